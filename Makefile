@@ -1,0 +1,50 @@
+# make run     sets up, then generates with the shipped demo model: make run ARGS="num_records=500 seed=7"
+# make test    sets up, then style, types and tests
+# make lint    style only; make types: types only
+# make setup   .venv only. DEVICE=gpu or DEVICE=cpu chooses the build of vLLM, as on a login node without a GPU
+# make clean   removes .venv and all caches; runs/ stays
+
+PYTHON ?= python3
+ifndef DEVICE
+DEVICE := $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU ' && echo gpu || echo cpu)
+endif
+PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
+
+.PHONY: help run test lint types setup clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+run: setup
+	@.venv/bin/python -m synth.run +strategy=magpie $(ARGS)
+
+test: lint types
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: setup
+	@.venv/bin/ruff check --output-format=concise
+	@.venv/bin/ruff format --check --diff
+
+types: setup
+	@.venv/bin/mypy
+
+setup: .venv/made
+
+# Where there is an NVIDIA GPU, pip resolves the `gpu` extra: PyPI's vLLM and torch are built for it. Elsewhere, the
+# pinned list of requirements/cpu.txt, which says why it takes two steps.
+.venv/made: pyproject.toml requirements/cpu.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=python3.11")'
+	@echo "Setting up .venv for $(DEVICE): once, some minutes"
+	@$(PYTHON) -m venv .venv
+ifeq ($(DEVICE),gpu)
+	$(PIP) -r requirements/dev.txt -e '.[gpu,dev]'
+else
+	$(PIP) -c requirements/cpu.txt torch==2.13.0
+	$(PIP) --no-deps -r requirements/cpu.txt -r requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+endif
+	@touch $@
+
+clean:
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
