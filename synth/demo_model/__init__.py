@@ -1,0 +1,10 @@
+"""A demonstration chat model: small enough to ship, good for trying Synth offline, and nothing else.
+
+It has the form of a real chat model (Llama architecture, ChatML template, safetensors), and was trained from scratch,
+by `python -m synth.demo_model.train`, on text from the grammar in this folder. It knows a few hundred words and no
+world; its answers show that a pipeline runs, never that a technique works.
+"""
+
+from pathlib import Path
+
+PATH: Path = Path(__file__).parent / "weights"
