@@ -1,0 +1,10 @@
+"""A tokenizer's own chat template, read as token ids: prompts, pre-query prompts and stop tokens, for any model.
+
+There is no table of models here. All that is known of a model is its tokenizer and the template in it.
+"""
+
+from synth.chat.conversation import ChatTemplate
+from synth.chat.rendering import ChatTemplateError
+from synth.chat.stops import Stop
+
+__all__ = ["ChatTemplate", "ChatTemplateError", "Stop"]

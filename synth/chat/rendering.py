@@ -1,0 +1,147 @@
+"""Runs a chat template: the Jinja that chat templates are written for, in a sandbox, with the calendar stopped.
+
+Templates see what transformers gives them (the special tokens, `raise_exception`, `tojson`, `strftime_now`, loop
+controls, `{% generation %}` blocks), but today is always the same day, so that a run's prompts don't depend on when
+it ran: 26 July 2024, or the ISO date in `template_kwargs.today`.
+
+Contents arrive masked (see guard.py). A template that looks into a content for `</think>` and the like must find it
+all the same: comparisons, `in` and the methods of strings take a literal to mean its masked form too.
+
+Knows nothing of token ids.
+"""
+
+import datetime
+import json
+from typing import Any
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from synth.chat.guard import Guard
+
+TODAY = datetime.date(2024, 7, 26)
+
+
+class ChatTemplateError(ValueError):
+    """A chat template that can't be used as asked. The message is one line and names the keys that help."""
+
+
+class Renderer:
+    """One compiled template with its constant variables."""
+
+    def __init__(self, source: str, variables: dict[str, Any], guard: Guard):
+        today = variables.get("today", TODAY)
+        day = datetime.date.fromisoformat(str(today))
+        try:
+            self._template = _Environment(guard, day).from_string(source)
+        except jinja2.TemplateSyntaxError as error:
+            raise ChatTemplateError(
+                f"model.chat_template: line {error.lineno} is not valid Jinja: {error.message}"
+            ) from error
+        self._variables = {"tools": None, "documents": None, **variables}
+
+    def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
+        """Raises ChatTemplateError with the template's own words where it refuses the conversation or fails."""
+        try:
+            return self._template.render(
+                {**self._variables, "messages": messages, "add_generation_prompt": add_generation_prompt}
+            )
+        except Exception as error:  # a template is someone else's program: it may fail in any way
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ChatTemplateError(f"the chat template refuses this conversation: {reason}") from error
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    def __init__(self, guard: Guard, day: datetime.date):
+        super().__init__(
+            trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols]
+        )
+        self._guard = guard
+        self.globals["raise_exception"] = _raise_exception
+        self.globals["strftime_now"] = day.strftime
+        self.filters["tojson"] = _tojson
+        self.filters["replace"] = self._replace
+        self.tests["in"] = self._in
+        self.tests["equalto"] = self.tests["=="] = self.tests["eq"] = self._equal
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> jinja2.nodes.Template:
+        return _ComparisonsAsTests(self).visit(super()._parse(source, name, filename))
+
+    def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        text = getattr(obj, "__self__", None)
+        if args and isinstance(text, str) and self._guard.has_stand_ins(text):
+            strips = obj.__name__ in ("strip", "lstrip", "rstrip")
+            args = tuple(self._as_in(text, arg, strips) for arg in args)
+        return super().call(context, obj, *args, **kwargs)
+
+    def _as_in(self, text: str, literal: Any, is_set: bool = False) -> Any:
+        """A literal as `text` spells it."""
+        if isinstance(literal, tuple):
+            return tuple(self._as_in(text, one) for one in literal)
+        if not isinstance(literal, str):
+            return literal
+        masked = self._guard.stand_in(literal)
+        return literal + masked if is_set else masked if masked in text else literal
+
+    def _in(self, value: Any, container: Any) -> bool:
+        if isinstance(value, str) and isinstance(container, str):
+            return value in container or self._guard.stand_in(value) in container
+        return value in container
+
+    def _equal(self, one: Any, other: Any) -> bool:
+        if one == other or not (isinstance(one, str) and isinstance(other, str)):
+            return one == other
+        return len(one) == len(other) and self._guard.stand_in(one) == self._guard.stand_in(other)
+
+    def _replace(self, text: Any, old: str, new: str, count: int = -1) -> str:
+        return str(text).replace(self._as_in(str(text), old), new, count)
+
+
+class _ComparisonsAsTests(NodeTransformer):
+    """`a in b`, `a == b` and their opposites become the tests of those names, which know masked text."""
+
+    TESTS = {"in": "in", "notin": "in", "eq": "eq", "ne": "eq"}
+
+    def __init__(self, environment: jinja2.Environment):
+        self._environment = environment
+
+    def visit_Compare(self, node: jinja2.nodes.Compare) -> jinja2.nodes.Expr:
+        self.generic_visit(node)
+        if len(node.ops) != 1 or node.ops[0].op not in self.TESTS:
+            return node
+        operand = node.ops[0]
+        test: jinja2.nodes.Expr = jinja2.nodes.Test(
+            node.expr, self.TESTS[operand.op], [operand.expr], [], None, None, lineno=node.lineno
+        )
+        if operand.op in ("notin", "ne"):
+            test = jinja2.nodes.Not(test, lineno=node.lineno)
+        test.set_environment(self._environment)
+        return test
+
+
+class _GenerationBlock(jinja2.ext.Extension):
+    """`{% generation %}` marks what a trainer learns from. To us it is transparent."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _raise_exception(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)

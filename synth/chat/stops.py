@@ -1,0 +1,65 @@
+"""What ends a turn, read from the text that a template writes between two speakers.
+
+Only control tokens may be stop ids: a newline or a role's name is never one, however often it closes a turn. Where
+a template marks turns in plain words, the next speaker's heading becomes a stop string.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from synth.chat.guard import Guard
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What ends generation: any of these ids, or any of these strings in the text."""
+
+    token_ids: tuple[int, ...] = ()
+    strings: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.token_ids or self.strings)
+
+    def __or__(self, other: "Stop") -> "Stop":
+        return Stop(
+            tuple(dict.fromkeys(self.token_ids + other.token_ids)), tuple(dict.fromkeys(self.strings + other.strings))
+        )
+
+
+def stop_at(between: str, guard: Guard) -> Stop:
+    """The stop for text that stands between one speaker's words and the next one's.
+
+    Its control tokens count up to the first word: what closes the turn, and what opens the next heading. Special
+    tokens are enough if there are any; `<think>` after an assistant's heading closes no user's turn.
+    """
+    ids: list[int] = []
+    for stretch, is_control in guard.split(between):
+        if is_control:
+            if ids and stretch not in guard.special:
+                break
+            ids.append(guard.ids[stretch])
+        elif stretch.strip():
+            if not ids:
+                return Stop(strings=(_heading(stretch),))
+            break
+    return Stop(tuple(dict.fromkeys(ids)))
+
+
+def stop_by_hand(given: Iterable[str], guard: Guard) -> Stop:
+    """Strings from the configuration: those that spell a control token are meant as that token."""
+    given = list(given)
+    return Stop(
+        tuple(guard.ids[text] for text in given if text in guard.ids),
+        tuple(text for text in given if text not in guard.ids),
+    )
+
+
+def stop_at_ids(ids: Sequence[int | None]) -> Stop:
+    return Stop(tuple(dict.fromkeys(id for id in ids if id is not None)))
+
+
+def _heading(text: str) -> str:
+    """The first line with words in it, with the one space or newline before it that sets it apart from prose."""
+    words = text.strip().split("\n")[0].rstrip()
+    before = text[: len(text) - len(text.lstrip())]
+    return ("\n" if "\n" in before else before[-1:]) + words
