@@ -1,0 +1,1 @@
+"""Synth: a high-throughput batch generator of synthetic instruction-tuning data."""

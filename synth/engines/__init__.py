@@ -1,0 +1,99 @@
+"""What an engine is: something that continues a list of token ids.
+
+Four lines of protocol, so that a technique runs unchanged on vLLM in this process, on a server, or on a
+simulation. An engine knows nothing of records, chat templates or strategies.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, Protocol
+
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Sampling:
+    """How tokens are drawn. `max_tokens` bounds the answer; `temperature` 0 is greedy.
+
+    `stop` are strings, `stop_token_ids` ids, that end an answer beside the model's own; neither stays in it.
+    """
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    top_p: Share = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    max_tokens: Annotated[int, Field(gt=0)] = 1024
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an engine gives back. `token_ids` has no stop token in it.
+
+    `text` is filled by the engine only where it had to make it (stop strings); else the caller decodes.
+    `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer.
+    """
+
+    token_ids: Sequence[int]
+    finish_reason: Literal["stop", "length"]
+    prompt_tokens: int
+    cached_tokens: int = 0
+    text: str | None = None
+
+
+@dataclass(slots=True)
+class Load:
+    """What an engine is busy with at this moment. Shares are from 0 to 1."""
+
+    running: int = 0
+    waiting: int = 0
+    cache_usage: float = 0.0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What one replica takes from its machine."""
+
+    gpus: float = 0
+    cpus: float = 1
+    env: dict[str, str] = field(default_factory=dict)
+
+
+class Generator(Protocol):
+    """All that a record sees of an engine. `max_model_len` is in tokens, prompt and answer together."""
+
+    @property
+    def max_model_len(self) -> int: ...
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer: ...
+
+
+class Engine(Generator, Protocol):
+    """Configuration in its fields, an engine after `start`. Raises EngineError when it cannot go on.
+
+    `concurrency` is how many requests it runs at once; `placement` says what a replica needs of a machine that it
+    shares with `replicas_beside` others.
+    """
+
+    @property
+    def concurrency(self) -> int: ...
+
+    def placement(self, on_gpu: bool, replicas_beside: int) -> Placement: ...
+
+    async def start(self) -> None: ...
+
+    def load(self) -> Load: ...
+
+    async def stop(self) -> None: ...
+
+
+class EngineError(RuntimeError):
+    """The engine is broken: no request will succeed until it is started anew."""

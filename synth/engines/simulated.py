@@ -1,0 +1,71 @@
+"""Not a model: an engine that makes up words and takes made-up time.
+
+For trying a cluster, the shape of a strategy and the schedule at a scale no test machine has. The same seed gives
+the same words, lengths and endings, whatever else runs beside it. Nothing that it writes is worth training on.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Answer, Load, Placement, Sampling
+
+_WORDS = "amber birch cedar delta ember fjord grove haven ivory jetty knoll lemon maple north ocean pearl".split()
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class Simulated:
+    """`max_num_seqs` requests at a time, each a first token and then `tokens_per_second`.
+
+    Lengths, in tokens, are log-normal around `median_tokens` with shape `sigma`, cut at max_tokens.
+    """
+
+    max_num_seqs: Annotated[int, Field(gt=0)] = 256
+    tokens_per_second: Annotated[float, Field(gt=0)] = 40.0
+    first_token_s: Annotated[float, Field(ge=0)] = 0.05
+    median_tokens: Annotated[int, Field(gt=0)] = 120
+    sigma: Annotated[float, Field(ge=0)] = 0.8
+    max_model_len: Annotated[int, Field(gt=0)] = 8192
+
+    HARMLESS: ClassVar[frozenset[str]] = frozenset({"max_num_seqs", "tokens_per_second", "first_token_s"})
+
+    @property
+    def concurrency(self) -> int:
+        return self.max_num_seqs
+
+    def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
+        return Placement(cpus=0)
+
+    async def start(self) -> None:
+        self._slots = asyncio.Semaphore(self.max_num_seqs)
+        self._load = Load()
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+        rng = random.Random(sampling.seed if sampling.seed is not None else repr(list(prompt)))
+        wanted = max(1, round(self.median_tokens * math.exp(rng.gauss(0, self.sigma))))
+        length = min(wanted, sampling.max_tokens, self.max_model_len - len(prompt))
+        self._load.waiting += 1
+        async with self._slots:
+            self._load.waiting -= 1
+            self._load.running += 1
+            try:
+                await asyncio.sleep(self.first_token_s + length / self.tokens_per_second)
+            finally:
+                self._load.running -= 1
+        return Answer(
+            token_ids=[0] * length,
+            finish_reason="stop" if length == wanted else "length",
+            prompt_tokens=len(prompt),
+            text=" ".join(rng.choices(_WORDS, k=length)),
+        )
+
+    def load(self) -> Load:
+        return self._load
+
+    async def stop(self) -> None:
+        """Nothing is held."""

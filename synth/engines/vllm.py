@@ -1,0 +1,191 @@
+"""vLLM in the worker's own process group: token ids in, the final answer out.
+
+Promises: `max_num_seqs` and `max_num_batched_tokens` are always given, because the asynchronous engine's own
+defaults are far below what a GPU can hold; a dead engine core surfaces as EngineError on every waiting request;
+the engine core ends when the worker does, even by SIGKILL.
+
+Imports vLLM in `start` only, so that a configuration can be checked in milliseconds.
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import field
+from importlib import metadata
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Answer, EngineError, Load, Placement, Sampling
+from synth.model import Model
+
+Count = Annotated[int, Field(gt=0)]
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class VLLM:
+    """One vLLM engine. Fields are the keys of `conf/engine/vllm.yaml`; `extra` goes to AsyncEngineArgs as it is."""
+
+    model: Model
+    max_num_seqs: Count = 256
+    max_num_batched_tokens: Count = 8192
+    tensor_parallel_size: Count = 1
+    pipeline_parallel_size: Count = 1
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    kv_cache_gib: Annotated[float, Field(gt=0)] | None = None
+    kv_cache_dtype: str = "auto"
+    enable_prefix_caching: bool = True
+    enforce_eager: bool = False
+    cpu_threads: Count | Literal["auto"] = "auto"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    # Keys that change speed or memory and not the data: they may differ when a run goes on.
+    HARMLESS: ClassVar[frozenset[str]] = frozenset(
+        "max_num_seqs max_num_batched_tokens gpu_memory_utilization kv_cache_gib enable_prefix_caching "
+        "cpu_threads log_level".split()
+    )
+
+    @property
+    def concurrency(self) -> int:
+        return self.max_num_seqs
+
+    def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
+        """On GPUs, one for each tensor- and pipeline-parallel rank. On a CPU, a fair share of the cores."""
+        env = {"VLLM_LOGGING_LEVEL": self.log_level, "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        if on_gpu and not _is_cpu_build():
+            return Placement(gpus=self.tensor_parallel_size * self.pipeline_parallel_size, cpus=1, env=env)
+        threads = self.cpu_threads
+        if threads == "auto" and replicas_beside:
+            threads = max(1, len(os.sched_getaffinity(0)) // (replicas_beside + 1))
+        if threads != "auto":
+            # Left alone, each engine pins its threads to the machine's first cores, where its neighbours are too.
+            env |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(threads)}
+        return Placement(cpus=1, env=env)
+
+    async def start(self) -> None:
+        """Load the model (seconds to minutes). Raises EngineError with vLLM's own reason."""
+        from vllm import SamplingParams
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        arguments: dict[str, Any] = dict(
+            model=self.model.path,
+            tokenizer=self.model.tokenizer,
+            revision=self.model.revision,
+            dtype=self.model.dtype,
+            max_model_len=self.model.max_model_len,
+            max_num_seqs=self.max_num_seqs,
+            max_num_batched_tokens=self.max_num_batched_tokens,
+            tensor_parallel_size=self.tensor_parallel_size,
+            pipeline_parallel_size=self.pipeline_parallel_size,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            kv_cache_dtype=self.kv_cache_dtype,
+            enable_prefix_caching=self.enable_prefix_caching,
+            enforce_eager=self.enforce_eager,
+            # Answers are drawn as configured; a sampling default hidden in the model's folder is not ours.
+            generation_config="vllm",
+            seed=0,
+        )
+        if self.kv_cache_gib is not None:
+            arguments["kv_cache_memory_bytes"] = int(self.kv_cache_gib * 2**30)
+        self._statistics = _Statistics()
+        try:
+            self._llm = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(**arguments | self.extra), stat_loggers=[self._statistics.logger]
+            )
+        except Exception as error:
+            raise EngineError(f"vLLM did not start: {_root_cause(error)}") from error
+        self.max_model_len: int = self._llm.model_config.max_model_len
+        self._params = SamplingParams
+        self._final_only = RequestOutputKind.FINAL_ONLY
+        self._request = itertools.count()
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+        """Continue `prompt`. Raises ValueError for a prompt vLLM refuses, EngineError when the engine is dead."""
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        params = self._params(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            repetition_penalty=sampling.repetition_penalty,
+            max_tokens=min(sampling.max_tokens, self.max_model_len - len(prompt)),
+            stop=list(sampling.stop),
+            stop_token_ids=list(sampling.stop_token_ids),
+            # Greedy answers need no seed, and a seeded row leaves the GPU sampler's fast path.
+            seed=sampling.seed if sampling.temperature > 0 else None,
+            detokenize=bool(sampling.stop),
+            output_kind=self._final_only,
+            skip_clone=True,
+        )
+        request_id = str(next(self._request))
+        try:
+            async for output in self._llm.generate({"prompt_token_ids": list(prompt)}, params, request_id):
+                final = output
+        except (EngineDeadError, EngineGenerateError) as error:
+            raise EngineError(f"vLLM died: {_root_cause(error)}") from error
+        answer = final.outputs[0]
+        if answer.finish_reason not in ("stop", "length"):
+            raise EngineError(f"vLLM ended a request with finish_reason {answer.finish_reason!r}")
+        token_ids = list(answer.token_ids)
+        if token_ids and token_ids[-1] in sampling.stop_token_ids:
+            token_ids.pop()
+        return Answer(
+            token_ids=token_ids,
+            finish_reason=answer.finish_reason,
+            prompt_tokens=len(prompt),
+            cached_tokens=final.num_cached_tokens or 0,
+            text=answer.text if sampling.stop else None,
+        )
+
+    def load(self) -> Load:
+        return self._statistics.load
+
+    async def stop(self) -> None:
+        self._llm.shutdown()
+
+
+class _Statistics:
+    """The engine's own gauges, kept as they arrive with each scheduler step."""
+
+    def __init__(self) -> None:
+        self.load = Load()
+
+    def logger(self, vllm_config: Any, engine_index: int = 0) -> Any:
+        from vllm.v1.metrics.loggers import StatLoggerBase
+
+        load = self.load
+
+        class Gauges(StatLoggerBase):
+            def __init__(self, vllm_config: Any, engine_index: int = 0):
+                pass
+
+            def record(self, scheduler_stats: Any, *_: Any, **__: Any) -> None:
+                if scheduler_stats is not None:
+                    load.running = scheduler_stats.num_running_reqs
+                    load.waiting = scheduler_stats.num_waiting_reqs
+                    load.cache_usage = scheduler_stats.kv_cache_usage
+
+            def log_engine_initialized(self) -> None:
+                pass
+
+        return Gauges(vllm_config, engine_index)
+
+
+def _is_cpu_build() -> bool:
+    try:
+        return bool(metadata.version("vllm-cpu"))
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,102 @@
+"""What a record is: its identity, its randomness, its cost and its columns.
+
+Everything downstream rests on two promises made here: an id is a function of the record's number and its path
+through fan-outs, and a seed is a function of (run seed, id, step, attempt) and of nothing else. Hence a record
+comes out the same on whichever machine, in whichever order it is made.
+
+Knows nothing of engines, files or schedules.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+Record = dict[str, Any]
+
+
+class Rejection(Exception):
+    """The end of a record, with the reason. A step may return it or raise it; both mean the same.
+
+    `reason` is a short stable word or phrase (it is counted and grouped by), `detail` is for a human.
+    """
+
+    def __init__(self, reason: str, detail: str = ""):
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens that a record has cost so far. `prompt_tokens` includes `cached_tokens`."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The whole fate of one record: what it became (fan-out gives several rows) and what was rejected.
+
+    `kept` rows have the columns of `dataset_schema`; `rejected` rows those of `rejected_schema`.
+    A record is finished at once or not at all: this is the unit that the journal writes.
+    """
+
+    number: int
+    kept: list[Record] = field(default_factory=list)
+    rejected: list[Record] = field(default_factory=list)
+
+
+def record_id(number: int, path: tuple[int, ...] = ()) -> str:
+    """`17`, or `17/2` for the third record that a fan-out made of it, `17/2/0` after another."""
+    return "/".join(str(part) for part in (number, *path))
+
+
+def derive_seed(seed: int, *parts: int | str) -> int:
+    """A 63-bit seed that depends on every part, their order and their number.
+
+    A cryptographic hash, because Python's own `hash` of a text differs from process to process.
+    """
+    digest = hashlib.blake2b(repr((seed, *parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_LINEAGE = pa.list_(pa.struct([("step", pa.string()), ("text", pa.string()), ("operation", pa.string())]))
+_USAGE = pa.struct([(name, pa.int64()) for name in asdict(Usage())])
+
+CONTRACT_COLUMNS: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    "messages": _MESSAGES,
+    "instruction": pa.string(),
+    "response": pa.string(),
+    "system_prompt": pa.string(),
+    "strategy": pa.string(),
+    "model": pa.string(),
+    "seed": pa.int64(),
+    "lineage": _LINEAGE,
+    "usage": _USAGE,
+    "finish_reason": pa.string(),
+}
+
+
+def dataset_schema(added: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
+    """The columns of every dataset, in order, then what the steps add."""
+    return pa.schema([*CONTRACT_COLUMNS.items(), *(added or {}).items()])
+
+
+def rejected_schema(added: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
+    """The columns of a rejection: the record as far as it came, then which step ended it and why."""
+    ends = {"rejected_by": pa.string(), "reason": pa.string(), "detail": pa.string()}
+    return pa.schema([*CONTRACT_COLUMNS.items(), *(added or {}).items(), *ends.items()])

@@ -1,0 +1,104 @@
+"""The handle that a step is given: a model to talk to, bound to one record.
+
+It adds what a technique should not have to think of: the seed of every call, the stop tokens of the chat
+template, the record's token count and its lineage. It speaks token ids to the engine, and text that it is given
+never becomes a control token (synth/chat/guard.py).
+
+Knows nothing of other records, of shards, or of where the engine runs.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from synth.chat import ChatTemplate, Stop
+from synth.engines import Generator, Sampling
+from synth.records import Rejection, Usage, derive_seed
+
+Messages = Sequence[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's words. `finish_reason` is `length` when they were cut, `stop` when the model ended by itself."""
+
+    text: str
+    token_ids: Sequence[int]
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass
+class Ledger:
+    """What one branch of a record has cost and where it came from. A fan-out's branches have one each."""
+
+    usage: Usage = field(default_factory=Usage)
+    lineage: list[dict[str, str | None]] = field(default_factory=list)
+    finish_reason: str | None = None
+
+
+class LLM:
+    """`step(record, llm)`: ask with `chat`, draw what a user would say with `query`, note a round with `note`."""
+
+    def __init__(self, engine: Generator, template: ChatTemplate, ledger: Ledger, seed: int, id: str, step: str):
+        self._engine, self._template, self._ledger = engine, template, ledger
+        self._scope: tuple[int, str, str] = (seed, id, step)
+        self._calls = 0
+
+    @cached_property
+    def rng(self) -> random.Random:
+        """Randomness of this record in this step: the same in every run with the same seed."""
+        return random.Random(derive_seed(*self._scope))
+
+    async def chat(
+        self,
+        messages: str | Messages,
+        sampling: Sampling | None = None,
+        *,
+        system: str | None = None,
+        **changes: Any,
+    ) -> Completion:
+        """The assistant's answer to a user's text or to a list of {role, content}.
+
+        `changes` are fields of Sampling: `llm.chat("…", max_tokens=256, temperature=0.2)`.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        if system is not None:
+            messages = [{"role": "system", "content": system}, *messages]
+        prompt = self._template.encode(list(messages), add_generation_prompt=True)
+        return await self._generate(prompt, self._template.response_stop, sampling, changes)
+
+    async def query(
+        self, messages: Messages = (), sampling: Sampling | None = None, **changes: Any
+    ) -> Completion:
+        """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2)."""
+        prompt = self._template.pre_query(list(messages))
+        return await self._generate(prompt, self._template.query_stop, sampling, changes)
+
+    def note(self, text: str, operation: str | None = None) -> None:
+        """Write one round into the record's lineage."""
+        self._ledger.lineage.append({"step": self._scope[2], "text": text, "operation": operation})
+
+    async def _generate(
+        self, prompt: list[int], stop: Stop, sampling: Sampling | None, changes: dict[str, Any]
+    ) -> Completion:
+        if len(prompt) >= self._engine.max_model_len:
+            raise Rejection(
+                "prompt_too_long", f"{len(prompt)} tokens, the model reads {self._engine.max_model_len}"
+            )
+        sampling = replace(sampling or Sampling(), **changes)
+        sampling = replace(
+            sampling,
+            stop=(*sampling.stop, *stop.strings),
+            stop_token_ids=(*sampling.stop_token_ids, *stop.token_ids),
+            seed=derive_seed(*self._scope, self._calls),
+        )
+        self._calls += 1
+        answer = await self._engine.generate(prompt, sampling)
+        ledger = self._ledger
+        ledger.usage += Usage(answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
+        ledger.finish_reason = answer.finish_reason
+        text = self._template.decode(answer.token_ids) if answer.text is None else answer.text
+        return Completion(text.strip(), answer.token_ids, answer.finish_reason)
