@@ -1,0 +1,136 @@
+"""What a run is doing, second by second: for the eyes on a terminal, as plain lines elsewhere, and in metrics.jsonl.
+
+Knows numbers only; it asks nobody for them.
+"""
+
+import json
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+PLAIN_INTERVAL_S = 10.0
+METRICS_INTERVAL_S = 5.0
+RATE_WINDOW_S = 30.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The run at one moment. Tokens are totals since this process started; `wanted` is num_records."""
+
+    kept: int
+    rejected: int
+    wanted: int
+    in_flight: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    running: int = 0
+    waiting: int = 0
+    cache_usage: float = 0.0
+    replicas_ready: int = 0
+    replicas: int = 0
+
+
+class Progress:
+    """A context: `update` it as often as you like; it draws and writes as often as is useful."""
+
+    def __init__(self, metrics: Path, console: Console | None = None):
+        self._metrics_path = metrics
+        self._console = console or Console(stderr=True, highlight=False)
+        self._history: deque[tuple[float, Snapshot]] = deque()
+        self._last_line = self._last_metrics = float("-inf")
+
+    def __enter__(self) -> "Progress":
+        self._metrics: IO[str] = self._metrics_path.open("a")
+        self._started = time.monotonic()
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+        if self._history:
+            self._write_metrics(self._history[-1][1])
+        self._metrics.close()
+
+    def say(self, line: str) -> None:
+        """One line that stays: a worker lost, a stop begun."""
+        self._console.print(line, markup=False)
+
+    def update(self, now: Snapshot) -> None:
+        moment = time.monotonic()
+        self._history.append((moment, now))
+        while len(self._history) > 2 and moment - self._history[0][0] > RATE_WINDOW_S:
+            self._history.popleft()
+        if self._console.is_terminal:
+            self._live.update(self._table(now))
+        elif moment - self._last_line >= PLAIN_INTERVAL_S:
+            self._last_line = moment
+            self.say(self._line(now))
+        if moment - self._last_metrics >= METRICS_INTERVAL_S:
+            self._last_metrics = moment
+            self._write_metrics(now)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Completion tokens a second over the last half minute."""
+        return self._rate("completion_tokens")
+
+    def _rate(self, name: str) -> float:
+        if len(self._history) < 2:
+            return 0.0
+        (then, first), (moment, last) = self._history[0], self._history[-1]
+        # A lost worker takes its counters with it.
+        return max(0.0, (getattr(last, name) - getattr(first, name)) / max(moment - then, 1e-9))
+
+    def _time_left(self, now: Snapshot) -> str:
+        rate = self._rate("kept")
+        if now.kept >= now.wanted:
+            return "0s"
+        return _duration((now.wanted - now.kept) / rate) if rate > 0 else "?"
+
+    def _line(self, now: Snapshot) -> str:
+        if now.replicas_ready == 0:
+            return f"starting {now.replicas} engine(s), {_duration(time.monotonic() - self._started)}"
+        return (
+            f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}  {self.tokens_per_second:,.0f} tokens/s  "
+            f"running {now.running}  waiting {now.waiting}  left {self._time_left(now)}"
+        )
+
+    def _table(self, now: Snapshot) -> Table:
+        table = Table.grid(padding=(0, 2))
+        engines = f"{now.replicas_ready}/{now.replicas} engines"
+        if now.replicas_ready == 0:
+            table.add_row(f"starting {engines}", _duration(time.monotonic() - self._started))
+            return table
+        bar = ProgressBar(total=now.wanted, completed=min(now.kept, now.wanted), width=30)
+        table.add_row(bar, f"{now.kept:,}/{now.wanted:,} kept", f"{now.rejected:,} rejected", engines)
+        table.add_row(
+            f"{self.tokens_per_second:,.0f} tokens/s",
+            f"{now.running} running, {now.waiting} waiting",
+            f"{now.cache_usage:.0%} of KV cache",
+            f"{self._time_left(now)} left",
+        )
+        return table
+
+    def _write_metrics(self, now: Snapshot) -> None:
+        rates = {"tokens_per_second": round(self.tokens_per_second, 1), "kept_per_second": round(self._rate("kept"), 3)}
+        self._metrics.write(json.dumps({"time": round(time.time(), 3)} | asdict(now) | rates) + "\n")
+        self._metrics.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
