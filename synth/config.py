@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.model import Model
 from synth.steps.chain import Step, Strategy
-from synth.storage.manifest import type_from_text
+from synth.column_types import type_from_text
 
 Count = Annotated[int, Field(ge=1)]
 _PACKAGE = Path(__file__).parent

@@ -1,0 +1,1 @@
+"""Who makes which record when: the plan, the scheduler, and the workers that Ray places."""

@@ -1,0 +1,1 @@
+"""Techniques, a file each, and the chain that leads a record through them."""

@@ -1,0 +1,117 @@
+"""A run's identity, its shard plan, and the state of each shard: `manifest.json`.
+
+The manifest may lag behind the shards by some seconds, never the other way round: shards explain themselves
+(see shard.py), so what was committed after the last write is found on their own word.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from synth.schedule.plan import Shard
+from synth.storage.run_folder import RunFolder, whole
+from synth.storage.shard import ShardSummary, committed
+
+VERSION = 1
+
+
+class Unreadable(ValueError):
+    """A manifest that this version can't go on from. The message says why."""
+
+
+@dataclass
+class Manifest:
+    """`identity` is the part of the configuration that decides the data, `shards` the plan so far."""
+
+    identity: dict[str, Any]
+    columns: dict[str, str]
+    versions: dict[str, str]
+    num_records: int
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    shards: list[Shard] = field(default_factory=list)
+    committed: dict[int, ShardSummary] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.blake2b(_canonical(self.identity).encode(), digest_size=8).hexdigest()
+
+    @property
+    def summaries(self) -> list[ShardSummary]:
+        """The committed shards in order."""
+        return [self.committed[index] for index in sorted(self.committed)]
+
+    def write(self, folder: RunFolder) -> None:
+        shards = [
+            {"index": one.index, "start": one.start, "stop": one.stop, "state": "planned"}
+            if one.index not in self.committed
+            else asdict(self.committed[one.index]) | {"state": "committed"}
+            for one in self.shards
+        ]
+        told = {
+            "version": VERSION,
+            "fingerprint": self.fingerprint,
+            "created": self.created,
+            "num_records": self.num_records,
+            "versions": self.versions,
+            "identity": self.identity,
+            "columns": self.columns,
+        }
+        head = json.dumps(told, indent=2, ensure_ascii=False).removesuffix("\n}")
+        lines = ",\n".join(f"    {json.dumps(shard, ensure_ascii=False)}" for shard in shards)
+        with whole(folder.manifest) as unfinished:
+            unfinished.write_text(f'{head},\n  "shards": [\n{lines}\n  ]\n}}\n')
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> "Manifest | None":
+        """The folder's manifest, and what its shards say that were committed after it; None where there is none.
+
+        Raises Unreadable.
+        """
+        try:
+            told = json.loads(folder.manifest.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise Unreadable(f"{folder.manifest}: can't be read ({error})") from None
+        if not isinstance(told, dict) or told.get("version") != VERSION:
+            version = told.get("version") if isinstance(told, dict) else None
+            raise Unreadable(f"{folder.manifest}: version {version}; this Synth reads version {VERSION}")
+        try:
+            manifest = cls(
+                told["identity"], told["columns"], told["versions"], told["num_records"], told["created"]
+            )
+            for one in told["shards"]:
+                shard = Shard(one["index"], one["start"], one["stop"])
+                manifest.shards.append(shard)
+                if one.pop("state") == "committed" and folder.shard(shard.index).exists():
+                    manifest.committed[shard.index] = ShardSummary(**one)
+                elif summary := committed(folder, shard, manifest.fingerprint):
+                    manifest.committed[shard.index] = summary
+        except (KeyError, TypeError) as error:
+            raise Unreadable(f"{folder.manifest}: is damaged ({error!r})") from None
+        return manifest
+
+
+def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The dotted keys in which two identities differ, with both values; None stands for a missing one."""
+    first, second = dict(_flat(one)), dict(_flat(other))
+    keys = sorted(first.keys() | second.keys())
+    return [(key, first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)]
+
+
+def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _flat(value, f"{prefix}[{index}]")
+    else:
+        yield prefix, node
+
+
+def _canonical(identity: Mapping[str, Any]) -> str:
+    return json.dumps(identity, sort_keys=True, ensure_ascii=False, default=str)
