@@ -1,0 +1,92 @@
+"""The manifest: read back as written, and caught up with shards that are newer than it."""
+
+import json
+
+import pytest
+
+from synth.schedule.plan import Shard
+from synth.storage.journal import Journal
+from synth.storage.manifest import Manifest, Unreadable, differing_keys
+from synth.storage.run_folder import InUse, RunFolder
+from synth.storage.shard import commit
+from tests.storage.rows import finished
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.make()
+    return folder
+
+
+def a_manifest():
+    shards = [Shard(0, 0, 2), Shard(1, 2, 4)]
+    return Manifest({"seed": 1, "model": {"path": "demo"}}, {"score": "int64"}, {}, 4, shards=shards)
+
+
+def commit_shard(folder, manifest, shard):
+    journal = Journal.open(folder.journal(shard.index), {})
+    journal.append(finished(shard.start))
+    return commit(folder, shard, journal, {}, manifest.fingerprint)
+
+
+def test_a_manifest_is_read_back_as_it_was_written(folder):
+    manifest = a_manifest()
+    manifest.committed[0] = commit_shard(folder, manifest, manifest.shards[0])
+    manifest.write(folder)
+    assert Manifest.read(folder) == manifest
+
+
+def test_a_shard_that_was_committed_after_the_manifest_is_found(folder):
+    manifest = a_manifest()
+    manifest.write(folder)
+    summary = commit_shard(folder, manifest, manifest.shards[1])
+    assert Manifest.read(folder).committed == {1: summary}
+
+
+def test_a_committed_shard_whose_file_is_gone_is_made_again(folder):
+    manifest = a_manifest()
+    manifest.committed[0] = commit_shard(folder, manifest, manifest.shards[0])
+    manifest.write(folder)
+    folder.shard(0).unlink()
+    assert Manifest.read(folder).committed == {}
+
+
+def test_a_folder_without_a_manifest_holds_no_run(folder):
+    assert Manifest.read(folder) is None
+
+
+def test_a_manifest_of_a_newer_version_is_refused(folder):
+    a_manifest().write(folder)
+    told = json.loads(folder.manifest.read_text()) | {"version": 99}
+    folder.manifest.write_text(json.dumps(told))
+    with pytest.raises(Unreadable, match="version 99; this Synth reads version 1"):
+        Manifest.read(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 1}'])
+def test_a_damaged_manifest_is_refused(folder, text):
+    folder.manifest.write_text(text)
+    with pytest.raises(Unreadable, match=r"manifest\.json"):
+        Manifest.read(folder)
+
+
+def test_the_fingerprint_depends_on_values_and_not_on_their_order():
+    one, other = a_manifest(), a_manifest()
+    other.identity = {"model": {"path": "demo"}, "seed": 1}
+    assert one.fingerprint == other.fingerprint
+    other.identity = {"model": {"path": "demo"}, "seed": 2}
+    assert one.fingerprint != other.fingerprint
+
+
+def test_differing_keys_are_dotted_and_have_both_values():
+    one = {"model": {"path": "a", "dtype": "auto"}, "steps": [{"n": 1}]}
+    other = {"model": {"path": "b", "dtype": "auto"}, "steps": [{"n": 1}, {"n": 2}]}
+    assert differing_keys(one, other) == [("model.path", "a", "b"), ("steps[1].n", None, 2)]
+
+
+def test_a_folder_has_one_owner_at_a_time_and_says_who(folder):
+    with folder.locked(), pytest.raises(InUse, match=r"process \d+ on "), RunFolder(folder.path).locked():
+        pass
+    with folder.locked():
+        pass
