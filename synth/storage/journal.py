@@ -23,7 +23,7 @@ from synth.storage.run_folder import sync_folder, whole
 
 log = logging.getLogger(__name__)
 
-_CHECKSUM = b"crc32"
+_CHECKSUM = "crc32"
 
 
 class Journal:
@@ -113,21 +113,19 @@ class Journal:
             why = Rejection("unwritable", " ".join(str(error).split()))
             ids = [str(row["id"]) for row in finished.kept + finished.rejected]
             row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
-            return pa.RecordBatch.from_pylist(
-                [_row(Finished(finished.number, rejected=[row]))], self._schema
-            )
+            return pa.RecordBatch.from_pylist([_row(Finished(finished.number, rejected=[row]))], self._schema)
 
 
 def read(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
     """The batches of a journal up to the first that is torn, damaged, or of other columns."""
     batches: list[pa.RecordBatch] = []
     try:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
             if reader.schema != schema:
                 return batches
             while True:
                 batch, metadata = reader.read_next_batch_with_custom_metadata()
-                if metadata is None or int(metadata[_CHECKSUM]) != zlib.crc32(batch.serialize()):
+                if metadata is None or int(metadata[_CHECKSUM.encode()]) != zlib.crc32(batch.serialize()):
                     raise ValueError("wrong checksum")
                 batches.append(batch)
     except StopIteration:

@@ -6,6 +6,7 @@ The manifest may lag behind the shards by some seconds, never the other way roun
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +43,11 @@ class Manifest:
     def summaries(self) -> list[ShardSummary]:
         """The committed shards in order."""
         return [self.committed[index] for index in sorted(self.committed)]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Rejections by `step: reason`."""
+        return sum((Counter(one.reasons) for one in self.summaries), Counter())
 
     def write(self, folder: RunFolder) -> None:
         shards = [
@@ -80,9 +86,7 @@ class Manifest:
             version = told.get("version") if isinstance(told, dict) else None
             raise Unreadable(f"{folder.manifest}: version {version}; this Synth reads version {VERSION}")
         try:
-            manifest = cls(
-                told["identity"], told["columns"], told["versions"], told["num_records"], told["created"]
-            )
+            manifest = cls(told["identity"], told["columns"], told["versions"], told["num_records"], told["created"])
             for one in told["shards"]:
                 shard = Shard(one["index"], one["start"], one["stop"])
                 manifest.shards.append(shard)

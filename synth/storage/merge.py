@@ -75,7 +75,7 @@ def _describe(folder: Path, names: Sequence[str], parts: Sequence[Part], counts:
     size = sum((folder / name).stat().st_size for name in names)
     info = asdict(DatasetInfo(features=Features.from_arrow_schema(schema), dataset_size=size))
     checksums = [f"{summary.checksum} {count}" for (_, summary), count in zip(parts, counts, strict=True)]
-    state = {
+    state: dict[str, object] = {
         "_data_files": [{"filename": name} for name in names],
         "_fingerprint": hashlib.blake2b("\n".join(checksums).encode(), digest_size=8).hexdigest(),
         "_format_columns": None,
@@ -131,5 +131,5 @@ def _read(path: Path) -> pa.Table:
 
 def _schema(part: Part) -> pa.Schema:
     folder, summary = part
-    with pa.OSFile(str(folder.shard(summary.index))) as file, pa.ipc.open_stream(file) as reader:
+    with pa.OSFile(str(folder.shard(summary.index)), "rb") as file, pa.ipc.open_stream(file) as reader:
         return reader.schema

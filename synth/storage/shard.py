@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.records import dataset_schema, rejected_schema
+from synth.records import Usage, dataset_schema, rejected_schema
 from synth.schedule.plan import Shard
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder, whole
@@ -72,7 +72,7 @@ def committed(folder: RunFolder, shard: Shard, fingerprint: str) -> ShardSummary
     """What the shard's file says of itself; None where there is none, or one of another run, or it is damaged."""
     path = folder.shard(shard.index)
     try:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
             told = json.loads((reader.schema.metadata or {})[_METADATA])
         if told.pop("fingerprint") != fingerprint:
             return None
@@ -94,14 +94,13 @@ def write_stream(path: Path, rows: pa.Table) -> None:
 
 def _rows(records: pa.Table, column: str, schema: pa.Schema) -> pa.Table:
     """The rows of all records in one table: the lists' structs, unpacked without touching a value."""
-    structs = records[column].combine_chunks()
-    structs = structs.flatten() if len(records) else pa.array([], pa.struct(schema))
-    return pa.Table.from_arrays([structs.field(name) for name in schema.names], schema=schema)
+    structs = pc.list_flatten(records[column].combine_chunks())
+    return pa.Table.from_arrays([pc.struct_field(structs, name) for name in schema.names], schema=schema)
 
 
 def _summary(shard: Shard, kept: pa.Table, rejected: pa.Table) -> ShardSummary:
     reasons = zip(rejected["rejected_by"].to_pylist(), rejected["reason"].to_pylist(), strict=True)
-    tokens = {name: _total(kept, name) + _total(rejected, name) for name in _TOKENS}
+    tokens = {name: _total(kept, name) + _total(rejected, name) for name in asdict(Usage())}
     return ShardSummary(
         index=shard.index,
         start=shard.start,
@@ -110,11 +109,10 @@ def _summary(shard: Shard, kept: pa.Table, rejected: pa.Table) -> ShardSummary:
         rejected=len(rejected),
         wasted_tokens=_total(rejected, "completion_tokens"),
         reasons=dict(Counter(f"{step}: {reason}" for step, reason in reasons).most_common()),
-        **tokens,
+        prompt_tokens=tokens["prompt_tokens"],
+        cached_tokens=tokens["cached_tokens"],
+        completion_tokens=tokens["completion_tokens"],
     )
-
-
-_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
 def _total(rows: pa.Table, name: str) -> int:

@@ -84,7 +84,7 @@ def test_slices_of_a_run_merge_into_one_dataset(tmp_path):
 
 def test_records_that_two_folders_hold_are_refused(tmp_path):
     runs = [run_of(tmp_path / "a", [(0, 1), (1, 1)]), run_of(tmp_path / "b", [(1, 1)])]
-    with pytest.raises(Unmergeable, match="b: holds records 1 to 1, and .*a does too"):
+    with pytest.raises(Unmergeable, match=r"b: holds records 1 to 1, and .*a does too"):
         merge(runs, tmp_path / "both")
 
 

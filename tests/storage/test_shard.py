@@ -39,7 +39,10 @@ def test_rows_are_ordered_by_record_number(folder):
 
 def test_the_journal_is_gone_after_the_commit(folder):
     commit_records(folder, finished(0), finished(1), finished(2))
-    assert sorted(path.name for path in folder.shard(0).parent.iterdir()) == ["00000.arrow", "00000.rejected.arrow"]
+    assert sorted(path.name for path in folder.shard(0).parent.iterdir()) == [
+        "00000.arrow",
+        "00000.rejected.arrow",
+    ]
 
 
 def test_a_summary_counts_rows_reasons_and_tokens(folder):
