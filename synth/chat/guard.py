@@ -7,8 +7,9 @@ with a copy of the tokenizer that knows its control tokens by the secret spellin
 its vocabulary. One call encodes template and contents together, so merges, prefix spaces and normalization come out
 as the tokenizer itself does them.
 
-Promises: ids equal to the tokenizer's own wherever no content spells a control token; no content ever becomes one.
-A content's lone surrogates, and the one noncharacter that secret spellings begin with, become U+FFFD.
+Promises: ids equal to the tokenizer's own wherever no content spells a control token; no content becomes one, whole
+or completed by the template at one end (no template is known to put a content into the middle of one). A content's
+lone surrogates, and the one noncharacter that secret spellings begin with, become U+FFFD.
 
 Knows nothing of Jinja, roles or turns.
 """
@@ -29,6 +30,7 @@ _HTML = frozenset(
     "a b blockquote body br caption code div em h1 h2 h3 h4 h5 h6 head hr html i img li ol p pre s span strong sub "
     "sup table tbody td tfoot th thead tr u ul".split()
 )
+_BYTE = re.compile("<0x[0-9A-F]{2}>")  # what a SentencePiece model falls back on for unknown characters
 _MARKUP = re.compile(r"[<\[{(|｜].*[>\])}|｜]", re.DOTALL)
 
 
@@ -41,9 +43,10 @@ class Guard:
 
     def __init__(self, tokenizer: Any):
         added = {str(token): (id, token) for id, token in tokenizer.added_tokens_decoder.items()}
-        special = set(tokenizer.all_special_tokens)
-        self.special = {text for text, (_, token) in added.items() if token.special or text in special}
-        self.ids = {text: id for text, (id, _) in added.items() if self._is_control(text)}
+        special = {text for text, (_, token) in added.items() if token.special}
+        special |= added.keys() & set(tokenizer.all_special_tokens)
+        self.ids = {text: id for text, (id, _) in added.items() if _is_control(text, text in special)}
+        self.special = special & self.ids.keys()
         self._single_words = {text for text in self.ids if added[text][1].single_word}
         self._secrets = {text: f"{_SECRET}{chr(_SECRET_INDEX + n)}" for n, text in enumerate(self.ids)}
 
@@ -61,13 +64,6 @@ class Guard:
 
         backend = getattr(tokenizer, "backend_tokenizer", None)
         self._plain = _Renamed(backend, self._secrets, self.ids) if backend is not None else _Split(tokenizer, self)
-
-    def _is_control(self, text: str) -> bool:
-        if not text.strip(" \t\r\n▁"):
-            return False
-        if text in self.special:
-            return True
-        return bool(_MARKUP.fullmatch(text.strip())) and text.strip().strip("</>").lower() not in _HTML
 
     def mask(self, content: str) -> str:
         """The content with stand-ins for the characters that control tokens begin or end with; same length."""
@@ -118,6 +114,12 @@ class Guard:
         )
 
 
+def _is_control(text: str, special: bool) -> bool:
+    if not text.strip(" \t\r\n▁") or _BYTE.fullmatch(text):
+        return False
+    return special or (bool(_MARKUP.fullmatch(text.strip())) and text.strip().strip("</>").lower() not in _HTML)
+
+
 class _Renamed:
     """A copy of a tokenizer in which each control token has its secret spelling and its old id."""
 
@@ -129,10 +131,8 @@ class _Renamed:
         _rename_in_model(data["model"], secrets)
         self._secrets = secrets
         self._tokenizer = Tokenizer.from_str(json.dumps(data))
-        # The file's ids are only advice to the library: it counts on from the vocabulary. Normally nothing is left here.
-        self._moved = {
-            now: id for text, id in ids.items() if (now := self._tokenizer.token_to_id(secrets[text])) != id
-        }
+        # The file's ids are only advice to the library: it counts on from the vocabulary. Mostly nothing is left here.
+        self._moved = {now: id for text, id in ids.items() if (now := self._tokenizer.token_to_id(secrets[text])) != id}
         for token in data["added_tokens"]:
             now = self._tokenizer.token_to_id(token["content"])
             if token["content"] not in secrets.values() and now != token["id"]:

@@ -4,6 +4,9 @@ Templates see what transformers gives them (the special tokens, `raise_exception
 controls, `{% generation %}` blocks), but today is always the same day, so that a run's prompts don't depend on when
 it ran: 26 July 2024, or the ISO date in `template_kwargs.today`.
 
+Some templates show only contents that are lists of parts, as in `[{"type": "text", "text": "Hi"}]`, and lose plain
+text without a word. For those, text is made a list of one part.
+
 Contents arrive masked (see guard.py). A template that looks into a content for `</think>` and the like must find it
 all the same: comparisons, `in` and the methods of strings take a literal to mean its masked form too.
 
@@ -12,7 +15,7 @@ Knows nothing of token ids.
 
 import datetime
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
 import jinja2.ext
@@ -43,9 +46,13 @@ class Renderer:
                 f"model.chat_template: line {error.lineno} is not valid Jinja: {error.message}"
             ) from error
         self._variables = {"tools": None, "documents": None, **variables}
+        self._wants_parts = False
+        self._wants_parts = not self._shows(_WORDS) and self._shows(_as_parts(_WORDS))
 
     def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
         """Raises ChatTemplateError with the template's own words where it refuses the conversation or fails."""
+        if self._wants_parts:
+            messages = [message | {"content": _as_parts(message.get("content"))} for message in messages]
         try:
             return self._template.render(
                 {**self._variables, "messages": messages, "add_generation_prompt": add_generation_prompt}
@@ -54,12 +61,23 @@ class Renderer:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ChatTemplateError(f"the chat template refuses this conversation: {reason}") from error
 
+    def _shows(self, content: Any) -> bool:
+        try:
+            return _WORDS in self.render([{"role": "user", "content": content}], add_generation_prompt=True)
+        except ChatTemplateError:
+            return False
+
+
+_WORDS = "\udfff"  # a lone surrogate, which no content holds and no template writes
+
+
+def _as_parts(content: Any) -> Any:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
 
 class _Environment(ImmutableSandboxedEnvironment):
     def __init__(self, guard: Guard, day: datetime.date):
-        super().__init__(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols]
-        )
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols])
         self._guard = guard
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = day.strftime
@@ -104,7 +122,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 class _ComparisonsAsTests(NodeTransformer):
     """`a in b`, `a == b` and their opposites become the tests of those names, which know masked text."""
 
-    TESTS = {"in": "in", "notin": "in", "eq": "eq", "ne": "eq"}
+    TESTS: ClassVar = {"in": "in", "notin": "in", "eq": "eq", "ne": "eq"}
 
     def __init__(self, environment: jinja2.Environment):
         self._environment = environment
@@ -126,7 +144,7 @@ class _ComparisonsAsTests(NodeTransformer):
 class _GenerationBlock(jinja2.ext.Extension):
     """`{% generation %}` marks what a trainer learns from. To us it is transparent."""
 
-    tags = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 (an instance variable in the base class)
 
     def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
         next(parser.stream)

@@ -22,7 +22,8 @@ class Stop:
 
     def __or__(self, other: "Stop") -> "Stop":
         return Stop(
-            tuple(dict.fromkeys(self.token_ids + other.token_ids)), tuple(dict.fromkeys(self.strings + other.strings))
+            tuple(dict.fromkeys(self.token_ids + other.token_ids)),
+            tuple(dict.fromkeys(self.strings + other.strings)),
         )
 
 
@@ -59,7 +60,9 @@ def stop_at_ids(ids: Sequence[int | None]) -> Stop:
 
 
 def _heading(text: str) -> str:
-    """The first line with words in it, with the one space or newline before it that sets it apart from prose."""
+    """The first line with words in it, after the newline, or before a word the space, that sets it apart from prose."""
     words = text.strip().split("\n")[0].rstrip()
     before = text[: len(text) - len(text.lstrip())]
-    return ("\n" if "\n" in before else before[-1:]) + words
+    if "\n" in before:
+        return "\n" + words
+    return before[-1:] + words if words[0].isalnum() else words

@@ -1,0 +1,180 @@
+"""Conversations in, token ids out: the prompt of an answer, and the prompt of a user's next words.
+
+Promises: `encode` gives the ids that the tokenizer's own `apply_chat_template` would give, except that no content
+becomes a control token. `pre_query` gives everything the template writes up to where the user's next words start,
+for the first turn and for later ones, with and without a system prompt: what Magpie draws instructions from.
+Neither adds a token, a BOS for example, that the template does not write.
+
+A space at the end of a pre-query prompt stays, as in Mistral's `<s>[INST] `, although some tokenizers would merge
+it with the first word to come; `model.pre_query` can give the prompt without it.
+
+Knows nothing of records, samplings or engines.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from synth.chat.default_prompt import leading_controls, without_default
+from synth.chat.guard import Guard
+from synth.chat.probe import Probe
+from synth.chat.rendering import ChatTemplateError, Renderer
+from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
+
+Messages = Sequence[dict[str, Any]]
+
+# A role is written next to control tokens, in templates like `'<|' + role + '|>'`, so it can't be any text.
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+class ChatTemplate:
+    """One tokenizer with its chat template, or with another given as `chat_template`.
+
+    `default_system_prompt` says what becomes of the system prompt that some templates insert where a conversation
+    has none. It concerns what users are made to say: with `drop`, `pre_query` starts with the user's heading, so
+    that instructions are drawn under no system prompt at all. `encode` follows the template in either case,
+    because that is how the model is asked in real life. A conversation with a system prompt of its own is the
+    template's affair in both.
+
+    `pre_query` (of a conversation's start), `later_pre_query` (to follow the conversation so far, as the template
+    renders it) and `query_stop` are given by hand where the template is no help; control tokens may be spelled in
+    them. A conversation that starts with a system prompt is not helped by `pre_query`.
+
+    Raises ChatTemplateError when no pre-query prompt or no end of a user's words can be derived and none is given.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        chat_template: str | None = None,
+        template_kwargs: dict[str, Any] | None = None,
+        default_system_prompt: Literal["keep", "drop"] = "keep",
+        pre_query: str | None = None,
+        later_pre_query: str | None = None,
+        query_stop: Sequence[str] | None = None,
+        generation_eos: Sequence[int] = (),
+    ):
+        source = chat_template or _own_template(tokenizer)
+        self._tokenizer = tokenizer
+        self._guard = Guard(tokenizer)
+        variables = {**tokenizer.special_tokens_map, **(template_kwargs or {})}
+        self._renderer = Renderer(source, variables, self._guard)
+        self._probe = Probe(self._renderer)
+        self._first, self._later = pre_query, later_pre_query
+
+        self._start = self._derived_start()
+        eos = stop_at_ids([tokenizer.eos_token_id, *generation_eos])
+        self.response_stop: Stop = self._end_of_answer() | eos
+        self.query_stop: Stop = self._end_of_query(query_stop) | eos
+        self._not_text = {self._guard.ids[text] for text in self._guard.special}
+        self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
+        self._drawn_start = self._start if default_system_prompt == "keep" else self._without_default(eos)
+
+    def encode(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
+        """The prompt of an answer. Raises ChatTemplateError where the template refuses the conversation."""
+        return self._guard.encode(self._renderer.render(self._masked(messages), add_generation_prompt))
+
+    def pre_query(self, messages: Messages = ()) -> list[int]:
+        """The prompt of what the user says next, after `messages`: nothing, a system prompt, or whole turns."""
+        masked = self._masked(messages)
+        has_system = any(message["role"] in ("system", "developer") for message in masked)
+        if not masked and self._first is not None:
+            return self._guard.encode(self._first)
+        text = self._later_turn(masked) if len(masked) > has_system else self._probe.before_user(masked)
+        if not has_system and text.startswith(self._start):
+            text = self._drawn_start + text.removeprefix(self._start)
+        return self._guard.encode(text)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """What was said in `token_ids`, without special tokens and whatever ended it."""
+        ids = [id for id in token_ids if id not in self._not_text]
+        return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+    def _later_turn(self, masked: list[dict[str, Any]]) -> str:
+        if self._later is not None:
+            return self._renderer.render(masked, add_generation_prompt=False) + self._later
+        try:
+            return self._probe.before_user(masked)
+        except ChatTemplateError as error:
+            raise ChatTemplateError(
+                f"{error}; where later turns can't be derived, give model.later_pre_query"
+            ) from error
+
+    def _masked(self, messages: Messages) -> list[dict[str, Any]]:
+        """The messages as the renderer wants them. Says no to what a template would silently get wrong."""
+        for message in messages:
+            if message["role"] not in ROLES:
+                raise ChatTemplateError(f"unknown role {message['role']!r}: it can be {', '.join(ROLES)}")
+        if messages and messages[0]["role"] == "system" and messages[0].get("content") and not self._heeds_system:
+            raise ChatTemplateError("the chat template leaves out system prompts: give none")
+        return [
+            {key: value if key == "role" else self._mask(value) for key, value in message.items()}
+            for message in messages
+        ]
+
+    def _mask(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._guard.mask(value)
+        if isinstance(value, list | tuple):
+            return [self._mask(one) for one in value]
+        if isinstance(value, dict):
+            return {self._mask(key): self._mask(one) for key, one in value.items()}
+        return value
+
+    @cached_property
+    def _heeds_system(self) -> bool:
+        return self._probe.heeds_system()
+
+    def _end_of_answer(self) -> Stop:
+        for written in (self._probe.closing(), self._probe.between_answer_and_user()):
+            if stop := stop_at(written, self._guard):
+                return stop
+        return Stop()
+
+    def _end_of_query(self, by_hand: Sequence[str] | None) -> Stop:
+        if by_hand is not None:
+            return stop_by_hand(by_hand, self._guard)
+        for written in (self._probe.after_user(), self._probe.between_user_and_answer()):
+            if stop := stop_at(written, self._guard):
+                return stop
+        raise ChatTemplateError(
+            "the chat template writes nothing that ends a user's words: give model.query_stop, a list of strings"
+        )
+
+    def _derived_start(self) -> str:
+        """A conversation's start by the template. Empty where there is none and one is given by hand."""
+        try:
+            start = self._probe.before_user([])
+            reason = "the chat template starts with the user's words"
+        except ChatTemplateError as error:
+            start, reason = "", str(error)
+        if not start.strip() and self._first is None:
+            raise ChatTemplateError(
+                f"no pre-query prompt can be derived: {reason}; give model.pre_query, "
+                "all text up to the user's first words, and model.query_stop, strings that end them"
+            )
+        return start
+
+    def _without_default(self, eos: Stop) -> str:
+        later = self._probe.between_answer_and_user().removeprefix(self._probe.closing())
+        if not (self._start and later):  # nothing to take it out of, or no later turn to learn from
+            return self._start
+        closers = leading_controls(self._probe.after_user(), self._guard)
+        closers += [text for text, id in self._guard.ids.items() if id in eos.token_ids]
+        start = without_default(self._start, later, self._guard, self._tokenizer.bos_token, closers)
+        if start is None or not self._probe.goes_on_from(self._start):
+            raise ChatTemplateError(
+                "can't tell the chat template's default system prompt from its headings: "
+                "set model.default_system_prompt=keep, or use a template without one by model.chat_template"
+            )
+        return start
+
+
+def _own_template(tokenizer: Any) -> str:
+    try:
+        return tokenizer.get_chat_template()
+    except (ValueError, NotImplementedError) as error:
+        named = getattr(tokenizer, "chat_template", None)
+        what = f"has chat templates {', '.join(named)} and no default" if named else "has no chat template"
+        raise ChatTemplateError(f"the tokenizer {what}: give model.chat_template, a Jinja file") from error

@@ -1,0 +1,62 @@
+"""What a chat template writes around words that are not there yet: rendered with marks for words, cut at the marks.
+
+A mark is a lone surrogate that no masked content holds (see guard.py), so it is found where the template put it and
+nowhere else. Trimming, capitalizing and escaping leave it as it is.
+
+Promises: where a conversation that a question is put with is refused, the answer is the empty string. `before_user`
+alone raises ChatTemplateError, since it is asked about real conversations.
+"""
+
+from typing import Any
+
+from synth.chat.rendering import ChatTemplateError, Renderer
+
+_USER, _ASSISTANT, _SYSTEM, _NEXT = "\udffc", "\udffd", "\udffe", "\udfff"
+_USER_SAYS = {"role": "user", "content": _USER}
+_ASSISTANT_SAYS = {"role": "assistant", "content": _ASSISTANT}
+_SYSTEM_SAYS = {"role": "system", "content": _SYSTEM}
+_USER_GOES_ON = {"role": "user", "content": _NEXT}
+
+
+class Probe:
+    """Questions to one template."""
+
+    def __init__(self, renderer: Renderer):
+        self._renderer = renderer
+
+    def before_user(self, masked: list[dict[str, Any]]) -> str:
+        """All that is written before the words that the user says after these messages."""
+        before, found, _ = self._renderer.render([*masked, _USER_GOES_ON], True).partition(_NEXT)
+        if not found:
+            raise ChatTemplateError("the chat template leaves out the user's words")
+        return before
+
+    def after_user(self) -> str:
+        """From the user's last words to where the answer starts."""
+        return self._try([_USER_SAYS], True).partition(_USER)[2]
+
+    def between_user_and_answer(self) -> str:
+        return self._try([_USER_SAYS, _ASSISTANT_SAYS], False).partition(_USER)[2].partition(_ASSISTANT)[0]
+
+    def closing(self) -> str:
+        """What is written after an answer that nothing follows."""
+        return self._try([_USER_SAYS, _ASSISTANT_SAYS], False).partition(_ASSISTANT)[2]
+
+    def between_answer_and_user(self) -> str:
+        text = self._try([_USER_SAYS, _ASSISTANT_SAYS, _USER_GOES_ON], True)
+        return text.partition(_ASSISTANT)[2].partition(_NEXT)[0]
+
+    def goes_on_from(self, start: str) -> bool:
+        """Whether a conversation of two turns starts as one of a single turn does."""
+        return self._try([_USER_SAYS, _ASSISTANT_SAYS, _USER_GOES_ON], True).startswith(start + _USER)
+
+    def heeds_system(self) -> bool:
+        """False where a system prompt vanishes; where it is refused, the template will say so itself."""
+        text = self._try([_SYSTEM_SAYS, _USER_SAYS], True)
+        return not text or _SYSTEM in text
+
+    def _try(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
+        try:
+            return self._renderer.render(messages, add_generation_prompt)
+        except ChatTemplateError:
+            return ""
