@@ -4,80 +4,176 @@ Hydra stops at the first override that does not fit, so the keys to suggest from
 without it.
 """
 
+import argparse
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from synth.config import CONF_DIR, GROUPS, nearest, options
+from synth.components import ConfigError, nearest
+from synth.config import CONF_DIR, GROUPS, MissingFile, options, parse
 
 
-def explain(error: Exception, arguments: Sequence[str]) -> str | None:
-    """One line for an error of Hydra's, None for any other."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        choices = list(error.options or options(group))
-        return f"{group}: there is no {name.removesuffix('.yaml')!r}{nearest(name, choices)}"
-    if isinstance(error, ConfigCompositionException):
-        key = _refused_key(error, arguments)
-        if key is None:
-            return _first_line(error)
-        if key in GROUPS and f"+{key}=" not in " ".join(arguments):
-            return f"{key}: is added with a plus sign: +{key}={nearest_option(key, arguments)}"
-        known = list(_keys(arguments, without=key))
-        if key in known:
+class CommandLine:
+    """The words after `python -m synth.run`. Raises ConfigError for those that Hydra would not understand."""
+
+    def __init__(self, arguments: Sequence[str]):
+        self._arguments = _Parser().parse(arguments)
+        self._overrides = [_override(word) for word in self._arguments.overrides]
+        for override in self._overrides:
+            name = override.key_or_group
+            if name in GROUPS and not override.is_delete() and not _names_options(override):
+                value = _value(override) or "nothing"
+                raise ConfigError(f"{name}: {value} is none of its choices{nearest(value, options(name))}")
+
+    def explain(self, error: Exception) -> str:
+        """One line for whatever stopped Hydra before the configuration was composed."""
+        return " ".join((self._explain(error) or _first_line(error)).split())
+
+    def _explain(self, error: Exception) -> str | None:
+        text = str(error)
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+            return self._no_such_option(error)
+        if isinstance(error, OmegaConfBaseException) and error.full_key:
+            return f"{error.full_key}: {_first_line(error)}"
+        if mark := getattr(error, "problem_mark", None):
+            return f"{mark.name}: line {mark.line + 1} is no YAML: {getattr(error, 'problem', '')}"
+        if found := re.match(r"(?:Multiple values for )?([\w/@]+)(?:\. To override| appears more than once)", text):
+            return f"{found[1]}: is chosen already; to choose another one, leave out the plus sign or the second one"
+        if found := re.match(r"Ambiguous value for argument '\W*([^=']+)=", text):
+            return f"{found[1]}: a list is written [a,b]; a sweep over several values needs --multirun"
+        quoted = re.search(r"'([^']+)'", text)
+        key = quoted[1].lstrip("+~").partition("=")[0] if quoted else None
+        refused = next((one for one in self._overrides if one.key_or_group == key), None)
+        return self._refused(refused) if refused else None
+
+    def _no_such_option(self, error: MissingConfigException) -> str:
+        path = str(error.missing_cfg_file).removesuffix(".yaml")
+        group, _, name = path.partition("/")
+        if group not in GROUPS:
+            group, _, name = path.rpartition("/")
+        group = group or "--config-name"
+        return f"{group}: there is no {name!r}{nearest(name, [*(error.options or ()), *_options_of(group)])}"
+
+    def _refused(self, override: Override) -> str:
+        """Why Hydra could not apply an override."""
+        key = override.key_or_group
+        value = _value(override)
+        if key in GROUPS and not override.is_add():
+            return f"{key}: none is chosen so far, and the first is added with a plus sign: {_plus(key, value)}"
+        if key.startswith("strategy.") and "strategy" not in self._without(override):
+            return f"{key}: no strategy is chosen{nearest('', options('strategy'))} by +strategy=NAME"
+        known = set(_keys(self._without(override)))
+        if override.is_add() and key in known | set(GROUPS):
             return f"{key}: is there already; leave out the plus sign"
-        return f"{key}: no such key{nearest(key, known)}"
-    if isinstance(error, OmegaConfBaseException):
-        return f"{error.full_key}: {_first_line(error)}" if error.full_key else _first_line(error)
-    if isinstance(error, HydraException):
-        return _first_line(error)
-    return None
+        added = f"+{key}={value}"
+        if self._is_valid(key, added, override):
+            return f"{key}: has no value so far, and is added with a plus sign: {added}"
+        top = [one for one in known if "." not in one] if "." not in key else []
+        close = nearest(key, top)
+        return f"{key}: no such key{close if 'did you mean' in close else nearest(key, known)}"
 
+    def _is_valid(self, key: str, added: str, instead_of: Override) -> bool:
+        try:
+            parse(self._compose([*self._others(instead_of), added]))
+        except MissingFile:
+            return True
+        except ConfigError as error:
+            return str(error).startswith(f"{key}: ") and "no such key" not in str(error)
+        except Exception:  # another override may be wrong as well
+            return False
+        return not key.startswith("hydra.")  # nobody looks at those here
 
-def nearest_option(group: str, arguments: Sequence[str]) -> str:
-    """The option that was meant for a group, as far as it can be told."""
-    return next((word.partition("=")[2] for word in arguments if word.startswith(f"{group}=")), options(group)[0])
-
-
-def _refused_key(error: ConfigCompositionException, arguments: Sequence[str]) -> str | None:
-    """The key of the override that Hydra stopped at."""
-    quoted = re.search(r"'([^']+)'", str(error))
-    words = [word.partition("=")[0].lstrip("+~") for word in arguments if "=" in word]
-    if quoted and quoted[1] in words:
-        return quoted[1]
-    return None
-
-
-def _keys(arguments: Sequence[str], without: str) -> Iterator[str]:
-    """All dotted keys of the configuration as composed without the refused override."""
-    overrides = [
-        word
-        for word in arguments
-        if "=" in word and not word.startswith("-") and word.partition("=")[0].lstrip("+~") != without
-    ]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF_DIR), version_base=None):
-        for count in range(len(overrides), -1, -1):
+    def _without(self, refused: Override) -> DictConfig:
+        """The configuration as composed without an override and, if need be, without those after it."""
+        words = self._others(refused)
+        for count in range(len(words), -1, -1):
             try:
-                composed = compose("config", overrides=overrides[:count])
-            except (HydraException, OmegaConfBaseException):
-                continue  # a later override may be wrong as well
-            yield from _walk(OmegaConf.to_container(composed), "")
-            return
+                return self._compose(words[:count])
+            except Exception:  # a suggestion is a courtesy: whatever else is wrong will be told in its turn
+                continue
+        return OmegaConf.create()
+
+    def _others(self, refused: Override) -> list[str]:
+        return [str(one.input_line) for one in self._overrides if one is not refused and not one.is_sweep_override()]
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        name, folder = self._arguments.config_name or "config", self._arguments.config_dir
+        folders = [str(Path(folder).absolute()) if folder else str(CONF_DIR), str(CONF_DIR)]
+        if not (Path(folders[0]) / name).with_suffix(".yaml").is_file():
+            folders.reverse()
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(folders[0], version_base=None):
+            return compose(name, [*overrides, f"hydra.searchpath=[{folders[1]!r}]"])
 
 
-def _walk(node: Any, prefix: str) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            dotted = f"{prefix}{key}"
-            yield dotted
-            yield from _walk(value, f"{dotted}.")
+class _Parser:
+    """Hydra's own parser of options, which says what it does not understand by an exception."""
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        parser = get_args_parser()
+        parser.error = self._refuse  # type: ignore[method-assign]
+        self._known = [option for action in parser._actions for option in action.option_strings]
+        return parser.parse_args(list(arguments))
+
+    def _refuse(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        raise ConfigError(f"{unknown[1]}: no such option{nearest(unknown[1], self._known)}" if unknown else message)
+
+
+def _override(word: str) -> Override:
+    key, equals, _ = word.lstrip("+~").partition("=")
+    if not equals and not word.startswith("~"):
+        chosen = f"; did you mean +strategy={word}?" if word in options("strategy") else ""
+        raise ConfigError(f"{word!r} sets nothing: write key=value{chosen}")
+    if not key.strip():
+        raise ConfigError(f"{word!r} names no key: write key=value")
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        advice = f"signs and letters beyond ASCII are quoted twice, once for the shell: {key}='\"...\"'"
+        raise ConfigError(f"{key}: can't read {word!r}, {_first_line(error)}; {advice}") from None
+
+
+def _value(override: Override) -> str:
+    return str(override.input_line).partition("=")[2]
+
+
+def _names_options(override: Override) -> bool:
+    if override.is_sweep_override():
+        return True
+    value: Any = override.value()
+    return isinstance(value, list) or (isinstance(value, str) and bool(value))
+
+
+def _options_of(group: str) -> list[str]:
+    return options(group) if group in GROUPS else []
+
+
+def _plus(group: str, value: str) -> str:
+    meant = re.search(r"'(.+)'", nearest(value, options(group)))
+    return f"+{group}={value if value in options(group) or not meant else meant[1]}"
+
+
+def _keys(node: DictConfig) -> Iterator[str]:
+    """All dotted keys."""
+
+    def walk(node: Any, prefix: str) -> Iterator[str]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                yield f"{prefix}{key}"
+                yield from walk(value, f"{prefix}{key}.")
+
+    return walk(OmegaConf.to_container(node), "")
 
 
 def _first_line(error: Exception) -> str:

@@ -11,11 +11,13 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib import metadata
 
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from synth.chat import ChatTemplateError
 from synth.config import Config, ConfigError
 from synth.report.progress import Progress, Snapshot
 from synth.report.samples import show_samples
@@ -39,6 +41,7 @@ MANIFEST_INTERVAL_S = 5.0
 
 def run(config: Config) -> int:
     """Make the dataset. Returns the exit code; raises ConfigError where nothing has been started."""
+    _check_chat_template(config)
     folder = RunFolder(config.settings.output_dir)
     try:
         folder.make()
@@ -53,6 +56,17 @@ def run(config: Config) -> int:
         raise ConfigError(f"output_dir: {folder.path} can't be written to ({error.strerror})") from None
     except (FileExistsError, NotADirectoryError) as error:
         raise ConfigError(f"output_dir: {error.filename} is not a folder") from None
+
+
+def _check_chat_template(config: Config) -> None:
+    """A tokenizer loads in seconds, an engine in minutes: what is wrong with a chat template is said before."""
+    try:
+        config.model.load_chat_template()
+    except ChatTemplateError as error:
+        raise ConfigError(f"model: {error}") from None
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"model.path: the tokenizer of {config.model.path!r} can't be loaded: {reason}") from None
 
 
 def describe(config: Config) -> str:
@@ -144,7 +158,7 @@ class _Run:
         self._stopped: str | None = None
         self._written = 0.0
         self._started = time.monotonic()
-        self._tokens = 0
+        self._last = Snapshot(kept=0, rejected=0, wanted=config.settings.num_records)
 
     async def finish(self) -> int:
         with self._progress, _warnings_to(self._progress), self._signals() as stopping:
@@ -193,6 +207,9 @@ class _Run:
             finally:
                 stop.cancel()
                 watching.cancel()
+                kept, rejected = plan.kept, sum(one.rejected for one in self._manifest.summaries)
+                last = replace(self._last, kept=kept, rejected=rejected, in_flight=0, running=0, waiting=0)
+                self._progress.update(last)
         return plan
 
     def _plan(self, replicas: int) -> Plan:
@@ -224,24 +241,22 @@ class _Run:
         while True:
             told = await asyncio.gather(*(_counters(worker) for worker in scheduler.workers.values()))
             here = [counters for counters in told if counters is not None]
-            self._tokens = max(self._tokens, sum(one.completion_tokens for one in here))
-            self._progress.update(
-                Snapshot(
-                    kept=plan.kept + sum(one.kept for one in here),
-                    rejected=sum(one.rejected for one in self._manifest.committed.values())
-                    + sum(one.rejected for one in here),
-                    wanted=self._config.settings.num_records,
-                    in_flight=sum(one.in_flight for one in here),
-                    prompt_tokens=sum(one.prompt_tokens for one in here),
-                    cached_tokens=sum(one.cached_tokens for one in here),
-                    completion_tokens=sum(one.completion_tokens for one in here),
-                    running=sum(one.load.running for one in here),
-                    waiting=sum(one.load.waiting for one in here),
-                    cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),
-                    replicas_ready=len(scheduler.workers),
-                    replicas=replicas,
-                )
+            self._last = Snapshot(
+                kept=plan.kept + sum(one.kept for one in here),
+                rejected=sum(one.rejected for one in self._manifest.committed.values())
+                + sum(one.rejected for one in here),
+                wanted=self._config.settings.num_records,
+                in_flight=sum(one.in_flight for one in here),
+                prompt_tokens=sum(one.prompt_tokens for one in here),
+                cached_tokens=sum(one.cached_tokens for one in here),
+                completion_tokens=sum(one.completion_tokens for one in here),
+                running=sum(one.load.running for one in here),
+                waiting=sum(one.load.waiting for one in here),
+                cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),
+                replicas_ready=len(scheduler.workers),
+                replicas=replicas,
             )
+            self._progress.update(self._last)
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     def _merge(self) -> int:

@@ -4,11 +4,12 @@ Loads nothing until `chat_template` is called, and then the tokenizer only.
 """
 
 import json
+import os
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Model:
     tokenizer: str | None = None
     revision: str | None = None
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    max_model_len: int | None = None
+    max_model_len: Annotated[int, Field(gt=0)] | None = None
     license: str | None = None
     chat_template: str | None = None
     template_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -43,19 +44,24 @@ class Model:
         if self.path == "demo":
             self.path = str(DEMO)
         self.name = self.name or self.path
+        self.path = os.path.expanduser(self.path)
+        self.tokenizer = self.tokenizer and os.path.expanduser(self.tokenizer)
+        self.chat_template = self.chat_template and os.path.expanduser(self.chat_template)
 
     @property
     def is_demo(self) -> bool:
         return self.path == str(DEMO)
 
-    def missing_file(self) -> tuple[str, str] | None:
-        """The key and the path of a file or folder that is named but not there. A Hub name is not looked up."""
+    def missing_file(self) -> str | None:
+        """What is named but not there, as `key: problem`. A Hub name is not looked up."""
         for key, value in (("path", self.path), ("tokenizer", self.tokenizer)):
-            looks_local = value is not None and (value.startswith((".", "/", "~")) or value.count("/") != 1)
-            if looks_local and not Path(str(value)).expanduser().is_dir():
-                return key, str(value)
+            if value is not None and not _is_hub_name(value):
+                if not Path(value).is_dir():
+                    return f"{key}: there is no folder {value!r}; a Hub name has the form ORGANIZATION/MODEL"
+                if key == "path" and not (Path(value) / "config.json").is_file():
+                    return f"{key}: the folder {value!r} holds no model, which has a config.json"
         if self.chat_template is not None and not Path(self.chat_template).is_file():
-            return "chat_template", self.chat_template
+            return f"chat_template: there is no file {self.chat_template!r}"
         return None
 
     def load_chat_template(self) -> "ChatTemplate":
@@ -70,7 +76,7 @@ class Model:
         tokenizer = AutoTokenizer.from_pretrained(self.tokenizer or self.path, revision=self.revision)
         return ChatTemplate(
             tokenizer,
-            chat_template=Path(self.chat_template).read_text() if self.chat_template else None,
+            chat_template=Path(self.chat_template).read_text(encoding="utf-8") if self.chat_template else None,
             template_kwargs=self.template_kwargs,
             default_system_prompt=self.default_system_prompt,
             pre_query=self.pre_query,
@@ -84,7 +90,17 @@ class Model:
         from transformers.utils import cached_file
 
         found = cached_file(
-            self.path, "generation_config.json", revision=self.revision, _raise_exceptions_for_missing_entries=False
+            self.path,
+            "generation_config.json",
+            revision=self.revision,
+            _raise_exceptions_for_missing_entries=False,
         )
-        eos = json.loads(Path(found).read_text()).get("eos_token_id") if found else None
+        eos = json.loads(Path(found).read_text(encoding="utf-8")).get("eos_token_id") if found else None
         return [] if eos is None else eos if isinstance(eos, list) else [eos]
+
+
+def _is_hub_name(value: str) -> bool:
+    """`models/mine` is a folder of this machine where there is a folder `models`, and else a name on the Hub."""
+    organization, slash, model = value.partition("/")
+    plain = bool(slash and organization and model) and "/" not in model and organization not in (".", "..")
+    return plain and not Path(organization).is_dir()

@@ -20,13 +20,15 @@ Record = dict[str, Any]
 class Rejection(Exception):
     """The end of a record, with the reason. A step may return it or raise it; both mean the same.
 
-    `reason` is a short stable word or phrase (it is counted and grouped by), `detail` is for a human.
+    `reason` is a short stable word or phrase (it is counted and grouped by), `detail` is for a human. `record` is
+    what the record had become, where that is more than what the step was given.
     """
 
-    def __init__(self, reason: str, detail: str = ""):
+    def __init__(self, reason: str, detail: str = "", record: Record | None = None):
         super().__init__(reason)
         self.reason = reason
         self.detail = detail
+        self.record = record
 
 
 @dataclass(slots=True)

@@ -12,50 +12,81 @@ from collections.abc import Sequence
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from synth.config import CONF_DIR, ConfigError, parse
-from synth.hydra_errors import explain
+from synth.hydra_errors import CommandLine
+
+BAD_INPUT, STOPPED = 2, 75
 
 _codes: list[int] = []
 
 
+class _Ended(BaseException):
+    """Ends a sweep at once: an Exception is something that Hydra reports in lines of its own, and goes on after."""
+
+    def __init__(self, why: Exception | int):
+        self.why = why
+
+
 @hydra.main(version_base=None, config_path=str(CONF_DIR), config_name="config")
 def _job(composed: DictConfig) -> None:
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        # One folder a job: a sweep's runs differ, and a folder holds one run.
-        with open_dict(composed):
-            composed.output_dir = os.path.join(composed.output_dir, HydraConfig.get().job.override_dirname)
+    try:
+        code = _run(composed)
+    except Exception as error:
+        raise _Ended(error) from None
+    _codes.append(code)
+    if code == STOPPED:
+        raise _Ended(code)
+
+
+def _run(composed: DictConfig) -> int:
     config = parse(composed)
+    running = HydraConfig.get()
+    if running.mode == RunMode.MULTIRUN:
+        # One folder a job: a sweep's runs differ, and a folder holds one run.
+        folder = os.path.join(config.settings.output_dir, running.job.override_dirname)
+        config = parse(config.resolved | {"output_dir": folder})
 
     from synth import job  # after the configuration is known to be good: this is what loads Ray
 
     if config.settings.dry_run:
         print(job.describe(config))
-        _codes.append(0)
-    else:
-        _codes.append(job.run(config))
+        return 0
+    return job.run(config)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one run, or the highest of a multirun's."""
-    sys.argv[1:] = sys.argv[1:] if arguments is None else arguments
+    program, words = sys.argv[0], list(sys.argv[1:] if arguments is None else arguments)
     _codes.clear()
     # Hydra then raises what went wrong instead of printing it in its own many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    typed = sys.argv
+    sys.argv = [program, *words]
     try:
-        _job()
+        return _compose_and_run(words)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
     except KeyboardInterrupt:
-        return 75
+        return STOPPED
+    finally:
+        sys.argv = typed
+
+
+def _compose_and_run(words: Sequence[str]) -> int:
+    command_line = CommandLine(words)
+    try:
+        _job()
+    except SystemExit as end:  # of --help and its like
+        return int(end.code or 0)
+    except _Ended as end:
+        if isinstance(end.why, Exception):
+            raise end.why from None
+        return end.why
     except Exception as error:
-        line = explain(error, sys.argv[1:])
-        if line is None:
-            raise
-        print(f"error: {line}", file=sys.stderr)
-        return 2
+        raise ConfigError(command_line.explain(error)) from None
     return max(_codes, default=0)
 
 

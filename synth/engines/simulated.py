@@ -49,14 +49,18 @@ class Simulated:
         rng = random.Random(sampling.seed if sampling.seed is not None else repr(list(prompt)))
         wanted = max(1, round(self.median_tokens * math.exp(rng.gauss(0, self.sigma))))
         length = min(wanted, sampling.max_tokens, self.max_model_len - len(prompt))
-        self._load.waiting += 1
-        async with self._slots:
-            self._load.waiting -= 1
-            self._load.running += 1
-            try:
-                await asyncio.sleep(self.first_token_s + length / self.tokens_per_second)
-            finally:
-                self._load.running -= 1
+        load = self._load
+        load.waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            load.waiting -= 1
+        load.running += 1
+        try:
+            await asyncio.sleep(self.first_token_s + length / self.tokens_per_second)
+        finally:
+            load.running -= 1
+            self._slots.release()
         return Answer(
             token_ids=[0] * length,
             finish_reason="stop" if length == wanted else "length",

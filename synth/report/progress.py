@@ -52,7 +52,7 @@ class Progress:
         self._metrics: IO[str] = self._metrics_path.open("a")
         self._started = time.monotonic()
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._live.start()
         return self
 
@@ -66,14 +66,14 @@ class Progress:
 
     def say(self, line: str) -> None:
         """One line that stays: a worker lost, a stop begun."""
-        self._console.print(line, markup=False)
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def update(self, now: Snapshot) -> None:
         moment = time.monotonic()
         self._history.append((moment, now))
         while len(self._history) > 2 and moment - self._history[0][0] > RATE_WINDOW_S:
             self._history.popleft()
-        if self._console.is_terminal:
+        if self._console.is_interactive:
             self._live.update(self._table(now))
         elif moment - self._last_line >= PLAIN_INTERVAL_S:
             self._last_line = moment
@@ -125,7 +125,10 @@ class Progress:
         return table
 
     def _write_metrics(self, now: Snapshot) -> None:
-        rates = {"tokens_per_second": round(self.tokens_per_second, 1), "kept_per_second": round(self._rate("kept"), 3)}
+        rates = {
+            "tokens_per_second": round(self.tokens_per_second, 1),
+            "kept_per_second": round(self._rate("kept"), 3),
+        }
         self._metrics.write(json.dumps({"time": round(time.time(), 3)} | asdict(now) | rates) + "\n")
         self._metrics.flush()
 

@@ -1,24 +1,27 @@
 """A strategy: a chain of steps, and the road of one record through it.
 
 Promises: whatever a step returns or raises, the record ends as exactly one Finished: rows kept, rows rejected
-with a reason, or both after a fan-out. Only a broken engine is let through, because it says nothing of the
-record. Branches of a fan-out run side by side and never wait for one another.
+with a reason, or both after a fan-out, all of them fit to be written. Only a broken engine is let through,
+because it says nothing of the record. Branches of a fan-out run side by side and never wait for one another.
 
 Knows nothing of shards, files or machines.
 """
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pyarrow as pa
 
 from synth.chat import ChatTemplate
 from synth.engines import EngineError, Generator
-from synth.records import Finished, Record, Rejection, Usage, derive_seed, record_id
+from synth.records import Finished, Record, Rejection, Usage, record_id
 from synth.steps.llm import LLM, Ledger
+from synth.steps.rows import EXTRA, checked, clean, row
 
 log = logging.getLogger(__name__)
 
@@ -28,25 +31,34 @@ Function = Callable[[Record, LLM], Awaitable[Outcome]]
 
 @dataclass(frozen=True)
 class Step:
-    """A step's function, the name that seeds and lineage know it by, and the columns it adds (name → type)."""
+    """A step's function, the name that seeds and lineage know it by, and the columns that it says it adds.
+
+    `columns` is None where the step says nothing about them, as a plain function does.
+    """
 
     name: str
     function: Function
-    columns: dict[str, pa.DataType]
+    columns: Mapping[str, pa.DataType] | None = None
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """Steps in order. Bound to an engine and a template, it turns record numbers into finished records."""
+    """Steps in order. `declared` are the columns of the strategy's YAML, None if it has no such key.
+
+    What a record holds beside the dataset's columns goes from step to step and is not written. Only where nobody
+    said which columns there are, a column `extra` keeps it, as JSON.
+    """
 
     name: str
     steps: Sequence[Step]
-    declared: dict[str, pa.DataType] = field(default_factory=dict)
+    declared: Mapping[str, pa.DataType] | None = None
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
-        """What the steps add to the contract's columns, by themselves or as declared in the strategy's YAML."""
-        return {name: kind for step in self.steps for name, kind in step.columns.items()} | self.declared
+        """What the dataset has beside the contract's columns."""
+        columns = {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
+        silent = self.declared is None and any(step.columns is None for step in self.steps)
+        return columns | dict(self.declared or {}) | ({EXTRA: pa.string()} if silent else {})
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ async def run_record(number: int, row: Record, context: Context) -> Finished:
 
     Raises EngineError when the engine broke under it; the record is then not finished and may be run again.
     """
-    return await _walk(number, (), row, Ledger(), 0, context)
+    return await _walk(number, (), clean(row), Ledger(), 0, context)
 
 
 async def _walk(
@@ -74,16 +86,13 @@ async def _walk(
     id = record_id(number, path)
     for index, step in enumerate(context.strategy.steps[first:], first):
         llm = LLM(context.engine, context.template, ledger, context.seed, id, step.name)
-        noted = len(ledger.lineage)
-        outcome = await _call(step, record, llm)
+        rounds = llm.rounds
+        outcome = await _call(step, record, llm, context.strategy.columns)
         if isinstance(outcome, Rejection):
             return Finished(number, rejected=[_rejected_row(id, record, ledger, step, outcome, context)])
-        if isinstance(outcome, dict):
-            if len(ledger.lineage) == noted and outcome.get("instruction") != record.get("instruction"):
-                llm.note(str(outcome.get("instruction")))
-            record = _without_stale_messages(record, outcome)
-            continue
-        return await _fan_out(number, path, record, ledger, index, outcome, context)
+        if isinstance(outcome, list):
+            return await _fan_out(number, path, record, ledger, index, outcome, context)
+        record = _advance(record, outcome, step, ledger, noted=llm.rounds > rounds)
     return Finished(number, kept=[_row(id, record, ledger, context)])
 
 
@@ -93,15 +102,10 @@ async def _fan_out(
     record: Record,
     ledger: Ledger,
     index: int,
-    outcomes: Sequence[Record | Rejection],
+    outcomes: list[Record | Rejection],
     context: Context,
 ) -> Finished:
     step = context.strategy.steps[index]
-    if not outcomes:
-        nothing = Rejection("nothing_returned")
-        return Finished(
-            number, rejected=[_rejected_row(record_id(number, path), record, ledger, step, nothing, context)]
-        )
 
     async def branch(child: int, outcome: Record | Rejection) -> Finished:
         child_path = (*path, child)
@@ -109,15 +113,17 @@ async def _fan_out(
         usage = ledger.usage if child == 0 else Usage()
         own = replace(ledger, usage=usage, lineage=list(ledger.lineage))
         if isinstance(outcome, Rejection):
-            row = _rejected_row(record_id(number, child_path), record, own, step, outcome, context)
-            return Finished(number, rejected=[row])
-        if outcome.get("instruction") != record.get("instruction"):
-            own.lineage.append({"step": step.name, "text": str(outcome.get("instruction")), "operation": None})
-        return await _walk(
-            number, child_path, _without_stale_messages(record, outcome), own, index + 1, context
-        )
+            rejected = _rejected_row(record_id(number, child_path), record, own, step, outcome, context)
+            return Finished(number, rejected=[rejected])
+        after = _advance(record, outcome, step, own, noted=False)
+        return await _walk(number, child_path, after, own, index + 1, context)
 
-    parts = await asyncio.gather(*(branch(child, outcome) for child, outcome in enumerate(outcomes)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            branches = [group.create_task(branch(*numbered)) for numbered in enumerate(outcomes)]
+    except ExceptionGroup as failures:  # the engine broke
+        raise failures.exceptions[0] from None
+    parts = [branch.result() for branch in branches]
     return Finished(
         number,
         kept=[row for part in parts for row in part.kept],
@@ -125,59 +131,72 @@ async def _fan_out(
     )
 
 
-async def _call(step: Step, record: Record, llm: LLM) -> Outcome:
+async def _call(
+    step: Step, record: Record, llm: LLM, columns: Mapping[str, pa.DataType]
+) -> Record | Rejection | list[Record | Rejection]:
     """A step's outcome, with every way to fail turned into a rejection."""
     try:
-        outcome = await step.function(record, llm)
-    except Rejection as rejection:
-        return rejection
-    except EngineError:
-        raise
+        # A copy, so that a step which changes its record and then fails leaves the record as it came.
+        answer = step.function(clean(record), llm)
+        outcome: object = await answer if inspect.isawaitable(answer) else answer
     except Exception as error:
-        log.exception("step %s failed", step.name)
-        return Rejection("error", f"{type(error).__name__}: {error}")
-    if isinstance(outcome, dict | Rejection):
-        return outcome
-    if isinstance(outcome, list | tuple) and all(isinstance(one, dict | Rejection) for one in outcome):
-        return outcome
-    return Rejection(
-        "error", f"step {step.name} returned {type(outcome).__name__}: a step returns a record, several, or a Rejection"
-    )
+        outcome = _as_rejection(step, error)
+    if llm.failure is not None:
+        raise llm.failure
+    if isinstance(outcome, list | tuple):
+        return [_checked(one, columns) for one in outcome] or Rejection("nothing_returned")
+    return _checked(outcome, columns)
 
 
-def _without_stale_messages(before: Record, after: Record) -> Record:
-    """A step that changes the instruction or the response changes the conversation too."""
-    first_turn = ("instruction", "response")
-    changed = any(before.get(key) != after.get(key) for key in first_turn)
-    if changed and after.get("messages") is not None and after["messages"] == before.get("messages"):
-        return after | {"messages": None}
+def _checked(outcome: object, columns: Mapping[str, pa.DataType]) -> Record | Rejection:
+    try:
+        if isinstance(outcome, dict):
+            return checked(outcome, columns)
+        if isinstance(outcome, Rejection):
+            return outcome
+    except Rejection as unfit:
+        return unfit
+    except RecursionError:
+        return Rejection("error", "the record holds itself")
+    kind = type(outcome).__name__
+    return Rejection("error", f"returned {kind}: a step returns a record, a list of records, or a Rejection")
+
+
+def _as_rejection(step: Step, error: Exception) -> Rejection:
+    while isinstance(error, ExceptionGroup):  # from calls that a step made side by side
+        error = error.exceptions[0]
+    if isinstance(error, Rejection):
+        return error
+    if isinstance(error, EngineError):
+        raise error
+    log.debug("step %s failed", step.name, exc_info=error)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return Rejection("error", f"{type(error).__name__}: {error}{where}")
+
+
+def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: bool) -> Record:
+    """The record after a step, with what follows from the step's changes to the first turn."""
+    asked, answered = (before.get(name) != after.get(name) for name in ("instruction", "response"))
+    if asked and not noted:
+        ledger.lineage.append({"step": step.name, "text": after.get("instruction"), "operation": None})
+    if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
+        after["finish_reason"] = ledger.finish_reason  # later steps ask the model too: this is about these words
+    if (asked or answered) and before.get("messages") == after.get("messages"):
+        after["messages"] = None  # they were those of the old words
     return after
 
 
 def _row(id: str, record: Record, ledger: Ledger, context: Context) -> Record:
-    """The record with the contract's columns filled in, messages from the first turn or the other way round."""
-    turns = [("system", "system_prompt"), ("user", "instruction"), ("assistant", "response")]
-    row: dict[str, Any] = dict(record)
-    if row.get("messages") is None:
-        row["messages"] = [
-            {"role": role, "content": row[column]} for role, column in turns if row.get(column) is not None
-        ]
-    for role, column in turns:
-        if row.get(column) is None:
-            row[column] = next((turn["content"] for turn in row["messages"] if turn["role"] == role), None)
-    return row | {
-        "id": id,
-        "strategy": context.strategy.name,
-        "model": context.model,
-        "seed": derive_seed(context.seed, id),
-        "lineage": ledger.lineage,
-        "usage": asdict(ledger.usage),
-        "finish_reason": row.get("finish_reason") or ledger.finish_reason,
-    }
+    strategy = context.strategy
+    return row(id, record, ledger, strategy.columns, strategy=strategy.name, model=context.model, seed=context.seed)
 
 
 def _rejected_row(
     id: str, record: Record, ledger: Ledger, step: Step, rejection: Rejection, context: Context
 ) -> Record:
-    row = _row(id, record, ledger, context)
-    return row | {"rejected_by": step.name, "reason": rejection.reason, "detail": rejection.detail or None}
+    further = _checked(rejection.record or {}, context.strategy.columns)
+    if isinstance(further, dict):
+        record = record | further
+    told = {"reason": str(rejection.reason), "detail": " ".join(str(rejection.detail).split())[:1000] or None}
+    return _row(id, record, ledger, context) | {"rejected_by": step.name} | clean(told)

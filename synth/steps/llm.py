@@ -4,6 +4,8 @@ It adds what a technique should not have to think of: the seed of every call, th
 template, the record's token count and its lineage. It speaks token ids to the engine, and text that it is given
 never becomes a control token (synth/chat/guard.py).
 
+Promises: the n-th call that a step starts for a record has the same seed in every run with the same run seed.
+
 Knows nothing of other records, of shards, or of where the engine runs.
 """
 
@@ -14,7 +16,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from synth.chat import ChatTemplate, Stop
-from synth.engines import Generator, Sampling
+from synth.engines import EngineError, Generator, Sampling
 from synth.records import Rejection, Usage, derive_seed
 
 Messages = Sequence[dict[str, str]]
@@ -39,12 +41,16 @@ class Ledger:
 
 
 class LLM:
-    """`step(record, llm)`: ask with `chat`, draw what a user would say with `query`, note a round with `note`."""
+    """`step(record, llm)`: ask with `chat`, draw what a user would say with `query`, note a round with `note`.
+
+    `failure` is the EngineError of a call, whatever the step made of it: a broken engine says nothing of a record.
+    """
 
     def __init__(self, engine: Generator, template: ChatTemplate, ledger: Ledger, seed: int, id: str, step: str):
         self._engine, self._template, self._ledger = engine, template, ledger
         self._scope: tuple[int, str, str] = (seed, id, step)
         self._calls = 0
+        self.failure: EngineError | None = None
 
     @cached_property
     def rng(self) -> random.Random:
@@ -70,24 +76,26 @@ class LLM:
         prompt = self._template.encode(list(messages), add_generation_prompt=True)
         return await self._generate(prompt, self._template.response_stop, sampling, changes)
 
-    async def query(
-        self, messages: Messages = (), sampling: Sampling | None = None, **changes: Any
-    ) -> Completion:
+    async def query(self, messages: Messages = (), sampling: Sampling | None = None, **changes: Any) -> Completion:
         """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2)."""
         prompt = self._template.pre_query(list(messages))
         return await self._generate(prompt, self._template.query_stop, sampling, changes)
 
     def note(self, text: str, operation: str | None = None) -> None:
         """Write one round into the record's lineage."""
-        self._ledger.lineage.append({"step": self._scope[2], "text": text, "operation": operation})
+        operation = None if operation is None else str(operation)
+        self._ledger.lineage.append({"step": self._scope[2], "text": str(text), "operation": operation})
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds the record's lineage has, of all steps."""
+        return len(self._ledger.lineage)
 
     async def _generate(
         self, prompt: list[int], stop: Stop, sampling: Sampling | None, changes: dict[str, Any]
     ) -> Completion:
         if len(prompt) >= self._engine.max_model_len:
-            raise Rejection(
-                "prompt_too_long", f"{len(prompt)} tokens, the model reads {self._engine.max_model_len}"
-            )
+            raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {self._engine.max_model_len}")
         sampling = replace(sampling or Sampling(), **changes)
         sampling = replace(
             sampling,
@@ -96,7 +104,11 @@ class LLM:
             seed=derive_seed(*self._scope, self._calls),
         )
         self._calls += 1
-        answer = await self._engine.generate(prompt, sampling)
+        try:
+            answer = await self._engine.generate(prompt, sampling)
+        except EngineError as error:
+            self.failure = error
+            raise
         ledger = self._ledger
         ledger.usage += Usage(answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
         ledger.finish_reason = answer.finish_reason

@@ -7,9 +7,9 @@ Magpie-MT).
 """
 
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
@@ -21,10 +21,21 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SystemPrompt:
-    """A system prompt and how often it is drawn, relative to its neighbours: weights need not sum to 1."""
+    """A system prompt and how often it is drawn, relative to its neighbours: weights need not sum to 1.
+
+    Without a text it is no system prompt at all, which can have its share too.
+    """
 
     text: str | None
-    weight: Annotated[float, Field(ge=0)] = 1.0
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+
+
+def _as_prompts(given: Any) -> Any:
+    """A text or a list with texts in it, as SystemPrompts."""
+    if given is None:
+        return []
+    prompts = given if isinstance(given, list | tuple) else [given]
+    return [SystemPrompt(text=one) if isinstance(one, str | None) else one for one in prompts]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -32,12 +43,12 @@ class Magpie:
     """Draws a conversation of `n_turns` turns, each a user's message and an answer.
 
     `end_with_user` leaves the last user message unanswered; `only_instruction` asks for one user message and
-    nothing else. With `keep_system_prompt` false the system prompt steers the user's words only: the answers and
-    the rows know nothing of it.
+    nothing else. With `keep_system_prompt` false the system prompt steers the user's words only: the answers are
+    given without it, and of the row's columns the lineage alone tells which it was.
 
-    Rejects with `empty_instruction`, `truncated_instruction` (max_tokens cut it), `empty_response`, and
-    `truncated_response` where a turn was to follow. A later turn that fails so ends the conversation before it,
-    except that `end_with_user` then has nothing to end with and rejects.
+    A row has all its turns or is a rejection: `empty_instruction`, `truncated_instruction` (max_tokens cut it),
+    `empty_response`, and `truncated_response` where a turn was to follow. A last answer that was cut is kept; its
+    `finish_reason` is `length`.
     """
 
     instruction: Sampling = field(default_factory=Sampling)
@@ -45,83 +56,71 @@ class Magpie:
     n_turns: Annotated[int, Field(ge=1)] = 1
     end_with_user: bool = False
     only_instruction: bool = False
-    system_prompts: str | list[str | SystemPrompt] | None = None
+    system_prompts: Annotated[list[SystemPrompt], BeforeValidator(_as_prompts)] = field(default_factory=list)
     keep_system_prompt: bool = True
+
+    columns: ClassVar[dict[str, str]] = {}
 
     def __post_init__(self) -> None:
         if self.only_instruction and self.n_turns > 1:
             raise ValueError("only_instruction draws one user message: it can't be combined with n_turns > 1")
-        if self.only_instruction and self.end_with_user:
-            raise ValueError("only_instruction already ends with the user: leave out end_with_user")
-        if self._weighted_prompts() and not any(weight for _, weight in self._weighted_prompts()):
+        if self.system_prompts and not any(prompt.weight for prompt in self.system_prompts):
             raise ValueError("system_prompts: at least one weight must be above 0")
 
     def calls(self) -> list[Sampling]:
         """Every engine call of one record at the most."""
-        if self.only_instruction:
-            return [self.instruction]
         calls = [self.instruction, self.response] * self.n_turns
-        return calls[:-1] if self.end_with_user else calls
+        return calls[:-1] if self.end_with_user or self.only_instruction else calls
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
         system_prompt = self._draw_system_prompt(llm)
-        system = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
-        conversation = _Conversation(system, system if self.keep_system_prompt else [])
+        system: list[Message] = []
+        if system_prompt is not None:
+            llm.note(system_prompt, "system_prompt")
+            system = [{"role": "system", "content": system_prompt}]
+        kept_system = system if self.keep_system_prompt else []
+        turns: list[Message] = []
         try:
-            await self._talk(conversation, llm)
-        except Rejection:
-            if self.end_with_user or not conversation.answers:
-                raise
-            conversation.drop_unanswered()
-        turns = conversation.turns
-        return record | {
-            "messages": conversation.kept_system + turns,
-            "instruction": turns[0]["content"],
-            "response": turns[1]["content"] if len(turns) > 1 else None,
-            "system_prompt": system_prompt if self.keep_system_prompt else None,
-            "finish_reason": conversation.answers[-1] if conversation.answers else "stop",
-        }
+            finish_reason = await self._talk(turns, system, kept_system, llm)
+        except Rejection as rejection:
+            rejection.record = self._written(record, turns, kept_system, None)
+            raise
+        return self._written(record, turns, kept_system, finish_reason)
 
-    async def _talk(self, conversation: "_Conversation", llm: LLM) -> None:
-        """Turn by turn to the end. Raises Rejection where the conversation can't go on."""
-        for turn in range(self.n_turns):
-            last = turn == self.n_turns - 1
-            query = await llm.query(conversation.system + conversation.turns, self.instruction)
+    async def _talk(self, turns: list[Message], system: list[Message], kept_system: list[Message], llm: LLM) -> str:
+        """Fills `turns`. Returns how the last one ended; raises Rejection where the conversation can't go on."""
+        for turn in range(1, self.n_turns + 1):
+            query = await llm.query(system + turns, self.instruction)
+            turns.append({"role": "user", "content": query.text})
+            if turn == 1:
+                llm.note(query.text, "instruction")
             if query.finish_reason == "length":
                 raise Rejection("truncated_instruction")
             if not query.text:
                 raise Rejection("empty_instruction")
-            conversation.turns.append({"role": "user", "content": query.text})
-            if self.only_instruction or (last and self.end_with_user):
-                return
-            answer = await llm.chat(conversation.kept_system + conversation.turns, self.response)
+            if turn == self.n_turns and (self.end_with_user or self.only_instruction):
+                return query.finish_reason
+            answer = await llm.chat(kept_system + turns, self.response)
+            turns.append({"role": "assistant", "content": answer.text})
             if not answer.text:
                 raise Rejection("empty_response")
-            conversation.turns.append({"role": "assistant", "content": answer.text})
-            conversation.answers.append(answer.finish_reason)
-            if answer.finish_reason == "length" and not last:
+            if turn < self.n_turns and answer.finish_reason == "length":
                 raise Rejection("truncated_response")  # there is nothing to go on from
-
-    def _weighted_prompts(self) -> list[tuple[str | None, float]]:
-        prompts = [self.system_prompts] if isinstance(self.system_prompts, str) else self.system_prompts or []
-        return [(one, 1.0) if isinstance(one, str) else (one.text, one.weight) for one in prompts]
+        return answer.finish_reason
 
     def _draw_system_prompt(self, llm: LLM) -> str | None:
-        prompts = self._weighted_prompts()
-        if not prompts:
+        if not self.system_prompts:
             return None
-        texts, weights = zip(*prompts, strict=True)
-        return llm.rng.choices(texts, weights)[0]
+        return llm.rng.choices(self.system_prompts, [prompt.weight for prompt in self.system_prompts])[0].text
 
-
-@dataclass
-class _Conversation:
-    """What was said so far, and how each answer ended."""
-
-    system: list[Message]
-    kept_system: list[Message]
-    turns: list[Message] = field(default_factory=list)
-    answers: list[str] = field(default_factory=list)
-
-    def drop_unanswered(self) -> None:
-        del self.turns[2 * len(self.answers) :]
+    def _written(
+        self, record: Record, turns: list[Message], kept_system: list[Message], finish_reason: str | None
+    ) -> Record:
+        said = [turn["content"] for turn in turns]
+        return record | {
+            "messages": kept_system + turns,
+            "instruction": said[0] if said else None,
+            "response": said[1] if len(said) > 1 else None,
+            "system_prompt": kept_system[0]["content"] if kept_system else None,
+            "finish_reason": finish_reason,
+        }

@@ -1,0 +1,97 @@
+"""What a step returned, made fit to be written down, or refused.
+
+Promises: a record that went through `checked` can be written with the dataset's schema, whatever a step put into
+it; and it shares no list or dict with what the step holds, so that nobody changes it later.
+
+Knows nothing of engines, of other steps, or of when a row is written.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from synth.records import CONTRACT_COLUMNS, Record, Rejection, derive_seed
+from synth.steps.llm import Ledger
+
+EXTRA = "extra"
+_TEXTS = (
+    "instruction",
+    "response",
+    "system_prompt",
+    "finish_reason",
+)  # the others are not the steps' to give
+_TURNS = [("system", "system_prompt"), ("user", "instruction"), ("assistant", "response")]
+
+
+def checked(record: Record, columns: Mapping[str, pa.DataType]) -> Record:
+    """The record with its texts made valid. Raises Rejection where a value does not fit its column."""
+    record = clean(record)
+    for name in _TEXTS:
+        if not isinstance(record.get(name), str | None):
+            raise Rejection("error", f"{name} is of type {type(record[name]).__name__}: text is expected")
+    messages = record.get("messages")
+    if messages is not None and not (isinstance(messages, list) and all(map(_is_message, messages))):
+        raise Rejection("error", "messages is expected to be a list of {role, content}, both texts")
+    for name, kind in columns.items():
+        try:
+            if name in record:
+                pa.scalar(record[name], kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise Rejection("error", f"{name} does not fit its column, of type {kind}: {error}") from None
+    return record
+
+
+def clean(value: Any) -> Any:
+    """A copy in which lone surrogates, which no file can hold, are U+FFFD. Tuples become lists."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if isinstance(value, dict):
+        return {clean(key): clean(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(one) for one in value]
+    return value
+
+
+def row(
+    id: str,
+    record: Record,
+    ledger: Ledger,
+    columns: Mapping[str, pa.DataType],
+    *,
+    strategy: str,
+    model: str,
+    seed: int,
+) -> Record:
+    """A checked record with the contract's columns filled in, messages from the first turn or the other way round."""
+    filled: dict[str, Any] = dict.fromkeys(CONTRACT_COLUMNS) | record
+    if filled["messages"] is None:
+        filled["messages"] = [
+            {"role": role, "content": filled[name]} for role, name in _TURNS if filled[name] is not None
+        ]
+    for role, name in _TURNS:
+        if filled[name] is None:
+            filled[name] = next((turn["content"] for turn in filled["messages"] if turn["role"] == role), None)
+    undeclared = {name: value for name, value in record.items() if name not in {*CONTRACT_COLUMNS, *columns}}
+    if EXTRA in columns and EXTRA not in record and undeclared:
+        filled[EXTRA] = clean(json.dumps(undeclared, ensure_ascii=False, default=str, skipkeys=True))
+    fixed = {
+        "id": id,
+        "strategy": strategy,
+        "model": model,
+        "seed": derive_seed(seed, id),
+        "lineage": clean(ledger.lineage),
+        "usage": asdict(ledger.usage),
+        "finish_reason": filled["finish_reason"] or ledger.finish_reason,
+    }
+    return {name: value for name, value in (filled | fixed).items() if name not in undeclared}
+
+
+def _is_message(turn: Any) -> bool:
+    return isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)

@@ -1,0 +1,65 @@
+"""A fake chat template and a fake engine: prompts in plain sight, answers by a function of them.
+
+The fake template's token ids are code points, so that a test can read what an engine was asked.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from synth.chat import Stop
+from synth.engines import Answer, Sampling
+from synth.records import Finished
+from synth.steps.chain import Context, Step, Strategy, run_record
+from synth.steps.magpie import Magpie
+
+Reply = str | tuple[str, str]
+
+
+class FakeTemplate:
+    """`<user>…<assistant>…`; a turn of the user's ends with the stop token 1, an answer with 2."""
+
+    query_stop = Stop((1,))
+    response_stop = Stop((2,), ("</answer>",))
+
+    def encode(self, messages: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> list[int]:
+        text = "".join(f"<{message['role']}>{message['content']}" for message in messages)
+        return [ord(letter) for letter in text + "<assistant>"]
+
+    def pre_query(self, messages: Sequence[dict[str, str]] = ()) -> list[int]:
+        return self.encode(messages)[: -len("<assistant>")] + [ord(letter) for letter in "<user>"]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return "".join(map(chr, token_ids))
+
+
+class FakeEngine:
+    """Answers with `reply(prompt)`, a text or (text, finish_reason); keeps the samplings that it was asked with."""
+
+    def __init__(self, reply: Callable[[str], Reply] = lambda prompt: "words", max_model_len: int = 1000):
+        self.reply, self.max_model_len = reply, max_model_len
+        self.prompts: list[str] = []
+        self.samplings: list[Sampling] = []
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+        asked = "".join(map(chr, prompt))
+        self.prompts.append(asked)
+        self.samplings.append(sampling)
+        reply = self.reply(asked)
+        text, finish_reason = reply if isinstance(reply, tuple) else (reply, "stop")
+        return Answer([ord(letter) for letter in text], finish_reason, len(prompt))  # type: ignore[arg-type]
+
+
+def context(*functions: Any, engine: Any = None, columns: Any = None, declared: Any = None) -> Context:
+    """Steps `first`, `second`, … of a run with seed 0. `columns` are those that each step says it adds."""
+    names = ["first", "second", "third"]
+    steps = [Step(name, function, columns) for name, function in zip(names, functions, strict=False)]
+    return Context(Strategy("test", steps, declared), engine or FakeEngine(), FakeTemplate(), "fake", 0)
+
+
+async def finish(*functions: Any, number: int = 0, record: Any = None, **given: Any) -> Finished:
+    return await run_record(number, record or {}, context(*functions, **given))
+
+
+async def talk(engine: FakeEngine, number: int = 0, **keys: Any) -> Finished:
+    """One record of Magpie's."""
+    return await finish(Magpie(**keys), number=number, engine=engine, columns={})

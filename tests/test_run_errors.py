@@ -1,0 +1,319 @@
+"""The door of a run: what is wrong is said in one line, with exit code 2, before anything is loaded."""
+
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import synth
+from synth.run import main
+
+HEAVY = ["ray", "vllm", "torch", "transformers", "datasets"]
+PLUS = "none is chosen so far, and the first is added with a plus sign"
+GOOD = ["+strategy=magpie", "model=qwen3-8b"]
+
+
+class FakeJob(SimpleNamespace):
+    """In place of synth.job: keeps the configurations that it is asked to run, and ends with `codes`."""
+
+    def __init__(self):
+        super().__init__(configs=[], codes=[])
+
+    def run(self, config):
+        self.configs.append(config)
+        result = self.codes.pop(0) if self.codes else 0
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def describe(self, config):
+        return "the plan"
+
+
+@pytest.fixture
+def job(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    fake = FakeJob()
+    monkeypatch.setattr(synth, "job", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "synth.job", fake)
+    return fake
+
+
+@pytest.fixture
+def refusal(job, capsys):
+    """What is said of bad arguments, without its `error: `."""
+
+    def refusal(*arguments):
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert not out and not job.configs
+        assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1
+        return err.removeprefix("error: ").strip()
+
+    return refusal
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
+        ("+nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
+        ("+num_records=5", "num_records: is there already; leave out the plus sign"),
+        ("num_records=abc", "num_records: must be a whole number, got 'abc'"),
+        ("num_records=0", "num_records: must be at least 1, got 0"),
+        ("num_records=1,2", "num_records: a list is written [a,b]; a sweep over several values needs --multirun"),
+        ("~num_records", "num_records: is missing"),
+        ("seed=???", "seed: is missing"),
+        ("seed=${nope}", "seed: Interpolation key 'nope' not found"),
+        ("output_dir=${nope:1}", "output_dir: Unsupported interpolation type nope"),
+        ("resume=sometimes", "resume: must be 'auto', 'never' or 'force', got 'sometimes'"),
+        ("model=qwen", "model: there is no 'qwen'; did you mean 'qwen3-8b'?"),
+        ("+model=demo", "model: is chosen already; to choose another one, leave out the plus sign or the second one"),
+        ("model.dtype=float23", "model.dtype: must be 'auto', 'bfloat16', 'float16' or 'float32', got 'float23'"),
+        ("model.nme=x", "model.nme: no such key; did you mean 'model.name'?"),
+        ("model.path=/nope", "model.path: there is no folder '/nope'; a Hub name has the form ORGANIZATION/MODEL"),
+        ("engine=vlm", "engine: there is no 'vlm'; did you mean 'vllm'?"),
+        ("engine=null", "engine: null is none of its choices; choose from simulated, vllm"),
+        ("engine.max_num_sequences=4", "engine.max_num_sequences: no such key; did you mean 'engine.max_num_seqs'?"),
+        ("engine.max_num_seqs=many", "engine.max_num_seqs: must be a whole number, got 'many'"),
+        ("cluster.replicas=0", "cluster.replicas: must be at least 1 or 'auto', got 0"),
+        ("source=nope", "source: there is no 'nope'; did you mean 'none'?"),
+        ("hydra.nope=1", "hydra.nope: no such key"),
+        ("hydra/launcher=nope", "hydra/launcher: there is no 'nope'; choose from basic"),
+        ("foo", "'foo' sets nothing: write key=value"),
+        ("magpie", "'magpie' sets nothing: write key=value; did you mean +strategy=magpie?"),
+        ("=3", "'=3' names no key: write key=value"),
+        ("", "'' sets nothing: write key=value"),
+        ("--multi-run", "--multi-run: no such option; did you mean '--multirun'?"),
+    ],
+)
+def test_a_bad_word_is_refused_in_one_line_that_names_it(refusal, override, told):
+    assert refusal(*GOOD, override) == told
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("n_trns=2", "n_trns: no such key; did you mean 'strategy.magpie.n_turns'?"),
+        ("instruction.temprature=1", "instruction.temprature: no such key; did you mean 'strategy.magpie.instruction."),
+        ("instruction.temperature=-1", "instruction.temperature: must be at least 0, got -1"),
+        ("system_prompts=[{text: x, wieght: 2}]", "system_prompts[0].wieght: no such key; did you mean 'weight'?"),
+        ("_target_=synth.steps.magpie.Magpi", "_target_: 'synth.steps.magpie' has no class or function 'Magpi'; did"),
+        ("response.stop=[x]", "response.stop: has no value so far, and is added with a plus sign: +strategy.magpie."),
+    ],
+)
+def test_a_bad_key_of_a_step_is_refused(refusal, key, told):
+    assert refusal(*GOOD, f"strategy.magpie.{key}").startswith(f"strategy.magpie.{told}")
+
+
+def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
+    told = refusal(*GOOD, "+strategy.magpie.instruction.temprature=1")
+    assert told == "strategy.magpie.instruction.temprature: no such key; did you mean 'temperature'?"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "strategy: none is chosen; add one of magpie, magpie_code, "),
+        (["+strategy=magpy"], "strategy: there is no 'magpy'; did you mean 'magpie'?"),
+        (["+strategy=null"], "strategy: null is none of its choices; choose from magpie, "),
+        (["strategy=magpie_math"], f"strategy: {PLUS}: +strategy=magpie_math"),
+        (["strategy=magpy"], f"strategy: {PLUS}: +strategy=magpie"),
+        (["strategy.magpie.n_turns=2"], "strategy.magpie.n_turns: no strategy is chosen; choose from magpie, "),
+        (["nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
+        (["+strategy=magpie", "+strategy=magpie_math"], "strategy: is chosen already; "),
+        (["+strategy=magpie,magpie_math"], "strategy: a list is written [a,b]; a sweep over "),
+        (["--config-name=nope", "+strategy=magpie"], "--config-name: there is no 'nope'"),
+        (["--config-dir=/nope", "+strategy=magpie"], "Additional config directory '/nope' not found"),
+        (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
+        (["--multirun", "+strategy=magpie,magpy"], "strategy: there is no 'magpy'; did you mean 'magpie'?"),
+        (["--multirun", "+strategy=magpie", "nm_records=1,2"], "nm_records: no such key; did you mean 'num_records'?"),
+    ],
+)
+def test_bad_arguments_are_refused(refusal, arguments, told):
+    assert refusal(*arguments).startswith(told)
+
+
+@pytest.mark.parametrize("value", ["[1,", "'x", "${", "été", "a\nb", "{a:", '"'])
+def test_a_value_that_hydra_cannot_read_is_refused_with_advice_on_quotes(refusal, value):
+    assert refusal(*GOOD, f"output_dir={value}").startswith(f"output_dir: can't read {f'output_dir={value}'!r}, ")
+
+
+def test_the_first_of_several_mistakes_is_told(refusal):
+    assert refusal(*GOOD, "nm_records=5", "model.nme=1").startswith(
+        "nm_records: no such key; did you mean 'num_records'"
+    )
+
+
+@pytest.mark.parametrize("value", ['"été 1"', "'a b'", "a\\ b", "runs/x_1-2"])
+def test_quoted_values_are_taken(job, value):
+    assert main([*GOOD, f"output_dir={value}"]) == 0
+    assert str(job.configs[0].settings.output_dir) in ("été 1", "a b", "runs/x_1-2")
+
+
+def test_a_good_configuration_is_run_and_its_exit_code_given_back(job):
+    job.codes = [3]
+    assert main([*GOOD, "num_records=7"]) == 3
+    assert job.configs[0].settings.num_records == 7
+
+
+def test_the_users_arguments_are_left_as_they_were(job):
+    before = list(sys.argv)
+    main(GOOD)
+    assert sys.argv == before
+
+
+def test_a_dry_run_prints_the_plan(job, capsys):
+    assert main([*GOOD, "dry_run=true"]) == 0
+    assert capsys.readouterr().out == "the plan\n"
+    assert not job.configs
+
+
+def test_what_a_job_refuses_is_one_line_too(job, capsys):
+    from synth.config import ConfigError
+
+    job.codes = [ConfigError("output_dir: another run\nis in it")]
+    assert main(GOOD) == 2
+    assert capsys.readouterr().err == "error: output_dir: another run is in it\n"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(job):
+    job.codes = [ZeroDivisionError("oh")]
+    with pytest.raises(ZeroDivisionError):
+        main(GOOD)
+
+
+def test_a_sweep_has_a_folder_for_each_run(job):
+    assert main(["--multirun", "+strategy=magpie,magpie_math", "model=qwen3-8b", "seed=1", "output_dir=all"]) == 0
+    folders = [str(config.settings.output_dir) for config in job.configs]
+    assert folders == [f"all/+strategy={name},model=qwen3-8b,seed=1" for name in ("magpie", "magpie_math")]
+    assert [config.resolved["output_dir"] for config in job.configs] == folders
+
+
+def test_a_sweep_ends_with_the_highest_code_of_its_runs(job):
+    job.codes = [3, 0]
+    assert main(["--multirun", *GOOD, "seed=1,2"]) == 3
+
+
+def test_a_sweep_that_is_stopped_starts_no_further_run(job):
+    job.codes = [75]
+    assert main(["--multirun", *GOOD, "seed=1,2"]) == 75
+    assert len(job.configs) == 1
+
+
+def test_a_sweep_ends_at_the_first_bad_configuration(job, capsys):
+    assert main(["--multirun", *GOOD, "num_records=0,5"]) == 2
+    assert capsys.readouterr().err == "error: num_records: must be at least 1, got 0\n"
+    assert not job.configs
+
+
+def test_help_names_the_choices_and_the_keys(job, capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "model: demo, gemma-3-4b-it, llama-3.1-8b-instruct, qwen2.5-7b-instruct, qwen3-8b, smollm2-1.7b-ins" in shown
+    assert "num_records: 100" in shown
+    assert "- ${strategy.magpie}" in shown
+
+
+@pytest.fixture
+def loggers_as_before():
+    """`--info` makes Hydra log to the terminal as it is then, for the rest of the process."""
+    handlers, level = list(logging.root.handlers), logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--cfg", "job"], ["--cfg", "job", "--resolve"], ["--info", "defaults"], ["--info"]]
+)
+def test_hydras_own_options_work(job, capsys, loggers_as_before, arguments):
+    assert main([*GOOD, *arguments]) == 0
+    assert "magpie" in capsys.readouterr().out
+    assert not job.configs
+
+
+@pytest.fixture
+def users_own(job, tmp_path, monkeypatch):
+    """A folder with a step and a strategy of the user's, and a primary configuration that has another one."""
+    (tmp_path / "own_steps.py").write_text("async def shout(record, llm, volume: int = 1):\n    return record\n")
+    (tmp_path / "mine" / "strategy").mkdir(parents=True)
+    (tmp_path / "mine" / "strategy" / "loud.yaml").write_text("steps:\n  - _target_: own_steps.shout\n    volume: 3\n")
+    (tmp_path / "mine" / "strategy" / "torn.yaml").write_text("steps: [\n  - {\n")
+    (tmp_path / "mine" / "whole.yaml").write_text(
+        "defaults: [config, _self_]\nnum_records: 9\nstrategy: {steps: [{_target_: own_steps.shout}]}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_steps", None)
+
+
+def test_a_strategy_of_the_users_is_found_and_called_as_its_file(users_own, job):
+    assert main(["--config-dir=mine", "+strategy=loud", "model=qwen3-8b"]) == 0
+    assert job.configs[0].strategy.name == "loud"
+    assert str(job.configs[0].settings.output_dir) == "runs/loud"
+    assert job.configs[0].strategy.steps[0].function.keywords == {"volume": 3}
+
+
+def test_a_primary_configuration_of_the_users_can_have_a_strategy_in_it(users_own, job):
+    assert main(["--config-dir=mine", "--config-name=whole", "model=qwen3-8b"]) == 0
+    assert job.configs[0].settings.num_records == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["+strategy=lod"], "strategy: there is no 'lod'; did you mean 'loud'?"),
+        (["model=qwen3-8b"], "strategy: none is chosen; add one of loud, magpie, "),
+        (["+strategy=loud", "nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
+        (["--config-name=whole", "nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
+        (["--config-name=whole", "model.nme=5"], "model.nme: no such key; did you mean 'model.name'?"),
+    ],
+)
+def test_a_mistake_beside_the_users_own_configuration_is_refused(users_own, refusal, arguments, told):
+    assert refusal("--config-dir=mine", *arguments).startswith(told)
+
+
+def test_a_file_that_is_no_yaml_is_named_with_its_line(users_own, refusal, tmp_path):
+    told = refusal("--config-dir=mine", "+strategy=torn")
+    assert told.startswith(f"{tmp_path}/mine/strategy/torn.yaml: line 2 is no YAML: ")
+
+
+def test_refusing_loads_nothing_heavy(tmp_path):
+    lines = [["+strategy=magpy"], [*GOOD, "nm_records=5"], [*GOOD, "engine.max_num_seqs=x"], [*GOOD, "model.path=/no"]]
+    code = f"""if True:
+        import sys
+        from synth.run import main
+        assert [main(words) for words in {lines!r}] == [2, 2, 2, 2]
+        import json
+        print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
+
+
+def test_the_program_refuses_within_five_seconds_and_leaves_nothing_behind(tmp_path):
+    start = used_by_children()
+    words = [sys.executable, "-m", "synth.run", *GOOD, "engine.max_num_sequences=4"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment())
+    assert used_by_children() - start < 5
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: engine.max_num_sequences: no such key; did you mean 'engine.max_num_seqs'?\n"
+    assert not list(tmp_path.iterdir())
+
+
+def used_by_children() -> float:
+    """Seconds of CPU, which other processes on the machine don't lengthen."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def environment():
+    root = os.path.dirname(os.path.dirname(synth.__file__))
+    return os.environ | {"PYTHONPATH": root}
