@@ -19,6 +19,7 @@ from rich.console import Console
 
 from synth.chat import ChatTemplateError
 from synth.config import Config, ConfigError
+from synth.engines import Sampling
 from synth.report.progress import Progress, Snapshot
 from synth.report.samples import show_samples
 from synth.schedule.cluster import connected
@@ -99,10 +100,12 @@ def describe(config: Config) -> str:
 
 def _cost(config: Config) -> dict[str, str]:
     """Calls and tokens, as far as the steps tell them."""
-    silent = [step.name for step in config.strategy.steps if not hasattr(step.function, "calls")]
-    if silent:
-        return {"calls": f"not known: {', '.join(silent)} does not tell"}
-    calls = [call for step in config.strategy.steps for call in step.function.calls()]
+    calls: list[Sampling] = []
+    for step in config.strategy.steps:
+        told = getattr(step.function, "calls", None)
+        if told is None:
+            return {"calls": f"not known: the step {step.name} does not tell"}
+        calls += told()
     tokens, records = sum(call.max_tokens for call in calls), config.settings.num_records
     return {
         "calls": f"at most {len(calls)} a record, {records * len(calls):,} in all while none is rejected",

@@ -140,7 +140,7 @@ def test_ctrl_c_stops_within_15_seconds_and_the_same_command_goes_on(finished, t
 
 def test_a_hopeless_run_ends_with_3_and_says_what_ate_the_records(tmp_path, capsys, monkeypatch):
     (tmp_path / "picky.py").write_text(
-        "from synth.records import Rejection\n\n\nasync def nothing_pleases(record, llm):\n    return Rejection('dull')\n"
+        "from synth.records import Rejection\nasync def nothing_pleases(record, llm):\n    return Rejection('dull')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     folder = tmp_path / "run"

@@ -24,7 +24,7 @@ from synth.demo_model.tokenizer import train_tokenizer
 
 VOCABULARY, CONTEXT = 2048, 2048
 LONGEST = 1024  # tokens of a training conversation; longer ones are left out
-STEP_TOKENS, ROW_TOKENS = 8192, 4096  # of one optimizer step, and of one forward pass
+STEP_TOKENS, ROW_TOKENS = 4096, 4096  # of one optimizer step, and of one forward pass
 Row = tuple[list[int], int]  # token ids, and how many of them are not to be learned
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--output-dir", type=Path, default=PATH)
     arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--steps", type=int, default=700)
+    arguments.add_argument("--steps", type=int, default=800)
     arguments.add_argument("--threads", type=int, default=2)
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
@@ -45,18 +45,18 @@ def main() -> None:
     model = new_model(tokenizer)
     print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters")
     train(model, rows(Random(f"{given.seed} text"), tokenizer), given.steps)
-    model.save_pretrained(given.output_dir)
+    model.bfloat16().save_pretrained(given.output_dir)
     tokenizer.save_pretrained(given.output_dir)
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=256,
-        intermediate_size=704,
+        hidden_size=192,
+        intermediate_size=576,
         num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=3,
+        num_key_value_heads=1,
         head_dim=64,  # one that every attention kernel knows
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
@@ -64,7 +64,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LlamaForCausalLM(config).to(torch.bfloat16)
+    return LlamaForCausalLM(config)
 
 
 def rows(rng: Random, tokenizer: PreTrainedTokenizerFast) -> Iterator[Row]:
@@ -88,14 +88,12 @@ def encode(drawn: Conversation, tokenizer: PreTrainedTokenizerFast) -> Row:
 
 
 def train(model: LlamaForCausalLM, source: Iterator[Row], steps: int) -> None:
-    """Weights are used as bfloat16 and kept as float32: what is measured in training is what is saved."""
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    masters = [torch.nn.Parameter(weight.detach().float()) for weight in weights]
-    named = dict(zip((name for name, _ in model.named_parameters()), masters, strict=True))
-    matrices = [master for name, master in named.items() if master.ndim == 2 and "embed" not in name]
-    others = [master for name, master in named.items() if master.ndim != 2 or "embed" in name]
+    """In float32, which every processor multiplies fast, as not all do bfloat16."""
+    named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    matrices = [weight for name, weight in named if weight.ndim == 2 and "embed" not in name]
+    others = [weight for name, weight in named if weight.ndim != 2 or "embed" in name]
     optimizers = [
-        torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01),
+        Muon(matrices, lr=0.02),
         torch.optim.AdamW(others, lr=4e-3, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
@@ -106,25 +104,48 @@ def train(model: LlamaForCausalLM, source: Iterator[Row], steps: int) -> None:
         total = 0.0
         for ids, labels in batches:
             loss = summed_loss(model, ids, labels) / learned
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.item()
-            for weight, master in zip(weights, masters, strict=True):
-                assert weight.grad is not None
-                master.grad = weight.grad.float() if master.grad is None else master.grad.add_(weight.grad)
-                weight.grad = None
             read += ids.numel()
         torch.nn.utils.clip_grad_norm_(others, 1.0)
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * rate(step, steps)
             optimizer.step()
             optimizer.zero_grad()
-        with torch.no_grad():
-            for weight, master in zip(weights, masters, strict=True):
-                weight.copy_(master)
         average = total if step == 0 else 0.95 * average + 0.05 * total
         if step % 20 == 19 or step == steps - 1:
             seconds = time.monotonic() - started
             print(f"step {step + 1}/{steps}  loss {average:.3f}  {read:,} tokens  {seconds:.0f} s", flush=True)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum made orthogonal by Newton-Schulz steps (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+
+    torch.optim.Muon does the same in bfloat16, which costs more than all the rest where a processor has none.
+    """
+
+    def __init__(self, matrices: list[torch.nn.Parameter], lr: float, momentum: float = 0.95):
+        super().__init__(matrices, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                average = self.state[weight].setdefault("average", torch.zeros_like(weight))
+                average.lerp_(weight.grad, 1 - group["momentum"])
+                direction = orthogonal(weight.grad.lerp(average, group["momentum"]))
+                weight.sub_(direction, alpha=group["lr"] * max(1.0, weight.shape[0] / weight.shape[1]) ** 0.5)
+
+
+def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    """The matrix with all its singular values near 1."""
+    if matrix.shape[0] > matrix.shape[1]:
+        return orthogonal(matrix.T).T
+    near = matrix / (matrix.norm() + 1e-7)
+    for _ in range(5):
+        square = near @ near.T
+        near = 3.4445 * near + (-4.775 * square + 2.0315 * square @ square) @ near
+    return near
 
 
 def rate(step: int, steps: int) -> float:
@@ -148,9 +169,9 @@ def next_step(source: Iterator[Row]) -> tuple[list[tuple[torch.Tensor, torch.Ten
         width = len(batch[-1][0])
         ids = torch.zeros(len(batch), width, dtype=torch.long)
         labels = torch.full((len(batch), width), -100)
-        for i, (row, unlearned) in enumerate(batch):
-            ids[i, : len(row)] = torch.tensor(row)
-            labels[i, unlearned : len(row)] = torch.tensor(row[unlearned:])
+        for i, (tokens, unlearned) in enumerate(batch):
+            ids[i, : len(tokens)] = torch.tensor(tokens)
+            labels[i, unlearned : len(tokens)] = torch.tensor(tokens[unlearned:])
         tensors.append((ids, labels))
     return tensors, sum(len(ids) - unlearned for ids, unlearned in drawn)
 

@@ -6,7 +6,7 @@ simulation. An engine knows nothing of records, chat templates or strategies.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field
@@ -19,6 +19,7 @@ class Sampling:
     """How tokens are drawn. `max_tokens` bounds the answer; `temperature` 0 is greedy.
 
     `stop` are strings, `stop_token_ids` ids, that end an answer beside the model's own; neither stays in it.
+    `json_schema` is a JSON schema that the answer will follow, if it is not cut.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -31,6 +32,7 @@ class Sampling:
     max_tokens: Annotated[int, Field(gt=0)] = 1024
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    json_schema: dict[str, Any] | None = None
     seed: int | None = None
 
 

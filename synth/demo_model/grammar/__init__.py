@@ -60,7 +60,8 @@ def conversation(rng: Random) -> Conversation:
         name, (question, answer) = prompted.pair(rng, topic)
         return Conversation([_turn("user", question), _turn("assistant", answer)], name)
 
-    messages, subject = [], topic
+    messages: list[dict[str, str]] = []
+    subject: Topic = topic
     if rng.random() < _SYSTEM:
         domain = rng.choice(systems.DOMAINS) if rng.random() < _DOMAIN else None
         messages.append(_turn("system", systems.system_prompt(rng, domain)))

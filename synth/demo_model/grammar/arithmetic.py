@@ -1,5 +1,6 @@
 """Sums that a tiny model can learn: small numbers, one or two steps, word problems, sequences."""
 
+from collections.abc import Callable
 from random import Random
 
 from synth.demo_model.grammar.exchange import Exchange
@@ -33,7 +34,7 @@ def _operation(rng: Random) -> Exchange:
     return Exchange(question, answer, "math", follow=_add_to(result))
 
 
-def _add_to(value: int):  # type: ignore[no-untyped-def]
+def _add_to(value: int) -> Callable[[Random], Exchange]:
     """Follow-ups that need the number of the answer before."""
 
     def follow(rng: Random) -> Exchange:

@@ -1,5 +1,6 @@
 """Puzzles that are solved aloud: orders, syllogisms, days of the week, who has what."""
 
+from itertools import pairwise
 from random import Random
 
 from synth.demo_model.grammar.exchange import Exchange
@@ -16,7 +17,7 @@ def exchange(rng: Random) -> Exchange:
 def _order(rng: Random) -> Exchange:
     names = rng.sample(WORDS["name"], rng.choice([3, 3, 4, 4, 5, 6]))
     more, most, least = rng.choice(_ORDERS)
-    facts = [f"{a} is {more} than {b}." for a, b in zip(names, names[1:], strict=False)]
+    facts = [f"{a} is {more} than {b}." for a, b in pairwise(names)]
     shown = rng.sample(facts, len(facts)) if rng.random() < 0.4 else facts
     first = rng.random() < 0.5
     question = f"{' '.join(shown)} Who is the {most if first else least}?"

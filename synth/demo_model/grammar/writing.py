@@ -81,7 +81,7 @@ def _poem(rng: Random) -> Exchange:
     slots = Slots(rng)
     subject = slots.choose("a {adj} {animal}", "the {site} in {season}", "a {color} {noun}", "{place}", "{food}")
     question = rng.choice([f"Write a poem about {subject}.", f"Make a rhyme on {subject}.", f"I want a short poem about {subject}."])
-    lines = []
+    lines: list[str] = []
     for pair in rng.sample(_RHYMES, rng.choice([1, 2, 2, 3, 4])):
         first, second = pair.split(":")
         lines.append(slots(f"I think of {subject} by {first}," if not lines else f"{Slots(rng)('The {adj} {animal} waits by')} the {first},"))

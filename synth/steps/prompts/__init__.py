@@ -35,7 +35,10 @@ LABELS: dict[str, tuple[str, ...]] = {
 
 
 def render(name: str, /, **variables: Any) -> str:
-    """The prompt in `<name>.jinja`, filled in, without blank space around it. Raises jinja2.UndefinedError for a variable that is missing."""
+    """The prompt in `<name>.jinja`, filled in, without blank space around it.
+
+    Raises jinja2.UndefinedError for a variable that is missing.
+    """
     return _environment().get_template(f"{name}.jinja").render(variables).strip()
 
 
