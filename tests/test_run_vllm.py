@@ -1,0 +1,54 @@
+"""The main job on real parts: the shipped model, real vLLM, real Ray."""
+
+import subprocess
+import sys
+
+import pytest
+from datasets import load_from_disk
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
+
+def run(folder, *overrides):
+    command = [sys.executable, "-m", "synth.run", "+strategy=magpie", f"output_dir={folder}", *overrides]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def one_replica(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    return folder, run(folder, "num_records=60")
+
+
+def rows(folder):
+    return load_from_disk(str(folder / "dataset")).to_list()
+
+
+def test_one_command_makes_a_dataset_and_shows_where_it_is(one_replica):
+    folder, done = one_replica
+    assert len(rows(folder)) == 60
+    assert f"The dataset is in {folder / 'dataset'}" in done.stdout.replace("\n", "")
+    assert done.stdout.count(" user: ") == done.stdout.count(" assistant: ") == 3
+
+
+def test_no_engine_or_cluster_log_reaches_the_terminal(one_replica):
+    _, done = one_replica
+    lines = done.stderr.splitlines()
+    assert all(line.startswith(("starting ", "kept ")) for line in lines), done.stderr
+
+
+def test_every_answer_ends_by_itself_and_holds_no_control_token(one_replica):
+    for row in rows(one_replica[0]):
+        assert row["finish_reason"] == "stop"
+        assert row["instruction"] and row["response"]
+        assert "<|im_" not in row["instruction"] + row["response"]
+
+
+def test_two_replicas_make_the_same_conversations_as_one(one_replica, tmp_path):
+    run(tmp_path / "two", "num_records=60", "cluster.replicas=2")
+    one, two = rows(one_replica[0]), rows(tmp_path / "two")
+    identity = [(row["id"], row["seed"]) for row in one]
+    assert [(row["id"], row["seed"]) for row in two] == identity
+    assert [row["messages"] for row in two] == [row["messages"] for row in one]
