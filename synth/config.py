@@ -24,6 +24,7 @@ from synth.column_types import type_from_text
 from synth.components import ConfigError, build, construct, nearest, refuse_unknown_keys
 from synth.model import Model
 from synth.records import rejected_schema
+from synth.sources import Source
 from synth.steps.chain import Step, Strategy
 
 __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
@@ -61,7 +62,7 @@ class Cluster:
 class Settings:
     """The top level of `conf/config.yaml` without its groups."""
 
-    num_records: Count
+    num_records: Count | Literal["all"]
     seed: Integer
     output_dir: Path
     shard_size: Count
@@ -69,6 +70,11 @@ class Settings:
     min_yield: Annotated[float, Field(gt=0, le=1)]
     push_to_hub: str | None
     dry_run: bool
+
+    @property
+    def most_records(self) -> int | None:
+        """Records to keep at the most; None where every record of the source is wanted."""
+        return None if self.num_records == "all" else self.num_records
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,11 +86,13 @@ class Config:
     model: Model
     engine: Any
     cluster: Cluster
+    source: Source | None
     resolved: dict[str, Any]
 
     def identity(self) -> dict[str, Any]:
-        """What decides the data: two runs with the same identity make the same records."""
-        data = {key: self.resolved[key] for key in ("strategy", "model", "source", "seed")}
+        """What decides the data, but for what the source holds: with the same rows, the same identity makes the same
+        records."""
+        data = {key: self.resolved[key] for key in ("strategy", "model", "seed")}
         harmless: frozenset[str] = getattr(self.engine, "HARMLESS", frozenset())
         engine = {key: value for key, value in self.resolved["engine"].items() if key not in harmless}
         return data | {"engine": engine}
@@ -102,16 +110,18 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     refuse_unknown_keys(settings, [*inspect.signature(Settings).parameters, *GROUPS])
     if settings.get("push_to_hub"):
         raise ConfigError("push_to_hub: not in this version; load RUN_DIR/dataset and push that")
-    refuse_unknown_keys(resolved["source"] or {}, [], "source")
     model = construct(Model, resolved["model"], "model")
     config = Config(
         settings=construct(Settings, settings, ""),
-        strategy=_strategy(resolved["strategy"]),
+        strategy=dataclasses.replace(_strategy(resolved["strategy"]), of_model=model.columns),
         model=model,
         engine=_engine(resolved["engine"], model),
         cluster=construct(Cluster, resolved["cluster"], "cluster"),
+        source=_source(resolved["source"]),
         resolved=resolved,
     )
+    if config.source is None and config.settings.num_records == "all":
+        raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
     if missing := model.missing_file():
         raise MissingFile(f"model.{missing}")
     return config
@@ -155,6 +165,20 @@ def _engine(node: Any, model: Model) -> Any:
     return engine
 
 
+def _source(node: Any) -> Any:
+    """A source, or None for source=none, which has no keys."""
+    if not node:
+        return None
+    if isinstance(node, Mapping) and "_target_" not in node:
+        chosen = f"choose from {', '.join(options('source'))} by source=NAME"
+        raise ConfigError(f"source.{next(iter(node))}: no source is chosen; {chosen}")
+    source = build(node, "source")
+    for method in ("stamp", "read"):
+        if not callable(getattr(source, method, None)):
+            raise ConfigError(f"source._target_: {node['_target_']!r} is no source: it has no {method}()")
+    return source
+
+
 def _strategy(node: Any) -> Strategy:
     """The steps in the order of `steps`. All other keys but `name` and `columns` are steps that it may refer to."""
     if not isinstance(node, Mapping):
@@ -175,6 +199,8 @@ def _strategy(node: Any) -> Strategy:
         key = f"strategy.{name}" if name else f"strategy.steps[{index}]"
         function = build(step, key, bound=2)
         _refuse_uncallable(function, step["_target_"], key)
+        if getattr(function, "pool", None) is not None and built:
+            raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
         name = name or step["_target_"].rpartition(".")[2]
         count = sum(one.name.partition("#")[0] == name for one in built)
         declared = getattr(getattr(function, "func", function), "columns", None)

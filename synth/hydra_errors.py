@@ -72,6 +72,8 @@ class CommandLine:
             return f"{key}: none is chosen so far, and the first is added with a plus sign: {_plus(key, value)}"
         if key.startswith("strategy.") and "strategy" not in self._without(override):
             return f"{key}: no strategy is chosen{nearest('', options('strategy'))} by +strategy=NAME"
+        if key.startswith("source.") and not self._without(override).get("source"):
+            return f"{key}: no source is chosen; choose from {', '.join(options('source'))} by source=NAME"
         known = set(_keys(self._without(override)))
         if override.is_add() and key in known | set(GROUPS):
             return f"{key}: is there already; leave out the plus sign"

@@ -19,14 +19,17 @@ from rich.console import Console
 
 from synth.chat import ChatTemplateError
 from synth.config import Config, ConfigError
-from synth.engines import Sampling
+from synth.engines import EngineError, Sampling
 from synth.report.progress import Progress, Snapshot
 from synth.report.samples import show_samples
 from synth.schedule.cluster import connected
 from synth.schedule.plan import Plan
+from synth.schedule.ray_pool import RayPool
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler, WorkerHandle, WorkerLost
 from synth.schedule.worker import Counters
+from synth.sources.store import Contents, stored, survey
+from synth.steps.needs import refuse_missing_columns
 from synth.storage.card import write_card
 from synth.storage.manifest import Manifest, Unreadable, differing_keys
 from synth.storage.merge import merge
@@ -42,15 +45,18 @@ MANIFEST_INTERVAL_S = 5.0
 
 def run(config: Config) -> int:
     """Make the dataset. Returns the exit code; raises ConfigError where nothing has been started."""
+    if config.source:
+        config.source.stamp()  # what is not there is said before the folder is made
     _check_chat_template(config)
     folder = RunFolder(config.settings.output_dir)
     try:
         folder.make()
-        with folder.locked():
-            manifest = _manifest(folder, config)
+        with folder.locked(), stored(config.source, folder.source) as (contents, put_in_place):
+            manifest = _manifest(folder, config, contents)
+            put_in_place()
             with whole(folder.config) as unfinished:
                 unfinished.write_text(OmegaConf.to_yaml(OmegaConf.create(config.resolved)))
-            return asyncio.run(_Run(config, folder, manifest).finish())
+            return asyncio.run(_Run(config, folder, manifest, contents).finish())
     except InUse as owner:
         raise ConfigError(f"output_dir: {folder.path} is in use by {owner}") from None
     except PermissionError as error:
@@ -74,13 +80,15 @@ def describe(config: Config) -> str:
     """The plan of a run, in words, without starting anything (`dry_run=true`). Raises ConfigError."""
     settings, cluster = config.settings, config.cluster
     folder = RunFolder(settings.output_dir)
-    manifest = _manifest(folder, config)
+    contents = survey(config.source, folder.source)
+    manifest = _manifest(folder, config, contents)
     replicas = 1 if cluster.replicas == "auto" else cluster.replicas
     plan = Plan(
-        settings.num_records,
-        shard_size=settings.shard_size,
+        settings.most_records,
+        shard_size=_shard_size(config, replicas),
         replicas=replicas,
         min_yield=settings.min_yield,
+        source_size=contents.size,
         known=manifest.shards,
     )
     for summary in manifest.summaries:
@@ -90,15 +98,31 @@ def describe(config: Config) -> str:
         "folder": f"{folder.path}{f', {plan.kept:,} records kept so far' if plan.kept else ''}",
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
         "model": f"{config.model.name}, {config.resolved['engine']['_target_'].rpartition('.')[2]}",
-        "records": f"{settings.num_records:,} to keep",
+        "source": _told(config, contents),
+        "records": f"{settings.num_records:,} to keep" if settings.most_records else "all that the source gives",
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
         "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
-        **_cost(config),
+        **_cost(config, min(one for one in (settings.most_records, contents.size) if one is not None)),
     }
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
 
 
-def _cost(config: Config) -> dict[str, str]:
+def _shard_size(config: Config, replicas: int) -> int:
+    """As configured, but of records that wait for each other no more than let all replicas work side by side."""
+    pool, size = config.strategy.pool, config.settings.shard_size
+    return size if pool is None else min(size, max(1, pool.lag // (2 * replicas)))
+
+
+def _told(config: Config, contents: Contents) -> str:
+    """The source in a few words."""
+    if config.source is None:
+        return "none"
+    set_aside = f", {contents.bad_rows:,} bad ones set aside" if contents.bad_rows else ""
+    times = f", {contents.repeat:,} times" if contents.repeat > 1 else ""
+    return f"{contents.rows:,} rows of {config.source}{times}{set_aside}"
+
+
+def _cost(config: Config, records: int) -> dict[str, str]:
     """Calls and tokens, as far as the steps tell them."""
     calls: list[Sampling] = []
     for step in config.strategy.steps:
@@ -106,17 +130,22 @@ def _cost(config: Config) -> dict[str, str]:
         if told is None:
             return {"calls": f"not known: the step {step.name} does not tell"}
         calls += told()
-    tokens, records = sum(call.max_tokens for call in calls), config.settings.num_records
+    tokens = sum(call.max_tokens for call in calls)
     return {
         "calls": f"at most {len(calls)} a record, {records * len(calls):,} in all while none is rejected",
         "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} in all",
     }
 
 
-def _manifest(folder: RunFolder, config: Config) -> Manifest:
-    """The manifest of the run to go on with, or a new one. Raises ConfigError where another run has the folder."""
+def _manifest(folder: RunFolder, config: Config, contents: Contents) -> Manifest:
+    """The manifest of the run to go on with, or a new one.
+
+    Raises ConfigError where another run has the folder, or the source lacks a column that the strategy reads.
+    """
+    refuse_missing_columns(config.strategy, contents.columns, str(config.source or "source=none"))
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
-    fresh = Manifest(config.identity(), columns, _versions(), config.settings.num_records)
+    identity = config.identity() | {"source": contents.identity}
+    fresh = Manifest(identity, columns, _versions(), config.settings.most_records)
     try:
         known = Manifest.read(folder)
     except Unreadable as error:
@@ -154,22 +183,25 @@ def _versions() -> dict[str, str]:
 class _Run:
     """One go at a run, from the manifest it begins with to the exit code."""
 
-    def __init__(self, config: Config, folder: RunFolder, manifest: Manifest):
-        self._config, self._folder, self._manifest = config, folder, manifest
+    def __init__(self, config: Config, folder: RunFolder, manifest: Manifest, contents: Contents):
+        self._config, self._folder, self._manifest, self._contents = config, folder, manifest, contents
+        self._wanted = config.settings.most_records or contents.size or 0
         self._console = Console(highlight=False, markup=False)
         self._progress = Progress(folder.metrics)
         self._stopped: str | None = None
         self._written = 0.0
         self._started = time.monotonic()
-        self._last = Snapshot(kept=0, rejected=0, wanted=config.settings.num_records)
+        self._last = Snapshot(kept=0, rejected=0, wanted=self._wanted)
 
     async def finish(self) -> int:
         with self._progress, _warnings_to(self._progress), self._signals() as stopping:
+            if self._contents.bad_rows:
+                self._progress.say(f"source: {_told(self._config, self._contents)}, see {self._folder.source}")
             plan = self._plan(1)
             if not plan.done:
                 try:
                     plan = await self._schedule(stopping)
-                except WorkerLost as error:
+                except (WorkerLost, EngineError) as error:
                     self._manifest.write(self._folder)
                     self._progress.say(f"failed: {error}")
                     self._progress.say(
@@ -194,13 +226,13 @@ class _Run:
         config = self._config
         async with connected(config.cluster, config.engine) as room:
             plan = self._plan(room.replicas)
+            pool = await self._pool()
+            run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
 
             def spawn(index: int) -> WorkerHandle:
-                return RayWorker(
-                    config, self._folder.path.absolute(), self._manifest.fingerprint, index, room.placement
-                )
+                return RayWorker(config, run_dir, fingerprint, index, room.placement, pool)
 
-            scheduler = Scheduler(plan, room.replicas, spawn, self._on_commit)
+            scheduler = Scheduler(plan, room.replicas, spawn, self._on_commit, ordered=pool is not None)
             watching = asyncio.create_task(self._watch(scheduler, plan, room.replicas))
             running = asyncio.create_task(scheduler.run())
             stop = asyncio.create_task(stopping.wait())
@@ -213,7 +245,19 @@ class _Run:
                 kept, rejected = plan.kept, sum(one.rejected for one in self._manifest.summaries)
                 last = replace(self._last, kept=kept, rejected=rejected, in_flight=0, running=0, waiting=0)
                 self._progress.update(last)
+                if pool:
+                    pool.kill()
         return plan
+
+    async def _pool(self) -> RayPool | None:
+        """The pool that the strategy needs, with what is committed taken for decided."""
+        rules = self._config.strategy.pool
+        if rules is None:
+            return None
+        settled = [range(one.start, one.stop) for one in self._manifest.summaries]
+        pool = RayPool(rules, self._folder.path.absolute(), settled)
+        await pool.start()
+        return pool
 
     def _plan(self, replicas: int) -> Plan:
         settings, manifest = self._config.settings, self._manifest
@@ -223,10 +267,11 @@ class _Run:
             manifest.write(self._folder)
 
         plan = Plan(
-            settings.num_records,
-            shard_size=settings.shard_size,
+            settings.most_records,
+            shard_size=_shard_size(self._config, replicas),
             replicas=replicas,
             min_yield=settings.min_yield,
+            source_size=self._contents.size,
             known=manifest.shards,
             on_growth=on_growth,
         )
@@ -248,7 +293,7 @@ class _Run:
                 kept=plan.kept + sum(one.kept for one in here),
                 rejected=sum(one.rejected for one in self._manifest.committed.values())
                 + sum(one.rejected for one in here),
-                wanted=self._config.settings.num_records,
+                wanted=self._wanted,
                 in_flight=sum(one.in_flight for one in here),
                 prompt_tokens=sum(one.prompt_tokens for one in here),
                 cached_tokens=sum(one.cached_tokens for one in here),
@@ -263,7 +308,7 @@ class _Run:
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     def _merge(self) -> int:
-        rows = merge([(self._folder, self._manifest)], self._folder.dataset, self._config.settings.num_records)
+        rows = merge([(self._folder, self._manifest)], self._folder.dataset, self._config.settings.most_records)
         write_card(self._folder, [self._manifest], rows)
         return rows
 
@@ -281,8 +326,7 @@ class _Run:
         reasons = self._manifest.reasons.most_common(3)
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "nothing was rejected"
         bound = "the source has no more records" if plan.exhausted else f"min_yield={self._config.settings.min_yield:g}"
-        wanted = self._config.settings.num_records
-        self._progress.say(f"ended with {rows:,} of {wanted:,} records ({bound}): {why}")
+        self._progress.say(f"ended with {rows:,} of {self._wanted:,} records ({bound}): {why}")
 
     @contextmanager
     def _signals(self) -> Iterator[asyncio.Event]:

@@ -9,12 +9,14 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import pyarrow as pa
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 if TYPE_CHECKING:
     from synth.chat import ChatTemplate
 
+Tag = Annotated[str, Field(min_length=1)]
 DEMO = Path(__file__).parent / "demo_model" / "weights"
 
 
@@ -23,7 +25,8 @@ class Model:
     """A model by folder or Hub name. `path: demo` is the shipped demonstration model.
 
     `chat_template` is a Jinja file that replaces the tokenizer's own. `pre_query`, `later_pre_query` and
-    `query_stop` are given by hand where they can't be derived from the template.
+    `query_stop` are given by hand where they can't be derived from the template. `reasoning` says what becomes of
+    the thoughts before an answer, between `reasoning_tags`: never a part of it; `keep` gives them a column.
     """
 
     path: str
@@ -39,6 +42,8 @@ class Model:
     pre_query: str | None = None
     later_pre_query: str | None = None
     query_stop: list[str] | None = None
+    reasoning: Literal["strip", "keep"] = "strip"
+    reasoning_tags: tuple[Tag, Tag] | None = ("<think>", "</think>")
 
     def __post_init__(self) -> None:
         if self.path == "demo":
@@ -47,6 +52,11 @@ class Model:
         self.path = os.path.expanduser(self.path)
         self.tokenizer = self.tokenizer and os.path.expanduser(self.tokenizer)
         self.chat_template = self.chat_template and os.path.expanduser(self.chat_template)
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """What every dataset has that is made with this model, beside the contract's columns."""
+        return {"reasoning": pa.string()} if self.reasoning == "keep" else {}
 
     @property
     def is_demo(self) -> bool:
@@ -83,6 +93,7 @@ class Model:
             later_pre_query=self.later_pre_query,
             query_stop=self.query_stop,
             generation_eos=self._generation_eos(),
+            reasoning=self.reasoning_tags,
         )
 
     def _generation_eos(self) -> list[int]:

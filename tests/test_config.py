@@ -86,8 +86,9 @@ def steps(tmp_path, monkeypatch):
 def test_every_shipped_strategy_is_a_good_configuration(name):
     config = parse(composed(strategy=name))
     assert config.strategy.name == name
-    assert isinstance(config.strategy.steps[0].function, Magpie)
-    assert config.strategy.columns == {}
+    if name.startswith("magpie"):
+        assert isinstance(config.strategy.steps[0].function, Magpie)
+        assert config.strategy.columns == {}
 
 
 @pytest.mark.parametrize("name", options("model"))
@@ -160,10 +161,10 @@ def test_the_identity_changes_with_what_decides_the_data_only():
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("num_records", "", "must be a whole number, got ''"),
-        ("num_records", -1, "must be at least 1, got -1"),
-        ("num_records", True, "must be a whole number, got True"),
-        ("num_records", 1.5, "must be a whole number, got 1.5"),
+        ("num_records", "", "must be a whole number or 'all', got ''"),
+        ("num_records", -1, "must be at least 1 or 'all', got -1"),
+        ("num_records", True, "must be a whole number or 'all', got True"),
+        ("num_records", 1.5, "must be a whole number or 'all', got 1.5"),
         ("seed", None, "must be a whole number, got None"),
         ("dry_run", "perhaps", "must be a valid boolean, got 'perhaps'"),
         ("min_yield", 2, "must be at most 1, got 2"),

@@ -64,8 +64,8 @@ def refusal(job, capsys):
         ("nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
         ("+nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
         ("+num_records=5", "num_records: is there already; leave out the plus sign"),
-        ("num_records=abc", "num_records: must be a whole number, got 'abc'"),
-        ("num_records=0", "num_records: must be at least 1, got 0"),
+        ("num_records=abc", "num_records: must be a whole number or 'all', got 'abc'"),
+        ("num_records=0", "num_records: must be at least 1 or 'all', got 0"),
         ("num_records=1,2", "num_records: a list is written [a,b]; a sweep over several values needs --multirun"),
         ("~num_records", "num_records: is missing"),
         ("seed=???", "seed: is missing"),
@@ -119,12 +119,12 @@ def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "strategy: none is chosen; add one of magpie, magpie_code, "),
+        ([], "strategy: none is chosen; add one of evol_instruct, "),
         (["+strategy=magpy"], "strategy: there is no 'magpy'; did you mean 'magpie'?"),
-        (["+strategy=null"], "strategy: null is none of its choices; choose from magpie, "),
+        (["+strategy=null"], "strategy: null is none of its choices; choose from evol_instruct, "),
         (["strategy=magpie_math"], f"strategy: {PLUS}: +strategy=magpie_math"),
         (["strategy=magpy"], f"strategy: {PLUS}: +strategy=magpie"),
-        (["strategy.magpie.n_turns=2"], "strategy.magpie.n_turns: no strategy is chosen; choose from magpie, "),
+        (["strategy.magpie.n_turns=2"], "strategy.magpie.n_turns: no strategy is chosen; choose from evol_instruct, "),
         (["nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
         (["+strategy=magpie", "+strategy=magpie_math"], "strategy: is chosen already; "),
         (["+strategy=magpie,magpie_math"], "strategy: a list is written [a,b]; a sweep over "),
@@ -208,7 +208,7 @@ def test_a_sweep_that_is_stopped_starts_no_further_run(job):
 
 def test_a_sweep_ends_at_the_first_bad_configuration(job, capsys):
     assert main(["--multirun", *GOOD, "num_records=0,5"]) == 2
-    assert capsys.readouterr().err == "error: num_records: must be at least 1, got 0\n"
+    assert capsys.readouterr().err == "error: num_records: must be at least 1 or 'all', got 0\n"
     assert not job.configs
 
 
@@ -269,7 +269,7 @@ def test_a_primary_configuration_of_the_users_can_have_a_strategy_in_it(users_ow
     ("arguments", "told"),
     [
         (["+strategy=lod"], "strategy: there is no 'lod'; did you mean 'loud'?"),
-        (["model=qwen3-8b"], "strategy: none is chosen; add one of loud, magpie, "),
+        (["model=qwen3-8b"], "strategy: none is chosen; add one of evol_instruct, "),
         (["+strategy=loud", "nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
         (["--config-name=whole", "nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
         (["--config-name=whole", "model.nme=5"], "model.nme: no such key; did you mean 'model.name'?"),

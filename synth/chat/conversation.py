@@ -18,10 +18,13 @@ from typing import Any, Literal
 from synth.chat.default_prompt import leading_controls, without_default
 from synth.chat.guard import Guard
 from synth.chat.probe import Probe
+from synth.chat.reasoning import Reasoning
 from synth.chat.rendering import ChatTemplateError, Renderer
 from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
 
 Messages = Sequence[dict[str, Any]]
+
+_PROMPT_END = 16  # tokens: enough for `<think>\n\n</think>\n\n` in a vocabulary that has no such tokens
 
 # A role is written next to control tokens, in templates like `'<|' + role + '|>'`, so it can't be any text.
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -40,6 +43,8 @@ class ChatTemplate:
     renders it) and `query_stop` are given by hand where the template is no help; control tokens may be spelled in
     them. A conversation that starts with a system prompt is not helped by `pre_query`.
 
+    `reasoning` are the two texts between which a model thinks; None takes its answers as they are.
+
     Raises ChatTemplateError when no pre-query prompt or no end of a user's words can be derived and none is given.
     """
 
@@ -54,6 +59,7 @@ class ChatTemplate:
         later_pre_query: str | None = None,
         query_stop: Sequence[str] | None = None,
         generation_eos: Sequence[int] = (),
+        reasoning: tuple[str, str] | None = ("<think>", "</think>"),
     ):
         source = chat_template or _own_template(tokenizer)
         self._tokenizer = tokenizer
@@ -69,6 +75,8 @@ class ChatTemplate:
         self.query_stop: Stop = self._end_of_query(query_stop) | eos
         self._not_text = {self._guard.ids[text] for text in self._guard.special}
         self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
+        self._reasoning = reasoning and Reasoning(*reasoning, is_token=reasoning[1] in self._guard.ids)
+        self._tags = {self._guard.ids[text] for text in reasoning or () if text in self._guard.ids}
         self._drawn_start = self._start if default_system_prompt == "keep" else self._without_default(eos)
 
     def encode(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
@@ -88,7 +96,28 @@ class ChatTemplate:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """What was said in `token_ids`, without special tokens and whatever ended it."""
-        ids = [id for id in token_ids if id not in self._not_text]
+        return self._text(token_ids, self._not_text)
+
+    def answer(
+        self, prompt: Sequence[int], token_ids: Sequence[int], text: str | None = None, stop: Sequence[str] = ()
+    ) -> tuple[str | None, str]:
+        """A model's thoughts, None without any, and what it answered. `text` is the engine's, cut at `stop`."""
+        if text is None or not self._tags.isdisjoint(token_ids):  # an engine may have left the tags out
+            text = self._text(token_ids, self._not_text - self._tags)
+            for end in stop:
+                text = text.partition(end)[0]
+        if not self._reasoning:
+            return None, text.strip()
+        return self._reasoning.split(text, self._text(prompt[-_PROMPT_END:], set()))
+
+    def without_reasoning(self, text: str) -> str:
+        """An assistant's earlier answer as later turns see it: without the thoughts that it begins with, if any."""
+        if not self._reasoning or not text.lstrip().startswith(self._reasoning.start):
+            return text
+        return self._reasoning.split(text)[1]
+
+    def _text(self, token_ids: Sequence[int], left_out: set[int]) -> str:
+        ids = [id for id in token_ids if id not in left_out]
         return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
     def _later_turn(self, masked: list[dict[str, Any]]) -> str:

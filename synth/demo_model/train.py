@@ -1,7 +1,6 @@
 """Trains the demonstration model from nothing: `python -m synth.demo_model.train`.
 
-First it copies random tokens, then it reads. The grammar writes the text as it is read, so no conversation is seen
-twice. Loss is over all tokens, user turns and
+The grammar writes the text as it is read, so no conversation is seen twice. Loss is over all tokens, user turns and
 system prompts too, so that the model can speak for the user, as Magpie needs; only the project's own prompts are not
 learned, or the model's users would speak in them. Each conversation is a row of its own, from position 0.
 
@@ -26,7 +25,6 @@ from synth.demo_model.tokenizer import train_tokenizer
 VOCABULARY, CONTEXT = 2048, 2048
 LONGEST = 1024  # tokens of a training conversation; longer ones are left out
 STEP_TOKENS, ROW_TOKENS = 4096, 4096  # of one optimizer step, and of one forward pass
-COPY_STEPS = 130  # the first ones
 Row = tuple[list[int], int]  # token ids, and how many of them are not to be learned
 
 
@@ -46,8 +44,7 @@ def main() -> None:
     tokenizer = train_tokenizer(texts, VOCABULARY)
     model = new_model(tokenizer)
     print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters")
-    text, copying = Random(f"{given.seed} text"), Random(f"{given.seed} copies")
-    train(model, copies(copying), rows(text, tokenizer), given.steps)
+    train(model, rows(Random(f"{given.seed} text"), tokenizer), given.steps)
     model.bfloat16().save_pretrained(given.output_dir)
     tokenizer.save_pretrained(given.output_dir)
 
@@ -79,13 +76,6 @@ def rows(rng: Random, tokenizer: PreTrainedTokenizerFast) -> Iterator[Row]:
                 yield ids, unlearned
 
 
-def copies(rng: Random) -> Iterator[Row]:
-    """Random tokens said twice. From these a model learns to copy in two minutes, from text alone not in thirty."""
-    while True:
-        said = [rng.randrange(3, VOCABULARY) for _ in range(rng.randint(8, 48))]
-        yield said + said, len(said)
-
-
 def encode(drawn: Conversation, tokenizer: PreTrainedTokenizerFast) -> Row:
     def render(count: int, answering: bool) -> str:
         text = tokenizer.apply_chat_template(drawn.messages[:count], tokenize=False, add_generation_prompt=answering)
@@ -97,7 +87,7 @@ def encode(drawn: Conversation, tokenizer: PreTrainedTokenizerFast) -> Row:
     return ids, len(tokenizer.encode(render(1, True))) if drawn.template else 1
 
 
-def train(model: LlamaForCausalLM, copies: Iterator[Row], text: Iterator[Row], steps: int) -> None:
+def train(model: LlamaForCausalLM, source: Iterator[Row], steps: int) -> None:
     """In float32, which every processor multiplies fast, as not all do bfloat16."""
     named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     matrices = [weight for name, weight in named if weight.ndim == 2 and "embed" not in name]
@@ -110,7 +100,7 @@ def train(model: LlamaForCausalLM, copies: Iterator[Row], text: Iterator[Row], s
 
     started, read, average = time.monotonic(), 0, 0.0
     for step in range(steps):
-        batches, learned = next_step(copies if step < COPY_STEPS else text)
+        batches, learned = next_step(source)
         total = 0.0
         for ids, labels in batches:
             loss = summed_loss(model, ids, labels) / learned

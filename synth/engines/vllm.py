@@ -1,12 +1,13 @@
 """vLLM in the worker's own process group: token ids in, the final answer out.
 
 Promises: `max_num_seqs` and `max_num_batched_tokens` are always given, because the asynchronous engine's own
-defaults are far below what a GPU can hold; a dead engine core surfaces as EngineError on every waiting request;
-the engine core ends when the worker does, even by SIGKILL.
+defaults are far below what a GPU can hold; a dead engine core surfaces as EngineError on every waiting request.
 
-Imports vLLM in `start` only, so that a configuration can be checked in milliseconds.
+Imports vLLM in `start` only, so that a configuration can be checked in milliseconds. The engine core is a child
+process: that it ends with its parent, however that ends, is the worker's business (synth/schedule/ray_worker.py).
 """
 
+import asyncio
 import itertools
 import os
 from collections.abc import Sequence
@@ -21,11 +22,16 @@ from synth.engines import Answer, EngineError, Load, Placement, Sampling
 from synth.model import Model
 
 Count = Annotated[int, Field(gt=0)]
+CPU_KV_CACHE_GIB = 2.0  # vLLM's own default is nine tenths of the machine
+SHUTDOWN_S = 3.0
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class VLLM:
-    """One vLLM engine. Fields are the keys of `conf/engine/vllm.yaml`; `extra` goes to AsyncEngineArgs as it is."""
+    """One vLLM engine. Fields are the keys of `conf/engine/vllm.yaml`; `extra` goes to AsyncEngineArgs as it is.
+
+    `enforce_eager` auto compiles on a GPU only: on a CPU that takes a minute at every start and gains nothing.
+    """
 
     model: Model
     max_num_seqs: Count = 256
@@ -36,7 +42,7 @@ class VLLM:
     kv_cache_gib: Annotated[float, Field(gt=0)] | None = None
     kv_cache_dtype: str = "auto"
     enable_prefix_caching: bool = True
-    enforce_eager: bool = False
+    enforce_eager: bool | Literal["auto"] = "auto"
     cpu_threads: Count | Literal["auto"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     extra: dict[str, Any] = field(default_factory=dict)
@@ -54,21 +60,25 @@ class VLLM:
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
         """On GPUs, one for each tensor- and pipeline-parallel rank. On a CPU, a fair share of the cores."""
         env = {"VLLM_LOGGING_LEVEL": self.log_level, "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        ranks = self.tensor_parallel_size * self.pipeline_parallel_size
         if on_gpu and not _is_cpu_build():
-            return Placement(gpus=self.tensor_parallel_size * self.pipeline_parallel_size, cpus=1, env=env)
+            return Placement(gpus=ranks, cpus=1, env=env)
         threads = self.cpu_threads
-        if threads == "auto" and replicas_beside:
-            threads = max(1, len(os.sched_getaffinity(0)) // (replicas_beside + 1))
-        if threads != "auto":
-            # Left alone, each engine pins its threads to the machine's first cores, where its neighbours are too.
-            env |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(threads)}
+        if threads == "auto":
+            # One core is left to the workers' own threads and to Ray: an engine whose threads wait for each other
+            # comes to a crawl when one of them has to wait for a core.
+            threads = (len(os.sched_getaffinity(0)) - 1) // (replicas_beside + 1) // ranks
+        # Left alone, each engine pins its threads to the machine's first cores, where its neighbours are too.
+        env |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(max(1, threads))}
+        if ranks == 1:
+            # The model runs in the engine core and not in a third process, which vLLM has for the pinning only:
+            # a third less time to start, half as many tokens again per second for a small model.
+            env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         return Placement(cpus=1, env=env)
 
     async def start(self) -> None:
         """Load the model (seconds to minutes). Raises EngineError with vLLM's own reason."""
-        from vllm import SamplingParams
         from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.async_llm import AsyncLLM
 
         arguments: dict[str, Any] = dict(
@@ -84,13 +94,20 @@ class VLLM:
             gpu_memory_utilization=self.gpu_memory_utilization,
             kv_cache_dtype=self.kv_cache_dtype,
             enable_prefix_caching=self.enable_prefix_caching,
-            enforce_eager=self.enforce_eager,
+            enforce_eager=_is_cpu_build() if self.enforce_eager == "auto" else self.enforce_eager,
             # Answers are drawn as configured; a sampling default hidden in the model's folder is not ours.
             generation_config="vllm",
-            seed=0,
+            disable_log_stats=True,  # but for our own
         )
-        if self.kv_cache_gib is not None:
-            arguments["kv_cache_memory_bytes"] = int(self.kv_cache_gib * 2**30)
+        if _is_cpu_build():
+            # Rewinding a seeded request after a part of its prompt kills the engine: "CPU Generator does not use
+            # offset". So prompts are read whole, and the longest must fit into one step.
+            longest = AsyncEngineArgs(**arguments | self.extra).create_model_config().max_model_len
+            arguments["max_num_batched_tokens"] = max(self.max_num_batched_tokens, longest)
+            arguments["enable_chunked_prefill"] = False
+        cache = self.kv_cache_gib or (CPU_KV_CACHE_GIB if _is_cpu_build() else None)
+        if cache is not None:
+            arguments["kv_cache_memory_bytes"] = int(cache * 2**30)
         self._statistics = _Statistics()
         try:
             self._llm = AsyncLLM.from_engine_args(
@@ -99,46 +116,56 @@ class VLLM:
         except Exception as error:
             raise EngineError(f"vLLM did not start: {_root_cause(error)}") from error
         self.max_model_len: int = self._llm.model_config.max_model_len
-        self._params = SamplingParams
-        self._final_only = RequestOutputKind.FINAL_ONLY
         self._request = itertools.count()
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
-        """Continue `prompt`. Raises ValueError for a prompt vLLM refuses, EngineError when the engine is dead."""
+        """Continue `prompt`. Raises EngineError when the engine is dead, another error for a request it can't do."""
+        from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
+        from vllm.inputs import tokens_input
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        params = self._params(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            min_p=sampling.min_p,
-            presence_penalty=sampling.presence_penalty,
-            frequency_penalty=sampling.frequency_penalty,
-            repetition_penalty=sampling.repetition_penalty,
-            max_tokens=min(sampling.max_tokens, self.max_model_len - len(prompt)),
-            stop=list(sampling.stop),
-            stop_token_ids=list(sampling.stop_token_ids),
-            # Greedy answers need no seed, and a seeded row leaves the GPU sampler's fast path.
-            seed=sampling.seed if sampling.temperature > 0 else None,
-            detokenize=bool(sampling.stop),
-            output_kind=self._final_only,
-            skip_clone=True,
-        )
-        request_id = str(next(self._request))
         try:
-            async for output in self._llm.generate({"prompt_token_ids": list(prompt)}, params, request_id):
+            params = SamplingParams(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                min_p=sampling.min_p,
+                presence_penalty=sampling.presence_penalty,
+                frequency_penalty=sampling.frequency_penalty,
+                repetition_penalty=sampling.repetition_penalty,
+                max_tokens=min(sampling.max_tokens, self.max_model_len - len(prompt)),
+                stop=list(sampling.stop),
+                stop_token_ids=list(sampling.stop_token_ids),
+                # Greedy answers need no seed, and a seeded row leaves the GPU sampler's fast path.
+                seed=sampling.seed if sampling.temperature > 0 else None,
+                detokenize=bool(sampling.stop),
+                structured_outputs=StructuredOutputsParams(json=schema) if (schema := sampling.json_schema) else None,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+                skip_clone=True,
+            )
+            request_id = str(next(self._request))
+            async for output in self._llm.generate(tokens_input(list(prompt)), params, request_id):
                 final = output
-        except (EngineDeadError, EngineGenerateError) as error:
-            raise EngineError(f"vLLM died: {_root_cause(error)}") from error
+        except VLLMClientError as error:
+            raise ValueError(f"vLLM refuses the request: {error}") from error
+        except EngineDeadError as error:
+            raise EngineError("vLLM's engine core died") from error
+        except EngineGenerateError as error:
+            if self._llm.errored:
+                raise EngineError(f"vLLM died: {_root_cause(error)}") from error
+            raise RuntimeError(f"vLLM failed at this request: {_root_cause(error)}") from error
         answer = final.outputs[0]
         if answer.finish_reason not in ("stop", "length"):
             raise EngineError(f"vLLM ended a request with finish_reason {answer.finish_reason!r}")
         token_ids = list(answer.token_ids)
-        if token_ids and token_ids[-1] in sampling.stop_token_ids:
+        # Where a token ended it, one asked for or the model's own, it is the last.
+        if answer.finish_reason == "stop" and not isinstance(answer.stop_reason, str):
             token_ids.pop()
         return Answer(
             token_ids=token_ids,
-            finish_reason=answer.finish_reason,
+            finish_reason="stop" if answer.finish_reason == "stop" else "length",
             prompt_tokens=len(prompt),
             cached_tokens=final.num_cached_tokens or 0,
             text=answer.text if sampling.stop else None,
@@ -148,7 +175,9 @@ class VLLM:
         return self._statistics.load
 
     async def stop(self) -> None:
-        self._llm.shutdown()
+        """Ends the engine core, within SHUTDOWN_S even if it is in the middle of a step."""
+        await asyncio.to_thread(self._llm.shutdown, SHUTDOWN_S)
+        del self._llm  # its finalizer fails when it runs as late as at the interpreter's exit
 
 
 class _Statistics:

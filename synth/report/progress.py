@@ -47,6 +47,7 @@ class Progress:
         self._console = console or Console(stderr=True, highlight=False)
         self._history: deque[tuple[float, Snapshot]] = deque()
         self._last_line = self._last_metrics = float("-inf")
+        self._ready = False  # an engine has run
 
     def __enter__(self) -> "Progress":
         self._metrics: IO[str] = self._metrics_path.open("a")
@@ -70,6 +71,7 @@ class Progress:
 
     def update(self, now: Snapshot) -> None:
         moment = time.monotonic()
+        self._ready = self._ready or now.replicas_ready > 0
         self._history.append((moment, now))
         while len(self._history) > 2 and moment - self._history[0][0] > RATE_WINDOW_S:
             self._history.popleft()
@@ -101,7 +103,7 @@ class Progress:
         return _duration((now.wanted - now.kept) / rate) if rate > 0 else "?"
 
     def _line(self, now: Snapshot) -> str:
-        if now.replicas_ready == 0:
+        if not self._ready:
             return f"starting {now.replicas} engine(s), {_duration(time.monotonic() - self._started)}"
         return (
             f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}  {self.tokens_per_second:,.0f} tokens/s  "
@@ -111,7 +113,7 @@ class Progress:
     def _table(self, now: Snapshot) -> Table:
         table = Table.grid(padding=(0, 2))
         engines = f"{now.replicas_ready}/{now.replicas} engines"
-        if now.replicas_ready == 0:
+        if not self._ready:
             table.add_row(f"starting {engines}", _duration(time.monotonic() - self._started))
             return table
         bar = ProgressBar(total=now.wanted, completed=min(now.kept, now.wanted), width=30)

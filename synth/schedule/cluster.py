@@ -1,18 +1,43 @@
 """The Ray cluster a run uses: one started here and ended with the run, or one that is there already.
 
-A cluster started here listens on the loopback address only, writes no log to the terminal, and sends no usage
-statistics.
+A cluster started here is for this run alone: it listens on the loopback address only, behind a secret of its own,
+and leaves nothing behind in the file system. It writes no log to the terminal and sends no usage statistics. Its
+processes don't hear Ctrl-C (Ray blocks SIGINT in them), so they are there until the workers are done with them.
 """
 
 import asyncio
 import logging
+import math
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import secrets
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from synth.config import Cluster, ConfigError
 from synth.engines import Engine, Placement
+
+OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
+
+ANSWER_S = 10.0
+
+# Read by Ray's processes when they start.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+_ALONE = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as on those systems: one machine, on its loopback address
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # other users of this machine reach that address too
+    "RAY_enable_worker_prestart": "0",  # else a Python process for each core, and none of them is used
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",  # engines are what this machine is to work on
+}
 
 
 @dataclass(frozen=True)
@@ -25,46 +50,79 @@ class Room:
 
 @asynccontextmanager
 async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
-    """Ray, ready for actors. Raises ConfigError when more replicas are asked for than there is room for."""
-    _quiet_ray()
-    import ray
+    """Ray, ready for actors. Raises ConfigError when it is not there or has less room than is asked for."""
+    for name, value in (_QUIET | _ALONE if cluster.address is None else _QUIET).items():
+        os.environ.setdefault(name, value)
+    # Linux ends Ray's processes together with the thread that started them, so it has to stay.
+    thread = ThreadPoolExecutor(1, "ray")
+    loop = asyncio.get_running_loop()
+    # Its sockets are in there, and /tmp because their paths may have a hundred characters and no more.
+    alone = tempfile.TemporaryDirectory(prefix="synth-", dir="/tmp", ignore_cleanup_errors=True)
+    with thread, alone if cluster.address is None else nullcontext() as folder:
+        import ray
+        import ray._private.ray_constants
+        import ray._private.worker
 
-    wanted = 1 if cluster.replicas == "auto" else cluster.replicas
-    arguments: dict[str, object] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if cluster.address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nothing but this machine can reach it
-        cpus = max(len(os.sched_getaffinity(0)), wanted)
-        arguments |= {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    else:
-        arguments |= {"address": cluster.address}
-    try:
-        await asyncio.to_thread(lambda: ray.init(**arguments))
-        yield _room(cluster, engine)
-    finally:
-        await asyncio.to_thread(ray.shutdown)
+        # What RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER said when Ray was imported, which may have been before this.
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = cluster.address is not None
+        # It prints what the raylet says of dead workers, long and whatever is asked; the scheduler tells of them.
+        ray._private.worker.listen_error_messages = lambda *_: None
+        try:
+            try:
+                await loop.run_in_executor(thread, _knock, cluster.address or "")
+                await loop.run_in_executor(thread, lambda: ray.init(**_arguments(cluster, folder)))
+            except ConnectionError as error:
+                raise ConfigError(f"cluster.address: no Ray cluster answers at {cluster.address!r}") from error
+            yield room(cluster, engine, ray.nodes())
+        finally:
+            await loop.run_in_executor(thread, ray.shutdown)
 
 
-def _room(cluster: Cluster, engine: Engine) -> Room:
-    import ray
-
-    resources = ray.cluster_resources()
-    gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
-    nodes = sum(node["Alive"] for node in ray.nodes())
-    need = engine.placement(gpus > 0, 0)
+def room(cluster: Cluster, engine: Engine, nodes: list[dict[str, Any]]) -> Room:
+    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises ConfigError."""
+    machines = [node["Resources"] for node in nodes if node["Alive"]]
+    on_gpu = any(machine.get("GPU", 0) for machine in machines)
+    need = engine.placement(on_gpu, 0)
+    fits = [fit for machine in machines if (fit := _fit(machine, need)) >= 1]
     replicas = cluster.replicas
-    if replicas == "auto":
-        replicas = int(gpus // need.gpus) if need.gpus else nodes
-    if replicas < 1 or replicas * need.gpus > gpus:
+    if replicas == "auto":  # as many as fill the GPUs; an engine on a CPU fills its whole machine
+        replicas = int(sum(fits)) if need.gpus else len(fits)
+    if not 1 <= replicas <= sum(fits):
+        takes = f"{need.gpus:g} GPU(s) and {need.cpus:g} CPU(s)" if need.gpus else f"{need.cpus:g} CPU(s)"
         raise ConfigError(
-            f"cluster.replicas: {max(1, replicas)} of {need.gpus:g} GPU(s) each do not fit: the cluster has {gpus:g}"
+            f"cluster.replicas: there is room for {sum(fits):g} that take {takes} of one machine each, "
+            f"not for {max(1, replicas)}"
         )
-    if replicas * need.cpus > cpus:
-        raise ConfigError(f"cluster.replicas: {replicas} do not fit: the cluster has {cpus:g} CPUs")
-    beside = -(-replicas // nodes) - 1
-    return Room(replicas, engine.placement(gpus > 0, beside))
+    beside = math.ceil(replicas / len(fits)) - 1
+    return Room(replicas, engine.placement(on_gpu, beside))
 
 
-def _quiet_ray() -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+def _fit(machine: Mapping[str, float], need: Placement) -> float:
+    """How many replicas one machine has room for."""
+    needs = {"GPU": need.gpus, "CPU": need.cpus}
+    return min((machine.get(name, 0) // amount for name, amount in needs.items() if amount), default=math.inf)
+
+
+def _knock(address: str) -> None:
+    """Raises ConnectionError where nothing listens at a host:port. Ray itself would try for many minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        except OSError as error:
+            raise ConnectionError(str(error)) from error
+
+
+def _arguments(cluster: Cluster, folder: str | None) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if cluster.address is not None:
+        return arguments | {"address": cluster.address}
+    wanted = 1 if cluster.replicas == "auto" else cluster.replicas
+    return arguments | {
+        "address": "local",  # whatever RAY_ADDRESS says
+        "num_cpus": max(len(os.sched_getaffinity(0)), wanted),
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "_node_ip_address": "127.0.0.1",
+        "_temp_dir": f"{folder}/ray",
+    }

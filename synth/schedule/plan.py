@@ -11,7 +11,7 @@ Plain bookkeeping: knows nothing of workers, files or time.
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -28,27 +28,31 @@ class Shard:
 
 
 class Plan:
-    """`source_size` bounds the record numbers, None if there are always more. `min_yield` is kept records per
-    record: below it the run is hopeless."""
+    """`num_records` None asks for all that the source has. `source_size` bounds the record numbers, None if there are
+    always more. `min_yield` is kept records per record: below it the run is hopeless. `on_growth` is called when
+    there are new shards, before any is leased."""
 
-    # Below this many finished records a yield says little.
-    _ENOUGH_TO_JUDGE = 200
+    _ENOUGH_TO_JUDGE = 200  # finished records, before a run may be called hopeless
+    _PRIOR = 5  # kept records, each of one record, that a yield starts from: a few rejections are not a low yield yet
 
     def __init__(
         self,
-        num_records: int,
+        num_records: int | None,
         *,
         shard_size: int,
         replicas: int,
         min_yield: float,
         source_size: int | None = None,
         known: Iterable[Shard] = (),
+        on_growth: Callable[[], None] = lambda: None,
     ):
-        self._num_records = num_records
+        self._num_records = math.inf if num_records is None else num_records
+        self._source_size = math.inf if source_size is None else source_size
         # Several shards for each replica, so that none waits for the others at the end.
-        self._shard_size = max(1, min(shard_size, math.ceil(num_records / (4 * replicas))))
+        most = min(self._num_records, self._source_size)
+        self._shard_size = max(1, min(shard_size, math.ceil(most / (4 * replicas))))
         self._min_yield = min_yield
-        self._source_size = source_size
+        self._on_growth = on_growth
         self.shards: list[Shard] = list(known)
         self._waiting = list(range(len(self.shards)))
         self._kept: dict[int, int] = {}
@@ -67,28 +71,29 @@ class Plan:
 
     @property
     def done(self) -> bool:
-        return self._prefix_kept >= self._num_records
+        return self._prefix_kept >= self._num_records or (self._num_records == math.inf and self.exhausted)
 
     @property
     def yield_so_far(self) -> float:
-        """Kept records per record; 1 until something is known. More than 1 where records fan out."""
-        return self._total_kept / self._finished_records if self._finished_records else 1.0
+        """Kept records per record, as far as can be told; 1 at first. More than 1 where records fan out."""
+        return (self._total_kept + self._PRIOR) / (self._finished_records + self._PRIOR)
 
     @property
     def hopeless(self) -> bool:
-        return self._finished_records >= self._ENOUGH_TO_JUDGE and self.yield_so_far < self._min_yield
+        least = self._min_yield * self._finished_records
+        judged = self._finished_records >= self._ENOUGH_TO_JUDGE and self._num_records < math.inf
+        return judged and self._total_kept < least
 
     @property
     def exhausted(self) -> bool:
         """The source has no more records, and all it had are finished."""
-        at_end = self._source_size is not None and self._end >= self._source_size
-        return at_end and not self._waiting and not self._leased
+        return self._end >= self._source_size and not self._waiting and not self._leased
 
     @property
     def unfinished(self) -> int:
         """Records still to be made, as far as the yield so far tells."""
         missing = max(0.0, self._num_records - self._expected_before(len(self.shards)))
-        return self._in_flight + math.ceil(missing / max(self.yield_so_far, self._min_yield))
+        return self._in_flight + self._records_for(missing)
 
     def next(self) -> Shard | None:
         """The shard that `lease` would give."""
@@ -99,6 +104,12 @@ class Plan:
         if not self._waiting or self._expected_before(self._waiting[0]) >= self._num_records:
             return None
         return self.shards[self._waiting[0]]
+
+    @property
+    def returned(self) -> bool:
+        """The next shard was leased before, or stands below one that was: it is the one that others may wait for."""
+        shard = self.next()
+        return shard is not None and shard.index < self._frontier
 
     def lease(self) -> Shard | None:
         """The lowest shard that nobody has, or None while what is out is expected to be enough."""
@@ -111,7 +122,7 @@ class Plan:
         return shard
 
     def release(self, shard: Shard) -> None:
-        """The worker that had it is lost: it is the next to be leased."""
+        """Whoever had it is done with it. If it isn't committed, it is the next to be leased."""
         if self._leased.pop(shard.index, None):
             self._in_flight -= len(shard)
             heapq.heappush(self._waiting, shard.index)
@@ -145,14 +156,19 @@ class Plan:
             leased = sum(len(shard) for one, shard in self._leased.items() if one < index)
         return kept + leased * self.yield_so_far
 
+    def _records_for(self, missing: float) -> int:
+        """Records, beside those in flight, that will give so many kept ones: as many as the source has at the most."""
+        left = self._source_size - self._finished_records - self._in_flight
+        return math.ceil(min(missing / max(self.yield_so_far, self._min_yield), left))
+
     def _grow(self) -> None:
         missing = self._num_records - self._expected_before(len(self.shards))
-        wanted = math.ceil(missing / max(self.yield_so_far, self._min_yield))
-        stop = self._end + wanted
-        if self._source_size is not None:
-            stop = min(stop, self._source_size)
+        stop = self._end + self._records_for(missing)
+        before = self._end
         while self._end < stop:
             start = self._end
             shard = Shard(len(self.shards), start, min(start + self._shard_size, stop))
             self.shards.append(shard)
             heapq.heappush(self._waiting, shard.index)
+        if self._end > before:
+            self._on_growth()

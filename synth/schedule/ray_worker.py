@@ -1,37 +1,57 @@
 """A worker in a process of its own, on whichever machine Ray finds room for it.
 
-The actor sends its output, and its engine's, to RUN_DIR/logs: a terminal is no place for it. It is never
-restarted by Ray, since a new process has none of the old one's state: the scheduler starts another.
+The actor sends its output, and its engine's, to RUN_DIR/logs: a terminal is no place for it. Its process leads a
+process group, so that a terminal's Ctrl-C is for the job alone, and whatever it started (an engine core, its ranks)
+ends when it does, even by SIGKILL. It is never restarted by Ray, since a new process has none of the old one's
+state: the scheduler starts another.
 """
 
 import asyncio
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.exceptions import RayActorError, RayTaskError
-
 from synth.config import Config, parse
 from synth.engines import EngineError, Placement
 from synth.schedule.plan import Shard
+from synth.schedule.ray_pool import RayPool
 from synth.schedule.scheduler import WorkerLost
 from synth.schedule.worker import Counters, Worker
+from synth.steps.pool import PoolLost
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary
+
+# Stands outside the group and waits for the end of its input, which comes when the group's leader has gone.
+_GUARD = "trap '' INT TERM HUP; read -r end; kill -s KILL -- -{group}"
+
+
+def lead_process_group() -> None:
+    """From here on, all that this process starts ends with it."""
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+    guard = ["sh", "-c", _GUARD.format(group=os.getpid())]
+    nowhere = subprocess.DEVNULL
+    _guards.append(
+        subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True)
+    )
+
+
+_guards: list[subprocess.Popen[bytes]] = []  # a Popen that is dropped would close the pipe
 
 
 class _Actor:
     """Worker's own coroutines, behind a door that only lets plain data through."""
 
-    def __init__(self, resolved: dict[str, Any], run_dir: str, fingerprint: str, index: int):
-        log_path = RunFolder(Path(run_dir)).logs_dir / f"worker-{index}.log"
+    def __init__(self, resolved: dict[str, Any], run_dir: str, fingerprint: str, index: int, pool: RayPool | None):
+        lead_process_group()
+        log_path = RunFolder(Path(run_dir)).worker_log(index)
         log_path.parent.mkdir(exist_ok=True)
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log_file, sys.stdout.fileno())
-        os.dup2(log_file, sys.stderr.fileno())
-        self._worker = Worker(parse(resolved), Path(run_dir), fingerprint)
+        os.dup2(log_file, 1)
+        os.dup2(log_file, 2)
+        self._worker = Worker(parse(resolved), Path(run_dir), fingerprint, pool)
 
     async def start(self) -> None:
         await self._worker.start()
@@ -52,18 +72,29 @@ class _Actor:
 class RayWorker:
     """A WorkerHandle whose worker is a Ray actor placed by `placement`. A dead actor raises WorkerLost."""
 
-    def __init__(self, config: Config, run_dir: Path, fingerprint: str, index: int, placement: Placement):
+    def __init__(
+        self,
+        config: Config,
+        run_dir: Path,
+        fingerprint: str,
+        index: int,
+        placement: Placement,
+        pool: RayPool | None = None,
+    ):
+        import ray  # late, because `connected` sets what Ray reads when it is imported
+
         self._start_timeout_s = config.cluster.start_timeout_s
         self._actor: Any = (
             ray.remote(_Actor)
-            .options(  # type: ignore[attr-defined]
+            .options(
                 num_gpus=placement.gpus,
                 num_cpus=placement.cpus,
+                scheduling_strategy="SPREAD",
                 max_restarts=0,
                 max_concurrency=1000,
                 runtime_env={"env_vars": placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}},
             )
-            .remote(config.resolved, str(run_dir), fingerprint, index)
+            .remote(config.resolved, str(run_dir), fingerprint, index, pool)
         )
 
     async def start(self) -> None:
@@ -74,25 +105,41 @@ class RayWorker:
             raise WorkerLost(f"the engine took more than cluster.start_timeout_s={limit:g} to start") from None
 
     async def run(self, shard: Shard) -> ShardSummary | None:
-        return await self._call("run", shard)
+        summary: ShardSummary | None = await self._call("run", shard)
+        return summary
 
     async def hungry(self) -> None:
         await self._call("hungry")
 
     async def counters(self) -> Counters:
-        return await self._call("counters")
+        counters: Counters = await self._call("counters")
+        return counters
 
     async def stop(self) -> None:
         await self._call("stop")
 
     async def kill(self) -> None:
+        import ray
+
         ray.kill(self._actor)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
+        from ray.exceptions import RayActorError, RayTaskError
+
         try:
             return await getattr(self._actor, method).remote(*arguments)
         except RayActorError as error:
-            raise WorkerLost(f"its process ended ({type(error).__name__})") from error
+            raise WorkerLost(f"its process ended: {_short(error)}") from error
         except RayTaskError as error:
             cause = error.cause
-            raise cause if isinstance(cause, EngineError) else WorkerLost(str(cause)) from error
+            if isinstance(cause, PoolLost):
+                raise PoolLost(str(cause)) from error
+            if isinstance(cause, EngineError):
+                raise EngineError(str(cause)) from error
+            raise WorkerLost(f"{type(cause).__name__}: {_short(cause)}") from error
+
+
+def _short(error: BaseException) -> str:
+    """What happened: the last line. The lines above it say where, and Ray's advice after it is long."""
+    last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return last.rpartition("Worker exit detail: ")[2].partition(" Some common causes")[0].strip()

@@ -11,19 +11,20 @@ A worker knows its shards and nothing of other workers. It is a plain asyncio ob
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from synth.chat import ChatTemplate
 from synth.config import Config
 from synth.engines import Answer, Generator, Load, Sampling
-from synth.records import Finished
 from synth.schedule.plan import Shard
+from synth.schedule.pool import Door, Seat, SharedPool
+from synth.schedule.slots import Slot, Slots
+from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
-from synth.storage.shard import ShardSummary, commit
+from synth.storage.shard import ShardSummary, commit, committed
 
 JOURNAL_INTERVAL_S = 2.0
 
@@ -44,14 +45,17 @@ class Counters:
 class Worker:
     """`start` it, `run` shards, as many as `hungry` asks for, then `stop`."""
 
-    def __init__(self, config: Config, run_dir: Path, fingerprint: str):
+    def __init__(self, config: Config, run_dir: Path, fingerprint: str, pool: SharedPool | None = None):
         self._config = config
         self._folder = RunFolder(run_dir)
         self._fingerprint = fingerprint
+        rules = config.strategy.pool
+        self._door = Door(pool, rules) if pool and rules else None
         self._counters = Counters()
         self._journals: set[Journal] = set()
         self._running: set[asyncio.Task[Any]] = set()
         self._backlog = 0  # records leased and not yet launched
+        self._disk_failure: OSError | None = None
 
     async def start(self) -> None:
         """Load the engine: seconds to minutes. Raises EngineError."""
@@ -60,33 +64,36 @@ class Worker:
         await config.engine.start()
         in_flight = config.cluster.records_in_flight
         self._in_flight = 2 * config.engine.concurrency if in_flight == "auto" else in_flight
-        self._slots = asyncio.Semaphore(self._in_flight)
-        self._launching = asyncio.Lock()
-        self._launched = asyncio.Condition()
+        self._slots = Slots(self._in_flight)
+        self._rows = Rows(self._folder.source) if config.source else None
+        self._launched = asyncio.Event()
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
         metered = _Metered(config.engine, self._counters)
-        self._context = Context(
-            config.strategy, metered, template, str(config.model.name), config.settings.seed
-        )
+        self._context = Context(config.strategy, metered, template, str(config.model.name), config.settings.seed)
         self._syncing = asyncio.create_task(self._sync_journals())
 
     async def run(self, shard: Shard) -> ShardSummary | None:
         """Make a shard's records, but for those its journal has, and commit it. None if stopped before that.
 
-        Raises EngineError; what had finished by then is in the journal.
+        Raises EngineError or OSError; what had finished by then is in the journal, as far as the disk took it.
         """
         self._backlog += len(shard)
         task = asyncio.create_task(self._run(shard))
         self._running.add(task)
         await asyncio.wait([task])
         self._running.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if self._disk_failure is not None:
+            raise self._disk_failure
+        if failure is not None:
+            await self._sync()  # of all shards: whoever is told of it may end this process
         return None if task.cancelled() else task.result()
 
     async def hungry(self) -> None:
         """Returns when the leased records are nearly all launched, so that another shard is wanted."""
-        async with self._launched:
-            await self._launched.wait_for(lambda: self._backlog <= self._in_flight // 8)
+        while self._backlog > self._in_flight // 8:
+            await self._launched.wait()
 
     async def counters(self) -> Counters:
         counters = self._counters
@@ -105,57 +112,63 @@ class Worker:
         await self._config.engine.stop()
 
     async def _run(self, shard: Shard) -> ShardSummary:
-        unlaunched = len(shard)
         columns = self._config.strategy.columns
-        journal = await self._on_disk(Journal.open, self._folder.journal_path(shard.index), columns)
+        journal = await self._on_disk(Journal.open, self._folder.journal(shard.index), columns)
+        # A worker may be lost after its commit and before it told of it.
+        there = await self._on_disk(committed, self._folder, shard, self._fingerprint)
+        records = [] if there else [n for n in range(shard.start, shard.stop) if n not in journal.finished]
+        unlaunched = len(records)
         self._journals.add(journal)
         try:
-            async with asyncio.TaskGroup() as records, self._launching:  # older shards launch first
-                for number in range(shard.start, shard.stop):
-                    if number not in journal.finished:
-                        await self._slots.acquire()
-                        records.create_task(self._make(number, journal))
+            self._launch(len(shard) - unlaunched)
+            async with asyncio.TaskGroup() as running:
+                if self._door:
+                    await self._door.pool.passed(range(shard.start, shard.stop) if there else journal.finished)
+                for number in records:
+                    visible = await self._door.turn(number) if self._door else 0
+                    slot = await self._slots.acquire(number)
+                    running.create_task(self._make(number, journal, slot, visible))
                     unlaunched -= 1
-                    await self._launch(1)
-            return await self._on_disk(self._commit, shard, journal)
+                    self._launch(1)
+            return await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
-            self._journals.discard(journal)
-            await self._launch(unlaunched)
+            self._launch(unlaunched)
             await self._on_disk(journal.close)
+            self._journals.discard(journal)  # only now, so that whoever syncs all of them waits for this one
 
-    async def _launch(self, records: int) -> None:
+    def _launch(self, records: int) -> None:
         self._backlog -= records
-        async with self._launched:
-            self._launched.notify_all()
+        self._launched.set()
+        self._launched = asyncio.Event()
 
-    async def _make(self, number: int, journal: Journal) -> None:
+    async def _make(self, number: int, journal: Journal, slot: Slot, visible: int) -> None:
         self._counters.in_flight += 1
+        seat = Seat(self._door, number, visible, slot) if self._door else None
         try:
-            finished = await run_record(number, {}, self._context)
+            row = await asyncio.to_thread(self._rows.row, number) if self._rows else {}
+            finished = await run_record(number, row, replace(self._context, pool=seat))
+            if seat:
+                await seat.leave()
         finally:
             self._counters.in_flight -= 1
-            self._slots.release()
+            slot.release()
         journal.append(finished)
 
-    def _commit(self, shard: Shard, journal: Journal) -> ShardSummary:
-        journal.sync()
-        summary = commit(
-            self._folder,
-            shard,
-            journal.finished.values(),
-            self._config.strategy.columns,
-            {"fingerprint": self._fingerprint},
-        )
-        journal.remove()
-        return summary
-
     async def _sync_journals(self) -> None:
-        while True:
-            await asyncio.sleep(JOURNAL_INTERVAL_S)
-            for journal in list(self._journals):
-                await self._on_disk(journal.sync)
+        try:
+            while True:
+                await asyncio.sleep(JOURNAL_INTERVAL_S)
+                await self._sync()
+        except OSError as error:  # better no more records than records that nobody keeps
+            self._disk_failure = error
+            for task in self._running:
+                task.cancel()
+
+    async def _sync(self) -> None:
+        for journal in list(self._journals):
+            await self._on_disk(journal.sync)
 
     async def _on_disk(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, function, *arguments)

@@ -12,7 +12,7 @@ import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,12 +20,14 @@ import pyarrow as pa
 from synth.chat import ChatTemplate
 from synth.engines import EngineError, Generator
 from synth.records import Finished, Record, Rejection, Usage, record_id
-from synth.steps.llm import LLM, Ledger
+from synth.steps.llm import LLM, Branch, Ledger
+from synth.steps.pool import Pool, PoolRules
 from synth.steps.rows import EXTRA, checked, clean, row
 
 log = logging.getLogger(__name__)
 
-Outcome = Record | Rejection | Sequence[Record | Rejection]
+Outcome = Record | Rejection | Sequence[Record | Rejection | Branch]
+Lineage = list[dict[str, str | None]]
 Function = Callable[[Record, LLM], Awaitable[Outcome]]
 
 
@@ -46,30 +48,37 @@ class Strategy:
     """Steps in order. `declared` are the columns of the strategy's YAML, None if it has no such key.
 
     What a record holds beside the dataset's columns goes from step to step and is not written. Only where nobody
-    said which columns there are, a column `extra` keeps it, as JSON.
+    said which columns there are, a column `extra` keeps it, as JSON. `of_model` are columns that come with the model.
     """
 
     name: str
     steps: Sequence[Step]
     declared: Mapping[str, pa.DataType] | None = None
+    of_model: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
         """What the dataset has beside the contract's columns."""
         columns = {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
         silent = self.declared is None and any(step.columns is None for step in self.steps)
-        return columns | dict(self.declared or {}) | ({EXTRA: pa.string()} if silent else {})
+        return columns | dict(self.declared or {}) | dict(self.of_model) | ({EXTRA: pa.string()} if silent else {})
+
+    @property
+    def pool(self) -> PoolRules | None:
+        """The pool that its first step needs."""
+        return getattr(self.steps[0].function, "pool", None)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every record of a run shares."""
+    """What every record of a run shares, but for `pool`, its own door to what they share."""
 
     strategy: Strategy
     engine: Generator
     template: ChatTemplate
     model: str
     seed: int
+    pool: Pool | None = None
 
 
 async def run_record(number: int, row: Record, context: Context) -> Finished:
@@ -77,7 +86,11 @@ async def run_record(number: int, row: Record, context: Context) -> Finished:
 
     Raises EngineError when the engine broke under it; the record is then not finished and may be run again.
     """
-    return await _walk(number, (), clean(row), Ledger(), 0, context)
+    record = _checked(row, context.strategy.columns)
+    if isinstance(record, Rejection):
+        rejected = _rejected_row(record_id(number), {}, Ledger(), "source", record, context)
+        return Finished(number, rejected=[rejected])
+    return await _walk(number, (), record, Ledger(), 0, context)
 
 
 async def _walk(
@@ -85,14 +98,15 @@ async def _walk(
 ) -> Finished:
     id = record_id(number, path)
     for index, step in enumerate(context.strategy.steps[first:], first):
-        llm = LLM(context.engine, context.template, ledger, context.seed, id, step.name)
+        pool = None if index else context.pool
+        llm = LLM(context.engine, context.template, ledger, context.seed, id, step.name, pool)
         rounds = llm.rounds
         outcome = await _call(step, record, llm, context.strategy.columns)
         if isinstance(outcome, Rejection):
-            return Finished(number, rejected=[_rejected_row(id, record, ledger, step, outcome, context)])
+            return Finished(number, rejected=[_rejected_row(id, record, ledger, step.name, outcome, context)])
         if isinstance(outcome, list):
             return await _fan_out(number, path, record, ledger, index, outcome, context)
-        record = _advance(record, outcome, step, ledger, noted=llm.rounds > rounds)
+        record = _advance(record, outcome, step, ledger, llm.rounds > rounds, context)
     return Finished(number, kept=[_row(id, record, ledger, context)])
 
 
@@ -102,25 +116,26 @@ async def _fan_out(
     record: Record,
     ledger: Ledger,
     index: int,
-    outcomes: list[Record | Rejection],
+    outcomes: list[tuple[Record | Rejection, Lineage | None]],
     context: Context,
 ) -> Finished:
     step = context.strategy.steps[index]
 
-    async def branch(child: int, outcome: Record | Rejection) -> Finished:
+    async def branch(child: int, outcome: Record | Rejection, lineage: Lineage | None) -> Finished:
         child_path = (*path, child)
         # The trunk's tokens are charged to the first branch, so that a sum over rows is what was spent.
         usage = ledger.usage if child == 0 else Usage()
-        own = replace(ledger, usage=usage, lineage=list(ledger.lineage))
+        noted = ledger.lineage if lineage is None else lineage
+        own = replace(ledger, usage=usage, lineage=list(noted), said=dict(ledger.said))
         if isinstance(outcome, Rejection):
-            rejected = _rejected_row(record_id(number, child_path), record, own, step, outcome, context)
+            rejected = _rejected_row(record_id(number, child_path), record, own, step.name, outcome, context)
             return Finished(number, rejected=[rejected])
-        after = _advance(record, outcome, step, own, noted=False)
+        after = _advance(record, outcome, step, own, lineage is not None, context)
         return await _walk(number, child_path, after, own, index + 1, context)
 
     try:
         async with asyncio.TaskGroup() as group:
-            branches = [group.create_task(branch(*numbered)) for numbered in enumerate(outcomes)]
+            branches = [group.create_task(branch(child, *outcome)) for child, outcome in enumerate(outcomes)]
     except ExceptionGroup as failures:  # the engine broke
         raise failures.exceptions[0] from None
     parts = [branch.result() for branch in branches]
@@ -133,8 +148,8 @@ async def _fan_out(
 
 async def _call(
     step: Step, record: Record, llm: LLM, columns: Mapping[str, pa.DataType]
-) -> Record | Rejection | list[Record | Rejection]:
-    """A step's outcome, with every way to fail turned into a rejection."""
+) -> Record | Rejection | list[tuple[Record | Rejection, Lineage | None]]:
+    """A step's outcome, every way to fail turned into a rejection. Of several, each with its own lineage, if any."""
     try:
         # A copy, so that a step which changes its record and then fails leaves the record as it came.
         answer = step.function(clean(record), llm)
@@ -144,7 +159,8 @@ async def _call(
     if llm.failure is not None:
         raise llm.failure
     if isinstance(outcome, list | tuple):
-        return [_checked(one, columns) for one in outcome] or Rejection("nothing_returned")
+        branches = [(one.outcome, one.lineage) if isinstance(one, Branch) else (one, None) for one in outcome]
+        return [(_checked(one, columns), lineage) for one, lineage in branches] or Rejection("nothing_returned")
     return _checked(outcome, columns)
 
 
@@ -157,7 +173,7 @@ def _checked(outcome: object, columns: Mapping[str, pa.DataType]) -> Record | Re
     except Rejection as unfit:
         return unfit
     except RecursionError:
-        return Rejection("error", "the record holds itself")
+        return Rejection("error", "the record is nested too deeply")
     kind = type(outcome).__name__
     return Rejection("error", f"returned {kind}: a step returns a record, a list of records, or a Rejection")
 
@@ -175,13 +191,17 @@ def _as_rejection(step: Step, error: Exception) -> Rejection:
     return Rejection("error", f"{type(error).__name__}: {error}{where}")
 
 
-def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: bool) -> Record:
+def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: bool, context: Context) -> Record:
     """The record after a step, with what follows from the step's changes to the first turn."""
     asked, answered = (before.get(name) != after.get(name) for name in ("instruction", "response"))
     if asked and not noted:
         ledger.lineage.append({"step": step.name, "text": after.get("instruction"), "operation": None})
+    said = ledger.said.get(after.get("response") or after.get("instruction") or "")
     if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
-        after["finish_reason"] = ledger.finish_reason  # later steps ask the model too: this is about these words
+        # The model may have been asked more since: this is about these words.
+        after["finish_reason"] = said.finish_reason if said else ledger.finish_reason
+    if answered and "reasoning" in context.strategy.columns and before.get("reasoning") == after.get("reasoning"):
+        after["reasoning"] = said.reasoning if said else None
     if (asked or answered) and before.get("messages") == after.get("messages"):
         after["messages"] = None  # they were those of the old words
     return after
@@ -192,11 +212,9 @@ def _row(id: str, record: Record, ledger: Ledger, context: Context) -> Record:
     return row(id, record, ledger, strategy.columns, strategy=strategy.name, model=context.model, seed=context.seed)
 
 
-def _rejected_row(
-    id: str, record: Record, ledger: Ledger, step: Step, rejection: Rejection, context: Context
-) -> Record:
+def _rejected_row(id: str, record: Record, ledger: Ledger, by: str, rejection: Rejection, context: Context) -> Record:
     further = _checked(rejection.record or {}, context.strategy.columns)
     if isinstance(further, dict):
         record = record | further
     told = {"reason": str(rejection.reason), "detail": " ".join(str(rejection.detail).split())[:1000] or None}
-    return _row(id, record, ledger, context) | {"rejected_by": step.name} | clean(told)
+    return _row(id, record, ledger, context) | {"rejected_by": by} | clean(told)

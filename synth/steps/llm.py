@@ -17,27 +17,46 @@ from typing import Any, Literal
 
 from synth.chat import ChatTemplate, Stop
 from synth.engines import EngineError, Generator, Sampling
-from synth.records import Rejection, Usage, derive_seed
+from synth.records import Record, Rejection, Usage, derive_seed
+from synth.steps.pool import Pool
 
 Messages = Sequence[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A model's words. `finish_reason` is `length` when they were cut, `stop` when the model ended by itself."""
+    """A model's words. `finish_reason` is `length` when they were cut, `stop` when the model ended by itself.
+
+    `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
+    its thoughts were cut, `text` is empty.
+    """
 
     text: str
     token_ids: Sequence[int]
     finish_reason: Literal["stop", "length"]
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One of the records that a step returns, with a lineage of its own (see LLM.branch)."""
+
+    outcome: Record | Rejection
+    lineage: list[dict[str, str | None]]
 
 
 @dataclass
 class Ledger:
-    """What one branch of a record has cost and where it came from. A fan-out's branches have one each."""
+    """What one branch of a record has cost and where it came from. A fan-out's branches have one each.
+
+    `said` are the model's words by their text, so that a response is known by its own end and thoughts, whatever was
+    asked after it.
+    """
 
     usage: Usage = field(default_factory=Usage)
     lineage: list[dict[str, str | None]] = field(default_factory=list)
     finish_reason: str | None = None
+    said: dict[str, Completion] = field(default_factory=dict)
 
 
 class LLM:
@@ -46,8 +65,17 @@ class LLM:
     `failure` is the EngineError of a call, whatever the step made of it: a broken engine says nothing of a record.
     """
 
-    def __init__(self, engine: Generator, template: ChatTemplate, ledger: Ledger, seed: int, id: str, step: str):
-        self._engine, self._template, self._ledger = engine, template, ledger
+    def __init__(
+        self,
+        engine: Generator,
+        template: ChatTemplate,
+        ledger: Ledger,
+        seed: int,
+        id: str,
+        step: str,
+        pool: Pool | None = None,
+    ):
+        self._engine, self._template, self._ledger, self._pool = engine, template, ledger, pool
         self._scope: tuple[int, str, str] = (seed, id, step)
         self._calls = 0
         self.failure: EngineError | None = None
@@ -56,6 +84,13 @@ class LLM:
     def rng(self) -> random.Random:
         """Randomness of this record in this step: the same in every run with the same seed."""
         return random.Random(derive_seed(*self._scope))
+
+    @property
+    def pool(self) -> Pool:
+        """The pool that all records share, for a step that says that it needs one (see synth/steps/pool.py)."""
+        if self._pool is None:
+            raise RuntimeError("there is no pool: a step has one if its attribute `pool` says so and it comes first")
+        return self._pool
 
     async def chat(
         self,
@@ -73,18 +108,23 @@ class LLM:
             messages = [{"role": "user", "content": messages}]
         if system is not None:
             messages = [{"role": "system", "content": system}, *messages]
-        prompt = self._template.encode(list(messages), add_generation_prompt=True)
-        return await self._generate(prompt, self._template.response_stop, sampling, changes)
+        # Not every template takes the thoughts out of earlier answers.
+        prompt = self._template.encode([self._without_reasoning(one) for one in messages], add_generation_prompt=True)
+        return await self._generate(prompt, self._template.response_stop, sampling, changes, thinks=True)
 
     async def query(self, messages: Messages = (), sampling: Sampling | None = None, **changes: Any) -> Completion:
         """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2)."""
         prompt = self._template.pre_query(list(messages))
-        return await self._generate(prompt, self._template.query_stop, sampling, changes)
+        return await self._generate(prompt, self._template.query_stop, sampling, changes, thinks=False)
 
     def note(self, text: str, operation: str | None = None) -> None:
         """Write one round into the record's lineage."""
         operation = None if operation is None else str(operation)
         self._ledger.lineage.append({"step": self._scope[2], "text": str(text), "operation": operation})
+
+    def branch(self, outcome: Record | Rejection) -> Branch:
+        """One of several records that the step will return: its lineage is what has been noted up to here."""
+        return Branch(outcome, list(self._ledger.lineage))
 
     @property
     def rounds(self) -> int:
@@ -92,7 +132,7 @@ class LLM:
         return len(self._ledger.lineage)
 
     async def _generate(
-        self, prompt: list[int], stop: Stop, sampling: Sampling | None, changes: dict[str, Any]
+        self, prompt: list[int], stop: Stop, sampling: Sampling | None, changes: dict[str, Any], *, thinks: bool
     ) -> Completion:
         if len(prompt) >= self._engine.max_model_len:
             raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {self._engine.max_model_len}")
@@ -113,4 +153,16 @@ class LLM:
         ledger.usage += Usage(answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
         ledger.finish_reason = answer.finish_reason
         text = self._template.decode(answer.token_ids) if answer.text is None else answer.text
-        return Completion(text.strip(), answer.token_ids, answer.finish_reason)
+        reasoning: str | None = None
+        # An answer that followed a schema from its first token has no thoughts in it, whatever the template opened.
+        if thinks and not (sampling.json_schema and text.lstrip().startswith(("{", "["))):
+            reasoning, text = self._template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
+        said = Completion(text.strip(), answer.token_ids, answer.finish_reason, reasoning)
+        ledger.said[said.text] = said
+        return said
+
+    def _without_reasoning(self, message: dict[str, str]) -> dict[str, str]:
+        content = message.get("content")
+        if message.get("role") != "assistant" or not isinstance(content, str):
+            return message
+        return {**message, "content": self._template.without_reasoning(content)}

@@ -25,12 +25,13 @@ class Unreadable(ValueError):
 
 @dataclass
 class Manifest:
-    """`identity` is the part of the configuration that decides the data, `shards` the plan so far."""
+    """`identity` is the part of the configuration that decides the data, `shards` the plan so far, `num_records`
+    None where every record of the source is wanted."""
 
     identity: dict[str, Any]
     columns: dict[str, str]
     versions: dict[str, str]
-    num_records: int
+    num_records: int | None
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     shards: list[Shard] = field(default_factory=list)
     committed: dict[int, ShardSummary] = field(default_factory=dict)

@@ -30,6 +30,8 @@ class RunFolder:
         self.card = path / "README.md"
         self.dataset = path / "dataset"
         self.logs = path / "logs"
+        self.source = path / "source"
+        self.pool = path / "pool.jsonl"
         self._shards = path / "shards"
 
     def shard(self, index: int) -> Path:

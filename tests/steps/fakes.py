@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from synth.chat import Stop
+from synth.chat.reasoning import Reasoning
 from synth.engines import Answer, Sampling
 from synth.records import Finished
 from synth.steps.chain import Context, Step, Strategy, run_record
@@ -30,6 +31,12 @@ class FakeTemplate:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return "".join(map(chr, token_ids))
+
+    def answer(self, prompt: Any, token_ids: Any, text: Any = None, stop: Any = ()) -> tuple[str | None, str]:
+        return Reasoning().split(self.decode(token_ids) if text is None else text, self.decode(prompt[-20:]))
+
+    def without_reasoning(self, text: str) -> str:
+        return Reasoning().split(text)[1]
 
 
 class FakeEngine:

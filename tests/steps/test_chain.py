@@ -324,3 +324,18 @@ async def test_cancelling_a_record_is_no_rejection():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("given", [{"instruction": 5}, {"messages": "hello"}, {"score": "high"}, {"response": {}}])
+async def test_a_row_of_the_source_that_no_file_can_hold_is_a_rejection(given):
+    finished = await finish(answer, record=given, columns={"score": pa.float64()})
+    (row,) = finished.rejected
+    assert (row["reason"], row["rejected_by"], row["id"]) == ("error", "source", "0")
+    assert as_arrow([row], rejected_schema({"score": pa.float64()})) == [{"score": None} | row]
+
+
+async def test_a_row_of_the_source_that_is_nested_too_deeply_is_a_rejection():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    assert (await finish(answer, record={"deep": deep})).rejected[0]["detail"] == "the record is nested too deeply"

@@ -1,0 +1,31 @@
+"""What a thinking model thinks, told from what it answers.
+
+Promises: thoughts are never part of an answer, whether the model opens them or the chat template's generation prompt
+has, and where max_tokens cut them there is no answer at all. Tags inside an answer, as where it speaks about them,
+stay in it.
+
+Works on text. Knows nothing of token ids: that special tokens are in the text is the caller's business.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The two texts between which a model thinks. With `is_token`, a model's `end` is a token, not words."""
+
+    start: str = "<think>"
+    end: str = "</think>"
+    is_token: bool = False
+
+    def split(self, text: str, prompt_end: str = "") -> tuple[str | None, str]:
+        """An answer's thoughts (None without any) and the rest. `prompt_end` are the last words before it."""
+        before, opened, after = text.partition(self.start)
+        opens_itself = bool(opened) and not before.strip()
+        opened_for_it = prompt_end.rstrip().endswith(self.start)
+        # Some models end thoughts that nobody opened. Where the prompt has closed them, they are over.
+        ends_only = self.is_token and self.end in before and self.end not in prompt_end
+        if not (opens_itself or opened_for_it or ends_only):
+            return None, text.strip()
+        thoughts, _, answer = (after if opens_itself else text).partition(self.end)
+        return thoughts.strip(), answer.strip()

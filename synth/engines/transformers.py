@@ -1,0 +1,193 @@
+"""Hugging Face Transformers in this process, for machines that vLLM doesn't run on: a CPU, a GPU, or Apple's.
+
+Requests are answered in batches. A batch goes on until half of it has ended and then starts anew, without the ended
+rows and with those that came meanwhile; what the others have said by then is read again as a part of their prompts.
+So `generate` is all that is asked of Transformers, and any model that it generates with will do.
+
+Promises: the event loop is never blocked; a row's seed decides its words, whatever runs beside it, as far as the
+arithmetic of a padded batch allows (in float32 on a CPU, nearly always). A JSON schema is not enforced: what
+comes is parsed by whoever asked, as any answer that may be cut.
+"""
+
+import asyncio
+import dataclasses
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Answer, EngineError, Load, Placement, Sampling
+from synth.model import Model
+
+if TYPE_CHECKING:
+    from synth.engines.row import Row
+
+Count = Annotated[int, Field(gt=0)]
+GATHERING_S = 0.01  # for which a new batch waits: requests come in bursts
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class Transformers:
+    """One model with batches of up to `max_num_seqs` requests. Fields are the keys of conf/engine/transformers.yaml."""
+
+    model: Model
+    max_num_seqs: Count = 32
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: Count | Literal["auto"] = "auto"
+
+    HARMLESS: ClassVar[frozenset[str]] = frozenset({"max_num_seqs", "threads"})
+
+    @property
+    def concurrency(self) -> int:
+        return self.max_num_seqs
+
+    def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
+        """A GPU where there is one and it is wanted, else a fair share of the cores."""
+        env = {"TOKENIZERS_PARALLELISM": "false"}
+        if on_gpu and self.device in ("auto", "cuda"):
+            return Placement(gpus=1, cpus=1, env=env)
+        threads = len(os.sched_getaffinity(0)) // (replicas_beside + 1) if self.threads == "auto" else self.threads
+        return Placement(cpus=1, env=env | {"OMP_NUM_THREADS": str(max(1, threads))})
+
+    async def start(self) -> None:
+        """Load the model. Raises EngineError with the reason why it can't be."""
+        self._waiting: deque[_Request] = deque()
+        self._running: list[_Request] = []
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "transformers")
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._loop.run_in_executor(self._thread, self._load_model)
+        except EngineError:
+            raise
+        except Exception as error:  # of any of many libraries
+            raise EngineError(f"Transformers can't load {self.model.path}: {_line(error)}") from error
+        self._serving = asyncio.create_task(self._serve())
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+        """Continue `prompt`. Raises ValueError for a prompt that is too long, EngineError when the model failed."""
+        from synth.engines.row import Row
+
+        if len(prompt) >= self.max_model_len:
+            raise ValueError(f"a prompt of {len(prompt)} tokens: the model reads {self.max_model_len}")
+        row = Row(prompt, sampling, self.max_model_len - len(prompt), self._eos, self._decode)
+        request = _Request(row, self._loop.create_future())
+        self._waiting.append(request)
+        self._arrived.set()
+        await request.ended
+        return Answer(row.said, row.finish_reason or "stop", len(prompt), text=row.text)
+
+    def load(self) -> Load:
+        return Load(running=sum(one.goes_on for one in self._running), waiting=len(self._waiting))
+
+    async def stop(self) -> None:
+        """Ends within one token."""
+        self._serving.cancel()
+        for request in [*self._running, *self._waiting]:
+            request.ended.cancel()
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+
+    def _load_model(self) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        path, revision = self.model.path, self.model.revision
+        model = AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype=self.model.dtype)
+        self._model = model.eval().to(best if self.device == "auto" else self.device)
+        self._tokenizer = AutoTokenizer.from_pretrained(self.model.tokenizer or path, revision=revision)
+        length = self.model.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        if not length:
+            raise EngineError(f"{path} does not tell its context length: set model.max_model_len")
+        self.max_model_len: int = length
+        eos = model.generation_config.eos_token_id
+        self._eos = frozenset([eos] if isinstance(eos, int) else eos or ())
+        # Tokens are drawn and rows end here; a sampling default hidden in the model's folder is not ours.
+        model.generation_config = GenerationConfig()
+
+    def _decode(self, token_ids: list[int]) -> str:
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    async def _serve(self) -> None:
+        """One batch after the other, for as long as the engine runs."""
+        while True:
+            if not self._running:
+                await self._arrived.wait()
+                await asyncio.sleep(GATHERING_S)
+                self._arrived.clear()
+            while self._waiting and len(self._running) < self.max_num_seqs:
+                self._running.append(self._waiting.popleft())
+            try:
+                await self._loop.run_in_executor(self._thread, self._go_on, list(self._running))
+            except Exception as error:
+                failure = EngineError(f"Transformers failed: {_line(error)}")
+                for request in self._running:
+                    request.end(failure)
+            await asyncio.sleep(0)  # the last answers are on their way to this loop
+            self._running = [one for one in self._running if one.goes_on]
+
+    def _go_on(self, batch: "list[_Request]") -> None:
+        """Tokens for a batch, until it is worth starting anew. Runs in the thread."""
+        import torch
+        from transformers import GenerationConfig
+
+        from synth.engines.row import draw
+
+        def drawn(input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            """Leaves Transformers no choice but what each row has drawn for itself."""
+            going = [index for index, request in enumerate(batch) if request.goes_on]
+            rows = [batch[index].row for index in going]
+            only = torch.full_like(scores, -torch.inf)
+            only[:, 0] = 0.0
+            for index, row, token in zip(going, rows, draw(scores[going], rows) if rows else [], strict=True):
+                row.say(token)
+                only[index, 0], only[index, token] = -torch.inf, 0.0
+                if row.finish_reason:
+                    self._loop.call_soon_threadsafe(batch[index].end)
+            return only
+
+        def worth_anew(input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+            going = sum(request.goes_on for request in batch)
+            others_wait = bool(self._waiting) and 2 * going <= self.max_num_seqs
+            return torch.full(input_ids.shape[:1], others_wait or 2 * going <= len(batch), device=input_ids.device)
+
+        heads = [request.row.prompt + request.row.said for request in batch if request.goes_on]
+        batch = [request for request in batch if request.goes_on]
+        if not batch:
+            return
+        longest = max(map(len, heads))
+        padded = torch.tensor([[0] * (longest - len(head)) + head for head in heads])
+        mask = torch.tensor([[0] * (longest - len(head)) + [1] * len(head) for head in heads])
+        self._model.generate(
+            padded.to(self._model.device),
+            attention_mask=mask.to(self._model.device),
+            generation_config=GenerationConfig(
+                max_new_tokens=max(request.row.left for request in batch), pad_token_id=0, do_sample=False
+            ),
+            logits_processor=[drawn],
+            stopping_criteria=[worth_anew],
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class _Request:
+    """A row and who waits for it."""
+
+    row: "Row"
+    ended: asyncio.Future[None]
+
+    @property
+    def goes_on(self) -> bool:
+        return self.row.finish_reason is None and not self.ended.done()
+
+    def end(self, failure: Exception | None = None) -> None:
+        if not self.ended.done():
+            self.ended.set_exception(failure) if failure else self.ended.set_result(None)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""What a text is worth: filters and measures over instructions and responses."""

@@ -1,0 +1,59 @@
+"""Room for so many records at once, given to the lowest number that waits.
+
+Lower numbers first, because records may wait for lower ones, and the dataset is made of the lowest.
+"""
+
+import asyncio
+import heapq
+import itertools
+
+
+class Slots:
+    def __init__(self, count: int):
+        self._free = count
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._ticket = itertools.count()
+
+    async def acquire(self, number: int) -> "Slot":
+        """A slot for a record, when one is free and no lower record waits for it."""
+        slot = Slot(self, number)
+        await slot.acquire()
+        return slot
+
+    async def _take(self, number: int) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        given = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (number, next(self._ticket), given))
+        try:
+            await given
+        except asyncio.CancelledError:
+            if given.done() and not given.cancelled():  # given and cancelled at once
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        while self._waiting:
+            _, _, given = heapq.heappop(self._waiting)
+            if not given.done():
+                given.set_result(None)
+                return
+        self._free += 1
+
+
+class Slot:
+    """One record's slot, which it may give up and take again. A second `release` does nothing."""
+
+    def __init__(self, slots: Slots, number: int):
+        self._slots, self._number = slots, number
+        self._held = False
+
+    async def acquire(self) -> None:
+        await self._slots._take(self._number)
+        self._held = True
+
+    def release(self) -> None:
+        if self._held:
+            self._held = False
+            self._slots._give_back()

@@ -1,0 +1,53 @@
+"""Where records come from: a source gives rows, plain dicts, one after the other.
+
+A component of its own is any class with these attributes: Files and Hub are two. Its rows are read once, by the one
+process that starts a run, and written into the run's folder (see store.py); workers read them there by number. So
+neither its size, nor where it is, nor whether it is there tomorrow matters to a run.
+
+Promises: memory stays flat, whatever a source's size. What a row holds is data: nothing of it is ever run.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BeforeValidator
+
+from synth.records import Record
+
+# {new name: name in the source}; null in a YAML stands for none, because Hydra lets an override set that.
+Renamed = Annotated[dict[str, str], BeforeValidator(lambda given: {} if given is None else given)]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that can't be used, by `file` and `line` (a row's number where a format has no lines), both from 1."""
+
+    file: str
+    line: int
+    reason: str
+
+
+class Source(Protocol):
+    """`columns` renames: {new name: name in the source}. Of the rows, `limit` are taken; all are gone through `repeat`
+    times. `bad_rows` says what becomes of those that can't be used."""
+
+    columns: Mapping[str, str]
+    limit: int | None
+    repeat: int
+    bad_rows: Literal["stop", "set_aside"]
+
+    def stamp(self) -> Any:
+        """Plain data that differs, as far as can be told without reading it, when the content does.
+
+        Raises ConfigError for what is not there.
+        """
+        ...
+
+    def read(self) -> Iterator[Record | BadRow]:
+        """Its rows, one at a time. Raises ConfigError where none can be read, or no more."""
+        ...
+
+    def __str__(self) -> str:
+        """Its name, as a user knows it."""
+        ...

@@ -1,0 +1,46 @@
+"""A source on the Hugging Face Hub, by its name; what is in the machine's cache is read from there, offline too."""
+
+from collections.abc import Iterator
+from dataclasses import field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components import ConfigError
+from synth.records import Record
+from synth.sources import BadRow, Renamed, tables
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Hub:
+    """`subset` is what the Hub calls a configuration. With `streaming`, no file is kept in the machine's cache."""
+
+    name: str
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    streaming: bool = False
+    columns: Renamed = field(default_factory=dict)
+    limit: Annotated[int, Field(ge=1)] | None = None
+    repeat: Annotated[int, Field(ge=1)] = 1
+    bad_rows: Literal["stop", "set_aside"] = "stop"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.split})"
+
+    def stamp(self) -> list[Any]:
+        """What was asked for: a run that was begun goes on with what it has read then."""
+        return [self.name, self.subset, self.split, self.revision]
+
+    def read(self) -> Iterator[Record | BadRow]:
+        from datasets import load_dataset
+
+        try:
+            data = load_dataset(
+                self.name, self.subset, split=self.split, revision=self.revision, streaming=self.streaming
+            )
+            yield from tables.dataset(data)
+        except Exception as error:  # of a dozen kinds, from three libraries and the network
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            raise ConfigError(f"source.name: {self.name!r} can't be loaded from the Hub: {reason}") from None

@@ -1,0 +1,196 @@
+"""A source's rows in a run's folder, RUN_DIR/source/: written once, read by number from any worker on any node.
+
+`rows.jsonl` has a row a line, and `offsets` the place of each (8 bytes, little-endian, and one more for the end), so
+that a row is two reads away; `source.json` says what was read; `bad_rows.jsonl` has what was set aside.
+
+Promises: the folder is whole or not there. The same rows have the same `content`, wherever they were read from; with
+the number of repeats, it is what a run's identity knows of its source.
+"""
+
+import base64
+import datetime
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from synth.components import ConfigError, nearest
+from synth.records import Record
+from synth.sources import BadRow, Source
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a source holds: rows that can be used, rows that can't, all names of columns, and a checksum.
+
+    With `content` None it is no source at all: records without end, from nothing.
+    """
+
+    rows: int = 0
+    bad_rows: int = 0
+    columns: list[str] = field(default_factory=list)
+    content: str | None = None
+    repeat: int = 1
+
+    @property
+    def size(self) -> int | None:
+        """Records, that is rows times repeats; None without end."""
+        return None if self.content is None else self.rows * self.repeat
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {} if self.content is None else {"content": self.content, "repeat": self.repeat}
+
+
+class Rows:
+    """The rows in a folder, `row(number)` for each record's number. May be read from several threads."""
+
+    def __init__(self, folder: Path):
+        self._offsets = os.open(folder / "offsets", os.O_RDONLY)
+        self._lines = os.open(folder / "rows.jsonl", os.O_RDONLY)
+        self._count = os.fstat(self._offsets).st_size // 8 - 1
+
+    def row(self, number: int) -> Record:
+        """After the last row comes the first one again. Raises OSError."""
+        place = os.pread(self._offsets, 16, number % self._count * 8)
+        start, stop = (int.from_bytes(place[at : at + 8], "little") for at in (0, 8))
+        line = b""
+        while start + len(line) < stop:  # one read gives 2 GiB at the most, and less over some networks
+            part = os.pread(self._lines, stop - start - len(line), start + len(line))
+            if not part:
+                raise OSError(f"row {number} of the source is cut off")
+            line += part
+        row: Record = json.loads(line.decode("utf-8", "surrogatepass"))
+        return row
+
+
+def survey(source: Source | None, folder: Path) -> Contents:
+    """What the source holds, without writing: from the folder where it was read before, else by reading it through.
+
+    Raises ConfigError: what is not there, bad rows (unless they are set aside), no rows, no column of a given name.
+    """
+    if source is None:
+        return Contents()
+    return _known(source, folder, source.stamp()) or _read(source, lambda line: None, lambda bad: None)
+
+
+@contextmanager
+def stored(source: Source | None, folder: Path) -> Iterator[tuple[Contents, Callable[[], None]]]:
+    """What the source holds, and a function that puts it in place in the folder, in place of what was there.
+
+    Raises ConfigError as `survey` does. What was read and not put in place is gone at the context's end.
+    """
+    if source is None:
+        yield Contents(), lambda: None
+        return
+    stamp = source.stamp()
+    if known := _known(source, folder, stamp):
+        yield known, lambda: None
+        return
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        contents = _write(source, unfinished, stamp)
+
+        def put_in_place() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.rename(folder)
+
+        yield contents, put_in_place
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(source: Source, folder: Path, stamp: Any) -> Contents:
+    with (
+        (folder / "rows.jsonl").open("wb") as lines,
+        (folder / "offsets").open("wb") as offsets,
+        (folder / "bad_rows.jsonl").open("w") as bad_rows,
+    ):
+        end = 0
+        offsets.write(end.to_bytes(8, "little"))
+
+        def keep(line: bytes) -> None:
+            nonlocal end
+            end += lines.write(line)
+            offsets.write(end.to_bytes(8, "little"))
+
+        contents = _read(source, keep, lambda bad: print(json.dumps(asdict(bad)), file=bad_rows))
+        for file in (lines, offsets, bad_rows):
+            file.flush()
+            os.fsync(file.fileno())
+    told = {"settings": _settings(source), "stamp": stamp, "contents": asdict(contents)}
+    (folder / "source.json").write_text(json.dumps(told, indent=2))
+    return contents
+
+
+def _known(source: Source, folder: Path, stamp: Any) -> Contents | None:
+    """What the folder says of this very source."""
+    try:
+        told = json.loads((folder / "source.json").read_text())
+        same = told["settings"] == _settings(source) and told["stamp"] == stamp
+        return replace(Contents(**told["contents"]), repeat=source.repeat) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _settings(source: Source) -> dict[str, Any]:
+    """What else decides which rows there are."""
+    kind = f"{type(source).__module__}.{type(source).__qualname__}"
+    given = {name: str(value) for name, value in sorted(vars(source).items()) if name != "repeat"}
+    return {"source": kind, **given}
+
+
+def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[BadRow], None]) -> Contents:
+    digest = hashlib.blake2b(digest_size=8)
+    rows, bad, renamed = 0, 0, set[str]()
+    columns: dict[str, None] = {}
+    for row in source.read():
+        if isinstance(row, BadRow):
+            if source.bad_rows == "stop":
+                advice = "source.bad_rows=set_aside goes on without such rows"
+                raise ConfigError(f"source: {row.file}:{row.line}: {row.reason}; {advice}")
+            bad += 1
+            set_aside(row)
+            continue
+        if source.columns:
+            renamed.update(row.keys() & source.columns.values())
+            row = _rename(row, source)
+        line = _JSON.encode(row).encode("utf-8", "surrogatepass") + b"\n"
+        keep(line)
+        digest.update(line)
+        if not row.keys() <= columns.keys():
+            columns.update(dict.fromkeys(row))
+        rows += 1
+        if rows == source.limit:
+            break
+    if not rows:
+        raise ConfigError(f"source: {source} holds no rows" + (f" but {bad} bad ones" if bad else ""))
+    for new, old in source.columns.items():
+        if old not in renamed:
+            raise ConfigError(f"source.columns.{new}: there is no column {old!r}{nearest(old, columns)}")
+    return Contents(rows, bad, list(columns), digest.hexdigest(), source.repeat)
+
+
+def _rename(row: Record, source: Source) -> Record:
+    moved = {new: row[old] for new, old in source.columns.items() if old in row}
+    gone = {*source.columns.values(), *source.columns}
+    return {name: value for name, value in row.items() if name not in gone} | moved
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for, as text."""
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value)
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=_plain)

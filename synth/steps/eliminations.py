@@ -1,0 +1,73 @@
+"""Elimination evolving (arXiv 2304.12244, section 3.2): what shows that an evolution has failed.
+
+The judge's verdict and English words are all that is looked at: an answer in another language is never found to be a
+refusal, nor to be empty words.
+
+Knows nothing of records or models.
+"""
+
+import re
+from functools import cache
+
+from synth.steps.prompts import render
+
+REFUSAL_WORDS = 80
+_REFUSAL = re.compile(
+    r"\bsorry\b|\bapologi[sz]e\b|\bas an? (ai|language model)\b|\bi(['’]m| am) (unable|not able)\b"
+    r"|\b(can(no|['’])t|can not|won['’]t|unable to) (help|assist|answer|provide|fulfill|comply)\b",
+    re.IGNORECASE,
+)
+
+# Not among them: yes, no, not, and number words, which can be a whole answer.
+_STOP_WORDS = frozenset(
+    "a about above after again against all also am an and any are as at be because been before being below between "
+    "both but by can could d did do does doing down during each few for from further had has have having he her "
+    "here hers herself him himself his how i if in into is it its itself just ll m me more most my myself now of "
+    "off on once only or other our ours ourselves out over own re s same shall she should so some such t than that "
+    "the their theirs them themselves then there these they this those through to too under until up ve very was we "
+    "were what when where which while who whom why will with would you your yours yourself yourselves".split()
+)
+
+# How models announce what they were asked to write, by the paper's prompts and by ours.
+_ANNOUNCED = re.compile(
+    r"\b(given|rewritten|created|evolved) (prompt|instruction)\b|#\s*(given|rewritten|created|new) prompt\b"
+    r"|\binstruction below\b|^\W*(the )?(new |final )?instruction\W*:|^\W*new (instruction|prompt)\b",
+    re.IGNORECASE,
+)
+_WINDOW = 5  # words in a row that nobody but the prompt's author would have written
+
+
+def judged_equal(verdict: str) -> bool:
+    """Whether a judge's answer to `evolve_equal` begins with "Equal". What is neither yes nor no is a no."""
+    return re.match(r"\W*equal\b", verdict, re.IGNORECASE) is not None
+
+
+def refuses(response: str) -> bool:
+    """A refusal: it says so, and is shorter than 80 words."""
+    return len(response.split()) < REFUSAL_WORDS and _REFUSAL.search(response) is not None
+
+
+def says_nothing(response: str) -> bool:
+    """Nothing but punctuation and stop words, or nothing at all."""
+    return all(word in _STOP_WORDS for word in re.findall(r"\w+", response.lower()))
+
+
+def leaks(evolved: str, before: str, prompt: str) -> bool:
+    """Whether words of the evolving prompt got into the evolved text, other than those that it had before.
+
+    `prompt` is a template's name. Found are words that announce a result, and any five words in a row of the prompt.
+    """
+    announced = {match[0].lower() for match in _ANNOUNCED.finditer(evolved)}
+    if announced - {match[0].lower() for match in _ANNOUNCED.finditer(before)}:
+        return True
+    return bool((_windows(evolved) - _windows(before)) & _prompt_windows(prompt))
+
+
+def _windows(text: str) -> frozenset[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return frozenset(tuple(words[start : start + _WINDOW]) for start in range(len(words) - _WINDOW + 1))
+
+
+@cache
+def _prompt_windows(prompt: str) -> frozenset[tuple[str, ...]]:
+    return _windows(render(prompt, instruction="", response=""))

@@ -1,0 +1,213 @@
+"""Evol-Instruct (arXiv 2304.12244): an instruction is rewritten, round by round, into harder ones and rarer ones.
+
+Each round draws one operation by weight, of five in depth and one in breadth (section 3.1), and asks whether the
+result is a failure (section 3.2, synth/steps/eliminations.py). A failed round leaves the instruction as it was: it
+goes into the next round unevolved, and the lineage tells what failed. `target: response` evolves the response
+instead (Evol-Quality, in arXiv 2312.15685).
+
+Knows nothing of other records: one may be in its fourth round while another is in its first.
+"""
+
+from dataclasses import asdict, field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Sampling
+from synth.records import Record, Rejection
+from synth.steps.eliminations import judged_equal, leaks, refuses, says_nothing
+from synth.steps.llm import LLM, Branch
+from synth.steps.prompts import render
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Elimination = Literal["no_gain", "refusal", "empty_words", "leaked"]
+ELIMINATIONS: tuple[Elimination, ...] = ("no_gain", "refusal", "empty_words", "leaked")
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Operations:
+    """How often each operation is drawn, relative to the others: weights need not sum to 1, and 0 switches one off.
+
+    The names are those of the prompts, `evolve_NAME.jinja`; all but `breadth` are in depth.
+    """
+
+    constraints: Weight = 1.0
+    deepen: Weight = 1.0
+    concretize: Weight = 1.0
+    reasoning: Weight = 1.0
+    complicate_input: Weight = 1.0
+    breadth: Weight = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class EvolInstruct:
+    """Evolves a record's `instruction`, or its `response`, in so many `rounds`.
+
+    `store` every: each successful round becomes a row of its own, whose lineage ends with it; last: one row.
+    `answers` says which rows have a response: the last, every one, or none. The eliminations `refusal` and
+    `empty_words` look at the response, so where they are on each round is answered, and a round's answer is its row's
+    response. Null `eliminate` is every elimination for which there are answers.
+
+    A record of which no round succeeded is rejected, as `not_evolved`, or with `keep_unevolved` kept as it was. One
+    whose instruction is missing, null or blank is rejected as `no_instruction`. With a sampling in `draw`, a record
+    that holds nothing at all (source=none) gets its first instruction from the model, drawn as in Magpie.
+
+    Of a conversation, the first turn is evolved and the others are dropped.
+    """
+
+    rounds: Annotated[int, Field(ge=1)] = 4
+    target: Literal["instruction", "response"] = "instruction"
+    operations: Operations = field(default_factory=Operations)
+    store: Literal["last", "every"] = "last"
+    answers: Literal["last", "every", "none"] = "last"
+    eliminate: list[Elimination] | None = None
+    keep_unevolved: bool = False
+    draw: Sampling | None = None
+    evolve: Sampling = field(default_factory=Sampling)
+    judge: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=128))
+    response: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=2048))
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        if not any(asdict(self.operations).values()):
+            raise ValueError("operations: at least one weight must be above 0")
+        looks_at_answers = sorted({"refusal", "empty_words"} & set(self.eliminate or ()))
+        if self.target == "instruction" and self.answers == "none" and looks_at_answers:
+            raise ValueError(f"eliminate: {looks_at_answers[0]} looks at answers, and answers=none makes none")
+
+    @property
+    def _eliminated(self) -> set[str]:
+        if self.eliminate is not None:
+            return set(self.eliminate)
+        unanswered = self.target == "instruction" and self.answers == "none"
+        return {"no_gain", "leaked"} if unanswered else set(ELIMINATIONS)
+
+    @property
+    def _answers_rounds(self) -> bool:
+        every = self.store == "every" and self.answers == "every"
+        return every or not self._eliminated.isdisjoint(("refusal", "empty_words"))
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return [] if self.draw else [("instruction",)]
+
+    def calls(self) -> list[Sampling]:
+        """Every engine call of one record at the most: of one that fails as late as it can in each round."""
+        drawn = [self.draw] if self.draw else []
+        if self.target == "response":
+            return [*drawn, self.response, *[self.evolve] * self.rounds]
+        one_round = [self.evolve]
+        one_round += [self.judge] if "no_gain" in self._eliminated else []
+        one_round += [self.response] if self._answers_rounds else []
+        answers_end = self.answers != "none" and (self.keep_unevolved or not self._answers_rounds)
+        return drawn + one_round * self.rounds + [self.response] * answers_end
+
+    async def __call__(self, record: Record, llm: LLM) -> Record | Rejection | list[Branch]:
+        now = await self._first(record, llm)
+        rows: list[Branch] = []
+        failures: list[str] = []
+        for _ in range(self.rounds):
+            operation = self._draw_operation(llm)
+            try:
+                now = await self._round(now, operation, llm)
+            except Rejection as failure:
+                failures.append(failure.reason)
+                text = (failure.record or {}).get(self.target) or now[self.target]
+                llm.note(text, f"eliminated: {failure.reason} ({operation})")
+                continue
+            llm.note(now[self.target], operation)
+            rows.append(llm.branch(now))
+        if len(failures) == self.rounds:
+            if not self.keep_unevolved:
+                return Rejection("not_evolved", ", ".join(failures), record=now)
+            rows = [llm.branch(now)]
+        rows[-1] = llm.branch(await self._finished(now, llm))
+        if self.store == "last":
+            return rows[-1].outcome
+        return [*(Branch(self._unanswered(one.outcome), one.lineage) for one in rows[:-1]), rows[-1]]
+
+    async def _first(self, record: Record, llm: LLM) -> Record:
+        """The record with what the first round starts from."""
+        if self.draw and not record:
+            drawn = await llm.query((), self.draw)
+            llm.note(drawn.text, "drawn")
+            record = {"instruction": drawn.text, "finish_reason": drawn.finish_reason}
+            if drawn.finish_reason == "length":
+                raise Rejection("truncated_instruction", record=record)
+            if not drawn.text:
+                raise Rejection("empty_instruction", record=record)
+        instruction = record.get("instruction")
+        if not isinstance(instruction, str) or not instruction.strip():
+            there = ", ".join(name for name, value in record.items() if value is not None)
+            raise Rejection("no_instruction", f"the record has {there}" if there else "")
+        if self.target == "response" and not record.get("response"):
+            record = await self._answered(record, llm)
+            if not record["response"]:
+                raise Rejection("empty_response", record=record)
+        return record
+
+    def _draw_operation(self, llm: LLM) -> str:
+        if self.target == "response":
+            return "response"
+        weights: dict[str, float] = asdict(self.operations)
+        return llm.rng.choices(list(weights), list(weights.values()))[0]
+
+    async def _round(self, now: Record, operation: str, llm: LLM) -> Record:
+        """The record, evolved. Raises Rejection, of this round and not of the record, where that fails."""
+        before, prompt = now[self.target], f"evolve_{operation}"
+        asked = render(prompt, instruction=now["instruction"], response=now.get("response"))
+        evolved = await llm.chat(asked, self.evolve)
+        after = now | {self.target: evolved.text, "finish_reason": evolved.finish_reason, "messages": None}
+        if self.target == "instruction":
+            after["response"] = None
+        if evolved.finish_reason == "length":
+            raise Rejection("truncated", record=after)
+        if not evolved.text:
+            raise Rejection("empty")
+        if "leaked" in self._eliminated and leaks(evolved.text, before, prompt):
+            raise Rejection("leaked", record=after)
+        if "no_gain" in self._eliminated and await self._gains_nothing(before, evolved.text, llm):
+            raise Rejection("no_gain", record=after)
+        if self.target == "instruction" and self._answers_rounds:
+            after = await self._answered(after, llm)
+        self._look_at_answer(after)
+        return after
+
+    async def _gains_nothing(self, before: str, after: str, llm: LLM) -> bool:
+        if after.split() == before.split():
+            return True
+        if self.target == "response":  # the question to the judge is about instructions
+            return False
+        verdict = await llm.chat(render("evolve_equal", first=before, second=after), self.judge)
+        return judged_equal(verdict.text)
+
+    def _look_at_answer(self, after: Record) -> None:
+        response = after.get("response")
+        if response is None:
+            return
+        if "refusal" in self._eliminated and refuses(response):
+            raise Rejection("refusal", record=after)
+        if "empty_words" in self._eliminated and says_nothing(response):
+            raise Rejection("empty_words", record=after)
+
+    async def _answered(self, record: Record, llm: LLM) -> Record:
+        system = record.get("system_prompt") or None
+        answer = await llm.chat(record["instruction"], self.response, system=system)
+        return record | {"response": answer.text, "finish_reason": answer.finish_reason, "messages": None}
+
+    async def _finished(self, now: Record, llm: LLM) -> Record | Rejection:
+        """The last row, with its answer."""
+        if self.target == "instruction" and self.answers == "none":
+            return now
+        if now.get("response") is None:
+            now = await self._answered(now, llm)
+        return now if now["response"] else Rejection("empty_response", record=now)
+
+    def _unanswered(self, row: Record | Rejection) -> Record | Rejection:
+        """A row before the last."""
+        if not isinstance(row, dict) or self.target == "response":
+            return row
+        if self.answers != "every":
+            return row | {"response": None, "finish_reason": "stop"}  # how the instruction ended
+        return row if row.get("response") else Rejection("empty_response", record=row)

@@ -1,0 +1,144 @@
+"""A judge (arXiv 2306.05685, section 3.1, grading of single answers): the model scores a response from 1 to 5.
+
+The answer follows a JSON schema where the engine can make it, and is looked for in the text where it can't.
+"""
+
+import asyncio
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Sampling
+from synth.records import Record, Rejection
+from synth.steps.json_answer import json_object
+from synth.steps.llm import LLM, Completion
+from synth.steps.prompts import render
+from synth.steps.template import Template, fill, needed
+
+SCALE = (1, 2, 3, 4, 5)
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"score": {"type": "integer", "enum": list(SCALE)}, "reason": {"type": "string"}},
+    "required": ["score", "reason"],
+    "additionalProperties": False,
+}
+_FILES = (".jinja", ".jinja2", ".j2", ".txt")
+
+
+@plain_dataclass(frozen=True, slots=True)
+class Verdict:
+    """A score, the mean of all votes that could be read, and the first one's reason; or what was wrong with them."""
+
+    score: float | None
+    reason: str | None
+    failure: Literal["truncated_judgement", "unparsable_judgement"] | None = None
+
+
+def _from_file(given: Any) -> Any:
+    """The text of a file, where a file's name was given."""
+    if not isinstance(given, str) or "\n" in given or not given.endswith(_FILES):
+        return given
+    try:
+        return Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{given!r} can't be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _as_list(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given or []
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Judge:
+    """Adds `judge_score` and `judge_reason` to a record that has an instruction and a response.
+
+    `prompt` is a Jinja text, or the name of a file with one, over the record's columns and `criteria`; null is the
+    shipped prompt, before which the criteria are put. It should ask for JSON with `score`, from 1 to 5, and `reason`.
+    With several `votes` the score is their mean, and the column holds fractions.
+
+    A score below `min_score` rejects the record, as `low_score`. A judgement that can't be read is
+    `truncated_judgement` where max_tokens cut it, else `unparsable_judgement`: `on_failure` rejects the record for
+    it, or keeps it with a null score and that word as its reason. Others: `no_instruction`, `no_response`, where the
+    record has none and the shipped prompt is used.
+    """
+
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=256))
+    prompt: Annotated[Template | None, BeforeValidator(_from_file)] = None
+    criteria: Annotated[list[str], BeforeValidator(_as_list)] = field(default_factory=list)
+    votes: Annotated[int, Field(ge=1)] = 1
+    min_score: Annotated[float, Field(ge=SCALE[0], le=SCALE[-1])] | None = None
+    on_failure: Literal["reject", "keep"] = "reject"
+
+    schema: ClassVar[dict[str, Any]] = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.votes > 1 and self.sampling.temperature == 0:
+            raise ValueError("votes: greedy votes are all the same; set sampling.temperature above 0")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return {"judge_score": "int64" if self.votes == 1 else "double", "judge_reason": "string"}
+
+    def needs(self) -> list[tuple[str, ...]]:
+        if self.prompt is None:
+            return [("instruction",), ("response",)]
+        return [(name,) for name in sorted(needed(self.prompt) - {"criteria"})]
+
+    def calls(self) -> list[Sampling]:
+        return [self.sampling] * self.votes
+
+    async def __call__(self, record: Record, llm: LLM) -> Record:
+        verdict = await self.verdict(record, llm)
+        judged = record | {"judge_score": verdict.score, "judge_reason": verdict.reason or verdict.failure}
+        if verdict.score is None:
+            if self.on_failure == "reject":
+                raise Rejection(str(verdict.failure), verdict.reason or "", record=judged | {"judge_reason": None})
+            return judged
+        if self.votes == 1:
+            judged["judge_score"] = int(verdict.score)
+        if self.min_score is not None and verdict.score < self.min_score:
+            raise Rejection("low_score", f"{verdict.score:g}: {verdict.reason or ''}", record=judged)
+        return judged
+
+    async def verdict(self, record: Record, llm: LLM) -> Verdict:
+        """What the judge makes of a record's response. Raises Rejection where there is nothing to judge."""
+        asked, sampling = self._asked(record), replace(self.sampling, json_schema=self.schema)
+        async with asyncio.TaskGroup() as group:
+            votes = [group.create_task(llm.chat(asked, sampling)) for _ in range(self.votes)]
+        verdicts = [_read(vote.result()) for vote in votes]
+        read = [(one.score, one.reason) for one in verdicts if one.score is not None]
+        if not read:
+            return verdicts[0]
+        return Verdict(sum(score for score, _ in read) / len(read), read[0][1])
+
+    def _asked(self, record: Record) -> str:
+        if self.prompt is not None:
+            return fill(self.prompt, record | {"criteria": self.criteria})
+        for name in ("instruction", "response"):
+            if not record.get(name):
+                raise Rejection(f"no_{name}")
+        asked = render("judge", instruction=record["instruction"], response=record["response"])
+        listed = "\n".join(f"- {one}" for one in self.criteria)
+        return f"What counts:\n{listed}\n\n{asked}" if listed else asked
+
+
+def _read(answer: Completion) -> Verdict:
+    found = json_object(answer.text, "score")
+    score = _score(found["score"]) if found else None
+    if score is not None:
+        reason = found.get("reason") if found else None
+        return Verdict(score, reason.strip() if isinstance(reason, str) and reason.strip() else None)
+    cut = answer.finish_reason == "length"
+    return Verdict(None, None, "truncated_judgement" if cut else "unparsable_judgement")
+
+
+def _score(value: Any) -> float | None:
+    """A score on the scale from `4`, `4.0`, `"4"` or `"4/5"`; None for any other value."""
+    if isinstance(value, str):
+        value = value.strip().removesuffix(f"/{SCALE[-1]}").strip()
+        value = int(value) if value in map(str, SCALE) else None
+    return float(value) if not isinstance(value, bool) and value in SCALE else None

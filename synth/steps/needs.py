@@ -1,0 +1,26 @@
+"""Which columns a strategy reads, held against those that its source has, before anything is started.
+
+A step may say what it reads by `needs()`: for each thing the columns that will do, any one of them. What steps that
+say nothing of their columns add is not known, so whoever comes after one is not judged.
+"""
+
+from collections.abc import Sequence
+
+from synth.components import ConfigError, nearest
+from synth.records import CONTRACT_COLUMNS
+from synth.steps.chain import Strategy
+
+
+def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: str) -> None:
+    """Raises ConfigError for the first step that reads what is not there."""
+    there = set(columns)
+    for step in strategy.steps:
+        needs = getattr(step.function, "needs", None)
+        for choices in needs() if needs else ():
+            if not there.intersection(choices):
+                wanted = " or ".join(map(repr, choices))
+                hint = nearest(choices[0], columns) if columns else "; choose another one by source=file or source=hub"
+                raise ConfigError(f"strategy.{step.name}: reads the column {wanted}, which {source} lacks{hint}")
+        if step.columns is None:
+            return
+        there |= {*step.columns, *CONTRACT_COLUMNS}

@@ -1,0 +1,160 @@
+"""Preference pairs: several responses to one instruction, ranked, and the best and the worst of them set side by side.
+
+Columns `prompt`, `chosen` and `rejected` are conversations, as TRL's DPOTrainer reads them: all messages up to the
+user's turn, and one assistant's message each. Responses are ranked by a judge (synth/steps/judge.py) or by a reward
+model of the user's own.
+"""
+
+import asyncio
+import inspect
+import math
+from collections.abc import Awaitable, Mapping
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components import build
+from synth.engines import Sampling
+from synth.records import Record, Rejection
+from synth.steps.judge import Judge
+from synth.steps.llm import LLM, Completion
+
+Messages = list[dict[str, str]]
+
+
+class RewardModel(Protocol):
+    """Scores a conversation that ends with an assistant's message; more is better. Named by its `_target_`.
+
+    A plain function runs in a thread, so that other records go on meanwhile, and several of them may run at once. It
+    is made where the configuration is read, too: what takes long to load should be loaded at the first score.
+    """
+
+    def score(self, messages: Messages) -> float | Awaitable[float]: ...
+
+
+def _as_list(given: Any) -> Any:
+    return [given] if isinstance(given, Mapping | Sampling) else given
+
+
+def _component(given: Any) -> Any:
+    if given is None:
+        return None
+    made = build(given, "reward_model") if isinstance(given, Mapping) else given
+    if not callable(getattr(made, "score", None)):
+        raise ValueError(f"{type(made).__name__} has no score(messages)")
+    return made
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Preference:
+    """Draws `k` responses and adds `prompt`, `chosen`, `rejected`, `chosen_score` and `rejected_score`.
+
+    `responses` is a sampling, or a list of them to be taken in turn. The chosen response becomes the record's own.
+    Responses that are empty, cut by max_tokens, the same as another, or can't be scored are left out of the ranking.
+
+    Where all scores are equal, `ties` rejects the record, as `no_preference`, or keeps it with two of the responses.
+    Where fewer than two are left: `no_preference` if they were all the same, else what was wrong with the others:
+    `truncated_response`, `empty_response`, or the judge's reason. Also: `no_instruction`.
+    """
+
+    k: Annotated[int, Field(ge=2)] = 4
+    responses: Annotated[list[Sampling], Field(min_length=1), BeforeValidator(_as_list)] = field(
+        default_factory=lambda: [Sampling(max_tokens=2048)]
+    )
+    judge: Judge = field(default_factory=Judge)
+    reward_model: Annotated[Any, BeforeValidator(_component)] = None
+    ties: Literal["reject", "keep"] = "reject"
+
+    columns: ClassVar[dict[str, str]] = {
+        "prompt": "messages",
+        "chosen": "messages",
+        "rejected": "messages",
+        "chosen_score": "double",
+        "rejected_score": "double",
+    }
+
+    def __post_init__(self) -> None:
+        if len(self.responses) == 1 and self.responses[0].temperature == 0:
+            raise ValueError("responses: greedy responses are all the same; set temperature above 0")
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return [("instruction", "messages")]
+
+    def calls(self) -> list[Sampling]:
+        judged = [] if self.reward_model is not None else self.judge.calls() * self.k
+        return [self._sampling(index) for index in range(self.k)] + judged
+
+    async def __call__(self, record: Record, llm: LLM) -> Record:
+        prompt = _prompt(record)
+        async with asyncio.TaskGroup() as group:
+            answers = [group.create_task(llm.chat(prompt, self._sampling(index))) for index in range(self.k)]
+        candidates = _distinct([answer.result() for answer in answers])
+        async with asyncio.TaskGroup() as group:
+            scores = [group.create_task(self._score(record, prompt, one.text, llm)) for one in candidates]
+        ranked = [(score.result(), one) for score, one in zip(scores, candidates, strict=True)]
+        scored = [(score, one) for score, one in ranked if isinstance(score, float)]
+        if len(scored) < 2:
+            raise next(score for score, _ in ranked if isinstance(score, Rejection))
+        # Of equals the first one drawn is chosen and the last one drawn is rejected, so that a tie gives two.
+        best, chosen = max(scored, key=lambda pair: pair[0])
+        worst, rejected = min(reversed(scored), key=lambda pair: pair[0])
+        if best == worst and self.ties == "reject":
+            raise Rejection("no_preference", f"all responses that were ranked have the score {best:g}")
+        answered = [{"role": "assistant", "content": chosen.text}]
+        return record | {
+            "messages": prompt + answered,
+            "response": next(turn["content"] for turn in prompt + answered if turn["role"] == "assistant"),
+            "finish_reason": chosen.finish_reason,
+            "prompt": prompt,
+            "chosen": answered,
+            "rejected": [{"role": "assistant", "content": rejected.text}],
+            "chosen_score": best,
+            "rejected_score": worst,
+        }
+
+    def _sampling(self, index: int) -> Sampling:
+        return self.responses[index % len(self.responses)]
+
+    async def _score(self, record: Record, prompt: Messages, response: str, llm: LLM) -> float | Rejection:
+        if self.reward_model is None:
+            asked = next(turn["content"] for turn in reversed(prompt) if turn["role"] == "user")
+            verdict = await self.judge.verdict(record | {"instruction": asked, "response": response}, llm)
+            return Rejection(str(verdict.failure)) if verdict.score is None else verdict.score
+        conversation = [*prompt, {"role": "assistant", "content": response}]
+        score = self.reward_model.score
+        if inspect.iscoroutinefunction(score):
+            given = await score(conversation)
+        else:
+            given = await asyncio.to_thread(score, conversation)
+            given = await given if inspect.isawaitable(given) else given
+        value = float(given)
+        return value if math.isfinite(value) else Rejection("no_score", f"the reward model gave {value}")
+
+
+def _prompt(record: Record) -> Messages:
+    """What is answered: a conversation up to its last user's turn. Raises Rejection where there is none."""
+    turns: Messages = list(record.get("messages") or [])
+    while turns and turns[-1].get("role") != "user":
+        turns.pop()
+    if not turns:
+        if not record.get("instruction"):
+            raise Rejection("no_instruction")
+        turns = [{"role": "user", "content": record["instruction"]}]
+    system = record.get("system_prompt")
+    if system and turns[0].get("role") != "system":
+        turns = [{"role": "system", "content": system}, *turns]
+    return turns
+
+
+def _distinct(answers: list[Completion]) -> list[Completion]:
+    """The responses that can be ranked. Raises Rejection where they are fewer than two."""
+    whole = {one.text: one for one in reversed(answers) if one.text and one.finish_reason != "length"}
+    if len(whole) < 2:
+        if any(one.finish_reason == "length" for one in answers):
+            raise Rejection("truncated_response")
+        if not all(one.text for one in answers):
+            raise Rejection("empty_response")
+        raise Rejection("no_preference", f"all {len(answers)} responses are the same")
+    return list(reversed(whole.values()))

@@ -1,0 +1,210 @@
+"""Self-Instruct (arXiv 2212.10560): tasks that a model thinks up from a few others, and queries about a context.
+
+Bootstrap mode is two steps. `Tasks` shows the model a few tasks of a pool, people's own and machine-made ones, and
+offers its new ones to the pool (section 2.2, steps 1 and 4); `Instances` finds out whether a task is a classification
+and makes its inputs and outputs, label first for a classification, input first for others (steps 2 and 3).
+Context mode is one step, `Queries`: what users might ask about a text.
+
+An answer that max_tokens cut loses its last item and is no failure for that. What is left out is a rejection with its
+reason, item by item.
+"""
+
+from collections.abc import Sequence
+from dataclasses import field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Sampling
+from synth.records import Record, Rejection
+from synth.steps import prompts
+from synth.steps import self_instruct_parsing as parsing
+from synth.steps.llm import LLM
+from synth.steps.pool import PoolRules
+from synth.steps.seed_tasks import SHIPPED, read_seeds
+
+
+def _readable(path: Path) -> Path:
+    read_seeds(path)
+    return path
+
+
+_Seeds = Annotated[Path, BeforeValidator(lambda path: SHIPPED if path is None else path), AfterValidator(_readable)]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Tasks:
+    """One prompt of `in_context` tasks, at most `machine_made` of them from the pool; a record for each accepted one.
+
+    `seeds` is a file in the paper's jsonl format, null for the tasks shipped with Synth. A task is new if its ROUGE-L
+    with each seed and each task accepted before is at most `threshold`. At most `pool_lag` records are under way: more
+    keep the engine busier, fewer let machine-made tasks come into the prompts sooner.
+
+    Rejections: `no_tasks`, `truncated_tasks` (max_tokens cut the only one), and for single tasks `too_short`,
+    `too_long`, `keyword`, `asks_for_a_program`, `first_character` and `not_novel`.
+    """
+
+    seeds: _Seeds = SHIPPED
+    in_context: Annotated[int, Field(ge=1)] = 8
+    machine_made: Annotated[int, Field(ge=0)] = 2
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
+    pool_lag: Annotated[int, Field(ge=1)] = 256
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, top_p=0.5, max_tokens=1024))
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        if self.machine_made > self.in_context:
+            raise ValueError("machine_made: can't be more than in_context")
+
+    @cached_property
+    def _seed_tasks(self) -> list[str]:
+        return read_seeds(self.seeds)
+
+    @property
+    def pool(self) -> PoolRules:
+        return PoolRules(tuple(self._seed_tasks), self.threshold, self.pool_lag)
+
+    def calls(self) -> list[Sampling]:
+        return [self.sampling]
+
+    async def __call__(self, record: Record, llm: LLM) -> list[Record | Rejection]:
+        shown = self._draw(await llm.pool.examples(), llm)
+        answer = await llm.chat(prompts.render("self_instruct_tasks", tasks=shown), self.sampling)
+        tasks = _list_of(answer.text, answer.finish_reason == "length", "tasks")
+        tasks = [task[:1].upper() + task[1:] for task in tasks]
+        unfit = [parsing.unfit_task(task) for task in tasks]
+        fit = [task for task, reason in zip(tasks, unfit, strict=True) if reason is None]
+        accepted = iter(await llm.pool.offer(fit))
+        reasons = [reason or (None if next(accepted) else "not_novel") for reason in unfit]
+        return _outcomes(record, tasks, reasons)
+
+    def _draw(self, machine_made: Sequence[str], llm: LLM) -> list[str]:
+        machines = llm.rng.sample(machine_made, min(self.machine_made, len(machine_made)))
+        seeds = llm.rng.sample(self._seed_tasks, min(self.in_context - len(machines), len(self._seed_tasks)))
+        shown = machines + seeds
+        llm.rng.shuffle(shown)
+        return [task.rstrip(" :") for task in shown]  # a colon would have its input follow
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Instances:
+    """Makes inputs and outputs for the task in `instruction`; a record for each.
+
+    A record's instruction is then what a user would send: the task and, below it, the input. Both are in columns of
+    their own too, `task` and `input` (empty where the task needs none), with `is_classification`.
+
+    Rejections: `no_task`, `no_verdict` (neither Yes nor No), `no_instances`, `truncated_instances`, and for single
+    instances `empty_output`, `output_is_input`, `ends_with_colon`, `contradictory_outputs` and `repeated_instance`.
+    """
+
+    classify: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=8))
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=1024))
+
+    columns: ClassVar[dict[str, str]] = {"task": "string", "input": "string", "is_classification": "bool"}
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return [("instruction",)]
+
+    def calls(self) -> list[Sampling]:
+        return [self.classify, self.sampling]
+
+    async def __call__(self, record: Record, llm: LLM) -> list[Record | Rejection]:
+        task = record.get("instruction")
+        if not task:
+            raise Rejection("no_task")
+        verdict = await llm.chat(prompts.render("self_instruct_classify", instruction=task), self.classify)
+        is_classification = parsing.is_yes(verdict.text)
+        if is_classification is None:
+            raise Rejection("no_verdict", verdict.text)
+        form, parse = (
+            ("self_instruct_output_first", parsing.output_first)
+            if is_classification
+            else ("self_instruct_input_first", parsing.input_first)
+        )
+        answer = await llm.chat(prompts.render(form, instruction=task), self.sampling)
+        cut = answer.finish_reason == "length"
+        instances = parsing.sifted(parse(answer.text, cut))
+        if not instances:
+            raise Rejection("truncated_instances" if cut else "no_instances", answer.text)
+        outcomes: list[Record | Rejection] = []
+        for one in instances:
+            made = {
+                "instruction": f"{task}\n\n{one.input}" if one.input else task,
+                "response": one.output,
+                "task": task,
+                "input": one.input,
+                "is_classification": is_classification,
+                "finish_reason": "stop",
+            }
+            outcomes.append(record | made if one.unfit is None else Rejection(one.unfit, record=made))
+        return outcomes
+
+
+def _as_text(criteria: Any) -> Any:
+    return " ".join(criteria) if isinstance(criteria, list | tuple) and all(map(_is_text, criteria)) else criteria
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Queries:
+    """Asks for `queries` queries about the text in the column `context`, as users of `application` might send them.
+
+    `criteria` is what each query must fulfil, a text or a list of texts. A record for each query: fewer than asked for
+    are as good as any, and those beyond are left out.
+
+    Rejections: `no_context`, `no_queries`, `truncated_queries` (max_tokens cut the only one), and for single queries
+    `repeated_query`.
+    """
+
+    context: str = "context"
+    queries: Annotated[int, Field(ge=1)] = 5
+    application: str = "AI assistant"
+    criteria: Annotated[str, BeforeValidator(_as_text)] = ""
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=1024))
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return [(self.context,)]
+
+    def calls(self) -> list[Sampling]:
+        return [self.sampling]
+
+    async def __call__(self, record: Record, llm: LLM) -> list[Record | Rejection]:
+        if self.context not in record:
+            there = ", ".join(record) or "none"
+            raise Rejection("no_context", f"there is no column {self.context!r} (strategy key context): {there}")
+        context = record[self.context]
+        if not isinstance(context, str) or not context.strip():
+            raise Rejection("no_context", f"the column {self.context!r} holds {context!r}")
+        asked = {"n": self.queries, "application": self.application, "criteria": self.criteria, "context": context}
+        answer = await llm.chat(prompts.render("self_instruct_queries", **asked), self.sampling)
+        queries = _list_of(answer.text, answer.finish_reason == "length", "queries")[: self.queries]
+        first = {query.casefold(): number for number, query in reversed(list(enumerate(queries)))}
+        reasons = [
+            None if first[query.casefold()] == number else "repeated_query" for number, query in enumerate(queries)
+        ]
+        return _outcomes(record, queries, reasons)
+
+
+def _list_of(text: str, cut: bool, what: str) -> list[str]:
+    found = parsing.items(text, cut)
+    if not found:
+        raise Rejection(f"truncated_{what}" if cut else f"no_{what}", text)
+    return found
+
+
+def _outcomes(record: Record, instructions: list[str], reasons: list[str | None]) -> list[Record | Rejection]:
+    """A record for each instruction; they are whole, even where the list that they stood in was cut."""
+    made = [{"instruction": one, "finish_reason": "stop"} for one in instructions]
+    return [
+        record | one if reason is None else Rejection(reason, record=one)
+        for one, reason in zip(made, reasons, strict=True)
+    ]

@@ -1,0 +1,91 @@
+"""Text generation from a prompt template over a record's columns: one call, or several samples of it.
+
+The template is the configuration's and runs in a sandbox; what stands in a column is text, whatever it looks like, and
+is never run. Where the answer becomes the `instruction`, a step that answers it may follow: prompt → instruction →
+response.
+"""
+
+import asyncio
+from dataclasses import field
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Sampling
+from synth.records import Record, Rejection, rejected_schema
+from synth.steps.llm import LLM, Completion
+from synth.steps.template import Template, fill, needed
+
+_TEXTS = ("instruction", "response", "system_prompt")
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class TextGeneration:
+    """Asks with `template`, filled in with the record's columns, and writes the answer into the column `output`.
+
+    `system_prompt` is a template too; null takes the column of that name if there is one, an empty text none.
+    `samples` answers make as many records (ids 17/0, 17/1, …), each with a seed of its own.
+
+    Where `output` is `response`, the prompt becomes the `instruction` and the system prompt stays with it; else the
+    lineage alone tells the prompt. A response that max_tokens cut is kept, with finish_reason `length`.
+
+    Rejections: `missing_column` (not there, or null where the template prints it), `template_failed`, `empty_prompt`;
+    of single samples `empty_OUTPUT`, and `truncated_OUTPUT` of an instruction or a system prompt.
+    """
+
+    template: Template
+    system_prompt: Template | None = None
+    output: str = "response"
+    samples: Annotated[int, Field(ge=1)] = 1
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def __post_init__(self) -> None:
+        if self.output in set(rejected_schema().names) - set(_TEXTS):
+            raise ValueError(f"output: {self.output!r} is a column that is there in any case")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return {} if self.output in _TEXTS else {self.output: "string"}
+
+    def needs(self) -> list[tuple[str, ...]]:
+        """The columns that the templates read whatever the record holds, each with no alternative."""
+        return [(name,) for name in sorted(needed(self.template) | needed(self.system_prompt or ""))]
+
+    def calls(self) -> list[Sampling]:
+        return [self.sampling] * self.samples
+
+    async def __call__(self, record: Record, llm: LLM) -> Record | list[Record | Rejection]:
+        prompt, system = fill(self.template, record), self._system_prompt(record)
+        if not prompt:
+            raise Rejection("empty_prompt")
+        asked: Record = {"instruction": prompt, "system_prompt": system} if self.output == "response" else {}
+        if not asked:
+            llm.note(prompt, "prompt")
+        async with asyncio.TaskGroup() as group:
+            answers = [group.create_task(llm.chat(prompt, self.sampling, system=system)) for _ in range(self.samples)]
+        outcomes = [self._outcome(record | asked, answer.result()) for answer in answers]
+        if self.samples > 1:
+            return outcomes
+        (outcome,) = outcomes
+        if isinstance(outcome, Rejection):
+            raise outcome
+        if self.output == "instruction":
+            llm.note(outcome["instruction"], "instruction")
+        return outcome
+
+    def _outcome(self, record: Record, answer: Completion) -> Record | Rejection:
+        made = record | {self.output: answer.text, "finish_reason": answer.finish_reason}
+        if self.output in _TEXTS:
+            made["messages"] = None  # a conversation that the record brought is not about these words
+        if not answer.text:
+            return Rejection(f"empty_{self.output}", record=made)
+        if answer.finish_reason == "length" and self.output in ("instruction", "system_prompt"):
+            return Rejection(f"truncated_{self.output}", record=made)
+        return made
+
+    def _system_prompt(self, record: Record) -> str | None:
+        if self.system_prompt is not None:
+            return fill(self.system_prompt, record) or None
+        given = record.get("system_prompt")
+        return given if isinstance(given, str) and given else None

@@ -1,0 +1,192 @@
+"""The vLLM engine on the shipped model: what an answer is, and what is said when it can't be had."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from synth.engines import Sampling
+from synth.engines import vllm as module
+from synth.engines.vllm import VLLM
+from synth.model import Model
+
+
+def on_vllm(test):
+    """A test of the one started engine, in the event loop that it was started in."""
+    return pytest.mark.vllm(pytest.mark.asyncio(loop_scope="session")(test))
+
+
+@pytest.fixture(scope="module")
+def template():
+    return Model(path="demo").load_chat_template()
+
+
+@on_vllm
+async def test_a_seeded_answer_is_the_same_alone_and_in_a_batch(engine, template):
+    prompt = template.pre_query()
+    samplings = [Sampling(seed=seed, max_tokens=60, stop_token_ids=template.query_stop.token_ids) for seed in range(30)]
+    together = await asyncio.gather(*(engine.generate(prompt, sampling) for sampling in samplings))
+    for seed in (0, 13, 29):
+        alone = await engine.generate(prompt, samplings[seed])
+        assert alone.token_ids == together[seed].token_ids
+    assert len({tuple(answer.token_ids) for answer in together}) > 20
+
+
+@on_vllm
+async def test_a_stop_token_ends_an_answer_and_is_not_in_it(engine, template):
+    stops = template.response_stop.token_ids
+    prompt = template.encode([{"role": "user", "content": "What is 2 + 3?"}], add_generation_prompt=True)
+    answer = await engine.generate(prompt, Sampling(temperature=0, max_tokens=300, stop_token_ids=stops))
+    assert answer.finish_reason == "stop"
+    assert answer.token_ids
+    assert set(answer.token_ids).isdisjoint(stops)
+    middle = answer.token_ids[len(answer.token_ids) // 2]
+    cut = await engine.generate(prompt, Sampling(temperature=0, max_tokens=300, stop_token_ids=(middle,)))
+    assert list(cut.token_ids) == list(answer.token_ids)[: list(answer.token_ids).index(middle)]
+
+
+@on_vllm
+async def test_the_models_own_end_is_not_in_an_answer_that_asks_for_no_stop(engine, template):
+    prompt = template.encode([{"role": "user", "content": "What is 2 + 3?"}], add_generation_prompt=True)
+    answer = await engine.generate(prompt, Sampling(temperature=0, max_tokens=300))
+    assert answer.finish_reason == "stop"
+    assert set(answer.token_ids).isdisjoint(template.response_stop.token_ids)
+
+
+@on_vllm
+async def test_a_stop_string_ends_the_text_before_it(engine, template):
+    prompt = template.encode([{"role": "user", "content": "What is 2 + 3?"}], add_generation_prompt=True)
+    whole = template.decode((await engine.generate(prompt, Sampling(temperature=0, max_tokens=300))).token_ids)
+    word = whole.split()[1]
+    answer = await engine.generate(prompt, Sampling(temperature=0, max_tokens=300, stop=(word,)))
+    assert answer.finish_reason == "stop"
+    assert answer.text == whole[: whole.index(word)]
+
+
+@on_vllm
+async def test_an_answer_that_is_cut_says_so(engine, template):
+    prompt = template.pre_query()
+    answer = await engine.generate(prompt, Sampling(seed=1, max_tokens=2))
+    assert (answer.finish_reason, len(answer.token_ids), answer.prompt_tokens) == ("length", 2, len(prompt))
+
+
+@on_vllm
+async def test_the_models_context_cuts_an_answer(engine):
+    prompt = [40] * (engine.max_model_len - 3)
+    answer = await engine.generate(prompt, Sampling(seed=1, max_tokens=100, min_p=0.0))
+    assert len(answer.token_ids) <= 3
+
+
+@on_vllm
+async def test_a_prompt_seen_before_is_read_from_the_cache(engine):
+    prompt = [50 + n % 200 for n in range(600)]
+    await engine.generate(prompt, Sampling(max_tokens=1))
+    assert (await engine.generate(prompt, Sampling(max_tokens=1))).cached_tokens >= 256
+
+
+@on_vllm
+@pytest.mark.parametrize("prompt", [[], [10**6], [40] * 5000])
+async def test_a_prompt_that_it_refuses_costs_that_request_only(engine, template, prompt):
+    with pytest.raises(ValueError, match="vLLM refuses the request"):
+        await engine.generate(prompt, Sampling(max_tokens=4))
+    assert (await engine.generate(template.pre_query(), Sampling(max_tokens=4))).token_ids
+
+
+@on_vllm
+async def test_the_load_tells_running_and_waiting_requests(engine):
+    requests = [engine.generate([40, n], Sampling(seed=n, max_tokens=60)) for n in range(3 * engine.concurrency)]
+    tasks = [asyncio.create_task(request) for request in requests]
+    most = 0
+    while not all(task.done() for task in tasks):
+        load = engine.load()
+        assert load.running <= engine.concurrency
+        most = max(most, load.running) if load.waiting else most
+        await asyncio.sleep(0.02)
+    assert most > 0.8 * engine.concurrency  # those that ended in the last step are out already
+
+
+@on_vllm
+async def test_a_cancelled_request_leaves_the_engine_to_others(engine):
+    task = asyncio.create_task(engine.generate([40, 41], Sampling(seed=1, max_tokens=1500)))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await engine.generate([40, 41], Sampling(seed=2, max_tokens=3))
+    assert engine.load().running <= 1
+
+
+def engine_of(**keys):
+    return VLLM(model=Model(path="demo"), **keys)
+
+
+def test_an_engine_on_gpus_takes_one_for_each_rank(monkeypatch):
+    monkeypatch.setattr(module, "_is_cpu_build", lambda: False)
+    placement = engine_of(tensor_parallel_size=4, pipeline_parallel_size=2).placement(True, 0)
+    assert placement.gpus == 8
+
+
+def test_engines_on_one_cpu_share_its_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
+    threads = [engine_of().placement(False, beside).env["OMP_NUM_THREADS"] for beside in (0, 1, 3, 31)]
+    assert threads == ["15", "7", "3", "1"]
+    assert engine_of(cpu_threads=5).placement(False, 3).env["OMP_NUM_THREADS"] == "5"
+
+
+def test_an_engine_of_vllms_cpu_build_takes_no_gpu(monkeypatch):
+    monkeypatch.setattr(module, "_is_cpu_build", lambda: True)
+    assert engine_of().placement(True, 0).gpus == 0
+
+
+def test_keys_that_change_speed_and_not_data_are_keys():
+    assert VLLM.HARMLESS.issubset(VLLM.__dataclass_fields__)
+
+
+DEATH = """
+import asyncio, json, time
+import psutil
+from synth.engines import Answer, EngineError, Sampling
+from synth.engines.vllm import VLLM
+from synth.model import Model
+
+async def main():
+    engine = VLLM(model=Model(path="demo", dtype="float32"), max_num_seqs=8, kv_cache_gib=0.5)
+    await engine.start()
+    requests = [engine.generate([40, n], Sampling(seed=n, max_tokens=1500)) for n in range(300)]
+    tasks = [asyncio.create_task(request) for request in requests]
+    await asyncio.sleep(0.5)
+    [core] = [child for child in psutil.Process().children() if "EngineCore" in child.name()]
+    core.kill()
+    killed = time.monotonic()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    seconds = time.monotonic() - killed
+    answered = sum(isinstance(result, Answer) for result in results)
+    broken = sum(isinstance(result, EngineError) for result in results)
+    try:
+        await engine.generate([40], Sampling())
+        later = None
+    except EngineError as error:
+        later = str(error)
+    await engine.stop()
+    print(json.dumps({"answered": answered, "broken": broken, "seconds": seconds, "later": later}))
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_a_dead_engine_core_ends_every_waiting_request_at_once(tmp_path):
+    script = tmp_path / "death.py"
+    script.write_text(DEATH)
+    env = os.environ | engine_of().placement(False, 0).env | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["broken"] > 100
+    assert told["broken"] + told["answered"] == 300
+    assert told["seconds"] < 5
+    assert told["later"] == "vLLM's engine core died"

@@ -1,0 +1,96 @@
+"""The cluster: how many replicas there is room for, and what a Ray started here opens to the world."""
+
+import logging
+
+import psutil
+import pytest
+
+from synth.config import Cluster, ConfigError
+from synth.engines import Placement
+from synth.schedule.cluster import connected, room
+from tests.schedule.configs import config
+
+
+class Engine:
+    """What a cluster asks of an engine: `takes` GPUs where there are any, else a CPU and an equal share of it."""
+
+    def __init__(self, takes=1.0):
+        self.takes = takes
+
+    def placement(self, on_gpu, replicas_beside):
+        if on_gpu:
+            return Placement(gpus=self.takes, cpus=1)
+        return Placement(cpus=1, env={"BESIDE": str(replicas_beside)})
+
+
+def node(cpus=8.0, gpus=0.0, alive=True):
+    resources = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
+    return {"Alive": alive, "Resources": resources}
+
+
+def replicas(*nodes, asked="auto", takes=1.0):
+    return room(Cluster(replicas=asked), Engine(takes), list(nodes)).replicas
+
+
+def test_replicas_fill_the_gpus():
+    assert replicas(node(gpus=4.0), node(gpus=2.0)) == 6
+
+
+def test_an_engine_of_several_gpus_has_them_on_one_machine():
+    assert replicas(node(gpus=3.0), node(gpus=3.0), takes=2.0) == 2
+
+
+def test_without_a_gpu_there_is_one_replica_on_each_machine():
+    assert replicas(node(), node(), node()) == 3
+
+
+def test_lost_machines_and_those_without_room_do_not_count():
+    assert replicas(node(), node(alive=False), node(cpus=0.0)) == 1
+
+
+def test_more_replicas_on_a_cpu_share_it():
+    placement = room(Cluster(replicas=3), Engine(), [node(), node()]).placement
+    assert placement.env == {"BESIDE": "1"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked", "takes"),
+    [
+        ([node(gpus=2.0)], 3, 1.0),
+        ([node(gpus=2.0), node(gpus=2.0)], 1, 4.0),
+        ([node(gpus=2.0), node(gpus=2.0)], "auto", 4.0),
+        ([node(cpus=2.0)], 3, 1.0),
+        ([], "auto", 1.0),
+    ],
+)
+def test_replicas_that_do_not_fit_are_refused_by_the_key(nodes, asked, takes):
+    with pytest.raises(ConfigError, match=r"^cluster.replicas: there is room for"):
+        replicas(*nodes, asked=asked, takes=takes)
+
+
+async def test_a_simulated_engine_fits_as_often_as_is_asked_for():
+    engine = config().engine
+    assert room(Cluster(replicas=50), engine, [node(cpus=1.0)]).replicas == 50
+
+
+async def test_an_address_that_does_not_answer_is_refused_by_the_key():
+    with pytest.raises(ConfigError, match=r"^cluster.address: no Ray cluster answers at '127.0.0.1:9'"):
+        async with connected(Cluster(address="127.0.0.1:9"), Engine()):
+            pass
+
+
+async def test_a_ray_started_here_is_closed_to_others_silent_and_gone_afterwards(capfd, caplog):
+    before = set(psutil.Process().children(recursive=True))
+    async with connected(Cluster(replicas=2), config().engine) as found:
+        processes = set(psutil.Process().children(recursive=True)) - before
+        listening = {
+            connection.laddr.ip.removeprefix("::ffff:")
+            for process in processes
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert found.replicas == 2
+        assert listening == {"127.0.0.1"}
+    assert not [process for process in processes if process.is_running() and process.status() != "zombie"]
+    assert capfd.readouterr() == ("", "")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -1,0 +1,45 @@
+"""The pool as a process: workers reach it by a handle, and its end is told to all who wait."""
+
+import asyncio
+import os
+import signal
+
+import psutil
+import pytest
+
+from synth.config import Cluster
+from synth.schedule.cluster import connected
+from synth.schedule.ray_pool import RayPool
+from synth.steps.pool import PoolLost, PoolRules
+from synth.storage.decisions import Decisions
+from synth.storage.run_folder import RunFolder
+from tests.schedule.configs import config
+
+RULES = PoolRules(("Name a tall tree.",), 0.7, 4)
+
+
+async def test_a_pool_that_is_killed_is_lost_to_all_who_wait_and_another_one_goes_on(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.make()
+    async with connected(Cluster(replicas=1), config().engine):
+        pool = RayPool(RULES, folder.path, [range(0, 3)])
+        await pool.start()
+        assert await pool.offer(3, ["Name a tall tree.", "Sing me a song."]) == [False, True]
+        assert await pool.accepted(4, 0) == (1, ["Sing me a song."])
+        waiting = asyncio.create_task(pool.offer(5, ["Boil four eggs."]))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        [process] = [one for one in psutil.Process().children(recursive=True) if one.name().startswith("ray::_Actor")]
+        os.kill(process.pid, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            with pytest.raises(PoolLost, match="run again to go on"):
+                await waiting
+            with pytest.raises(PoolLost):
+                await pool.passed([4])
+        assert Decisions(folder.pool).found == [[], [], [], ["Sing me a song."]]
+
+        again = RayPool(RULES, folder.path, [])
+        await again.start()
+        assert await again.offer(3, ["Name a tall tree.", "Sing me a song."]) == [False, True]
+        assert await again.offer(4, ["Sing me a song!", "Boil four eggs."]) == [False, True]
+        again.kill()

@@ -1,0 +1,94 @@
+"""Workers as processes: what is left when one is killed, and that a run goes on without it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from synth.config import Cluster
+from synth.schedule import scheduler as module
+from synth.schedule.cluster import connected
+from synth.schedule.plan import Plan
+from synth.schedule.ray_worker import RayWorker
+from synth.schedule.scheduler import Scheduler, WorkerLost
+from synth.storage.run_folder import RunFolder
+from tests.schedule.configs import config
+
+LEADER = """
+import subprocess, sys, time
+from synth.schedule.ray_worker import lead_process_group
+lead_process_group()
+print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_worker_started_ends_with_it_even_by_sigkill():
+    leader = subprocess.Popen([sys.executable, "-c", LEADER], stdout=subprocess.PIPE, text=True)
+    child = psutil.Process(int(leader.stdout.readline()))
+    assert os.getpgid(child.pid) == leader.pid
+    leader.kill()
+    leader.wait()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child.wait(timeout=5)
+    assert not child.is_running()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.make()
+    return folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def placement():
+    """Where a worker goes on a Ray of this file's own."""
+    async with connected(Cluster(replicas=2), config().engine) as room:
+        yield room.placement
+
+
+def actors():
+    """The processes of live workers."""
+    below = psutil.Process().children(recursive=True)
+    return [process for process in below if process.name().startswith("ray::_Actor")]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_run_goes_on_when_a_worker_is_killed(placement, folder, monkeypatch):
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.1)
+    settings = config(tokens_per_second=100.0)
+    plan = Plan(120, shard_size=10, replicas=2, min_yield=0.05)
+    committed = []
+
+    def spawn(index):
+        return RayWorker(settings, folder.path, "fingerprint", index, placement)
+
+    scheduler = Scheduler(plan, 2, spawn, committed.append)
+    running = asyncio.create_task(scheduler.run())
+    while len(scheduler.workers) < 2 or not committed:
+        await asyncio.sleep(0.02)
+        assert not running.done()
+    victim = actors()[0]
+    assert os.getpgid(victim.pid) == victim.pid
+    os.kill(victim.pid, signal.SIGKILL)
+    await running
+    assert plan.done
+    assert len({summary.index for summary in committed}) == len(committed)
+    assert all(folder.worker_log(index).exists() for index in range(2))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_actor_that_can_not_be_made_says_why_in_one_line(placement, folder):
+    settings = config()
+    settings.resolved["engine"]["tokens_per_second"] = "fast"
+    worker = RayWorker(settings, folder.path, "fingerprint", 0, placement)
+    with pytest.raises(WorkerLost, match=r"engine.tokens_per_second: .*'fast'") as caught:
+        await worker.start()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""Slots: so many at once, the lowest number first, and none lost on the way."""
+
+import asyncio
+
+from synth.schedule.slots import Slots
+
+
+async def test_the_lowest_number_that_waits_is_next():
+    slots, order = Slots(1), []
+    first = await slots.acquire(50)
+
+    async def wait(number):
+        slot = await slots.acquire(number)
+        order.append(number)
+        slot.release()
+
+    waiting = [asyncio.create_task(wait(number)) for number in (30, 10, 20)]
+    await asyncio.sleep(0)
+    first.release()
+    await asyncio.gather(*waiting)
+    assert order == [10, 20, 30]
+
+
+async def test_a_slot_that_is_released_twice_is_one_slot():
+    slots = Slots(1)
+    slot = await slots.acquire(0)
+    slot.release()
+    slot.release()
+    await slots.acquire(1)
+    second = asyncio.create_task(slots.acquire(2))
+    await asyncio.sleep(0)
+    assert not second.done()
+    second.cancel()
+
+
+async def test_a_slot_given_up_can_be_taken_again():
+    slots = Slots(1)
+    slot = await slots.acquire(0)
+    slot.release()
+    other = await slots.acquire(1)
+    again = asyncio.create_task(slot.acquire())
+    await asyncio.sleep(0)
+    assert not again.done()
+    other.release()
+    await again
+
+
+async def test_whoever_stops_waiting_takes_no_slot_along():
+    slots = Slots(1)
+    held = await slots.acquire(0)
+    waiting = asyncio.create_task(slots.acquire(1))
+    given = asyncio.create_task(slots.acquire(2))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    held.release()
+    (await given).release()
+    late = asyncio.create_task(slots.acquire(3))
+    blocker = asyncio.create_task(slots.acquire(4))
+    await asyncio.sleep(0)
+    (await late).release()  # given to 4, which is cancelled before it hears of it
+    blocker.cancel()
+    await asyncio.gather(blocker, return_exceptions=True)
+    async with asyncio.timeout(1):
+        await slots.acquire(5)

@@ -1,0 +1,241 @@
+"""One worker with a simulated engine and real journals: no barrier between shards, nothing finished is lost."""
+
+import asyncio
+import dataclasses
+
+import pyarrow as pa
+import pytest
+
+from synth.engines import EngineError
+from synth.engines.simulated import Simulated
+from synth.schedule import worker as module
+from synth.schedule.plan import Shard
+from synth.schedule.worker import Worker
+from synth.storage.journal import Journal
+from synth.storage.run_folder import RunFolder
+from tests.schedule.configs import FAST, config
+
+
+class CountingEngine(Simulated):
+    """A simulated engine that counts its calls and breaks for good after `breaks_after` of them."""
+
+    calls = 0
+    breaks_after = 10**9
+    stopped = False
+
+    async def generate(self, prompt, sampling):
+        self.calls += 1
+        if self.calls > self.breaks_after:
+            raise EngineError("simulated break")
+        return await super().generate(prompt, sampling)
+
+    async def stop(self):
+        self.stopped = True
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.make()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def short_interval(monkeypatch):
+    monkeypatch.setattr(module, "JOURNAL_INTERVAL_S", 0.05)
+
+
+@pytest.fixture
+async def start(folder):
+    """Starts workers on the folder and stops them in the end. `start(engine)` gives a worker."""
+    started = []
+
+    async def start(engine=None, **cluster):
+        engine = engine or CountingEngine(**FAST)
+        worker = Worker(dataclasses.replace(config(cluster), engine=engine), folder.path, "fingerprint")
+        await worker.start()
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        await worker.stop()
+
+
+def rows(folder, index):
+    with pa.OSFile(str(folder.shard(index))) as file, pa.ipc.open_stream(file) as reader:
+        return reader.read_all().to_pylist()
+
+
+def finished(folder, index):
+    """The numbers of the records in a journal, which is copied first since opening one takes it over."""
+    path = folder.journal(index)
+    if not path.exists():
+        return set()
+    copy = path.with_name(f"copy-of-{path.name}")
+    copy.write_bytes(path.read_bytes())
+    return Journal.open(copy, {}).finished
+
+
+async def feed(worker, shards):
+    """Lease shards to a worker as the scheduler does. Returns the tasks."""
+    tasks = []
+    for shard in shards:
+        tasks.append(asyncio.create_task(worker.run(shard)))
+        await asyncio.sleep(0)
+        await worker.hungry()
+    return tasks
+
+
+async def test_a_shard_is_committed_with_its_rows_in_order_and_its_journal_goes(folder, start):
+    summary = await (await start()).run(Shard(3, 30, 60))
+    numbers = [int(row["id"]) for row in rows(folder, 3)]
+    assert numbers == sorted(numbers)
+    assert set(numbers) <= set(range(30, 60))
+    assert (summary.index, summary.kept, summary.kept + summary.rejected) == (3, len(numbers), 30)
+    assert not folder.journal(3).exists()
+
+
+async def test_there_is_no_barrier_between_shards(start):
+    engine = CountingEngine(max_num_seqs=32, sigma=1.0, **FAST | {"tokens_per_second": 200.0})
+    worker = await start(engine, records_in_flight=32)
+    shards = [Shard(n, 40 * n, 40 * n + 40) for n in range(6)]
+    feeding = asyncio.create_task(feed(worker, shards))
+    await asyncio.sleep(0.1)
+    in_flight, tails = [], 0
+    while not feeding.done():
+        in_flight.append((await worker.counters()).in_flight)
+        tails += len(worker._running) > 1
+        await asyncio.sleep(0.005)
+    await asyncio.gather(*feeding.result())
+    assert sum(in_flight) / len(in_flight) > 29
+    assert min(in_flight) > 8  # at a barrier there is one record in the end
+    assert tails > 0
+
+
+async def test_records_in_flight_bounds_what_runs_at_once(start):
+    worker = await start(records_in_flight=7)
+    running = asyncio.create_task(worker.run(Shard(0, 0, 30)))
+    most = 0
+    while not running.done():
+        most = max(most, (await worker.counters()).in_flight)
+        await asyncio.sleep(0.001)
+    assert most == 7
+
+
+async def test_a_worker_is_hungry_only_when_nearly_all_it_has_is_launched(start):
+    worker = await start(records_in_flight=8)
+    running = asyncio.create_task(worker.run(Shard(0, 0, 40)))
+    await asyncio.sleep(0)
+    hungry = asyncio.create_task(worker.hungry())
+    await asyncio.sleep(0.02)
+    assert not hungry.done()
+    await hungry
+    assert not running.done()
+    await running
+
+
+async def test_finished_records_are_on_disk_long_before_their_shard_is(folder, start):
+    worker = await start(records_in_flight=4)
+    running = asyncio.create_task(worker.run(Shard(0, 0, 200)))
+    async with asyncio.timeout(5):
+        while not finished(folder, 0):
+            await asyncio.sleep(0.02)
+    assert not running.done()
+
+
+async def test_a_stop_leaves_what_is_finished_in_the_journal(folder, start):
+    worker = await start(records_in_flight=8)
+    running = asyncio.create_task(worker.run(Shard(0, 0, 500)))
+    while (await worker.counters()).kept < 20:
+        await asyncio.sleep(0.01)
+    kept = (await worker.counters()).kept
+    await worker.stop()
+    assert await running is None
+    assert len(finished(folder, 0)) >= kept
+    assert not folder.shard(0).exists()
+
+
+async def test_records_of_the_journal_are_not_made_again_and_the_shard_comes_out_the_same(folder, start):
+    shard = Shard(0, 0, 60)
+    first = await start(records_in_flight=8)
+    running = asyncio.create_task(first.run(shard))
+    while (await first.counters()).kept < 20:
+        await asyncio.sleep(0.01)
+    await first.stop()
+    await running
+    there = len(finished(folder, 0))
+
+    engine = CountingEngine(**FAST)
+    await (await start(engine)).run(shard)
+    assert engine.calls <= 2 * (60 - there)
+    resumed = rows(folder, 0)
+    folder.shard(0).unlink()
+    await (await start()).run(shard)
+    assert rows(folder, 0) == resumed
+
+
+async def test_a_committed_shard_is_not_made_again(folder, start):
+    summary = await (await start()).run(Shard(0, 0, 20))
+    engine = CountingEngine(**FAST)
+    worker = await start(engine)
+    [again] = await asyncio.gather(*await feed(worker, [Shard(0, 0, 20)]))
+    assert again == summary
+    assert engine.calls == 0
+
+
+async def test_a_row_is_the_same_in_whatever_shard_and_company(folder, start):
+    await (await start()).run(Shard(0, 0, 40))
+    worker = await start(CountingEngine(max_num_seqs=4, **FAST))
+    await asyncio.gather(*await feed(worker, [Shard(1, 0, 15), Shard(2, 15, 40)]))
+    assert rows(folder, 1) + rows(folder, 2) == rows(folder, 0)
+
+
+async def test_a_broken_engine_is_told_of_when_all_journals_are_on_disk(folder, start, monkeypatch):
+    monkeypatch.setattr(module, "JOURNAL_INTERVAL_S", 60)
+    engine = CountingEngine(**FAST)
+    engine.breaks_after = 150
+    worker = await start(engine, records_in_flight=32)
+    tasks = [asyncio.create_task(worker.run(Shard(n, 40 * n, 40 * n + 40))) for n in range(3)]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    done = sum(len(rows(folder, n)) for n in range(3) if folder.shard(n).exists())
+    assert done + sum(len(finished(folder, n)) for n in range(3)) >= 40
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {str(result) for result in results if isinstance(result, EngineError)} == {"simulated break"}
+
+
+async def test_a_disk_that_fails_ends_all_shards_of_the_worker(start, monkeypatch):
+    worker = await start(records_in_flight=4)
+    tasks = [asyncio.create_task(worker.run(Shard(n, 500 * n, 500 * n + 500))) for n in range(2)]
+    await asyncio.sleep(0.05)
+
+    def full(journal):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "sync", full)
+        for failure in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(failure, OSError)
+
+
+async def test_counters_tell_what_is_under_way_and_what_it_has_cost(start):
+    engine = CountingEngine(max_num_seqs=4, **FAST)
+    worker = await start(engine, records_in_flight=8)
+    running = asyncio.create_task(worker.run(Shard(0, 0, 60)))
+    while (await worker.counters()).kept < 5:
+        await asyncio.sleep(0.01)
+    counters = await worker.counters()
+    assert 4 <= counters.in_flight <= 8
+    assert 1 <= counters.load.running <= 4
+    assert counters.completion_tokens > 100
+    assert counters.prompt_tokens > 100
+    summary = await running
+    after = await worker.counters()
+    assert (after.kept, after.rejected, after.in_flight) == (0, 0, 0)
+    assert after.completion_tokens == summary.completion_tokens
+
+
+async def test_a_stop_ends_the_engine(start):
+    engine = CountingEngine(**FAST)
+    await (await start(engine)).stop()
+    assert engine.stopped

@@ -1,0 +1,162 @@
+"""Files of every kind as a source."""
+
+import gzip
+import json
+
+import datasets
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from synth.components import ConfigError
+from synth.sources import BadRow
+from synth.sources.files import Files
+
+NAMES = "a.jsonl a.ndjson a.JSONL a.jsonl.gz a.json a.json.gz a.csv a.csv.gz a.tsv a.parquet a.feather a.arrow saved"
+ROWS = [{"prompt": "why?", "n": 1}, {"prompt": "é\0", "n": 2}]
+
+
+def write(path, rows=ROWS):
+    """The rows in the format that the ending says."""
+    table = pa.Table.from_pylist(rows)
+    match path.name.partition(".")[2].removesuffix(".gz"):
+        case "jsonl" | "ndjson":
+            data = "".join(json.dumps(row) + "\n" for row in rows)
+        case "json":
+            data = json.dumps(rows)
+        case "csv" | "tsv" as kind:
+            mark = "," if kind == "csv" else "\t"
+            data = "".join(mark.join(map(str, fields)) + "\n" for fields in [rows[0], *(row.values() for row in rows)])
+        case "parquet":
+            return pa.parquet.write_table(table, path, row_group_size=1)
+        case "feather":
+            return pa.feather.write_feather(table, path)
+        case "arrow":
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+                return writer.write_table(table)
+        case _:
+            return datasets.Dataset.from_list(rows).save_to_disk(path)
+    path.write_bytes(gzip.compress(data.encode()) if path.name.endswith(".gz") else data.encode())
+
+
+def read(*paths, **keys):
+    return list(Files(path=[str(path) for path in paths], **keys).read())
+
+
+def refusal(*paths, **keys):
+    with pytest.raises(ConfigError) as caught:
+        source = Files(path=[str(path) for path in paths], **keys)
+        source.stamp()
+        list(source.read())
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", NAMES.split())
+def test_rows_of_every_format_are_the_same(tmp_path, name):
+    written = tmp_path / name.lower()
+    write(written)
+    written.rename(tmp_path / name)
+    texts = any(kind in name for kind in ("csv", "tsv"))
+    assert read(tmp_path / name) == [row | {"n": str(row["n"])} if texts else row for row in ROWS]
+
+
+def test_a_format_can_be_said_where_the_ending_does_not(tmp_path):
+    write(tmp_path / "a.jsonl")
+    (tmp_path / "a.jsonl").rename(tmp_path / "a.txt")
+    assert read(tmp_path / "a.txt", format="jsonl") == ROWS
+    assert refusal(tmp_path / "a.txt").startswith(f"source.path: {tmp_path}/a.txt ends in none of .jsonl, ")
+
+
+def test_a_pattern_names_files_in_the_order_of_their_names(tmp_path):
+    for name in ("b.jsonl", "a.csv", "c.other"):
+        write(tmp_path / name, [{"from": name}]) if name != "c.other" else (tmp_path / name).touch()
+    assert read(tmp_path / "[ab].*") == [{"from": "a.csv"}, {"from": "b.jsonl"}]
+    assert read(tmp_path / "b.jsonl", tmp_path / "a.csv") == [{"from": "b.jsonl"}, {"from": "a.csv"}]
+
+
+def test_one_path_needs_no_list(tmp_path):
+    write(tmp_path / "a.jsonl")
+    assert list(Files(path=str(tmp_path / "a.jsonl")).read()) == ROWS
+
+
+def test_a_missing_file_is_named_with_the_most_similar_one_there_is(tmp_path):
+    write(tmp_path / "seeds.jsonl")
+    told = f"source.path: there is no file '{tmp_path}/seed.jsonl'; did you mean '{tmp_path}/seeds.jsonl'?"
+    assert refusal(tmp_path / "seed.jsonl") == told
+    assert refusal(tmp_path / "no" / "x.csv") == f"source.path: there is no file '{tmp_path}/no/x.csv'"
+
+
+def test_a_pattern_without_a_match_is_refused(tmp_path):
+    assert refusal(tmp_path / "*.csv") == f"source.path: no file matches '{tmp_path}/*.csv'"
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
+    assert refusal(tmp_path).startswith(f"source.path: {tmp_path} is a folder but no saved dataset")
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.jsonl.gz"])
+def test_a_file_of_nonsense_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"nonsense" * 10)
+    assert refusal(tmp_path / name).startswith(f"source.path: {tmp_path / name} ")
+
+
+def test_a_truncated_archive_is_refused(tmp_path):
+    write(tmp_path / "a.jsonl.gz", ROWS * 1000)
+    whole = (tmp_path / "a.jsonl.gz").read_bytes()
+    (tmp_path / "a.jsonl.gz").write_bytes(whole[:-20])
+    assert refusal(tmp_path / "a.jsonl.gz").startswith(f"source.path: {tmp_path}/a.jsonl.gz ")
+
+
+def test_a_file_that_can_not_be_opened_is_named(tmp_path, monkeypatch):
+    write(tmp_path / "a.jsonl")
+
+    def refuse(self, *arguments):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    assert refusal(tmp_path / "a.jsonl") == f"source.path: {tmp_path}/a.jsonl can't be read (Permission denied)"
+
+
+def test_a_torn_file_is_named_with_the_line(tmp_path):
+    (tmp_path / "a.json").write_text('[{"a": 1},\n{"a": 2')
+    told = f"source.path: {tmp_path}/a.json:2: is no JSON: Expecting ',' delimiter"
+    assert refusal(tmp_path / "a.json") == told
+
+
+def test_a_bad_row_is_named_by_file_and_line_and_the_others_are_read(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": \n{"a": 3}\n')
+    reason = "is no JSON: Expecting value (column 7)"
+    assert read(tmp_path / "a.jsonl")[1:] == [BadRow(str(tmp_path / "a.jsonl"), 2, reason), {"a": 3}]
+
+
+def test_a_saved_dataset_with_several_splits_needs_one(tmp_path):
+    data = datasets.Dataset.from_list(ROWS)
+    datasets.DatasetDict({"train": data, "test": data.select([1])}).save_to_disk(tmp_path / "two")
+    datasets.DatasetDict({"train": data}).save_to_disk(tmp_path / "one")
+    assert read(tmp_path / "two", split="test") == ROWS[1:]
+    assert read(tmp_path / "one") == ROWS
+    assert refusal(tmp_path / "two").endswith("choose from train, test")
+
+
+def test_a_file_has_no_splits(tmp_path):
+    write(tmp_path / "a.jsonl")
+    assert refusal(tmp_path / "a.jsonl", split="test").startswith("source.split: only a saved dataset has splits")
+
+
+def test_the_stamp_changes_with_a_file(tmp_path):
+    write(tmp_path / "a.jsonl")
+    source = Files(path=str(tmp_path / "a.jsonl"))
+    before = source.stamp()
+    assert source.stamp() == before
+    write(tmp_path / "a.jsonl", ROWS[:1])
+    assert source.stamp() != before
+
+
+def test_a_parquet_file_is_read_a_piece_at_a_time(tmp_path):
+    write(tmp_path / "a.parquet", [{"n": n} for n in range(2000)])
+    rows = Files(path=str(tmp_path / "a.parquet")).read()
+    before = pa.total_allocated_bytes()
+    assert next(rows) == {"n": 0}
+    assert pa.total_allocated_bytes() - before < 1000 * 8
+    rows.close()

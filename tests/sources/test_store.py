@@ -1,0 +1,164 @@
+"""A source's rows in a run's folder."""
+
+import datetime
+import json
+
+import pytest
+
+from synth.components import ConfigError
+from synth.sources import BadRow
+from synth.sources.store import Contents, Rows, stored, survey
+
+
+class ListSource:
+    """A source of one's own: a list. `read_times` counts how often it was read."""
+
+    def __init__(self, rows, columns=None, limit=None, repeat=1, bad_rows="stop"):
+        self.rows, self.columns, self.limit, self.repeat, self.bad_rows = rows, columns or {}, limit, repeat, bad_rows
+        self.read_times = 0
+
+    def __str__(self):
+        return "the list"
+
+    def stamp(self):
+        return ["list", len(self.rows)]
+
+    def read(self):
+        self.read_times += 1
+        yield from self.rows
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "source"
+
+
+def keep(source, folder):
+    with stored(source, folder) as (contents, put_in_place):
+        put_in_place()
+    return contents
+
+
+def all_rows(folder, count):
+    rows = Rows(folder)
+    return [rows.row(number) for number in range(count)]
+
+
+def refusal(source, folder):
+    with pytest.raises(ConfigError) as caught:
+        keep(source, folder)
+    assert not list(folder.parent.iterdir())
+    return str(caught.value)
+
+
+BAD = BadRow("seeds.jsonl", 3, "is no JSON")
+
+
+def test_rows_are_read_back_by_number(folder):
+    given = [{"a": "é\n\0\ud800"}, {"a": None, "b": [1, {"c": 2.5}]}, {}, {"a": "x" * 10_000_000}]
+    contents = keep(ListSource(given), folder)
+    assert (contents.rows, contents.columns, contents.size) == (4, ["a", "b"], 4)
+    assert all_rows(folder, 4) == given
+    assert Rows(folder).row(2) == {}
+
+
+def test_after_the_last_row_comes_the_first_one_again(folder):
+    assert keep(ListSource([{"a": 1}, {"a": 2}], repeat=3), folder).size == 6
+    assert [row["a"] for row in all_rows(folder, 6)] == [1, 2, 1, 2, 1, 2]
+
+
+def test_what_json_has_no_word_for_becomes_text(folder):
+    keep(ListSource([{"day": datetime.date(2026, 1, 2), "picture": b"\xff", "set": frozenset()}]), folder)
+    assert all_rows(folder, 1) == [{"day": "2026-01-02", "picture": "/w==", "set": "frozenset()"}]
+
+
+def test_columns_can_have_new_names(folder):
+    given = [{"prompt": "a", "instruction": "old", "n": 1}, {"n": 2}]
+    assert keep(ListSource(given, columns={"instruction": "prompt"}), folder).columns == ["n", "instruction"]
+    assert all_rows(folder, 2) == [{"n": 1, "instruction": "a"}, {"n": 2}]
+
+
+def test_two_columns_can_change_names(folder):
+    keep(ListSource([{"a": 1, "b": 2}], columns={"a": "b", "b": "a"}), folder)
+    assert all_rows(folder, 1) == [{"a": 2, "b": 1}]
+
+
+def test_a_new_name_for_a_column_that_is_not_there_is_refused(folder):
+    told = refusal(ListSource([{"prompt": "a"}], columns={"instruction": "promt"}), folder)
+    assert told == "source.columns.instruction: there is no column 'promt'; did you mean 'prompt'?"
+
+
+def test_no_more_rows_are_read_than_the_limit(folder):
+    def endless():
+        while True:
+            yield {"a": 1}
+
+    source = ListSource([], limit=5)
+    source.read = endless
+    assert keep(source, folder).rows == 5
+
+
+def test_a_bad_row_stops_the_run_at_the_door(folder):
+    told = "source: seeds.jsonl:3: is no JSON; source.bad_rows=set_aside goes on without such rows"
+    assert refusal(ListSource([{"a": 1}, BAD]), folder) == told
+
+
+def test_bad_rows_can_be_set_aside(folder):
+    contents = keep(ListSource([{"a": 1}, BAD, {"a": 2}], bad_rows="set_aside"), folder)
+    assert (contents.rows, contents.bad_rows) == (2, 1)
+    assert all_rows(folder, 2) == [{"a": 1}, {"a": 2}]
+    told = json.loads((folder / "bad_rows.jsonl").read_text())
+    assert told == {"file": "seeds.jsonl", "line": 3, "reason": "is no JSON"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"), [([], "source: the list holds no rows"), ([BAD], "source: the list holds no rows but 1 bad ones")]
+)
+def test_a_source_without_rows_is_refused(folder, rows, told):
+    assert refusal(ListSource(rows, bad_rows="set_aside"), folder) == told
+
+
+def test_a_source_that_is_stored_is_not_read_again(folder):
+    source = ListSource([{"a": 1}])
+    first = keep(source, folder)
+    assert keep(source, folder) == survey(source, folder) == first
+    assert source.read_times == 1
+
+
+def test_the_same_rows_have_the_same_content_and_others_another():
+    def content(*rows, **keys):
+        return survey(ListSource(list(rows), **keys), folder=None).identity
+
+    assert content({"a": 1}) == content({"a": 1}, {"a": 2}, limit=1) == content({"b": 1}, columns={"a": "b"})
+    assert len({str(content({"a": n}, repeat=times)) for n in (1, 2) for times in (1, 2)}) == 4
+
+
+def test_a_changed_source_leaves_the_stored_one_until_it_is_put_in_place(folder):
+    keep(ListSource([{"a": 1}]), folder)
+    with stored(ListSource([{"a": 2}, {"a": 3}]), folder) as (contents, _):
+        assert contents.rows == 2
+    assert all_rows(folder, 1) == [{"a": 1}]
+    assert [path.name for path in folder.parent.iterdir()] == ["source"]
+    keep(ListSource([{"a": 2}, {"a": 3}]), folder)
+    assert all_rows(folder, 2) == [{"a": 2}, {"a": 3}]
+
+
+def test_a_damaged_note_of_what_was_stored_is_read_anew(folder):
+    source = ListSource([{"a": 1}])
+    keep(source, folder)
+    (folder / "source.json").write_text("{")
+    assert keep(source, folder).rows == 1
+    assert source.read_times == 2
+
+
+def test_no_source_is_records_without_end(folder):
+    assert keep(None, folder) == survey(None, folder) == Contents()
+    assert Contents().size is None and Contents().identity == {}
+
+
+def test_rows_that_are_cut_off_are_an_error_and_no_row(folder):
+    keep(ListSource([{"a": "long enough"}]), folder)
+    with (folder / "rows.jsonl").open("r+") as file:
+        file.truncate(5)
+    with pytest.raises(OSError, match="cut off"):
+        Rows(folder).row(0)

@@ -1,0 +1,83 @@
+"""What shows that an evolution has failed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synth.steps.eliminations import judged_equal, leaks, refuses, says_nothing
+from synth.steps.prompts import render
+
+IN_DEPTH = ["constraints", "deepen", "concretize", "reasoning", "complicate_input"]
+
+
+@pytest.mark.parametrize("verdict", ["Equal", "equal.", "**Equal**. Both ask the same.", '"Equal"', " Equal\nbecause"])
+def test_a_verdict_that_begins_with_equal_is_one(verdict):
+    assert judged_equal(verdict)
+
+
+@pytest.mark.parametrize(
+    "verdict", ["Not equal", "Not Equal. Equal in length only.", "", "Equally hard", "They are equal"]
+)
+def test_any_other_verdict_is_none(verdict):
+    assert not judged_equal(verdict)
+
+
+@pytest.mark.parametrize(
+    "response",
+    ["Sorry, I can't do that.", "I'm sorry, but no.", "I apologize.", "As an AI, I have no body.", "I am unable to."],
+)
+def test_a_short_response_that_is_sorry_is_a_refusal(response):
+    assert refuses(response)
+
+
+def test_a_response_of_80_words_is_no_refusal_whatever_it_says():
+    assert refuses("sorry " + "word " * 78)
+    assert not refuses("sorry " + "word " * 79)
+
+
+def test_a_short_answer_is_no_refusal():
+    assert not refuses("You cannot divide by zero.")
+
+
+@pytest.mark.parametrize("response", ["", "...", "It is what it was.", "?! -- the, and", "–—…"])
+def test_punctuation_and_stop_words_say_nothing(response):
+    assert says_nothing(response)
+
+
+@pytest.mark.parametrize("response", ["Yes.", "No", "42", "It is Paris.", "日本", "один"])
+def test_a_single_word_of_meaning_says_something(response):
+    assert not says_nothing(response)
+
+
+@pytest.mark.parametrize(
+    "evolved",
+    [
+        "#Rewritten Prompt#: Name two bees.",
+        "Name two bees like in the given prompt.",
+        "The rewritten prompt asks for bees.",
+        "New instruction: Name two bees.",
+        "Instruction:\nName two bees.",
+        "Name two bees, as in the instruction below.",
+        "Name two bees. Add ten to twenty words, and keep it.",
+    ],
+)
+def test_words_of_the_prompt_are_found(evolved):
+    assert leaks(evolved, "Name a bee.", "evolve_constraints")
+
+
+def test_words_that_the_instruction_had_before_are_its_own():
+    before = "Explain what a given prompt is. Keep its subject and add one requirement."
+    assert not leaks(f"{before} Use ten words.", before, "evolve_constraints")
+
+
+@pytest.mark.parametrize("operation", [*IN_DEPTH, "breadth", "response"])
+def test_a_whole_prompt_is_found_and_a_plain_instruction_is_not(operation):
+    prompt = f"evolve_{operation}"
+    assert leaks(render(prompt, instruction="Name a bee.", response="Maja"), "Name a bee.", prompt)
+    assert not leaks("Name two bees that live in Rome, and say why.", "Name a bee.", prompt)
+
+
+@given(st.text(), st.text())
+def test_any_text_can_be_looked_at(one, other):
+    for answer in (judged_equal(one), refuses(one), says_nothing(one), leaks(one, other, "evolve_deepen")):
+        assert isinstance(answer, bool)

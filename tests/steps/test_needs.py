@@ -1,0 +1,54 @@
+"""What a strategy reads, held against what its source has."""
+
+import pytest
+
+from synth.components import ConfigError
+from synth.steps.chain import Step, Strategy
+from synth.steps.needs import refuse_missing_columns
+from synth.steps.respond import Respond
+from synth.steps.text_generation import TextGeneration
+
+
+def check(columns, *steps, source="seeds.jsonl"):
+    named = [Step(f"step{n}", function, getattr(function, "columns", None)) for n, function in enumerate(steps)]
+    refuse_missing_columns(Strategy("test", named), columns, source)
+
+
+def refusal(*arguments, **keys):
+    with pytest.raises(ConfigError) as caught:
+        check(*arguments, **keys)
+    return str(caught.value)
+
+
+ABOUT = TextGeneration(template="{{ topic }}", output="instruction")
+
+
+def test_a_column_that_the_source_lacks_is_named_with_the_nearest_one():
+    told = "strategy.step0: reads the column 'topic', which seeds.jsonl lacks; did you mean 'topics'?"
+    assert refusal(["topics", "n"], ABOUT) == told
+
+
+def test_where_none_is_near_all_are_named():
+    assert refusal(["a", "b"], ABOUT).endswith("lacks; choose from a, b")
+
+
+def test_without_a_source_it_says_how_to_choose_one():
+    told = "strategy.step0: reads the column 'topic', which source=none lacks"
+    assert refusal([], ABOUT, source="source=none") == f"{told}; choose another one by source=file or source=hub"
+
+
+def test_one_of_several_columns_will_do():
+    check(["instruction"], Respond())
+    check(["messages"], Respond())
+    told = "strategy.step0: reads the column 'instruction' or 'messages', which seeds.jsonl lacks; choose from prompt"
+    assert refusal(["prompt"], Respond()) == told
+
+
+def test_later_steps_read_what_earlier_ones_write():
+    check(["topic"], ABOUT, Respond())
+    check(["topic"], TextGeneration(template="{{ topic }}", output="essay"), TextGeneration(template="{{ essay }}"))
+    assert "'essay'" in refusal(["topic"], ABOUT, TextGeneration(template="{{ essay }}"))
+
+
+def test_who_comes_after_a_step_that_does_not_tell_its_columns_is_not_judged():
+    check([], lambda record, llm: record | {"topic": "bees"}, ABOUT)

@@ -1,0 +1,117 @@
+"""Thinking models in a chain: thoughts in a column of their own where it is asked for, and nowhere else."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from synth.engines import Sampling
+from synth.model import Model
+from synth.steps.chain import run_record
+from synth.steps.magpie import Magpie
+from tests.steps.fakes import FakeEngine, context, finish
+
+KEEP = {"reasoning": pa.string()}
+
+
+async def answer(record, llm):
+    said = await llm.chat("why?")
+    return record | {"instruction": "why?", "response": said.text}
+
+
+async def judge(record, llm):
+    await llm.chat("judge this")
+    return record | {"score": 1}
+
+
+def thinking(prompt):
+    return "<think>Judge, hm</think>4" if "judge" in prompt else "<think>Hm</think>So."
+
+
+async def test_a_response_has_no_thoughts_and_the_row_no_column_for_them():
+    (row,) = (await finish(answer, engine=FakeEngine(thinking), columns={})).kept
+    assert row["response"] == row["messages"][-1]["content"] == "So."
+    assert "reasoning" not in row
+
+
+async def test_thoughts_are_those_of_the_response_whatever_is_asked_after_it():
+    (row,) = (await finish(answer, judge, engine=FakeEngine(thinking), columns={}, declared=KEEP)).kept
+    assert (row["response"], row["reasoning"]) == ("So.", "Hm")
+
+
+async def test_the_column_comes_with_the_model_where_its_thoughts_are_kept():
+    made = context(answer, engine=FakeEngine(thinking), columns={})
+    strategy = replace(made.strategy, of_model=Model(path="demo", reasoning="keep").columns)
+    assert strategy.columns == KEEP
+    assert Model(path="demo").columns == {}
+    (row,) = (await run_record(0, {}, replace(made, strategy=strategy))).kept
+    assert row["reasoning"] == "Hm"
+
+
+async def test_a_response_without_thoughts_has_null_for_them():
+    (row,) = (await finish(answer, engine=FakeEngine(), columns={}, declared=KEEP)).kept
+    assert row["reasoning"] is None
+
+
+async def test_a_rewritten_response_loses_the_thoughts_of_the_old_one():
+    def rewrite(record, llm):
+        return record | {"response": "Rewritten."}
+
+    (row,) = (await finish(answer, rewrite, engine=FakeEngine(thinking), columns={}, declared=KEEP)).kept
+    assert row["reasoning"] is None
+
+
+async def test_thoughts_that_a_step_writes_itself_stay():
+    def rewrite(record, llm):
+        return record | {"response": "Rewritten.", "reasoning": "Mine."}
+
+    (row,) = (await finish(answer, rewrite, engine=FakeEngine(thinking), columns={}, declared=KEEP)).kept
+    assert row["reasoning"] == "Mine."
+
+
+async def test_an_answer_cut_within_the_thoughts_is_empty_and_its_finish_reason_is_length():
+    (row,) = (await finish(answer, engine=FakeEngine(lambda _: ("<think>Hm, and", "length")), columns={})).kept
+    assert (row["response"], row["finish_reason"]) == ("", "length")
+
+
+async def test_later_turns_see_no_thoughts_of_earlier_ones():
+    engine = FakeEngine(lambda prompt: "<think>Hm</think>So." if prompt.endswith("<assistant>") else "Why?")
+    (row,) = (await finish(Magpie(n_turns=2), engine=engine, columns={}, declared=KEEP)).kept
+    assert [turn["content"] for turn in row["messages"]] == ["Why?", "So.", "Why?", "So."]
+    assert not any("Hm" in prompt for prompt in engine.prompts)
+
+
+async def test_thoughts_in_the_messages_of_a_source_are_not_asked_again():
+    async def go_on(record, llm):
+        await llm.chat([*record["messages"], {"role": "user", "content": "And?"}])
+        return record
+
+    engine = FakeEngine()
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "<think>Hm</think>So."}]
+    await finish(go_on, engine=engine, record={"messages": turns}, columns={})
+    assert engine.prompts == ["<user>Why?<assistant>So.<user>And?<assistant>"]
+
+
+@pytest.mark.parametrize(
+    ("said", "text"), [('{"score": "<think>"}', '{"score": "<think>"}'), ("<think>Hm</think>{}", "{}")]
+)
+async def test_an_answer_that_followed_a_schema_has_no_thoughts_in_it(said, text):
+    async def ask(record, llm):
+        answer = await llm.chat("Judge. <think>", Sampling(json_schema={}, max_tokens=9))
+        return {"response": answer.text}
+
+    engine = FakeEngine(lambda prompt: said)
+    (row,) = (await finish(ask, engine=engine, columns={})).kept
+    assert row["response"] == text
+
+
+async def test_a_branch_has_a_lineage_up_to_where_it_was_made():
+    async def grow(record, llm):
+        branches = []
+        for text in ("a", "ab"):
+            llm.note(text, "grow")
+            branches.append(llm.branch({"instruction": text}))
+        return branches
+
+    kept = (await finish(grow, engine=FakeEngine(), columns={})).kept
+    assert [[one["text"] for one in row["lineage"]] for row in kept] == [["a"], ["a", "ab"]]

@@ -1,0 +1,74 @@
+"""Tags: labels from the lists of the prompt."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synth.steps.prompts import LABELS
+from synth.steps.tag import SCHEMA, Tag
+from tests.steps.fakes import FakeEngine, finish
+
+RECORD = {"instruction": "Name a bee.", "response": "Maja"}
+GOOD = {"category": "information", "quality": "good", "difficulty": "very easy", "language": "en"}
+
+
+async def tag(said, record=RECORD, **keys):
+    engine = FakeEngine(lambda prompt: said, max_model_len=100_000)
+    columns = dict.fromkeys(Tag.columns, pa.string())
+    finished = await finish(Tag(**keys), engine=engine, record=dict(record), columns=columns)
+    (row,) = finished.kept + finished.rejected
+    return row, engine
+
+
+async def test_a_record_gets_four_labels():
+    row, engine = await tag(json.dumps(GOOD))
+    assert [row[name] for name in Tag.columns] == ["information", "good", "very easy", "en"]
+    assert engine.samplings[0].json_schema == SCHEMA
+
+
+def test_the_schema_allows_the_labels_of_the_prompt_and_no_others():
+    assert {name: tuple(one["enum"]) for name, one in SCHEMA["properties"].items()} == LABELS
+
+
+@pytest.mark.parametrize("difficulty", ["Very Easy", "very_easy", " very-easy\n"])
+async def test_labels_are_read_whatever_their_case_and_joints(difficulty):
+    row, _ = await tag(f"Sure! {json.dumps(GOOD | {'difficulty': difficulty})}")
+    assert row["difficulty"] == "very easy"
+
+
+@pytest.mark.parametrize("broken", [{"quality": "superb"}, {"quality": None}, {"quality": 5}, {"quality": ["good"]}])
+async def test_an_unknown_label_is_a_rejection_that_names_it(broken):
+    row, _ = await tag(json.dumps(GOOD | broken))
+    assert row["reason"] == "unparsable_tags"
+    assert row["detail"].endswith("quality")
+
+
+async def test_an_unknown_label_may_be_null_and_the_others_stay():
+    row, _ = await tag(json.dumps(GOOD | {"quality": "superb"}), on_failure="keep")
+    assert (row["quality"], row["task_category"]) == (None, "information")
+
+
+async def test_tags_that_max_tokens_cut_are_truncated():
+    row, _ = await tag(('{"category": "info', "length"))
+    assert row["reason"] == "truncated_tags"
+
+
+@pytest.mark.parametrize(("record", "keys"), [(RECORD | {"response": None}, {}), (RECORD, {"with_response": False})])
+async def test_the_response_is_shown_only_where_there_is_one_and_it_is_wanted(record, keys):
+    _, engine = await tag(json.dumps(GOOD), record, **keys)
+    assert "Response:" not in engine.prompts[0]
+
+
+async def test_there_must_be_an_instruction():
+    row, _ = await tag("", {"response": "Maja"})
+    assert row["reason"] == "no_instruction"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=60), st.sampled_from(["stop", "length"]), st.sampled_from(["reject", "keep"]))
+async def test_whatever_the_model_says_a_record_ends_in_a_row_or_a_rejection(said, ended, on_failure):
+    row, _ = await tag((said, ended), on_failure=on_failure)
+    assert row.get("reason") != "error"
