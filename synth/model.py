@@ -77,7 +77,7 @@ class Model:
     def load_chat_template(self) -> "ChatTemplate":
         """The tokenizer with its template, ready to turn conversations into token ids.
 
-        Raises ChatTemplateError when no pre-query prompt can be derived and none is given.
+        Raises ChatTemplateError where there is no chat template or it can't be read.
         """
         from transformers import AutoTokenizer
 

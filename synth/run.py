@@ -5,6 +5,7 @@ into one line and an exit code: 0 done, 2 bad configuration (nothing started), 3
 75 stopped by a signal (run again to go on), 1 anything else.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -48,11 +49,14 @@ def _run(composed: DictConfig) -> int:
         folder = os.path.join(config.settings.output_dir, running.job.override_dirname)
         config = parse(config.resolved | {"output_dir": folder})
 
+    if config.settings.dry_run:
+        from synth.dry_run import describe
+
+        print(describe(config))
+        return 0
+
     from synth import job  # after the configuration is known to be good: this is what loads Ray
 
-    if config.settings.dry_run:
-        print(job.describe(config))
-        return 0
     return job.run(config)
 
 
@@ -91,4 +95,6 @@ def _compose_and_run(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # all is written; freeing a large heap object by object takes seconds on a busy machine
+    sys.exit(code)

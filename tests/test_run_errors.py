@@ -31,9 +31,6 @@ class FakeJob(SimpleNamespace):
             raise result
         return result
 
-    def describe(self, config):
-        return "the plan"
-
 
 @pytest.fixture
 def job(monkeypatch, tmp_path):
@@ -78,7 +75,7 @@ def refusal(job, capsys):
         ("model.nme=x", "model.nme: no such key; did you mean 'model.name'?"),
         ("model.path=/nope", "model.path: there is no folder '/nope'; a Hub name has the form ORGANIZATION/MODEL"),
         ("engine=vlm", "engine: there is no 'vlm'; did you mean 'vllm'?"),
-        ("engine=null", "engine: null is none of its choices; choose from simulated, vllm"),
+        ("engine=null", "engine: null is none of its choices; choose from openai, simulated, transformers, vllm"),
         ("engine.max_num_sequences=4", "engine.max_num_sequences: no such key; did you mean 'engine.max_num_seqs'?"),
         ("engine.max_num_seqs=many", "engine.max_num_seqs: must be a whole number, got 'many'"),
         ("cluster.replicas=0", "cluster.replicas: must be at least 1 or 'auto', got 0"),
@@ -170,7 +167,7 @@ def test_the_users_arguments_are_left_as_they_were(job):
 
 def test_a_dry_run_prints_the_plan(job, capsys):
     assert main([*GOOD, "dry_run=true"]) == 0
-    assert capsys.readouterr().out == "the plan\n"
+    assert "100 to keep" in capsys.readouterr().out
     assert not job.configs
 
 

@@ -45,7 +45,8 @@ class ChatTemplate:
 
     `reasoning` are the two texts between which a model thinks; None takes its answers as they are.
 
-    Raises ChatTemplateError when no pre-query prompt or no end of a user's words can be derived and none is given.
+    Where no pre-query prompt or no end of a user's words can be derived and none is given, `pre_query` raises
+    ChatTemplateError, and all else works.
     """
 
     def __init__(
@@ -69,22 +70,33 @@ class ChatTemplate:
         self._probe = Probe(self._renderer)
         self._first, self._later = pre_query, later_pre_query
 
-        self._start = self._derived_start()
         eos = stop_at_ids([tokenizer.eos_token_id, *generation_eos])
         self.response_stop: Stop = self._end_of_answer() | eos
-        self.query_stop: Stop = self._end_of_query(query_stop) | eos
+        self.query_stop: Stop = eos
+        self._no_query: ChatTemplateError | None = None
+        self._start = self._drawn_start = ""
+        try:
+            self._start = self._derived_start()
+            self.query_stop = self._end_of_query(query_stop) | eos
+            self._drawn_start = self._start if default_system_prompt == "keep" else self._without_default(eos)
+        except ChatTemplateError as error:  # it matters where users are made to speak, and nowhere else
+            self._no_query = error
         self._not_text = {self._guard.ids[text] for text in self._guard.special}
         self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
         self._reasoning = reasoning and Reasoning(*reasoning, is_token=reasoning[1] in self._guard.ids)
         self._tags = {self._guard.ids[text] for text in reasoning or () if text in self._guard.ids}
-        self._drawn_start = self._start if default_system_prompt == "keep" else self._without_default(eos)
 
     def encode(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
         """The prompt of an answer. Raises ChatTemplateError where the template refuses the conversation."""
         return self._guard.encode(self._renderer.render(self._masked(messages), add_generation_prompt))
 
     def pre_query(self, messages: Messages = ()) -> list[int]:
-        """The prompt of what the user says next, after `messages`: nothing, a system prompt, or whole turns."""
+        """The prompt of what the user says next, after `messages`: nothing, a system prompt, or whole turns.
+
+        Raises ChatTemplateError.
+        """
+        if self._no_query is not None:
+            raise self._no_query
         masked = self._masked(messages)
         has_system = any(message["role"] in ("system", "developer") for message in masked)
         if not masked and self._first is not None:

@@ -92,6 +92,11 @@ class EvolInstruct:
     def needs(self) -> list[tuple[str, ...]]:
         return [] if self.draw else [("instruction",)]
 
+    @property
+    def queries(self) -> bool:
+        """Whether it speaks for the user, which not every chat template lets it do."""
+        return self.draw is not None
+
     def calls(self) -> list[Sampling]:
         """Every engine call of one record at the most: of one that fails as late as it can in each round."""
         drawn = [self.draw] if self.draw else []

@@ -18,8 +18,8 @@ class PoolRules:
     """What decides a pool's growth. A step that needs one has it as its attribute `pool`.
 
     A text is accepted if no other one, of `seeds` or accepted before, has a ROUGE-L F1 above `threshold` with it.
-    At most `lag` records are under way: record n begins when record n - lag is decided, and sees no more than what the
-    records up to that one had accepted.
+    At most `lag` records are undecided at once: record n begins when record n - lag is decided, and sees no more than
+    what the records up to that one had accepted.
     """
 
     seeds: tuple[str, ...]

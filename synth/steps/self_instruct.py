@@ -40,8 +40,8 @@ class Tasks:
     """One prompt of `in_context` tasks, at most `machine_made` of them from the pool; a record for each accepted one.
 
     `seeds` is a file in the paper's jsonl format, null for the tasks shipped with Synth. A task is new if its ROUGE-L
-    with each seed and each task accepted before is at most `threshold`. At most `pool_lag` records are under way: more
-    keep the engine busier, fewer let machine-made tasks come into the prompts sooner.
+    with each seed and each task accepted before is at most `threshold`. At most `pool_lag` records wait for their tasks
+    to be decided: more keep the engine busier, fewer let machine-made tasks come into the prompts sooner.
 
     Rejections: `no_tasks`, `truncated_tasks` (max_tokens cut the only one), and for single tasks `too_short`,
     `too_long`, `keyword`, `asks_for_a_program`, `first_character` and `not_novel`.

@@ -102,7 +102,7 @@ def test_a_default_that_moves_from_turn_to_turn_is_an_error_that_names_the_key()
     )
     chat(moving)
     with pytest.raises(ChatTemplateError, match=r"model\.default_system_prompt=keep"):
-        chat(moving, default_system_prompt="drop")
+        chat(moving, default_system_prompt="drop").pre_query()
 
 
 def test_drop_leaves_a_pre_query_by_hand_alone():

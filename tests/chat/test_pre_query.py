@@ -155,6 +155,10 @@ def test_a_system_prompt_that_the_template_would_lose_is_an_error():
 # Where nothing can be derived
 
 
+def test_a_template_without_a_pre_query_still_renders_prompts():
+    assert chat(formats.loop("{{ m.content + eos_token }}")).encode([{"role": "user", "content": "Hello"}])
+
+
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
@@ -165,7 +169,7 @@ def test_a_system_prompt_that_the_template_would_lose_is_an_error():
 )
 def test_a_template_without_a_pre_query_is_a_one_line_error_that_names_the_keys(template, reason):
     with pytest.raises(ChatTemplateError, match=reason) as caught:
-        chat(template)
+        chat(template).pre_query()
     assert "model.pre_query" in str(caught.value)
     assert "model.query_stop" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -55,7 +55,7 @@ def test_thinking_that_opens_an_answer_ends_no_users_words():
 
 def test_nothing_to_end_a_users_words_is_an_error_that_names_the_key():
     with pytest.raises(ChatTemplateError, match=r"model\.query_stop"):
-        chat(formats.loop("{{ m.content + '\\n' }}", before="Talk:"))
+        chat(formats.loop("{{ m.content + '\\n' }}", before="Talk:")).pre_query()
 
 
 def test_stops_by_hand_take_the_place_of_those_in_the_template():

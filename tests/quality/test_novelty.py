@@ -5,11 +5,10 @@ import random
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rouge_score import rouge_scorer
 
 from synth.demo_model.grammar import topic
 from synth.quality.novelty import Novelty
-
-rouge_scorer = pytest.importorskip("rouge_score.rouge_scorer")
 
 texts = st.one_of(
     st.lists(st.sampled_from("a b c the The x-y 7 é K".split()), max_size=14).map(" ".join),

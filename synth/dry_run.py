@@ -1,0 +1,53 @@
+"""What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
+
+from synth.config import Config
+from synth.engines import Sampling
+from synth.resume import manifest_of, plan_of
+from synth.sources.store import Contents, survey
+from synth.storage.run_folder import RunFolder
+
+
+def describe(config: Config) -> str:
+    """The plan of a run, in words, without starting anything. Raises ConfigError."""
+    settings, cluster = config.settings, config.cluster
+    folder = RunFolder(settings.output_dir)
+    contents = survey(config.source, folder.source)
+    manifest = manifest_of(folder, config, contents)
+    replicas = 1 if cluster.replicas == "auto" else cluster.replicas
+    plan = plan_of(config, contents, manifest, replicas)
+    plan.next()
+    lines = {
+        "folder": f"{folder.path}{f', {plan.kept:,} records kept so far' if plan.kept else ''}",
+        "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
+        "model": f"{config.model.name}, {config.resolved['engine']['_target_'].rpartition('.')[2]}",
+        "source": told_source(config, contents),
+        "records": f"{settings.num_records:,} to keep" if settings.most_records else "all that the source gives",
+        "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
+        "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
+        **_cost(config, min(one for one in (settings.most_records, contents.size) if one is not None)),
+    }
+    return "\n".join(f"{name:9} {text}" for name, text in lines.items())
+
+
+def told_source(config: Config, contents: Contents) -> str:
+    """The source in a few words."""
+    if config.source is None:
+        return "none"
+    set_aside = f", {contents.bad_rows:,} bad ones set aside" if contents.bad_rows else ""
+    times = f", {contents.repeat:,} times" if contents.repeat > 1 else ""
+    return f"{contents.rows:,} rows of {config.source}{times}{set_aside}"
+
+
+def _cost(config: Config, records: int) -> dict[str, str]:
+    """Calls and tokens, as far as the steps tell them."""
+    calls: list[Sampling] = []
+    for step in config.strategy.steps:
+        told = getattr(step.function, "calls", None)
+        if told is None:
+            return {"calls": f"not known: the step {step.name} does not tell"}
+        calls += told()
+    tokens = sum(call.max_tokens for call in calls)
+    return {
+        "calls": f"at most {len(calls)} a record, {records * len(calls):,} in all while none is rejected",
+        "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} in all",
+    }
