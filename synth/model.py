@@ -83,7 +83,11 @@ class Model:
 
         from synth.chat import ChatTemplate
 
-        tokenizer = AutoTokenizer.from_pretrained(self.tokenizer or self.path, revision=self.revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            self.tokenizer or self.path,
+            revision=self.revision,
+            mistral_format=False,  # mistral-common's own tokenizers have no chat template
+        )
         return ChatTemplate(
             tokenizer,
             chat_template=Path(self.chat_template).read_text(encoding="utf-8") if self.chat_template else None,

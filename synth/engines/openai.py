@@ -98,6 +98,8 @@ class OpenAI:
             raise
         self.max_model_len = min(lengths)
         self._speaks_vllm = self.dialect == "vllm" or (self.dialect == "auto" and card.get("owned_by") == "vllm")
+        if not self._speaks_vllm:
+            await asyncio.to_thread(lambda: self._tokenizer)  # seconds, which no record is to wait for
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
         """Continue `prompt`. Raises EngineError when the server is of no use, another error for one bad request."""

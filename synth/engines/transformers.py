@@ -115,10 +115,10 @@ class Transformers:
     async def _serve(self) -> None:
         """One batch after the other, for as long as the engine runs."""
         while True:
-            if not self._running:
+            if not self._running and not self._waiting:
+                self._arrived.clear()
                 await self._arrived.wait()
                 await asyncio.sleep(GATHERING_S)
-                self._arrived.clear()
             while self._waiting and len(self._running) < self.max_num_seqs:
                 self._running.append(self._waiting.popleft())
             try:

@@ -20,7 +20,7 @@ def show_samples(console: Console, dataset: Path, count: int = 3) -> None:
     for row in load_from_disk(str(dataset)).select_columns(["id", "messages"]).take(count):
         console.print()
         for message in row["messages"] or []:
-            console.print(_paragraph(f"{row['id']} {message['role']}", message["content"] or ""))
+            console.print(_paragraph(f"{row['id']} {message['role']}", message["content"] or ""), soft_wrap=True)
 
 
 def _paragraph(head: str, text: str) -> Text:
