@@ -8,9 +8,10 @@ from math import prod
 from random import Random
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
-from synth.demo_model import PATH
+from synth.demo_model import PATH, train
 from synth.demo_model.grammar import topic
 
 CHATML = "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
@@ -66,16 +67,24 @@ def test_lengths_have_a_long_tail_from_5_to_250_tokens(tokenizer):
     assert 150 < lengths[-len(lengths) // 200] < 400
 
 
+def trained(tokenizer):
+    """The weights after one step of training from nothing, with the script's own seed."""
+    torch.manual_seed(0)
+    model = train.new_model(tokenizer)
+    train.train(model, train.rows(Random("text"), tokenizer), steps=1)
+    return model.state_dict()
+
+
 @pytest.mark.slow
-def test_the_script_makes_a_model_that_loads_and_the_same_one_twice(tmp_path):
-    weights = []
-    for name in ("one", "two"):
-        command = [sys.executable, "-m", "synth.demo_model.train", "--steps", "2", "--output-dir", tmp_path / name]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        weights.append((tmp_path / name / "model.safetensors").read_bytes())
-    assert weights[0] == weights[1]
-    assert header(tmp_path / "one") == header(PATH)
-    assert (
-        AutoTokenizer.from_pretrained(tmp_path / "one").get_vocab() == AutoTokenizer.from_pretrained(PATH).get_vocab()
-    )
+def test_training_twice_gives_the_same_weights(tokenizer):
+    one, other = trained(tokenizer), trained(tokenizer)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_the_script_makes_a_model_of_the_shipped_form_with_the_shipped_tokenizer(tmp_path):
+    command = [sys.executable, "-m", "synth.demo_model.train", "--steps", "1", "--output-dir", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert header(tmp_path) == header(PATH)
+    assert (tmp_path / "tokenizer.json").read_bytes() == (PATH / "tokenizer.json").read_bytes()
