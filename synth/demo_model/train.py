@@ -33,7 +33,7 @@ def main() -> None:
     arguments.add_argument("--output-dir", type=Path, default=PATH)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--steps", type=int, default=800)
-    arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument("--threads", type=int, default=1)
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
