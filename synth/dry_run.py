@@ -1,7 +1,6 @@
 """What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
 
 from synth.config import Config
-from synth.engines import Sampling
 from synth.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
 from synth.storage.run_folder import RunFolder
@@ -40,14 +39,19 @@ def told_source(config: Config, contents: Contents) -> str:
 
 def _cost(config: Config, records: int) -> dict[str, str]:
     """Calls and tokens, as far as the steps tell them."""
-    calls: list[Sampling] = []
+    calls = tokens = 0
+    branches: int | None = 1
     for step in config.strategy.steps:
         told = getattr(step.function, "calls", None)
         if told is None:
             return {"calls": f"not known: the step {step.name} does not tell"}
-        calls += told()
-    tokens = sum(call.max_tokens for call in calls)
+        if branches is None:
+            return {"calls": f"at most {calls} a record before the step {step.name}; how many come to it is not known"}
+        calls += branches * len(told())
+        tokens += branches * sum(call.max_tokens for call in told())
+        fan_out = getattr(step.function, "fan_out", 1)
+        branches = None if fan_out is None else branches * fan_out
     return {
-        "calls": f"at most {len(calls)} a record, {records * len(calls):,} in all while none is rejected",
+        "calls": f"at most {calls} a record, {records * calls:,} in all while none is rejected",
         "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} in all",
     }

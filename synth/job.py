@@ -68,7 +68,7 @@ def _check_chat_template(config: Config) -> None:
     """A tokenizer loads in seconds, an engine in minutes: what is wrong with a chat template is said before."""
     try:
         template = config.model.load_chat_template()
-        if any(getattr(step.function, "queries", False) for step in config.strategy.steps):
+        if any(getattr(step.function, "speaks_as_user", False) for step in config.strategy.steps):
             template.pre_query()
     except ChatTemplateError as error:
         raise ConfigError(f"model: {error}") from None

@@ -2,25 +2,23 @@
 
 Hydra composes the configuration, synth.config checks it, synth.job does the work. This door turns what goes wrong
 into one line and an exit code: 0 done, 2 bad configuration (nothing started), 3 fewer records than asked,
-75 stopped by a signal (run again to go on), 1 anything else.
+75 stopped by a signal (run again to go on), 1 anything else. Other doors that take a run's overrides come in here too.
 """
 
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from synth.config import CONF_DIR, ConfigError, parse
+from synth.config import CONF_DIR, Config, ConfigError, parse
 from synth.hydra_errors import CommandLine
 
 BAD_INPUT, STOPPED = 2, 75
-
-_codes: list[int] = []
 
 
 class _Ended(BaseException):
@@ -30,25 +28,17 @@ class _Ended(BaseException):
         self.why = why
 
 
-@hydra.main(version_base=None, config_path=str(CONF_DIR), config_name="config")
-def _job(composed: DictConfig) -> None:
-    try:
-        code = _run(composed)
-    except Exception as error:
-        raise _Ended(error) from None
-    _codes.append(code)
-    if code == STOPPED:
-        raise _Ended(code)
-
-
-def _run(composed: DictConfig) -> int:
+def _configured(composed: DictConfig) -> Config:
     config = parse(composed)
     running = HydraConfig.get()
     if running.mode == RunMode.MULTIRUN:
         # One folder a job: a sweep's runs differ, and a folder holds one run.
         folder = os.path.join(config.settings.output_dir, running.job.override_dirname)
         config = parse(config.resolved | {"output_dir": folder})
+    return config
 
+
+def _run(config: Config) -> int:
     if config.settings.dry_run:
         from synth.dry_run import describe
 
@@ -60,16 +50,15 @@ def _run(composed: DictConfig) -> int:
     return job.run(config)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code of one run, or the highest of a multirun's."""
+def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] = _run) -> int:
+    """The exit code of `work` on what the arguments compose, or the highest of a multirun's."""
     program, words = sys.argv[0], list(sys.argv[1:] if arguments is None else arguments)
-    _codes.clear()
     # Hydra then raises what went wrong instead of printing it in its own many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     typed = sys.argv
     sys.argv = [program, *words]
     try:
-        return _compose_and_run(words)
+        return _compose_and_run(words, work)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -79,10 +68,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.argv = typed
 
 
-def _compose_and_run(words: Sequence[str]) -> int:
+def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int:
+    codes: list[int] = []
+
+    @hydra.main(version_base=None, config_path=str(CONF_DIR), config_name="config")
+    def job(composed: DictConfig) -> None:
+        try:
+            code = work(_configured(composed))
+        except Exception as error:
+            raise _Ended(error) from None
+        codes.append(code)
+        if code == STOPPED:
+            raise _Ended(code)
+
     command_line = CommandLine(words)
     try:
-        _job()
+        job()
     except SystemExit as end:  # of --help and its like
         return int(end.code or 0)
     except _Ended as end:
@@ -91,7 +92,7 @@ def _compose_and_run(words: Sequence[str]) -> int:
         return end.why
     except Exception as error:
         raise ConfigError(command_line.explain(error)) from None
-    return max(_codes, default=0)
+    return max(codes, default=0)
 
 
 if __name__ == "__main__":

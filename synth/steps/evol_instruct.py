@@ -69,6 +69,13 @@ class EvolInstruct:
     response: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=2048))
 
     columns: ClassVar[dict[str, str]] = {}
+    rejections: ClassVar[tuple[str, ...]] = (
+        "no_instruction",
+        "truncated_instruction",
+        "empty_instruction",
+        "not_evolved",
+        "empty_response",
+    )
 
     def __post_init__(self) -> None:
         if not any(asdict(self.operations).values()):
@@ -93,9 +100,13 @@ class EvolInstruct:
         return [] if self.draw else [("instruction",)]
 
     @property
-    def queries(self) -> bool:
-        """Whether it speaks for the user, which not every chat template lets it do."""
+    def speaks_as_user(self) -> bool:
+        """Which not every chat template lets it do."""
         return self.draw is not None
+
+    @property
+    def fan_out(self) -> int:
+        return self.rounds if self.store == "every" else 1
 
     def calls(self) -> list[Sampling]:
         """Every engine call of one record at the most: of one that fails as late as it can in each round."""

@@ -74,6 +74,13 @@ class Judge:
     on_failure: Literal["reject", "keep"] = "reject"
 
     schema: ClassVar[dict[str, Any]] = SCHEMA
+    rejections: ClassVar[tuple[str, ...]] = (
+        "low_score",
+        "truncated_judgement",
+        "unparsable_judgement",
+        "no_instruction",
+        "no_response",
+    )
 
     def __post_init__(self) -> None:
         if self.votes > 1 and self.sampling.temperature == 0:

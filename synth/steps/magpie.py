@@ -60,7 +60,13 @@ class Magpie:
     keep_system_prompt: bool = True
 
     columns: ClassVar[dict[str, str]] = {}
-    queries: ClassVar[bool] = True  # it speaks for the user, which not every chat template lets it do
+    rejections: ClassVar[tuple[str, ...]] = (
+        "empty_instruction",
+        "truncated_instruction",
+        "empty_response",
+        "truncated_response",
+    )
+    speaks_as_user: ClassVar[bool] = True  # which not every chat template lets it do
 
     def __post_init__(self) -> None:
         if self.only_instruction and self.n_turns > 1:

@@ -67,6 +67,15 @@ class Preference:
     reward_model: Annotated[Any, BeforeValidator(_component)] = None
     ties: Literal["reject", "keep"] = "reject"
 
+    rejections: ClassVar[tuple[str, ...]] = (
+        "no_instruction",
+        "truncated_response",
+        "empty_response",
+        "truncated_judgement",
+        "unparsable_judgement",
+        "no_score",
+        "no_preference",
+    )
     columns: ClassVar[dict[str, str]] = {
         "prompt": "messages",
         "chosen": "messages",

@@ -25,6 +25,7 @@ class Respond:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=2048))
 
     columns: ClassVar[dict[str, str]] = {}
+    rejections: ClassVar[tuple[str, ...]] = ("no_instruction", "empty_response")
 
     def needs(self) -> list[tuple[str, ...]]:
         return [("instruction", "messages")]

@@ -55,6 +55,17 @@ class Tasks:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, top_p=0.5, max_tokens=1024))
 
     columns: ClassVar[dict[str, str]] = {}
+    rejections: ClassVar[tuple[str, ...]] = (
+        "no_tasks",
+        "truncated_tasks",
+        "too_short",
+        "too_long",
+        "keyword",
+        "asks_for_a_program",
+        "first_character",
+        "not_novel",
+    )
+    fan_out: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         if self.machine_made > self.in_context:
@@ -105,6 +116,18 @@ class Instances:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=1024))
 
     columns: ClassVar[dict[str, str]] = {"task": "string", "input": "string", "is_classification": "bool"}
+    rejections: ClassVar[tuple[str, ...]] = (
+        "no_task",
+        "no_verdict",
+        "no_instances",
+        "truncated_instances",
+        "empty_output",
+        "output_is_input",
+        "ends_with_colon",
+        "contradictory_outputs",
+        "repeated_instance",
+    )
+    fan_out: ClassVar[int | None] = None
 
     def needs(self) -> list[tuple[str, ...]]:
         return [("instruction",)]
@@ -170,9 +193,14 @@ class Queries:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=1024))
 
     columns: ClassVar[dict[str, str]] = {}
+    rejections: ClassVar[tuple[str, ...]] = ("no_context", "no_queries", "truncated_queries", "repeated_query")
 
     def needs(self) -> list[tuple[str, ...]]:
         return [(self.context,)]
+
+    @property
+    def fan_out(self) -> int:
+        return self.queries
 
     def calls(self) -> list[Sampling]:
         return [self.sampling]

@@ -39,6 +39,7 @@ class Tag:
     on_failure: Literal["reject", "keep"] = "reject"
 
     columns: ClassVar[dict[str, str]] = dict.fromkeys(COLUMNS, "string")
+    rejections: ClassVar[tuple[str, ...]] = ("no_instruction", "truncated_tags", "unparsable_tags")
 
     def needs(self) -> list[tuple[str, ...]]:
         return [("instruction",)]

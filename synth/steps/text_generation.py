@@ -52,6 +52,15 @@ class TextGeneration:
         """The columns that the templates read whatever the record holds, each with no alternative."""
         return [(name,) for name in sorted(needed(self.template) | needed(self.system_prompt or ""))]
 
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        truncated = (f"truncated_{self.output}",) if self.output in ("instruction", "system_prompt") else ()
+        return ("missing_column", "template_failed", "empty_prompt", f"empty_{self.output}", *truncated)
+
+    @property
+    def fan_out(self) -> int:
+        return self.samples
+
     def calls(self) -> list[Sampling]:
         return [self.sampling] * self.samples
 

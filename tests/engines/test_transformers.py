@@ -119,7 +119,7 @@ async def test_a_folder_without_a_model_is_an_engine_error_in_one_line(tmp_path)
         await engine.start()
 
 
-def test_a_replica_takes_a_gpu_or_its_share_of_the_cores():
+async def test_a_replica_takes_a_gpu_or_its_share_of_the_cores():
     engine = Transformers(model=MODEL)
     assert engine.placement(on_gpu=True, replicas_beside=0).gpus == 1
     assert Transformers(model=MODEL, device="cpu").placement(on_gpu=True, replicas_beside=0).gpus == 0

@@ -1,0 +1,48 @@
+"""A strategy as a picture: python -m synth.draw +strategy=magpie [overrides] [--svg FILE].
+
+Prints the chain as Mermaid text, or writes it into an SVG file. Takes the overrides of a run, loads no model and starts
+nothing. Exit codes: 0 done, 2 bad configuration.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from synth import run
+from synth.config import Config, ConfigError
+from synth.report.diagram import mermaid
+from synth.report.diagram_svg import svg
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m synth.draw",
+        usage="%(prog)s +strategy=NAME [overrides] [--svg FILE]",
+        description="Draw a strategy's steps: records, calls and rejections.",
+        epilog="Overrides are those of a run: see python -m synth.run --help",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write this file instead of printing Mermaid text")
+    given, overrides = parser.parse_known_args(arguments)
+    written: list[Path] = []
+
+    def draw(config: Config) -> int:
+        if given.svg is None:
+            print(mermaid(config.strategy))
+            return 0
+        if written:
+            raise ConfigError(f"--svg: {given.svg} holds one picture; draw one strategy at a time")
+        try:
+            given.svg.write_text(svg(config.strategy), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"--svg: {given.svg} can't be written ({error.strerror})") from None
+        written.append(given.svg)
+        print(f"The picture is in {given.svg}")
+        return 0
+
+    return run.main(overrides, draw)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

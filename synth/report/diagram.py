@@ -1,0 +1,121 @@
+"""A strategy as a picture: its steps, how many records and calls they make of one, and how a record may end.
+
+All of it is told by the steps themselves: `calls()`, and if they like `rejections`, the reasons that they give, and
+`fan_out`, the records that they make of one at the most (None: several, and nobody knows how many). What a step
+does not tell is drawn as not told.
+
+Promises: whatever names and reasons are made of, they are text in the picture and never markup. Knows nothing of what
+a step does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synth.components import ConfigError
+from synth.steps.chain import Step, Strategy
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step as drawn. `calls` are those for each record that comes to it, None where it does not tell.
+
+    `fan_out` is 1 for a step that makes one record of one, None where it makes several and can't say how many.
+    """
+
+    name: str
+    calls: int | None
+    rejections: tuple[str, ...]
+    fan_out: int | None
+
+    @property
+    def cost(self) -> str:
+        """`at most 2 calls` in words."""
+        if self.calls is None:
+            return "calls not told"
+        return "no calls" if not self.calls else f"at most {_counted(self.calls, 'call')}"
+
+    @property
+    def branches(self) -> str:
+        """`up to 5 records`, or nothing where one record stays one."""
+        return "" if self.fan_out == 1 else f"up to {self.fan_out} records" if self.fan_out else "several records"
+
+
+def stages(strategy: Strategy) -> list[Stage]:
+    """Raises ConfigError where what a step tells of itself is not what it should be."""
+    return [_stage(step) for step in strategy.steps]
+
+
+def whole_cost(chain: Sequence[Stage]) -> str:
+    """Calls for one record of the source and all that is made of it, as far as they can be known."""
+    told: list[str] = []
+    calls, records, by = 0, 1, ""
+    for stage in chain:
+        if stage.calls is None:
+            return f"calls a record not known: the step {stage.name} does not tell"
+        calls += records * stage.calls
+        if stage.fan_out is None:
+            told.append(f"{_counted(calls, 'call')} {by}")
+            calls, records, by = 0, 1, f"for each record that {stage.name} makes"
+        else:
+            records *= stage.fan_out
+    if calls or not told:
+        told.append(f"{_counted(calls, 'call')} {by}")
+    told[0] = told[0].strip() + " for a record of the source"
+    return "at most " + ", and ".join(told)
+
+
+def mermaid(strategy: Strategy) -> str:
+    """Mermaid's text, for https://mermaid.live and for any Markdown that renders it."""
+    chain = stages(strategy)
+    lines = ["flowchart TD", f'    source(["source<br/>{_mermaid_text(whole_cost(chain))}"])']
+    before, label = "source", ""
+    for number, stage in enumerate(chain, 1):
+        id = f"step{number}"
+        reasons = "<br/>".join(map(_mermaid_text, stage.rejections)) or "reasons not told"
+        lines += [
+            f'    {id}["{_mermaid_text(stage.name)}<br/>{_mermaid_text(stage.cost)}"]',
+            f"    {before} -->{label} {id}",
+            f'    {id} -.-> rejected{number}(["rejected<br/>{reasons}"])',
+        ]
+        before, label = id, f'|"{stage.branches}"|' if stage.branches else ""
+    lines.append(f'    {before} -->{label} dataset[("dataset: {_mermaid_text(strategy.name)}")]')
+    return "\n".join(lines)
+
+
+def _stage(step: Step) -> Stage:
+    key = f"strategy.{step.name}"
+    calls = _told(step, "calls")
+    if calls is not None:
+        try:
+            calls = len(calls())
+        except Exception as error:  # a step may be anyone's
+            raise ConfigError(f"{key}: its calls() fails, {type(error).__name__}: {error}") from None
+    rejections = _told(step, "rejections", ())
+    if not isinstance(rejections, list | tuple) or not all(isinstance(one, str) for one in rejections):
+        raise ConfigError(f"{key}: its rejections must be a tuple of texts, got {rejections!r}")
+    fan_out = _told(step, "fan_out", 1)
+    if fan_out is not None and (type(fan_out) is not int or fan_out < 1):
+        raise ConfigError(f"{key}: its fan_out must be a whole number above 0, or None, got {fan_out!r}")
+    return Stage(printable(step.name), calls, tuple(printable(one) for one in rejections), fan_out)
+
+
+def _told(step: Step, name: str, default: Any = None) -> Any:
+    """What a step tells of itself; a function with parameters tells it behind the partial that binds them."""
+    function = step.function
+    return getattr(function, name, getattr(getattr(function, "func", None), name, default))
+
+
+def printable(text: str, most: int = 60) -> str:
+    """One line without control characters, nor those that turn the direction of writing."""
+    text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _mermaid_text(text: str) -> str:
+    """Every sign as its number: Mermaid has a meaning for most of them, and more in each version."""
+    return "".join(one if one.isalnum() or one in " _.,:" else f"#{ord(one)};" for one in printable(text, 200))
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

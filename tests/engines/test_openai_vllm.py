@@ -1,0 +1,161 @@
+"""The engine against a real `vllm serve` of the demonstration model, on the loopback address."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+import pytest_asyncio
+
+from synth.engines import EngineError, Sampling
+from synth.engines.openai import OpenAI
+from synth.model import Model
+from synth.steps.chain import Context, Step, Strategy, run_record
+from synth.steps.magpie import Magpie
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+KEY = "sk-of-this-test"
+MODEL = Model(path="demo", name="synth-demo", dtype="float32")
+SCHEMA = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
+# Chunks of a prompt and seeds don't go together on a CPU, so prompts are read whole.
+SERVE = (
+    f"--model {MODEL.path} --served-model-name synth-demo --host 127.0.0.1 --dtype float32 --enforce-eager "
+    "--max-num-seqs 8 --no-enable-chunked-prefill --max-num-batched-tokens 2048 --enable-prompt-tokens-details"
+).split()
+ALONE = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_API_KEY": KEY,
+}
+
+
+@pytest.fixture(scope="module")
+def base_url(tmp_path_factory):
+    """Where the server listens. The module is what `vllm serve` runs; that command itself needs vLLM's own wheel."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("serve") / "log"
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *SERVE, "--port", str(port)]
+    with log.open("w") as output:
+        server = subprocess.Popen(command, env=os.environ | ALONE, stdout=output, stderr=output, start_new_session=True)
+    try:
+        until = time.monotonic() + 300
+        while not _answers(f"http://127.0.0.1:{port}/health"):
+            assert server.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(20)
+        finally:
+            os.killpg(server.pid, signal.SIGKILL) if server.poll() is None else None
+
+
+def _answers(url):
+    try:
+        return urllib.request.urlopen(url, timeout=2).status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(base_url):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        engine = OpenAI(model=MODEL, base_url=base_url, max_num_seqs=8)
+        await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture(scope="module")
+def template():
+    return MODEL.load_chat_template()
+
+
+async def test_the_server_tells_its_context_length(engine):
+    assert engine.max_model_len == 2048
+
+
+async def test_magpie_makes_whole_conversations_from_token_ids(engine, template):
+    magpie = Magpie(instruction=Sampling(max_tokens=200), response=Sampling(temperature=0.0, max_tokens=200))
+    context = Context(Strategy("magpie", [Step("magpie", magpie, {})]), engine, template, "demo", 0)
+    finished = await asyncio.gather(*(run_record(number, {}, context) for number in range(20)))
+    rows = [row for one in finished for row in one.kept]
+    assert len(rows) >= 15
+    for row in rows:
+        assert [turn["role"] for turn in row["messages"]] == ["user", "assistant"]
+        assert all(turn["content"] and "<|" not in turn["content"] for turn in row["messages"])
+        assert row["usage"]["prompt_tokens"] > 8 and row["usage"]["completion_tokens"] > 4
+
+
+async def test_a_seeded_request_says_the_same_again_and_another_seed_something_else(engine, template):
+    async def ask(seed):
+        sampling = Sampling(seed=seed, max_tokens=60, stop_token_ids=template.query_stop.token_ids)
+        return (await engine.generate(template.pre_query(), sampling)).token_ids
+
+    first, again, other = await asyncio.gather(ask(1), ask(1), ask(2))
+    assert first == again != other
+
+
+async def test_an_answer_that_ends_has_no_stop_token_in_it_and_one_that_is_cut_says_so(engine, template):
+    sampling = Sampling(seed=1, max_tokens=200, stop_token_ids=template.query_stop.token_ids)
+    ended = await engine.generate(template.pre_query(), sampling)
+    assert ended.finish_reason == "stop"
+    assert not set(ended.token_ids) & set(template.query_stop.token_ids)
+    assert ended.prompt_tokens == len(template.pre_query())
+    cut = await engine.generate(template.pre_query(), Sampling(seed=1, max_tokens=3))
+    assert (cut.token_ids, cut.finish_reason) == (ended.token_ids[:3], "length")
+
+
+async def test_a_stop_string_is_no_part_of_the_text(engine, template):
+    ended = await engine.generate(template.pre_query(), Sampling(seed=1, stop=(" ",)))
+    assert ended.finish_reason == "stop" and ended.text and " " not in ended.text
+
+
+async def test_a_schema_is_followed(engine, template):
+    prompt = template.encode([{"role": "user", "content": "How good is this?"}])
+    answer = await engine.generate(prompt, Sampling(seed=1, json_schema=SCHEMA, max_tokens=100))
+    assert template.decode(answer.token_ids).replace(" ", "").startswith('{"score":')
+
+
+async def test_a_greedy_answer_is_the_one_that_transformers_gives(engine, template):
+    from synth.engines.transformers import Transformers
+
+    prompt = template.encode([{"role": "user", "content": "What is the capital of Morocco?"}])
+    sampling = Sampling(temperature=0.0, max_tokens=40, stop_token_ids=template.response_stop.token_ids)
+    other = Transformers(model=MODEL, device="cpu")
+    await other.start()
+    try:
+        assert (await engine.generate(prompt, sampling)).token_ids == (await other.generate(prompt, sampling)).token_ids
+    finally:
+        await other.stop()
+
+
+async def test_tokens_of_a_prompt_seen_before_are_told_as_cached(engine):
+    prompt = [300 + number % 100 for number in range(400)]
+    await engine.generate(prompt, Sampling(max_tokens=1))
+    assert 0 < (await engine.generate(prompt, Sampling(max_tokens=1))).cached_tokens < 400
+
+
+async def test_what_vllm_refuses_is_a_value_error_with_its_words(engine):
+    with pytest.raises(ValueError, match=r"the server refuses the request: .*out of vocabulary"):
+        await engine.generate([10**7], Sampling())
+
+
+async def test_the_wrong_key_is_an_engine_error(base_url, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
+    with pytest.raises(EngineError, match=r"answers 401: .*is the key in the environment the right one") as raised:
+        await OpenAI(model=MODEL, base_url=base_url).start()
+    assert "sk-wrong" not in str(raised.value)

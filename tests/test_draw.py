@@ -1,0 +1,157 @@
+"""The door that draws a strategy: Mermaid text and SVG, from what the steps tell of themselves."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from synth.components import ConfigError
+from synth.config import options
+from synth.draw import main
+from synth.report.diagram import mermaid, stages, whole_cost
+from synth.report.diagram_svg import svg
+from synth.steps.chain import Step, Strategy
+
+EVIL = """a"]]></text><script>alert(1)</script>&amp;`x`|{end};\n%%{init}%%\u202e"""
+
+
+class FakeStep:
+    """Tells of itself what a test has it tell."""
+
+    def __init__(self, **told):
+        vars(self).update(told)
+
+    async def __call__(self, record, llm):
+        return record
+
+
+def step(name="first", calls=None, **told):
+    return Step(name, FakeStep(**({} if calls is None else {"calls": lambda: [None] * calls}), **told))
+
+
+def strategy(*steps, name="mine"):
+    return Strategy(name, steps)
+
+
+def texts(picture):
+    """All texts of an SVG file, which must be well-formed."""
+    return [element.text for element in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_chain_is_printed_as_mermaid_text(capsys):
+    assert main(["+strategy=magpie"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "flowchart TD",
+        '    source(["source<br/>at most 2 calls for a record of the source"])',
+        '    step1["magpie<br/>at most 2 calls"]',
+        "    source --> step1",
+        '    step1 -.-> rejected1(["rejected<br/>empty_instruction<br/>truncated_instruction<br/>empty_response<br/>'
+        'truncated_response"])',
+        '    step1 --> dataset[("dataset: magpie")]',
+    ]
+
+
+def test_overrides_are_those_of_a_run(capsys):
+    assert main(["+strategy=magpie", "strategy.magpie.n_turns=3"]) == 0
+    assert "at most 6 calls" in capsys.readouterr().out
+
+
+def test_a_bad_override_is_one_line_and_exit_code_2(capsys):
+    assert main(["+strategy=magpie", "strategy.magpie.turns=3"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("error: strategy.magpie.turns: no such key") and err.count("\n") == 1
+
+
+def test_svg_goes_into_a_file(tmp_path, capsys):
+    assert main(["+strategy=magpie", "--svg", str(tmp_path / "magpie.svg")]) == 0
+    assert f"The picture is in {tmp_path / 'magpie.svg'}" in capsys.readouterr().out
+    shown = texts((tmp_path / "magpie.svg").read_text())
+    assert shown[0] == "magpie" and "at most 2 calls" in shown and "rejected" in shown and "dataset" in shown
+
+
+def test_a_file_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path, capsys):
+    assert main(["+strategy=magpie", f"--svg={tmp_path}/none/magpie.svg"]) == 2
+    assert capsys.readouterr().err == f"error: --svg: {tmp_path}/none/magpie.svg can't be written (No such file or directory)\n"  # fmt: skip  # noqa: E501
+
+
+def test_several_strategies_do_not_overwrite_one_file(tmp_path, capsys):
+    assert main(["--multirun", "+strategy=magpie,magpie_math", "--svg", str(tmp_path / "one.svg")]) == 2
+    assert "one picture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", options("strategy"))
+def test_each_shipped_strategy_tells_all_that_is_drawn(name, capsys):
+    assert main([f"+strategy={name}"]) == 0
+    drawn = capsys.readouterr().out
+    assert "not told" not in drawn and "not known" not in drawn
+
+
+def test_calls_are_counted_through_fan_outs():
+    chain = stages(strategy(step(calls=1, fan_out=5), step("second", calls=2), step("third", calls=1, fan_out=2)))
+    assert whole_cost(chain) == "at most 16 calls for a record of the source"
+
+
+def test_calls_after_a_fan_out_of_any_size_are_counted_for_each():
+    chain = stages(strategy(step(calls=1, fan_out=None), step("second", calls=2)))
+    assert (
+        whole_cost(chain) == "at most 1 call for a record of the source, and 2 calls for each record that first makes"
+    )
+
+
+def test_what_a_step_does_not_tell_is_drawn_as_not_told():
+    async def plain(record, llm):
+        return record
+
+    picture = mermaid(strategy(Step("plain", plain)))
+    assert "calls not told" in picture and "reasons not told" in picture
+    assert "calls a record not known: the step plain does not tell" in picture
+
+
+def test_a_fan_out_parts_the_way_and_stacks_what_follows():
+    picture = svg(strategy(step(calls=1, fan_out=5), step("second", calls=1)))
+    assert {"up to 5 records", "at most 1 call", "at most 1 call each"} <= set(texts(picture))
+    assert "step1 -->|" in mermaid(strategy(step(fan_out=None), step("second")))
+
+
+def test_a_function_with_parameters_tells_of_itself_behind_them():
+    from functools import partial
+
+    async def shorten(record, llm, words):
+        return record
+
+    shorten.rejections = ("too_long",)
+    shorten.fan_out = 3
+    (stage,) = stages(strategy(Step("shorten", partial(shorten, words=3))))
+    assert (stage.rejections, stage.fan_out) == (("too_long",), 3)
+
+
+def test_names_and_reasons_are_text_and_never_markup():
+    evil = strategy(step(EVIL, rejections=(EVIL,)), name=EVIL)
+    text = mermaid(evil)
+    labels = re.findall(r'"(.*?)"', text)
+    assert not re.search(r"[\[\]{}()|<>&`%]", "".join(labels).replace("<br/>", ""))
+    assert len(text.splitlines()) == len(mermaid(strategy(step(rejections=("x",)))).splitlines())
+    assert "\u202e" not in text
+    picture = svg(evil)
+    assert "<script" not in picture
+    assert any('a"]]></text><script>' in shown for shown in texts(picture))
+
+
+def test_long_names_and_wide_letters_stay_in_their_boxes():
+    picture = svg(strategy(step("x" * 500), step("长" * 50, rejections=("y" * 300,)), name="z" * 1000))
+    assert max(map(len, texts(picture))) < 100
+    assert "长" * 18 + "…" in texts(picture)
+
+
+@pytest.mark.parametrize(
+    ("told", "refusal"),
+    [
+        ({"rejections": "empty"}, "its rejections must be a tuple of texts, got 'empty'"),
+        ({"fan_out": 0}, "its fan_out must be a whole number above 0, or None, got 0"),
+        ({"fan_out": True}, "its fan_out must be"),
+        ({"calls": lambda: 1 / 0}, r"its calls\(\) fails, ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_a_step_tells_wrongly_is_refused_by_its_name(told, refusal):
+    with pytest.raises(ConfigError, match=rf"^strategy\.first: {refusal}"):
+        stages(strategy(Step("first", FakeStep(**told))))
