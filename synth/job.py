@@ -108,7 +108,7 @@ class _Run:
             self._manifest.write(self._folder)
             if self._stopped and not plan.done:
                 self._progress.say(
-                    f"stopped by {self._stopped}: {plan.kept:,} records and what the journals hold are safe in "
+                    f"stopped by {self._stopped}: {self._last.kept:,} records kept so far are safe in "
                     f"{self._folder.path}; the same command goes on from there"
                 )
                 return STOPPED
