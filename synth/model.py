@@ -1,6 +1,6 @@
 """Which model answers, and how its chat template is read. One dataclass: the keys of `conf/model/*.yaml`.
 
-Loads nothing until `chat_template` is called, and then the tokenizer only.
+Loads nothing until `load_chat_template` is called, and then the tokenizer only.
 """
 
 import json
@@ -13,11 +13,12 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.demo_model import PATH as DEMO
+
 if TYPE_CHECKING:
     from synth.chat import ChatTemplate
 
 Tag = Annotated[str, Field(min_length=1)]
-DEMO = Path(__file__).parent / "demo_model" / "weights"
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))

@@ -55,7 +55,7 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
 
 
 def _counts(parts: Sequence[Part], num_records: int | None) -> list[int]:
-    """Rows to take of each part, as far as any are wanted. Parts without rows are left out, but for a lone one."""
+    """Rows to take of each part, up to the last part of which any are wanted."""
     counts: list[int] = []
     left = num_records
     for _, summary in parts:
