@@ -64,12 +64,14 @@ class Local:
     def __init__(self, worker, lives=10**9, starts=True, hangs=False):
         self.worker, self.lives, self.starts = worker, lives, starts
         worker._config.engine.hangs = hangs
+        self.started = False
         self.lost = asyncio.Event()
 
     async def start(self):
         if not self.starts:
             await asyncio.sleep(3600)
         await self.worker.start()
+        self.started = True
         self.worker._config.engine.decode = self.worker._context.template.decode
 
     async def run(self, shard):
@@ -90,7 +92,7 @@ class Local:
         await self.worker.stop()
 
     async def kill(self):
-        if self.starts:
+        if self.started:  # a run may be stopped before
             with contextlib.suppress(EngineError, OSError):
                 await self.worker.stop()
 
