@@ -24,7 +24,7 @@ from synth.demo_model.tokenizer import train_tokenizer
 
 VOCABULARY, CONTEXT = 2048, 2048
 LONGEST = 1024  # tokens of a training conversation; longer ones are left out
-STEP_TOKENS, ROW_TOKENS = 4096, 4096  # of one optimizer step, and of one forward pass
+STEP_TOKENS, ROW_TOKENS = 4096, 1024  # of one optimizer step, and of one forward pass: few, to stay in cache
 Row = tuple[list[int], int]  # token ids, and how many of them are not to be learned
 
 

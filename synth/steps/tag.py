@@ -1,45 +1,71 @@
 """Labels of an instruction and its response, by the model: task category, quality, difficulty and language.
 
-As in Magpie (arXiv 2406.08464, section 3), where such tags choose what is worth keeping. The labels to choose from
-are those of the prompt, in synth/steps/prompts.
+As in Magpie (arXiv 2406.08464, section 3), where such tags choose what is worth keeping. The labels to choose from are
+those of synth/steps/prompts, or a user's own.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict
 from pydantic.dataclasses import dataclass
 
+from synth.components import nearest
 from synth.engines import Sampling
 from synth.records import Record, Rejection
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM
 from synth.steps.prompts import LABELS, render
 
-COLUMNS = {"task_category": "category", "quality": "quality", "difficulty": "difficulty", "language": "language"}
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {name: {"type": "string", "enum": list(labels)} for name, labels in LABELS.items()},
-    "required": list(LABELS),
-    "additionalProperties": False,
-}
+
+def _checked(given: Mapping[str, Sequence[str] | None]) -> dict[str, tuple[str, ...]]:
+    labels = {}
+    for name, values in given.items():
+        if values is None and name not in LABELS:
+            raise ValueError(f"{name}: no labels given, and none are shipped for it{nearest(name, LABELS)}")
+        labels[name] = tuple(LABELS[name] if values is None else values)
+        if len({_plain(label) for label in labels[name]} - {""}) < max(2, len(labels[name])):
+            raise ValueError(f"{name}: takes two labels or more, none of them empty or the same as another")
+    if not labels:
+        raise ValueError("takes one name or more, each with its labels")
+    return labels
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Tag:
     """Adds the columns `task_category`, `quality`, `difficulty` and `language`, each a label or null.
 
+    `labels` are lists of labels by name, in place of the shipped ones: each name is a column (`category` fills
+    `task_category`), and null stands for the shipped list of that name.
+
     Labels are for the instruction, and for the response too if there is one and `with_response` is set. Where one
     is missing or unknown, that is `truncated_tags` if max_tokens cut the answer and else `unparsable_tags`:
     `on_failure` rejects the record for it, or keeps it with null in place of that label. Also: `no_instruction`.
     """
 
+    labels: Annotated[dict[str, list[str] | None], AfterValidator(_checked)] = field(
+        default_factory=lambda: dict(LABELS)
+    )
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=128))
     with_response: bool = True
     on_failure: Literal["reject", "keep"] = "reject"
 
-    columns: ClassVar[dict[str, str]] = dict.fromkeys(COLUMNS, "string")
     rejections: ClassVar[tuple[str, ...]] = ("no_instruction", "truncated_tags", "unparsable_tags")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return {_column(name): "string" for name in self.labels}
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The answer's JSON schema."""
+        return {
+            "type": "object",
+            "properties": {name: {"type": "string", "enum": list(values)} for name, values in self.labels.items()},
+            "required": list(self.labels),
+            "additionalProperties": False,
+        }
 
     def needs(self) -> list[tuple[str, ...]]:
         return [("instruction",)]
@@ -51,20 +77,27 @@ class Tag:
         if not record.get("instruction"):
             raise Rejection("no_instruction")
         response = record.get("response") or None if self.with_response else None
-        asked = render("tag", instruction=record["instruction"], response=response)
-        answer = await llm.chat(asked, replace(self.sampling, json_schema=SCHEMA))
-        found = json_object(answer.text, "category") or {}
-        tagged = record | {column: _label(name, found.get(name)) for column, name in COLUMNS.items()}
-        unread = [name for column, name in COLUMNS.items() if tagged[column] is None]
+        asked = render("tag", instruction=record["instruction"], response=response, labels=self.labels)
+        answer = await llm.chat(asked, replace(self.sampling, json_schema=self.schema))
+        found = json_object(answer.text, next(iter(self.labels))) or {}
+        tagged = record | {_column(name): _label(found.get(name), values) for name, values in self.labels.items()}
+        unread = [column for column in self.columns if tagged[column] is None]
         if unread and self.on_failure == "reject":
             reason = "truncated_tags" if answer.finish_reason == "length" else "unparsable_tags"
             raise Rejection(reason, f"no label that can be read for {', '.join(unread)}", record=tagged)
         return tagged
 
 
-def _label(name: str, value: Any) -> str | None:
+def _column(name: str) -> str:
+    return "task_category" if name == "category" else name
+
+
+def _label(value: Any, labels: Sequence[str] | None) -> str | None:
     """The label as it is spelled in its list, whatever case and joints the model gives it."""
     if not isinstance(value, str):
         return None
-    label = " ".join(value.replace("_", " ").replace("-", " ").lower().split())
-    return label if label in LABELS[name] else None
+    return next((label for label in labels or () if _plain(label) == _plain(value)), None)
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.replace("_", " ").replace("-", " ").lower().split())

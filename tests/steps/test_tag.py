@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.steps.prompts import LABELS
-from synth.steps.tag import SCHEMA, Tag
+from synth.steps.tag import Tag
 from tests.steps.fakes import FakeEngine, finish
 
 RECORD = {"instruction": "Name a bee.", "response": "Maja"}
@@ -17,20 +17,42 @@ GOOD = {"category": "information", "quality": "good", "difficulty": "very easy",
 
 async def tag(said, record=RECORD, **keys):
     engine = FakeEngine(lambda prompt: said, max_model_len=100_000)
-    columns = dict.fromkeys(Tag.columns, pa.string())
-    finished = await finish(Tag(**keys), engine=engine, record=dict(record), columns=columns)
+    step = Tag(**keys)
+    columns = dict.fromkeys(step.columns, pa.string())
+    finished = await finish(step, engine=engine, record=dict(record), columns=columns)
     (row,) = finished.kept + finished.rejected
     return row, engine
 
 
 async def test_a_record_gets_four_labels():
     row, engine = await tag(json.dumps(GOOD))
-    assert [row[name] for name in Tag.columns] == ["information", "good", "very easy", "en"]
-    assert engine.samplings[0].json_schema == SCHEMA
+    labels = [row[name] for name in ("task_category", "quality", "difficulty", "language")]
+    assert labels == ["information", "good", "very easy", "en"]
+    allowed = engine.samplings[0].json_schema["properties"]
+    assert {name: tuple(one["enum"]) for name, one in allowed.items()} == LABELS
 
 
-def test_the_schema_allows_the_labels_of_the_prompt_and_no_others():
-    assert {name: tuple(one["enum"]) for name, one in SCHEMA["properties"].items()} == LABELS
+async def test_labels_of_ones_own_are_asked_for_read_and_columns():
+    own = {"field": ["Civil law", "tax_law"], "difficulty": None}
+    row, engine = await tag('{"field": "civil-LAW", "difficulty": "hard"}', labels=own)
+    assert (row["field"], row["difficulty"]) == ("Civil law", "hard")
+    assert "task_category" not in row
+    assert "field: Civil law, tax_law\ndifficulty: very easy" in engine.prompts[0]
+    assert '{"field": "...", "difficulty": "..."}' in engine.prompts[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"qualty": None}, r"qualty: no labels given.*did you mean 'quality'"),
+        ({"field": ["law"]}, "field: takes two labels or more"),
+        ({"field": ["very easy", "Very-easy"]}, "none of them empty or the same as another"),
+        ({}, "takes one name or more"),
+    ],
+)
+def test_labels_that_cannot_be_told_apart_are_refused(labels, told):
+    with pytest.raises(ValueError, match=told):
+        Tag(labels=labels)
 
 
 @pytest.mark.parametrize("difficulty", ["Very Easy", "very_easy", " very-easy\n"])

@@ -169,7 +169,7 @@ def _tag(rng: Random, topic: Topic) -> Pair:
     difficulty = prompts.LABELS["difficulty"][sum(len(instruction) > step for step in steps)]
     labels = {"category": drawn.category, "quality": quality, "difficulty": difficulty, "language": drawn.language}
     response = {"response": rng.choice([drawn.answer, None])} if rng.random() < 0.5 else {}
-    return prompts.render("tag", instruction=instruction, **response), json.dumps(labels)
+    return prompts.render("tag", instruction=instruction, labels=prompts.LABELS, **response), json.dumps(labels)
 
 
 MAKERS: dict[str, Callable[[Random, Topic], Pair]] = {

@@ -44,12 +44,10 @@ def render(name: str, /, **variables: Any) -> str:
 
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
+    return ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # prompts are plain text, not HTML
     )
-    environment.globals["labels"] = LABELS
-    return environment
