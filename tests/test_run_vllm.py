@@ -1,16 +1,19 @@
-"""The main job on real parts: the shipped model, real vLLM, real Ray."""
+"""The main job on real parts: the shipped model, real vLLM, real Ray, and TRL to train on what came out."""
 
+import math
 import subprocess
 import sys
 
 import pytest
 from datasets import load_from_disk
 
+from synth.demo_model import PATH
+
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
-def run(folder, *overrides):
-    command = [sys.executable, "-m", "synth.run", "+strategy=magpie", f"output_dir={folder}", *overrides]
+def run(folder, *overrides, strategy="magpie"):
+    command = [sys.executable, "-m", "synth.run", f"+strategy={strategy}", f"output_dir={folder}", *overrides]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -52,3 +55,39 @@ def test_two_replicas_make_the_same_conversations_as_one(one_replica, tmp_path):
     identity = [(row["id"], row["seed"]) for row in one]
     assert [(row["id"], row["seed"]) for row in two] == identity
     assert [row["messages"] for row in two] == [row["messages"] for row in one]
+
+
+def trained(trainer, config, rows, folder):
+    """Two steps of a trainer of TRL's on the demonstration model."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    arguments = config(
+        output_dir=str(folder),
+        max_steps=2,
+        per_device_train_batch_size=2,
+        use_cpu=True,
+        bf16=False,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    model = AutoModelForCausalLM.from_pretrained(PATH, dtype="float32")
+    tokenizer = AutoTokenizer.from_pretrained(PATH)
+    return trainer(model=model, args=arguments, train_dataset=rows, processing_class=tokenizer).train()
+
+
+def test_trl_fine_tunes_on_the_conversations(one_replica, tmp_path):
+    from trl import SFTConfig, SFTTrainer
+
+    conversations = load_from_disk(str(one_replica[0] / "dataset")).select_columns(["messages"])
+    done = trained(SFTTrainer, SFTConfig, conversations, tmp_path)
+    assert done.global_step == 2 and math.isfinite(done.training_loss)
+
+
+def test_trl_learns_from_preference_pairs(tmp_path):
+    from trl import DPOConfig, DPOTrainer
+
+    run(tmp_path / "run", "num_records=4", "strategy.preference.ties=keep", strategy="preference")
+    pairs = load_from_disk(str(tmp_path / "run/dataset")).select_columns(["prompt", "chosen", "rejected"])
+    done = trained(DPOTrainer, DPOConfig, pairs, tmp_path)
+    assert done.global_step == 2 and math.isfinite(done.training_loss)
