@@ -1,7 +1,16 @@
-"""The parts that tests share: the demonstration model's engine, loaded once."""
+"""The parts that tests share, each loaded once: the demonstration model in vLLM, in a process and behind a server."""
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import NamedTuple
 
+import pytest
 import pytest_asyncio
 
 from synth.engines.vllm import VLLM
@@ -22,3 +31,56 @@ async def engine():
     await engine.start()
     yield engine
     await engine.stop()
+
+
+class Server(NamedTuple):
+    base_url: str
+    key: str
+
+
+# Chunks of a prompt and seeds don't go together on a CPU, so prompts are read whole.
+SERVE = (
+    f"--model {Model(path='demo').path} --served-model-name synth-demo --host 127.0.0.1 --dtype float32 "
+    "--enforce-eager --max-num-seqs 8 --no-enable-chunked-prefill --max-num-batched-tokens 2048 "
+    "--enable-prompt-tokens-details"
+).split()
+SERVER_ENV = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_API_KEY": "sk-of-the-tests",
+}
+
+
+@pytest.fixture(scope="session")
+def openai_server(tmp_path_factory):
+    """The demonstration model on `vllm serve`, as a module: the command itself needs vLLM's own wheel."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("serve") / "log"
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *SERVE, "--port", str(port)]
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            command, env=os.environ | SERVER_ENV, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        until = time.monotonic() + 300
+        while not _answers(f"http://127.0.0.1:{port}/health"):
+            assert server.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
+            time.sleep(0.5)
+        yield Server(f"http://127.0.0.1:{port}/v1", SERVER_ENV["VLLM_API_KEY"])
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(20)
+        finally:
+            os.killpg(server.pid, signal.SIGKILL) if server.poll() is None else None
+
+
+def _answers(url):
+    try:
+        return urllib.request.urlopen(url, timeout=2).status == 200
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,14 +1,6 @@
 """The engine against a real `vllm serve` of the demonstration model, on the loopback address."""
 
 import asyncio
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 
 import pytest
 import pytest_asyncio
@@ -21,59 +13,15 @@ from synth.steps.magpie import Magpie
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-KEY = "sk-of-this-test"
 MODEL = Model(path="demo", name="synth-demo", dtype="float32")
 SCHEMA = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
-# Chunks of a prompt and seeds don't go together on a CPU, so prompts are read whole.
-SERVE = (
-    f"--model {MODEL.path} --served-model-name synth-demo --host 127.0.0.1 --dtype float32 --enforce-eager "
-    "--max-num-seqs 8 --no-enable-chunked-prefill --max-num-batched-tokens 2048 --enable-prompt-tokens-details"
-).split()
-ALONE = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_NUM_THREADS": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_API_KEY": KEY,
-}
-
-
-@pytest.fixture(scope="module")
-def base_url(tmp_path_factory):
-    """Where the server listens. The module is what `vllm serve` runs; that command itself needs vLLM's own wheel."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("serve") / "log"
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *SERVE, "--port", str(port)]
-    with log.open("w") as output:
-        server = subprocess.Popen(command, env=os.environ | ALONE, stdout=output, stderr=output, start_new_session=True)
-    try:
-        until = time.monotonic() + 300
-        while not _answers(f"http://127.0.0.1:{port}/health"):
-            assert server.poll() is None and time.monotonic() < until, log.read_text()[-3000:]
-            time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(20)
-        finally:
-            os.killpg(server.pid, signal.SIGKILL) if server.poll() is None else None
-
-
-def _answers(url):
-    try:
-        return urllib.request.urlopen(url, timeout=2).status == 200
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(base_url):
+async def engine(openai_server):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENAI_API_KEY", KEY)
-        engine = OpenAI(model=MODEL, base_url=base_url, max_num_seqs=8)
+        patch.setenv("OPENAI_API_KEY", openai_server.key)
+        engine = OpenAI(model=MODEL, base_url=openai_server.base_url, max_num_seqs=8)
         await engine.start()
     yield engine
     await engine.stop()
@@ -154,8 +102,8 @@ async def test_what_vllm_refuses_is_a_value_error_with_its_words(engine):
         await engine.generate([10**7], Sampling())
 
 
-async def test_the_wrong_key_is_an_engine_error(base_url, monkeypatch):
+async def test_the_wrong_key_is_an_engine_error(openai_server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
     with pytest.raises(EngineError, match=r"answers 401: .*is the key in the environment the right one") as raised:
-        await OpenAI(model=MODEL, base_url=base_url).start()
+        await OpenAI(model=MODEL, base_url=openai_server.base_url).start()
     assert "sk-wrong" not in str(raised.value)
