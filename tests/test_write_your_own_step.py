@@ -3,22 +3,20 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
 
-PAGE = Path(__file__).parent.parent / "docs" / "write_your_own_step.md"
+from tests.documents import ROOT, write_files
+
+PAGE = ROOT / "docs" / "write_your_own_step.md"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with the files of the page, each named in its first line."""
     folder = tmp_path_factory.mktemp("own")
-    for block in re.findall(r"```\w+\n(# \S+\.(?:py|yaml)\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
-        path = folder / block.partition("\n")[0].removeprefix("# ")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(block, encoding="utf-8")
+    write_files(PAGE, folder)
     return folder
 
 

@@ -1,0 +1,49 @@
+"""The commands and files of README and docs, read out of the pages.
+
+`python -m tests.documents docs/judge.md` runs a page's commands as they are, in a new folder that it names, and stops
+at the first one that fails; a model or a dataset of the Hub that a page names must be there. test_documents.py runs
+them as far as they go without an engine.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def files(page: Path) -> dict[str, str]:
+    """The page's files by name: blocks of code whose first line is a comment with the name."""
+    blocks = re.findall(r"^```\w+\n(# \S+\.(?:py|yaml)\n.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return {block.partition("\n")[0].removeprefix("# "): block for block in blocks}
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of the page's bash blocks, each whole, without comments behind them."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in (re.sub(r"\s+# .*", "", line).strip() for line in lines) if line]
+
+
+def write_files(page: Path, folder: Path) -> None:
+    for name, text in files(page).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        folder = Path(tempfile.mkdtemp(prefix="synth-page-"))
+        write_files(Path(name), folder)
+        for command in commands(Path(name)):
+            print(f"{folder}$ {command}", flush=True)
+            word = f"{sys.executable} -m"
+            subprocess.run(command.replace("python -m", word), shell=True, cwd=folder, check=True)
+
+
+if __name__ == "__main__":
+    main()

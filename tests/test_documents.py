@@ -1,0 +1,31 @@
+"""Every command of README and docs, as far as it goes without an engine."""
+
+import shlex
+import subprocess
+
+import pytest
+
+from synth import draw, run
+from tests.documents import PAGES, ROOT, commands, write_files
+
+# What sets up, serves or measures is run elsewhere or takes what is not everywhere: a GPU, a server, the Hub.
+ELSEWHERE = ("make ", "pip ", "python3 -m venv", "vllm serve", "python benchmarks/")
+DOORS = {"synth.run": lambda words: run.main([*words, "dry_run=true"]), "synth.draw": draw.main}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run_as_written(page, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "synth").symlink_to(ROOT / "synth")  # a page may name a file of the checkout
+    write_files(page, tmp_path)
+    for command in commands(page):
+        if command.startswith(ELSEWHERE) or "source=hub" in command:
+            continue
+        words = shlex.split(command)
+        if words[:2] == ["python", "-m"] and words[2] in DOORS:
+            code = DOORS[words[2]](words[3:])
+        else:
+            code = subprocess.run(command, shell=True).returncode
+        assert code == 0, f"{command}\n{capfd.readouterr().err}"
