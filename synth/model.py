@@ -27,7 +27,8 @@ class Model:
 
     `chat_template` is a Jinja file that replaces the tokenizer's own. `pre_query`, `later_pre_query` and
     `query_stop` are given by hand where they can't be derived from the template. `reasoning` says what becomes of
-    the thoughts before an answer, between `reasoning_tags`: never a part of it; `keep` gives them a column.
+    the thoughts before an answer: never a part of it; `keep` gives them a column. They stand between the two
+    `reasoning_tags`, or in whatever way the template has it (`auto`).
     """
 
     path: str
@@ -44,7 +45,7 @@ class Model:
     later_pre_query: str | None = None
     query_stop: list[str] | None = None
     reasoning: Literal["strip", "keep"] = "strip"
-    reasoning_tags: tuple[Tag, Tag] | None = ("<think>", "</think>")
+    reasoning_tags: Literal["auto"] | tuple[Tag, Tag] | None = "auto"
 
     def __post_init__(self) -> None:
         if self.path == "demo":

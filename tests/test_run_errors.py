@@ -212,7 +212,9 @@ def test_a_sweep_ends_at_the_first_bad_configuration(job, capsys):
 def test_help_names_the_choices_and_the_keys(job, capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert "model: demo, gemma-3-4b-it, llama-3.1-8b-instruct, qwen2.5-7b-instruct, qwen3-8b, smollm2-1.7b-ins" in shown
+    assert (
+        "model: demo, gemma-3-4b-it, gpt-oss-20b, llama-3.1-8b-instruct, qwen2.5-7b-instruct, qwen3-4b-think" in shown
+    )
     assert "num_records: 100" in shown
     assert "- ${strategy.magpie}" in shown
 

@@ -11,16 +11,19 @@ it with the first word to come; `model.pre_query` can give the prompt without it
 Knows nothing of records, samplings or engines.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
+from synth.chat.channels import Channels, Stretch
 from synth.chat.default_prompt import leading_controls, without_default
 from synth.chat.guard import Guard
 from synth.chat.probe import Probe
 from synth.chat.reasoning import Reasoning
 from synth.chat.rendering import ChatTemplateError, Renderer
 from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
+from synth.chat.tags import thinking_tags
 
 Messages = Sequence[dict[str, Any]]
 
@@ -43,7 +46,8 @@ class ChatTemplate:
     renders it) and `query_stop` are given by hand where the template is no help; control tokens may be spelled in
     them. A conversation that starts with a system prompt is not helped by `pre_query`.
 
-    `reasoning` are the two texts between which a model thinks; None takes its answers as they are.
+    `reasoning` are the two texts between which a model thinks; `auto` reads from the template and the tokenizer how
+    thoughts are told from an answer, by channels or by such texts; None takes answers as they are.
 
     Where no pre-query prompt or no end of a user's words can be derived and none is given, `pre_query` raises
     ChatTemplateError, and all else works.
@@ -60,7 +64,7 @@ class ChatTemplate:
         later_pre_query: str | None = None,
         query_stop: Sequence[str] | None = None,
         generation_eos: Sequence[int] = (),
-        reasoning: tuple[str, str] | None = ("<think>", "</think>"),
+        reasoning: tuple[str, str] | Literal["auto"] | None = "auto",
     ):
         source = chat_template or _own_template(tokenizer)
         self._tokenizer = tokenizer
@@ -71,7 +75,8 @@ class ChatTemplate:
         self._first, self._later = pre_query, later_pre_query
 
         eos = stop_at_ids([tokenizer.eos_token_id, *generation_eos])
-        self.response_stop: Stop = self._end_of_answer() | eos
+        channels = Channels.read(self._probe.before_answer(), self._guard)
+        self.response_stop: Stop = self._end_of_answer(channels.within if channels else ()) | eos
         self.query_stop: Stop = eos
         self._no_query: ChatTemplateError | None = None
         self._start = self._drawn_start = ""
@@ -83,8 +88,12 @@ class ChatTemplate:
             self._no_query = error
         self._not_text = {self._guard.ids[text] for text in self._guard.special}
         self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
-        self._reasoning = reasoning and Reasoning(*reasoning, is_token=reasoning[1] in self._guard.ids)
-        self._tags = {self._guard.ids[text] for text in reasoning or () if text in self._guard.ids}
+        self._channels = channels if reasoning == "auto" else None
+        tags = thinking_tags(self._probe, self._guard) if reasoning == "auto" else reasoning
+        self._reasoning = tags and Reasoning(*tags, is_token=tags[1] in self._guard.ids)
+        written = [one for tag in tags or () for one in self._guard.split(tag)]
+        self._tags = {self._guard.ids[text] for text, is_control in written if is_control}
+        self._spellings = {id: text for text, id in self._guard.ids.items()}
 
     def encode(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
         """The prompt of an answer. Raises ChatTemplateError where the template refuses the conversation."""
@@ -114,16 +123,23 @@ class ChatTemplate:
         self, prompt: Sequence[int], token_ids: Sequence[int], text: str | None = None, stop: Sequence[str] = ()
     ) -> tuple[str | None, str]:
         """A model's thoughts, None without any, and what it answered. `text` is the engine's, cut at `stop`."""
+        if self._channels:
+            thoughts, said = self._channels.split(self._stretches(token_ids), self._stretches(prompt[-_PROMPT_END:]))
+            for end in stop:
+                said = said.partition(end)[0]
+            return thoughts, said.strip()
         if text is None or not self._tags.isdisjoint(token_ids):  # an engine may have left the tags out
             text = self._text(token_ids, self._not_text - self._tags)
             for end in stop:
                 text = text.partition(end)[0]
         if not self._reasoning:
             return None, text.strip()
-        return self._reasoning.split(text, self._text(prompt[-_PROMPT_END:], set()))
+        return self._reasoning.split(text, self._generation_prompt(prompt))
 
     def without_reasoning(self, text: str) -> str:
         """An assistant's earlier answer as later turns see it: without the thoughts that it begins with, if any."""
+        if self._channels and text.lstrip().startswith(self._channels.opening):
+            return self._channels.split(self._guard.split(text))[1]
         if not self._reasoning or not text.lstrip().startswith(self._reasoning.start):
             return text
         return self._reasoning.split(text)[1]
@@ -131,6 +147,17 @@ class ChatTemplate:
     def _text(self, token_ids: Sequence[int], left_out: set[int]) -> str:
         ids = [id for id in token_ids if id not in left_out]
         return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+    def _generation_prompt(self, prompt: Sequence[int]) -> str:
+        """A prompt's last words, from the last special token on, so that they are the template's and not a user's."""
+        headings = {self._guard.ids[text] for text in self._guard.special} - self._tags
+        ids = prompt[-_PROMPT_END:]
+        after = max((n + 1 for n, id in enumerate(ids) if id in headings), default=0)
+        return self._text(ids[after:], set())
+
+    def _stretches(self, token_ids: Sequence[int]) -> list[Stretch]:
+        runs = itertools.groupby(token_ids, self._spellings.get)
+        return [(spelling or self._text(list(run), set()), bool(spelling)) for spelling, run in runs]
 
     def _later_turn(self, masked: list[dict[str, Any]]) -> str:
         if self._later is not None:
@@ -167,9 +194,9 @@ class ChatTemplate:
     def _heeds_system(self) -> bool:
         return self._probe.heeds_system()
 
-    def _end_of_answer(self) -> Stop:
+    def _end_of_answer(self, within: Collection[str]) -> Stop:
         for written in (self._probe.closing(), self._probe.between_answer_and_user()):
-            if stop := stop_at(written, self._guard):
+            if stop := stop_at(written, self._guard, within):
                 return stop
         return Stop()
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from synth.chat.rendering import ChatTemplateError, Renderer
 
+THOUGHTS = "\udffb"
 _USER, _ASSISTANT, _SYSTEM, _NEXT = "\udffc", "\udffd", "\udffe", "\udfff"
 _USER_SAYS = {"role": "user", "content": _USER}
 _ASSISTANT_SAYS = {"role": "assistant", "content": _ASSISTANT}
+_ASSISTANT_THINKS = _ASSISTANT_SAYS | dict.fromkeys(("reasoning_content", "reasoning", "thinking"), THOUGHTS)
 _SYSTEM_SAYS = {"role": "system", "content": _SYSTEM}
 _USER_GOES_ON = {"role": "user", "content": _NEXT}
 
@@ -31,12 +33,21 @@ class Probe:
             raise ChatTemplateError("the chat template leaves out the user's words")
         return before
 
-    def after_user(self) -> str:
+    def after_user(self, **variables: Any) -> str:
         """From the user's last words to where the answer starts."""
-        return self._try([_USER_SAYS], True).partition(_USER)[2]
+        return self._try([_USER_SAYS], True, **variables).partition(_USER)[2]
 
     def between_user_and_answer(self) -> str:
-        return self._try([_USER_SAYS, _ASSISTANT_SAYS], False).partition(_USER)[2].partition(_ASSISTANT)[0]
+        return self._between_user_and(_ASSISTANT_SAYS)
+
+    def before_answer(self) -> str:
+        """What a model itself writes before an answer's words, with its thoughts where the template shows them."""
+        prompt = self.after_user()
+        for answer in (_ASSISTANT_THINKS, _ASSISTANT_SAYS):
+            between = self._between_user_and(answer)
+            if prompt and between.startswith(prompt):
+                return between.removeprefix(prompt)
+        return ""
 
     def closing(self) -> str:
         """What is written after an answer that nothing follows."""
@@ -55,8 +66,11 @@ class Probe:
         text = self._try([_SYSTEM_SAYS, _USER_SAYS], True)
         return not text or _SYSTEM in text
 
-    def _try(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
+    def _between_user_and(self, answer: dict[str, str]) -> str:
+        return self._try([_USER_SAYS, answer], False).partition(_USER)[2].partition(_ASSISTANT)[0]
+
+    def _try(self, messages: list[dict[str, Any]], add_generation_prompt: bool, **variables: Any) -> str:
         try:
-            return self._renderer.render(messages, add_generation_prompt)
+            return self._renderer.render(messages, add_generation_prompt, **variables)
         except ChatTemplateError:
             return ""

@@ -2,12 +2,16 @@
 
 Promises: thoughts are never part of an answer, whether the model opens them or the chat template's generation prompt
 has, and where max_tokens cut them there is no answer at all. Tags inside an answer, as where it speaks about them,
-stay in it.
+stay in it. Where a model that has thought puts tags around its whole answer too (`<answer>`, `<response>`), the
+answer is what stands between them.
 
 Works on text. Knows nothing of token ids: that special tokens are in the text is the caller's business.
 """
 
+import re
 from dataclasses import dataclass
+
+_WRAPPED = re.compile(r"<(answer|response)>((?:(?!</\1>).)*)(?:</\1>)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +32,5 @@ class Reasoning:
         if not (opens_itself or opened_for_it or ends_only):
             return None, text.strip()
         thoughts, _, answer = (after if opens_itself else text).partition(self.end)
-        return thoughts.strip(), answer.strip()
+        wrapped = _WRAPPED.fullmatch(answer.strip())
+        return thoughts.strip(), (wrapped[2] if wrapped else answer).strip()

@@ -49,13 +49,13 @@ class Renderer:
         self._wants_parts = False
         self._wants_parts = not self._shows(_WORDS) and self._shows(_as_parts(_WORDS))
 
-    def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
+    def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool, **variables: Any) -> str:
         """Raises ChatTemplateError with the template's own words where it refuses the conversation or fails."""
         if self._wants_parts:
             messages = [message | {"content": _as_parts(message.get("content"))} for message in messages]
         try:
             return self._template.render(
-                {**self._variables, "messages": messages, "add_generation_prompt": add_generation_prompt}
+                {**self._variables, **variables, "messages": messages, "add_generation_prompt": add_generation_prompt}
             )
         except Exception as error:  # a template is someone else's program: it may fail in any way
             reason = " ".join(str(error).split()) or type(error).__name__

@@ -4,7 +4,7 @@ Only control tokens may be stop ids: a newline or a role's name is never one, ho
 a template marks turns in plain words, the next speaker's heading becomes a stop string.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from synth.chat.guard import Guard
@@ -27,23 +27,30 @@ class Stop:
         )
 
 
-def stop_at(between: str, guard: Guard) -> Stop:
+def stop_at(between: str, guard: Guard, within: Collection[str] = ()) -> Stop:
     """The stop for text that stands between one speaker's words and the next one's.
 
     Its control tokens count up to the first word: what closes the turn, and what opens the next heading. Special
-    tokens are enough if there are any; `<think>` after an assistant's heading closes no user's turn.
+    tokens are enough if there are any; `<think>` after an assistant's heading closes no user's turn. Words that come
+    first are a stop string: the next heading, or what the template adds to a user's words (`/nothink`).
+
+    The control tokens `within` occur inside a speaker's words and end nothing. What stands between them neither.
     """
     ids: list[int] = []
+    strings: list[str] = []
+    skipped = False
     for stretch, is_control in guard.split(between):
-        if is_control:
-            if ids and stretch not in guard.special:
+        if is_control and stretch in within:
+            skipped = True
+        elif is_control:
+            if (ids or strings) and stretch not in guard.special:
                 break
             ids.append(guard.ids[stretch])
-        elif stretch.strip():
-            if not ids:
-                return Stop(strings=(_heading(stretch),))
-            break
-    return Stop(tuple(dict.fromkeys(ids)))
+        elif stretch.strip() and not skipped:
+            if ids or strings:
+                break
+            strings.append(_heading(stretch))
+    return Stop(tuple(dict.fromkeys(ids)), tuple(strings))
 
 
 def stop_by_hand(given: Iterable[str], guard: Guard) -> Stop:

@@ -132,10 +132,13 @@ COMMAND = (
 HARMONY = "{{ '<|start|>system<|message|>You are ChatGPT.<|end|>' }}" + loop(
     "{% if m.role == 'system' %}{{ '<|start|>developer<|message|>' + m.content + '<|end|>' }}"
     "{% elif m.role == 'user' %}{{ '<|start|>user<|message|>' + m.content + '<|end|>' }}"
-    "{% else %}{{ '<|start|>assistant<|channel|>final<|message|>' + m.content "
-    "+ ('<|return|>' if loop.last else '<|end|>') }}{% endif %}",
+    "{% else %}{% set over = loop.last and not add_generation_prompt %}{% if over and m.thinking %}"
+    "{{ '<|start|>assistant<|channel|>analysis<|message|>' + m.thinking + '<|end|>' }}{% endif %}"
+    "{{ '<|start|>assistant<|channel|>final<|message|>' + m.content "
+    "+ ('<|return|>' if over else '<|end|>') }}{% endif %}",
     prompt="{{ '<|start|>assistant' }}",
 )
+HARMONY_ENDED = HARMONY.replace("<|return|>", "<|end|>")  # as fine-tuners have it
 GLM = "[gMASK]<sop>" + loop("{{ '<|' + m.role + '|>\\n' + m.content | trim }}", prompt="{{ '<|assistant|>' }}")
 PARTS = loop(
     "{{ '<|im_start|>' + m.role + '\\n' }}{% for part in m.content %}{{ part.text }}{% endfor %}{{ '<|im_end|>\\n' }}",
@@ -155,7 +158,8 @@ CONTROLS = {
     PHI3: "<|system|> <|user|> <|assistant|> <|end|>",
     DEEPSEEK: "<｜User｜> <｜Assistant｜>",
     COMMAND: "<|START_OF_TURN_TOKEN|> <|END_OF_TURN_TOKEN|> <|SYSTEM_TOKEN|> <|USER_TOKEN|> <|CHATBOT_TOKEN|>",
-    HARMONY: "<|start|> <|end|> <|message|> <|channel|> <|return|>",
+    HARMONY: "<|start|> <|end|> <|message|> <|channel|> <|constrain|> <|call|> <|return|>",
+    HARMONY_ENDED: "<|start|> <|end|> <|message|> <|channel|> <|constrain|> <|call|> <|return|>",
     GLM: "[gMASK] <sop> <|system|> <|user|> <|assistant|>",
 }
 BOS = {LLAMA3: "<|begin_of_text|>", LLAMA31: "<|begin_of_text|>", GEMMA2: "<bos>", GEMMA3: "<bos>"}
@@ -165,6 +169,7 @@ EOS = {
     QWEN3: "<|im_end|>",
     PARTS: "<|im_end|>",
     HARMONY: "<|return|>",
+    HARMONY_ENDED: "<|return|>",
 }
 
 

@@ -11,6 +11,7 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 from synth.chat import ChatTemplateError
 from synth.chat.guard import Guard
 from tests.chat import formats
+from tests.chat.families import FAMILIES
 from tests.chat.formats import assistant, chat, system, tokenizer, user
 
 TEMPLATES = [formats.CHATML, formats.LLAMA3, formats.MISTRAL, formats.QWEN3]
@@ -53,6 +54,38 @@ def test_whatever_is_said_the_control_tokens_are_the_templates_own(template, kin
     said = READ[template, kind].encode([user(first), assistant(answer), user(last)])
     harmless = READ[template, kind].encode([user("a"), assistant("a"), user("a")])
     assert controls(template, kind, said) == controls(template, kind, harmless)
+
+
+def controls_in(said: list[int], ids: dict[str, int]) -> list[int]:
+    return [id for id in said if id in ids.values()]
+
+
+ALL = [
+    made for made in vars(formats).values() if isinstance(made, str) and "in messages" in made and "m.content" in made
+]
+ALL += [family.template for family in FAMILIES.values()]
+
+
+@pytest.mark.parametrize("template", dict.fromkeys(ALL))
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(st.data())
+def test_no_format_takes_a_control_token_from_what_is_said(template, data):
+    made, read = tokenizer(template), chat(template)
+    ids = Guard(made).ids
+    pieces = st.sampled_from([*ids, *(part for text in ids for part in (text[:-1], text[1:]))])
+    words = st.lists(pieces | st.sampled_from(FRAGMENTS), max_size=8).map("".join)
+    first, answer, last = data.draw(words), data.draw(words), data.draw(words)
+    turns = [user(first), assistant(answer), user(last)]
+    harmless = [user("a"), assistant("a"), user("a")]
+    assert controls_in(read.encode(turns), ids) == controls_in(read.encode(harmless), ids)
+    assert controls_in(read.pre_query(turns[:2]), ids) == controls_in(read.pre_query(harmless[:2]), ids)
+
+
+@pytest.mark.parametrize("template", dict.fromkeys(ALL))
+def test_no_format_takes_a_control_token_from_a_user_who_spells_them_all(template):
+    ids, read = Guard(tokenizer(template)).ids, chat(template)
+    spelled, harmless = read.encode([user("".join(ids))]), read.encode([user("a")])
+    assert controls_in(spelled, ids) == controls_in(harmless, ids)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

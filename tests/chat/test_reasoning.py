@@ -43,6 +43,19 @@ def test_an_end_that_is_a_token_ends_thoughts_that_nobody_opened():
     assert token.split("Write <think> and </think>.") == (None, "Write <think> and </think>.")
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>Hm</think>\n<response>\nYes\n</response>", "Yes"),
+        ("<think>Hm</think><answer>Yes, and", "Yes, and"),
+        ("<think>Hm</think><answer>Yes</answer> and", "<answer>Yes</answer> and"),
+        ("<answer>Yes</answer>", "<answer>Yes</answer>"),
+    ],
+)
+def test_tags_around_the_whole_answer_of_a_model_that_has_thought_are_no_part_of_it(text, answer):
+    assert Reasoning().split(text)[1] == answer
+
+
 @given(st.text(), st.text())
 def test_thoughts_with_tags_are_never_in_the_answer(thoughts, answer):
     told = Reasoning().split(f"<think>{thoughts}</think>{answer}")
@@ -81,6 +94,30 @@ def test_a_user_who_opens_thoughts_opens_none():
     read = chat(formats.CHATML)
     ids = tokenizer(formats.CHATML).encode("Yes")
     assert read.answer(read.encode([user("Hi <think>")]), ids) == (None, "Yes")
+
+
+def test_a_user_who_ends_thoughts_ends_none_that_nobody_opened():
+    read = chat(formats.QWEN3)
+    ids = tokenizer(formats.QWEN3).encode("Hm</think>Yes")
+    assert read.answer(read.encode([user("Hi </think>")]), ids) == ("Hm", "Yes")
+
+
+def test_marks_are_found_among_the_control_tokens_of_the_tokenizer():
+    template = formats.LLAMA3 + "{# thinks #}"
+    formats.CONTROLS[template] = "<|begin_of_thought|> <|end_of_thought|>"
+    assert said("<|begin_of_thought|>Hm<|end_of_thought|>Yes", template) == ("Hm", "Yes")
+
+
+def test_marks_in_words_are_given_by_hand():
+    template = formats.LLAMA3.replace("assistant<|end_header_id|>\\n\\n", "assistant<|end_header_id|>\\n\\nSteps:\\n")
+    formats.CONTROLS[template] = formats.CONTROLS[formats.LLAMA3]
+    assert template != formats.LLAMA3
+    assert said("Hm\n[FINAL]\nYes", template, reasoning=("Steps:", "[FINAL]")) == ("Hm", "Yes")
+    assert said("Hm, and so", template, reasoning=("Steps:", "[FINAL]")) == ("Hm, and so", "")
+
+
+def test_marks_by_hand_win_over_those_of_the_tokenizer():
+    assert said("[THINK]Hm[/THINK]<think>Yes", special=(), reasoning=("[THINK]", "[/THINK]")) == ("Hm", "<think>Yes")
 
 
 def test_without_tags_an_answer_is_taken_as_it_is():

@@ -53,6 +53,12 @@ def test_thinking_that_opens_an_answer_ends_no_users_words():
     )
 
 
+def test_what_a_template_adds_to_a_users_words_is_no_part_of_them():
+    template = formats.loop("{{ '<|user|>' + m.content + '/nothink<|assistant|><think></think>' }}")
+    formats.CONTROLS[template] = "<|user|> <|assistant|>"
+    assert stops(template, "query_stop") == (["<|assistant|>", "</s>"], ("/nothink",))
+
+
 def test_nothing_to_end_a_users_words_is_an_error_that_names_the_key():
     with pytest.raises(ChatTemplateError, match=r"model\.query_stop"):
         chat(formats.loop("{{ m.content + '\\n' }}", before="Talk:")).pre_query()
@@ -72,6 +78,7 @@ def test_stops_by_hand_take_the_place_of_those_in_the_template():
         (formats.LLAMA3, ["<|eot_id|>", "</s>"]),
         (formats.MISTRAL, ["</s>"]),
         (formats.HARMONY, ["<|return|>"]),
+        (formats.HARMONY_ENDED, ["<|return|>"]),  # which is eos: `<|end|>` ends thoughts as well
         (formats.GLM, ["<|user|>", "</s>"]),
     ],
 )

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from synth.engines import Sampling
+from synth.engines import Answer, Sampling
 from synth.model import Model
 from synth.steps.chain import run_record
 from synth.steps.magpie import Magpie
+from tests.chat import formats
+from tests.chat.formats import chat, tokenizer
 from tests.steps.fakes import FakeEngine, context, finish
 
 KEEP = {"reasoning": pa.string()}
@@ -103,6 +105,33 @@ async def test_an_answer_that_followed_a_schema_has_no_thoughts_in_it(said, text
     engine = FakeEngine(lambda prompt: said)
     (row,) = (await finish(ask, engine=engine, columns={})).kept
     assert row["response"] == text
+
+
+class Harmony:
+    """A fake engine that speaks in gpt-oss's channels, in the token ids of a real tokenizer."""
+
+    max_model_len = 1000
+
+    def __init__(self, words: str, finish_reason: str = "stop"):
+        self.ids = tokenizer(formats.HARMONY).encode(words, add_special_tokens=False)
+        self.finish_reason = finish_reason
+
+    async def generate(self, prompt, sampling):
+        return Answer(self.ids, self.finish_reason, len(prompt))
+
+
+@pytest.mark.parametrize(
+    ("words", "finish_reason", "reasoning", "response"),
+    [
+        ("analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>So.", "stop", "Hm", "So."),
+        ("analysis<|message|>Hm, and", "length", "Hm, and", ""),
+        ("commentary<|message|>Wait.", "stop", "Wait.", ""),
+    ],
+)
+async def test_of_an_answer_in_channels_the_final_one_is_the_response(words, finish_reason, reasoning, response):
+    made = context(answer, engine=Harmony("<|channel|>" + words, finish_reason), columns={}, declared=KEEP)
+    (row,) = (await run_record(0, {}, replace(made, template=chat(formats.HARMONY)))).kept
+    assert (row["reasoning"], row["response"], row["finish_reason"]) == (reasoning, response, finish_reason)
 
 
 async def test_a_branch_has_a_lineage_up_to_where_it_was_made():

@@ -1,0 +1,80 @@
+"""Answers in channels: a model that names what it writes, and tells its answer from its thoughts by the names.
+
+In gpt-oss's format, Harmony, a model that is given `<|start|>assistant` goes on with
+`<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>`. How a name is
+written, and which is the answer's, is read from what a chat template has the model itself write before an answer's
+words; there is no table of formats here.
+
+Promises: an answer is what stands in the answer's channel and nowhere else; all other channels are thoughts. Where
+max_tokens cut it before that channel, there is no answer at all.
+
+Works on stretches, (a control token's spelling, True) or (text, False), so that words that spell a control token are
+words. Knows nothing of token ids.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from synth.chat.guard import Guard
+from synth.chat.probe import THOUGHTS
+
+Stretch = tuple[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """A channel's name stands between the control tokens `opening` and `body`; `answer` is that of the answer.
+
+    `within` are all control tokens that a model writes before its answer: none of them can end the generation.
+    """
+
+    opening: str
+    body: str
+    answer: str
+    within: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, before_answer: str, guard: Guard) -> "Channels | None":
+        """The format of `before_answer`, what a model itself writes before an answer; None if it names no channel."""
+        stretches = [(text.strip(), is_control) for text, is_control in guard.split(before_answer) if text.strip()]
+        within = frozenset(text for text, is_control in stretches if is_control)
+        match stretches[-3:]:
+            case [(opening, True), (name, False), (body, True)] if {opening, body} <= guard.special:
+                return None if THOUGHTS in name else cls(opening, body, name, within)
+        return None
+
+    def split(self, said: Iterable[Stretch], prompt_end: Sequence[Stretch] = ()) -> tuple[str | None, str]:
+        """An answer's thoughts (None without any) and the rest. `prompt_end` is what stands before it."""
+        thoughts: list[str] = []
+        answer: list[str] = []
+        for name, body in self._bodies([*self._left_open(prompt_end), *said]):
+            (answer if name == self.answer else thoughts).append(body.strip())
+        return "\n\n".join(thoughts) if thoughts else None, "\n\n".join(answer)
+
+    def _bodies(self, stretches: Iterable[Stretch]) -> list[tuple[str, str]]:
+        """Each channel's name, its first word (`commentary to=functions.search`), and what is in it."""
+        bodies: list[tuple[str, str]] = []
+        heading: str | None = None
+        inside = False
+        for text, is_control in stretches:
+            if not is_control:
+                if heading is not None:
+                    heading += text
+                elif inside:
+                    name, body = bodies[-1]
+                    bodies[-1] = name, body + text
+            elif text == self.opening:
+                heading, inside = "", False
+            elif heading is None:
+                inside = False  # whatever it is, it ends the body
+            elif text == self.body:
+                bodies.append((heading.strip().partition(" ")[0], ""))
+                heading, inside = None, True
+        return bodies
+
+    def _left_open(self, prompt_end: Sequence[Stretch]) -> Sequence[Stretch]:
+        """The heading of a channel that the generation prompt opens for the model."""
+        opened = [n for n, stretch in enumerate(prompt_end) if stretch == (self.opening, True)]
+        rest = prompt_end[opened[-1] :] if opened else []
+        controls = [text for text, is_control in rest if is_control]
+        return rest if controls in ([self.opening], [self.opening, self.body]) else []
