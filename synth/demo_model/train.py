@@ -1,10 +1,10 @@
-"""Trains the demonstration model from nothing: `python -m synth.demo_model.train`, about 17 minutes on two slow cores.
+"""Trains the demonstration model from nothing: `python -m synth.demo_model.train`, about 14 minutes on two slow cores.
 
 The grammar writes the text as it is read, so no conversation is seen twice. Loss is over all tokens, user turns and
 system prompts too, so that the model can speak for the user, as Magpie needs; only the project's own prompts are not
 learned, or the model's users would speak in them. Each conversation is a row of its own, from position 0.
 
-Promises: the same seed, steps, threads and machine type give the same weights. The shipped ones had one thread.
+Promises: the same seed, steps, threads and machine type give the same weights.
 """
 
 import argparse
