@@ -44,7 +44,7 @@ class Tag:
     `on_failure` rejects the record for it, or keeps it with null in place of that label. Also: `no_instruction`.
     """
 
-    labels: Annotated[dict[str, list[str] | None], AfterValidator(_checked)] = field(
+    labels: Annotated[Mapping[str, Sequence[str] | None], AfterValidator(_checked)] = field(
         default_factory=lambda: dict(LABELS)
     )
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=128))
@@ -62,7 +62,9 @@ class Tag:
         """The answer's JSON schema."""
         return {
             "type": "object",
-            "properties": {name: {"type": "string", "enum": list(values)} for name, values in self.labels.items()},
+            "properties": {
+                name: {"type": "string", "enum": list(values or ())} for name, values in self.labels.items()
+            },
             "required": list(self.labels),
             "additionalProperties": False,
         }

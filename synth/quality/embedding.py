@@ -1,0 +1,55 @@
+"""Embeddings of texts by a transformer: the mean of its last hidden states, as sentence-transformers' models give it.
+
+Runs on the CPU, beside the engine: models for this are small, and instructions are short.
+"""
+
+import asyncio
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.quality.loaded import Loaded
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class TransformerEmbedding:
+    """`path` is a folder or a name on the Hub. `pooling` takes the mean over all tokens, or the first one's state.
+
+    Loaded at the first text. One text at a time, cut after `max_tokens`, so that an embedding does not depend on what
+    else is asked for; `threads` of torch's work on it.
+    """
+
+    path: str
+    pooling: Literal["mean", "first"] = "mean"
+    max_tokens: Annotated[int, Field(ge=1)] = 384
+    threads: Annotated[int, Field(ge=1)] = 1
+
+    async def embed(self, text: str) -> NDArray[np.float32]:
+        """float32, as long as the model's hidden size."""
+        model, tokenizer, turn = await self._loaded.get()
+        async with turn:
+            return await asyncio.to_thread(self._embed, model, tokenizer, text)
+
+    def _embed(self, model: Any, tokenizer: Any, text: str) -> NDArray[np.float32]:
+        import torch
+
+        tokens = tokenizer(text, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+        torch.set_num_threads(self.threads)
+        with torch.inference_mode():
+            states = model(**tokens).last_hidden_state[0]
+        pooled = states.mean(0) if self.pooling == "mean" else states[0]
+        return np.asarray(pooled.float().numpy())
+
+    @cached_property
+    def _loaded(self) -> Loaded[Any]:
+        def load() -> Any:
+            from transformers import AutoModel, AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(self.path)
+            return AutoModel.from_pretrained(self.path, dtype="float32").eval(), tokenizer, asyncio.Semaphore(1)
+
+        return Loaded(f"the embedding model {self.path}", load)

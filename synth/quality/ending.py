@@ -1,0 +1,118 @@
+"""Texts that break off: cut by max_tokens, left open, or ended in the middle of a sentence.
+
+What it does not know: whether a text that ends well says all that it was to say. Prose that does without punctuation
+(verse, a list's items, a heading, a short answer, a signature) is not held to it; nor are the scripts that have none.
+"""
+
+import re
+import unicodedata
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.quality.texts import columns_of, missing, prose, texts
+from synth.records import Record, Rejection
+
+_FENCE = re.compile(r"^[ \t]*(```+|~~~+)(.*)$", re.MULTILINE)
+_INLINE_CODE = re.compile(r"(`+).+?\1")
+_OPENERS, _CLOSERS = "([{（［｛「『【", ")]}）］｝」』】"
+_FACE = re.compile(r"[:;=]-?[(\[{]")
+_ITEM = re.compile(r"\s*([-*+•|>#]|\d+[.)]\s|\(?[a-z][.)]\s)")
+_AWAITING = tuple(",;:，；：、-–—")
+MOST_WORDS_OF_A_VERSE = 12
+_WITHOUT_PUNCTUATION = ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Ending:
+    """Rejects a record if a text in `column` ends before its end.
+
+    `cut_off`: max_tokens ended it (`finish_reason` is `length`; of the response and the assistant's turns alone).
+    `left_open`: a code fence, a `$$` or, in the last paragraph, a bracket is open. `announces`: it ends in a colon,
+    comma or dash, as Magpie's recipes reject instructions for. `mid_sentence`: its last line has `min_words` words or
+    more, is no item of a list, no heading and no row of a table, and ends in a letter; `punctuation` false switches
+    that off, as is right for what users write. Also: `no_COLUMN`.
+    """
+
+    column: str = "response"
+    punctuation: bool = True
+    min_words: Annotated[int, Field(ge=1)] = 8
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        return ("cut_off", "left_open", "announces", "mid_sentence", missing(self.column))
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return columns_of(self.column)
+
+    def calls(self) -> list[Any]:
+        return []
+
+    def __call__(self, record: Record, llm: Any) -> Record:
+        found = texts(record, self.column)
+        if self.column in ("response", "assistant") and record.get("finish_reason") == "length":
+            raise Rejection("cut_off")
+        for text in found:
+            self._look_at(text.rstrip())
+        return record
+
+    def _look_at(self, text: str) -> None:
+        if open_fence(text):
+            raise Rejection("left_open", "a code fence")
+        paragraphs = re.split(r"\n\s*\n", prose(text, "\ufffc"))
+        last = paragraphs[-1].rstrip()
+        if last.endswith("\ufffc"):
+            return  # code may end in any way
+        if prose(text).count("$$") % 2:
+            raise Rejection("left_open", "a formula")
+        if bracket := open_bracket(last):
+            raise Rejection("left_open", f"a {bracket!r} in the last paragraph")
+        if last.endswith(_AWAITING):
+            raise Rejection("announces", f"ends in {last[-1]!r}")
+        line = last.splitlines()[-1]
+        if not self.punctuation or _ITEM.match(line) or _is_verse(last):
+            return
+        if _breaks_off(line, self.min_words):
+            raise Rejection("mid_sentence", f"ends in {' '.join(line.split()[-3:])!r}")
+
+
+def open_fence(text: str) -> bool:
+    """Whether a block of fenced code is never closed (CommonMark, section 4.5)."""
+    fence = ""
+    for match in _FENCE.finditer(text):
+        mark, rest = match.groups()
+        if not fence:
+            fence = mark
+        elif mark[0] == fence[0] and len(mark) >= len(fence) and not rest.strip():
+            fence = ""
+    return bool(fence)
+
+
+def open_bracket(paragraph: str) -> str | None:
+    """The last bracket that is opened and never closed. A bracket of any kind closes one of any other: `[0, 1)`."""
+    depth: list[str] = []
+    for sign in _FACE.sub("", _INLINE_CODE.sub("", paragraph)):
+        if sign in _OPENERS:
+            depth.append(sign)
+        elif sign in _CLOSERS and depth:  # one that closes nothing is `1)` or a smile
+            depth.pop()
+    return depth[-1] if depth else None
+
+
+def _is_verse(paragraph: str) -> bool:
+    """Several short lines, each with a capital."""
+    lines = [line.strip() for line in paragraph.splitlines()]
+    return len(lines) > 1 and all(line[:1].isupper() and len(line.split()) <= MOST_WORDS_OF_A_VERSE for line in lines)
+
+
+def _breaks_off(line: str, min_words: int) -> bool:
+    last = line[-1]
+    if not last.isalpha() or unicodedata.name(last, "").startswith(_WITHOUT_PUNCTUATION):
+        return False
+    if len(line.split()) >= min_words:
+        return True
+    # Where no blanks stand between words, a word is two characters or so.
+    return ord(last) >= 0x2E80 and len(line) >= 2 * min_words

@@ -1,0 +1,102 @@
+"""Instructions that are the same but for case, punctuation and blanks (see synth/quality/duplicates.py)."""
+
+import unicodedata
+from dataclasses import dataclass as plain_dataclass
+from hashlib import blake2b
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from synth.quality.duplicates import Index, Place, twins_of
+from synth.quality.texts import columns_of, missing, texts
+from synth.records import Record, Rejection
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class ExactDuplicate:
+    """Rejects a record, as `exact_duplicate`, if a lower one had the same text in `column`. Also: `no_COLUMN`.
+
+    The first of a conversation's texts is compared. Compared are letters and digits; texts without any as they are.
+    """
+
+    column: str = "instruction"
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        return ("exact_duplicate", missing(self.column))
+
+    @property
+    def duplicates(self) -> "ExactMatches":
+        return ExactMatches()
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return columns_of(self.column)
+
+    def calls(self) -> list[Any]:
+        return []
+
+    async def __call__(self, record: Record, llm: Any) -> Record:
+        text = normalized(texts(record, self.column)[0])
+        key = blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
+        if twin := await twins_of(llm).claim(key):
+            raise Rejection("exact_duplicate", f"like {twin}")
+        return record
+
+
+def normalized(text: str) -> str:
+    """A text by its letters and digits: NFKC, lower case, one blank between words."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = "".join(one if one.isalnum() or unicodedata.category(one)[0] == "M" else " " for one in folded)
+    return " ".join(kept.split()) or " ".join(text.split())
+
+
+@plain_dataclass(frozen=True)
+class ExactMatches:
+    """`duplicates` of a step whose keys are alike when they are equal."""
+
+    def index(self) -> Index:
+        return ExactIndex()
+
+
+class ExactIndex:
+    """Keys by place and places by key."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Place, bytes] = {}
+        self._places: dict[bytes, Place | set[Place]] = {}  # nearly all keys have one
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def put(self, place: Place, key: bytes) -> None:
+        if self._keys.get(place) == key:
+            return
+        self.forget(place)
+        self._keys[place] = key
+        there = self._places.get(key)
+        if there is None:
+            self._places[key] = place
+        elif isinstance(there, set):
+            there.add(place)
+        else:
+            self._places[key] = {there, place}
+
+    def forget(self, place: Place) -> None:
+        key = self._keys.pop(place, None)
+        if key is None:
+            return
+        there = self._places[key]
+        if isinstance(there, set) and len(there) > 1:
+            there.discard(place)
+        else:
+            del self._places[key]
+
+    def lowest(self, place: Place, key: bytes) -> Place | None:
+        there = self._places.get(key)
+        if there is None:
+            return None
+        lowest = min(there) if isinstance(there, set) else there
+        return lowest if lowest < place else None

@@ -1,0 +1,84 @@
+"""Texts that are too short or too long to be worth training on."""
+
+from dataclasses import field
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.model import Model
+from synth.quality.loaded import Loaded
+from synth.quality.texts import columns_of, missing, texts
+from synth.records import Record, Rejection
+
+Unit = Literal["characters", "words", "lines", "tokens"]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Length:
+    """Keeps a record of which each text in `column` has from `min` to `max` units, both among them.
+
+    Words stand between blanks: where a language writes none, count characters. Empty lines count, but for those at the
+    ends. Tokens are those of `tokenizer`, a folder or a name on the Hub. A record that has one of the listed values in
+    a column of `unless` is kept whatever its length.
+
+    Rejections: `too_short`, `too_long`, `no_COLUMN`.
+    """
+
+    column: str = "response"
+    unit: Unit = "words"
+    min: Annotated[int, Field(ge=1)] | None = None
+    max: Annotated[int, Field(ge=1)] | None = None
+    tokenizer: str | None = None
+    unless: dict[str, list[Any]] = field(default_factory=dict)
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        if self.min is None and self.max is None:
+            raise ValueError("min, max: one of them is needed")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min: is {self.min}, above max, {self.max}")
+        if (self.unit == "tokens") != (self.tokenizer is not None):
+            raise ValueError("tokenizer: goes with unit tokens, and with no other")
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        return ("too_short", "too_long", missing(self.column))
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return [*columns_of(self.column), *((name,) for name in self.unless)]
+
+    def calls(self) -> list[Any]:
+        return []
+
+    async def __call__(self, record: Record, llm: Any) -> Record:
+        if any(record.get(name) in values for name, values in self.unless.items()):
+            return record
+        for text in texts(record, self.column):
+            length = await self._length(text)
+            if self.min is not None and length < self.min:
+                raise Rejection("too_short", f"{length} {self.unit} of {self.column}")
+            if self.max is not None and length > self.max:
+                raise Rejection("too_long", f"{length} {self.unit} of {self.column}")
+        return record
+
+    async def _length(self, text: str) -> int:
+        if self.unit == "characters":
+            return len(text)
+        if self.unit == "words":
+            return len(text.split())
+        if self.unit == "lines":
+            return text.strip().count("\n") + 1
+        tokenizer = await self._loaded.get()
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @cached_property
+    def _loaded(self) -> Loaded[Any]:
+        def load() -> Any:
+            from transformers import AutoTokenizer
+
+            return AutoTokenizer.from_pretrained(Model(path=str(self.tokenizer)).path)
+
+        return Loaded(f"the tokenizer {self.tokenizer}", load)

@@ -1,0 +1,34 @@
+"""What a filter has to load before it can judge: a model, an index.
+
+Promises: it is loaded once in a process, at the first use and in a thread, while other records go on. A filter that
+can't be loaded says nothing of any record: that is an EngineError, and the run ends with what is finished safe.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from synth.engines import EngineError
+
+T = TypeVar("T")
+
+
+class Loaded(Generic[T]):
+    """`await loaded.get()`. `load` is called where that is, which may be another process than the one that made it."""
+
+    def __init__(self, name: str, load: Callable[[], T]):
+        self._name, self._load = name, load
+        self._loading: asyncio.Future[T] | None = None
+
+    async def get(self) -> T:
+        """Raises EngineError."""
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
+        try:
+            return await asyncio.shield(self._loading)  # one record may be cancelled, the others wait on
+        except Exception as error:
+            reason = " ".join(str(error).split()) or repr(error)
+            raise EngineError(f"{self._name} can't be loaded: {reason}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_loading": None}

@@ -1,0 +1,114 @@
+"""A reward model's score of a record's conversation, in the column `reward`; a threshold on it is a step of its own.
+
+A reward model is any class with `score(messages)`, the protocol of synth/steps/preference.py, named by its `_target_`.
+SequenceClassifier is one for models of the form that most have: a chat model with one output in place of words.
+
+Magpie (arXiv 2406.08464, section 3) keeps what has a reward of -10 or more of FsfairX-LLaMA3-RM-v0.1.
+"""
+
+import asyncio
+import inspect
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components import build
+from synth.quality.loaded import Loaded
+from synth.records import Record, Rejection
+
+
+def _component(given: Any) -> Any:
+    if isinstance(given, str):
+        return SequenceClassifier(path=given)
+    made = build(given, "model") if isinstance(given, Mapping) else given
+    if not callable(getattr(made, "score", None)):
+        raise ValueError(f"{type(made).__name__} has no score(messages)")
+    return made
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Reward:
+    """Adds `reward`, the score of the whole conversation by `model`; more is better.
+
+    `model` is a reward model, or a text: the path of a SequenceClassifier.
+
+    Rejections: `no_response`, and `no_score` where the model gives none or one that is not finite.
+    """
+
+    model: Annotated[Any, BeforeValidator(_component)]
+
+    columns: ClassVar[dict[str, str]] = {"reward": "double"}
+    rejections: ClassVar[tuple[str, ...]] = ("no_response", "no_score")
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return [("response", "messages")]
+
+    def calls(self) -> list[Any]:
+        return []
+
+    async def __call__(self, record: Record, llm: Any) -> Record:
+        score = self.model.score
+        conversation = _conversation(record)
+        if inspect.iscoroutinefunction(score):
+            given = await score(conversation)
+        else:
+            given = await asyncio.to_thread(score, conversation)
+            given = await given if inspect.isawaitable(given) else given
+        if given is None or not math.isfinite(given):
+            raise Rejection("no_score", f"the reward model gave {given}")
+        return record | {"reward": float(given)}
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class SequenceClassifier:
+    """The single output of a sequence classification model of transformers, by the chat template of its tokenizer.
+
+    `path` is a folder or a name on the Hub; `device` is one of torch's, null the GPU if there is one. It is loaded at
+    the first score, and scores one conversation at a time, the last `max_tokens` tokens of it.
+    """
+
+    path: str
+    device: str | None = None
+    dtype: str = "auto"
+    max_tokens: Annotated[int, Field(ge=1)] = 4096
+
+    async def score(self, messages: list[dict[str, str]]) -> float:
+        model, tokenizer, turn = await self._loaded.get()
+        async with turn:
+            return await asyncio.to_thread(self._score, model, tokenizer, messages)
+
+    def _score(self, model: Any, tokenizer: Any, messages: list[dict[str, str]]) -> float:
+        import torch
+
+        ids = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)[-self.max_tokens :]
+        with torch.inference_mode():
+            return float(model(torch.tensor([ids], device=model.device)).logits[0, 0])
+
+    @cached_property
+    def _loaded(self) -> Loaded[Any]:
+        def load() -> Any:
+            import torch
+            from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+            model = AutoModelForSequenceClassification.from_pretrained(self.path, dtype=self.dtype)
+            if model.config.num_labels != 1:
+                raise ValueError(f"it has {model.config.num_labels} outputs, a reward model has one")
+            return model.to(device).eval(), AutoTokenizer.from_pretrained(self.path), asyncio.Semaphore(1)
+
+        return Loaded(f"the reward model {self.path}", load)
+
+
+def _conversation(record: Record) -> list[dict[str, str]]:
+    """Raises Rejection where no assistant has the last word."""
+    turns = list(record.get("messages") or [])
+    if not turns:
+        roles = {"system": "system_prompt", "user": "instruction", "assistant": "response"}
+        turns = [{"role": role, "content": record[name]} for role, name in roles.items() if record.get(name)]
+    if not turns or turns[-1]["role"] != "assistant" or not turns[-1]["content"].strip():
+        raise Rejection("no_response")
+    return turns

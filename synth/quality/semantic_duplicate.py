@@ -1,0 +1,149 @@
+"""Instructions that say the same in other words: near neighbours by the embeddings of a model of the user's choice.
+
+As in Magpie (arXiv 2406.08464, section 3), whose minimum neighbour distance this is: embeddings by all-mpnet-base-v2,
+squared Euclidean distance by faiss, and 0.05 for a repetition. See synth/quality/duplicates.py for who wins.
+
+The index is a flat one, because it must compare with every lower instruction: an approximate one finds this or that
+neighbour depending on what came in before. So a search takes a time that grows with the run, and so does memory: 4
+bytes for each of an embedding's numbers.
+
+Needs faiss: pip install 'synth[semantic]'.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass as plain_dataclass
+from importlib.util import find_spec
+from typing import Annotated, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components import build
+from synth.quality.duplicates import Index, Place, twins_of
+from synth.quality.embedding import TransformerEmbedding
+from synth.quality.texts import columns_of, missing, texts
+from synth.records import Record, Rejection
+
+Vector = NDArray[np.float32]
+_ROUNDING = 1e-4  # faiss is asked for this much more than the distance, and the rest decided in float64
+
+
+class Embedding(Protocol):
+    """Named by its `_target_`. What takes long to load is to be loaded at the first call, as it is made where the
+    configuration is read, too."""
+
+    async def embed(self, text: str) -> ArrayLike:
+        """A vector, of the same length for every text. It is scaled to length 1 by whoever asks."""
+        ...
+
+
+def _component(given: Any) -> Any:
+    if isinstance(given, str):
+        return TransformerEmbedding(path=given)
+    made = build(given, "model") if isinstance(given, Mapping) else given
+    if not callable(getattr(made, "embed", None)):
+        raise ValueError(f"{type(made).__name__} has no embed(text)")
+    return made
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class SemanticDuplicate:
+    """Rejects a record, as `semantic_duplicate`, if a lower one's text in `column` is nearer than `min_distance`.
+
+    `model` is an Embedding, or a text: the path of a TransformerEmbedding. The distance is the squared Euclidean one of
+    embeddings of length 1: 0 for the same direction, 2 for a right angle, and 0.05 for a cosine of 0.975. Of a
+    conversation's texts the first is compared. Also: `no_COLUMN`, and `no_embedding` where the model gives none that is
+    finite.
+    """
+
+    model: Annotated[Any, BeforeValidator(_component)]
+    column: str = "instruction"
+    min_distance: Annotated[float, Field(gt=0, lt=2)] = 0.05
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        if find_spec("faiss") is None:
+            raise ValueError("needs faiss, which is not installed; pip install 'synth[semantic]'")
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        return ("semantic_duplicate", "no_embedding", missing(self.column))
+
+    @property
+    def duplicates(self) -> "SemanticMatches":
+        return SemanticMatches(self.min_distance)
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return columns_of(self.column)
+
+    def calls(self) -> list[Any]:
+        return []
+
+    async def __call__(self, record: Record, llm: Any) -> Record:
+        embedding = await self.model.embed(texts(record, self.column)[0])
+        vector = np.asarray(embedding, np.float64).reshape(-1)
+        length = float(np.linalg.norm(vector))
+        if not np.isfinite(length) or length == 0:
+            raise Rejection("no_embedding", f"a vector of length {length:g}")
+        if twin := await twins_of(llm).claim((vector / length).astype("<f4").tobytes()):
+            raise Rejection("semantic_duplicate", f"like {twin}")
+        return record
+
+
+@plain_dataclass(frozen=True)
+class SemanticMatches:
+    """`duplicates` of a step whose keys are vectors of length 1."""
+
+    min_distance: float
+
+    def index(self) -> Index:
+        return FlatIndex(self.min_distance)
+
+
+class FlatIndex:
+    """Vectors in faiss in the order in which they came, and the place of each, None once it is forgotten."""
+
+    def __init__(self, min_distance: float):
+        self._min_distance = min_distance
+        self._index: Any = None
+        self._keys: dict[Place, bytes] = {}
+        self._rows: dict[Place, int] = {}
+        self._places: list[Place | None] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def put(self, place: Place, key: bytes) -> None:
+        if self._keys.get(place) == key:
+            return
+        import faiss
+
+        self.forget(place)
+        vector = np.frombuffer(key, "<f4")
+        if self._index is None:
+            self._index = faiss.IndexFlatIP(len(vector))
+        self._index.add(vector[None])
+        self._rows[place] = len(self._places)
+        self._keys[place] = key
+        self._places.append(place)
+
+    def forget(self, place: Place) -> None:
+        if self._keys.pop(place, None) is not None:
+            self._places[self._rows.pop(place)] = None
+
+    def lowest(self, place: Place, key: bytes) -> Place | None:
+        if self._index is None:
+            return None
+        vector = np.frombuffer(key, "<f4")
+        if len(vector) != self._index.d:
+            raise ValueError(f"an embedding has {len(vector)} numbers, those before it had {self._index.d}")
+        _, _, rows = self._index.range_search(vector[None], 1 - self._min_distance / 2 - _ROUNDING)
+        candidates = sorted(found for row in rows.tolist() if (found := self._places[row]) is not None)
+        return next((one for one in candidates if one < place and self._near(key, one)), None)
+
+    def _near(self, key: bytes, other: Place) -> bool:
+        one, two = (np.frombuffer(vector, "<f4").astype(np.float64) for vector in (key, self._keys[other]))
+        return float(np.sum((one - two) ** 2)) < self._min_distance

@@ -1,0 +1,52 @@
+"""Which of a record's texts a filter looks at, and what of them is prose.
+
+Knows nothing of what a filter looks for.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from synth.records import Record, Rejection
+
+_SIDES = {"user": "instruction", "assistant": "response"}
+_TABLE_ROW = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
+_FENCED = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def texts(record: Record, column: str) -> list[str]:
+    """The texts of a column; `user` and `assistant` stand for all that one side says in the conversation.
+
+    Raises Rejection, `no_COLUMN`, where there is no text, or nothing but blanks in one.
+    """
+    value: Any = record.get(_SIDES.get(column, column))
+    if column in _SIDES and record.get("messages"):
+        value = [turn["content"] for turn in record["messages"] if turn["role"] == column]
+    found = value if isinstance(value, list) else [value]
+    if not found or not all(isinstance(text, str) and text.strip() for text in found):
+        raise Rejection(missing(column), f"{column} is {_shown(value)}")
+    return found
+
+
+def missing(column: str) -> str:
+    """The reason of a rejection for want of a text."""
+    return f"no_{column}"
+
+
+def columns_of(column: str) -> list[tuple[str, ...]]:
+    """What a step that looks at `column` says in its `needs()`."""
+    return [(_SIDES[column], "messages")] if column in _SIDES else [(column,)]
+
+
+def prose(text: str, instead_of_code: str | Callable[[re.Match[str]], str] = "\n") -> str:
+    """The text without its fenced code, a last block that is never closed among it."""
+    return _FENCED.sub(instead_of_code, text)
+
+
+def without_tables(text: str) -> str:
+    """The text without the rows of Markdown tables."""
+    return _TABLE_ROW.sub("", text)
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else "empty" if isinstance(value, str | list) else type(value).__name__

@@ -1,0 +1,72 @@
+"""Keeps records by what another step has written down of them: a score, a reward, a label.
+
+The one filter over columns: a judge's `judge_score`, a reward model's `reward`, the tags `quality`, `difficulty`,
+`task_category` and `language`, or a column of the source or of a step of one's own.
+"""
+
+import math
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.quality.texts import missing
+from synth.records import Record, Rejection
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Threshold:
+    """Keeps a record whose `column` holds a number from `min` to `max`, both among them, or a value of `among`.
+
+    Rejections: `low_COLUMN`, `high_COLUMN`; `other_COLUMN` for a value that is not of `among`, or of `without`. A null
+    or NaN rejects the record as `no_COLUMN`, unless `on_null` keeps it. What is no number and is asked to be one is
+    `no_COLUMN` in any case.
+    """
+
+    column: str
+    min: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    max: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    among: list[Any] = field(default_factory=list)
+    without: list[Any] = field(default_factory=list)
+    on_null: Literal["reject", "keep"] = "reject"
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        if not self._numeric and not self.among and not self.without:
+            raise ValueError("min, max, among, without: one of them is needed")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min: is {self.min:g}, above max, {self.max:g}")
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        reasons = {"low": self.min is not None, "high": self.max is not None, "other": self.among or self.without}
+        return (*(f"{word}_{self.column}" for word, given in reasons.items() if given), missing(self.column))
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return [(self.column,)]
+
+    def calls(self) -> list[Any]:
+        return []
+
+    def __call__(self, record: Record, llm: Any) -> Record:
+        value = record.get(self.column)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            if self.on_null == "keep":
+                return record
+            raise Rejection(missing(self.column))
+        if (self.among and value not in self.among) or value in self.without:
+            raise Rejection(f"other_{self.column}", str(value))
+        if self._numeric:
+            if not isinstance(value, int | float):
+                raise Rejection(missing(self.column), f"{value!r} is no number")
+            if self.min is not None and value < self.min:
+                raise Rejection(f"low_{self.column}", f"{value:g}")
+            if self.max is not None and value > self.max:
+                raise Rejection(f"high_{self.column}", f"{value:g}")
+        return record
+
+    @property
+    def _numeric(self) -> bool:
+        return self.min is not None or self.max is not None

@@ -1,0 +1,199 @@
+"""Which texts are alike: exactly, nearly, and in other words; and what the steps do with the answer."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synth.demo_model.grammar import topic
+from synth.quality.duplicates import Claim, Claims
+from synth.quality.exact_duplicate import ExactDuplicate, ExactIndex, normalized
+from synth.quality.near_duplicate import MinHashIndex, NearDuplicate, rows_of_a_band, signature
+from synth.quality.semantic_duplicate import FlatIndex, SemanticDuplicate
+from synth.records import Rejection
+from tests.quality.judged import judged
+
+
+class Twins:
+    """A record's door to claims that are kept here."""
+
+    def __init__(self, step, claims, number):
+        self.step, self.claims, self.number = step, claims, number
+
+    async def claim(self, key):
+        like = self.claims.claim(Claim(self.step, (self.number,), key))
+        return None if like is None else str(like[0])
+
+
+class Door:
+    def __init__(self, step, claims, number):
+        self.twins = Twins(step, claims, number)
+
+
+class Directions:
+    """An embedding by a table of directions in the plane, in degrees."""
+
+    def __init__(self, degrees):
+        self.degrees = degrees
+
+    async def embed(self, text):
+        angle = np.radians(self.degrees[text])
+        return 3 * np.array([np.cos(angle), np.sin(angle)])
+
+
+async def kept(step, texts):
+    """The numbers of the records whose texts these are, in order, that a step keeps."""
+    claims = Claims({"step": step.duplicates.index()})
+    verdicts = [await judged(step, Door("step", claims, n), instruction=text) for n, text in enumerate(texts)]
+    return [number for number, verdict in enumerate(verdicts) if verdict is None]
+
+
+async def test_case_punctuation_and_blanks_make_no_difference():
+    texts = ["What is 2 + 2?", "what is 2+2", "What is 2 + 3?", " WHAT  IS 2 2!", "Ｗhat is 2 + 2？"]
+    assert await kept(ExactDuplicate(), texts) == [0, 2]
+
+
+@pytest.mark.parametrize(("one", "other"), [("?!", "!?"), ("नमस्ते", "नमसत"), ("C++", "C#")])
+def test_what_is_left_of_a_text_still_tells_it_from_others(one, other):
+    assert (normalized(one) == normalized(other)) == (one == "C++")
+
+
+LONG = "Explain to a child of ten how photosynthesis works, with an example from the garden, in at most 100 words."
+
+
+async def test_a_changed_word_is_nearly_the_same_and_other_words_are_not():
+    texts = [
+        LONG,
+        LONG.replace("garden", "forest"),
+        LONG.replace("photosynthesis", "the heart").replace("garden", "body"),
+        "Write a poem about autumn.",
+        LONG.upper(),
+    ]
+    assert await kept(NearDuplicate(), texts) == [0, 2, 3]
+
+
+async def test_scripts_without_blanks_are_compared_too():
+    text = "请用简单的话向一个十岁的孩子解释光合作用是怎样进行的，并举一个花园里的例子。"
+    texts = [text, text.replace("花园", "森林"), "请写一首关于秋天的诗。"]
+    assert await kept(NearDuplicate(threshold=0.7), texts) == [0, 2]
+
+
+async def test_short_texts_are_alike_when_they_are_the_same():
+    assert await kept(NearDuplicate(), ["Hi", "hi!", "Ho", "?"]) == [0, 2, 3]
+
+
+def test_a_signature_is_the_same_in_every_process_and_every_order():
+    assert signature("abc abc", 3, 16) == signature("abc  ABC", 3, 16)
+    assert signature("abcdefgh", 3, 16).hex()[:16] == "9b30a00271fefb20"
+
+
+def test_bands_are_as_long_as_they_can_be_to_catch_what_is_at_the_threshold():
+    for threshold in (0.3, 0.5, 0.8, 0.95, 1.0):
+        rows = rows_of_a_band(threshold, 128)
+        assert 1 - (1 - threshold**rows) ** (128 // rows) >= 0.95
+    assert rows_of_a_band(0.8, 128) == 7
+
+
+def jaccard(one, other, n=5):
+    runs = [{text[at : at + n] for at in range(max(1, len(text) - n + 1))} for text in map(normalized, (one, other))]
+    return len(runs[0] & runs[1]) / len(runs[0] | runs[1])
+
+
+def test_pairs_far_above_the_threshold_are_found_and_pairs_far_below_are_not():
+    rng = random.Random(0)
+    index, wrong, above, below = MinHashIndex(0.8, 128), 0, 0, 0
+    texts = [topic(rng).question for _ in range(150)]
+    texts += [text[: len(text) - rng.randint(0, 12)] for text in texts]
+    for place, text in enumerate(texts):
+        index.put((place,), signature(text, 5, 128))
+    for place, text in enumerate(texts):
+        highest = max((jaccard(text, other) for other in texts[:place]), default=0)
+        found = index.lowest((place,), signature(text, 5, 128)) is not None
+        above += highest > 0.9
+        below += highest < 0.7
+        wrong += found if highest < 0.7 else (not found if highest > 0.9 else 0)
+    assert above > 50 and below > 50
+    assert wrong <= 3
+
+
+async def test_near_directions_are_the_same_in_other_words():
+    pytest.importorskip("faiss")
+    # At 12.8 degrees the squared distance of two vectors of length 1 is 0.05.
+    degrees = {"a": 0, "b": 12, "c": 13, "d": 180, "e": 359}
+    step = SemanticDuplicate(model=Directions(degrees))
+    assert await kept(step, ["a", "b", "c", "d", "e"]) == [0, 3]
+    assert await kept(step, ["a", "c", "d", "e"]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("vector", [[0.0, 0.0], [float("nan"), 1.0]])
+async def test_no_embedding_is_a_rejection(vector):
+    pytest.importorskip("faiss")
+
+    class Empty:
+        async def embed(self, text):
+            return vector
+
+    with pytest.raises(Rejection, match="no_embedding"):
+        await SemanticDuplicate(model=Empty())({"instruction": "a"}, None)
+
+
+def test_a_model_that_embeds_nothing_is_refused():
+    pytest.importorskip("faiss")
+    with pytest.raises(ValueError, match=r"object has no embed\(text\)"):
+        SemanticDuplicate(model=object())
+
+
+def test_embeddings_of_different_lengths_can_not_be_compared():
+    pytest.importorskip("faiss")
+    index = FlatIndex(0.05)
+    index.put((0,), np.array([1, 0], "<f4").tobytes())
+    with pytest.raises(ValueError, match="an embedding has 3 numbers, those before it had 2"):
+        index.lowest((1,), np.array([1, 0, 0], "<f4").tobytes())
+
+
+def exact(word):
+    return ExactIndex(), word.encode()
+
+
+def near(word):
+    return MinHashIndex(0.8, 16), signature(word * 20, 5, 16)
+
+
+def semantic(word):
+    angle = np.radians(60 * "abc".index(word))
+    return FlatIndex(0.05), np.array([np.cos(angle), np.sin(angle)], "<f4").tobytes()
+
+
+actions = st.lists(st.tuples(st.integers(0, 6), st.sampled_from([None, "a", "b", "c"])), max_size=25)
+
+
+@pytest.mark.parametrize("make", [exact, near, semantic])
+@given(actions)
+@settings(max_examples=60, deadline=None)
+def test_an_index_gives_the_lowest_of_what_was_put_last_at_each_place(make, actions):
+    if make is semantic:
+        pytest.importorskip("faiss")
+    index, there = make("a")[0], {}
+    for number, word in actions:
+        if word is None:
+            index.forget((number,))
+            there.pop(number, None)
+        else:
+            index.put((number,), make(word)[1])
+            there[number] = word
+    assert len(index) == len(there)
+    for word in "abc":
+        expected = min((number for number, other in there.items() if other == word and number < 5), default=None)
+        assert index.lowest((5,), make(word)[1]) == (None if expected is None else (expected,))
+
+
+async def test_without_claims_a_step_says_so():
+    with pytest.raises(RuntimeError, match="keeps no claims"):
+        await ExactDuplicate()({"instruction": "a"}, None)
+
+
+@pytest.mark.parametrize("value", [None, " "])
+async def test_no_instruction_is_a_reason_of_its_own(value):
+    assert await judged(NearDuplicate(), None, instruction=value) == "no_instruction"
