@@ -59,7 +59,8 @@ def test_a_row_is_a_conversation_with_its_cost(finished):
 
 def test_a_run_folder_holds_what_the_contract_says(finished):
     names = {path.name for path in finished.iterdir()}
-    assert {"config.yaml", "manifest.json", "shards", "dataset", "metrics.jsonl", "README.md"} <= names
+    held = {"config.yaml", "manifest.json", "shards", "dataset", "metrics.jsonl", "report.html", "README.md"}
+    assert held <= names
     assert not list((finished / "shards").glob("*journal*"))
     told = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
     assert told["kept"] >= 200

@@ -5,7 +5,9 @@ are shown as what they are, and nothing in the text is taken for markup.
 """
 
 import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -17,7 +19,11 @@ def show_samples(console: Console, dataset: Path, count: int = 3) -> None:
     """The first conversations, a message a paragraph, long ones cut."""
     from datasets import load_from_disk
 
-    for row in load_from_disk(str(dataset)).select_columns(["id", "messages"]).take(count):
+    show_rows(console, load_from_disk(str(dataset)).select_columns(["id", "messages"]).take(count))
+
+
+def show_rows(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
+    for row in rows:
         console.print()
         for message in row["messages"] or []:
             console.print(_paragraph(f"{row['id']} {message['role']}", message["content"] or ""), soft_wrap=True)

@@ -59,7 +59,7 @@ def metrics(tmp_path):
 def test_elsewhere_than_on_a_terminal_there_is_one_whole_line_every_ten_seconds(plain, output, clock):
     for second in range(25):
         clock.now = 100.0 + second
-        plain.update(replace(UNDER_WAY, kept=250 + 10 * second, completion_tokens=5000 * second))
+        plain.update(replace(UNDER_WAY, kept=250 + 10 * second, made=10 * second, completion_tokens=5000 * second))
     lines = output.getvalue().splitlines()
     assert len(lines) == 3
     assert lines[2] == ("kept 450/1,000  rejected 10  5,000 tokens/s  running 64  waiting 3  left 55s")
@@ -88,7 +88,7 @@ def test_a_run_that_lost_its_engines_still_tells_what_is_kept(plain, output, clo
 def test_a_terminal_is_shown_kept_rejected_tokens_requests_and_time_left(drawn, output, clock):
     drawn.update(UNDER_WAY)
     clock.now += 10
-    drawn.update(replace(UNDER_WAY, kept=350, completion_tokens=20_000))
+    drawn.update(replace(UNDER_WAY, kept=350, made=100, completion_tokens=20_000))
     drawn._live.refresh()
     shown = output.getvalue()
     told = "350/1,000 kept|10 rejected|2/2 engines|2,000 tokens/s|64 running, 3 waiting|50% of KV cache|1m05s left"
@@ -109,6 +109,23 @@ def test_rates_are_those_of_the_last_half_minute(plain, clock):
         tokens = 100 * second if second < 100 else 10_000 + 700 * (second - 100)
         plain.update(replace(UNDER_WAY, completion_tokens=tokens))
     assert plain.tokens_per_second == pytest.approx(700)
+
+
+def test_records_found_on_disk_are_kept_and_not_made(plain, output, clock):
+    plain.update(replace(UNDER_WAY, kept=0))
+    clock.now += 10
+    plain.update(replace(UNDER_WAY, kept=900, made=10))
+    assert output.getvalue().splitlines()[-1].endswith("left 1m40s")
+
+
+def test_the_time_that_engines_take_to_start_is_no_part_of_a_rate(plain, clock):
+    for second in range(20):
+        clock.now = 100.0 + second
+        plain.update(START)
+    plain.update(UNDER_WAY)
+    clock.now += 10
+    plain.update(replace(UNDER_WAY, completion_tokens=1000))
+    assert plain.tokens_per_second == pytest.approx(100)
 
 
 def test_a_lost_worker_takes_its_tokens_along_and_no_rate_is_negative(plain, clock):
@@ -132,7 +149,7 @@ def test_time_left_is_told_in_two_units_at_the_most(plain, output, clock, rate, 
     plain.update(replace(UNDER_WAY, wanted=1000 * 10**6, kept=0))
     clock.now += 10
     kept = int(10 * rate * 10**6)
-    plain.update(replace(UNDER_WAY, wanted=kept + 600 * 10**6, kept=kept))
+    plain.update(replace(UNDER_WAY, wanted=kept + 600 * 10**6, kept=kept, made=kept))
     assert output.getvalue().splitlines()[-1].endswith(f"left {left}")
 
 
@@ -140,7 +157,7 @@ def test_metrics_are_written_every_few_seconds_and_at_the_end(tmp_path, clock):
     with Progress(tmp_path / "metrics.jsonl", Console(file=io.StringIO())) as progress:
         for second in range(12):
             clock.now = 100.0 + second
-            progress.update(replace(UNDER_WAY, kept=second, completion_tokens=100 * second))
+            progress.update(replace(UNDER_WAY, kept=second, made=second, completion_tokens=100 * second))
     lines = metrics(tmp_path)
     assert [line["kept"] for line in lines] == [0, 5, 10, 11]
     assert lines[-1]["time"] == 1e9 + 111

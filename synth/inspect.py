@@ -1,0 +1,136 @@
+"""What is in a run, in the terminal: python -m synth.inspect RUN_DIR [--rows N].
+
+Counts, yield by reason, lengths, labels, tokens and some rows, of what is committed; a run beside it may go on. Text of
+models and seeds is shown with its control characters spelled out. Exit codes: 0 done, 2 when the folder can't be read.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from synth.report.charts import number
+from synth.report.figures import Cost, Figures, measure
+from synth.report.page import duration, percent
+from synth.report.run_data import Run
+from synth.report.samples import printable, show_rows
+from synth.report.throughput import throughput
+from synth.storage.manifest import Unreadable
+
+BAR = 24
+MOST_LABELS = 6
+
+
+def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m synth.inspect", description="Show what is in a run's folder.")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show, evenly spaced (default: 3)")
+    given = parser.parse_args(arguments)
+    try:
+        run = Run.open(given.run_dir)
+        _show(console or Console(highlight=False, markup=False), run, measure(run), max(0, given.rows))
+    except Unreadable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _show(console: Console, run: Run, figures: Figures, rows: int) -> None:
+    console.print(Text.assemble((printable(run.strategy), "bold"), f" in {printable(str(run.folder.path))}"))
+    _section(console, "", _facts(run, figures))
+    if figures.total.rows:
+        _section(console, "yield", _yield(run, figures))
+        _section(console, "of kept rows", _values(figures))
+    show_rows(console, run.rows("kept", rows))
+
+
+def _section(console: Console, title: str, table: Table) -> None:
+    console.print()
+    if title:
+        console.print(Text(title, "bold"))
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _facts(run: Run, figures: Figures) -> Table:
+    pace, spent, kept = throughput(run.snapshots), figures.total.usage, figures.kept.rows
+    table = _grid()
+    shards = f"{len(run.manifest.committed):,} of {len(run.manifest.shards):,} committed"
+    journals = f"; {run.unfinished:,} more records finished, in journals" if run.unfinished else ""
+    wanted = run.manifest.num_records
+    facts = {
+        "model": run.model,
+        "seed": str(run.manifest.identity.get("seed")),
+        "begun": run.manifest.created[:16].replace("T", " "),
+        "shards": shards + journals,
+        "rows": f"{kept:,} kept{f' of {wanted:,} asked for' if wanted else ''}, {figures.wasted.rows:,} rejected",
+        "instructions": f"{figures.distinct:,} different",
+        "tokens": f"{spent.completion_tokens:,} written, {spent.prompt_tokens:,} read, "
+        f"{spent.cached_tokens:,} of these from the cache",
+        "a kept row": f"{spent.completion_tokens / kept:,.0f} tokens written, rejected rows counted in"
+        if kept
+        else "–",
+        "pace": f"{kept / pace.engine_seconds:.3g} kept rows and {spent.completion_tokens / pace.engine_seconds:,.0f} "
+        f"tokens an engine-second, over {duration(pace.engine_seconds)}"
+        if pace.engine_seconds
+        else "not measured",
+        "on disk": f"{run.bytes_on_disk() / 1e6:,.1f} MB",
+    }
+    for name, fact in facts.items():
+        table.add_row(Text(name, "dim"), Text(printable(fact)))
+    return table
+
+
+def _yield(run: Run, figures: Figures) -> Table:
+    table = _grid(3)
+    outcomes = {"kept": figures.kept}
+    outcomes |= {f"{step}: {reason}": cost for (step, reason), cost in figures.rejected.items()}
+    table.add_row("", "", *(Text(head, "dim") for head in ("rows", "share", "tokens")))
+    for name, cost in outcomes.items():
+        table.add_row(Text(printable(name)), _bar(cost, figures.total), f"{cost.rows:,}",
+                      percent(cost.rows / figures.total.rows), f"{cost.usage.completion_tokens:,}")  # fmt: skip
+    return table
+
+
+def _values(figures: Figures) -> Table:
+    table = _grid()
+    for name, values in (figures.lengths | figures.numbers).items():
+        if len(values):
+            low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
+            unit = " characters" if name in figures.lengths else ""
+            spread = f"median {number(middle)}{unit}, 90 % from {number(low)} to {number(high)}"
+            table.add_row(Text(printable(name), "dim"), Text(spread))
+    for name, counts in (figures.labels | {"messages a row": figures.turns}).items():
+        table.add_row(Text(printable(name), "dim"), Text(_counts(counts)))
+    return table
+
+
+def _counts(counts: Counter[str | None]) -> str:
+    shown = [
+        f"{'null' if label is None else printable(label)} {count:,}" for label, count in counts.most_common(MOST_LABELS)
+    ]
+    return ", ".join([*shown, *(["…"] if len(counts) > MOST_LABELS else [])])
+
+
+def _bar(part: Cost, whole: Cost) -> Text:
+    """At least one mark for what is not nothing."""
+    return Text("█" * max(min(part.rows, 1), round(BAR * part.rows / whole.rows)))
+
+
+def _grid(numbers: int = 0) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for _ in range(2):
+        table.add_column(overflow="fold")
+    for _ in range(numbers):
+        table.add_column(justify="right")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Rows for the report's browser: some kept and some rejected, cut to a bounded size, as JSON that a page can hold.
+
+Nothing in it can end the script element that holds it, and no character of it controls anything: control and format
+characters are spelled out.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from synth.records import CONTRACT_COLUMNS, Record
+from synth.report.run_data import Run
+from synth.report.samples import printable
+
+KEPT, REJECTED = 300, 100  # rows of a run at the most
+LONGEST = 2000  # characters of a text
+MOST_TURNS = 12
+
+_ENDS = ("rejected_by", "reason", "detail")
+
+
+def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Rows of all runs, in order of their records; where there are two, the second's rows with the first's ids."""
+    rows: list[dict[str, Any]] = []
+    ids: list[str] = []
+    for place, run in enumerate(runs):
+        found = [(True, row) for row in run.rows("kept", KEPT, ids)]
+        found += [(False, row) for row in run.rows("rejected", REJECTED, ids)]
+        ids = [row["id"] for _, row in found if row["id"] is not None]
+        rows += [_shown(place, kept, row) for kept, row in found]
+    return sorted(rows, key=lambda row: (row["order"], row["run"]))
+
+
+def as_json(rows: Sequence[dict[str, Any]]) -> str:
+    """Inert inside <script type="application/json">: neither an end tag nor a comment can stand in it."""
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _shown(run: int, kept: bool, row: Record) -> dict[str, Any]:
+    messages = row["messages"] or []
+    if not messages:
+        sides = (("system", "system_prompt"), ("user", "instruction"), ("assistant", "response"))
+        messages = [{"role": role, "content": row[name]} for role, name in sides if row[name] is not None]
+    turns = [[text(one["role"]), text(one["content"])] for one in messages[:MOST_TURNS]]
+    if len(messages) > MOST_TURNS:
+        turns.append(["", f"… {len(messages) - MOST_TURNS} more messages"])
+    added = {name: value for name, value in row.items() if name not in (*CONTRACT_COLUMNS, *_ENDS)}
+    usage = row["usage"] or {}
+    return {
+        "run": run,
+        "order": _order(row["id"]),
+        "id": text(row["id"]),
+        "kept": kept,
+        "why": "" if kept else f"{text(row['rejected_by'])}: {text(row['reason'])}",
+        "detail": "" if kept else text(row["detail"]),
+        "turns": turns,
+        "columns": [[text(name), text(value)] for name, value in added.items() if value is not None],
+        "more": [
+            ["finish_reason", text(row["finish_reason"])],
+            ["tokens", ", ".join(f"{name.removesuffix('_tokens')} {value}" for name, value in usage.items())],
+            ["seed", text(row["seed"])],
+            ["strategy", text(row["strategy"])],
+            ["model", text(row["model"])],
+            *([f"lineage: {text(one['step'])}", _round(one)] for one in (row["lineage"] or [])[:MOST_TURNS]),
+        ],
+    }
+
+
+def _round(one: dict[str, Any]) -> str:
+    return f"{text(one['operation'])}: {text(one['text'])}" if one["operation"] else text(one["text"])
+
+
+def text(value: object) -> str:
+    """Any value as a text of bounded length, without a character that controls anything."""
+    if value is None:
+        return ""
+    words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    cut = f"{words[:LONGEST]}… ({len(words) - LONGEST:,} more characters)" if len(words) > LONGEST else words
+    return printable(cut.replace("\t", "    "))
+
+
+def _order(id: str | None) -> list[int]:
+    parts = (id or "").split("/")
+    return [int(part) if part.isdecimal() and len(part) < 16 else 0 for part in parts]

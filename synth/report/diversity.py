@@ -1,0 +1,155 @@
+"""How varied instructions are, measured on a sample of them: what they ask for, how they repeat words, how near the
+nearest other one is.
+
+Three views, none of which needs a model:
+- verbs and objects, as in figure 3 of Self-Instruct (arXiv 2212.10560). The paper parses sentences; here an
+  imperative is a word of a list at the start of a clause, and its object the last word before a preposition, a
+  conjunction or a sign. English alone, and blind to verbs that are not in the list.
+- distinct-n (arXiv 1510.03055, section 5.2): different word n-grams over all. It falls as a sample grows: compare
+  samples of one size.
+- nearest neighbours: the Jaccard similarity of two instructions' sets of words, exact, each with its nearest.
+
+A word is a run of letters and digits; each Chinese or Japanese character is one.
+"""
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from synth.report.run_data import Run, spread
+
+MOST_TEXTS = 5000
+MOST_NEIGHBOURS = 1000
+LONGEST = 2000  # characters of an instruction that are looked at
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
+_TOKEN = re.compile(r"[^\W\d][\w'’-]*|\d[\w.,]*\w|[^\w\s]|\d|\n")
+_VERBS = frozenset(
+    """add advise analyse analyze answer apply argue arrange ask assess assign brainstorm break build calculate
+    categorize change check choose cite clarify classify combine come compare compile complete compose compute
+    conduct construct continue contrast convert correct count craft create criticize critique debug deduce
+    define demonstrate derive describe design detect determine develop devise diagnose differentiate discuss
+    distinguish divide draft draw edit elaborate eliminate enumerate estimate evaluate examine expand explain
+    explore express extract fill find fix follow form formulate gather generate give guess highlight identify
+    illustrate imagine implement improve include infer insert interpret introduce invent investigate join judge
+    justify label list make match measure mention modify multiply name number offer optimize order organize
+    outline paraphrase parse pick plan point predict prepare present produce propose prove provide put rank rate
+    read recommend recount reduce refactor relate remove rename reorder rephrase replace report research restate
+    reverse review revise rewrite rhyme round say select send separate sequence share shorten show simplify
+    simulate sketch solve sort specify spell split state subtract suggest sum summarise summarize tell test
+    think trace transform translate turn use validate verify visualize write""".split()
+)
+_BEFORE_VERB = frozenset("please kindly you to me us and then now also just first next finally let's so".split())
+_SKIPPED = frozenset(
+    """a an the this that these those my your his her its our their some any each every all both me us him them it up
+    out down one two three four five six seven eight nine ten several many few first second third last next same other
+    another such only more most less better best shorter longer smaller larger bigger something somewhere anything
+    everything new given following above below""".split()
+)
+_ENDS = frozenset(
+    """of for in on at by with without from to into onto about as than between among over under through during using
+    via against per within like and or but nor if when while where whether how why what which who whom whose that so
+    because before after until since is are was were be been has have had do does did can could should would will may
+    might must not no then i you he she we they called named based related plus minus times equal equals""".split()
+)
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """`verbs` has the objects of each verb, `with_verb` texts have a verb and an object. `distinct` is by n;
+    `nearest` the similarity of each of `len(nearest)` texts with its nearest other, from 0 to 1."""
+
+    texts: int
+    verbs: dict[str, Counter[str]]
+    with_verb: int
+    distinct: dict[int, float]
+    nearest: np.ndarray
+
+
+def diversity(texts: Sequence[str]) -> Diversity:
+    pairs = [pair for text in texts if (pair := verb_and_object(text))]
+    verbs: dict[str, Counter[str]] = {}
+    for verb, noun in pairs:
+        verbs.setdefault(verb, Counter())[noun] += 1
+    words = [_WORD.findall(text[:LONGEST].lower()) for text in texts]
+    return Diversity(
+        texts=len(texts),
+        verbs=dict(sorted(verbs.items(), key=lambda one: (-one[1].total(), one[0]))),
+        with_verb=len(pairs),
+        distinct={n: distinct(words, n) for n in (1, 2, 3)},
+        nearest=nearest([set(words[place]) for place in spread(len(words), MOST_NEIGHBOURS)]),
+    )
+
+
+def distinct(texts: Sequence[Sequence[str]], n: int) -> float:
+    """Different n-grams over all n-grams; 0 where there are none."""
+    grams = [gram for words in texts for gram in zip(*(words[start:] for start in range(n)), strict=False)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def nearest(sets: Sequence[set[str]]) -> np.ndarray:
+    """The greatest Jaccard similarity of each set with another. Two empty sets are the same."""
+    if len(sets) < 2:
+        return np.empty(0)
+    sizes = np.array([len(words) for words in sets], dtype=np.float32)
+    counts = Counter(word for words in sets for word in words)
+    # A word that only one set has is in no intersection.
+    columns = {word: place for place, word in enumerate(word for word, count in counts.items() if count > 1)}
+    members = np.zeros((len(sets), len(columns)), dtype=np.float32)
+    for row, words in enumerate(sets):
+        members[row, [columns[word] for word in words if word in columns]] = 1
+    common = members @ members.T
+    union = sizes[:, None] + sizes[None, :] - common
+    similarity = np.divide(common, union, out=np.ones_like(common), where=union > 0)
+    np.fill_diagonal(similarity, 0)
+    return similarity.max(axis=1)
+
+
+def verb_and_object(text: str) -> tuple[str, str] | None:
+    """`("write", "story")` of "Please write me a short story about…"; None where none is found."""
+    tokens = _TOKEN.findall(text[:LONGEST])
+    at_start = True
+    for place, token in enumerate(tokens):
+        word = token.lower()
+        if at_start and word in _VERBS and (noun := _object(tokens[place + 1 : place + 9])):
+            return word, noun
+        at_start = word in _BEFORE_VERB or not word[0].isalnum()
+    return None
+
+
+def _object(tokens: Sequence[str]) -> str | None:
+    head = None
+    for token in tokens:
+        word = token.lower()
+        if word in _SKIPPED or word[0].isdigit():
+            continue
+        # A name, as of a function, is no object of its own.
+        if word in _ENDS or not word[0].isalpha() or "_" in word or not (token.islower() or token.istitle()):
+            break
+        head = word
+    return _singular(head) if head else None
+
+
+def _singular(noun: str) -> str:
+    noun = noun.removesuffix("'s").removesuffix("’s")
+    if noun.endswith("ies") and len(noun) > 4:
+        return f"{noun[:-3]}y"
+    if re.search(r"(ss|x|zz|ch|sh)es$", noun):
+        return noun[:-2]
+    return noun[:-1] if re.search(r"[^siu]s$", noun) and len(noun) > 3 else noun
+
+
+def instructions(run: Run) -> list[str]:
+    """At most MOST_TEXTS of a run's kept instructions, evenly spaced. Raises Unreadable."""
+    places, start, texts = spread(run.counts["kept"], MOST_TEXTS), 0, []
+    for batch in run.batches("kept"):
+        low, high = bisect_left(places, start), bisect_left(places, start + len(batch))
+        chosen = pa.array([place - start for place in places[low:high]], pa.int64())
+        texts += [text for text in batch["instruction"].take(chosen).to_pylist() if text]
+        start += len(batch)
+    return texts

@@ -1,0 +1,205 @@
+"""The report of a run, or of two beside one another: one HTML file that needs nothing else and asks for nothing.
+
+Promises: text of models, seeds and configuration is text, wherever it stands: autoescaped, control characters spelled
+out, and a content security policy lets no script run but the page's own, by its hash, and nothing be loaded.
+What is drawn from a sample says so, with its size. Two runs are drawn to one scale.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from synth.report import charts
+from synth.report.browser_rows import KEPT, LONGEST, REJECTED, as_json, rows_of
+from synth.report.diversity import MOST_TEXTS, Diversity, diversity, instructions
+from synth.report.figures import Figures, flat, measure
+from synth.report.run_data import Run
+from synth.report.samples import printable
+from synth.report.throughput import Throughput, throughput
+from synth.steps.prompts import LABELS
+from synth.storage.manifest import differing_keys
+from synth.storage.run_folder import whole
+
+_FOLDER = Path(__file__).parent / "page"
+MOST_DIFFERENCES = 200
+SIMILARITIES = np.linspace(0, 1, 21)
+Drawn = dict[str, list[list[charts.Bar] | None]]
+_SERIES = {
+    "tokens_per_second": "completion tokens a second",
+    "running": "requests running",
+    "waiting": "requests waiting",
+    "cache_usage": "KV cache in use",
+    "kept": "rows kept",
+}
+
+
+def write_report(path: Path, runs: Sequence[Run]) -> None:
+    """Raises Unreadable where a run can't be read, OSError where the file can't be written."""
+    text = report(runs)
+    with whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def report(runs: Sequence[Run]) -> str:
+    """The page of one run or of two. Raises Unreadable."""
+    measured = [measure(run) for run in runs]
+    paces = [throughput(run.snapshots) for run in runs]
+    varied = [diversity(instructions(run)) for run in runs]
+    script = (_FOLDER / "browser.js").read_text(encoding="utf-8")
+    views = [_view(*one) for one in zip("AB", runs, measured, paces, varied, strict=False)]
+    return _environment().get_template("report.html.jinja").render(
+        runs=views,
+        data=Markup(as_json(rows_of(runs))),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+        lengths=_histograms([one.lengths for one in measured]),
+        numbers=_histograms([one.numbers for one in measured]),
+        labels=_labels([_all_labels(one) for one in measured]),
+        nearest=_histograms([{"nearest": one.nearest} for one in varied], SIMILARITIES)["nearest"],
+        lines=_lines(paces),
+        differences=_differences(runs),
+        caps={"kept": KEPT, "rejected": REJECTED, "longest": LONGEST, "texts": MOST_TEXTS},
+    )  # fmt: skip
+
+
+def _view(letter: str, run: Run, figures: Figures, pace: Throughput, varied: Diversity) -> dict[str, Any]:
+    rejected = {key: cost.rows for key, cost in figures.rejected.items()}
+    arcs, shown = charts.sunburst(varied.verbs)
+    kept, total = figures.kept.rows, figures.total
+    return {
+        "letter": letter,
+        "run": run,
+        "figures": figures,
+        "total": total,
+        "yield": kept / total.rows if total.rows else None,
+        "flow": charts.flow(run.steps, rejected, kept),
+        "varied": varied,
+        "arcs": arcs,
+        "arcs_shown": shown,
+        "pace": pace,
+        "tokens_per_kept": total.usage.completion_tokens / kept if kept else None,
+        "goodput": kept / pace.engine_seconds if pace.engine_seconds else None,
+        "mean_rate": total.usage.completion_tokens / pace.engine_seconds if pace.engine_seconds else None,
+        "costs": flat(figures.rejected),
+        "quantiles": {name: _quantiles(one) for name, one in (figures.lengths | figures.numbers).items()},
+        "nearest": _quantiles(varied.nearest),
+        "close": float(np.mean(varied.nearest >= 0.7)) if len(varied.nearest) else None,
+    }
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float] | None:
+    if not len(values):
+        return None
+    low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
+    return {"mean": float(values.mean()), "p5": float(low), "median": float(middle), "p95": float(high)}
+
+
+def _histograms(runs: Sequence[Mapping[str, np.ndarray]], bounds: np.ndarray | None = None) -> Drawn:
+    """By name, each run's bars; to one scale."""
+    drawn: Drawn = {}
+    for name in dict.fromkeys(name for one in runs for name in one):
+        values = [one[name] for one in runs if len(one.get(name, ()))]
+        ends = bounds if bounds is not None else charts.edges(values) if values else np.empty(0)
+        top = charts.tallest(values, ends) if values else 0.0
+        drawn[name] = [charts.histogram(one[name], ends, top) if len(one.get(name, ())) else None for one in runs]
+    return drawn
+
+
+def _all_labels(figures: Figures) -> dict[str, Counter[str | None]]:
+    return figures.labels | {"messages a row": figures.turns, "lineage operations": figures.operations}
+
+
+def _labels(runs: Sequence[Mapping[str, Counter]]) -> Drawn:
+    """By name, each run's bars, labels in one order: that of the shipped list, else the commonest first."""
+    drawn: Drawn = {}
+    for name in dict.fromkeys(name for one in runs for name in one):
+        together: Counter = sum((one.get(name, Counter()) for one in runs), Counter())
+        if not together:
+            continue
+        shipped = LABELS.get(name.removeprefix("task_"), ())
+        order = [label for label, _ in together.most_common()]
+        if set(order) - {None} <= set(shipped) and name in ("quality", "difficulty"):
+            order = [label for label in (*shipped, None) if label in together]
+        top = max(count / one[name].total() for one in runs if one.get(name) for count in one[name].values())
+        drawn[name] = [_label_bars(one[name], order, top) if one.get(name) else None for one in runs]
+    return drawn
+
+
+def _label_bars(counts: Counter, order: Sequence[str | None], top: float) -> list[charts.Bar]:
+    """`top` is the share that makes a bar of full length."""
+    total = counts.total()
+    return [charts.Bar(counts[one] / total / top, counts[one], "null" if one is None else one) for one in order]
+
+
+def _lines(paces: Sequence[Throughput]) -> list[dict[str, Any]]:
+    drawn: list[dict[str, Any]] = []
+    for name, title in _SERIES.items():
+        top = max((float(one.series[name].max()) for one in paces if len(one.seconds)), default=0.0)
+        paths = [
+            charts.line(one.seconds, one.series[name], top) if top and len(one.seconds) > 1 else None for one in paces
+        ]
+        if any(paths):
+            drawn.append({"title": title, "top": top, "paths": paths, "share": name == "cache_usage"})
+    return drawn
+
+
+def _differences(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
+    """Keys and both values. A step's keys stand in a strategy twice, under its name and in the list: once is enough."""
+    if len(runs) < 2:
+        return []
+    one, other = (run.manifest for run in runs)
+    found = differing_keys(one.identity, other.identity)
+    if one.num_records != other.num_records:
+        found.insert(0, ("num_records", one.num_records, other.num_records))
+    named = {(key.split(".", 2)[-1], str(a), str(b)) for key, a, b in found if not key.startswith("strategy.steps[")}
+    told = [
+        (key, _shown(a), _shown(b))
+        for key, a, b in found
+        if not (key.startswith("strategy.steps[") and (key.split(".", 2)[-1], str(a), str(b)) in named)
+    ]
+    return told[:MOST_DIFFERENCES]
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        # What is Markup came through here before.
+        finalize=lambda value: printable(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": lambda value: f"{value:,}",
+        "number": lambda value: "–" if value is None else charts.number(value),
+        "percent": lambda value: "–" if value is None else percent(value),
+        "duration": duration,
+        "short": lambda value: value if len(value) <= 300 else f"{value[:300]}…",
+    }
+    return environment
+
+
+def percent(share: float) -> str:
+    """Whole, but with a decimal near both ends."""
+    return f"{share:.0%}" if share in (0, 1) or 0.1 <= share <= 0.9 else f"{share:.1%}"
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

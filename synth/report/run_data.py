@@ -1,0 +1,146 @@
+"""A run folder as columns: the rows of its committed shards, kept and rejected, and what it wrote down of its pace.
+
+Promises: rows are read where they lie, a batch at a time, so that a million of them take no memory; what can't be read
+is one line that names the file. Reads beside a run that is still writing.
+
+Knows nothing of what the figures are for.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synth.records import Record
+from synth.storage.journal import finished_numbers
+from synth.storage.manifest import Manifest, Unreadable
+from synth.storage.run_folder import RunFolder
+
+Fate = Literal["kept", "rejected"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and its manifest. `open` raises Unreadable."""
+
+    folder: RunFolder
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        folder = RunFolder(path)
+        manifest = Manifest.read(folder)
+        if manifest is None:
+            near = next((one for one in (path.parent, path.parent.parent) if RunFolder(one).manifest.exists()), None)
+            hint = f"; did you mean {str(near)!r}?" if near else ""
+            raise Unreadable(f"{path}: holds no run, there is no {folder.manifest.name}{hint}")
+        return cls(folder, manifest)
+
+    @property
+    def name(self) -> str:
+        return self.folder.path.resolve().name
+
+    @property
+    def strategy(self) -> str:
+        return str(self.manifest.identity.get("strategy", {}).get("name"))
+
+    @property
+    def model(self) -> str:
+        model = self.manifest.identity.get("model", {})
+        return str(model.get("name") or model.get("path"))
+
+    @property
+    def steps(self) -> list[str]:
+        """The strategy's steps by the names that rejections call them, in order."""
+        strategy = self.manifest.identity.get("strategy", {})
+        names: list[str] = []
+        for step in strategy.get("steps", []):
+            known = (name for name, value in strategy.items() if name != "steps" and value == step)
+            name = next(known, str(step.get("_target_")).rpartition(".")[2])
+            count = sum(one.partition("#")[0] == name for one in names)
+            names.append(f"{name}#{count + 1}" if count else name)
+        return names
+
+    @cached_property
+    def counts(self) -> dict[Fate, int]:
+        """Rows of committed shards."""
+        summaries = self.manifest.summaries
+        return {"kept": sum(one.kept for one in summaries), "rejected": sum(one.rejected for one in summaries)}
+
+    @cached_property
+    def unfinished(self) -> int:
+        """Records in journals, finished and not yet committed."""
+        open_ = (one for one in self.manifest.shards if one.index not in self.manifest.committed)
+        return sum(len(finished_numbers(self.folder.journal(one.index))) for one in open_)
+
+    @cached_property
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl in order, without what is no such line, as one torn by a crash."""
+        try:
+            lines = self.folder.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        return [one for line in lines if (one := _snapshot(line))]
+
+    def bytes_on_disk(self) -> int:
+        """Of the whole folder; a file with two names, as a shard in the dataset, counts once."""
+        sizes = {}
+        for folder, _, names in os.walk(self.folder.path):
+            for name in names:
+                try:
+                    status = os.lstat(os.path.join(folder, name))
+                except FileNotFoundError:  # a run beside us renames its files
+                    continue
+                sizes[status.st_dev, status.st_ino] = status.st_size
+        return sum(sizes.values())
+
+    def batches(self, fate: Fate) -> Iterator[pa.RecordBatch]:
+        """All committed rows of one fate, in order of the shards. Raises Unreadable."""
+        for summary in self.manifest.summaries:
+            name = self.folder.shard if fate == "kept" else self.folder.rejected
+            path = name(summary.index)
+            try:
+                with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+                    for batch in reader:
+                        batch.validate(full=True)
+                        yield batch
+            except (OSError, pa.ArrowException) as error:
+                raise Unreadable(f"{path}: can't be read ({str(error).splitlines()[0]})") from None
+
+    def rows(self, fate: Fate, most: int, ids: Sequence[str] = ()) -> list[Record]:
+        """At most `most` rows from first to last, evenly spaced; before all others those with one of `ids`."""
+        wanted, sought, start = set(spread(self.counts[fate], most)), pa.array(ids, pa.string()), 0
+        found: dict[int, Record] = {}
+        named: dict[int, Record] = {}
+        for batch in self.batches(fate):
+            here = [place - start for place in range(start, start + len(batch)) if place in wanted]
+            if here:
+                found |= {start + place: row for place, row in zip(here, batch.take(here).to_pylist(), strict=True)}
+            if ids:
+                asked = np.flatnonzero(pc.is_in(batch["id"], sought).to_numpy(zero_copy_only=False)).tolist()
+                rows = batch.take(pa.array(asked, pa.int64())).to_pylist()
+                named |= {start + place: row for place, row in zip(asked, rows, strict=True)}
+            start += len(batch)
+        rest = [place for place in found if place not in named]
+        chosen = [*named][:most] + [rest[place] for place in spread(len(rest), max(0, most - len(named)))]
+        return [(named | found)[place] for place in sorted(chosen)]
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers below `count`, evenly spaced: the same in every run, with the first among them."""
+    return list(range(count)) if count <= most else [place * count // most for place in range(most)]
+
+
+def _snapshot(line: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("time"), int | float) else None

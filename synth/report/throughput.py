@@ -1,0 +1,66 @@
+"""A run's pace over time, out of metrics.jsonl.
+
+Time counts while an engine is ready: the loading of engines, and the nights between several processes, are no part of
+it. What a process counts from its own start is never compared with another's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+PAUSE_S = 30.0
+POINTS = 300
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """`seconds` of running time and the series at each, of equal length; `starts` is when a process began.
+
+    `engine_seconds` are those of all ready engines together.
+    """
+
+    seconds: np.ndarray
+    series: dict[str, np.ndarray]
+    starts: list[float]
+    engine_seconds: float
+
+    @property
+    def duration(self) -> float:
+        return float(self.seconds[-1]) if len(self.seconds) else 0.0
+
+
+SERIES = ("tokens_per_second", "running", "waiting", "cache_usage", "kept")
+
+
+def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
+    """Of lines in the order of time; a value that is missing or no number counts as 0."""
+    snapshots = [one for one in snapshots if _number(one, "replicas_ready") > 0]
+    seconds, starts, engine_seconds = [0.0] if snapshots else [], [], 0.0
+    for before, after in pairwise(snapshots):
+        gap = after["time"] - before["time"]
+        again = not 0 <= gap <= PAUSE_S or _number(after, "completion_tokens") < _number(before, "completion_tokens")
+        if again:
+            starts.append(seconds[-1])
+        else:
+            engine_seconds += gap * _number(after, "replicas_ready")
+        seconds.append(seconds[-1] + (0.0 if again else gap))
+    series = {name: np.array([_number(one, name) for one in snapshots]) for name in SERIES}
+    return _thinned(Throughput(np.array(seconds), series, starts, engine_seconds))
+
+
+def _thinned(whole: Throughput) -> Throughput:
+    """At most POINTS points, each the mean of those beside it."""
+    if len(whole.seconds) <= POINTS:
+        return whole
+    groups = np.array_split(np.arange(len(whole.seconds)), POINTS)
+    thin = {name: np.array([values[group].mean() for group in groups]) for name, values in whole.series.items()}
+    ends = np.array([whole.seconds[group[-1]] for group in groups])
+    return Throughput(ends, thin, whole.starts, whole.engine_seconds)
+
+
+def _number(snapshot: Mapping[str, Any], name: str) -> float:
+    value = snapshot.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0

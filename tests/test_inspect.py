@@ -1,0 +1,67 @@
+"""The door that shows a run in the terminal."""
+
+import io
+
+from rich.console import Console
+
+from synth.inspect import main
+from synth.records import Finished
+from synth.report.run_data import Run
+from synth.storage.journal import Journal
+from tests.report.runs import kept, make_run, rejected
+
+EVIL = "[bold]x[/]\x1b[31m\u202e"
+
+
+def shown(*arguments, width=200):
+    out = io.StringIO()
+    assert main([str(one) for one in arguments], Console(file=out, width=width, highlight=False, markup=False)) == 0
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def test_counts_yield_lengths_and_labels_are_shown(tmp_path):
+    rows = [kept(n, quality="good") for n in range(3)] + [rejected(3, quality=None)]
+    text = shown(make_run(tmp_path, rows, {"quality": "string"}, num_records=3))
+    assert f"mine in {tmp_path}" in text
+    assert "3 kept of 3 asked for, 1 rejected" in text
+    assert "20 written, 40 read, 8 of these from the cache" in text
+    assert "7 tokens written, rejected rows counted in" in text
+    assert "judge: low_score  ██████                 1    25%       5" in text
+    assert "median 14 characters, 90 % from 14 to 14" in text
+    assert "good 3" in text
+
+
+def test_rows_are_shown_as_many_as_asked_for(tmp_path):
+    run = make_run(tmp_path, [kept(n, f"Say {n}.") for n in range(10)])
+    text = shown(run, "--rows", "2")
+    assert "0 user: Say 0." in text and "5 user: Say 5." in text and "1 user" not in text
+    assert "user:" not in shown(run, "--rows", "0")
+
+
+def test_a_run_that_goes_on_shows_what_is_finished(tmp_path):
+    run = Run.open(make_run(tmp_path, [kept(n) for n in range(4)], shard_size=2))
+    del run.manifest.committed[1]
+    run.manifest.write(run.folder)
+    run.folder.shard(1).unlink()
+    journal = Journal.open(run.folder.journal(1), {})
+    journal.append(Finished(2, [kept(2)]))
+    journal.sync()
+    text = shown(tmp_path)
+    assert "1 of 2 committed; 1 more records finished, in journals" in text and "2 kept, 0 rejected" in text
+
+
+def test_a_run_without_rows_is_shown(tmp_path):
+    assert "0 kept, 0 rejected" in shown(make_run(tmp_path, []))
+
+
+def test_control_characters_and_markup_are_spelled_out(tmp_path):
+    rows = [kept(0, EVIL, EVIL, label=EVIL, id=EVIL), rejected(1, EVIL, EVIL, label=None)]
+    identity = {"model": {"path": EVIL}, "seed": EVIL}
+    text = shown(make_run(tmp_path, rows, {"label": "string"}, identity=identity))
+    assert "\x1b" not in text and "\u202e" not in text
+    assert text.count("[bold]x[/]\\x1b[31m\\u202e") >= 6
+
+
+def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: holds no run, there is no manifest.json\n"
