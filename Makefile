@@ -1,5 +1,6 @@
 # make run     sets up, then generates with the shipped demo model: make run ARGS="num_records=500 seed=7"
 # make test    sets up, then style, types and tests
+# make test-slurm  the job scripts on a real SLURM, which it installs from Debian's packages
 # make lint    style only; make types: types only
 # make setup   .venv only. DEVICE=gpu or DEVICE=cpu chooses the build of vLLM, as on a login node without a GPU
 # make clean   removes .venv and all caches; runs/ stays
@@ -8,9 +9,10 @@ PYTHON ?= python3
 ifndef DEVICE
 DEVICE := $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU ' && echo gpu || echo cpu)
 endif
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help run test lint types setup clean
+.PHONY: help run test test-slurm lint types setup clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -20,6 +22,11 @@ run: setup
 
 test: lint types
 	@.venv/bin/python -m pytest $(ARGS)
+
+test-slurm: setup
+	@test -x /usr/sbin/slurmctld || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq \
+		--no-install-recommends slurm-wlm munge; } || echo "SLURM can't be installed here"
+	@.venv/bin/python -m pytest tests/slurm $(ARGS)
 
 lint: setup
 	@.venv/bin/ruff check --output-format=concise

@@ -1,0 +1,25 @@
+# What differs from site to site, read by every job here. The lines without a # suit a checkout after `make setup`.
+
+# Software. Choose one: the checkout's own .venv, ...
+[[ -r .venv/bin/activate ]] || { echo "error: no .venv in $PWD: make setup makes it" >&2; exit 2; }
+source .venv/bin/activate
+container=()
+
+# ... the same with modules before it, ...
+# module load python/3.11 cuda/12.8
+
+# ... or an image in which Synth is installed. It must see the run's folder, and /tmp.
+# container=(apptainer exec --nv --bind "/scratch/$USER" "$HOME/synth.sif")
+# container=(enroot start --rw --mount "/scratch/$USER" synth)
+
+# Models: on a shared file system, and without the Hub where compute nodes don't reach it.
+# export HF_HOME=/scratch/$USER/huggingface HF_HUB_OFFLINE=1
+
+# The address at which the job's other machines reach this one: the one that SLURM itself uses.
+node_address() {
+    local name
+    name=$(scontrol show node "$SLURMD_NODENAME" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')
+    getent ahostsv4 "$name" | awk '{ print $1; exit }'
+}
+# Another network:
+# node_address() { ip -4 -o address show ib0 | awk '{ sub("/.*", "", $4); print $4; exit }'; }

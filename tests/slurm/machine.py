@@ -1,0 +1,171 @@
+"""A real SLURM on one machine: munge, a controller and three nodes that are processes, with addresses of their own.
+
+Takes Debian's packages and any user, root or not: keys, sockets, state and configuration are in a folder of its own.
+Its nodes are 127.0.0.2 to 127.0.0.4, since 127.0.0.1 is no node's address to Ray.
+"""
+
+import getpass
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
+NODES = ("n1", "n2", "n3")
+CPUS = 4  # of each node, however many there are
+
+# No accounting, no cgroups, no systemd. Job numbers of its own, since Ray's ports and folders follow from them.
+# A lost node is noticed in seconds, a requeued job waits for a few.
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=none
+ReturnToService=2
+SlurmdParameters=config_overrides
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=bf_interval=2
+SlurmdTimeout=6
+FirstJobId={first}
+"""
+
+
+class Slurm:
+    """Started with the object, ended by `stop`. `folder` must have a short path: sockets are in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        port = free_ports(1 + len(NODES))
+        text = CONFIGURATION.format(
+            host=socket.gethostname(),
+            port=port[0],
+            user=getpass.getuser(),
+            folder=folder,
+            first=random.randrange(1, 60000),
+        )
+        for index, name in enumerate(NODES):
+            text += (
+                f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.{index + 2} "
+                f"Port={port[index + 1]} CPUs={CPUS} RealMemory=4000 State=UNKNOWN\n"
+            )
+        text += "PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"
+        (folder / "slurm.conf").write_text(text)
+        (folder / "state").mkdir()
+        (folder / "munge.key").write_bytes(os.urandom(128))
+        (folder / "munge.key").chmod(0o600)
+        self.env = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
+        for name in [name for name in self.env if name.startswith("RAY_")]:
+            del self.env[name]
+        self._munged = self._start(
+            "munged",
+            "--foreground",
+            "--force",
+            *(f"--{name}-file={folder}/munge.{name}" for name in ("key", "log", "pid", "seed")),
+            f"--socket={folder}/munge.socket",
+        )
+        wait_for((folder / "munge.socket").exists, 10)
+        self._controller = self._start("slurmctld", "-D")
+        self._nodes = {name: self._start("slurmd", "-D", "-N", name) for name in NODES}
+        wait_for(lambda: self.tell("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == str(len(NODES)), 30)
+
+    def _start(self, program: str, *arguments: str) -> subprocess.Popen:
+        with (self.folder / f"{program}.out").open("a") as output:
+            return subprocess.Popen(
+                [_path(program), *arguments], env=self.env, stdout=output, stderr=output, start_new_session=True
+            )
+
+    def tell(self, *command: str) -> str:
+        """What a command of SLURM's says. An empty text while it fails."""
+        return subprocess.run(command, env=self.env, capture_output=True, text=True).stdout
+
+    def submit(self, *words: str, cwd: Path) -> str:
+        """The number of a new job, by sbatch."""
+        done = subprocess.run(["sbatch", "--parsable", *words], env=self.env, cwd=cwd, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def job(self, number: str) -> dict[str, str]:
+        """What SLURM knows of a job."""
+        words = self.tell("scontrol", "show", "job", number).split()
+        return dict(word.partition("=")[::2] for word in words if "=" in word)
+
+    def processes(self, job: str, node: str | None = None, name: str = "") -> list[psutil.Process]:
+        """A job's processes, on one node or on all, whose names begin like that."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                env = process.environ()  # empty for a zombie
+                ours = env.get("SLURM_CONF") == self.env["SLURM_CONF"] and env.get("SLURM_JOB_ID") == job
+                there = "SLURMD_NODENAME" in env and node in (None, env["SLURMD_NODENAME"])
+                if ours and there and process.name().startswith(name):
+                    found.append(process)
+        return found
+
+    def kill_node(self, node: str, job: str) -> None:
+        """As when the power fails: SIGKILL for the node's daemon, and all that it runs of the job."""
+        self._nodes[node].kill()
+        self._nodes[node].wait()
+        tasks = self.processes(job, node)
+        stepds = [parent for task in tasks if (parent := task.parent()) and parent.name() == "slurmstepd"]
+        for process in [*stepds, *tasks]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def restart_node(self, node: str) -> None:
+        self._nodes[node] = self._start("slurmd", "-D", "-N", node)
+        wait_for(lambda: self.tell("sinfo", "-h", "-n", node, "-o", "%t").strip() == "idle", 60)
+
+    def stop(self) -> None:
+        self.tell("scancel", "--user", getpass.getuser())
+        wait_for(lambda: not self.tell("squeue", "-h").strip(), 60)
+        for process in (*self._nodes.values(), self._controller, self._munged):
+            process.send_signal(signal.SIGTERM)
+        for process in (*self._nodes.values(), self._controller, self._munged):
+            process.wait(20)
+
+
+def missing() -> list[str]:
+    """The programs that are not installed."""
+    return [program for program in PROGRAMS if _path(program) is None]
+
+
+def _path(program: str) -> str | None:
+    return shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def wait_for(condition, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not after {seconds:g} s")
+        time.sleep(0.2)

@@ -1,0 +1,180 @@
+"""The job scripts as a user submits them, to a real SLURM of one machine: real Ray nodes, simulated engines, and real
+vLLM once."""
+
+import shutil
+import stat
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from datasets import load_from_disk
+
+from synth.storage.journal import finished_numbers
+from synth.storage.manifest import Manifest
+from synth.storage.run_folder import RunFolder
+from tests.slurm.machine import Slurm, missing, wait_for
+
+ROOT = Path(__file__).parents[2]
+RECORDS = 200
+ENGINE = ["engine=simulated", "engine.median_tokens=20", "engine.max_num_seqs=8", "shard_size=20"]
+FAST, SLOW = "engine.tokens_per_second=400", "engine.tokens_per_second=20"
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(missing()), reason=f"SLURM is not installed (no {', '.join(missing())}): make test-slurm"),
+]
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # sockets have short paths
+    try:
+        machine = Slurm(folder)
+    except (OSError, TimeoutError) as error:
+        told = "\n".join(path.read_text()[-500:] for path in folder.glob("*.out"))
+        shutil.rmtree(folder)
+        pytest.skip(f"SLURM does not start here: {error}\n{told}")
+    yield machine
+    machine.stop()
+    shutil.rmtree(folder)
+
+
+class Job:
+    """A run as a job. `options` are sbatch's."""
+
+    def __init__(self, slurm, script, folder, *overrides, options=()):
+        self.slurm, self.folder = slurm, folder
+        self.log = folder.parent / f"{folder.name}.log"
+        script = f"slurm/{script}.sbatch"
+        words = [*options, f"--output={self.log}", script, "+strategy=magpie", f"output_dir={folder}", *overrides]
+        self.number = slurm.submit(*words, cwd=ROOT)
+
+    @property
+    def told(self):
+        return self.log.read_text() if self.log.exists() else "nothing"
+
+    @property
+    def state(self):
+        return self.slurm.job(self.number).get("JobState", "")
+
+    @property
+    def minutes(self):
+        """Whole ones since it began to run."""
+        hours, minutes, _ = self.slurm.job(self.number)["RunTime"].split(":")
+        return 60 * int(hours) + int(minutes)
+
+    @property
+    def written(self):
+        """Records on disk: in journals, and in committed shards as the manifest tells of them."""
+        run = RunFolder(self.folder)
+        journals = (self.folder / "shards").glob("*.journal.arrow")
+        committed = Manifest.read(run).summaries if run.manifest.exists() else []
+        return sum(len(finished_numbers(path)) for path in journals) + sum(one.kept for one in committed)
+
+    def workers(self, node):
+        """The engines' processes on a node."""
+        return self.slurm.processes(self.number, node, "ray::_Actor")
+
+    def until(self, condition, seconds=120):
+        try:
+            wait_for(lambda: condition() or self.state in ENDED, seconds)
+        except TimeoutError:
+            pytest.fail(f"{self.slurm.job(self.number)}\n{self.told}")
+        assert condition(), self.told
+
+    def end(self, seconds=180):
+        """What SLURM says of how it ended."""
+        self.until(lambda: self.state in ENDED, seconds)
+        job = self.slurm.job(self.number)
+        return job["JobState"], job["ExitCode"]
+
+    def rows(self):
+        return load_from_disk(str(self.folder / "dataset")).to_list()
+
+    @property
+    def token(self):
+        return ROOT / f".ray-token-{self.number}"
+
+    def leaves_nothing_behind(self):
+        wait_for(lambda: not self.slurm.processes(self.number), 60)
+        assert not self.token.exists()
+        assert not list(Path("/tmp").glob(f"ray-{self.number}-*"))
+        return True
+
+
+@pytest.fixture(scope="module")
+def single(slurm, tmp_path_factory):
+    """A job on one node, undisturbed."""
+    folder = tmp_path_factory.mktemp("single") / "run"
+    job = Job(slurm, "single_node", folder, *ENGINE, FAST, f"num_records={RECORDS}")
+    assert job.end() == ("COMPLETED", "0:0"), job.told
+    return job
+
+
+def test_a_job_on_one_node_makes_the_dataset_that_its_overrides_ask_for(single):
+    assert [row["id"] for row in single.rows()] == [str(number) for number in range(RECORDS)]
+    assert single.leaves_nothing_behind()
+
+
+def test_a_job_ends_with_the_exit_code_of_the_run(slurm, tmp_path):
+    job = Job(slurm, "single_node", tmp_path / "run", "num_record=5")
+    assert job.end() == ("FAILED", "2:0")
+    assert "num_records" in job.told
+
+
+def test_a_job_on_two_nodes_has_engines_on_both_and_makes_the_same_dataset(slurm, single, tmp_path):
+    job = Job(slurm, "multi_node", tmp_path / "run", *ENGINE, SLOW, f"num_records={RECORDS}", "cluster.replicas=2")
+    job.until(lambda: job.workers("n1") and job.workers("n2"))
+    assert stat.S_IMODE(job.token.stat().st_mode) == 0o600
+    assert job.end() == ("COMPLETED", "0:0"), job.told
+    assert job.rows() == single.rows()
+    assert job.leaves_nothing_behind()
+
+
+def test_a_job_whose_time_is_up_is_requeued_and_resumes_to_the_same_dataset(slurm, single, tmp_path):
+    much = [*ENGINE, "engine.tokens_per_second=10", f"num_records={RECORDS}"]
+    job = Job(slurm, "multi_node", tmp_path / "run", *much, options=["--signal=B:USR1@120"])
+    job.until(lambda: job.written)
+    # The limit is one to two minutes away: SLURM looks at its clock twice a minute, and sees that it is time to tell.
+    slurm.tell("scontrol", "update", f"job={job.number}", f"TimeLimit={job.minutes + 2}")
+    job.until(lambda: "stopped by SIGUSR1" in job.told)
+    job.until(lambda: job.state == "PENDING", 60)
+    assert 0 < job.written < RECORDS
+    slurm.tell("scontrol", "update", f"job={job.number}", "TimeLimit=60")
+    assert job.end(300) == ("COMPLETED", "0:0"), job.told
+    assert slurm.job(job.number)["Restarts"] == "1"
+    assert job.rows() == single.rows()
+
+
+def test_a_job_that_is_cancelled_keeps_what_is_finished_and_does_not_come_back(slurm, tmp_path):
+    job = Job(slurm, "multi_node", tmp_path / "run", *ENGINE, SLOW, "num_records=10000")
+    job.until(lambda: job.written > 20)
+    slurm.tell("scancel", job.number)
+    job.until(lambda: job.state == "CANCELLED")
+    assert job.leaves_nothing_behind()
+    assert job.written > 20
+    assert "the same command goes on from there" in job.told
+    assert "goes back into the queue" not in job.told
+    time.sleep(1)
+    assert job.state == "CANCELLED"
+
+
+def test_a_node_that_fails_is_no_end_of_the_job(slurm, single, tmp_path):
+    job = Job(slurm, "multi_node", tmp_path / "run", *ENGINE, SLOW, f"num_records={RECORDS}", "cluster.replicas=auto")
+    job.until(lambda: job.workers("n1") and job.workers("n2") and job.written)
+    slurm.kill_node("n2", job.number)
+    try:
+        assert job.end() == ("COMPLETED", "0:0"), job.told
+    finally:
+        slurm.restart_node("n2")
+    assert job.rows() == single.rows()
+
+
+@pytest.mark.vllm
+def test_a_job_on_two_nodes_with_vllm_makes_a_dataset(slurm, tmp_path):
+    job = Job(slurm, "multi_node", tmp_path / "run", "num_records=40", "shard_size=10", "engine.kv_cache_gib=1")
+    job.until(lambda: job.workers("n1") and job.workers("n2"))
+    assert job.end(400) == ("COMPLETED", "0:0"), job.told
+    assert all(row["response"] for row in job.rows())
