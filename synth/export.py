@@ -1,0 +1,69 @@
+"""The export by hand: python -m synth.export RUN_DIR --format parquet|sharegpt|alpaca --output-dir DIR.
+
+Or python -m synth.export RUN_DIR --push-to-hub user/name, which sends Parquet to the Hugging Face Hub and goes on
+with a push that broke off. Exit codes: 0 done, 1 when the Hub could not be given all, 2 when there is nothing to
+export or the place is no good.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from synth.storage.export import FORMATS, Unexportable, dataset_of, export, told
+from synth.storage.hub import Unpushable, dataset_name, make_ready, push
+from synth.storage.run_folder import InUse, RunFolder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m synth.export", description="Write a run's dataset in a form that other programs read."
+    )
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: parquet")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--output-dir", help="a folder, or a URL as s3://bucket/folder")
+    place.add_argument("--push-to-hub", metavar="USER/NAME", help="a dataset on the Hugging Face Hub")
+    given = parser.parse_args(arguments)
+    folder = RunFolder(given.run_dir)
+    try:
+        if given.push_to_hub is None:
+            return _export(folder, given.format, given.output_dir)
+        if given.format != "parquet":
+            parser.error("--push-to-hub: the Hub gets Parquet; for other formats, give --output-dir")
+        return _push(folder, given.push_to_hub)
+    except (Unexportable, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _export(folder: RunFolder, format: str, destination: str) -> int:
+    done = export(folder, format, destination)
+    if done.left_out:
+        print(f"left out, as {format} can't hold them: {told(done.left_out)}", file=sys.stderr)
+    if done.left_behind:
+        columns = ", ".join(done.left_behind)
+        print(f"left behind, as {format} has no place for them: the columns {columns}", file=sys.stderr)
+    print(f"{done.rows:,} rows in {destination}")
+    return 0
+
+
+def _push(folder: RunFolder, name: str) -> int:
+    dataset_of(folder)
+    try:
+        make_ready(dataset_name(name))
+    except ValueError as error:
+        raise Unexportable(f"--push-to-hub {name}: {error}") from None
+    try:
+        with folder.locked():
+            print(f"pushed to {push(folder, name)}")
+    except InUse as owner:
+        raise Unexportable(f"{folder.path}: is in use by {owner}") from None
+    except Unpushable as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

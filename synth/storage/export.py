@@ -1,0 +1,189 @@
+"""A dataset in the forms that other programs read: Parquet for all of them, ShareGPT and Alpaca for trainers.
+
+Promises: rows are read and written some thousand at a time, so memory stays flat whatever there is of them. The same
+rows give the same files, byte for byte, and more rows leave full Parquet files as they are. Nothing that is there is
+written over, and an export that fails takes away what it wrote. Files go to any place that fsspec knows.
+
+Knows nothing of how a dataset came about.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import fsspec  # type: ignore[import-untyped]
+import pyarrow.parquet as pq
+
+from synth.records import CONTRACT_COLUMNS
+from synth.storage.card import exported
+from synth.storage.run_folder import RunFolder
+
+ROWS_PER_FILE = 100_000
+ROWS_PER_GROUP = 5_000
+DATA_FILES = "data/train-*.parquet"
+
+Row = Mapping[str, Any]
+_SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
+
+
+class Unexportable(ValueError):
+    """A dataset or a place that nothing can be exported from or to. The message names it and says why."""
+
+
+class Unfit(ValueError):
+    """A row that a format can't hold, and why: a few words that are counted by."""
+
+
+@dataclass
+class Exported:
+    """`rows` are written; `left_out` counts others by the reason; `left_behind` are columns without a place."""
+
+    rows: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    left_behind: list[str] = field(default_factory=list)
+
+
+def export(folder: RunFolder, format: str, destination: str, name: str | None = None) -> Exported:
+    """Write a run's dataset into `destination`, a folder or a URL, as one of FORMATS.
+
+    `name` is what its card tells to load it by; else the destination. Raises Unexportable and OSError.
+    """
+    dataset = dataset_of(folder)
+    names, write = FORMATS[format]
+    with _new_files(destination, names) as create:
+        done = write(dataset, create)
+        if not done.rows and done.left_out:
+            raise Unexportable(f"{folder.dataset}: {format} holds none of its rows: {told(done.left_out)}")
+        if format == "parquet":
+            with create("README.md") as file:
+                text = folder.card.read_text("utf-8") if folder.card.exists() else ""
+                file.write(exported(text, name or destination, DATA_FILES).encode())
+    return done
+
+
+def told(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+
+
+def sharegpt(row: Row) -> Row:
+    """`conversations` of {from, value}, every turn and the system prompt. Raises Unfit."""
+    turns = row["messages"] or []
+    if not turns:
+        raise Unfit("without messages")
+    for turn in turns:
+        if turn["role"] not in _SPEAKERS:
+            raise Unfit(f"with a turn of {turn['role']!r}")
+    return {
+        "id": row["id"],
+        "conversations": [{"from": _SPEAKERS[turn["role"]], "value": turn["content"]} for turn in turns],
+    }
+
+
+def alpaca(row: Row) -> Row:
+    """`instruction`, `input` and `output` of one exchange, and its `system` prompt. Raises Unfit.
+
+    Where Self-Instruct put an instruction together of a task and an input, it is taken apart again.
+    """
+    turns = list(row["messages"] or [])
+    system = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
+    roles = [turn["role"] for turn in turns]
+    if roles != ["user", "assistant"]:
+        raise Unfit("of several turns" if len(roles) > 2 else "without a response")
+    instruction, task, input = turns[0]["content"], row.get("task"), row.get("input")
+    if input and instruction == f"{task}\n\n{input}":
+        instruction = task
+    else:
+        input = ""
+    return {"instruction": instruction, "input": input, "output": turns[1]["content"], "system": system}
+
+
+Create = Callable[[str], Any]  # a context with a file of that name to write to
+
+
+def _parquet(dataset: Any, create: Create) -> Exported:
+    rows, schema = dataset.with_format("arrow"), dataset.features.arrow_schema
+    for number, start in enumerate(range(0, max(1, len(dataset)), ROWS_PER_FILE)):  # an empty dataset is a file too
+        stop = min(start + ROWS_PER_FILE, len(dataset))
+        with create(f"data/train-{number:05}.parquet") as file, _parquet_writer(file, schema) as writer:
+            for first in range(start, stop, ROWS_PER_GROUP):
+                # In one piece: how the rows were cut up in their shards leaves no trace in the file.
+                writer.write_table(rows[first : min(first + ROWS_PER_GROUP, stop)].combine_chunks())
+    return Exported(len(dataset))
+
+
+def _parquet_writer(file: IO[bytes], schema: Any) -> pq.ParquetWriter:
+    # Pages are cut by content, so that the Hub's storage knows those again that it has already.
+    return pq.ParquetWriter(file, schema, compression="zstd", use_content_defined_chunking=True)
+
+
+def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> Callable[[Any, Create], Exported]:
+    """A writer of one JSON object a line. `read` are the columns that it needs or has a use for."""
+
+    def write(dataset: Any, create: Create) -> Exported:
+        done = Exported(left_behind=[one for one in dataset.column_names if one not in {*CONTRACT_COLUMNS, *read}])
+        rows = dataset.select_columns([one for one in read if one in dataset.column_names]).with_format("arrow")
+        with create(name) as file:
+            for table in rows.iter(1000):
+                for row in table.to_pylist():
+                    try:
+                        line = json.dumps(convert(row), ensure_ascii=False)
+                    except Unfit as reason:
+                        done.left_out[str(reason)] += 1
+                        continue
+                    file.write(f"{line}\n".encode())
+                    done.rows += 1
+        return done
+
+    return write
+
+
+# The names that must be free in the destination, and the writer.
+FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Any, Create], Exported]]] = {
+    "parquet": (("data", "README.md"), _parquet),
+    "sharegpt": (("sharegpt.jsonl",), _lines("sharegpt.jsonl", sharegpt, ("id", "messages"))),
+    "alpaca": (("alpaca.jsonl",), _lines("alpaca.jsonl", alpaca, ("messages", "task", "input"))),
+}
+
+
+def dataset_of(folder: RunFolder) -> Any:
+    """The dataset of a run, on disk as it is. Raises Unexportable."""
+    from datasets import load_from_disk
+
+    if not folder.dataset.is_dir():
+        merging = f"python -m synth.merge {folder.path} makes one of what is committed"
+        raise Unexportable(f"{folder.path}: holds no dataset{f'; {merging}' if folder.manifest.exists() else ''}")
+    try:
+        return load_from_disk(str(folder.dataset))
+    except (OSError, ValueError, KeyError) as error:
+        raise Unexportable(f"{folder.dataset}: can't be read: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def _new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
+    """Opens new files in a folder. When the context ends badly, they are removed. Raises Unexportable."""
+    try:
+        system, path = fsspec.core.url_to_fs(destination)
+    except (ImportError, ValueError) as error:  # no such protocol, or its package is not installed
+        raise Unexportable(f"{destination}: {error}") from None
+    path = path.rstrip("/")
+    for name in names:
+        if system.exists(f"{path}/{name}"):
+            raise Unexportable(f"{destination}/{name}: is there already; choose another folder")
+
+    @contextmanager
+    def create(name: str) -> Iterator[IO[bytes]]:
+        file = f"{path}/{name}"
+        system.makedirs(file.rpartition("/")[0], exist_ok=True)
+        with system.open(file, "wb") as opened:
+            yield opened
+
+    try:
+        yield create
+    except BaseException:
+        for name in names:
+            if system.exists(f"{path}/{name}"):
+                system.rm(f"{path}/{name}", recursive=True)
+        raise

@@ -1,0 +1,123 @@
+"""synth.generate: what the command line does, from Python; on real Ray, with a simulated engine."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as some
+
+import synth
+from synth.components import ConfigError
+from synth.generate import _words, _written
+
+ENGINE = {"engine": "simulated", "engine.tokens_per_second": 2000, "engine.median_tokens": 20}
+
+
+def test_groups_are_chosen_and_their_keys_are_dicts_or_dotted_names():
+    keys = {"strategy": "magpie", "model": "demo", "engine": {"max_num_seqs": 64}, "strategy.magpie.n_turns": 2}
+    assert list(_words(keys)) == [
+        "+strategy=magpie",
+        "model=demo",
+        "++engine.max_num_seqs=64",
+        "++strategy.magpie.n_turns=2",
+    ]
+
+
+@given(some.text().filter(lambda text: "${" not in text and "\0" not in text))
+def test_every_text_is_read_as_it_was_given(text):
+    value = OverridesParser.create().parse_override(f"++key={_written(text)}").value()
+    assert getattr(value, "text", value) == text
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 0.5, 1e-9, [1, "a,b", None], [{"text": "a: b", "weight": 2}], {}])
+def test_every_value_is_read_as_it_was_given(value):
+    read = OverridesParser.create().parse_override(f"++key={_written(value)}").value()
+    assert repr(read).replace("QuotedString", "") and plain(read) == value
+
+
+def plain(value):
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    return getattr(value, "text", value)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A dataset that was made inside of a running event loop, as a notebook has one."""
+
+    async def cell():
+        return synth.generate(strategy="magpie", num_records=20, seed=3, **ENGINE)
+
+    return asyncio.run(cell())
+
+
+@pytest.mark.slow
+def test_a_dataset_comes_back_inside_of_a_running_event_loop(made):
+    assert len(made) == 20
+    assert [turn["role"] for turn in made[0]["messages"]] == ["user", "assistant"]
+
+
+@pytest.mark.slow
+def test_a_second_call_makes_the_same_dataset_and_tells_how_it_went(made, tmp_path, capsys):
+    again = synth.generate("magpie", num_records=20, seed=3, output_dir=tmp_path, **ENGINE)
+    assert again.to_list() == made.to_list()
+    assert "20 records kept, 0 rejected" in capsys.readouterr().out
+    assert (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.slow
+def test_the_dataset_in_a_temporary_folder_is_gone_with_the_process():
+    script = f"""
+import synth
+made = synth.generate("magpie", num_records=2, **{ENGINE!r})
+print(made.map(lambda row: {{"length": len(row["response"])}})[0]["length"] > 0, made.cache_files[0]["filename"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240)
+    told, path = done.stdout.split()[-2:]
+    assert told == "True", done.stderr
+    assert not Path(path).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"num_record": 5}, "num_record: no such key; did you mean 'num_records'?"),
+        ({"model": "dem"}, "model: there is no 'dem'; did you mean 'demo'?"),
+        ({"engine": {"max_num_seq": 5}}, "engine.max_num_seq: no such key; did you mean 'max_num_seqs'?"),
+        ({"overrides": ["num_records=none"]}, "num_records: must be a whole number or 'all', got 'none'"),
+    ],
+)
+def test_what_the_command_line_refuses_is_a_config_error_in_the_same_words(keys, message, capsys):
+    with pytest.raises(ConfigError) as caught:
+        synth.generate("magpie", **keys)
+    assert str(caught.value) == message
+    assert not capsys.readouterr().out
+
+
+def test_a_dry_run_has_no_dataset_to_give():
+    with pytest.raises(ConfigError, match="dry_run"):
+        synth.generate("magpie", dry_run=True)
+
+
+@pytest.mark.slow
+def test_an_interrupt_stops_the_run_and_the_same_call_goes_on(tmp_path):
+    def interrupt():
+        while not list(tmp_path.glob("shards/*.journal.arrow")):
+            time.sleep(0.1)
+        signal.raise_signal(signal.SIGINT)
+
+    slow = ENGINE | {"engine.tokens_per_second": 5, "engine.max_num_seqs": 4}
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        synth.generate("magpie", num_records=40, output_dir=tmp_path, **slow)
+    assert len(synth.generate("magpie", num_records=40, output_dir=tmp_path, **ENGINE)) == 40
