@@ -29,10 +29,14 @@ _WORDS = {
 
 
 class ConfigError(ValueError):
-    """Bad configuration or input: one line that names the key or file. Nothing has been started."""
+    """Bad configuration or input: one line that names the key or file. Nothing has been started.
+
+    What it names may come from a file of anyone's: signs that do something to a terminal are spelled out.
+    """
 
     def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        super().__init__("".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line))
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.column_types import type_from_text
@@ -26,6 +26,7 @@ from synth.model import Model
 from synth.records import rejected_schema
 from synth.sources import Source
 from synth.steps.chain import Step, Strategy
+from synth.storage.hub import dataset_name
 
 __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
 
@@ -68,7 +69,7 @@ class Settings:
     shard_size: Count
     resume: Literal["auto", "never", "force"]
     min_yield: Annotated[float, Field(gt=0, le=1)]
-    push_to_hub: str | None
+    push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
     dry_run: bool
 
     @property
@@ -92,10 +93,11 @@ class Config:
     def identity(self) -> dict[str, Any]:
         """What decides the data, but for what the source holds: with the same rows, the same identity makes the same
         records."""
-        data = {key: self.resolved[key] for key in ("strategy", "model", "seed")}
-        harmless: frozenset[str] = getattr(self.engine, "HARMLESS", frozenset())
-        engine = {key: value for key, value in self.resolved["engine"].items() if key not in harmless}
-        return data | {"engine": engine}
+        data = {key: self.resolved[key] for key in ("strategy", "model", "engine", "seed")}
+        for key, component in (("model", self.model), ("engine", self.engine)):
+            harmless: frozenset[str] = getattr(component, "HARMLESS", frozenset())
+            data[key] = {name: value for name, value in data[key].items() if name not in harmless}
+        return data
 
 
 def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
@@ -108,8 +110,6 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
             raise ConfigError(f"{group}: none is chosen; choose from {', '.join(options(group))}")
     settings = {key: value for key, value in resolved.items() if key not in GROUPS}
     refuse_unknown_keys(settings, [*inspect.signature(Settings).parameters, *GROUPS])
-    if settings.get("push_to_hub"):
-        raise ConfigError("push_to_hub: not in this version; load RUN_DIR/dataset and push that")
     model = construct(Model, resolved["model"], "model")
     config = Config(
         settings=construct(Settings, settings, ""),
@@ -201,6 +201,8 @@ def _strategy(node: Any) -> Strategy:
         _refuse_uncallable(function, step["_target_"], key)
         if getattr(function, "pool", None) is not None and built:
             raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
+        if hasattr(function, "duplicates"):
+            raise ConfigError(f"{key}: {step['_target_']!r} can't be run yet: no run decides which duplicate stays")
         name = name or step["_target_"].rpartition(".")[2]
         count = sum(one.name.partition("#")[0] == name for one in built)
         declared = getattr(getattr(function, "func", function), "columns", None)

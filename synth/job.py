@@ -7,6 +7,7 @@ says where its finished records are, and the same command goes on from there.
 import asyncio
 import logging
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,17 +20,23 @@ from synth.chat import ChatTemplateError
 from synth.config import Config, ConfigError
 from synth.dry_run import told_source
 from synth.engines import EngineError
+from synth.records import Shard
+from synth.report.page import write_report
 from synth.report.progress import Progress, Snapshot
+from synth.report.run_data import Run
 from synth.report.samples import show_samples
 from synth.resume import manifest_of, plan_of
-from synth.schedule.cluster import connected
+from synth.schedule.cluster import connected, room_after
 from synth.schedule.plan import Plan
 from synth.schedule.ray_pool import RayPool
 from synth.schedule.ray_worker import RayWorker
-from synth.schedule.scheduler import Scheduler, WorkerHandle, WorkerLost
+from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker import Counters
+from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.sources.store import Contents, stored
 from synth.storage.card import write_card
+from synth.storage.hub import Unpushable, make_ready, push
+from synth.storage.journal import finished_numbers
 from synth.storage.manifest import Manifest
 from synth.storage.merge import merge
 from synth.storage.run_folder import InUse, RunFolder, whole
@@ -39,6 +46,7 @@ log = logging.getLogger("synth")
 
 DONE, FAILED, TOO_FEW, STOPPED = 0, 1, 3, 75
 WATCH_INTERVAL_S = 0.5
+NODES_INTERVAL_S = 2.0
 MANIFEST_INTERVAL_S = 5.0
 
 
@@ -47,6 +55,9 @@ def run(config: Config) -> int:
     if config.source:
         config.source.stamp()  # what is not there is said before the folder is made
     _check_chat_template(config)
+    hub = config.settings.push_to_hub
+    if hub:
+        _make_ready(hub)
     folder = RunFolder(config.settings.output_dir)
     try:
         folder.make()
@@ -55,13 +66,14 @@ def run(config: Config) -> int:
             put_in_place()
             with whole(folder.config) as unfinished:
                 unfinished.write_text(OmegaConf.to_yaml(OmegaConf.create(config.resolved)))
-            return asyncio.run(_Run(config, folder, manifest, contents).finish())
+            code = asyncio.run(_Run(config, folder, manifest, contents).finish())
+            return _push(folder, hub, code) if hub else code
     except InUse as owner:
         raise ConfigError(f"output_dir: {folder.path} is in use by {owner}") from None
-    except PermissionError as error:
-        raise ConfigError(f"output_dir: {folder.path} can't be written to ({error.strerror})") from None
     except (FileExistsError, NotADirectoryError) as error:
         raise ConfigError(f"output_dir: {error.filename} is not a folder") from None
+    except OSError as error:
+        raise ConfigError(f"output_dir: {folder.path} can't be written to ({error.strerror or error})") from None
 
 
 def _check_chat_template(config: Config) -> None:
@@ -75,6 +87,29 @@ def _check_chat_template(config: Config) -> None:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"model.path: the tokenizer of {config.model.path!r} can't be loaded: {reason}") from None
+
+
+def _make_ready(hub: str) -> None:
+    try:
+        make_ready(hub)
+    except Unpushable as error:
+        raise ConfigError(f"push_to_hub: {error}") from None
+
+
+def _push(folder: RunFolder, hub: str, code: int) -> int:
+    """The run's own exit code, unless it is done and the push fails."""
+    if code == TOO_FEW:
+        print(f"not pushed: python -m synth.export {folder.path} --push-to-hub {hub} does so", file=sys.stderr)
+    if code != DONE:
+        return code
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the same command goes on with the push
+    try:
+        print(f"pushed to {push(folder, hub)}", file=sys.stderr)
+    except Unpushable as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return FAILED
+    return DONE
 
 
 class _Run:
@@ -94,25 +129,26 @@ class _Run:
         with self._progress, _warnings_to(self._progress), self._signals() as stopping:
             if self._contents.bad_rows:
                 self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
-            plan = self._plan(1)
-            if not plan.done:
-                try:
+            try:
+                plan = self._plan(1)
+                if not plan.done:
                     plan = await self._schedule(stopping)
-                except (WorkerLost, EngineError) as error:
-                    self._manifest.write(self._folder)
-                    self._progress.say(f"failed: {error}")
+                self._manifest.write(self._folder)
+                if self._stopped and not plan.done:
                     self._progress.say(
-                        f"finished records are safe in {self._folder.path}; logs are in {self._folder.logs}"
+                        f"stopped by {self._stopped}: {self._last.kept:,} records kept so far are safe in "
+                        f"{self._folder.path}; the same command goes on from there"
                     )
-                    return FAILED
-            self._manifest.write(self._folder)
-            if self._stopped and not plan.done:
-                self._progress.say(
-                    f"stopped by {self._stopped}: {self._last.kept:,} records kept so far are safe in "
-                    f"{self._folder.path}; the same command goes on from there"
-                )
-                return STOPPED
-            rows = await asyncio.to_thread(self._merge)
+                    return STOPPED
+                rows = await asyncio.to_thread(self._merge)
+            except (WorkerLost, EngineError, OSError) as error:
+                with suppress(OSError):  # there may be no room for it: shards tell of themselves
+                    self._manifest.write(self._folder)
+                reason = error.strerror if isinstance(error, OSError) else None
+                self._progress.say(f"failed: {reason or error}")
+                self._progress.say(f"finished records are safe in {self._folder.path}; logs are in {self._folder.logs}")
+                return FAILED
+        self._report()
         self._tell(rows)
         if plan.done:
             return DONE
@@ -121,16 +157,19 @@ class _Run:
 
     async def _schedule(self, stopping: asyncio.Event) -> Plan:
         config = self._config
-        async with connected(config.cluster, config.engine) as room:
-            plan = self._plan(room.replicas)
+        async with connected(config.cluster, config.engine) as self._room:
+            plan = self._plan(self._room.replicas)
             pool = await self._pool()
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
 
             def spawn(index: int) -> WorkerHandle:
-                return RayWorker(config, run_dir, fingerprint, index, room.placement, pool)
+                return RayWorker(config, run_dir, fingerprint, index, self._room.placement, pool)
 
-            scheduler = Scheduler(plan, room.replicas, spawn, self._on_commit, ordered=pool is not None)
-            watching = asyncio.create_task(self._watch(scheduler, plan, room.replicas))
+            scheduler = Scheduler(
+                plan, self._room.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=pool is not None
+            )
+            watching = asyncio.create_task(self._watch(scheduler, plan))
+            following = asyncio.create_task(self._follow_cluster(scheduler))
             running = asyncio.create_task(scheduler.run())
             stop = asyncio.create_task(stopping.wait())
             stop.add_done_callback(lambda _: scheduler.stop())
@@ -139,6 +178,7 @@ class _Run:
             finally:
                 stop.cancel()
                 watching.cancel()
+                following.cancel()
                 kept, rejected = plan.kept, sum(one.rejected for one in self._manifest.summaries)
                 last = replace(self._last, kept=kept, rejected=rejected, in_flight=0, running=0, waiting=0)
                 self._progress.update(last)
@@ -169,24 +209,41 @@ class _Run:
             self._written = time.monotonic()
             self._manifest.write(self._folder)
 
-    async def _watch(self, scheduler: Scheduler, plan: Plan, replicas: int) -> None:
+    async def _unfinished(self, shard: Shard) -> list[int]:
+        """The records of a shard that are not on disk."""
+        there = await asyncio.to_thread(finished_numbers, self._folder.journal(shard.index))
+        return [number for number in range(shard.start, shard.stop) if number not in there]
+
+    async def _follow_cluster(self, scheduler: Scheduler) -> None:
+        """As many replicas as the nodes that come and go have room for."""
+        cluster = self._config.cluster
+        while cluster.replicas == "auto" and cluster.address is not None:
+            await asyncio.sleep(NODES_INTERVAL_S)
+            self._room = await room_after(self._room, cluster, self._config.engine)
+            scheduler.resize(self._room.replicas)
+
+    async def _watch(self, scheduler: Scheduler, plan: Plan) -> None:
+        told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
         while True:
-            told = await asyncio.gather(*(_counters(worker) for worker in scheduler.workers.values()))
-            here = [counters for counters in told if counters is not None]
+            workers = list(scheduler.workers.values())
+            answers = await asyncio.gather(*map(_counters, workers))
+            told |= {worker: counters for worker, counters in zip(workers, answers, strict=True) if counters}
+            here = [told[worker] for worker in workers if worker in told]
             self._last = Snapshot(
                 kept=plan.kept + sum(one.kept for one in here),
                 rejected=sum(one.rejected for one in self._manifest.committed.values())
                 + sum(one.rejected for one in here),
                 wanted=self._wanted,
                 in_flight=sum(one.in_flight for one in here),
-                prompt_tokens=sum(one.prompt_tokens for one in here),
-                cached_tokens=sum(one.cached_tokens for one in here),
-                completion_tokens=sum(one.completion_tokens for one in here),
+                made=sum(one.made for one in told.values()),
+                prompt_tokens=sum(one.prompt_tokens for one in told.values()),
+                cached_tokens=sum(one.cached_tokens for one in told.values()),
+                completion_tokens=sum(one.completion_tokens for one in told.values()),
                 running=sum(one.load.running for one in here),
                 waiting=sum(one.load.waiting for one in here),
                 cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),
                 replicas_ready=len(scheduler.workers),
-                replicas=replicas,
+                replicas=scheduler.replicas,
             )
             self._progress.update(self._last)
             await asyncio.sleep(WATCH_INTERVAL_S)
@@ -195,6 +252,12 @@ class _Run:
         rows = merge([(self._folder, self._manifest)], self._folder.dataset, self._config.settings.most_records)
         write_card(self._folder, [self._manifest], rows)
         return rows
+
+    def _report(self) -> None:
+        try:
+            write_report(self._folder.report, [Run(self._folder, self._manifest)])
+        except Exception as error:  # the dataset is there, and a picture of it is no reason to call the run failed
+            self._progress.say(f"{self._folder.report.name} could not be written: {error}")
 
     def _tell(self, rows: int) -> None:
         rejected = sum(one.rejected for one in self._manifest.summaries)
@@ -234,7 +297,7 @@ class _Run:
 
 
 async def _counters(worker: WorkerHandle) -> Counters | None:
-    with suppress(WorkerLost, TimeoutError):
+    with suppress(WorkerLost, EngineError, TimeoutError):
         return await asyncio.wait_for(worker.counters(), 5)
     return None
 

@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.path.mkdir(parents=True, exist_ok=True)
         only = runs[0][1].num_records if len(runs) == 1 else None
         rows = merge(runs, output.dataset, only)
+        write_card(output, [manifest for _, manifest in runs], rows)
     except (Unmergeable, Unreadable, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    write_card(output, [manifest for _, manifest in runs], rows)
     print(f"{rows:,} records in {output.dataset}")
     return 0
 
@@ -42,6 +42,8 @@ def _manifest(folder: RunFolder) -> Manifest:
     manifest = Manifest.read(folder)
     if manifest is None:
         raise Unmergeable(f"{folder.path}: holds no run, there is no {folder.manifest.name}")
+    for path in manifest.damaged(folder).values():
+        raise Unmergeable(f"{path}: is damaged; the command that made it makes its records again")
     return manifest
 
 

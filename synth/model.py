@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import ConfigDict, Field
@@ -46,6 +46,8 @@ class Model:
     query_stop: list[str] | None = None
     reasoning: Literal["strip", "keep"] = "strip"
     reasoning_tags: Literal["auto"] | tuple[Tag, Tag] | None = "auto"
+
+    HARMLESS: ClassVar[frozenset[str]] = frozenset({"license"})  # keys that don't decide the data
 
     def __post_init__(self) -> None:
         if self.path == "demo":
@@ -88,6 +90,7 @@ class Model:
         tokenizer = AutoTokenizer.from_pretrained(
             self.tokenizer or self.path,
             revision=self.revision,
+            trust_remote_code=False,  # said, since else the terminal is asked
             mistral_format=False,  # mistral-common's own tokenizers have no chat template
         )
         return ChatTemplate(

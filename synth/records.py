@@ -48,6 +48,18 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Records `start` to `stop` - 1: the unit that is leased, committed and merged."""
+
+    index: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The whole fate of one record: what it became (fan-out gives several rows) and what was rejected.
 

@@ -1,13 +1,19 @@
 """Which run a folder holds, whether this configuration may go on with it, and what of its plan is left.
 
 Knows what decides the data and what does not: a run goes on with other machines, other shards and more records, and
-is refused with another model, seed or source, unless by force.
+is refused with another model, seed or source, unless by force. A file that the configuration names counts by its name
+and content, wherever it is. A committed shard that is damaged is made again.
 """
 
+import hashlib
+import logging
+import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 from synth.config import Config, ConfigError
 from synth.schedule.plan import Plan
@@ -15,6 +21,10 @@ from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns
 from synth.storage.manifest import Manifest, Unreadable, differing_keys
 from synth.storage.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+_NO_FILES = ("_target_", "name")  # keys
 
 
 def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manifest:
@@ -24,8 +34,8 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     """
     refuse_missing_columns(config.strategy, contents.columns, str(config.source or "source=none"))
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
-    identity = config.identity() | {"source": contents.identity}
-    fresh = Manifest(identity, columns, _versions(), config.settings.most_records)
+    identity = by_content(config.identity()) | {"source": contents.identity}
+    fresh = Manifest(identity, columns, _versions(), config.settings.most_records, config.model.license)
     try:
         known = Manifest.read(folder)
     except Unreadable as error:
@@ -34,7 +44,7 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
         return fresh
     if config.settings.resume == "never":
         raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
-    differing = differing_keys(known.identity, fresh.identity)
+    differing = _told_once(differing_keys(known.identity, fresh.identity))
     if known.columns != columns:
         differing += [key for key in differing_keys(known.columns, columns) if key not in differing]
     if differing and (config.settings.resume != "force" or known.columns != columns):
@@ -42,7 +52,11 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         advice = "choose another output_dir" + (" or resume=force" if known.columns == columns else "")
         raise ConfigError(f"output_dir: {folder.path} holds another run: {keys}{more}; {advice}")
-    known.identity, known.versions, known.num_records = fresh.identity, fresh.versions, fresh.num_records
+    for index, path in known.damaged(folder).items():
+        log.warning("%s is damaged: its records are made again", path)
+        del known.committed[index]
+    known.identity, known.versions, known.license = fresh.identity, fresh.versions, fresh.license
+    known.num_records = fresh.num_records
     return known
 
 
@@ -72,9 +86,38 @@ def plan_of(
     return plan
 
 
+def _told_once(differing: list[tuple[str, Any, Any]]) -> list[tuple[str, Any, Any]]:
+    """Without the keys of `strategy.steps` that stand there for a key of a step elsewhere."""
+    changes = {key: (key.rpartition(".")[2], was, now) for key, was, now in differing}
+    elsewhere = [change for key, change in changes.items() if not key.startswith("strategy.steps[")]
+    return [one for one in differing if not one[0].startswith("strategy.steps[") or changes[one[0]] not in elsewhere]
+
+
+def by_content(node: Any) -> Any:
+    """The same plain data, in which a path of a file stands for its name and what is in it. Raises ConfigError."""
+    if isinstance(node, Mapping):
+        return {key: value if key in _NO_FILES else by_content(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [by_content(value) for value in node]
+    return _named_file(node) if isinstance(node, str) else node
+
+
+def _named_file(text: str) -> str:
+    """`prompt.jinja (its checksum)` for the path of a file, else the text as it is."""
+    path = Path(os.path.expanduser(text))
+    if not ("/" in text or path.suffix) or not os.path.isfile(path):
+        return text
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{text} can't be read ({error.strerror})") from None
+    return f"{path.name} ({digest})"
+
+
 def _short(value: object) -> str:
     text = " ".join(str(value).split())
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return text if len(text) <= 60 else f"{text[:30]}...{text[-27:]}"
 
 
 def _versions() -> dict[str, str]:

@@ -9,7 +9,15 @@ from synth import draw, run
 from tests.documents import PAGES, ROOT, commands, write_files
 
 # What sets up, serves or measures is run elsewhere or takes what is not everywhere: a GPU, a server, the Hub.
-ELSEWHERE = ("make ", "pip ", "python3 -m venv", "vllm serve", "python benchmarks/")
+ELSEWHERE = (
+    "make ",
+    "pip ",
+    "python3 -m venv",
+    "vllm serve",
+    "python benchmarks/",
+    "python -m synth.export",
+    "sbatch ",
+)
 DOORS = {"synth.run": lambda words: run.main([*words, "dry_run=true"]), "synth.draw": draw.main}
 
 
@@ -18,7 +26,6 @@ def test_the_commands_of_a_page_run_as_written(page, tmp_path, monkeypatch, capf
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    (tmp_path / "synth").symlink_to(ROOT / "synth")  # a page may name a file of the checkout
     write_files(page, tmp_path)
     for command in commands(page):
         if command.startswith(ELSEWHERE) or "source=hub" in command:

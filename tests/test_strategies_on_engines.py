@@ -11,9 +11,8 @@ from synth.config import CONF_DIR
 from synth.engines.openai import OpenAI
 from synth.engines.transformers import Transformers
 from synth.model import Model
-from synth.records import record_id
+from synth.records import Shard, record_id
 from synth.run import main
-from synth.schedule.plan import Shard
 from synth.schedule.pool import GrowingPool
 from synth.schedule.worker import Worker
 from synth.sources.store import stored
@@ -25,6 +24,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope
 
 RECORDS = 3
 BEYOND_THE_DEMO = {"evol_instruct", "evol_instruct_judged", "self_instruct", "self_instruct_context"}  # it can't copy
+BEYOND_THE_DEMO |= {f"magpie_filtered_{recipe}" for recipe in ("pro", "air", "mt", "reasoning")}  # its tags are guesses
 MODEL = Model(path="demo", name="synth-demo", dtype="float32")
 SOURCES = {
     "evol_instruct": {"instruction": ["Name a bee.", "What is 3 + 4?", "Write about rain."]},
@@ -94,6 +94,8 @@ def composed(strategy, folder):
         words += ["source=file", f"source.path={path}", "num_records=all"]
     if strategy == "preference":
         words.append("strategy.preference.ties=keep")
+    if strategy.startswith("magpie_filtered_"):  # in place of a reward model from the Hub
+        words.append("strategy.reward.model={_target_: tests.quality.test_presets.Points, points: 0}")
     found = []
     assert main(words, work=lambda config: found.append(config) or 0) == 0
     return found[0]

@@ -186,4 +186,6 @@ class OpenAI:
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.model.tokenizer or self.model.path, revision=self.model.revision)
+        return AutoTokenizer.from_pretrained(
+            self.model.tokenizer or self.model.path, revision=self.model.revision, trust_remote_code=False
+        )

@@ -97,9 +97,10 @@ class Transformers:
 
         best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         path, revision = self.model.path, self.model.revision
-        model = AutoModelForCausalLM.from_pretrained(path, revision=revision, dtype=self.model.dtype)
+        told = {"revision": revision, "trust_remote_code": False}
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=self.model.dtype, **told)
         self._model = model.eval().to(best if self.device == "auto" else self.device)
-        self._tokenizer = AutoTokenizer.from_pretrained(self.model.tokenizer or path, revision=revision)
+        self._tokenizer = AutoTokenizer.from_pretrained(self.model.tokenizer or path, **told)
         length = self.model.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
         if not length:
             raise EngineError(f"{path} does not tell its context length: set model.max_model_len")

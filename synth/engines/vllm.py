@@ -53,6 +53,12 @@ class VLLM:
         "cpu_threads log_level".split()
     )
 
+    def __post_init__(self) -> None:
+        if self.extra.get("trust_remote_code"):
+            raise ValueError("extra.trust_remote_code: a model's own code is not run")
+        if "hf_token" in self.extra:  # all keys are written into the run's folder
+            raise ValueError("extra.hf_token: a secret belongs into the environment, as HF_TOKEN")
+
     @property
     def concurrency(self) -> int:
         return self.max_num_seqs

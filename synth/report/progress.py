@@ -6,15 +6,17 @@ Knows numbers only; it asks nobody for them.
 import json
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+
+from synth.report.samples import printable
 
 PLAIN_INTERVAL_S = 10.0
 METRICS_INTERVAL_S = 5.0
@@ -23,11 +25,15 @@ RATE_WINDOW_S = 30.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The run at one moment. Tokens are totals since this process started; `wanted` is num_records."""
+    """The run at one moment. `made` and tokens are totals since this process started; `wanted` is num_records.
+
+    `kept` grows by what is found on disk too, `made` by what is new only.
+    """
 
     kept: int
     rejected: int
     wanted: int
+    made: int = 0
     in_flight: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -50,7 +56,7 @@ class Progress:
         self._ready = False  # an engine has run
 
     def __enter__(self) -> "Progress":
-        self._metrics: IO[str] = self._metrics_path.open("a")
+        self._metrics = self._metrics_path.open("ab", buffering=0)
         self._started = time.monotonic()
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         if self._console.is_interactive:
@@ -66,11 +72,13 @@ class Progress:
         self._metrics.close()
 
     def say(self, line: str) -> None:
-        """One line that stays: a worker lost, a stop begun."""
-        self._console.print(line, markup=False, soft_wrap=True)
+        """One line that stays: a worker lost, a stop begun. It may have a model's words in it."""
+        self._console.print(printable(line), markup=False, soft_wrap=True)
 
     def update(self, now: Snapshot) -> None:
         moment = time.monotonic()
+        if not self._ready:
+            self._history.clear()  # the time that engines take to start is no part of any rate
         self._ready = self._ready or now.replicas_ready > 0
         self._history.append((moment, now))
         while len(self._history) > 2 and moment - self._history[0][0] > RATE_WINDOW_S:
@@ -97,7 +105,7 @@ class Progress:
         return max(0.0, (getattr(last, name) - getattr(first, name)) / max(moment - then, 1e-9))
 
     def _time_left(self, now: Snapshot) -> str:
-        rate = self._rate("kept")
+        rate = self._rate("made")
         if now.kept >= now.wanted:
             return "0s"
         return _duration((now.wanted - now.kept) / rate) if rate > 0 else "?"
@@ -129,10 +137,11 @@ class Progress:
     def _write_metrics(self, now: Snapshot) -> None:
         rates = {
             "tokens_per_second": round(self.tokens_per_second, 1),
-            "kept_per_second": round(self._rate("kept"), 3),
+            "kept_per_second": round(self._rate("made"), 3),
         }
-        self._metrics.write(json.dumps({"time": round(time.time(), 3)} | asdict(now) | rates) + "\n")
-        self._metrics.flush()
+        line = json.dumps({"time": round(time.time(), 3)} | asdict(now) | rates) + "\n"
+        with suppress(OSError):  # a full disk is no reason to stop drawing
+            self._metrics.write(line.encode())
 
 
 def _duration(seconds: float) -> str:

@@ -10,20 +10,24 @@ import logging
 import math
 import os
 import secrets
+import signal
 import socket
-import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from synth.config import Cluster, ConfigError
 from synth.engines import Engine, Placement
+from synth.schedule.scratch import scratch
 
 OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
 
 ANSWER_S = 10.0
+NODES_S = 60.0  # the nodes of a cluster that has only just been started come one by one
 
 # Read by Ray's processes when they start.
 _QUIET = {
@@ -42,10 +46,11 @@ _ALONE = {
 
 @dataclass(frozen=True)
 class Room:
-    """What a cluster has for replicas: their number, and what each of them takes."""
+    """What a cluster has for replicas: their number, what each of them takes, and whether that is GPUs."""
 
     replicas: int
     placement: Placement
+    on_gpu: bool
 
 
 @asynccontextmanager
@@ -56,9 +61,7 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
     # Linux ends Ray's processes together with the thread that started them, so it has to stay.
     thread = ThreadPoolExecutor(1, "ray")
     loop = asyncio.get_running_loop()
-    # Its sockets are in there, and /tmp because their paths may have a hundred characters and no more.
-    alone = tempfile.TemporaryDirectory(prefix="synth-", dir="/tmp", ignore_cleanup_errors=True)
-    with thread, alone if cluster.address is None else nullcontext() as folder:
+    with thread, scratch() if cluster.address is None else nullcontext() as folder:
         import ray
         import ray._private.ray_constants
         import ray._private.worker
@@ -73,15 +76,43 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
                 await loop.run_in_executor(thread, lambda: ray.init(**_arguments(cluster, folder)))
             except ConnectionError as error:
                 raise ConfigError(f"cluster.address: no Ray cluster answers at {cluster.address!r}") from error
-            yield room(cluster, engine, ray.nodes())
+            # Ray puts a handler over the run's own that aborts the process three seconds after a SIGTERM.
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+            yield await _room_soon(cluster, engine)
         finally:
             await loop.run_in_executor(thread, ray.shutdown)
 
 
-def room(cluster: Cluster, engine: Engine, nodes: list[dict[str, Any]]) -> Room:
-    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises ConfigError."""
+async def _room_soon(cluster: Cluster, engine: Engine) -> Room:
+    """The room there is. Where it does not suffice, further nodes are waited for, if there may be any."""
+    import ray
+
+    until = time.monotonic() + (0 if cluster.address is None else NODES_S)
+    while True:
+        try:
+            return room(cluster, engine, await asyncio.to_thread(ray.nodes))
+        except ConfigError:
+            if time.monotonic() >= until:
+                raise
+        await asyncio.sleep(1)
+
+
+async def room_after(before: Room, cluster: Cluster, engine: Engine) -> Room:
+    """The same for the nodes that are there now. While they have no room at all, all stays as it was."""
+    import ray
+
+    with suppress(ConfigError):
+        return room(cluster, engine, await asyncio.to_thread(ray.nodes), before.on_gpu)
+    return before
+
+
+def room(cluster: Cluster, engine: Engine, nodes: list[dict[str, Any]], on_gpu: bool = False) -> Room:
+    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises ConfigError.
+
+    Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only.
+    """
     machines = [node["Resources"] for node in nodes if node["Alive"]]
-    on_gpu = any(machine.get("GPU", 0) for machine in machines)
+    on_gpu = on_gpu or any(machine.get("GPU", 0) for machine in machines)
     need = engine.placement(on_gpu, 0)
     fits = [fit for machine in machines if (fit := _fit(machine, need)) >= 1]
     replicas = cluster.replicas
@@ -94,11 +125,13 @@ def room(cluster: Cluster, engine: Engine, nodes: list[dict[str, Any]]) -> Room:
             f"not for {max(1, replicas)}"
         )
     beside = math.ceil(replicas / len(fits)) - 1
-    return Room(replicas, engine.placement(on_gpu, beside))
+    return Room(replicas, engine.placement(on_gpu, beside), on_gpu)
 
 
 def _fit(machine: Mapping[str, float], need: Placement) -> float:
-    """How many replicas one machine has room for."""
+    """How many replicas one machine has room for. One that offers neither GPUs nor CPUs has none."""
+    if not machine.get("GPU", 0) and not machine.get("CPU", 0):
+        return 0
     needs = {"GPU": need.gpus, "CPU": need.cpus}
     return min((machine.get(name, 0) // amount for name, amount in needs.items() if amount), default=math.inf)
 
@@ -113,7 +146,7 @@ def _knock(address: str) -> None:
             raise ConnectionError(str(error)) from error
 
 
-def _arguments(cluster: Cluster, folder: str | None) -> dict[str, Any]:
+def _arguments(cluster: Cluster, folder: Path | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if cluster.address is not None:
         return arguments | {"address": cluster.address}
@@ -124,5 +157,5 @@ def _arguments(cluster: Cluster, folder: str | None) -> dict[str, Any]:
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
         "_node_ip_address": "127.0.0.1",
-        "_temp_dir": f"{folder}/ray",
+        "_temp_dir": str(folder),
     }

@@ -12,19 +12,8 @@ Plain bookkeeping: knows nothing of workers, files or time.
 import heapq
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Records `start` to `stop` - 1: the unit that is leased, committed and merged."""
-
-    index: int
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
+from synth.records import Shard
 
 
 class Plan:

@@ -7,21 +7,25 @@ state: the scheduler starts another.
 """
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from synth.config import Config, parse
 from synth.engines import EngineError, Placement
-from synth.schedule.plan import Shard
+from synth.records import Shard
 from synth.schedule.ray_pool import RayPool
-from synth.schedule.scheduler import WorkerLost
 from synth.schedule.worker import Counters, Worker
+from synth.schedule.worker_handle import WorkerLost
 from synth.steps.pool import PoolLost
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 # Stands outside the group and waits for the end of its input, which comes when the group's leader has gone.
 _GUARD = "trap '' INT TERM HUP; read -r end; kill -s KILL -- -{group}"
@@ -56,11 +60,16 @@ class _Actor:
     async def start(self) -> None:
         await self._worker.start()
 
-    async def run(self, shard: Shard) -> ShardSummary | None:
-        return await self._worker.run(shard)
+    async def run(
+        self, shard: Shard, numbers: Collection[int] | None, poison: Mapping[int, str] | None
+    ) -> ShardSummary | None:
+        return await self._worker.run(shard, numbers, poison)
 
     async def hungry(self) -> None:
         await self._worker.hungry()
+
+    async def probe(self, seconds: float) -> None:
+        await self._worker.probe(seconds)
 
     async def counters(self) -> Counters:
         return await self._worker.counters()
@@ -104,12 +113,17 @@ class RayWorker:
             limit = self._start_timeout_s
             raise WorkerLost(f"the engine took more than cluster.start_timeout_s={limit:g} to start") from None
 
-    async def run(self, shard: Shard) -> ShardSummary | None:
-        summary: ShardSummary | None = await self._call("run", shard)
+    async def run(
+        self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None
+    ) -> ShardSummary | None:
+        summary: ShardSummary | None = await self._call("run", shard, numbers, poison)
         return summary
 
     async def hungry(self) -> None:
         await self._call("hungry")
+
+    async def probe(self, seconds: float) -> None:
+        await self._call("probe", seconds)
 
     async def counters(self) -> Counters:
         counters: Counters = await self._call("counters")
@@ -136,6 +150,8 @@ class RayWorker:
                 raise PoolLost(str(cause)) from error
             if isinstance(cause, EngineError):
                 raise EngineError(str(cause)) from error
+            if isinstance(cause, OSError) and cause.errno in NO_ROOM:  # it is the same for every other worker
+                raise OSError(cause.errno, f"{cause.strerror} ({cause.filename or 'journal'})") from error
             raise WorkerLost(f"{type(cause).__name__}: {_short(cause)}") from error
 
 

@@ -1,59 +1,53 @@
-"""Who makes which shard when: one loop per worker, each with a shard in its tail and the next one begun.
+"""Who makes which shard when: one loop per replica, its worker with a shard in its tail and the next one begun.
 
-Promises: a shard is with one worker at a time; the shards of a lost worker go to the others at once, and a new
-worker is started in its place, after a pause that doubles; a replica that can't be kept alive is given up, and the
-last one's end is the run's, with what is finished safe. Asked to stop, it leases nothing more and every worker
-writes down what it has finished.
+Promises: a shard is with one worker at a time; the shards of a lost worker go to the others at once, and a new worker
+is started in its place, after a pause that doubles while nothing gets done; a shard over which two workers were lost is
+made apart from all others, until the record that does it is found and rejected as poison (see suspects.py); a replica
+that can't be kept alive is given up, and the last one's end is the run's, with what is finished safe. There may be more
+or fewer replicas as it goes. Asked to stop, it leases nothing more and every worker writes down what it has finished.
 
-An event and coroutines. Knows workers by six coroutines and nothing of Ray.
+An event and coroutines. Knows workers by their handles and nothing of Ray or files.
 """
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from synth.engines import EngineError
-from synth.schedule.plan import Plan, Shard
-from synth.schedule.worker import Counters
+from synth.records import Shard
+from synth.schedule.plan import Plan
+from synth.schedule.search import SuspectDied, search
+from synth.schedule.suspects import Suspects
+from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.steps.pool import PoolLost
 from synth.storage.shard import ShardSummary
 
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 10.0
-MAX_FAILURES = 5  # of one replica in a row, with no shard of its own committed between them
+MAX_FAILURES = 5  # of one replica in a row, with no record of its own finished between them
 FIRST_PAUSE_S = 1.0
+SUSPICIOUS = 2  # workers lost over a shard, before its records are made apart from all others
+KEPT_S = 60.0  # and twice as long as a worker takes to start: how long a suspicious shard waits for the same replica
 
 
-class WorkerLost(RuntimeError):
-    """The worker's process is gone, or its engine is broken: what it had leased must be leased again."""
+class _StartAnew(Exception):
+    """A worker has to make room for records that those it has wait for."""
 
 
-class WorkerHandle(Protocol):
-    """A worker, wherever it runs. Each call may raise WorkerLost."""
-
-    async def start(self) -> None: ...
-
-    async def run(self, shard: Shard) -> ShardSummary | None: ...
-
-    async def hungry(self) -> None: ...
-
-    async def counters(self) -> Counters: ...
-
-    async def stop(self) -> None: ...
-
-    async def kill(self) -> None: ...
+async def _all_of_it(shard: Shard) -> Collection[int]:
+    return range(shard.start, shard.stop)
 
 
 class Scheduler:
     """Runs `plan` on `replicas` workers made by `spawn`; tells `on_commit` of every shard that is safe.
 
-    Where records wait for lower ones (`ordered`), a shard that comes back is for whoever runs, hungry or not: the
-    records that fill the workers may be waiting for those in it.
+    `unfinished` says which records of a shard are not on disk. Where records wait for lower ones (`ordered`), a
+    shard that comes back is for whoever runs, hungry or not: the records that fill the workers may be waiting for
+    those in it.
     """
 
     def __init__(
@@ -63,25 +57,47 @@ class Scheduler:
         spawn: Callable[[int], WorkerHandle],
         on_commit: Callable[[ShardSummary], None],
         *,
+        unfinished: Callable[[Shard], Awaitable[Collection[int]]] = _all_of_it,
         ordered: bool = False,
     ):
         self._plan = plan
-        self._replicas = replicas
         self._spawn = spawn
         self._on_commit = on_commit
+        self._unfinished = unfinished
         self._ordered = ordered
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._over = False
+        self._wanted = replicas
+        self._numbered = 0  # replicas, those that are gone too
+        self._given_up = 0
+        self._replicas: dict[int, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._spawned: dict[int, WorkerHandle] = {}
-        self._left = replicas  # those not given up
-        self._held: Counter[int] = Counter()  # records leased to each replica
-        self._commits: Counter[int] = Counter()
+        self._leases: defaultdict[int, set[Shard]] = defaultdict(set)
+        self._left: dict[int, int] = {}  # of shards over which a worker was lost: records unfinished then
+        self._losses: Counter[int] = Counter()  # workers lost over a shard
+        self._suspects: dict[int, Suspects] = {}
+        self._commits: Counter[int] = Counter()  # of each replica
+        self._slowest_start_s = 0.0
         self.workers: dict[int, WorkerHandle] = {}  # those whose engine runs
+
+    @property
+    def replicas(self) -> int:
+        """How many there are to be."""
+        return self._wanted
 
     def stop(self) -> None:
         """Lease nothing more and come to an end. May be called from a signal handler, before `run` too."""
         self._stopping.set()
+
+    def resize(self, replicas: int) -> None:
+        """So many replicas from now on: others are started, or those without a worker leave first."""
+        if replicas != self._wanted:
+            # A machine that was lost may have been that of a replica which was given up.
+            self._given_up = max(0, self._given_up - max(0, self._wanted - replicas))
+            self._wanted = replicas
+            self._announce()
 
     async def run(self) -> None:
         """Returns when the plan is done, hopeless or exhausted, or when stopped.
@@ -91,81 +107,119 @@ class Scheduler:
         """
         if self._stopping.is_set():
             return
-        replicas = [asyncio.create_task(self._keep_alive(index)) for index in range(self._replicas)]
-        lost = asyncio.gather(*replicas)
         ended = asyncio.create_task(self._until(self._plan_ends))
         stopped = asyncio.create_task(self._stopping.wait())
-        waiting: list[asyncio.Future[Any]] = [lost, ended, stopped]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        failure = lost.exception() if lost.done() else None
+        failure = await self._staff(ended, stopped)
         self._over = True
         self._announce()
-        await self._stop_workers()
-        for task in (*replicas, ended, stopped):
+        await asyncio.gather(*(self._dismiss(index) for index in list(self._spawned)), *self._leaving)
+        tasks = (*self._replicas.values(), ended, stopped)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*replicas, *waiting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if failure is not None and not self._stopping.is_set():
             raise failure
 
+    async def _staff(self, *ends: asyncio.Task[Any]) -> BaseException | None:
+        """As many replicas as are wanted, until one of `ends` is done or what is returned ends the run."""
+        while True:
+            while len(self._replicas) < self._wanted - self._given_up:
+                self._replicas[self._numbered] = asyncio.create_task(self._keep_alive(self._numbered))
+                self._numbered += 1
+            while len(self._replicas) > max(1, self._wanted - self._given_up):
+                self._withdraw()
+            changed = asyncio.create_task(self._changed.wait())
+            await asyncio.wait([*ends, changed, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+            for index, task in list(self._replicas.items()):
+                if task.done():
+                    failure = task.exception()
+                    if not isinstance(failure, WorkerLost | EngineError) or isinstance(failure, PoolLost):
+                        return failure
+                    del self._replicas[index]
+                    self._given_up += 1
+                    self._announce()
+                    if not self._replicas:
+                        return failure
+            if any(end.done() for end in ends):
+                return None
+
+    def _withdraw(self) -> None:
+        """One replica less: one whose engine does not run, else the last that came to run."""
+        idle = [index for index in self._replicas if index not in self.workers]
+        index = idle[-1] if idle else [index for index in self.workers if index in self._replicas][-1]
+        replica = self._replicas.pop(index)
+        replica.cancel()
+
+        async def leave() -> None:
+            await asyncio.gather(replica, return_exceptions=True)
+            await self._dismiss(index)
+            self._give_back(index)
+
+        leaving = asyncio.create_task(leave())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
     async def _keep_alive(self, index: int) -> None:
-        """One replica: a worker, and after its loss another one. Raises when it was the last to be given up."""
+        """One replica: a worker, and after its loss another one. Raises when it has to be given up."""
         failures = 0
         while not self._over:
             commits = self._commits[index]
             worker = self._spawned[index] = self._spawn(index)
             try:
-                await worker.start()
-                self.workers[index] = worker
+                await self._start(worker, index)
                 await self._feed(worker, index)
             except PoolLost:
                 raise
+            except _StartAnew:
+                await self._dismiss(index)
+                self._give_back(index)
             except (WorkerLost, EngineError) as error:
                 if self._over:
                     return
-                self.workers.pop(index, None)
+                ran = self.workers.pop(index, None) is not None
                 await worker.kill()
-                failures = 1 if self._commits[index] > commits else failures + 1
+                progress = (ran and await self._take_back(index)) or self._commits[index] > commits
+                if progress:
+                    failures = int(isinstance(error, EngineError))
+                elif not isinstance(error, SuspectDied):
+                    failures += 1
                 if failures >= MAX_FAILURES:
                     log.warning("replica %d: %s; given up after %d failures", index, error, failures)
-                    self._left -= 1
-                    self._announce()
-                    if not self._left:
-                        raise
-                    return
-                pause = FIRST_PAUSE_S * 2 ** (failures - 1)
-                log.warning("replica %d: %s; another one starts in %g s", index, error, pause)
+                    self._give_back(index)
+                    raise
+                pause = FIRST_PAUSE_S * 2 ** (failures - 1) if failures else 0
+                when = f"in {pause:g} s" if pause else "now"
+                log.warning("replica %d: %s; another one starts %s", index, error, when)
                 await asyncio.sleep(pause)
+
+    async def _start(self, worker: WorkerHandle, index: int) -> None:
+        """What is kept for this replica goes to the others when there seems to be no room for its worker."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        giving_up = loop.call_later(KEPT_S + 2 * self._slowest_start_s, self._give_back, index)
+        try:
+            await worker.start()
+        finally:
+            giving_up.cancel()
+        self._slowest_start_s = max(self._slowest_start_s, loop.time() - began)
+        self.workers[index] = worker
 
     async def _feed(self, worker: WorkerHandle, index: int) -> None:
         """Lease shard after shard to a worker, each as soon as it has launched nearly all it has."""
-
-        def settle(shard: Shard, _: asyncio.Task[None]) -> None:
-            self._held[index] -= len(shard)
-            self._plan.release(shard)
-            self._announce()
-
+        for suspicious in sorted(self._leases[index], key=lambda shard: shard.index):
+            await self._search(suspicious, worker, index)
         try:
             async with asyncio.TaskGroup() as shards:
                 while shard := await self._lease(index):
-                    task = shards.create_task(self._make(shard, worker, index))
-                    # Not in the task: a task that is cancelled before its first step never comes to its end.
-                    task.add_done_callback(partial(settle, shard))
+                    shards.create_task(self._make(shard, worker, index))
                     await asyncio.sleep(0)  # the worker has to hear of the shard before it is asked
                     await self._wants_more(worker)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
     async def _wants_more(self, worker: WorkerHandle) -> None:
-        hungry = asyncio.create_task(worker.hungry())
-        try:
-            while not (hungry.done() or self._over or self._urgent):
-                changed = asyncio.create_task(self._changed.wait())
-                await asyncio.wait([hungry, changed], return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
-            if hungry.done():
-                await hungry
-        finally:
-            hungry.cancel()
+        await self._unless(lambda: self._over or self._urgent, worker.hungry())
 
     @property
     def _urgent(self) -> bool:
@@ -176,30 +230,84 @@ class Scheduler:
         await self._until(lambda: self._over or self._fair(index))
         shard = None if self._over else self._plan.lease()
         if shard is not None:
-            self._held[index] += len(shard)
+            self._leases[index].add(shard)
         return shard
 
     def _fair(self, index: int) -> bool:
         """Near the end a replica with its share of the work leaves the last shards to the others."""
         if self._plan.next() is None:
             return False
-        return self._urgent or not self._held[index] or self._held[index] < self._plan.unfinished / self._left
+        held = sum(map(len, self._leases[index]))
+        return self._urgent or not held or held < self._plan.unfinished / max(1, len(self._replicas))
 
     async def _make(self, shard: Shard, worker: WorkerHandle, index: int) -> None:
         summary = await worker.run(shard)
         if summary is not None:
             self._plan.commit(summary.index, summary.kept)
             self._commits[index] += 1
+            self._forget(shard)
             self._on_commit(summary)
+        self._give_back(index, shard)
 
-    async def _stop_workers(self) -> None:
-        async def stop(index: int, worker: WorkerHandle) -> None:
-            if index in self.workers:  # one whose engine is still loading has nothing to write down
-                with suppress(WorkerLost, EngineError, TimeoutError):
-                    await asyncio.wait_for(worker.stop(), STOP_GRACE_S)
-            await worker.kill()
+    async def _search(self, shard: Shard, worker: WorkerHandle, index: int) -> None:
+        """Make a shard with nothing beside it, and set aside what can't be made.
 
-        await asyncio.gather(*(stop(index, worker) for index, worker in self._spawned.items()))
+        Raises _StartAnew where its records wait for lower ones that nobody has any more.
+        """
+
+        def blocked() -> bool:
+            other = self._plan.next() if self._ordered else None
+            return other is not None and other.index < shard.index
+
+        async def attempt(run: Awaitable[ShardSummary | None]) -> None:
+            if not await self._unless(lambda: self._over or blocked(), run) or self._over:
+                raise _StartAnew
+
+        def on_poison(number: int) -> None:
+            self._left[shard.index] = self._left.get(shard.index, len(shard)) - 1  # that is no progress
+
+        suspects = self._suspects.setdefault(shard.index, Suspects(range(shard.start, shard.stop)))
+        suspects.keep(await self._unfinished(shard))
+        await search(shard, worker, suspects, attempt, on_poison)
+        await self._make(shard, worker, index)
+
+    async def _take_back(self, index: int) -> bool:
+        """What a lost worker had goes to the others, but for what is to be looked at. Returns whether it had finished
+        any record."""
+        progress = False
+        for shard in sorted(self._leases[index], key=lambda shard: shard.index):
+            left = len(await self._unfinished(shard))
+            progress = progress or left < self._left.get(shard.index, len(shard))
+            self._left[shard.index] = left
+            self._losses[shard.index] += 1
+            if self._losses[shard.index] < SUSPICIOUS:
+                self._give_back(index, shard)
+        return progress
+
+    def _give_back(self, index: int, *shards: Shard) -> None:
+        """A replica is done with these shards, or with all it had: then nothing is held against them."""
+        for shard in shards or list(self._leases[index]):
+            self._leases[index].discard(shard)
+            self._plan.release(shard)
+            if not shards:
+                self._forget(shard)
+        self._announce()
+
+    def _forget(self, shard: Shard) -> None:
+        """Nothing is held against its records."""
+        self._losses.pop(shard.index, None)
+        self._left.pop(shard.index, None)
+        self._suspects.pop(shard.index, None)
+
+    async def _dismiss(self, index: int) -> None:
+        """A worker writes down what it has finished and ends."""
+        worker = self._spawned.pop(index, None)
+        if worker is None:
+            return
+        if self.workers.pop(index, None):  # one whose engine is still loading has nothing to write down
+            with suppress(WorkerLost, EngineError, TimeoutError):
+                await asyncio.wait_for(worker.stop(), STOP_GRACE_S)
+        await worker.kill()
 
     def _plan_ends(self) -> bool:
         return self._plan.done or self._plan.hopeless or self._plan.exhausted
@@ -207,6 +315,20 @@ class Scheduler:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.wait()
+
+    async def _unless(self, condition: Callable[[], bool], awaited: Awaitable[Any]) -> bool:
+        """Whether what is awaited came to its end before the condition held."""
+        task = asyncio.ensure_future(awaited)
+        try:
+            while not (task.done() or condition()):
+                changed = asyncio.create_task(self._changed.wait())
+                await asyncio.wait([task, changed], return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+            if task.done():
+                await task
+            return task.done()
+        finally:
+            task.cancel()
 
     def _announce(self) -> None:
         """Whoever waits looks again."""

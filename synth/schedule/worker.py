@@ -9,32 +9,36 @@ A worker knows its shards and nothing of other workers. It is a plain asyncio ob
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from synth.config import Config
-from synth.engines import Answer, Generator, Load, Sampling
-from synth.schedule.plan import Shard
+from synth.engines import Answer, EngineError, Generator, Load, Sampling
+from synth.records import Record, Rejection, Shard
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.sources.store import Rows
-from synth.steps.chain import Context, run_record
+from synth.steps.chain import Context, run_record, set_aside
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary, commit, committed
+
+log = logging.getLogger(__name__)
 
 JOURNAL_INTERVAL_S = 2.0
 
 
 @dataclass
 class Counters:
-    """What a worker is at: rows of its uncommitted shards, and tokens since it started."""
+    """What a worker is at: rows of its uncommitted shards; kept rows that it made, and tokens, since it started."""
 
     kept: int = 0
     rejected: int = 0
+    made: int = 0
     in_flight: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -73,13 +77,17 @@ class Worker:
         self._context = Context(config.strategy, metered, template, str(config.model.name), config.settings.seed)
         self._syncing = asyncio.create_task(self._sync_journals())
 
-    async def run(self, shard: Shard) -> ShardSummary | None:
+    async def run(
+        self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None
+    ) -> ShardSummary | None:
         """Make a shard's records, but for those its journal has, and commit it. None if stopped before that.
 
-        Raises EngineError or OSError; what had finished by then is in the journal, as far as the disk took it.
+        With `numbers` only these are made, and the shard is committed if that was all it lacked. Those in `poison` are
+        rejected with their errors. Raises EngineError or OSError; what had finished by then is in the journal, as far
+        as the disk took it.
         """
         self._backlog += len(shard)
-        task = asyncio.create_task(self._run(shard))
+        task = asyncio.create_task(self._run(shard, numbers, poison or {}))
         self._running.add(task)
         await asyncio.wait([task])
         self._running.discard(task)
@@ -94,6 +102,17 @@ class Worker:
         """Returns when the leased records are nearly all launched, so that another shard is wanted."""
         while self._backlog > self._in_flight // 8:
             await self._launched.wait()
+
+    async def probe(self, seconds: float) -> None:
+        """Returns when the engine has lived so long and answers a request that is no record's. Raises EngineError."""
+        await asyncio.sleep(seconds)
+        prompt = self._context.template.encode([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
+        try:
+            await self._config.engine.generate(prompt, Sampling(temperature=0.0, max_tokens=1))
+        except EngineError:
+            raise
+        except Exception as error:  # refused, by an engine that lives
+            log.warning("the engine refuses a greeting: %s", error)
 
     async def counters(self) -> Counters:
         counters = self._counters
@@ -111,25 +130,39 @@ class Worker:
         self._syncing.cancel()
         await self._config.engine.stop()
 
-    async def _run(self, shard: Shard) -> ShardSummary:
+    async def _run(
+        self, shard: Shard, numbers: Collection[int] | None, poison: Mapping[int, str]
+    ) -> ShardSummary | None:
         columns = self._config.strategy.columns
-        journal = await self._on_disk(Journal.open, self._folder.journal(shard.index), columns)
+        owner = f"{self._fingerprint} {shard.start} {shard.stop}"
+        journal = await self._on_disk(Journal.open, self._folder.journal(shard.index), columns, owner)
         # A worker may be lost after its commit and before it told of it.
         there = await self._on_disk(committed, self._folder, shard, self._fingerprint)
-        records = [] if there else [n for n in range(shard.start, shard.stop) if n not in journal.finished]
+        all_of_it = range(shard.start, shard.stop)
+        wanted = all_of_it if numbers is None else sorted(numbers)
+        records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
         unlaunched = len(records)
         self._journals.add(journal)
         try:
             self._launch(len(shard) - unlaunched)
             async with asyncio.TaskGroup() as running:
+                if not there:
+                    for number in poison.keys() - journal.finished:
+                        why = Rejection("poison", poison[number])
+                        journal.append(set_aside(number, await self._row(number), self._context, why))
                 if self._door:
-                    await self._door.pool.passed(range(shard.start, shard.stop) if there else journal.finished)
+                    await self._door.pool.passed(all_of_it if there else journal.finished)
                 for number in records:
                     visible = await self._door.turn(number) if self._door else 0
                     slot = await self._slots.acquire(number)
                     running.create_task(self._make(number, journal, slot, visible))
                     unlaunched -= 1
                     self._launch(1)
+            if there:
+                await self._on_disk(journal.remove)
+                return there
+            if not journal.finished.issuperset(all_of_it):
+                return None
             return await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -147,14 +180,17 @@ class Worker:
         self._counters.in_flight += 1
         seat = Seat(self._door, number, visible, slot) if self._door else None
         try:
-            row = await asyncio.to_thread(self._rows.row, number) if self._rows else {}
-            finished = await run_record(number, row, replace(self._context, pool=seat))
+            finished = await run_record(number, await self._row(number), replace(self._context, pool=seat))
             if seat:
                 await seat.leave()
         finally:
             self._counters.in_flight -= 1
             slot.release()
         journal.append(finished)
+        self._counters.made += len(finished.kept)
+
+    async def _row(self, number: int) -> Record:
+        return await asyncio.to_thread(self._rows.row, number) if self._rows else {}
 
     async def _sync_journals(self) -> None:
         try:

@@ -65,7 +65,10 @@ class Rows:
             if not part:
                 raise OSError(f"row {number} of the source is cut off")
             line += part
-        row: Record = json.loads(line.decode("utf-8", "surrogatepass"))
+        try:
+            row: Record = json.loads(line.decode("utf-8", "surrogatepass"))
+        except ValueError:
+            raise OSError(f"row {number} of the source is damaged") from None
         return row
 
 

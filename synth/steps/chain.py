@@ -93,6 +93,13 @@ async def run_record(number: int, row: Record, context: Context) -> Finished:
     return await _walk(number, (), record, Ledger(), 0, context)
 
 
+def set_aside(number: int, row: Record, context: Context, why: Rejection) -> Finished:
+    """A record that is not to be run: a rejection by the engine, which did not survive it."""
+    record = _checked(row, context.strategy.columns)
+    known = record if isinstance(record, dict) else {}
+    return Finished(number, rejected=[_rejected_row(record_id(number), known, Ledger(), "engine", why, context)])
+
+
 async def _walk(
     number: int, path: tuple[int, ...], record: Record, ledger: Ledger, first: int, context: Context
 ) -> Finished:
@@ -196,7 +203,8 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
     asked, answered = (before.get(name) != after.get(name) for name in ("instruction", "response"))
     if asked and not noted:
         ledger.lineage.append({"step": step.name, "text": after.get("instruction"), "operation": None})
-    said = ledger.said.get(after.get("response") or after.get("instruction") or "")
+    words = after.get("instruction") if after.get("response") is None else after["response"]
+    said = ledger.said.get(words or "")
     if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
         # The model may have been asked more since: this is about these words.
         after["finish_reason"] = said.finish_reason if said else ledger.finish_reason

@@ -16,11 +16,13 @@ from functools import cached_property
 from typing import Any, Literal
 
 from synth.chat import ChatTemplate, Stop
-from synth.engines import EngineError, Generator, Sampling
+from synth.engines import Answer, EngineError, Generator, Sampling
 from synth.records import Record, Rejection, Usage, derive_seed
 from synth.steps.pool import Pool
 
 Messages = Sequence[dict[str, str]]
+
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +146,7 @@ class LLM:
             seed=derive_seed(*self._scope, self._calls),
         )
         self._calls += 1
-        try:
-            answer = await self._engine.generate(prompt, sampling)
-        except EngineError as error:
-            self.failure = error
-            raise
+        answer = await self._answer(prompt, sampling)
         ledger = self._ledger
         ledger.usage += Usage(answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
         ledger.finish_reason = answer.finish_reason
@@ -160,6 +158,22 @@ class LLM:
         said = Completion(text.strip(), answer.token_ids, answer.finish_reason, reasoning)
         ledger.said[said.text] = said
         return said
+
+    async def _answer(self, prompt: list[int], sampling: Sampling) -> Answer:
+        """Asks again where the engine failed at this request and lives: another time it may not."""
+        failures = 0
+        while True:
+            try:
+                return await self._engine.generate(prompt, sampling)
+            except EngineError as error:
+                self.failure = error
+                raise
+            except ValueError:  # it is refused, and will be
+                raise
+            except Exception as error:
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise Rejection("poison", f"{type(error).__name__}: {error}") from error
 
     def _without_reasoning(self, message: dict[str, str]) -> dict[str, str]:
         content = message.get("content")

@@ -2,19 +2,22 @@
 
 An Arrow IPC stream without an end. Its rows are `number`, the record's kept rows and its rejected rows, so a record
 is in it whole or not at all. Each batch carries its own checksum; reading stops at the first that is torn or wrong,
-and the records after it are made again.
+and the records after it are made again. The stream's head says whose it is: a journal of another run is no journal.
 
 Opening a journal rewrites it under its name: an owner before, if one still lives somewhere, goes on writing into a
 file without a name. One thread may `append` while another does the rest.
+
+Promises: batches are small, whatever is in the rows. So neither Arrow's 32-bit offsets nor memory are a bound to what
+a shard may hold, but for a single record.
 """
 
 import logging
 import os
 import zlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 
@@ -23,11 +26,16 @@ from synth.storage.run_folder import sync_folder, whole
 
 log = logging.getLogger(__name__)
 
+BATCH_BYTES = 32 << 20
+BATCH_RECORDS = 1000
+
 _CHECKSUM = "crc32"
+_OWNER = b"owner"
+_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
 class Journal:
-    """`open` one, `append` finished records, `sync` them to disk, read them back as a `table`.
+    """`open` one, `append` finished records, `sync` them to disk, read them back `in_order`.
 
     `finished` holds the numbers of all records in it; `kept` and `rejected` count their rows.
     """
@@ -38,22 +46,23 @@ class Journal:
         self.kept = self.rejected = 0
         self._schema = schema
         self._pending: deque[Finished] = deque()
-        self._file: IO[bytes]
+        self._file = -1
+        self._end = 0
 
     @classmethod
-    def open(cls, path: Path, columns: Mapping[str, pa.DataType]) -> "Journal":
-        """The journal at `path`, with what an earlier owner left in it. `columns` are those that steps add."""
-        journal = cls(path, _schema(columns))
-        found = read(path, journal._schema) if path.exists() else []
-        for batch in found:
-            journal.finished |= set(batch["number"].to_pylist())
-            journal.kept += len(batch["kept"].flatten())
-            journal.rejected += len(batch["rejected"].flatten())
+    def open(cls, path: Path, columns: Mapping[str, pa.DataType], owner: str = "") -> "Journal":
+        """The journal at `path`, with what an earlier process left in it. `columns` are those that steps add; `owner`
+        is the run and the shard whose records these are. Raises OSError."""
+        journal = cls(path, _schema(columns, owner))
         with whole(path) as unfinished, unfinished.open("wb") as file:
             file.write(journal._schema.serialize())
-            for batch in found:
+            for batch in read(path, journal._schema):
+                journal.finished.update(batch["number"].to_pylist())
+                journal.kept += len(batch["kept"].flatten())
+                journal.rejected += len(batch["rejected"].flatten())
                 file.write(_message(batch))
-        journal._file = path.open("ab")
+        journal._file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        journal._end = os.fstat(journal._file).st_size
         return journal
 
     def append(self, finished: Finished) -> None:
@@ -70,78 +79,142 @@ class Journal:
             pending.append(self._pending.popleft())
         if not pending:
             return
-        end = self._file.tell()
+        written = 0
         try:
-            self._file.write(_message(self._batch(pending)))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError:
+            for start in range(0, len(pending), BATCH_RECORDS):
+                for batch in self._batches(pending[start : start + BATCH_RECORDS]):
+                    written += self._write(_message(batch))
+            os.fsync(self._file)
+        except BaseException:
             self._pending.extendleft(reversed(pending))
-            self._file.truncate(end)
+            os.ftruncate(self._file, self._end)
             raise
+        self._end += written
 
-    def table(self) -> pa.Table:
-        """All synced records in order of their numbers."""
-        return pa.Table.from_batches(read(self.path, self._schema), self._schema).sort_by("number")
+    def in_order(self) -> Iterator[pa.RecordBatch]:
+        """All synced records in order of their numbers, a small batch at a time.
+
+        Raises OSError when another process has opened it since, or not all that was written can be read.
+        """
+        batches = list(read(self.path, self._schema))
+        numbers = [number for batch in batches for number in batch["number"].to_pylist()]
+        self.refuse_other_owner()
+        if len(numbers) != len(self.finished) - len(self._pending):
+            raise OSError(f"{self.path} is damaged: {len(numbers)} of {len(self.finished)} records can be read")
+        order = sorted(range(len(numbers)), key=numbers.__getitem__)
+        if numbers and sum(batch.nbytes for batch in batches) <= BATCH_BYTES:
+            yield pa.concat_batches(batches).take(pa.array(order))
+            return
+        records = [record for batch in batches for record in _rows(batch)]
+        yield from _small(records[place] for place in order)
+
+    def refuse_other_owner(self) -> None:
+        """Raises OSError when another process has opened it since."""
+        if not os.path.samestat(os.fstat(self._file), self.path.stat()):
+            raise OSError(f"{self.path} was taken over by another worker")
 
     def close(self) -> None:
         """Sync and let go of it. Nothing happens when it is closed or removed already."""
-        if not self._file.closed:
+        if self._file >= 0:
             self.sync()
-            self._file.close()
+            self._let_go()
 
     def remove(self) -> None:
         """The shard is committed: its journal has no more to say."""
-        self._file.close()
+        self._let_go()
         self.path.unlink(missing_ok=True)
         sync_folder(self.path.parent)
 
-    def _batch(self, records: Sequence[Finished]) -> pa.RecordBatch:
+    def _let_go(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _write(self, message: bytes) -> int:
+        left = memoryview(message)
+        while left:  # a full disk takes a part and refuses the rest
+            left = left[os.write(self._file, left) :]
+        return len(message)
+
+    def _batches(self, records: Sequence[Finished]) -> Iterator[pa.RecordBatch]:
+        """One batch, or as many as it takes for each to be small and for an unfit record to be found."""
         try:
-            return pa.RecordBatch.from_pylist([_row(one) for one in records], self._schema)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            # Steps are their users' own, and one of them gave a value that its column can't hold: find the record.
-            return pa.concat_batches([self._unfit_as_rejection(one) for one in records])
+            batch = pa.RecordBatch.from_pylist([_row(one) for one in records], self._schema)
+        except _UNFIT as error:
+            # More than Arrow's offsets reach, or steps, which are their users' own, gave what a column can't hold.
+            if len(records) == 1:
+                yield self._unfit_as_rejection(records[0], error)
+            else:
+                half = len(records) // 2
+                yield from self._batches(records[:half])
+                yield from self._batches(records[half:])
+        else:
+            yield from [batch] if batch.nbytes <= BATCH_BYTES else _small(_rows(batch))
 
-    def _unfit_as_rejection(self, finished: Finished) -> pa.RecordBatch:
-        try:
-            return pa.RecordBatch.from_pylist([_row(finished)], self._schema)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            log.warning("record %d can't be written: %s", finished.number, error)
-            self.kept -= len(finished.kept)
-            self.rejected += 1 - len(finished.rejected)
-            why = Rejection("unwritable", " ".join(str(error).split()))
-            ids = [str(row["id"]) for row in finished.kept + finished.rejected]
-            row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
-            return pa.RecordBatch.from_pylist([_row(Finished(finished.number, rejected=[row]))], self._schema)
+    def _unfit_as_rejection(self, finished: Finished, error: Exception) -> pa.RecordBatch:
+        log.warning("record %d can't be written: %r", finished.number, error)
+        self.kept -= len(finished.kept)
+        self.rejected += 1 - len(finished.rejected)
+        why = Rejection("unwritable", " ".join(str(error).split()))
+        ids = [str(row["id"]) for row in finished.kept + finished.rejected]
+        row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
+        return pa.RecordBatch.from_pylist([_row(Finished(finished.number, rejected=[row]))], self._schema)
 
 
-def read(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
-    """The batches of a journal up to the first that is torn, damaged, or of other columns."""
-    batches: list[pa.RecordBatch] = []
+def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The batches of a journal up to the first that is torn, damaged, or of another owner; mapped, not read."""
+    count = 0
     try:
-        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-            if reader.schema != schema:
-                return batches
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+            if not reader.schema.equals(schema, check_metadata=True):
+                raise ValueError("it is of another run, or has other columns")
             while True:
                 batch, metadata = reader.read_next_batch_with_custom_metadata()
                 if metadata is None or int(metadata[_CHECKSUM.encode()]) != zlib.crc32(batch.serialize()):
                     raise ValueError("wrong checksum")
-                batches.append(batch)
-    except StopIteration:
+                count += 1
+                yield batch
+    except (StopIteration, FileNotFoundError):
         pass
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        log.warning("%s is whole up to its batch %d (%s)", path, len(batches), error)
-    return batches
+        log.warning("%s is whole up to its batch %d (%s)", path, count, error)
 
 
-def _schema(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+def finished_numbers(path: Path) -> set[int]:
+    """The records in a journal, which another process may be writing to. Their rows are not looked at."""
+    numbers: set[int] = set()
+    with suppress(pa.ArrowException, OSError, ValueError), pa.OSFile(str(path), "rb") as file:
+        for batch in pa.ipc.open_stream(file, options=pa.ipc.IpcReadOptions(included_fields=[0])):
+            numbers.update(batch["number"].to_pylist())
+    return numbers
+
+
+def _schema(columns: Mapping[str, pa.DataType], owner: str) -> pa.Schema:
     kept, rejected = pa.struct(dataset_schema(columns)), pa.struct(rejected_schema(columns))
-    return pa.schema([("number", pa.int64()), ("kept", pa.list_(kept)), ("rejected", pa.list_(rejected))])
+    fields = [("number", pa.int64()), ("kept", pa.list_(kept)), ("rejected", pa.list_(rejected))]
+    return pa.schema(fields, {_OWNER: owner})
 
 
 def _row(finished: Finished) -> Record:
     return {"number": finished.number, "kept": finished.kept, "rejected": finished.rejected}
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    return (batch.slice(row, 1) for row in range(len(batch)))
+
+
+def _small(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches that are no larger than BATCH_BYTES, but for that of a single row."""
+    group: list[pa.RecordBatch] = []
+    total = 0
+    for row in rows:
+        total += row.nbytes
+        if group and (total > BATCH_BYTES or len(group) == BATCH_RECORDS):
+            yield pa.concat_batches(group)
+            group, total = [], row.nbytes
+        group.append(row)
+    if group:
+        yield pa.concat_batches(group)
 
 
 def _message(batch: pa.RecordBatch) -> bytes:

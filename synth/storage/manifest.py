@@ -8,15 +8,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from synth.schedule.plan import Shard
+from synth.records import Shard
 from synth.storage.run_folder import RunFolder, whole
-from synth.storage.shard import ShardSummary, committed
+from synth.storage.shard import ShardSummary, committed, damaged_file
 
-VERSION = 1
+VERSION = 2
+_KEYS = ("identity", "columns", "versions", "num_records", "license", "created")
 
 
 class Unreadable(ValueError):
@@ -26,12 +29,13 @@ class Unreadable(ValueError):
 @dataclass
 class Manifest:
     """`identity` is the part of the configuration that decides the data, `shards` the plan so far, `num_records`
-    None where every record of the source is wanted."""
+    None where every record of the source is wanted. `license` is the model's, for the card."""
 
     identity: dict[str, Any]
     columns: dict[str, str]
     versions: dict[str, str]
     num_records: int | None
+    license: str | None = None
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     shards: list[Shard] = field(default_factory=list)
     committed: dict[int, ShardSummary] = field(default_factory=dict)
@@ -50,6 +54,12 @@ class Manifest:
         """Rejections by `step: reason`."""
         return sum((Counter(one.reasons) for one in self.summaries), Counter())
 
+    def damaged(self, folder: RunFolder) -> dict[int, Path]:
+        """Committed shards that are not as they were committed, with the first file of each that is not. Reads all."""
+        with ThreadPoolExecutor() as threads:
+            found = threads.map(lambda summary: damaged_file(folder, summary), self.summaries)
+            return {one.index: path for one, path in zip(self.summaries, found, strict=True) if path}
+
     def write(self, folder: RunFolder) -> None:
         shards = [
             {"index": one.index, "start": one.start, "stop": one.stop, "state": "planned"}
@@ -57,15 +67,7 @@ class Manifest:
             else asdict(self.committed[one.index]) | {"state": "committed"}
             for one in self.shards
         ]
-        told = {
-            "version": VERSION,
-            "fingerprint": self.fingerprint,
-            "created": self.created,
-            "num_records": self.num_records,
-            "versions": self.versions,
-            "identity": self.identity,
-            "columns": self.columns,
-        }
+        told = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
         head = json.dumps(told, indent=2, ensure_ascii=False).removesuffix("\n}")
         lines = ",\n".join(f"    {json.dumps(shard, ensure_ascii=False)}" for shard in shards)
         with whole(folder.manifest) as unfinished:
@@ -85,9 +87,9 @@ class Manifest:
             raise Unreadable(f"{folder.manifest}: can't be read ({error})") from None
         if not isinstance(told, dict) or told.get("version") != VERSION:
             version = told.get("version") if isinstance(told, dict) else None
-            raise Unreadable(f"{folder.manifest}: version {version}; this Synth reads version {VERSION}")
+            raise Unreadable(f"{folder.manifest}: version {version!r}; this Synth reads version {VERSION}")
         try:
-            manifest = cls(told["identity"], told["columns"], told["versions"], told["num_records"], told["created"])
+            manifest = cls(**{key: told[key] for key in _KEYS})
             for one in told["shards"]:
                 shard = Shard(one["index"], one["start"], one["stop"])
                 manifest.shards.append(shard)

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder, sync_folder
-from synth.storage.shard import ShardSummary, write_stream
+from synth.storage.shard import ShardSummary, stream
 
 Part = tuple[RunFolder, ShardSummary]
 
@@ -31,7 +31,8 @@ class Unmergeable(ValueError):
 def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_records: int | None = None) -> int:
     """Make `destination` a dataset of all committed shards, its first `num_records` rows only if given.
 
-    Returns the number of rows. Raises Unmergeable: nothing committed, other columns, or records held twice.
+    Returns the number of rows. Raises Unmergeable: nothing committed, other columns, or records held twice. Takes
+    shards for undamaged (see Manifest.damaged).
     """
     _refuse_other_columns(runs)
     parts = [(folder, summary) for folder, manifest in runs for summary in manifest.summaries]
@@ -48,7 +49,7 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
         if count == summary.kept:
             _link(folder.shard(summary.index), unfinished / name)
         else:
-            write_stream(unfinished / name, _read(folder.shard(summary.index)).slice(0, count))
+            _copy(folder.shard(summary.index), unfinished / name, count)
     _describe(unfinished, names, [part for part, _ in zip(parts, counts, strict=False)], counts)
     _put_in_place(unfinished, destination)
     return sum(counts)
@@ -124,9 +125,17 @@ def _refuse_overlaps(parts: Sequence[Part]) -> None:
             )
 
 
-def _read(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-        return reader.read_all()
+def _copy(source: Path, target: Path, count: int) -> None:
+    """The first `count` rows."""
+    with (
+        pa.memory_map(str(source)) as file,
+        pa.ipc.open_stream(file) as reader,
+        stream(target, reader.schema) as writer,
+    ):
+        while count:
+            rows = reader.read_next_batch().slice(0, count)
+            writer.write_batch(rows)
+            count -= len(rows)
 
 
 def _schema(part: Part) -> pa.Schema:

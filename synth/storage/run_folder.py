@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -28,6 +29,7 @@ class RunFolder:
         self.manifest = path / "manifest.json"
         self.metrics = path / "metrics.jsonl"
         self.card = path / "README.md"
+        self.report = path / "report.html"
         self.dataset = path / "dataset"
         self.logs = path / "logs"
         self.source = path / "source"
@@ -39,6 +41,9 @@ class RunFolder:
 
     def rejected(self, index: int) -> Path:
         return self._shards / f"{index:05}.rejected.arrow"
+
+    def note(self, index: int) -> Path:
+        return self._shards / f"{index:05}.json"
 
     def journal(self, index: int) -> Path:
         return self._shards / f"{index:05}.journal.arrow"
@@ -64,8 +69,11 @@ class RunFolder:
                 lock.seek(0)
                 raise InUse(lock.read().strip() or "another process") from None
             lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+            since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            lock.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
             lock.flush()
+            for unfinished in self._shards.glob(".*"):  # of processes that were killed
+                unfinished.unlink(missing_ok=True)
             yield
 
 

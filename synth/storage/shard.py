@@ -1,33 +1,31 @@
-"""A committed shard: its kept rows and its rejected rows, two files that nobody changes again.
+"""A committed shard: its kept rows and its rejected rows, two files that nobody changes again, and a note about them.
 
-Both are Arrow IPC streams, the form in which a Hugging Face dataset keeps its data files, so that a merge needs to
-link them and no more. What a shard holds stands in the file's own schema metadata too: a shard explains itself when
-the manifest is older than it.
+Both files are Arrow IPC streams, the form in which a Hugging Face dataset keeps its data files, so that a merge needs
+to link them and no more. The note says of which run and which records they are, and has their checksums: a shard
+explains itself when the manifest is older than it, and damage to it is seen.
 """
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.records import Usage, dataset_schema, rejected_schema
-from synth.schedule.plan import Shard
+from synth.records import Shard, Usage, dataset_schema, rejected_schema
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder, whole
-
-_METADATA = b"synth"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSummary:
     """What is in a committed shard. Tokens are of all its records; `wasted_tokens` of those were for rejected rows.
 
-    `reasons` counts rejections by `step: reason`; `checksum` is the BLAKE2b of the file of kept rows.
+    `reasons` counts rejections by `step: reason`; the checksums are the BLAKE2b of the two files.
     """
 
     index: int
@@ -41,6 +39,7 @@ class ShardSummary:
     wasted_tokens: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     checksum: str = ""
+    rejected_checksum: str = ""
 
 
 def commit(
@@ -48,38 +47,51 @@ def commit(
 ) -> ShardSummary:
     """Write a finished shard from its journal and drop the journal. The rename of the kept rows' file is the commit.
 
-    A shard that is committed already, by a worker that was taken for lost, stays as it is.
+    Raises OSError: the journal is another worker's by now, or can't be read, or there is no room for the shard.
     """
     journal.sync()
-    there = committed(folder, shard, fingerprint)
-    if there is None:
-        records = journal.table()
-        kept = _rows(records, "kept", dataset_schema(columns))
-        rejected = _rows(records, "rejected", rejected_schema(columns))
-        summary = _summary(shard, kept, rejected)
-        told = {_METADATA: json.dumps(asdict(summary) | {"fingerprint": fingerprint})}
-        with whole(folder.rejected(shard.index)) as unfinished:
-            write_stream(unfinished, rejected)
-        with whole(folder.shard(shard.index)) as unfinished:
-            write_stream(unfinished, kept.replace_schema_metadata(told))
-        there = committed(folder, shard, fingerprint)
-        assert there is not None
+    with whole(folder.shard(shard.index)) as kept, whole(folder.rejected(shard.index)) as rejected:
+        tally = _write_rows(journal, columns, kept, rejected)
+        summary = ShardSummary(
+            index=shard.index,
+            start=shard.start,
+            stop=shard.stop,
+            kept=tally["kept"],
+            rejected=tally["rejected"],
+            wasted_tokens=tally["wasted_tokens"],
+            reasons=dict(Counter({key[1]: count for key, count in tally.items() if key[0] == "reason"}).most_common()),
+            checksum=checksum(kept),
+            rejected_checksum=checksum(rejected),
+            **{name: tally[name] for name in asdict(Usage())},
+        )
+        journal.refuse_other_owner()  # before the note, which may be of the other's shard
+        with whole(folder.note(shard.index)) as note:
+            note.write_text(json.dumps({"fingerprint": fingerprint} | asdict(summary), indent=2) + "\n")
     journal.remove()
-    return there
+    return summary
 
 
 def committed(folder: RunFolder, shard: Shard, fingerprint: str) -> ShardSummary | None:
-    """What the shard's file says of itself; None where there is none, or one of another run, or it is damaged."""
-    path = folder.shard(shard.index)
+    """What a shard says of itself; None where it is not there, or of another run, or damaged."""
     try:
-        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-            told = json.loads((reader.schema.metadata or {})[_METADATA])
+        told = json.loads(folder.note(shard.index).read_text())
         if told.pop("fingerprint") != fingerprint:
             return None
-        summary = ShardSummary(**told | {"checksum": checksum(path)})
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+        summary = ShardSummary(**told)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return summary if (summary.start, summary.stop) == (shard.start, shard.stop) else None
+    if (summary.start, summary.stop) != (shard.start, shard.stop) or damaged_file(folder, summary):
+        return None
+    return summary
+
+
+def damaged_file(folder: RunFolder, summary: ShardSummary) -> Path | None:
+    """The first of a shard's files that is not there or not as it was committed."""
+    files = {
+        folder.shard(summary.index): summary.checksum,
+        folder.rejected(summary.index): summary.rejected_checksum,
+    }
+    return next((path for path, expected in files.items() if not path.exists() or checksum(path) != expected), None)
 
 
 def checksum(path: Path) -> str:
@@ -87,32 +99,33 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def write_stream(path: Path, rows: pa.Table) -> None:
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, rows.schema) as writer:
-        writer.write_table(rows, max_chunksize=1000)
+@contextmanager
+def stream(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchStreamWriter]:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        yield writer
 
 
-def _rows(records: pa.Table, column: str, schema: pa.Schema) -> pa.Table:
+def _write_rows(journal: Journal, columns: Mapping[str, pa.DataType], kept: Path, rejected: Path) -> Counter:
+    """The journal's rows in order, in two files. Returns the number of rows, tokens, and ("reason", reason)s."""
+    kept_schema, rejected_schema_ = dataset_schema(columns), rejected_schema(columns)
+    tally: Counter = Counter()
+    with stream(kept, kept_schema) as kept_rows, stream(rejected, rejected_schema_) as rejected_rows:
+        for records in journal.in_order():
+            good = _rows(records, "kept", kept_schema)
+            bad = _rows(records, "rejected", rejected_schema_)
+            kept_rows.write_table(good, max_chunksize=1000)
+            rejected_rows.write_table(bad, max_chunksize=1000)
+            tally.update(kept=len(good), rejected=len(bad), wasted_tokens=_total(bad, "completion_tokens"))
+            tally.update({name: _total(good, name) + _total(bad, name) for name in asdict(Usage())})
+            ends = zip(bad["rejected_by"].to_pylist(), bad["reason"].to_pylist(), strict=True)
+            tally.update(("reason", f"{step}: {reason}") for step, reason in ends)
+    return tally
+
+
+def _rows(records: pa.RecordBatch, column: str, schema: pa.Schema) -> pa.Table:
     """The rows of all records in one table: the lists' structs, unpacked without touching a value."""
-    structs = pc.list_flatten(records[column].combine_chunks())
+    structs = pc.list_flatten(records[column])
     return pa.Table.from_arrays([pc.struct_field(structs, name) for name in schema.names], schema=schema)
-
-
-def _summary(shard: Shard, kept: pa.Table, rejected: pa.Table) -> ShardSummary:
-    reasons = zip(rejected["rejected_by"].to_pylist(), rejected["reason"].to_pylist(), strict=True)
-    tokens = {name: _total(kept, name) + _total(rejected, name) for name in asdict(Usage())}
-    return ShardSummary(
-        index=shard.index,
-        start=shard.start,
-        stop=shard.stop,
-        kept=len(kept),
-        rejected=len(rejected),
-        wasted_tokens=_total(rejected, "completion_tokens"),
-        reasons=dict(Counter(f"{step}: {reason}" for step, reason in reasons).most_common()),
-        prompt_tokens=tokens["prompt_tokens"],
-        cached_tokens=tokens["cached_tokens"],
-        completion_tokens=tokens["completion_tokens"],
-    )
 
 
 def _total(rows: pa.Table, name: str) -> int:

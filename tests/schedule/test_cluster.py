@@ -53,6 +53,15 @@ def test_more_replicas_on_a_cpu_share_it():
     assert placement.env == {"BESIDE": "1"}
 
 
+def test_a_machine_that_offers_nothing_gets_no_engine_of_any_kind():
+    assert room(Cluster(), config().engine, [node(cpus=0.0), node(cpus=1.0)]).replicas == 1
+
+
+def test_a_run_on_gpus_does_not_move_to_a_cpu_when_they_are_gone():
+    with pytest.raises(ConfigError):
+        room(Cluster(), Engine(), [node(cpus=8.0)], on_gpu=True)
+
+
 @pytest.mark.parametrize(
     ("nodes", "asked", "takes"),
     [

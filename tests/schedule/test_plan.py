@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.schedule.plan import Plan, Shard
+from synth.records import Shard
+from synth.schedule.plan import Plan
 
 
 def plan_of(num_records, *, shard_size=10, replicas=1, min_yield=0.05, **more):

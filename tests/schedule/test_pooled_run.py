@@ -15,13 +15,16 @@ import pytest
 from synth.config import parse
 from synth.engines import Answer, EngineError
 from synth.engines.simulated import Simulated
+from synth.records import derive_seed
 from synth.schedule import scheduler as module
 from synth.schedule.plan import Plan
 from synth.schedule.pool import GrowingPool
-from synth.schedule.scheduler import Scheduler, WorkerLost
+from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker import Worker
+from synth.schedule.worker_handle import WorkerLost
 from synth.steps.pool import PoolLost
 from synth.storage.decisions import Decisions
+from synth.storage.journal import finished_numbers
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import config
 
@@ -32,16 +35,19 @@ THINGS = "tall trees,old songs,red boats,wild bees,cold lakes,long roads,small t
 
 
 class Scripted(Simulated):
-    """New tasks, a verdict, or an instance. Some answers are unusable. Breaks for good after `breaks_after` calls,
-    or hangs from the first one on."""
+    """New tasks, a verdict, or an instance. Some answers are unusable. Breaks for good after `breaks_after` calls or
+    at a call with the seed `poison`, or hangs from the first one on."""
 
     decode = None
     calls = 0
     breaks_after = 10**9
     hangs = False
+    poison = None
 
     async def generate(self, prompt, sampling):
         self.calls += 1
+        if sampling.seed == self.poison and self.poison is not None:
+            self.breaks_after = 0
         await asyncio.sleep(3600 if self.hangs else random.random() * 0.004)
         if self.calls > self.breaks_after:
             raise EngineError("scripted break")
@@ -74,11 +80,12 @@ class Local:
         self.started = True
         self.worker._config.engine.decode = self.worker._context.template.decode
 
-    async def run(self, shard):
+    async def run(self, shard, numbers=None, poison=None):
         self.lives -= 1
         if self.lives <= 0:
             asyncio.get_running_loop().call_later(0.3 if self.worker._config.engine.hangs else 0.02, self.lost.set)
-        running, lost = asyncio.create_task(self.worker.run(shard)), asyncio.create_task(self.lost.wait())
+        running = asyncio.create_task(self.worker.run(shard, numbers, poison))
+        lost = asyncio.create_task(self.lost.wait())
         done, _ = await asyncio.wait([running, lost], return_when=asyncio.FIRST_COMPLETED)
         lost.cancel()
         if running in done:
@@ -87,6 +94,9 @@ class Local:
 
     async def hungry(self):
         await self.worker.hungry()
+
+    async def probe(self, seconds):
+        await self.worker.probe(seconds)
 
     async def stop(self):
         await self.worker.stop()
@@ -101,7 +111,14 @@ class Run:
     """A run in `folder`. `workers(index, count)` are Local's arguments for the count-th worker of a replica."""
 
     def __init__(
-        self, folder, replicas=1, shard_size=8, in_flight=8, workers=lambda index, count: {}, breaks_after=10**9
+        self,
+        folder,
+        replicas=1,
+        shard_size=8,
+        in_flight=8,
+        workers=lambda index, count: {},
+        breaks_after=10**9,
+        poison=None,
     ):
         self.folder = RunFolder(folder)
         self.folder.make()
@@ -121,13 +138,18 @@ class Run:
 
         def spawn(index):
             engine = Scripted()
-            engine.breaks_after = breaks_after
+            engine.breaks_after, engine.poison = breaks_after, poison
             given = workers(index, self.spawned[index])
             self.spawned[index] += 1
             worker = Worker(dataclasses.replace(parsed, engine=engine), self.folder.path, "fingerprint", self.pool)
             return Local(worker, **given)
 
-        self.scheduler = Scheduler(self.plan, replicas, spawn, lambda summary: None, ordered=True)
+        async def unfinished(shard):
+            return set(range(shard.start, shard.stop)) - finished_numbers(self.folder.journal(shard.index))
+
+        self.scheduler = Scheduler(
+            self.plan, replicas, spawn, lambda summary: None, unfinished=unfinished, ordered=True
+        )
 
     async def go(self):
         async with asyncio.timeout(120):
@@ -203,6 +225,15 @@ async def test_workers_whose_records_all_wait_take_the_shards_of_one_that_never_
 
 async def test_an_engine_that_breaks_changes_nothing(tmp_path, alone):
     assert_same(await Run(tmp_path, 2, 4, breaks_after=60).go(), alone)
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+async def test_a_record_that_breaks_every_engine_is_set_aside_and_those_that_wait_for_it_go_on(tmp_path, replicas):
+    run = await Run(tmp_path, replicas, 8, poison=derive_seed(0, "11", "Tasks", 0)).go()
+    assert len(run.rows) == WANTED
+    assert {row["id"].partition("/")[0] for row in run.rows}.isdisjoint({"11"})
+    with pa.OSFile(str(run.folder.rejected(1)), "rb") as file, pa.ipc.open_stream(file) as reader:
+        assert [row["id"] for row in reader.read_all().to_pylist() if row["reason"] == "poison"] == ["11"]
 
 
 @pytest.mark.parametrize("stops", [1, 4])

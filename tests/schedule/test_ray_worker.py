@@ -16,7 +16,8 @@ from synth.schedule import scheduler as module
 from synth.schedule.cluster import connected
 from synth.schedule.plan import Plan
 from synth.schedule.ray_worker import RayWorker
-from synth.schedule.scheduler import Scheduler, WorkerLost
+from synth.schedule.scheduler import Scheduler
+from synth.schedule.worker_handle import WorkerLost
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import config
 

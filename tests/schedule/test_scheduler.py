@@ -11,8 +11,9 @@ import pytest
 from synth.engines import EngineError
 from synth.schedule import scheduler as module
 from synth.schedule.plan import Plan
-from synth.schedule.scheduler import MAX_FAILURES, Scheduler, WorkerLost
+from synth.schedule.scheduler import MAX_FAILURES, Scheduler
 from synth.schedule.worker import Counters
+from synth.schedule.worker_handle import WorkerLost
 from synth.storage.shard import ShardSummary
 
 
@@ -41,7 +42,7 @@ class SimulatedWorker:
             raise self.error("no engine")
         self.started = True
 
-    async def run(self, shard):
+    async def run(self, shard, numbers=None, poison=None):
         self._leases += 1
         if self._leases == self.fails_at:
             raise self.error("simulated loss")
@@ -62,6 +63,9 @@ class SimulatedWorker:
         while len(self.running) >= self.capacity:
             await asyncio.sleep(0.001)
 
+    async def probe(self, seconds):
+        await asyncio.sleep(seconds)
+
     async def counters(self):
         return Counters()
 
@@ -78,20 +82,21 @@ class SimulatedWorker:
 class Bench:
     """A scheduler over simulated workers: `workers` holds each replica's, one after another."""
 
-    def __init__(self, *replicas, num_records=100, shard_size=5, on_commit=None, **plan):
-        """Each replica is a list of SimulatedWorker's arguments; the last ones serve for all further workers."""
+    def __init__(self, *given, num_records=100, shard_size=5, on_commit=None, replicas=None, **plan):
+        """Of each replica a list of SimulatedWorker's arguments; the last ones serve for all further workers. The
+        first `replicas` are there from the beginning."""
         self.plan = Plan(num_records, shard_size=shard_size, replicas=1, min_yield=0.05, **plan)
-        self.workers = [[] for _ in replicas]
+        self.workers = [[] for _ in given]
         self.spawned_at = []
         self.committed = []
 
         def spawn(index):
-            given = replicas[index][min(len(self.workers[index]), len(replicas[index]) - 1)]
+            arguments = given[index][min(len(self.workers[index]), len(given[index]) - 1)]
             self.spawned_at.append(time.monotonic())
-            self.workers[index].append(SimulatedWorker(**given))
+            self.workers[index].append(SimulatedWorker(**arguments))
             return self.workers[index][-1]
 
-        self.scheduler = Scheduler(self.plan, len(replicas), spawn, on_commit or self.committed.append)
+        self.scheduler = Scheduler(self.plan, replicas or len(given), spawn, on_commit or self.committed.append)
 
     async def run(self):
         async with asyncio.timeout(5):
@@ -281,3 +286,47 @@ async def test_an_exhausted_source_ends_the_run():
     await bench.run()
     assert bench.plan.exhausted
     assert bench.plan.kept == 12
+
+
+async def test_a_replica_that_joins_later_takes_its_share():
+    bench = Bench([{"shard_s": 0.05}], [{"shard_s": 0.05}], replicas=1)
+    running = asyncio.create_task(bench.run())
+    await asyncio.sleep(0.06)
+    assert len(bench.workers[1]) == 0
+    bench.scheduler.resize(2)
+    await running
+    assert abs(len(bench.made(0)) - len(bench.made(1))) <= 4
+
+
+async def test_a_replica_whose_machine_is_gone_leaves_and_that_is_no_failure():
+    bench = Bench([{"shard_s": 0.02}], [{"fails_at": 3, "shard_s": 0.02}, {"start_s": 60.0}], num_records=200)
+    running = asyncio.create_task(bench.run())
+    while len(bench.workers[1]) < 2:
+        await asyncio.sleep(0.01)
+    bench.scheduler.resize(1)
+    await running
+    assert bench.plan.done
+    assert bench.workers[1][1].killed and not bench.workers[1][1].stopped
+    assert list(bench.scheduler.workers) == []
+
+
+async def test_a_running_replica_that_is_one_too_many_writes_down_what_it_has_and_its_shards_go_to_the_others():
+    bench = Bench([{"shard_s": 0.02}], [{"shard_s": 10.0}], num_records=60)
+    running = asyncio.create_task(bench.run())
+    while not (bench.workers[1] and bench.workers[1][0].running):
+        await asyncio.sleep(0.01)
+    bench.scheduler.resize(1)
+    await running
+    assert bench.workers[1][0].stopped and bench.workers[1][0].killed
+    assert len(bench.made(0)) == 12
+
+
+async def test_a_machine_that_comes_after_one_was_given_up_is_used():
+    bench = Bench([{"fails_at": 0}], [{"shard_s": 0.05}], [{"shard_s": 0.05}], num_records=200, replicas=2)
+    running = asyncio.create_task(bench.run())
+    while len(bench.workers[0]) < MAX_FAILURES or bench.scheduler._given_up == 0:
+        await asyncio.sleep(0.01)
+    bench.scheduler.resize(1)
+    bench.scheduler.resize(2)
+    await running
+    assert len(bench.made(2)) > 5

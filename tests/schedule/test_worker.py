@@ -8,10 +8,10 @@ import pytest
 
 from synth.engines import EngineError
 from synth.engines.simulated import Simulated
+from synth.records import Shard
 from synth.schedule import worker as module
-from synth.schedule.plan import Shard
 from synth.schedule.worker import Worker
-from synth.storage.journal import Journal
+from synth.storage.journal import Journal, finished_numbers
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import FAST, config
 
@@ -68,13 +68,8 @@ def rows(folder, index):
 
 
 def finished(folder, index):
-    """The numbers of the records in a journal, which is copied first since opening one takes it over."""
-    path = folder.journal(index)
-    if not path.exists():
-        return set()
-    copy = path.with_name(f"copy-of-{path.name}")
-    copy.write_bytes(path.read_bytes())
-    return Journal.open(copy, {}).finished
+    """The numbers of the records in a journal."""
+    return finished_numbers(folder.journal(index))
 
 
 async def feed(worker, shards):
@@ -239,3 +234,47 @@ async def test_a_stop_ends_the_engine(start):
     engine = CountingEngine(**FAST)
     await (await start(engine)).stop()
     assert engine.stopped
+
+
+async def test_some_of_a_shards_records_are_made_and_the_last_of_them_commit_it(folder, start):
+    worker = await start()
+    assert await worker.run(Shard(0, 0, 20), [3, 4, 11]) is None
+    assert finished(folder, 0) == {3, 4, 11}
+    summary = await worker.run(Shard(0, 0, 20), [number for number in range(20) if number not in (3, 4, 11)])
+    assert (summary.start, summary.stop, summary.kept + summary.rejected) == (0, 20, 20)
+
+
+async def test_poison_is_a_rejection_with_its_error_and_is_not_run(folder, start):
+    engine = CountingEngine(**FAST)
+    worker = await start(engine)
+    assert await worker.run(Shard(0, 0, 5), (), {2: "died three times"}) is None
+    assert engine.calls == 0
+    summary = await worker.run(Shard(0, 0, 5))
+    assert summary.reasons == {"engine: poison": 1}
+    assert [row["id"] for row in rows(folder, 0)] == ["0", "1", "3", "4"]
+    with pa.OSFile(str(folder.rejected(0))) as file, pa.ipc.open_stream(file) as reader:
+        [rejected] = reader.read_all().to_pylist()
+    assert (rejected["id"], rejected["reason"], rejected["detail"]) == ("2", "poison", "died three times")
+
+
+async def test_a_probe_tells_an_engine_that_answers_from_a_broken_one(start):
+    engine = CountingEngine(**FAST)
+    worker = await start(engine)
+    await worker.probe(0.01)
+    assert engine.calls == 1
+    engine.breaks_after = 0
+    with pytest.raises(EngineError):
+        await worker.probe(0)
+
+
+async def test_a_worker_whose_journal_another_one_has_taken_over_commits_nothing(folder, start):
+    first, second = await start(records_in_flight=4), await start(records_in_flight=4)
+    shard = Shard(0, 0, 60)
+    running = asyncio.create_task(first.run(shard))
+    while (await first.counters()).kept < 20:
+        await asyncio.sleep(0.01)
+    other = asyncio.create_task(second.run(shard))
+    [lost, summary] = await asyncio.gather(running, other, return_exceptions=True)
+    assert isinstance(lost, OSError)
+    assert summary.kept + summary.rejected == 60
+    assert len(rows(folder, 0)) == summary.kept

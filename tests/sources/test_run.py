@@ -22,16 +22,18 @@ def folder(tmp_path):
     lines = [json.dumps({"topic": topic}) for topic in TOPICS]
     lines.insert(1, '{"topic": torn')
     (tmp_path / "seeds.jsonl").write_text("\n".join(lines))
+    (tmp_path / "empty.jsonl").write_text("\n\n")
+    (tmp_path / "bad.jsonl").write_bytes(b"\xff\n")
     return tmp_path
 
 
 @pytest.fixture
 def refusal(folder, capsys):
     def refusal(*overrides):
-        assert command(folder, *overrides) == 2
+        assert command(folder, *(one.replace("{folder}", str(folder)) for one in overrides)) == 2
         err = capsys.readouterr().err
         assert err.startswith("error: ") and err.count("\n") == 1
-        return err.removeprefix("error: ").strip().replace(f"{folder}/", "")
+        return err.removeprefix("error: ").replace(f"{folder}/", "")
 
     return refusal
 
@@ -42,6 +44,8 @@ def refusal(folder, capsys):
         ([], "source: seeds.jsonl:2: is no JSON: Expecting value (column 11)"),
         (["dry_run=true"], "source: seeds.jsonl:2: is no JSON: Expecting value (column 11)"),
         (["source.path=seed.jsonl"], "source.path: there is no file 'seed.jsonl'"),
+        (["source.path={folder}/empty.jsonl"], "source: empty.jsonl holds no rows\n"),
+        (["source.path={folder}/bad.jsonl", "source.bad_rows=set_aside"], "source: bad.jsonl holds no rows but 1 bad"),
         (["source.limt=1"], "source.limt: no such key; did you mean 'source.limit'?"),
         (["source.bad_rows=skip"], "source.bad_rows: must be 'stop' or 'set_aside', got 'skip'"),
         (["source.limit=1", 'strategy.text_generation.template="{{ topik }}"'],
@@ -77,7 +81,7 @@ def test_a_dry_run_tells_the_number_of_rows(folder, capsys):
     assert "source    3 rows of seeds.jsonl, 1 bad ones set aside\n" in told
     assert "records   all that the source gives\n" in told
     assert "at most 1 a record, 3 in all" in told
-    assert [path.name for path in folder.iterdir()] == ["seeds.jsonl"]
+    assert {path.name for path in folder.iterdir()} == {"seeds.jsonl", "empty.jsonl", "bad.jsonl"}
 
 
 def test_every_row_of_a_source_becomes_records_and_a_changed_source_is_refused(folder, refusal, capsys):

@@ -8,6 +8,7 @@ import pytest
 from synth.components import ConfigError
 from synth.sources import BadRow
 from synth.sources.store import Contents, Rows, stored, survey
+from tests.storage.limits import file_size_limit
 
 
 class ListSource:
@@ -162,3 +163,21 @@ def test_rows_that_are_cut_off_are_an_error_and_no_row(folder):
         file.truncate(5)
     with pytest.raises(OSError, match="cut off"):
         Rows(folder).row(0)
+
+
+@pytest.mark.parametrize("place", [0, 5, 8])
+def test_a_damaged_row_is_an_error_that_says_so(folder, place):
+    keep(ListSource([{"a": "long enough"}]), folder)
+    with (folder / "rows.jsonl").open("r+b") as file:
+        file.seek(place)
+        file.write(b"\xff")
+    with pytest.raises(OSError, match="row 0 of the source is damaged"):
+        Rows(folder).row(0)
+
+
+def test_no_room_for_a_source_leaves_nothing_behind(folder):
+    source = ListSource([{"a": "x" * 1000}] * 100)
+    with file_size_limit(20_000), pytest.raises(OSError, match="File too large"):
+        keep(source, folder)
+    assert list(folder.parent.iterdir()) == []
+    assert keep(source, folder).rows == 100

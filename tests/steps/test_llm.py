@@ -102,3 +102,37 @@ async def test_a_prompt_that_leaves_no_room_for_an_answer_is_a_rejection(ledger)
 async def test_a_note_is_text_whatever_it_was(llm, ledger):
     llm.note(5, operation=6)
     assert ledger.lineage == [{"step": "judge", "text": "5", "operation": "6"}]
+
+
+class FailingEngine(FakeEngine):
+    """Fails at its first `failures` requests."""
+
+    def __init__(self, failures, error=None):
+        super().__init__()
+        self.failures, self.error = failures, error or RuntimeError("the kernel gave up")
+
+    async def generate(self, prompt, sampling):
+        answer = await super().generate(prompt, sampling)
+        if len(self.prompts) <= self.failures:
+            raise self.error
+        return answer
+
+
+async def test_a_request_that_its_engine_fails_at_is_asked_again_in_the_same_words():
+    engine = FailingEngine(2)
+    assert (await handle(engine).chat("why?")).text == "words"
+    assert len(engine.prompts) == 3
+    assert len(set(engine.prompts)) == 1 and len({sampling.seed for sampling in engine.samplings}) == 1
+
+
+async def test_the_third_failure_of_a_request_ends_its_record_as_poison():
+    with pytest.raises(Rejection) as caught:
+        await handle(FailingEngine(3)).chat("why?")
+    assert (caught.value.reason, caught.value.detail) == ("poison", "RuntimeError: the kernel gave up")
+
+
+async def test_a_refused_request_is_not_asked_again():
+    engine = FailingEngine(3, ValueError("too long"))
+    with pytest.raises(ValueError):
+        await handle(engine).chat("why?")
+    assert len(engine.prompts) == 1

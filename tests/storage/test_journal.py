@@ -5,7 +5,10 @@ import os
 import pyarrow as pa
 import pytest
 
-from synth.storage.journal import Journal
+from synth.records import Finished
+from synth.storage import journal as module
+from synth.storage.journal import Journal, finished_numbers, read
+from tests.storage.limits import file_size_limit
 from tests.storage.rows import finished, kept
 
 
@@ -23,6 +26,10 @@ def journal_of(path, *numbers):
     return journal
 
 
+def table_of(journal):
+    return pa.Table.from_batches(journal.in_order())
+
+
 def test_synced_records_come_back_after_a_kill(path):
     journal_of(path, 3, 1)
     again = Journal.open(path, {})
@@ -31,7 +38,7 @@ def test_synced_records_come_back_after_a_kill(path):
 
 
 def test_records_come_back_in_order_of_their_numbers(path):
-    table = journal_of(path, 3, 1, 2).table()
+    table = table_of(journal_of(path, 3, 1, 2))
     assert table["number"].to_pylist() == [1, 2, 3]
     assert [row["id"] for row in table["kept"][0].as_py()] == ["1/0", "1/1"]
 
@@ -40,16 +47,20 @@ def test_an_unsynced_record_is_not_on_disk_and_closing_writes_it(path):
     journal = journal_of(path, 1)
     journal.append(finished(2))
     assert Journal.open(path.with_name("copy"), {}).finished == set()
-    assert journal.table()["number"].to_pylist() == [1]
+    assert table_of(journal)["number"].to_pylist() == [1]
     journal.close()
     assert Journal.open(path, {}).finished == {1, 2}
 
 
-@pytest.mark.parametrize("missing", [1, 8, 100, 700])
-def test_a_torn_tail_costs_its_own_batch_only(path, missing):
-    journal_of(path, 1, 2)
-    os.truncate(path, path.stat().st_size - missing)
-    assert Journal.open(path, {}).finished == {1}
+def test_a_tail_torn_at_any_byte_costs_its_own_batch_only(path, monkeypatch):
+    monkeypatch.setattr(module.log, "disabled", True)  # thousands of warnings
+    journal = journal_of(path, 1, 2)
+    first = path.stat().st_size
+    journal.append(finished(3))
+    journal.close()
+    for end in reversed(range(first, path.stat().st_size)):
+        os.truncate(path, end)
+        assert [batch["number"].to_pylist() for batch in read(path, journal._schema)] == [[1], [2]], end
 
 
 def test_a_journal_goes_on_after_a_torn_tail(path):
@@ -101,34 +112,64 @@ def test_a_value_that_its_column_can_not_hold_rejects_its_record_and_no_other(pa
     journal.append(finished(1))
     journal.append(type(finished(2))(2, kept=[kept("2") | {"score": "many"}]))
     journal.sync()
-    good, bad = journal.table().to_pylist()
+    good, bad = table_of(journal).to_pylist()
     assert [row["id"] for row in good["kept"]] == ["1/0"]
     assert (bad["kept"], bad["rejected"][0]["id"], bad["rejected"][0]["reason"]) == ([], "2", "unwritable")
     assert (journal.kept, journal.rejected) == (1, 1)
 
 
-def test_a_full_disk_loses_nothing_that_can_still_be_written(path):
+@pytest.mark.parametrize("room", [0, 1, 50, 400])
+def test_a_full_disk_loses_nothing_that_can_still_be_written(path, room):
     journal = journal_of(path, 1)
     journal.append(finished(2))
-    full = _FullDisk(journal._file)
-    journal._file = full
-    with pytest.raises(OSError, match="No space left"):
+    with file_size_limit(path.stat().st_size + room), pytest.raises(OSError, match="File too large"):
         journal.sync()
-    journal._file = full.file
+    assert finished_numbers(path) == {1}
+    journal.append(finished(3))
     journal.close()
-    assert Journal.open(path, {}).finished == {1, 2}
+    again = Journal.open(path, {})
+    assert again.finished == {1, 2, 3}
+    assert table_of(again)["number"].to_pylist() == [1, 2, 3]
 
 
-class _FullDisk:
-    """A file on a disk that takes some bytes and then no more."""
+def test_a_full_disk_leaves_the_journal_that_can_not_be_taken_over(path):
+    journal_of(path, 1, 2).close()
+    before = path.read_bytes()
+    with file_size_limit(1000), pytest.raises(OSError, match="File too large"):
+        Journal.open(path, {})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
 
-    def __init__(self, file):
-        self.file = file
 
-    def write(self, data):
-        self.file.write(data[:50])
-        self.file.flush()
-        raise OSError(28, "No space left on device")
+def test_a_journal_of_another_run_or_shard_is_not_gone_on_with(path):
+    journal = Journal.open(path, {}, "one 0 10")
+    journal.append(finished(1))
+    journal.close()
+    assert Journal.open(path, {}, "one 0 10").finished == {1}
+    assert Journal.open(path, {}, "other 0 10").finished == set()
 
-    def __getattr__(self, name):
-        return getattr(self.file, name)
+
+def test_batches_are_small_however_large_the_rows_are(path, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_BYTES", 10_000)
+    journal = Journal.open(path, {})
+    texts = ["é\0" * size for size in (10, 4000, 10, 60_000, 3000, 3000)]
+    for number, text in enumerate(texts):
+        journal.append(Finished(number, kept=[kept(str(number), text)]))
+    journal.sync()
+    assert [batch["number"].to_pylist() for batch in read(path, journal._schema)] == [[0], [1], [2], [3], [4], [5]]
+    assert [row["kept"][0]["instruction"] for row in table_of(journal).to_pylist()] == texts
+
+
+def test_batches_of_small_rows_have_many_records(path):
+    journal = Journal.open(path, {})
+    for number in range(2500):
+        journal.append(finished(number, rows=0, rejections=1))
+    journal.sync()
+    assert [len(batch) for batch in read(path, journal._schema)] == [1000, 1000, 500]
+
+
+def test_a_journal_whose_tail_is_torn_while_it_is_written_is_not_committed(path):
+    journal = journal_of(path, 1, 2)
+    os.truncate(path, path.stat().st_size - 5)
+    with pytest.raises(OSError, match="damaged: 1 of 2 records can be read"):
+        table_of(journal)

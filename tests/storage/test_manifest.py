@@ -1,10 +1,13 @@
 """The manifest: read back as written, and caught up with shards that are newer than it."""
 
 import json
+import os
+import random
+import socket
 
 import pytest
 
-from synth.schedule.plan import Shard
+from synth.records import Shard
 from synth.storage.journal import Journal
 from synth.storage.manifest import Manifest, Unreadable, differing_keys
 from synth.storage.run_folder import InUse, RunFolder
@@ -60,7 +63,7 @@ def test_a_manifest_of_a_newer_version_is_refused(folder):
     a_manifest().write(folder)
     told = json.loads(folder.manifest.read_text()) | {"version": 99}
     folder.manifest.write_text(json.dumps(told))
-    with pytest.raises(Unreadable, match="version 99; this Synth reads version 1"):
+    with pytest.raises(Unreadable, match="version 99; this Synth reads version 2"):
         Manifest.read(folder)
 
 
@@ -86,7 +89,31 @@ def test_differing_keys_are_dotted_and_have_both_values():
 
 
 def test_a_folder_has_one_owner_at_a_time_and_says_who(folder):
-    with folder.locked(), pytest.raises(InUse, match=r"process \d+ on "), RunFolder(folder.path).locked():
+    owner = rf"process {os.getpid()} on {socket.gethostname()} since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    with folder.locked(), pytest.raises(InUse, match=owner), RunFolder(folder.path).locked():
         pass
     with folder.locked():
         pass
+
+
+def test_what_a_killed_process_left_unfinished_goes_with_the_next_owner(folder):
+    left = folder.shard(0).with_name(".00000.arrow.host.123")
+    left.write_bytes(b"half a shard")
+    folder.shard(1).write_bytes(b"")
+    with folder.locked():
+        assert list(left.parent.iterdir()) == [folder.shard(1)]
+
+
+def test_a_manifest_with_any_byte_changed_is_read_or_refused_in_one_line(folder):
+    manifest = a_manifest()
+    manifest.committed[0] = commit_shard(folder, manifest, manifest.shards[0])
+    manifest.write(folder)
+    whole, rng = folder.manifest.read_bytes(), random.Random(0)
+    for _ in range(500):
+        data = bytearray(whole)
+        data[rng.randrange(len(data))] = rng.randrange(256)
+        folder.manifest.write_bytes(data)
+        try:
+            Manifest.read(folder)
+        except Unreadable as error:
+            assert "\n" not in str(error)

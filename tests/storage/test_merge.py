@@ -3,7 +3,7 @@
 import pytest
 from datasets import load_from_disk
 
-from synth.schedule.plan import Shard
+from synth.records import Shard
 from synth.storage.journal import Journal
 from synth.storage.manifest import Manifest
 from synth.storage.merge import Unmergeable, merge

@@ -3,11 +3,13 @@
 import pyarrow as pa
 import pytest
 
-from synth.schedule.plan import Shard
+from synth.records import Finished, Shard
+from synth.storage import journal as module
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
-from synth.storage.shard import commit, committed
-from tests.storage.rows import finished
+from synth.storage.shard import commit, committed, damaged_file
+from tests.storage.limits import file_size_limit
+from tests.storage.rows import finished, kept
 
 SHARD = Shard(0, 0, 3)
 
@@ -41,6 +43,7 @@ def test_the_journal_is_gone_after_the_commit(folder):
     commit_records(folder, finished(0), finished(1), finished(2))
     assert sorted(path.name for path in folder.shard(0).parent.iterdir()) == [
         "00000.arrow",
+        "00000.json",
         "00000.rejected.arrow",
     ]
 
@@ -63,10 +66,64 @@ def test_a_shard_of_another_run_does_not_count(folder):
     assert committed(folder, Shard(0, 0, 4), "abc") is None
 
 
-def test_the_first_commit_of_a_shard_stays(folder):
-    first = commit_records(folder, finished(0))
-    assert commit_records(folder, finished(1), finished(2)) == first
-    assert not folder.journal(0).exists()
+def test_who_lost_a_shard_to_another_worker_can_not_commit_it(folder):
+    former = Journal.open(folder.journal(0), {})
+    former.append(finished(1))
+    former.sync()
+    owner = Journal.open(folder.journal(0), {})
+    with pytest.raises(OSError, match="taken over by another worker"):
+        commit(folder, SHARD, former, {}, "abc")
+    assert not folder.shard(0).exists()
+    owner.append(finished(2))
+    commit(folder, SHARD, owner, {}, "abc")
+    assert read(folder.shard(0))["id"].to_pylist() == ["1/0", "2/0"]
+
+
+@pytest.mark.parametrize("name", ["00000.arrow", "00000.rejected.arrow"])
+def test_one_flipped_byte_anywhere_is_damage(folder, name):
+    summary = commit_records(folder, finished(0, rejections=1))
+    path = folder.shard(0).with_name(name)
+    data = path.read_bytes()
+    assert damaged_file(folder, summary) is None
+    for place in range(0, len(data), 97):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert damaged_file(folder, summary) == path
+        assert committed(folder, SHARD, "abc") is None
+    path.unlink()
+    assert damaged_file(folder, summary) == path
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", "null", '{"fingerprint": "abc"}', "\udcff"])
+def test_a_shard_without_a_readable_note_does_not_count(folder, note):
+    commit_records(folder, finished(0))
+    folder.note(0).write_text(note, errors="surrogateescape")
+    assert committed(folder, SHARD, "abc") is None
+
+
+def test_rows_of_any_size_and_number_are_committed_in_small_batches(folder, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_BYTES", 100_000)
+    journal = Journal.open(folder.journal(0), {})
+    for number in range(20):
+        journal.append(Finished(19 - number, kept=[kept(str(19 - number), "x" * 30_000)]))
+    journal.append(finished(20, rows=2500))
+    summary = commit(folder, SHARD, journal, {}, "abc")
+    assert summary.kept == 2520
+    with pa.memory_map(str(folder.shard(0))) as file, pa.ipc.open_stream(file) as reader:
+        batches = list(reader)
+    assert max(map(len, batches)) <= 1000
+    assert max(batch.nbytes for batch in batches if batch["id"][0].as_py().isdigit()) < 200_000
+    assert [row["id"] for batch in batches for row in batch.to_pylist()][:20] == [str(n) for n in range(20)]
+
+
+def test_no_room_for_a_shard_leaves_its_journal(folder, monkeypatch):
+    journal = Journal.open(folder.journal(0), {})
+    journal.append(finished(0, rows=200))
+    journal.sync()
+    with file_size_limit(folder.journal(0).stat().st_size // 2), pytest.raises(OSError, match="File too large"):
+        commit(folder, SHARD, journal, {}, "abc")
+    journal.close()
+    assert sorted(path.name for path in folder.shard(0).parent.iterdir()) == ["00000.journal.arrow"]
+    assert commit(folder, SHARD, Journal.open(folder.journal(0), {}), {}, "abc").kept == 200
 
 
 def test_a_shard_without_a_kept_row_is_a_shard(folder):

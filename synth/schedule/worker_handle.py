@@ -1,0 +1,32 @@
+"""A worker as the scheduler knows it, wherever it runs: seven coroutines, and what they raise when it is gone."""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from synth.records import Shard
+from synth.schedule.worker import Counters
+from synth.storage.shard import ShardSummary
+
+
+class WorkerLost(RuntimeError):
+    """The worker's process is gone, or its engine is broken: what it had leased must be leased again."""
+
+
+class WorkerHandle(Protocol):
+    """A worker, wherever it runs. Each call may raise WorkerLost or EngineError."""
+
+    async def start(self) -> None: ...
+
+    async def run(
+        self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None
+    ) -> ShardSummary | None: ...
+
+    async def hungry(self) -> None: ...
+
+    async def probe(self, seconds: float) -> None: ...
+
+    async def counters(self) -> Counters: ...
+
+    async def stop(self) -> None: ...
+
+    async def kill(self) -> None: ...

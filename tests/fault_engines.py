@@ -1,0 +1,80 @@
+"""Simulated engines that are there to fail, for the fault tests and the fault benchmark.
+
+Only the processes that they run in import this module. It hides PyTorch, which the simulation has no use for: importing
+it takes four fifths of a worker's start.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Answer, EngineError, Placement
+from synth.engines.simulated import Simulated
+
+sys.modules.setdefault("torch", None)
+
+
+class OnePerCPU(Simulated):
+    """A simulated engine that takes its place on a machine, as real ones do."""
+
+    def placement(self, on_gpu, replicas_beside):
+        return Placement(cpus=1)
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class TwoProcesses(OnePerCPU):
+    """One with a core in a process of its own, as vLLM has: no answer without it."""
+
+    async def start(self):
+        await super().start()
+        self._core = await asyncio.create_subprocess_exec(
+            "cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        self._waiting = {}
+        self._dead = False
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self):
+        while line := await self._core.stdout.readline():
+            self._waiting.pop(int(line)).set_result(None)
+        self._dead = True
+        for answered in self._waiting.values():
+            answered.set_exception(EngineError("the simulated engine's core died"))
+
+    async def generate(self, prompt, sampling):
+        if self._dead:
+            raise EngineError("the simulated engine's core is dead")
+        answered = asyncio.get_running_loop().create_future()
+        self._waiting[id(answered)] = answered
+        answer, _ = await asyncio.gather(super().generate(prompt, sampling), self._ask(answered))
+        return answer
+
+    async def _ask(self, answered):
+        await asyncio.sleep(self.first_token_s)  # the core is busy with it for a while
+        with contextlib.suppress(ConnectionError):
+            self._core.stdin.write(f"{id(answered)}\n".encode())
+        await answered
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class Poisoned(OnePerCPU):
+    """One whose process dies when it comes across one of these seeds, or breaks, or only fails at it."""
+
+    seeds: list[int]
+    breaks: bool = False
+    fails: bool = False
+    HARMLESS = Simulated.HARMLESS | {"seeds", "breaks", "fails"}
+
+    async def generate(self, prompt, sampling) -> Answer:
+        if sampling.seed in self.seeds:
+            if self.fails:
+                raise RuntimeError("poisoned request")
+            if self.breaks:
+                raise EngineError("poisoned engine")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await super().generate(prompt, sampling)

@@ -1,0 +1,160 @@
+"""What the fault tests and the fault benchmark are made of: a Ray cluster of several nodes on one machine, jobs on it,
+processes to kill, and rows to compare."""
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+from datasets import load_from_disk
+
+from synth.storage.journal import finished_numbers
+from synth.storage.manifest import Manifest
+from synth.storage.run_folder import RunFolder
+
+ROOT = Path(__file__).parent.parent
+# A dead node is noticed in 1.5 s in place of 12 to 14.
+QUICK_HEALTH_CHECKS = {
+    "health_check_initial_delay_ms": 500,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 500,
+    "health_check_failure_threshold": 3,
+}
+CLUSTER_ENV = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",
+}
+
+
+class Nodes:
+    """A Ray cluster: a head without room for engines, and nodes with room for one each."""
+
+    def __init__(self, count: int):
+        os.environ.update(CLUSTER_ENV)
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "_system_config": QUICK_HEALTH_CHECKS, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._nodes = [self._start() for _ in range(count)]
+
+    @property
+    def address(self) -> str:
+        return self._cluster.address
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def _start(self):
+        return self._cluster.add_node(num_cpus=1, wait=False)
+
+    def add(self) -> None:
+        self._nodes.append(self._start())
+
+    def kill(self, rng: random.Random) -> None:
+        """SIGKILL for all processes of one node at once."""
+        self.kill_this(self._nodes.pop(rng.randrange(len(self._nodes))))
+
+    def kill_this(self, node) -> None:
+        raylet = self.raylet(node)
+        for process in [raylet, *raylet.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._cluster.worker_nodes.discard(node)
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+    def raylet(self, node) -> psutil.Process:
+        [info] = node.all_processes["raylet"]
+        return psutil.Process(info.process.pid)
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes of all workers on all nodes."""
+        found = []
+        for node in self._nodes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += [one for one in self.raylet(node).children() if is_worker(one)]
+        return found
+
+    def shutdown(self) -> None:
+        self._cluster.shutdown()
+
+
+class Job:
+    """The main job in a process of its own, which may be killed and started again. Its words are in `told`."""
+
+    def __init__(self, folder: Path, shard_size: int, *overrides: str):
+        self.folder, self._shard_size = folder, shard_size
+        self._log = folder.with_name(folder.name + ".log")
+        self._command = [sys.executable, "-m", "synth.run", "+strategy=magpie", f"output_dir={folder}"]
+        self._command += [f"shard_size={shard_size}", *overrides]
+        self.start()
+
+    def start(self) -> None:
+        # Where the driver, and so its workers, find the engines of the tests.
+        environment = os.environ | CLUSTER_ENV | {"PYTHONPATH": str(ROOT)}
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(self._command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    @property
+    def told(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def over(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def written(self) -> int:
+        """Records on disk, about: the last shard may be a smaller one."""
+        names = [path for path in (self.folder / "shards").glob("[0-9]*.arrow") if "rejected" not in path.name]
+        journals = [path for path in names if "journal" in path.name]
+        return sum(map(len, map(finished_numbers, journals))) + self._shard_size * (len(names) - len(journals))
+
+    def until(self, condition, seconds: float = 120) -> None:
+        """Waits for it, unless the job ends before."""
+        end = time.monotonic() + seconds
+        while not (condition() or self.over):
+            assert time.monotonic() < end, self.told
+            time.sleep(0.05)
+
+    def finish(self, seconds: float = 300) -> list[dict]:
+        """The dataset's rows, when the job is done."""
+        assert self.process.wait(seconds) == 0, self.told
+        return load_from_disk(str(self.folder / "dataset")).to_list()
+
+    def rows(self, kind: str) -> list[dict]:
+        """All `kept` or `rejected` rows of the committed shards; of kept ones there may be more than in the dataset."""
+        run = RunFolder(self.folder)
+        path = run.shard if kind == "kept" else run.rejected
+        return [row for one in Manifest.read(run).summaries for row in _table(path(one.index)).to_pylist()]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.name().startswith("ray::_Actor") and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def cores(workers: list[psutil.Process]) -> list[psutil.Process]:
+    """The engine cores of these workers: vLLM's, or those of the simulation."""
+    found = []
+    for worker in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [one for one in worker.children() if one.name() == "cat" or "EngineCore" in one.name()]
+    return found
+
+
+def _table(path: Path) -> pa.Table:
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+        return reader.read_all()

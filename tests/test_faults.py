@@ -1,0 +1,143 @@
+"""Whole runs on a real Ray cluster of several nodes, with processes killed at random: the dataset is the one that an
+undisturbed run gives. benchmarks/faults.py does the same a thousand times.
+
+Kills are SIGKILL: nobody can prepare for them. Their times are drawn from a seed.
+"""
+
+import os
+import random
+import re
+import signal
+import time
+
+import psutil
+import pytest
+
+from synth.records import derive_seed
+from tests.faults import Job, Nodes, cores, is_worker
+
+RECORDS, SHARD = 240, 20
+ENGINE = ["engine=simulated", "engine.tokens_per_second=200", "engine.median_tokens=40", "engine.max_num_seqs=8"]
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("RAY_")]:
+            patch.delenv(name)
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        nodes = Nodes(2)
+        yield nodes
+        nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def job():
+    """Starts jobs, and ends them with the tests."""
+    jobs = []
+
+    def job(folder, *overrides, engine="TwoProcesses", shard_size=SHARD):
+        given = [*ENGINE, f"engine._target_=tests.fault_engines.{engine}", f"num_records={RECORDS}", *overrides]
+        jobs.append(Job(folder / "run", shard_size, *given))
+        return jobs[-1]
+
+    yield job
+    for one in jobs:
+        one.kill()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(nodes, job, tmp_path_factory):
+    """The rows of a run that nothing happened to."""
+    rows = job(tmp_path_factory.mktemp("undisturbed"), f"cluster.address={nodes.address}").finish()
+    assert [row["id"] for row in rows] == [str(number) for number in range(RECORDS)]
+    return rows
+
+
+def test_workers_cores_the_driver_and_a_node_are_killed_and_the_dataset_is_the_same(nodes, job, undisturbed, tmp_path):
+    rng = random.Random(0)
+    run = job(tmp_path, f"cluster.address={nodes.address}")
+    for victim in ("worker", "core", "node", "driver", "stop"):
+        run.until(lambda: cores(nodes.workers()))
+        time.sleep(rng.uniform(0, 1))
+        if victim == "worker":
+            rng.choice(nodes.workers()).kill()
+        elif victim == "core":
+            rng.choice(cores(nodes.workers())).kill()
+        elif victim == "node":
+            nodes.kill(rng)
+            nodes.add()
+        elif victim == "driver":
+            run.kill()
+            run.start()
+        else:
+            assert_stops(run, signal.SIGUSR1)
+            run.start()
+    assert run.finish() == undisturbed
+    assert "its process ended" in run.told and "core" in run.told
+
+
+def assert_stops(run, number):
+    """The signal ends the job with 75 within 15 seconds."""
+    run.process.send_signal(number)
+    began = time.monotonic()
+    assert run.process.wait(60) == 75, run.told
+    assert time.monotonic() - began < 15
+    assert f"stopped by {number.name}" in run.told
+
+
+def test_a_node_that_joins_is_used_and_one_that_dies_is_no_failure(nodes, job, undisturbed, tmp_path):
+    while len(nodes) > 1:
+        nodes.kill(random.Random(0))
+    run = job(tmp_path, f"cluster.address={nodes.address}", "engine.tokens_per_second=60")
+    run.until(lambda: run.written)
+    assert len(nodes.workers()) == 1
+    nodes.add()
+    run.until(lambda: len(cores(nodes.workers())) == 2)
+    nodes.kill(random.Random(1))
+    assert run.finish() == undisturbed
+    assert "failure" not in run.told
+
+
+def test_a_record_that_kills_its_worker_is_set_aside_and_no_other(nodes, job, undisturbed, tmp_path):
+    while len(nodes) < 2:
+        nodes.add()
+    poison = derive_seed(0, "13", "magpie", 0)
+    run = job(
+        tmp_path,
+        f"cluster.address={nodes.address}",
+        "num_records=16",
+        f"+engine.seeds=[{poison}]",
+        engine="Poisoned",
+        shard_size=4,
+    )
+    run.finish()
+    [rejected] = run.rows("rejected")
+    assert (rejected["id"], rejected["reason"], rejected["rejected_by"]) == ("13", "poison", "engine")
+    assert "its process ended" in rejected["detail"]
+    kept = run.rows("kept")
+    assert kept == [row for row in undisturbed if row["id"] != "13"][: len(kept)]
+
+
+def test_sigterm_stops_a_run_and_a_driver_that_is_killed_leaves_nothing_behind(job, tmp_path):
+    run = job(tmp_path, "num_records=10000")
+    run.until(lambda: run.written)
+    assert_stops(run, signal.SIGTERM)
+    safe = run.written
+    assert safe > 0
+
+    run.start()
+    run.until(lambda: run.written > safe)
+    family = psutil.Process(run.process.pid).children(recursive=True)
+    [folder] = {found for one in family for found in re.findall("/tmp/synth-[^/]+", " ".join(one.cmdline()))}
+    assert os.path.exists(folder)
+    assert cores([process for process in family if is_worker(process)])
+    run.kill()
+    end = time.monotonic() + 10
+    while os.path.exists(folder) or any(map(alive, family)):
+        assert time.monotonic() < end, [process for process in family if alive(process)]
+        time.sleep(0.05)
+
+
+def alive(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
