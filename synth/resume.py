@@ -2,9 +2,11 @@
 
 Knows what decides the data and what does not: a run goes on with other machines, other shards and more records, and
 is refused with another model, seed or source, unless by force. A file that the configuration names counts by its name
-and content, wherever it is. A committed shard that is damaged is made again.
+and content, wherever it is; so do a model's folder, and the files that a pattern matches. A committed shard that is
+damaged is made again.
 """
 
+import glob
 import hashlib
 import logging
 import os
@@ -25,6 +27,7 @@ from synth.storage.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 _NO_FILES = ("_target_", "name")  # keys
+_LARGE = 256 << 20  # bytes
 
 
 def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manifest:
@@ -103,16 +106,36 @@ def by_content(node: Any) -> Any:
 
 
 def _named_file(text: str) -> str:
-    """`prompt.jinja (its checksum)` for the path of a file, else the text as it is."""
+    """`prompt.jinja (checksum)` for the path of a file, the like for a model's folder or a pattern, else the text."""
     path = Path(os.path.expanduser(text))
-    if not ("/" in text or path.suffix) or not os.path.isfile(path):
+    if "\n" in text or not ("/" in text or path.suffix):
         return text
+    if os.path.isfile(path):
+        files, name = [path], path.name
+    elif os.path.isfile(path / "config.json"):
+        files, name = [one for one in path.iterdir() if one.is_file() and not one.name.startswith(".")], text
+    else:
+        files, name = [one for one in map(Path, glob.glob(str(path))) if one.is_file()], text
+    if not files:
+        return text
+    digest = hashlib.blake2b(digest_size=8)
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+        for file in sorted(files):
+            digest.update(f"{file.name} {_content(file)}".encode(errors="surrogateescape"))
     except OSError as error:
-        raise ConfigError(f"{text} can't be read ({error.strerror})") from None
-    return f"{path.name} ({digest})"
+        raise ConfigError(f"{error.filename} can't be read ({error.strerror})") from None
+    return f"{name} ({digest.hexdigest()})"
+
+
+def _content(path: Path) -> str:
+    """A checksum of a file; of a very large one, of its size and both its ends."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= _LARGE:
+            return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+        ends = file.read(1 << 20)
+        file.seek(-1 << 20, os.SEEK_END)
+        return hashlib.blake2b(b"%d " % size + ends + file.read()).hexdigest()
 
 
 def _short(value: object) -> str:
