@@ -26,7 +26,7 @@ test: lint types
 test-slurm: setup
 	@test -x /usr/sbin/slurmctld || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq \
 		--no-install-recommends slurm-wlm munge; } || echo "SLURM can't be installed here"
-	@.venv/bin/python -m pytest tests/slurm $(ARGS)
+	@.venv/bin/python -m pytest tests/slurm -m slurm $(ARGS)
 
 lint: setup
 	@.venv/bin/ruff check --output-format=concise

@@ -23,6 +23,7 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.slurm,
     pytest.mark.skipif(bool(missing()), reason=f"SLURM is not installed (no {', '.join(missing())}): make test-slurm"),
 ]
 
