@@ -1,5 +1,6 @@
 # make run     sets up, then generates with the shipped demo model: make run ARGS="num_records=500 seed=7"
 # make test    sets up, then style, types and tests
+# make test-faults kills workers, drivers and nodes of a real Ray cluster
 # make test-slurm  the job scripts on a real SLURM, which it installs from Debian's packages
 # make lint    style only; make types: types only
 # make setup   .venv only. DEVICE=gpu or DEVICE=cpu chooses the build of vLLM, as on a login node without a GPU
@@ -12,7 +13,7 @@ endif
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help run test test-slurm lint types setup clean
+.PHONY: help run test test-faults test-slurm lint types setup clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -22,6 +23,9 @@ run: setup
 
 test: lint types
 	@.venv/bin/python -m pytest $(ARGS)
+
+test-faults: setup
+	@.venv/bin/python -m pytest tests/test_faults.py -m faults $(ARGS)
 
 test-slurm: setup
 	@test -x /usr/sbin/slurmctld || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq \

@@ -29,7 +29,6 @@ def commands(page: Path) -> list[str]:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    (folder / "synth").symlink_to(ROOT / "synth")  # a page may name a file of the checkout
     for name, text in files(page).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

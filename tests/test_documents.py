@@ -26,6 +26,7 @@ def test_the_commands_of_a_page_run_as_written(page, tmp_path, monkeypatch, capf
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "synth").symlink_to(ROOT / "synth")  # a page may name a file of the checkout
     write_files(page, tmp_path)
     for command in commands(page):
         if command.startswith(ELSEWHERE) or "source=hub" in command:

@@ -16,7 +16,9 @@ import pytest
 from synth.records import derive_seed
 from tests.faults import Job, Nodes, cores, is_worker
 
-RECORDS, SHARD = 240, 20
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+RECORDS, SHARD = 160, 20
 ENGINE = ["engine=simulated", "engine.tokens_per_second=200", "engine.median_tokens=40", "engine.max_num_seqs=8"]
 
 
@@ -56,10 +58,11 @@ def undisturbed(nodes, job, tmp_path_factory):
 
 def test_workers_cores_the_driver_and_a_node_are_killed_and_the_dataset_is_the_same(nodes, job, undisturbed, tmp_path):
     rng = random.Random(0)
-    run = job(tmp_path, f"cluster.address={nodes.address}")
+    run = job(tmp_path, f"cluster.address={nodes.address}", "engine.tokens_per_second=40")
     for victim in ("worker", "core", "node", "driver", "stop"):
         run.until(lambda: cores(nodes.workers()))
         time.sleep(rng.uniform(0, 1))
+        assert not run.over, run.told
         if victim == "worker":
             rng.choice(nodes.workers()).kill()
         elif victim == "core":
@@ -89,7 +92,7 @@ def assert_stops(run, number):
 def test_a_node_that_joins_is_used_and_one_that_dies_is_no_failure(nodes, job, undisturbed, tmp_path):
     while len(nodes) > 1:
         nodes.kill(random.Random(0))
-    run = job(tmp_path, f"cluster.address={nodes.address}", "engine.tokens_per_second=60")
+    run = job(tmp_path, f"cluster.address={nodes.address}", "engine.tokens_per_second=80")
     run.until(lambda: run.written)
     assert len(nodes.workers()) == 1
     nodes.add()
@@ -109,7 +112,7 @@ def test_a_record_that_kills_its_worker_is_set_aside_and_no_other(nodes, job, un
         "num_records=16",
         f"+engine.seeds=[{poison}]",
         engine="Poisoned",
-        shard_size=4,
+        shard_size=2,
     )
     run.finish()
     [rejected] = run.rows("rejected")
