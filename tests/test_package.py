@@ -84,7 +84,7 @@ def test_an_installed_synth_finds_its_own_configuration_from_any_folder(installe
 
 def test_every_import_is_a_declared_dependency():
     extras = PROJECT["optional-dependencies"]
-    requirements = PROJECT["dependencies"] + extras["cpu"] + extras["gpu"]
+    requirements = PROJECT["dependencies"] + extras["cpu"] + extras["gpu"] + extras["semantic"]
     declared = {canonicalize_name(Requirement(line).name) for line in requirements}
     declared.add("torch")  # comes with vLLM, in the one version that fits it
     owners = importlib.metadata.packages_distributions()
