@@ -77,6 +77,17 @@ def build(node: Any, key: str, *, bound: int = 0, **given: Any) -> Any:
     return functools.partial(target, **values) if values else target
 
 
+def part(given: Any, key: str, method: str) -> Any:
+    """What a step is given for a parameter that takes a component: its node, or the object itself.
+
+    `method` is what it must have, as people read it: `score(messages)`. Raises ConfigError and ValueError.
+    """
+    made = build(given, key) if isinstance(given, Mapping) else given
+    if not callable(getattr(made, method.partition("(")[0], None)):
+        raise ValueError(f"{type(made).__name__} has no {method}")
+    return made
+
+
 def construct(target: Callable[..., Any], values: Any, key: str, **given: Any) -> Any:
     """`target` called with the keys of a mapping, and with those `given` values that it takes."""
     if not isinstance(values, Mapping):

@@ -25,7 +25,7 @@ from synth.components import ConfigError, build, construct, nearest, refuse_unkn
 from synth.model import Model
 from synth.records import rejected_schema
 from synth.sources import Source
-from synth.steps.chain import Step, Strategy
+from synth.steps.chain import Step, Strategy, step_names
 from synth.storage.hub import dataset_name
 
 __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
@@ -193,7 +193,7 @@ def _strategy(node: Any) -> Strategy:
             raise ConfigError(
                 f"strategy.{name}: is neither a key of a strategy nor a step with a _target_{nearest(name, others)}"
             )
-    built: list[Step] = []
+    built: list[tuple[Any, Mapping[str, pa.DataType] | None]] = []
     for index, step in enumerate(steps):
         name = next((name for name, value in named.items() if value == step), None)
         key = f"strategy.{name}" if name else f"strategy.steps[{index}]"
@@ -203,14 +203,13 @@ def _strategy(node: Any) -> Strategy:
             raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
         if hasattr(function, "duplicates"):
             raise ConfigError(f"{key}: {step['_target_']!r} can't be run yet: no run decides which duplicate stays")
-        name = name or step["_target_"].rpartition(".")[2]
-        count = sum(one.name.partition("#")[0] == name for one in built)
         declared = getattr(getattr(function, "func", function), "columns", None)
         columns = None if declared is None else _columns(declared, f"{key}.columns")
-        built.append(Step(f"{name}#{count + 1}" if count else name, function, columns))
+        built.append((function, columns))
     declared = node.get("columns")
     columns = None if declared is None else _columns(declared, "strategy.columns")
-    return Strategy(str(node.get("name") or "strategy"), built, columns)
+    steps = [Step(name, *one) for name, one in zip(step_names(node), built, strict=True)]
+    return Strategy(str(node.get("name") or "strategy"), steps, columns)
 
 
 def _refuse_uncallable(function: Any, target: str, key: str) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
+from synth.engines.openai import OpenAI
 from synth.engines.vllm import VLLM
 from synth.model import Model
 
@@ -77,6 +78,18 @@ def openai_server(tmp_path_factory):
             server.wait(20)
         finally:
             os.killpg(server.pid, signal.SIGKILL) if server.poll() is None else None
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def openai_engine(openai_server):
+    """A started client of that server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", openai_server.key)
+        model = Model(path="demo", name="synth-demo", dtype="float32")
+        engine = OpenAI(model=model, base_url=openai_server.base_url, max_num_seqs=8)
+        await engine.start()
+    yield engine
+    await engine.stop()
 
 
 def _answers(url):

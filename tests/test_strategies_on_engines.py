@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 
 from synth.config import CONF_DIR
-from synth.engines.openai import OpenAI
 from synth.engines.transformers import Transformers
 from synth.model import Model
 from synth.records import Shard, record_id
@@ -53,21 +52,6 @@ class Shared:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def vllm(engine):
-    return engine
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def openai(openai_server):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENAI_API_KEY", openai_server.key)
-        engine = OpenAI(model=MODEL, base_url=openai_server.base_url, max_num_seqs=8)
-        await engine.start()
-    yield engine
-    await engine.stop()
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def transformers():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -80,7 +64,8 @@ async def transformers():
 
 @pytest.fixture(scope="session", params=["vllm", "openai", "transformers"])
 def running(request):
-    return Shared(request.getfixturevalue(request.param))
+    fixtures = {"vllm": "engine", "openai": "openai_engine"}
+    return Shared(request.getfixturevalue(fixtures.get(request.param, request.param)))
 
 
 def composed(strategy, folder):

@@ -34,13 +34,38 @@ by a claim whose own record was then lost and made again with other words stays 
 Plain bookkeeping: knows nothing of workers, files, or of what makes keys alike (see `Index`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from synth.records import record_id
 
 Place = tuple[int, ...]  # an id as numbers, so that ids have an order: 17/2 is (17, 2)
+
+
+class Buckets:
+    """Places by something that they share. Nearly all are alone with it, and one alone takes no set."""
+
+    def __init__(self) -> None:
+        self._places: dict[Hashable, Place | set[Place]] = {}
+
+    def add(self, shared: Hashable, place: Place) -> None:
+        there = self._places.setdefault(shared, place)
+        if isinstance(there, set):
+            there.add(place)
+        elif there != place:
+            self._places[shared] = {there, place}
+
+    def discard(self, shared: Hashable, place: Place) -> None:
+        there = self._places.get(shared)
+        if isinstance(there, set) and len(there) > 1:
+            there.discard(place)
+        elif there is not None:
+            del self._places[shared]
+
+    def at(self, shared: Hashable) -> set[Place]:
+        there = self._places.get(shared, set())
+        return there if isinstance(there, set) else {there}
 
 
 @dataclass(frozen=True, slots=True)

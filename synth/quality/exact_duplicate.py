@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from synth.quality.duplicates import Index, Place, twins_of
+from synth.quality.duplicates import Buckets, Index, Place, twins_of
 from synth.quality.texts import columns_of, missing, texts
 from synth.records import Record, Rejection
 
@@ -66,7 +66,7 @@ class ExactIndex:
 
     def __init__(self) -> None:
         self._keys: dict[Place, bytes] = {}
-        self._places: dict[bytes, Place | set[Place]] = {}  # nearly all keys have one
+        self._places = Buckets()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -76,27 +76,12 @@ class ExactIndex:
             return
         self.forget(place)
         self._keys[place] = key
-        there = self._places.get(key)
-        if there is None:
-            self._places[key] = place
-        elif isinstance(there, set):
-            there.add(place)
-        else:
-            self._places[key] = {there, place}
+        self._places.add(key, place)
 
     def forget(self, place: Place) -> None:
-        key = self._keys.pop(place, None)
-        if key is None:
-            return
-        there = self._places[key]
-        if isinstance(there, set) and len(there) > 1:
-            there.discard(place)
-        else:
-            del self._places[key]
+        if (key := self._keys.pop(place, None)) is not None:
+            self._places.discard(key, place)
 
     def lowest(self, place: Place, key: bytes) -> Place | None:
-        there = self._places.get(key)
-        if there is None:
-            return None
-        lowest = min(there) if isinstance(there, set) else there
+        lowest = min(self._places.at(key), default=place)
         return lowest if lowest < place else None

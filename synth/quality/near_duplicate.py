@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.quality.duplicates import Index, Place, twins_of
+from synth.quality.duplicates import Buckets, Index, Place, twins_of
 from synth.quality.exact_duplicate import normalized
 from synth.quality.texts import columns_of, missing, texts
 from synth.records import Record, Rejection
@@ -95,7 +95,7 @@ class MinHashIndex:
         self._rows = rows_of_a_band(threshold, permutations)
         self._bands = permutations // self._rows
         self._keys: dict[Place, bytes] = {}
-        self._places: dict[int, Place | set[Place]] = {}  # nearly all bands have one
+        self._places = Buckets()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -106,27 +106,15 @@ class MinHashIndex:
         self.forget(place)
         self._keys[place] = key
         for band in self._banded(key):
-            there = self._places.setdefault(band, place)
-            if isinstance(there, set):
-                there.add(place)
-            elif there != place:
-                self._places[band] = {there, place}
+            self._places.add(band, place)
 
     def forget(self, place: Place) -> None:
         key = self._keys.pop(place, None)
         for band in self._banded(key) if key is not None else ():
-            there = self._places.get(band)
-            if isinstance(there, set) and len(there) > 1:
-                there.discard(place)
-            elif there is not None:
-                del self._places[band]
+            self._places.discard(band, place)
 
     def lowest(self, place: Place, key: bytes) -> Place | None:
-        candidates: set[Place] = set()
-        for band in self._banded(key):
-            there = self._places.get(band)
-            if there is not None:
-                candidates |= there if isinstance(there, set) else {there}
+        candidates: set[Place] = set().union(*map(self._places.at, self._banded(key)))
         mine = np.frombuffer(key, "<u4")
         return next((one for one in sorted(candidates) if one < place and self._alike(mine, one)), None)
 

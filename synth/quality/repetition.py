@@ -65,8 +65,9 @@ class Repetition:
 
     def __call__(self, record: Record, llm: Any) -> Record:
         for text in texts(record, self.column):
-            self._look_at_lines(prose(text))
-            self._look_at_words(Words([word for word in prose(text).split() if any(map(str.isalnum, word))]))
+            told = prose(text)
+            self._look_at_lines(told)
+            self._look_at_words(Words([word for word in told.split() if any(map(str.isalnum, word))]))
         return record
 
     def _look_at_lines(self, text: str) -> None:

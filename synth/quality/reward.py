@@ -9,25 +9,27 @@ Magpie (arXiv 2406.08464, section 3) keeps what has a reward of -10 or more of F
 import asyncio
 import inspect
 import math
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import build
+from synth.components import part
 from synth.quality.loaded import Loaded
 from synth.records import Record, Rejection
 
 
-def _component(given: Any) -> Any:
-    if isinstance(given, str):
-        return SequenceClassifier(path=given)
-    made = build(given, "model") if isinstance(given, Mapping) else given
-    if not callable(getattr(made, "score", None)):
-        raise ValueError(f"{type(made).__name__} has no score(messages)")
-    return made
+async def scored(model: Any, messages: list[dict[str, str]]) -> Any:
+    """What a reward model makes of a conversation. A plain function runs in a thread."""
+    if inspect.iscoroutinefunction(model.score):
+        return await model.score(messages)
+    given = await asyncio.to_thread(model.score, messages)
+    return await given if inspect.isawaitable(given) else given
+
+
+def _reward_model(given: Any) -> Any:
+    return SequenceClassifier(path=given) if isinstance(given, str) else part(given, "model", "score(messages)")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -39,7 +41,7 @@ class Reward:
     Rejections: `no_response`, and `no_score` where the model gives none or one that is not finite.
     """
 
-    model: Annotated[Any, BeforeValidator(_component)]
+    model: Annotated[Any, BeforeValidator(_reward_model)]
 
     columns: ClassVar[dict[str, str]] = {"reward": "double"}
     rejections: ClassVar[tuple[str, ...]] = ("no_response", "no_score")
@@ -51,13 +53,7 @@ class Reward:
         return []
 
     async def __call__(self, record: Record, llm: Any) -> Record:
-        score = self.model.score
-        conversation = _conversation(record)
-        if inspect.iscoroutinefunction(score):
-            given = await score(conversation)
-        else:
-            given = await asyncio.to_thread(score, conversation)
-            given = await given if inspect.isawaitable(given) else given
+        given = await scored(self.model, _conversation(record))
         if given is None or not math.isfinite(given):
             raise Rejection("no_score", f"the reward model gave {given}")
         return record | {"reward": float(given)}

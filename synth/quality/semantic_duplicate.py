@@ -10,7 +10,6 @@ bytes for each of an embedding's numbers.
 Needs faiss: pip install 'synth[semantic]'.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Protocol
@@ -20,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import build
+from synth.components import part
 from synth.quality.duplicates import Index, Place, twins_of
 from synth.quality.embedding import TransformerEmbedding
 from synth.quality.texts import columns_of, missing, texts
@@ -39,13 +38,8 @@ class Embedding(Protocol):
         ...
 
 
-def _component(given: Any) -> Any:
-    if isinstance(given, str):
-        return TransformerEmbedding(path=given)
-    made = build(given, "model") if isinstance(given, Mapping) else given
-    if not callable(getattr(made, "embed", None)):
-        raise ValueError(f"{type(made).__name__} has no embed(text)")
-    return made
+def _embedding(given: Any) -> Any:
+    return TransformerEmbedding(path=given) if isinstance(given, str) else part(given, "model", "embed(text)")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -58,7 +52,7 @@ class SemanticDuplicate:
     finite.
     """
 
-    model: Annotated[Any, BeforeValidator(_component)]
+    model: Annotated[Any, BeforeValidator(_embedding)]
     column: str = "instruction"
     min_distance: Annotated[float, Field(gt=0, lt=2)] = 0.05
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.records import Record
+from synth.steps.chain import step_names
 from synth.storage.journal import finished_numbers
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.run_folder import RunFolder
@@ -59,14 +60,7 @@ class Run:
     @property
     def steps(self) -> list[str]:
         """The strategy's steps by the names that rejections call them, in order."""
-        strategy = self.manifest.identity.get("strategy", {})
-        names: list[str] = []
-        for step in strategy.get("steps", []):
-            known = (name for name, value in strategy.items() if name != "steps" and value == step)
-            name = next(known, str(step.get("_target_")).rpartition(".")[2])
-            count = sum(one.partition("#")[0] == name for one in names)
-            names.append(f"{name}#{count + 1}" if count else name)
-        return names
+        return step_names(self.manifest.identity.get("strategy", {}))
 
     @cached_property
     def counts(self) -> dict[Fate, int]:

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -41,6 +42,18 @@ class Step:
     name: str
     function: Function
     columns: Mapping[str, pa.DataType] | None = None
+
+
+def step_names(strategy: Mapping[str, Any]) -> list[str]:
+    """What the steps of a strategy's YAML are called, in order: by their key, else by their target; `judge#2` for the
+    second of a name."""
+    names: list[str] = []
+    for step in strategy.get("steps", []):
+        keys = (key for key, value in strategy.items() if key not in ("name", "steps", "columns") and value == step)
+        name = next(keys, str(step.get("_target_")).rpartition(".")[2])
+        count = sum(one.partition("#")[0] == name for one in names)
+        names.append(f"{name}#{count + 1}" if count else name)
+    return names
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ model of the user's own.
 """
 
 import asyncio
-import inspect
 import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import field
@@ -15,8 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import build
+from synth.components import part
 from synth.engines import Sampling
+from synth.quality.reward import scored
 from synth.records import Record, Rejection
 from synth.steps.judge import Judge
 from synth.steps.llm import LLM, Completion
@@ -38,13 +38,8 @@ def _as_list(given: Any) -> Any:
     return [given] if isinstance(given, Mapping | Sampling) else given
 
 
-def _component(given: Any) -> Any:
-    if given is None:
-        return None
-    made = build(given, "reward_model") if isinstance(given, Mapping) else given
-    if not callable(getattr(made, "score", None)):
-        raise ValueError(f"{type(made).__name__} has no score(messages)")
-    return made
+def _reward_model(given: Any) -> Any:
+    return None if given is None else part(given, "reward_model", "score(messages)")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -64,7 +59,7 @@ class Preference:
         default_factory=lambda: [Sampling(max_tokens=2048)]
     )
     judge: Judge = field(default_factory=Judge)
-    reward_model: Annotated[Any, BeforeValidator(_component)] = None
+    reward_model: Annotated[Any, BeforeValidator(_reward_model)] = None
     ties: Literal["reject", "keep"] = "reject"
 
     rejections: ClassVar[tuple[str, ...]] = (
@@ -132,13 +127,7 @@ class Preference:
             verdict = await self.judge.verdict(record | {"instruction": asked, "response": response}, llm)
             return Rejection(str(verdict.failure)) if verdict.score is None else verdict.score
         conversation = [*prompt, {"role": "assistant", "content": response}]
-        score = self.reward_model.score
-        if inspect.iscoroutinefunction(score):
-            given = await score(conversation)
-        else:
-            given = await asyncio.to_thread(score, conversation)
-            given = await given if inspect.isawaitable(given) else given
-        value = float(given)
+        value = float(await scored(self.reward_model, conversation))
         return value if math.isfinite(value) else Rejection("no_score", f"the reward model gave {value}")
 
 

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-import pytest_asyncio
 
 from synth.engines import EngineError, Sampling
 from synth.engines.openai import OpenAI
@@ -11,20 +10,15 @@ from synth.model import Model
 from synth.steps.chain import Context, Step, Strategy, run_record
 from synth.steps.magpie import Magpie
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL = Model(path="demo", name="synth-demo", dtype="float32")
 SCHEMA = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(openai_server):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENAI_API_KEY", openai_server.key)
-        engine = OpenAI(model=MODEL, base_url=openai_server.base_url, max_num_seqs=8)
-        await engine.start()
-    yield engine
-    await engine.stop()
+@pytest.fixture
+def engine(openai_engine):
+    return openai_engine
 
 
 @pytest.fixture(scope="module")
