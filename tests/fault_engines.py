@@ -28,10 +28,17 @@ class OnePerCPU(Simulated):
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class TwoProcesses(OnePerCPU):
-    """One with a core in a process of its own, as vLLM has: no answer without it."""
+    """One with a core in a process of its own, as vLLM has: no answer without it.
+
+    Writes the tokens of each answer into the file `ledger`, if any, where they outlive a SIGKILL.
+    """
+
+    ledger: str | None = None
+    HARMLESS = Simulated.HARMLESS | {"ledger"}
 
     async def start(self):
         await super().start()
+        self._ledger = os.open(self.ledger or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._core = await asyncio.create_subprocess_exec(
             "cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
@@ -52,6 +59,7 @@ class TwoProcesses(OnePerCPU):
         answered = asyncio.get_running_loop().create_future()
         self._waiting[id(answered)] = answered
         answer, _ = await asyncio.gather(super().generate(prompt, sampling), self._ask(answered))
+        os.write(self._ledger, f"{len(answer.token_ids)}\n".encode())
         return answer
 
     async def _ask(self, answered):
