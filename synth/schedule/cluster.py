@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.config import Cluster, ConfigError
-from synth.engines import Engine, Placement
+from synth.engines import Engine, EngineError, Placement
 from synth.schedule.scratch import scratch
 
 OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
@@ -55,7 +55,8 @@ class Room:
 
 @asynccontextmanager
 async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
-    """Ray, ready for actors. Raises ConfigError when it is not there or has less room than is asked for."""
+    """Ray, ready for actors. Raises ConfigError when it is not there or has less room than is asked for, EngineError
+    when it does not come up, on a machine that is too busy for instance."""
     for name, value in (_QUIET | _ALONE if cluster.address is None else _QUIET).items():
         os.environ.setdefault(name, value)
     # Linux ends Ray's processes together with the thread that started them, so it has to stay.
@@ -76,6 +77,9 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
                 await loop.run_in_executor(thread, lambda: ray.init(**_arguments(cluster, folder)))
             except ConnectionError as error:
                 raise ConfigError(f"cluster.address: no Ray cluster answers at {cluster.address!r}") from error
+            except Exception as error:  # Ray raises plain Exceptions
+                what = "start" if cluster.address is None else f"join the cluster at {cluster.address!r}"
+                raise EngineError(f"Ray could not {what}: {str(error).strip().partition(chr(10))[0]}") from error
             # Ray puts a handler over the run's own that aborts the process three seconds after a SIGTERM.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
             yield await _room_soon(cluster, engine)

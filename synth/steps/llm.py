@@ -9,8 +9,9 @@ Promises: the n-th call that a step starts for a record has the same seed in eve
 Knows nothing of other records, of shards, or of where the engine runs.
 """
 
+import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from synth.steps.pool import Pool
 Messages = Sequence[dict[str, str]]
 
 ATTEMPTS = 3
+LONG = 50_000  # characters, which take about 20 ms to encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,14 @@ class LLM:
         if system is not None:
             messages = [{"role": "system", "content": system}, *messages]
         # Not every template takes the thoughts out of earlier answers.
-        prompt = self._template.encode([self._without_reasoning(one) for one in messages], add_generation_prompt=True)
-        return await self._generate(prompt, self._template.response_stop, sampling, changes, thinks=True)
+        messages = [self._without_reasoning(one) for one in messages]
+        template = self._template
+        return await self._generate(template.encode, messages, template.response_stop, sampling, changes, thinks=True)
 
     async def query(self, messages: Messages = (), sampling: Sampling | None = None, **changes: Any) -> Completion:
         """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2)."""
-        prompt = self._template.pre_query(list(messages))
-        return await self._generate(prompt, self._template.query_stop, sampling, changes, thinks=False)
+        template = self._template
+        return await self._generate(template.pre_query, messages, template.query_stop, sampling, changes, thinks=False)
 
     def note(self, text: str, operation: str | None = None) -> None:
         """Write one round into the record's lineage."""
@@ -134,8 +137,20 @@ class LLM:
         return len(self._ledger.lineage)
 
     async def _generate(
-        self, prompt: list[int], stop: Stop, sampling: Sampling | None, changes: dict[str, Any], *, thinks: bool
+        self,
+        encode: Callable[[Messages], list[int]],
+        messages: Messages,
+        stop: Stop,
+        sampling: Sampling | None,
+        changes: dict[str, Any],
+        *,
+        thinks: bool,
     ) -> Completion:
+        call = self._calls
+        self._calls += 1
+        # Ten megabytes take seconds to encode: other records go on meanwhile.
+        long = sum(len(str(message.get("content"))) for message in messages) > LONG
+        prompt = await asyncio.to_thread(encode, messages) if long else encode(messages)
         if len(prompt) >= self._engine.max_model_len:
             raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {self._engine.max_model_len}")
         sampling = replace(sampling or Sampling(), **changes)
@@ -143,9 +158,8 @@ class LLM:
             sampling,
             stop=(*sampling.stop, *stop.strings),
             stop_token_ids=(*sampling.stop_token_ids, *stop.token_ids),
-            seed=derive_seed(*self._scope, self._calls),
+            seed=derive_seed(*self._scope, call),
         )
-        self._calls += 1
         answer = await self._answer(prompt, sampling)
         ledger = self._ledger
         ledger.usage += Usage(answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))

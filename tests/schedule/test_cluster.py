@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from synth.config import Cluster, ConfigError
-from synth.engines import Placement
+from synth.engines import EngineError, Placement
 from synth.schedule.cluster import connected, room
 from tests.schedule.configs import config
 
@@ -75,6 +75,18 @@ def test_a_run_on_gpus_does_not_move_to_a_cpu_when_they_are_gone():
 def test_replicas_that_do_not_fit_are_refused_by_the_key(nodes, asked, takes):
     with pytest.raises(ConfigError, match=r"^cluster.replicas: there is room for"):
         replicas(*nodes, asked=asked, takes=takes)
+
+
+async def test_a_ray_that_does_not_come_up_is_told_in_one_line(monkeypatch):
+    import ray
+
+    def init(**_):
+        raise Exception("The current node timed out during startup.\nThis could happen because")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(EngineError, match=r"^Ray could not start: The current node timed out during startup.$"):
+        async with connected(Cluster(), config().engine):
+            pass
 
 
 async def test_a_simulated_engine_fits_as_often_as_is_asked_for():

@@ -6,7 +6,7 @@ import pytest
 
 from synth.engines import Sampling
 from synth.records import Rejection, Usage, derive_seed
-from synth.steps.llm import LLM, Ledger
+from synth.steps.llm import LLM, LONG, Ledger
 from tests.steps.fakes import FakeEngine, FakeTemplate
 
 
@@ -72,6 +72,15 @@ async def test_calls_side_by_side_have_seeds_in_the_order_in_which_they_start(ll
     await asyncio.gather(llm.chat("one"), llm.chat("two"))
     seeds = dict(zip(engine.prompts, (one.seed for one in engine.samplings), strict=True))
     assert seeds["<user>two<assistant>"] == derive_seed(7, "17", "judge", 1)
+
+
+async def test_others_go_on_while_a_long_prompt_is_encoded_and_it_keeps_its_own_seed():
+    engine = FakeEngine(max_model_len=2 * LONG)
+    llm = handle(engine)
+    asked = "long " * LONG, "a" * (LONG + 1), "short"
+    await asyncio.gather(*map(llm.chat, asked), return_exceptions=True)
+    assert engine.prompts[0] == "<user>short<assistant>"
+    assert [one.seed for one in engine.samplings] == [derive_seed(7, "17", "judge", call) for call in (2, 1)]
 
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"id": "18"}, {"step": "judge#2"}])
