@@ -65,7 +65,7 @@ class Scheduler:
         self._on_commit = on_commit
         self._unfinished = unfinished
         self._ordered = ordered
-        self._changed = asyncio.Event()
+        self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self._stopping = asyncio.Event()
         self._over = False
         self._wanted = replicas
@@ -128,9 +128,9 @@ class Scheduler:
                 self._numbered += 1
             while len(self._replicas) > max(1, self._wanted - self._given_up):
                 self._withdraw()
-            changed = asyncio.create_task(self._changed.wait())
-            await asyncio.wait([*ends, changed, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
-            changed.cancel()
+            resized = asyncio.create_task(self._until(self._misstaffed))
+            await asyncio.wait([*ends, resized, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
+            resized.cancel()
             for index, task in list(self._replicas.items()):
                 if task.done():
                     failure = task.exception()
@@ -143,6 +143,9 @@ class Scheduler:
                         return failure
             if any(end.done() for end in ends):
                 return None
+
+    def _misstaffed(self) -> bool:
+        return len(self._replicas) != max(1, self._wanted - self._given_up)
 
     def _withdraw(self) -> None:
         """One replica less: one whose engine does not run, else the last that came to run."""
@@ -314,23 +317,28 @@ class Scheduler:
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            await self._changed.wait()
+            holds = asyncio.get_running_loop().create_future()
+            self._waiting[holds] = condition
+            try:
+                await holds
+            finally:
+                del self._waiting[holds]
 
     async def _unless(self, condition: Callable[[], bool], awaited: Awaitable[Any]) -> bool:
         """Whether what is awaited came to its end before the condition held."""
         task = asyncio.ensure_future(awaited)
+        held = asyncio.create_task(self._until(condition))
         try:
-            while not (task.done() or condition()):
-                changed = asyncio.create_task(self._changed.wait())
-                await asyncio.wait([task, changed], return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
+            await asyncio.wait([task, held], return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 await task
             return task.done()
         finally:
             task.cancel()
+            held.cancel()
 
     def _announce(self) -> None:
-        """Whoever waits looks again."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        """Something changed. Only those are woken whose condition holds now: a thousand replicas wait here."""
+        for holds, condition in self._waiting.items():
+            if not holds.done() and condition():
+                holds.set_result(None)
