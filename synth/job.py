@@ -189,6 +189,8 @@ class _Run:
             running = asyncio.create_task(scheduler.run())
             stop = asyncio.create_task(stopping.wait())
             stop.add_done_callback(lambda _: scheduler.stop())
+            # What stops a run may have stopped Ray's head too: a question to it would go on for a minute, in a thread.
+            stop.add_done_callback(lambda _: following.cancel())
             try:
                 await running
             finally:
