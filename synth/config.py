@@ -23,10 +23,11 @@ from pydantic.dataclasses import dataclass
 from synth.column_types import type_from_text
 from synth.components import ConfigError, build, construct, nearest, refuse_unknown_keys
 from synth.model import Model
-from synth.records import rejected_schema
+from synth.records import Slice, rejected_schema
 from synth.sources import Source
 from synth.steps.chain import Step, Strategy, step_names
 from synth.storage.hub import dataset_name
+from synth.storage.run_folder import RunFolder
 
 __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
 
@@ -39,6 +40,10 @@ def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a whole number")
     return value
+
+
+def _slice(value: Any) -> Slice | None:
+    return value if value is None or isinstance(value, Slice) else Slice.parse(value)
 
 
 class MissingFile(ConfigError):
@@ -61,11 +66,12 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Settings:
-    """The top level of `conf/config.yaml` without its groups."""
+    """The top level of `conf/config.yaml` without its groups. `output_dir` is the whole run's, of a slice too."""
 
     num_records: Count | Literal["all"]
     seed: Integer
     output_dir: Path
+    slice: Annotated[Slice | None, BeforeValidator(_slice)] = None
     shard_size: Count
     resume: Literal["auto", "never", "force"]
     min_yield: Annotated[float, Field(gt=0, le=1)]
@@ -76,6 +82,11 @@ class Settings:
     def most_records(self) -> int | None:
         """Records to keep at the most; None where every record of the source is wanted."""
         return None if self.num_records == "all" else self.num_records
+
+    @property
+    def run_dir(self) -> Path:
+        """Where this job writes: a slice, below the whole run's folder."""
+        return self.output_dir if self.slice is None else RunFolder(self.output_dir).slice(self.slice).path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,9 +133,21 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     )
     if config.source is None and config.settings.num_records == "all":
         raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
+    if config.settings.slice is not None:
+        _refuse_what_takes_all_records(config)
     if missing := model.missing_file():
         raise MissingFile(f"model.{missing}")
     return config
+
+
+def _refuse_what_takes_all_records(config: Config) -> None:
+    """What a slice can't have, which knows nothing of the others."""
+    shared = {"a pool": config.strategy.pool}
+    for name in (name for name, one in shared.items() if one is not None):
+        why = f"all records of {config.strategy.name} share {name}, so no part of them can be made alone"
+        raise ConfigError(f"slice: {why}; leave slice out")
+    if config.settings.push_to_hub is not None:
+        raise ConfigError("push_to_hub: a slice is no dataset yet; python -m synth.export pushes what is merged")
 
 
 def options(group: str) -> list[str]:

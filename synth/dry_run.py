@@ -9,7 +9,7 @@ from synth.storage.run_folder import RunFolder
 def describe(config: Config) -> str:
     """The plan of a run, in words, without starting anything. Raises ConfigError."""
     settings, cluster = config.settings, config.cluster
-    folder = RunFolder(settings.output_dir)
+    folder = RunFolder(settings.run_dir)
     contents = survey(config.source, folder.source)
     manifest = manifest_of(folder, config, contents)
     replicas = 1 if cluster.replicas == "auto" else cluster.replicas
@@ -20,10 +20,11 @@ def describe(config: Config) -> str:
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
         "model": f"{config.model.name}, {config.resolved['engine']['_target_'].rpartition('.')[2]}",
         "source": told_source(config, contents),
-        "records": f"{settings.num_records:,} to keep" if settings.most_records else "all that the source gives",
+        "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
+        + (f", as slice {settings.slice}" if settings.slice else ""),
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
         "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
-        **_cost(config, min(one for one in (settings.most_records, contents.size) if one is not None)),
+        **_cost(config, min(one for one in (manifest.wanted, manifest.own(contents.size)) if one is not None)),
     }
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
 

@@ -57,8 +57,8 @@ def _push(folder: RunFolder, name: str) -> int:
     try:
         with folder.locked():
             print(f"pushed to {push(folder, name)}")
-    except InUse as owner:
-        raise Unexportable(f"{folder.path}: is in use by {owner}") from None
+    except InUse as error:
+        raise Unexportable(str(error)) from None
     except Unpushable as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1

@@ -46,6 +46,8 @@ def generate(
         output_dir = _folders[-1].name
     if keys.get("dry_run"):
         raise ConfigError("dry_run: gives no dataset; the command line prints the plan")
+    if keys.get("slice"):
+        raise ConfigError("slice: gives no dataset of its own; the command line makes it")
     keys = {"strategy": strategy, "output_dir": str(output_dir), **keys}
     code, told = _run([*_words(keys), *overrides])
     if code == _BAD_INPUT:

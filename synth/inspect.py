@@ -63,7 +63,7 @@ def _facts(run: Run, figures: Figures) -> Table:
     table = _grid()
     shards = f"{len(run.manifest.committed):,} of {len(run.manifest.shards):,} committed"
     journals = f"; {run.unfinished:,} more records finished, in journals" if run.unfinished else ""
-    wanted = run.manifest.num_records
+    wanted = run.manifest.wanted
     facts = {
         "model": run.model,
         "seed": str(run.manifest.identity.get("seed")),

@@ -10,14 +10,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from synth.chat import ChatTemplateError
-from synth.config import Config, ConfigError
+from synth.config import Config, ConfigError, Settings
 from synth.dry_run import told_source
 from synth.engines import EngineError
 from synth.records import Shard
@@ -33,6 +33,7 @@ from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
+from synth.slices import take_over
 from synth.sources.store import Contents, stored
 from synth.storage.card import write_card
 from synth.storage.hub import Unpushable, make_ready, push
@@ -58,22 +59,37 @@ def run(config: Config) -> int:
     hub = config.settings.push_to_hub
     if hub:
         _make_ready(hub)
-    folder = RunFolder(config.settings.output_dir)
+    folder = RunFolder(config.settings.run_dir)
     try:
         folder.make()
-        with folder.locked(), stored(config.source, folder.source) as (contents, put_in_place):
+        with _locked(folder, config.settings), stored(config.source, folder.source) as (contents, put_in_place):
             manifest = manifest_of(folder, config, contents)
             put_in_place()
+            if slices := take_over(folder, manifest):
+                print(f"slices taken over: {slices}", file=sys.stderr)
             with whole(folder.config) as unfinished:
                 unfinished.write_text(OmegaConf.to_yaml(OmegaConf.create(config.resolved)))
             code = asyncio.run(_Run(config, folder, manifest, contents).finish())
             return _push(folder, hub, code) if hub else code
-    except InUse as owner:
-        raise ConfigError(f"output_dir: {folder.path} is in use by {owner}") from None
+    except InUse as error:
+        raise ConfigError(f"output_dir: {error}") from None
     except (FileExistsError, NotADirectoryError) as error:
         raise ConfigError(f"output_dir: {error.filename} is not a folder") from None
     except OSError as error:
         raise ConfigError(f"output_dir: {folder.path} can't be written to ({error.strerror or error})") from None
+
+
+@contextmanager
+def _locked(folder: RunFolder, settings: Settings) -> Iterator[None]:
+    """Slices side by side share the whole run's folder. A single job has it alone, with all slices in it."""
+    with ExitStack() as locks:
+        if settings.slice is None:
+            for part in folder.slices().values():
+                locks.enter_context(part.locked())
+        locks.enter_context(folder.locked())
+        if settings.slice is not None:
+            locks.enter_context(RunFolder(settings.output_dir).locked(shared=True))
+        yield
 
 
 def _check_chat_template(config: Config) -> None:
@@ -117,7 +133,7 @@ class _Run:
 
     def __init__(self, config: Config, folder: RunFolder, manifest: Manifest, contents: Contents):
         self._config, self._folder, self._manifest, self._contents = config, folder, manifest, contents
-        self._wanted = config.settings.most_records or contents.size or 0
+        self._wanted = manifest.wanted or manifest.own(contents.size) or 0
         self._console = Console(highlight=False, markup=False)
         self._progress = Progress(folder.metrics)
         self._stopped: str | None = None
@@ -173,6 +189,8 @@ class _Run:
             running = asyncio.create_task(scheduler.run())
             stop = asyncio.create_task(stopping.wait())
             stop.add_done_callback(lambda _: scheduler.stop())
+            # What stops a run may have stopped Ray's head too: a question to it would go on for a minute, in a thread.
+            stop.add_done_callback(lambda _: following.cancel())
             try:
                 await running
             finally:
@@ -249,7 +267,7 @@ class _Run:
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     def _merge(self) -> int:
-        rows = merge([(self._folder, self._manifest)], self._folder.dataset, self._config.settings.most_records)
+        rows = merge([(self._folder, self._manifest)], self._folder.dataset, self._manifest.wanted)
         write_card(self._folder, [self._manifest], rows)
         return rows
 

@@ -60,6 +60,32 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """Part `number`, from 0, of a run that is made in `of` parts: every `of`-th shard, where all have one size."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Slice":
+        """Of `3/8`. Raises ValueError."""
+        number, slash, of = str(text).partition("/")
+        if not (slash and number.isdecimal() and of.isdecimal() and int(of)):
+            raise ValueError("must be like 0/8, the first slice of eight")
+        if int(number) >= int(of):
+            raise ValueError(f"must be from 0/{of} to {int(of) - 1}/{of}")
+        return cls(int(number), int(of))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def count(self, records: int, shard_size: int) -> int:
+        """How many of the first `records` records are its own."""
+        rounds, rest = divmod(records, shard_size * self.of)
+        return rounds * shard_size + min(max(0, rest - self.number * shard_size), shard_size)
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The whole fate of one record: what it became (fan-out gives several rows) and what was rejected.
 

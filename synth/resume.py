@@ -17,8 +17,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from synth.config import Config, ConfigError
+from synth.config import Config, ConfigError, Settings
+from synth.records import Slice
 from synth.schedule.plan import Plan
+from synth.slices import beside, first_shard_size, join
 from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns
 from synth.storage.manifest import Manifest, Unreadable, differing_keys
@@ -31,36 +33,68 @@ _LARGE = 256 << 20  # bytes
 
 
 def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manifest:
-    """The manifest of the run to go on with, or a new one.
+    """The manifest of the run to go on with, or a new one; what slices have, a single job's has too.
 
     Raises ConfigError where another run has the folder, or the source lacks a column that the strategy reads.
     """
+    settings = config.settings
     refuse_missing_columns(config.strategy, contents.columns, str(config.source or "source=none"))
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
     identity = by_content(config.identity()) | {"source": contents.identity}
-    fresh = Manifest(identity, columns, _versions(), config.settings.most_records, config.model.license)
+    fresh = Manifest(identity, columns, _versions(), settings.most_records, config.model.license)
     try:
-        known = Manifest.read(folder)
+        manifest = _known(folder, fresh, settings) or fresh
+        if settings.slice is not None:
+            _cut(manifest, settings.slice, settings, contents)
+        else:
+            folders = folder.slices().values()
+            parts = [(part, known) for part in folders if (known := _known(part, fresh, settings))]
+            if parts:
+                join(manifest, parts, contents.size)
     except Unreadable as error:
         raise ConfigError(str(error)) from None
+    return manifest
+
+
+def _cut(manifest: Manifest, slice: Slice, settings: Settings, contents: Contents) -> None:
+    """Make it a slice's, with shards as the other slices have them."""
+    records = min(one for one in (settings.most_records, contents.size) if one is not None)
+    other = beside(RunFolder(settings.output_dir), slice)
+    if other:
+        _refuse_another_run(*other, manifest, settings)
+    if manifest.slice is None:
+        size = other[1].shard_size if other else first_shard_size(slice, settings.shard_size, records)
+        manifest.slice, manifest.shard_size = slice, size
+    if not slice.count(records, manifest.shard_size):
+        raise ConfigError(f"slice: {slice} has none of the {records:,} records; take fewer slices")
+
+
+def _known(folder: RunFolder, fresh: Manifest, settings: Settings) -> Manifest | None:
+    """The manifest in a folder, brought up to date, without its damaged shards."""
+    known = Manifest.read(folder)
     if known is None:
-        return fresh
-    if config.settings.resume == "never":
+        return None
+    if settings.resume == "never":
         raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
-    differing = _told_once(differing_keys(known.identity, fresh.identity))
-    if known.columns != columns:
-        differing += [key for key in differing_keys(known.columns, columns) if key not in differing]
-    if differing and (config.settings.resume != "force" or known.columns != columns):
-        keys = ", ".join(f"{key} was {_short(was)}, is {_short(now)}" for key, was, now in differing[:3])
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        advice = "choose another output_dir" + (" or resume=force" if known.columns == columns else "")
-        raise ConfigError(f"output_dir: {folder.path} holds another run: {keys}{more}; {advice}")
+    _refuse_another_run(folder, known, fresh, settings)
     for index, path in known.damaged(folder).items():
         log.warning("%s is damaged: its records are made again", path)
         del known.committed[index]
     known.identity, known.versions, known.license = fresh.identity, fresh.versions, fresh.license
     known.num_records = fresh.num_records
     return known
+
+
+def _refuse_another_run(folder: RunFolder, known: Manifest, fresh: Manifest, settings: Settings) -> None:
+    columns = fresh.columns
+    differing = _told_once(differing_keys(known.identity, fresh.identity))
+    if known.columns != columns:
+        differing += [key for key in differing_keys(known.columns, columns) if key not in differing]
+    if differing and (settings.resume != "force" or known.columns != columns):
+        keys = ", ".join(f"{key} was {_short(was)}, is {_short(now)}" for key, was, now in differing[:3])
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        advice = "choose another output_dir" + (" or resume=force" if known.columns == columns else "")
+        raise ConfigError(f"output_dir: {folder.path} holds another run: {keys}{more}; {advice}")
 
 
 def plan_of(
@@ -72,15 +106,16 @@ def plan_of(
 ) -> Plan:
     """The plan of a run, with what is committed of it. `on_growth` hears of new shards before any is leased."""
     settings, pool = config.settings, config.strategy.pool
-    size = settings.shard_size
+    size = manifest.shard_size if manifest.slice else settings.shard_size
     if pool is not None:  # records that wait for each other: no more than let all replicas work side by side
         size = min(size, max(1, pool.lag // (2 * replicas)))
     plan = Plan(
-        settings.most_records,
+        manifest.wanted,
         shard_size=size,
         replicas=replicas,
         min_yield=settings.min_yield,
         source_size=contents.size,
+        slice=manifest.slice,
         known=manifest.shards,
         on_growth=lambda: on_growth(plan),
     )

@@ -17,6 +17,8 @@ ELSEWHERE = (
     "python benchmarks/",
     "python -m synth.export",
     "sbatch ",
+    "job=$(sbatch ",
+    "SLICES=8 sbatch ",
 )
 DOORS = {"synth.run": lambda words: run.main([*words, "dry_run=true"]), "synth.draw": draw.main}
 

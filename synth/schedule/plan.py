@@ -6,6 +6,8 @@ shards committed without a gap from the first one hold `num_records` kept record
 `num_records`, which depends on nothing but the records themselves. So neither the number of workers nor their
 timing, nor where a shard happens to end, can change it.
 
+A slice of a run has every so-manyth shard, and all have one size: no plan has to know of the others.
+
 Plain bookkeeping: knows nothing of workers, files or time.
 """
 
@@ -13,13 +15,16 @@ import heapq
 import math
 from collections.abc import Callable, Iterable
 
-from synth.records import Shard
+from synth.records import Shard, Slice
 
 
 class Plan:
     """`num_records` None asks for all that the source has. `source_size` bounds the record numbers, None if there are
     always more. `min_yield` is kept records per record: below it the run is hopeless. `on_growth` is called when
-    there are new shards, before any is leased."""
+    there are new shards, before any is leased.
+
+    With a `slice`, `num_records` are those that it is to keep, and shards have `shard_size` records, but for the
+    source's last."""
 
     _ENOUGH_TO_JUDGE = 200  # finished records, before a run may be called hopeless
     _PRIOR = 5  # kept records, each of one record, that a yield starts from: a few rejections are not a low yield yet
@@ -32,18 +37,26 @@ class Plan:
         replicas: int,
         min_yield: float,
         source_size: int | None = None,
+        slice: Slice | None = None,
         known: Iterable[Shard] = (),
         on_growth: Callable[[], None] = lambda: None,
     ):
         self._num_records = math.inf if num_records is None else num_records
         self._source_size = math.inf if source_size is None else source_size
-        # Several shards for each replica, so that none waits for the others at the end.
-        most = min(self._num_records, self._source_size)
-        self._shard_size = max(1, min(shard_size, math.ceil(most / (4 * replicas))))
+        self._slice = slice or Slice(0, 1)
+        self._equal_shards = slice is not None
+        self._most: float = self._source_size  # records there are
+        if slice is None:
+            # Several shards for each replica, so that none waits for the others at the end.
+            most = min(self._num_records, self._source_size)
+            shard_size = max(1, min(shard_size, math.ceil(most / (4 * replicas))))
+        elif source_size is not None:
+            self._most = slice.count(source_size, shard_size)
+        self._shard_size = shard_size
         self._min_yield = min_yield
         self._on_growth = on_growth
         self.shards: list[Shard] = list(known)
-        self._waiting = list(range(len(self.shards)))
+        self._waiting = list(range(len(self.shards)))  # places in the list, as all below
         self._kept: dict[int, int] = {}
         self._prefix = 0  # shards committed without a gap from the first one
         self._prefix_kept = 0
@@ -76,7 +89,7 @@ class Plan:
     @property
     def exhausted(self) -> bool:
         """The source has no more records, and all it had are finished."""
-        return self._end >= self._source_size and not self._waiting and not self._leased
+        return self._start >= self._source_size and not self._waiting and not self._leased
 
     @property
     def unfinished(self) -> int:
@@ -98,66 +111,79 @@ class Plan:
     def returned(self) -> bool:
         """The next shard was leased before, or stands below one that was: it is the one that others may wait for."""
         shard = self.next()
-        return shard is not None and shard.index < self._frontier
+        return shard is not None and self._place(shard.index) < self._frontier
 
     def lease(self) -> Shard | None:
         """The lowest shard that nobody has, or None while what is out is expected to be enough."""
         shard = self.next()
         if shard is not None:
-            heapq.heappop(self._waiting)
-            self._leased[shard.index] = shard
+            place = heapq.heappop(self._waiting)
+            self._leased[place] = shard
             self._in_flight += len(shard)
-            self._frontier = max(self._frontier, shard.index + 1)
+            self._frontier = max(self._frontier, place + 1)
         return shard
 
     def release(self, shard: Shard) -> None:
         """Whoever had it is done with it. If it isn't committed, it is the next to be leased."""
-        if self._leased.pop(shard.index, None):
+        place = self._place(shard.index)
+        if self._leased.pop(place, None):
             self._in_flight -= len(shard)
-            heapq.heappush(self._waiting, shard.index)
+            heapq.heappush(self._waiting, place)
 
     def commit(self, index: int, kept: int) -> None:
         """A shard is on disk, with so many kept records in it."""
-        if index in self._kept:
+        place = self._place(index)
+        if place in self._kept:
             return
-        if self._leased.pop(index, None):
-            self._in_flight -= len(self.shards[index])
-        elif index in self._waiting:
-            self._waiting.remove(index)
+        if self._leased.pop(place, None):
+            self._in_flight -= len(self.shards[place])
+        elif place in self._waiting:
+            self._waiting.remove(place)
             heapq.heapify(self._waiting)
-        self._frontier = max(self._frontier, index + 1)
-        self._kept[index] = kept
+        self._frontier = max(self._frontier, place + 1)
+        self._kept[place] = kept
         self._total_kept += kept
-        self._finished_records += len(self.shards[index])
+        self._finished_records += len(self.shards[place])
         while self._prefix in self._kept:
             self._prefix_kept += self._kept[self._prefix]
             self._prefix += 1
 
+    def _place(self, index: int) -> int:
+        return index // self._slice.of
+
     @property
-    def _end(self) -> int:
+    def _index(self) -> int:
+        """The next new shard's."""
+        return self._slice.number + len(self.shards) * self._slice.of
+
+    @property
+    def _start(self) -> int:
+        """The next new shard's first record."""
+        if self._equal_shards:
+            return self._index * self._shard_size
         return self.shards[-1].stop if self.shards else 0
 
-    def _expected_before(self, index: int) -> float:
-        """Kept records that the shards below `index` hold or, where a worker still has them, are expected to."""
+    def _expected_before(self, place: int) -> float:
+        """Kept records that the shards below `place` hold or, where a worker still has them, are expected to."""
         kept, leased = self._total_kept, self._in_flight
-        if index < self._frontier:  # a shard that was released: shards above it are out or done already
-            kept = sum(count for one, count in self._kept.items() if one < index)
-            leased = sum(len(shard) for one, shard in self._leased.items() if one < index)
+        if place < self._frontier:  # a shard that was released: shards above it are out or done already
+            kept = self._prefix_kept + sum(self._kept.get(one, 0) for one in range(self._prefix, place))
+            leased = sum(len(shard) for one, shard in self._leased.items() if one < place)
         return kept + leased * self.yield_so_far
 
     def _records_for(self, missing: float) -> int:
         """Records, beside those in flight, that will give so many kept ones: as many as the source has at the most."""
-        left = self._source_size - self._finished_records - self._in_flight
+        left = self._most - self._finished_records - self._in_flight
         return math.ceil(min(missing / max(self.yield_so_far, self._min_yield), left))
 
     def _grow(self) -> None:
-        missing = self._num_records - self._expected_before(len(self.shards))
-        stop = self._end + self._records_for(missing)
-        before = self._end
-        while self._end < stop:
-            start = self._end
-            shard = Shard(len(self.shards), start, min(start + self._shard_size, stop))
+        records = self._records_for(self._num_records - self._expected_before(len(self.shards)))
+        before = len(self.shards)
+        while records > 0:
+            size = self._shard_size if self._equal_shards else min(self._shard_size, records)
+            shard = Shard(self._index, self._start, int(min(self._start + size, self._source_size)))
+            heapq.heappush(self._waiting, len(self.shards))
             self.shards.append(shard)
-            heapq.heappush(self._waiting, shard.index)
-        if self._end > before:
+            records -= len(shard)
+        if len(self.shards) > before:
             self._on_growth()

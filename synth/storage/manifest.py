@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synth.records import Shard
+from synth.records import Shard, Slice
 from synth.storage.run_folder import RunFolder, whole
 from synth.storage.shard import ShardSummary, committed, damaged_file
 
@@ -29,7 +29,11 @@ class Unreadable(ValueError):
 @dataclass
 class Manifest:
     """`identity` is the part of the configuration that decides the data, `shards` the plan so far, `num_records`
-    None where every record of the source is wanted. `license` is the model's, for the card."""
+    None where every record of the source is wanted. `license` is the model's, for the card.
+
+    In a slice's folder, `slice` says which it is, and all shards have `shard_size` records; `num_records` are the
+    whole run's.
+    """
 
     identity: dict[str, Any]
     columns: dict[str, str]
@@ -39,6 +43,19 @@ class Manifest:
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     shards: list[Shard] = field(default_factory=list)
     committed: dict[int, ShardSummary] = field(default_factory=dict)
+    slice: Slice | None = None
+    shard_size: int = 0
+
+    @property
+    def wanted(self) -> int | None:
+        """Records to keep in this folder."""
+        return self.own(self.num_records)
+
+    def own(self, records: int | None) -> int | None:
+        """How many of the run's first `records` records are this folder's to make: all, but in a slice."""
+        if self.slice is None or records is None:
+            return records
+        return self.slice.count(records, self.shard_size)
 
     @property
     def fingerprint(self) -> str:
@@ -68,6 +85,8 @@ class Manifest:
             for one in self.shards
         ]
         told = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
+        if self.slice is not None:
+            told |= {"slice": str(self.slice), "shard_size": self.shard_size}
         head = json.dumps(told, indent=2, ensure_ascii=False).removesuffix("\n}")
         lines = ",\n".join(f"    {json.dumps(shard, ensure_ascii=False)}" for shard in shards)
         with whole(folder.manifest) as unfinished:
@@ -90,6 +109,8 @@ class Manifest:
             raise Unreadable(f"{folder.manifest}: version {version!r}; this Synth reads version {VERSION}")
         try:
             manifest = cls(**{key: told[key] for key in _KEYS})
+            if "slice" in told:
+                manifest.slice, manifest.shard_size = Slice.parse(told["slice"]), int(told["shard_size"])
             for one in told["shards"]:
                 shard = Shard(one["index"], one["start"], one["stop"])
                 manifest.shards.append(shard)
@@ -97,7 +118,7 @@ class Manifest:
                     manifest.committed[shard.index] = ShardSummary(**one)
                 elif summary := committed(folder, shard, manifest.fingerprint):
                     manifest.committed[shard.index] = summary
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise Unreadable(f"{folder.manifest}: is damaged ({error!r})") from None
         return manifest
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synth.storage.manifest import Manifest
+from synth.storage.manifest import Manifest, differing_keys
 from synth.storage.run_folder import RunFolder, sync_folder
 from synth.storage.shard import ShardSummary, stream
 
@@ -29,13 +29,15 @@ class Unmergeable(ValueError):
 
 
 def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_records: int | None = None) -> int:
-    """Make `destination` a dataset of all committed shards, its first `num_records` rows only if given.
+    """Make `destination` a dataset of all committed shards in the order of their records, its first `num_records` rows
+    only if given.
 
-    Returns the number of rows. Raises Unmergeable: nothing committed, other columns, or records held twice. Takes
-    shards for undamaged (see Manifest.damaged).
+    Returns the number of rows. Raises Unmergeable: nothing committed, parts of different runs, or records held twice.
+    Takes shards for undamaged (see Manifest.damaged).
     """
-    _refuse_other_columns(runs)
+    _refuse_other_runs(runs)
     parts = [(folder, summary) for folder, manifest in runs for summary in manifest.summaries]
+    parts.sort(key=lambda part: part[1].start)
     if not parts:
         raise Unmergeable(f"{runs[0][0].path}: has no committed shard yet")
     _refuse_overlaps(parts)
@@ -107,17 +109,18 @@ def _put_in_place(unfinished: Path, destination: Path) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
-def _refuse_other_columns(runs: Sequence[tuple[RunFolder, Manifest]]) -> None:
+def _refuse_other_runs(runs: Sequence[tuple[RunFolder, Manifest]]) -> None:
     first_folder, first = runs[0]
     for folder, manifest in runs[1:]:
         if manifest.columns != first.columns:
             names = sorted(manifest.columns.items() ^ first.columns.items())
             raise Unmergeable(f"{folder.path}: column {names[0][0]!r} differs from {first_folder.path}")
+        if differing := differing_keys(first.identity, manifest.identity):
+            raise Unmergeable(f"{folder.path}: {differing[0][0]} differs from {first_folder.path}")
 
 
 def _refuse_overlaps(parts: Sequence[Part]) -> None:
-    ordered = sorted(parts, key=lambda part: part[1].start)
-    for (one, before), (other, after) in pairwise(ordered):
+    for (one, before), (other, after) in pairwise(parts):
         if after.start < before.stop:
             raise Unmergeable(
                 f"{other.path}: holds records {after.start} to {after.stop - 1}, and {one.path} does too; "

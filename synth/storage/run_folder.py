@@ -7,17 +7,15 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from synth.records import Slice
+
 
 class InUse(RuntimeError):
-    """Another process has the folder's lock. `owner` says which, as far as it can be told."""
-
-    def __init__(self, owner: str):
-        super().__init__(owner)
-        self.owner = owner
+    """Another process has a folder's lock. The message says which folder and process, as far as it can be told."""
 
 
 class RunFolder:
@@ -34,45 +32,61 @@ class RunFolder:
         self.logs = path / "logs"
         self.source = path / "source"
         self.pool = path / "pool.jsonl"
-        self._shards = path / "shards"
+        self.shards = path / "shards"
+        self._slices = path / "slices"
 
     def shard(self, index: int) -> Path:
-        return self._shards / f"{index:05}.arrow"
+        return self.shards / f"{index:05}.arrow"
 
     def rejected(self, index: int) -> Path:
-        return self._shards / f"{index:05}.rejected.arrow"
+        return self.shards / f"{index:05}.rejected.arrow"
 
     def note(self, index: int) -> Path:
-        return self._shards / f"{index:05}.json"
+        return self.shards / f"{index:05}.json"
 
     def journal(self, index: int) -> Path:
-        return self._shards / f"{index:05}.journal.arrow"
+        return self.shards / f"{index:05}.journal.arrow"
 
     def worker_log(self, index: int) -> Path:
         return self.logs / f"worker-{index}.log"
 
+    def slice(self, one: Slice) -> "RunFolder":
+        """The run folder of a part of this run."""
+        return RunFolder(self._slices / f"{one.number}-of-{one.of}")
+
+    def slices(self) -> "dict[Slice, RunFolder]":
+        """The run folders of all parts that there are, in the order of their numbers."""
+        found: list[Slice] = []
+        for path in self._slices.glob("*-of-*"):
+            with suppress(ValueError):
+                found.append(Slice.parse(path.name.replace("-of-", "/")))
+        return {one: self.slice(one) for one in sorted(found, key=lambda one: (one.of, one.number))}
+
     def make(self) -> None:
         """Raises OSError where the folder can't be made or written to."""
-        for folder in (self._shards, self.logs):
+        for folder in (self.shards, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """The folder is this process's until the end of the context. Raises InUse.
+    def locked(self, shared: bool = False) -> Iterator[None]:
+        """The folder is this process's until the end of the context, or its and others' that share it. Raises InUse.
 
         The system drops the lock with the process, however it ends.
         """
         with (self.path / ".lock").open("a+") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise InUse(lock.read().strip() or "another process") from None
+                raise InUse(f"{self.path} is in use by {lock.read().strip() or 'another process'}") from None
+            if shared:
+                yield
+                return
             lock.truncate(0)
             since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             lock.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
             lock.flush()
-            for unfinished in self._shards.glob(".*"):  # of processes that were killed
+            for unfinished in self.shards.glob(".*"):  # of processes that were killed
                 unfinished.unlink(missing_ok=True)
             yield
 

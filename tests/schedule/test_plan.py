@@ -2,14 +2,17 @@
 
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.records import Shard
+from synth.records import Shard, Slice
 from synth.schedule.plan import Plan
+from synth.slices import join
+from synth.storage.manifest import Manifest
+from synth.storage.shard import ShardSummary
 
 
 def plan_of(num_records, *, shard_size=10, replicas=1, min_yield=0.05, **more):
@@ -192,6 +195,32 @@ class SimulatedRun:
         plan = Plan(self.num_records, shard_size=shard_size, replicas=replicas, **bounds)
         for index, kept in self.committed.items():
             plan.commit(index, kept)
+        self.go(plan, rng, replicas, last)
+        self.shards = plan.shards
+        return plan
+
+    def array(self, rng, of, shard_size, replicas):
+        """Jobs of slices that end or are killed, some of which never begin; then what a single job takes over."""
+        parts = []
+        for slice in (Slice(number, of) for number in range(of)):
+            bounds = {"min_yield": 0.02, "source_size": self.source_size, "slice": slice}
+            wanted = slice.count(self.num_records, shard_size)
+            plan = Plan(wanted, shard_size=shard_size, replicas=replicas, **bounds)
+            if rng.random() < 0.8:
+                self.go(plan, rng, replicas, rng.random() < 0.5)
+            shards = [one for one in plan.shards if one.index in self.committed]
+            committed = {
+                one.index: ShardSummary(**asdict(one), kept=self.committed[one.index], rejected=0) for one in shards
+            }
+            part = Manifest({}, {}, {}, self.num_records, shards=plan.shards, committed=committed)
+            part.slice, part.shard_size = slice, shard_size
+            parts.append((None, part))
+        whole = Manifest({}, {}, {}, self.num_records)
+        join(whole, parts, self.source_size)
+        assert {one.index: one.kept for one in whole.summaries} == self.committed
+        self.shards = whole.shards
+
+    def go(self, plan, rng, replicas, last):
         out = []
         while not (plan.done or plan.hopeless or plan.exhausted):
             while len(out) < replicas * 2 and (shard := plan.lease()):
@@ -207,8 +236,6 @@ class SimulatedRun:
             self.made += len(shard)
             self.committed[shard.index] = self.kept(shard)
             plan.commit(shard.index, self.committed[shard.index])
-        self.shards = plan.shards
-        return plan
 
     def dataset(self):
         """Record numbers of the dataset's rows: the first of the committed prefix."""
@@ -246,6 +273,63 @@ def test_every_run_ends_well_whatever_is_lost_and_killed(
         if alone.job(random.Random(0), shard_size, 1, True).done:
             assert run.dataset() == alone.dataset()
         assert len(run.dataset()) == num_records
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    num_records=st.integers(1, 400),
+    rate=st.sampled_from([0.0, 0.05, 0.3, 0.9, 1.0]),
+    fan_out=st.sampled_from([1, 3]),
+    source_size=st.none() | st.integers(1, 600),
+    seed=st.integers(0, 10**6),
+    shard_size=st.sampled_from([1, 7, 64]),
+    of=st.sampled_from([1, 2, 3, 8]),
+)
+def test_a_single_job_after_any_slices_gives_what_it_would_have_given_alone(
+    num_records, rate, fan_out, source_size, seed, shard_size, of
+):
+    run, rng = SimulatedRun(num_records, rate, fan_out, source_size, seed), random.Random(seed)
+    run.array(rng, of, shard_size, replicas=2)
+    run.job(rng, 10, 3, False)
+    plan = run.job(rng, 64, 2, True)
+    spans = [(shard.start, shard.stop) for shard in run.shards]
+    assert all(stop == start for (_, stop), (start, _) in itertools.pairwise([(0, 0), *spans]))
+    alone = SimulatedRun(num_records, rate, fan_out, source_size, seed)
+    if alone.job(random.Random(0), shard_size, 1, True).done and plan.done:
+        assert run.dataset() == alone.dataset()
+    if plan.exhausted:
+        assert run.dataset() == alone.dataset()
+
+
+@pytest.mark.parametrize("source_size", [None, 95])
+def test_slices_that_reject_nothing_make_each_wanted_record_once(source_size):
+    made = []
+    for number in range(4):
+        bounds = {"source_size": source_size, "slice": Slice(number, 4)}
+        wanted = Slice(number, 4).count(90, 10)
+        plan = plan_of(wanted, shard_size=10, replicas=3, **bounds)
+        shards = lease_all(plan)
+        for shard in shards:
+            plan.commit(shard.index, len(shard))
+        assert plan.done
+        made += [record for shard in shards for record in range(shard.start, shard.stop)]
+    assert sorted(made) == list(range(90))
+
+
+def test_a_slice_has_all_rows_of_its_own_when_all_are_wanted():
+    slices = [plan_of(None, shard_size=10, source_size=57, slice=Slice(number, 3)) for number in range(3)]
+    shards = [lease_all(plan) for plan in slices]
+    assert [[one.index for one in own] for own in shards] == [[0, 3], [1, 4], [2, 5]]
+    assert [one.stop for own in shards for one in own if one.index == 5] == [57]
+    assert [plan.unfinished for plan in slices] == [20, 20, 17]
+
+
+def test_a_slice_that_rejects_goes_on_in_its_own_shards():
+    plan = plan_of(20, shard_size=10, slice=Slice(1, 3))
+    for shard in lease_all(plan):
+        plan.commit(shard.index, 5)
+    assert {one.index % 3 for one in lease_all(plan)} == {1}
+    assert all((one.start, one.stop) == (10 * one.index, 10 * one.index + 10) for one in plan.shards)
 
 
 @pytest.mark.parametrize(("rate", "fan_out"), [(1.0, 1), (0.9, 1), (0.5, 1), (0.2, 1), (1.0, 3)])

@@ -68,11 +68,12 @@ class Job:
 
     @property
     def written(self):
-        """Records on disk: in journals, and in committed shards as the manifest tells of them."""
+        """Records on disk: in journals, and in committed shards as the manifest tells of them. For a moment in both."""
         run = RunFolder(self.folder)
-        journals = (self.folder / "shards").glob("*.journal.arrow")
-        committed = Manifest.read(run).summaries if run.manifest.exists() else []
-        return sum(len(finished_numbers(path)) for path in journals) + sum(one.kept for one in committed)
+        numbers = {number for path in run.shards.glob("*.journal.arrow") for number in finished_numbers(path)}
+        for one in Manifest.read(run).summaries if run.manifest.exists() else []:
+            numbers.update(range(one.start, one.stop))
+        return len(numbers)
 
     def workers(self, node):
         """The engines' processes on a node."""
@@ -123,6 +124,25 @@ def test_a_job_ends_with_the_exit_code_of_the_run(slurm, tmp_path):
     job = Job(slurm, "single_node", tmp_path / "run", "num_record=5")
     assert job.end() == ("FAILED", "2:0")
     assert "num_records" in job.told
+
+
+def test_an_array_of_jobs_makes_the_dataset_of_one_and_some_tasks_of_it_come_again(slurm, single, tmp_path):
+    def task(*options):
+        return Job(slurm, "array", folder, *ENGINE, FAST, f"num_records={RECORDS}", options=options)
+
+    folder = tmp_path / "run"
+    two = task("--export=ALL,SLICES=3", "--array=0,2")
+    wait_for(lambda: not slurm.tell("squeue", "-h", "-j", two.number).strip(), 180)
+    assert two.end() == ("COMPLETED", "0:0"), two.told
+    forgotten = task("--array=1")
+    assert forgotten.end() == ("FAILED", "2:0")
+    assert "slice: must be from 0/1 to 0/1, got '1/1'" in forgotten.told
+    missing = task("--export=ALL,SLICES=3", "--array=1")
+    merge = [f"--dependency=afterok:{missing.number}", "--output=/dev/null"]
+    merge = slurm.submit(*merge, "--wrap", f".venv/bin/python -m synth.merge {folder}", cwd=ROOT)
+    assert missing.end() == ("COMPLETED", "0:0"), missing.told
+    wait_for(lambda: slurm.job(merge).get("JobState") == "COMPLETED", 120)
+    assert missing.rows() == single.rows()
 
 
 def test_a_job_on_two_nodes_has_engines_on_both_and_makes_the_same_dataset(slurm, single, tmp_path):
