@@ -3,7 +3,7 @@
 Knows what decides the data and what does not: a run goes on with other machines, other shards and more records, and
 is refused with another model, seed or source, unless by force. A file that the configuration names counts by its name
 and content, wherever it is; so do a model's folder, and the files that a pattern matches. A committed shard that is
-damaged is made again.
+damaged is made again; so is one whose claims are, because they can't be told from its rows.
 """
 
 import glob
@@ -23,6 +23,7 @@ from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns
 from synth.storage.manifest import Manifest, Unreadable, differing_keys
 from synth.storage.run_folder import RunFolder
+from synth.storage.settled import read_settled
 
 log = logging.getLogger(__name__)
 
@@ -50,17 +51,30 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     differing = _told_once(differing_keys(known.identity, fresh.identity))
     if known.columns != columns:
         differing += [key for key in differing_keys(known.columns, columns) if key not in differing]
-    if differing and (config.settings.resume != "force" or known.columns != columns):
+    # What was claimed by other rules, or for other words, can't be compared with.
+    mixable = known.columns == columns and not config.strategy.duplicates
+    if differing and (config.settings.resume != "force" or not mixable):
         keys = ", ".join(f"{key} was {_short(was)}, is {_short(now)}" for key, was, now in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        advice = "choose another output_dir" + (" or resume=force" if known.columns == columns else "")
+        advice = "choose another output_dir" + (" or resume=force" if mixable else "")
         raise ConfigError(f"output_dir: {folder.path} holds another run: {keys}{more}; {advice}")
     for index, path in known.damaged(folder).items():
         log.warning("%s is damaged: its records are made again", path)
         del known.committed[index]
+    if config.strategy.duplicates:
+        _forget_unclaimed(folder, known)
     known.identity, known.versions, known.license = fresh.identity, fresh.versions, fresh.license
     known.num_records = fresh.num_records
     return known
+
+
+def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
+    """Committed shards without their claims, which others are still to be compared with, are as if never committed."""
+    for shard in known.shards:
+        if shard.index in known.committed and read_settled(folder, shard, known.fingerprint) is None:
+            log.warning("%s is lost or damaged: its records are made again", folder.claims(shard.index))
+            del known.committed[shard.index]
+            folder.note(shard.index).unlink(missing_ok=True)
 
 
 def plan_of(

@@ -20,10 +20,10 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import part
-from synth.quality.duplicates import Index, Place, twins_of
+from synth.quality.duplicates import Index
 from synth.quality.embedding import TransformerEmbedding
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Record, Rejection
+from synth.records import Place, Record, Rejection
 
 Vector = NDArray[np.float32]
 _ROUNDING = 1e-4  # faiss is asked for this much more than the distance, and the rest decided in float64
@@ -64,7 +64,7 @@ class SemanticDuplicate:
 
     @property
     def rejections(self) -> tuple[str, ...]:
-        return ("semantic_duplicate", "no_embedding", missing(self.column))
+        return (self.duplicates.reason, "no_embedding", missing(self.column))
 
     @property
     def duplicates(self) -> "SemanticMatches":
@@ -82,8 +82,8 @@ class SemanticDuplicate:
         length = float(np.linalg.norm(vector))
         if not np.isfinite(length) or length == 0:
             raise Rejection("no_embedding", f"a vector of length {length:g}")
-        if twin := await twins_of(llm).claim((vector / length).astype("<f4").tobytes()):
-            raise Rejection("semantic_duplicate", f"like {twin}")
+        if twin := await llm.twins.claim((vector / length).astype("<f4").tobytes()):
+            raise Rejection(self.duplicates.reason, f"like {twin}")
         return record
 
 
@@ -92,6 +92,8 @@ class SemanticMatches:
     """`duplicates` of a step whose keys are vectors of length 1."""
 
     min_distance: float
+
+    reason: ClassVar[str] = "semantic_duplicate"
 
     def index(self) -> Index:
         return FlatIndex(self.min_distance)

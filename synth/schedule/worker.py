@@ -18,7 +18,8 @@ from typing import Any
 
 from synth.config import Config
 from synth.engines import Answer, EngineError, Generator, Load, Sampling
-from synth.records import Record, Rejection, Shard
+from synth.records import Duplicate, Record, Rejection, Shard
+from synth.schedule.claims import SettledClaims
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.sources.store import Rows
@@ -49,8 +50,15 @@ class Counters:
 class Worker:
     """`start` it, `run` shards, as many as `hungry` asks for, then `stop`."""
 
-    def __init__(self, config: Config, run_dir: Path, fingerprint: str, pool: SharedPool | None = None):
-        self._config = config
+    def __init__(
+        self,
+        config: Config,
+        run_dir: Path,
+        fingerprint: str,
+        pool: SharedPool | None = None,
+        claims: SettledClaims | None = None,
+    ):
+        self._config, self._claims = config, claims
         self._folder = RunFolder(run_dir)
         self._fingerprint = fingerprint
         rules = config.strategy.pool
@@ -74,7 +82,9 @@ class Worker:
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
         metered = _Metered(config.engine, self._counters)
-        self._context = Context(config.strategy, metered, template, str(config.model.name), config.settings.seed)
+        self._context = Context(
+            config.strategy, metered, template, str(config.model.name), config.settings.seed, claims=self._claims
+        )
         self._syncing = asyncio.create_task(self._sync_journals())
 
     async def run(
@@ -82,9 +92,9 @@ class Worker:
     ) -> ShardSummary | None:
         """Make a shard's records, but for those its journal has, and commit it. None if stopped before that.
 
-        With `numbers` only these are made, and the shard is committed if that was all it lacked. Those in `poison` are
-        rejected with their errors. Raises EngineError or OSError; what had finished by then is in the journal, as far
-        as the disk took it.
+        Where records make claims, the commit waits until all lower shards are settled: its own records have made room
+        by then. With `numbers` only these are made, and nothing is committed. Those in `poison` are rejected with their
+        errors. Raises EngineError or OSError; what had finished by then is in the journal, as far as the disk took it.
         """
         self._backlog += len(shard)
         task = asyncio.create_task(self._run(shard, numbers, poison or {}))
@@ -161,15 +171,22 @@ class Worker:
             if there:
                 await self._on_disk(journal.remove)
                 return there
-            if not journal.finished.issuperset(all_of_it):
+            if numbers is not None:
                 return None
-            return await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint)
+            duplicates = await self._settled(shard, journal)
+            return await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint, duplicates)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
             self._launch(unlaunched)
             await self._on_disk(journal.close)
             self._journals.discard(journal)  # only now, so that whoever syncs all of them waits for this one
+
+    async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
+        if self._claims is None:
+            return []
+        claims = await self._on_disk(journal.claims)
+        return await self._claims.settle(shard, claims)
 
     def _launch(self, records: int) -> None:
         self._backlog -= records
