@@ -74,7 +74,6 @@ def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
         if shard.index in known.committed and read_settled(folder, shard, known.fingerprint) is None:
             log.warning("%s is lost or damaged: its records are made again", folder.claims(shard.index))
             del known.committed[shard.index]
-            folder.note(shard.index).unlink(missing_ok=True)
 
 
 def plan_of(

@@ -26,6 +26,7 @@ from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record, set_aside
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
+from synth.storage.settled import read_settled
 from synth.storage.shard import ShardSummary, commit, committed
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ class Worker:
         owner = f"{self._fingerprint} {shard.start} {shard.stop}"
         journal = await self._on_disk(Journal.open, self._folder.journal(shard.index), columns, owner)
         # A worker may be lost after its commit and before it told of it.
-        there = await self._on_disk(committed, self._folder, shard, self._fingerprint)
+        there = await self._on_disk(self._committed, shard)
         all_of_it = range(shard.start, shard.stop)
         wanted = all_of_it if numbers is None else sorted(numbers)
         records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
@@ -181,6 +182,11 @@ class Worker:
             self._launch(unlaunched)
             await self._on_disk(journal.close)
             self._journals.discard(journal)  # only now, so that whoever syncs all of them waits for this one
+
+    def _committed(self, shard: Shard) -> ShardSummary | None:
+        if self._claims and read_settled(self._folder, shard, self._fingerprint) is None:
+            return None  # or its claims are lost, which others are still to be compared with
+        return committed(self._folder, shard, self._fingerprint)
 
     async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
         if self._claims is None:

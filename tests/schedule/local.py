@@ -140,6 +140,11 @@ class LocalRun:
         return [row for index in there for row in self.table(self.folder.shard(index))][: self.wanted]
 
     @property
+    def summaries(self):
+        found = [committed(self.folder, shard, "fingerprint") for shard in self.plan.shards]
+        return [summary for summary in found if summary]
+
+    @property
     def rejected(self):
         there = [shard.index for shard in self.plan.shards if self.folder.rejected(shard.index).exists()]
         return [row for index in there for row in self.table(self.folder.rejected(index))]

@@ -67,13 +67,17 @@ def short_pauses(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def in_order(tmp_path_factory):
-    """What is left of a run without steps against duplicates, by one pass over its rows."""
-    folder = tmp_path_factory.mktemp("in_order")
-    run = LocalRun(folder, [MAGPIE, RESPOND], Repeating, 6 * WANTED)
-    asyncio.run(run.go())
+def everything(tmp_path_factory):
+    """The rows of a run without steps against duplicates."""
+    run = LocalRun(tmp_path_factory.mktemp("everything"), [MAGPIE, RESPOND], Repeating, 6 * WANTED)
+    return asyncio.run(run.go()).rows
+
+
+@pytest.fixture(scope="module")
+def in_order(everything):
+    """What one pass over them leaves."""
     asked, answered, kept = set(), set(), []
-    for row in run.rows:
+    for row in everything:
         if row["instruction"] not in asked and row["response"] not in answered:
             kept.append(row)
         if row["instruction"] not in asked:
@@ -95,8 +99,10 @@ async def test_the_dataset_is_that_of_one_pass_in_order(tmp_path, in_order, repl
     assert_same(await Run(tmp_path, replicas, shard_size, in_flight).go(), in_order)
 
 
-async def test_some_duplicates_end_early_and_the_others_when_their_shard_is_settled(tmp_path, in_order):
-    run = await Run(tmp_path, 3, 4).go()
+async def test_some_duplicates_end_early_and_the_others_when_their_shard_is_settled(tmp_path, everything):
+    asked = [row["instruction"] for row in everything[:WANTED]]
+    first = next(number for number, words in enumerate(asked) if words in asked[number + 1 :])
+    run = await Run(tmp_path, 3, 4, slow=derive_seed(0, str(first), "Magpie", 0)).go()
     ended = [row for row in run.rejected if row["rejected_by"] == "ExactDuplicate"]
     early = [row for row in ended if row["response"] is None]
     late = [row for row in ended if row["response"] is not None]
@@ -105,9 +111,9 @@ async def test_some_duplicates_end_early_and_the_others_when_their_shard_is_sett
         other = int(row["detail"].removeprefix("like "))
         assert (row["reason"], other < int(row["id"])) == ("exact_duplicate", True)
         assert row["usage"]["completion_tokens"] == (5 if row["response"] is None else 10)
-    wasted = sum(summary.wasted_tokens for summary in run.committed)
+    wasted = sum(summary.wasted_tokens for summary in run.summaries)
     assert wasted == sum(row["usage"]["completion_tokens"] for row in run.rejected)
-    assert sum(one.reasons.get("ExactDuplicate: exact_duplicate", 0) for one in run.committed) == len(ended)
+    assert sum(one.reasons.get("ExactDuplicate: exact_duplicate", 0) for one in run.summaries) == len(ended)
     ids = [int(row["id"]) for row in run.rejected]
     assert ids == sorted(ids)
 
