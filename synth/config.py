@@ -142,7 +142,7 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
 
 def _refuse_what_takes_all_records(config: Config) -> None:
     """What a slice can't have, which knows nothing of the others."""
-    shared = {"a pool": config.strategy.pool}
+    shared = {"a pool": config.strategy.pool, "what they claim": config.strategy.duplicates or None}
     for name in (name for name, one in shared.items() if one is not None):
         why = f"all records of {config.strategy.name} share {name}, so no part of them can be made alone"
         raise ConfigError(f"slice: {why}; leave slice out")
@@ -224,8 +224,7 @@ def _strategy(node: Any) -> Strategy:
         _refuse_uncallable(function, step["_target_"], key)
         if getattr(function, "pool", None) is not None and built:
             raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
-        if hasattr(function, "duplicates"):
-            raise ConfigError(f"{key}: {step['_target_']!r} can't be run yet: no run decides which duplicate stays")
+        _refuse_unindexed(function, step["_target_"], key)
         declared = getattr(getattr(function, "func", function), "columns", None)
         columns = None if declared is None else _columns(declared, f"{key}.columns")
         built.append((function, columns))
@@ -240,6 +239,13 @@ def _refuse_uncallable(function: Any, target: str, key: str) -> None:
         inspect.signature(function).bind({}, None)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{key}: {target!r} can't be called as a step, with (record, llm): {error}") from None
+
+
+def _refuse_unindexed(function: Any, target: str, key: str) -> None:
+    duplicates = getattr(function, "duplicates", None)
+    told = isinstance(getattr(duplicates, "reason", None), str) and callable(getattr(duplicates, "index", None))
+    if hasattr(function, "duplicates") and not told:
+        raise ConfigError(f"{key}: {target!r} has `duplicates` that are no Duplicates: they need a reason and index()")
 
 
 def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:

@@ -28,6 +28,7 @@ from synth.report.samples import show_samples
 from synth.resume import manifest_of, plan_of
 from synth.schedule.cluster import connected, room_after
 from synth.schedule.plan import Plan
+from synth.schedule.ray_claims import RayClaims
 from synth.schedule.ray_pool import RayPool
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
@@ -175,14 +176,15 @@ class _Run:
         config = self._config
         async with connected(config.cluster, config.engine) as self._room:
             plan = self._plan(self._room.replicas)
-            pool = await self._pool()
+            pool, claims = await self._pool(), await self._claims()
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
 
             def spawn(index: int) -> WorkerHandle:
-                return RayWorker(config, run_dir, fingerprint, index, self._room.placement, pool)
+                return RayWorker(config, run_dir, fingerprint, index, self._room.placement, pool, claims)
 
+            ordered = pool is not None or claims is not None
             scheduler = Scheduler(
-                plan, self._room.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=pool is not None
+                plan, self._room.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=ordered
             )
             watching = asyncio.create_task(self._watch(scheduler, plan))
             following = asyncio.create_task(self._follow_cluster(scheduler))
@@ -200,8 +202,9 @@ class _Run:
                 kept, rejected = plan.kept, sum(one.rejected for one in self._manifest.summaries)
                 last = replace(self._last, kept=kept, rejected=rejected, in_flight=0, running=0, waiting=0)
                 self._progress.update(last)
-                if pool:
-                    pool.kill()
+                for shared in (pool, claims):
+                    if shared:
+                        shared.kill()
         return plan
 
     async def _pool(self) -> RayPool | None:
@@ -213,6 +216,16 @@ class _Run:
         pool = RayPool(rules, self._folder.path.absolute(), settled)
         await pool.start()
         return pool
+
+    async def _claims(self) -> RayClaims | None:
+        """The claims that the strategy's steps against duplicates make, with what is settled."""
+        duplicates = self._config.strategy.duplicates
+        if not duplicates:
+            return None
+        manifest = self._manifest
+        claims = RayClaims(duplicates, self._folder.path.absolute(), manifest.fingerprint, manifest.shards)
+        await claims.start()
+        return claims
 
     def _plan(self, replicas: int) -> Plan:
         def on_growth(plan: Plan) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 Record = dict[str, Any]
+Place = tuple[int, ...]  # an id as numbers, so that ids have an order: 17/2 is (17, 2)
 
 
 class Rejection(Exception):
@@ -86,8 +87,35 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a record, or the branch of one, claims at a step against duplicates. Keys are the step's own."""
+
+    step: str
+    place: Place
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A record that a lower one was like, and all that became of it: every row whose id begins with its own."""
+
+    step: str
+    reason: str
+    place: Place
+    like: Place
+
+    def covers(self, place: Place) -> bool:
+        return place[: len(self.place)] == self.place
+
+    @property
+    def rejection(self) -> Rejection:
+        return Rejection(self.reason, f"like {as_id(self.like)}")
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """The whole fate of one record: what it became (fan-out gives several rows) and what was rejected.
+    """The whole fate of one record: what it became (fan-out gives several rows), what was rejected, and what all of
+    these claimed.
 
     `kept` rows have the columns of `dataset_schema`; `rejected` rows those of `rejected_schema`.
     A record is finished at once or not at all: this is the unit that the journal writes.
@@ -96,11 +124,20 @@ class Finished:
     number: int
     kept: list[Record] = field(default_factory=list)
     rejected: list[Record] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
 
 
 def record_id(number: int, path: tuple[int, ...] = ()) -> str:
     """`17`, or `17/2` for the third record that a fan-out made of it, `17/2/0` after another."""
-    return "/".join(str(part) for part in (number, *path))
+    return as_id((number, *path))
+
+
+def as_id(place: Place) -> str:
+    return "/".join(map(str, place))
+
+
+def as_place(id: str) -> Place:
+    return tuple(map(int, id.split("/")))
 
 
 def derive_seed(seed: int, *parts: int | str) -> int:
@@ -115,6 +152,8 @@ def derive_seed(seed: int, *parts: int | str) -> int:
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _LINEAGE = pa.list_(pa.struct([("step", pa.string()), ("text", pa.string()), ("operation", pa.string())]))
 _USAGE = pa.struct([(name, pa.int64()) for name in asdict(Usage())])
+
+CLAIM = pa.struct([("step", pa.string()), ("place", pa.list_(pa.int64())), ("key", pa.binary())])
 
 CONTRACT_COLUMNS: dict[str, pa.DataType] = {
     "id": pa.string(),

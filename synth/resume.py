@@ -3,7 +3,7 @@
 Knows what decides the data and what does not: a run goes on with other machines, other shards and more records, and
 is refused with another model, seed or source, unless by force. A file that the configuration names counts by its name
 and content, wherever it is; so do a model's folder, and the files that a pattern matches. A committed shard that is
-damaged is made again.
+damaged is made again; so is one whose claims are, because they can't be told from its rows.
 """
 
 import glob
@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from synth.config import Config, ConfigError, Settings
+from synth.config import Config, ConfigError
 from synth.records import Slice
 from synth.schedule.plan import Plan
 from synth.slices import beside, first_shard_size, join
@@ -25,6 +25,7 @@ from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns
 from synth.storage.manifest import Manifest, Unreadable, differing_keys
 from synth.storage.run_folder import RunFolder
+from synth.storage.settled import read_settled
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,12 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     identity = by_content(config.identity()) | {"source": contents.identity}
     fresh = Manifest(identity, columns, _versions(), settings.most_records, config.model.license)
     try:
-        manifest = _known(folder, fresh, settings) or fresh
+        manifest = _known(folder, fresh, config) or fresh
         if settings.slice is not None:
-            _cut(manifest, settings.slice, settings, contents)
+            _cut(manifest, settings.slice, config, contents)
         else:
             folders = folder.slices().values()
-            parts = [(part, known) for part in folders if (known := _known(part, fresh, settings))]
+            parts = [(part, known) for part in folders if (known := _known(part, fresh, config))]
             if parts:
                 join(manifest, parts, contents.size)
     except Unreadable as error:
@@ -56,12 +57,13 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     return manifest
 
 
-def _cut(manifest: Manifest, slice: Slice, settings: Settings, contents: Contents) -> None:
+def _cut(manifest: Manifest, slice: Slice, config: Config, contents: Contents) -> None:
     """Make it a slice's, with shards as the other slices have them."""
+    settings = config.settings
     records = min(one for one in (settings.most_records, contents.size) if one is not None)
     other = beside(RunFolder(settings.output_dir), slice)
     if other:
-        _refuse_another_run(*other, manifest, settings)
+        _refuse_another_run(*other, manifest, config)
     if manifest.slice is None:
         size = other[1].shard_size if other else first_shard_size(slice, settings.shard_size, records)
         manifest.slice, manifest.shard_size = slice, size
@@ -69,32 +71,44 @@ def _cut(manifest: Manifest, slice: Slice, settings: Settings, contents: Content
         raise ConfigError(f"slice: {slice} has none of the {records:,} records; take fewer slices")
 
 
-def _known(folder: RunFolder, fresh: Manifest, settings: Settings) -> Manifest | None:
+def _known(folder: RunFolder, fresh: Manifest, config: Config) -> Manifest | None:
     """The manifest in a folder, brought up to date, without its damaged shards."""
     known = Manifest.read(folder)
     if known is None:
         return None
-    if settings.resume == "never":
+    if config.settings.resume == "never":
         raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
-    _refuse_another_run(folder, known, fresh, settings)
+    _refuse_another_run(folder, known, fresh, config)
     for index, path in known.damaged(folder).items():
         log.warning("%s is damaged: its records are made again", path)
         del known.committed[index]
+    if config.strategy.duplicates:
+        _forget_unclaimed(folder, known)
     known.identity, known.versions, known.license = fresh.identity, fresh.versions, fresh.license
     known.num_records = fresh.num_records
     return known
 
 
-def _refuse_another_run(folder: RunFolder, known: Manifest, fresh: Manifest, settings: Settings) -> None:
+def _refuse_another_run(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config) -> None:
     columns = fresh.columns
     differing = _told_once(differing_keys(known.identity, fresh.identity))
     if known.columns != columns:
         differing += [key for key in differing_keys(known.columns, columns) if key not in differing]
-    if differing and (settings.resume != "force" or known.columns != columns):
+    # What was claimed by other rules, or for other words, can't be compared with.
+    mixable = known.columns == columns and not config.strategy.duplicates
+    if differing and (config.settings.resume != "force" or not mixable):
         keys = ", ".join(f"{key} was {_short(was)}, is {_short(now)}" for key, was, now in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        advice = "choose another output_dir" + (" or resume=force" if known.columns == columns else "")
+        advice = "choose another output_dir" + (" or resume=force" if mixable else "")
         raise ConfigError(f"output_dir: {folder.path} holds another run: {keys}{more}; {advice}")
+
+
+def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
+    """Committed shards without their claims, which others are still to be compared with, are as if never committed."""
+    for shard in known.shards:
+        if shard.index in known.committed and read_settled(folder, shard, known.fingerprint) is None:
+            log.warning("%s is lost or damaged: its records are made again", folder.claims(shard.index))
+            del known.committed[shard.index]
 
 
 def plan_of(

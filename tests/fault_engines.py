@@ -86,3 +86,17 @@ class Poisoned(OnePerCPU):
                 raise EngineError("poisoned engine")
             os.kill(os.getpid(), signal.SIGKILL)
         return await super().generate(prompt, sampling)
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class Slow(OnePerCPU):
+    """One that takes some seconds more for these seeds."""
+
+    seeds: list[int]
+    seconds: float
+    HARMLESS = Simulated.HARMLESS | {"seeds", "seconds"}
+
+    async def generate(self, prompt, sampling) -> Answer:
+        if sampling.seed in self.seeds:
+            await asyncio.sleep(self.seconds)
+        return await super().generate(prompt, sampling)

@@ -117,7 +117,8 @@ class Job:
     @property
     def written(self) -> int:
         """Records on disk, about: the last shard may be a smaller one."""
-        names = [path for path in (self.folder / "shards").glob("[0-9]*.arrow") if "rejected" not in path.name]
+        files = (self.folder / "shards").glob("[0-9]*.arrow")
+        names = [path for path in files if "rejected" not in path.name and "claims" not in path.name]
         journals = [path for path in names if "journal" in path.name]
         return sum(map(len, map(finished_numbers, journals))) + self._shard_size * (len(names) - len(journals))
 

@@ -38,6 +38,11 @@ class Judge:
     async def __call__(self, record, llm):
         return record
 
+class Twins:
+    duplicates = "all"
+    async def __call__(self, record, llm):
+        return record
+
 class Mute:
     pass
 """
@@ -354,7 +359,17 @@ def test_what_is_no_engine_is_refused(steps):
     )
 
 
-def test_steps_that_no_run_can_do_yet_are_refused():
-    step = "{_target_: synth.quality.exact_duplicate.ExactDuplicate}"
-    told = refusal(composed(f"+strategy.twins={step}", "strategy.steps=['${strategy.magpie}','${strategy.twins}']"))
-    assert told.startswith("strategy.twins: ") and "can't be run yet" in told
+def test_steps_against_duplicates_stand_anywhere_in_a_chain_and_are_known_by_their_names():
+    steps = ["synth.quality.near_duplicate.NearDuplicate", "synth.quality.exact_duplicate.ExactDuplicate"]
+    first, second = ({"_target_": step} for step in steps)
+    duplicates = strategy({"_target_": "synth.steps.magpie.Magpie"}, first, second, repeated=second).duplicates
+    assert {name: one.reason for name, one in duplicates.items()} == {
+        "NearDuplicate": "near_duplicate",
+        "repeated": "exact_duplicate",
+    }
+
+
+def test_duplicates_without_an_index_are_refused(steps):
+    given = {"strategy": {"steps": [{"_target_": "users_steps.Twins"}]}}
+    told = "'users_steps.Twins' has `duplicates` that are no Duplicates: they need a reason and index()"
+    assert refusal(plain() | given) == f"strategy.steps[0]: {told}"

@@ -16,6 +16,7 @@ from synth.run import main
 from synth.sources.store import Contents
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
+from synth.storage.settled import write_settled
 from synth.storage.shard import commit
 from tests.storage.rows import finished
 from tests.test_config import composed
@@ -127,7 +128,7 @@ def refusal(folder, *overrides, **chosen):
     return str(caught.value).removeprefix(f"output_dir: {folder.path} holds another run: ")
 
 
-def commit_shards(folder, manifest, *sizes):
+def commit_shards(folder, manifest, *sizes, claimed=False):
     start = 0
     for index, size in enumerate(sizes):
         shard = Shard(index, start, start := start + size)
@@ -135,6 +136,8 @@ def commit_shards(folder, manifest, *sizes):
         journal = Journal.open(folder.journal(index), {})
         for number in range(shard.start, shard.stop):
             journal.append(finished(number))
+        if claimed:
+            write_settled(folder, shard, manifest.fingerprint, [], [])
         manifest.committed[index] = commit(folder, shard, journal, {}, manifest.fingerprint)
     manifest.write(folder)
 
@@ -196,6 +199,21 @@ def test_a_damaged_shard_is_said_in_one_line_and_made_again(folder):
     assert told.stderr == f"{path} is damaged: its records are made again\n"
     assert "6 records kept so far" in told.stdout
     assert list(begin(folder).committed) == [0, 2]
+
+
+def test_a_shard_whose_claims_are_lost_or_damaged_is_made_again(folder, caplog):
+    commit_shards(folder, begin(folder, strategy="magpie_filtered"), 3, 3, 3, 3, claimed=True)
+    assert list(begin(folder, strategy="magpie_filtered").committed) == [0, 1, 2, 3]
+    folder.claims(1).unlink()
+    folder.claims(2).write_bytes(folder.claims(2).read_bytes()[:-40])
+    assert list(begin(folder, strategy="magpie_filtered").committed) == [0, 3]
+    assert f"{folder.claims(1)} is lost or damaged: its records are made again" in caplog.text
+
+
+def test_no_force_mixes_claims_of_two_configurations(folder):
+    begin(folder, strategy="magpie_filtered")
+    told = refusal(folder, "seed=5", "resume=force", strategy="magpie_filtered")
+    assert told == "seed was 0, is 5; choose another output_dir"
 
 
 def test_a_manifest_of_a_newer_version_is_refused(folder):

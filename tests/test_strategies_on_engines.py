@@ -12,6 +12,7 @@ from synth.engines.transformers import Transformers
 from synth.model import Model
 from synth.records import Shard, record_id
 from synth.run import main
+from synth.schedule.claims import SettlingClaims
 from synth.schedule.pool import GrowingPool
 from synth.schedule.worker import Worker
 from synth.sources.store import stored
@@ -79,8 +80,9 @@ def composed(strategy, folder):
         words += ["source=file", f"source.path={path}", "num_records=all"]
     if strategy == "preference":
         words.append("strategy.preference.ties=keep")
-    if strategy.startswith("magpie_filtered_"):  # in place of a reward model from the Hub
+    if strategy.startswith("magpie_filtered_"):  # in place of models from the Hub
         words.append("strategy.reward.model={_target_: tests.quality.test_presets.Points, points: 0}")
+        words.append("strategy.repeated.model={_target_: tests.quality.test_presets.Directions}")
     found = []
     assert main(words, work=lambda config: found.append(config) or 0) == 0
     return found[0]
@@ -93,9 +95,11 @@ async def test_a_strategy_runs_on_an_engine(strategy, running, tmp_path):
     folder.make()
     rules = config.strategy.pool
     pool = GrowingPool(rules, Decisions(folder.pool)) if rules else None
+    duplicates = config.strategy.duplicates
+    claims = SettlingClaims(duplicates, folder.path, "fingerprint") if duplicates else None
     with stored(config.source, folder.source) as (_, put_in_place):
         put_in_place()
-    worker = Worker(config, folder.path, "fingerprint", pool)
+    worker = Worker(config, folder.path, "fingerprint", pool, claims)
     await worker.start()
     summary = await worker.run(Shard(0, 0, RECORDS))
     await worker.stop()

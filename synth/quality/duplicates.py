@@ -22,25 +22,23 @@ at as soon as they are made, those at later ones from their settlement on.
 
 Exactly once. A shard's claims are taken from its records as they stand in the journal, not from what was claimed on
 the way: if a worker is lost, and its records are made again, their new claims take the place of the old ones. What is
-settled is written down before anyone is told (see `Claims.settle`), and told again if it is asked again.
+settled is written down before anyone is told (synth/schedule/claims.py), and told again if it is asked again.
 
 Why not the pool of Self-Instruct (synth/schedule/pool.py), which decides in record order too: there a record's *next
 prompt* depends on the decision, so it has to wait; here nothing does, and waiting would hold back all that is above one
 slow record.
 
-What it does not know: other runs; and if an engine gives other words to the same seed, a record that was ended early
-by a claim whose own record was then lost and made again with other words stays ended.
+What it does not know: other runs; and a record that was ended early by a claim stays ended, though the claim's own
+record was then lost, and made again with other words, by an engine that gives other words to the same seed, or set
+aside as poison, which claims nothing.
 
 Plain bookkeeping: knows nothing of workers, files, or of what makes keys alike (see `Index`).
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from synth.records import record_id
-
-Place = tuple[int, ...]  # an id as numbers, so that ids have an order: 17/2 is (17, 2)
+from synth.records import Claim, Duplicate, Place
 
 
 class Buckets:
@@ -68,32 +66,6 @@ class Buckets:
         return there if isinstance(there, set) else {there}
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a record, or the branch of one, claims at a step. Keys are the step's own."""
-
-    step: str
-    place: Place
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """A record that a lower one was like, and all that became of it: every row whose id begins with its own."""
-
-    step: str
-    place: Place
-    like: Place
-
-    def covers(self, place: Place) -> bool:
-        return place[: len(self.place)] == self.place
-
-    @property
-    def detail(self) -> str:
-        """For the rejection of its rows."""
-        return f"like {as_id(self.like)}"
-
-
 class Index(Protocol):
     """The claims of one step. Which keys are alike must depend on the two of them alone, either way round."""
 
@@ -108,30 +80,27 @@ class Index(Protocol):
         ...
 
 
-class Twins(Protocol):
-    """One record's door to the claims, and a step's `llm.twins`."""
-
-    async def claim(self, key: bytes) -> str | None:
-        """The id of a lower record that is known to have a key like this one. Never waits for another record."""
-        ...
-
-
 class Duplicates(Protocol):
-    """What a step against duplicates has in its attribute `duplicates`: the index that all its claims go into."""
+    """What a step against duplicates has in its attribute `duplicates`: the index that all its claims go into, and the
+    reason of its rejections. It goes to another process by pickle."""
+
+    @property
+    def reason(self) -> str: ...
 
     def index(self) -> Index: ...
 
 
 class Claims:
-    """All claims of a run, of the steps in `indexes`, in the order of the chain.
+    """All claims of a run, of the steps in `duplicates`, in the order of the chain.
 
     `claim` as records come, `settle` shard by shard from record 0. Both take the time of a look into an index.
     """
 
-    def __init__(self, indexes: Mapping[str, Index]):
-        self._indexes = dict(indexes)
-        self._order = {step: place for place, step in enumerate(indexes)}
-        self._first = next(iter(indexes))
+    def __init__(self, duplicates: Mapping[str, Duplicates]):
+        self._indexes = {step: one.index() for step, one in duplicates.items()}
+        self._reasons = {step: one.reason for step, one in duplicates.items()}
+        self._order = {step: place for place, step in enumerate(duplicates)}
+        self._first = next(iter(duplicates))
         self._open: dict[int, set[Place]] = {}  # at the first step, of records that are not settled
         self._found: dict[int, list[Duplicate]] = {}
         self.settled = 0  # all records below are
@@ -176,7 +145,8 @@ class Claims:
             like = index.lowest(claim.place, claim.key)
             index.put(claim.place, claim.key)
             if like is not None:
-                self._found.setdefault(claim.place[0], []).append(Duplicate(claim.step, claim.place, like))
+                found = Duplicate(claim.step, self._reasons[claim.step], claim.place, like)
+                self._found.setdefault(claim.place[0], []).append(found)
         self.settled = numbers.stop
 
     def _counts(self, claim: Claim) -> bool:
@@ -185,19 +155,3 @@ class Claims:
             found.covers(claim.place) and self._order[found.step] < self._order[claim.step]
             for found in self._found.get(claim.place[0], [])
         )
-
-
-def as_id(place: Place) -> str:
-    return record_id(place[0], place[1:])
-
-
-def as_place(id: str) -> Place:
-    return tuple(map(int, id.split("/")))
-
-
-def twins_of(llm: Any) -> Twins:
-    """Raises RuntimeError where the run keeps no claims."""
-    twins: Twins | None = getattr(llm, "twins", None)
-    if twins is None:
-        raise RuntimeError("this run keeps no claims, so that there is nothing to compare with")
-    return twins

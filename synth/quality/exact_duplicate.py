@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from synth.quality.duplicates import Buckets, Index, Place, twins_of
+from synth.quality.duplicates import Buckets, Index
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Record, Rejection
+from synth.records import Place, Record, Rejection
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -26,7 +26,7 @@ class ExactDuplicate:
 
     @property
     def rejections(self) -> tuple[str, ...]:
-        return ("exact_duplicate", missing(self.column))
+        return (self.duplicates.reason, missing(self.column))
 
     @property
     def duplicates(self) -> "ExactMatches":
@@ -41,8 +41,8 @@ class ExactDuplicate:
     async def __call__(self, record: Record, llm: Any) -> Record:
         text = normalized(texts(record, self.column)[0])
         key = blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
-        if twin := await twins_of(llm).claim(key):
-            raise Rejection("exact_duplicate", f"like {twin}")
+        if twin := await llm.twins.claim(key):
+            raise Rejection(self.duplicates.reason, f"like {twin}")
         return record
 
 
@@ -56,6 +56,8 @@ def normalized(text: str) -> str:
 @plain_dataclass(frozen=True)
 class ExactMatches:
     """`duplicates` of a step whose keys are alike when they are equal."""
+
+    reason: ClassVar[str] = "exact_duplicate"
 
     def index(self) -> Index:
         return ExactIndex()

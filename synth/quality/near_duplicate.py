@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.quality.duplicates import Buckets, Index, Place, twins_of
+from synth.quality.duplicates import Buckets, Index
 from synth.quality.exact_duplicate import normalized
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Record, Rejection
+from synth.records import Place, Record, Rejection
 
 SEED = 42  # of the hash functions: the same in all processes
 CAUGHT = 0.95  # of the pairs at the threshold, at the least, share a band
@@ -46,7 +46,7 @@ class NearDuplicate:
 
     @property
     def rejections(self) -> tuple[str, ...]:
-        return ("near_duplicate", missing(self.column))
+        return (self.duplicates.reason, missing(self.column))
 
     @property
     def duplicates(self) -> "NearMatches":
@@ -60,8 +60,8 @@ class NearDuplicate:
 
     async def __call__(self, record: Record, llm: Any) -> Record:
         key = signature(texts(record, self.column)[0], self.ngram, self.permutations)
-        if twin := await twins_of(llm).claim(key):
-            raise Rejection("near_duplicate", f"like {twin}")
+        if twin := await llm.twins.claim(key):
+            raise Rejection(self.duplicates.reason, f"like {twin}")
         return record
 
 
@@ -82,6 +82,8 @@ class NearMatches:
 
     threshold: float
     permutations: int
+
+    reason: ClassVar[str] = "near_duplicate"
 
     def index(self) -> Index:
         return MinHashIndex(self.threshold, self.permutations)

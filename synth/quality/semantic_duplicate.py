@@ -4,7 +4,7 @@ As in Magpie (arXiv 2406.08464, section 3), whose minimum neighbour distance thi
 squared Euclidean distance by faiss, and 0.05 for a repetition. See synth/quality/duplicates.py for who wins.
 
 The index is a flat one, because it must compare with every lower instruction: an approximate one finds this or that
-neighbour depending on what came in before. So a search takes a time that grows with the run, and so does memory: 4
+neighbour depending on what came in before. So a search takes a time that grows with the run, and so does memory: 4 to 8
 bytes for each of an embedding's numbers.
 
 Needs faiss: pip install 'synth[semantic]'.
@@ -20,10 +20,10 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import part
-from synth.quality.duplicates import Index, Place, twins_of
+from synth.quality.duplicates import Index
 from synth.quality.embedding import TransformerEmbedding
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Record, Rejection
+from synth.records import Place, Record, Rejection
 
 Vector = NDArray[np.float32]
 _ROUNDING = 1e-4  # faiss is asked for this much more than the distance, and the rest decided in float64
@@ -64,7 +64,7 @@ class SemanticDuplicate:
 
     @property
     def rejections(self) -> tuple[str, ...]:
-        return ("semantic_duplicate", "no_embedding", missing(self.column))
+        return (self.duplicates.reason, "no_embedding", missing(self.column))
 
     @property
     def duplicates(self) -> "SemanticMatches":
@@ -82,8 +82,8 @@ class SemanticDuplicate:
         length = float(np.linalg.norm(vector))
         if not np.isfinite(length) or length == 0:
             raise Rejection("no_embedding", f"a vector of length {length:g}")
-        if twin := await twins_of(llm).claim((vector / length).astype("<f4").tobytes()):
-            raise Rejection("semantic_duplicate", f"like {twin}")
+        if twin := await llm.twins.claim((vector / length).astype("<f4").tobytes()):
+            raise Rejection(self.duplicates.reason, f"like {twin}")
         return record
 
 
@@ -92,6 +92,8 @@ class SemanticMatches:
     """`duplicates` of a step whose keys are vectors of length 1."""
 
     min_distance: float
+
+    reason: ClassVar[str] = "semantic_duplicate"
 
     def index(self) -> Index:
         return FlatIndex(self.min_distance)
@@ -103,15 +105,14 @@ class FlatIndex:
     def __init__(self, min_distance: float):
         self._min_distance = min_distance
         self._index: Any = None
-        self._keys: dict[Place, bytes] = {}
         self._rows: dict[Place, int] = {}
         self._places: list[Place | None] = []
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._rows)
 
     def put(self, place: Place, key: bytes) -> None:
-        if self._keys.get(place) == key:
+        if place in self._rows and self._vector(place).tobytes() == key:
             return
         import faiss
 
@@ -121,12 +122,11 @@ class FlatIndex:
             self._index = faiss.IndexFlatIP(len(vector))
         self._index.add(vector[None])
         self._rows[place] = len(self._places)
-        self._keys[place] = key
         self._places.append(place)
 
     def forget(self, place: Place) -> None:
-        if self._keys.pop(place, None) is not None:
-            self._places[self._rows.pop(place)] = None
+        if (row := self._rows.pop(place, None)) is not None:
+            self._places[row] = None
 
     def lowest(self, place: Place, key: bytes) -> Place | None:
         if self._index is None:
@@ -136,8 +136,11 @@ class FlatIndex:
             raise ValueError(f"an embedding has {len(vector)} numbers, those before it had {self._index.d}")
         _, _, rows = self._index.range_search(vector[None], 1 - self._min_distance / 2 - _ROUNDING)
         candidates = sorted(found for row in rows.tolist() if (found := self._places[row]) is not None)
-        return next((one for one in candidates if one < place and self._near(key, one)), None)
+        return next((one for one in candidates if one < place and self._near(vector, self._vector(one))), None)
 
-    def _near(self, key: bytes, other: Place) -> bool:
-        one, two = (np.frombuffer(vector, "<f4").astype(np.float64) for vector in (key, self._keys[other]))
-        return float(np.sum((one - two) ** 2)) < self._min_distance
+    def _vector(self, place: Place) -> Vector:
+        found: Vector = self._index.reconstruct(self._rows[place])
+        return found
+
+    def _near(self, one: Vector, other: Vector) -> bool:
+        return float(np.sum((one.astype(np.float64) - other.astype(np.float64)) ** 2)) < self._min_distance

@@ -20,13 +20,14 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from synth.quality.novelty import Novelty
+from synth.schedule.shared import SharedLost
 from synth.schedule.slots import Slot
-from synth.steps.pool import PoolLost, PoolRules
+from synth.steps.pool import PoolRules
 from synth.storage.decisions import Decisions
 
 
 class SharedPool(Protocol):
-    """The pool as workers see it, wherever it is. Each call may raise PoolLost."""
+    """The pool as workers see it, wherever it is. Each call may raise SharedLost."""
 
     async def accepted(self, below: int, known: int) -> tuple[int, list[str]]: ...
 
@@ -113,7 +114,7 @@ class GrowingPool:
             heapq.heappush(self._waiting, (below, next(self._ticket), decided))
             await decided
         if self._failure is not None:
-            raise PoolLost(f"the pool's decisions can't be written down: {self._failure}")
+            raise SharedLost(f"the pool's decisions can't be written down: {self._failure}")
 
     def _wake(self) -> None:
         while self._waiting and (self._waiting[0][0] <= self._safe or self._failure is not None):
@@ -144,7 +145,7 @@ class Seat:
     def __init__(self, door: Door, number: int, visible: int, slot: Slot):
         self._door, self._number, self._visible, self._slot = door, number, visible, slot
         self.offered = False
-        self.failure: PoolLost | None = None
+        self.failure: SharedLost | None = None
 
     async def examples(self) -> Sequence[str]:
         return self._door.accepted[: self._visible]
@@ -156,14 +157,14 @@ class Seat:
         self._slot.release()
         try:
             decided = await self._door.pool.offer(self._number, list(texts))
-        except PoolLost as error:
+        except SharedLost as error:
             self.failure = error  # whatever the step makes of it
             raise
         await self._slot.acquire()
         return decided
 
     async def leave(self) -> None:
-        """The record is finished. Raises PoolLost."""
+        """The record is finished. Raises SharedLost."""
         if self.failure is not None:
             raise self.failure
         if not self.offered:

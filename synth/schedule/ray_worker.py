@@ -18,10 +18,11 @@ from typing import Any
 from synth.config import Config, parse
 from synth.engines import EngineError, Placement
 from synth.records import Shard
+from synth.schedule.ray_claims import RayClaims
 from synth.schedule.ray_pool import RayPool
+from synth.schedule.shared import SharedLost
 from synth.schedule.worker import Counters, Worker
 from synth.schedule.worker_handle import WorkerLost
-from synth.steps.pool import PoolLost
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary
 
@@ -48,14 +49,22 @@ _guards: list[subprocess.Popen[bytes]] = []  # a Popen that is dropped would clo
 class _Actor:
     """Worker's own coroutines, behind a door that only lets plain data through."""
 
-    def __init__(self, resolved: dict[str, Any], run_dir: str, fingerprint: str, index: int, pool: RayPool | None):
+    def __init__(
+        self,
+        resolved: dict[str, Any],
+        run_dir: str,
+        fingerprint: str,
+        index: int,
+        pool: RayPool | None,
+        claims: RayClaims | None,
+    ):
         lead_process_group()
         log_path = RunFolder(Path(run_dir)).worker_log(index)
         log_path.parent.mkdir(exist_ok=True)
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log_file, 1)
         os.dup2(log_file, 2)
-        self._worker = Worker(parse(resolved), Path(run_dir), fingerprint, pool)
+        self._worker = Worker(parse(resolved), Path(run_dir), fingerprint, pool, claims)
 
     async def start(self) -> None:
         await self._worker.start()
@@ -89,6 +98,7 @@ class RayWorker:
         index: int,
         placement: Placement,
         pool: RayPool | None = None,
+        claims: RayClaims | None = None,
     ):
         import ray  # late, because `connected` sets what Ray reads when it is imported
 
@@ -103,7 +113,7 @@ class RayWorker:
                 max_concurrency=1000,
                 runtime_env={"env_vars": placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}},
             )
-            .remote(config.resolved, str(run_dir), fingerprint, index, pool)
+            .remote(config.resolved, str(run_dir), fingerprint, index, pool, claims)
         )
 
     async def start(self) -> None:
@@ -146,8 +156,8 @@ class RayWorker:
             raise WorkerLost(f"its process ended: {_short(error)}") from error
         except RayTaskError as error:
             cause = error.cause
-            if isinstance(cause, PoolLost):
-                raise PoolLost(str(cause)) from error
+            if isinstance(cause, SharedLost):
+                raise SharedLost(str(cause)) from error
             if isinstance(cause, EngineError):
                 raise EngineError(str(cause)) from error
             if isinstance(cause, OSError) and cause.errno in NO_ROOM:  # it is the same for every other worker

@@ -20,9 +20,9 @@ from synth.engines import EngineError
 from synth.records import Shard
 from synth.schedule.plan import Plan
 from synth.schedule.search import SuspectDied, search
+from synth.schedule.shared import SharedLost
 from synth.schedule.suspects import Suspects
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
-from synth.steps.pool import PoolLost
 from synth.storage.shard import ShardSummary
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,9 @@ async def _all_of_it(shard: Shard) -> Collection[int]:
 class Scheduler:
     """Runs `plan` on `replicas` workers made by `spawn`; tells `on_commit` of every shard that is safe.
 
-    `unfinished` says which records of a shard are not on disk. Where records wait for lower ones (`ordered`), a
-    shard that comes back is for whoever runs, hungry or not: the records that fill the workers may be waiting for
-    those in it.
+    `unfinished` says which records of a shard are not on disk. Where records or finished shards wait for lower ones
+    (`ordered`), a shard that comes back is for whoever runs, hungry or not: what the workers have may be waiting for
+    it.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Scheduler:
     async def run(self) -> None:
         """Returns when the plan is done, hopeless or exhausted, or when stopped.
 
-        Raises WorkerLost or EngineError when the last replica is given up, PoolLost at once, and what `on_commit`
+        Raises WorkerLost or EngineError when the last replica is given up, SharedLost at once, and what `on_commit`
         raises.
         """
         if self._stopping.is_set():
@@ -134,7 +134,7 @@ class Scheduler:
             for index, task in list(self._replicas.items()):
                 if task.done():
                     failure = task.exception()
-                    if not isinstance(failure, WorkerLost | EngineError) or isinstance(failure, PoolLost):
+                    if not isinstance(failure, WorkerLost | EngineError) or isinstance(failure, SharedLost):
                         return failure
                     del self._replicas[index]
                     self._given_up += 1
@@ -172,7 +172,7 @@ class Scheduler:
             try:
                 await self._start(worker, index)
                 await self._feed(worker, index)
-            except PoolLost:
+            except SharedLost:
                 raise
             except _StartAnew:
                 await self._dismiss(index)
@@ -210,10 +210,13 @@ class Scheduler:
 
     async def _feed(self, worker: WorkerHandle, index: int) -> None:
         """Lease shard after shard to a worker, each as soon as it has launched nearly all it has."""
-        for suspicious in sorted(self._leases[index], key=lambda shard: shard.index):
-            await self._search(suspicious, worker, index)
+        suspicious = sorted(self._leases[index], key=lambda shard: shard.index)
+        for one in suspicious:
+            await self._search(one, worker)
         try:
             async with asyncio.TaskGroup() as shards:
+                for one in suspicious:  # to be committed, which may have to wait for lower ones
+                    shards.create_task(self._make(one, worker, index))
                 while shard := await self._lease(index):
                     shards.create_task(self._make(shard, worker, index))
                     await asyncio.sleep(0)  # the worker has to hear of the shard before it is asked
@@ -252,8 +255,8 @@ class Scheduler:
             self._on_commit(summary)
         self._give_back(index, shard)
 
-    async def _search(self, shard: Shard, worker: WorkerHandle, index: int) -> None:
-        """Make a shard with nothing beside it, and set aside what can't be made.
+    async def _search(self, shard: Shard, worker: WorkerHandle) -> None:
+        """Make a shard's records with nothing beside them, and set aside what can't be made.
 
         Raises _StartAnew where its records wait for lower ones that nobody has any more.
         """
@@ -272,7 +275,6 @@ class Scheduler:
         suspects = self._suspects.setdefault(shard.index, Suspects(range(shard.start, shard.stop)))
         suspects.keep(await self._unfinished(shard))
         await search(shard, worker, suspects, attempt, on_poison)
-        await self._make(shard, worker, index)
 
     async def _take_back(self, index: int) -> bool:
         """What a lost worker had goes to the others, but for what is to be looked at. Returns whether it had finished

@@ -1,7 +1,7 @@
 """The search for the record that kills its engine: a shard made with nothing beside it, in ever smaller groups.
 
-One call goes on until the shard is whole or its worker is lost; what was learnt is kept in `suspects`, for the next
-worker. Knows one worker and one shard.
+One call goes on until all the shard's records are finished or its worker is lost; what was learnt is kept in
+`suspects`, for the next worker. Knows one worker and one shard.
 """
 
 import logging
@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from synth.engines import EngineError
 from synth.records import Shard
+from synth.schedule.shared import SharedLost
 from synth.schedule.suspects import Suspects
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
-from synth.steps.pool import PoolLost
 from synth.storage.shard import ShardSummary
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ async def _try(
     group, began = suspects.group, time.monotonic()
     try:
         await attempt(worker.run(shard, group))
-    except PoolLost:
+    except SharedLost:
         raise
     except (WorkerLost, EngineError) as error:
         last_chance = suspects.last_chance

@@ -18,13 +18,15 @@ from typing import Any
 
 from synth.config import Config
 from synth.engines import Answer, EngineError, Generator, Load, Sampling
-from synth.records import Record, Rejection, Shard
+from synth.records import Duplicate, Record, Rejection, Shard
+from synth.schedule.claims import SettledClaims
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record, set_aside
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
+from synth.storage.settled import read_settled
 from synth.storage.shard import ShardSummary, commit, committed
 
 log = logging.getLogger(__name__)
@@ -49,8 +51,15 @@ class Counters:
 class Worker:
     """`start` it, `run` shards, as many as `hungry` asks for, then `stop`."""
 
-    def __init__(self, config: Config, run_dir: Path, fingerprint: str, pool: SharedPool | None = None):
-        self._config = config
+    def __init__(
+        self,
+        config: Config,
+        run_dir: Path,
+        fingerprint: str,
+        pool: SharedPool | None = None,
+        claims: SettledClaims | None = None,
+    ):
+        self._config, self._claims = config, claims
         self._folder = RunFolder(run_dir)
         self._fingerprint = fingerprint
         rules = config.strategy.pool
@@ -74,7 +83,9 @@ class Worker:
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
         metered = _Metered(config.engine, self._counters)
-        self._context = Context(config.strategy, metered, template, str(config.model.name), config.settings.seed)
+        self._context = Context(
+            config.strategy, metered, template, str(config.model.name), config.settings.seed, claims=self._claims
+        )
         self._syncing = asyncio.create_task(self._sync_journals())
 
     async def run(
@@ -82,9 +93,9 @@ class Worker:
     ) -> ShardSummary | None:
         """Make a shard's records, but for those its journal has, and commit it. None if stopped before that.
 
-        With `numbers` only these are made, and the shard is committed if that was all it lacked. Those in `poison` are
-        rejected with their errors. Raises EngineError or OSError; what had finished by then is in the journal, as far
-        as the disk took it.
+        Where records make claims, the commit waits until all lower shards are settled: its own records have made room
+        by then. With `numbers` only these are made, and nothing is committed. Those in `poison` are rejected with their
+        errors. Raises EngineError or OSError; what had finished by then is in the journal, as far as the disk took it.
         """
         self._backlog += len(shard)
         task = asyncio.create_task(self._run(shard, numbers, poison or {}))
@@ -137,7 +148,7 @@ class Worker:
         owner = f"{self._fingerprint} {shard.start} {shard.stop}"
         journal = await self._on_disk(Journal.open, self._folder.journal(shard.index), columns, owner)
         # A worker may be lost after its commit and before it told of it.
-        there = await self._on_disk(committed, self._folder, shard, self._fingerprint)
+        there = await self._on_disk(self._committed, shard)
         all_of_it = range(shard.start, shard.stop)
         wanted = all_of_it if numbers is None else sorted(numbers)
         records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
@@ -161,15 +172,27 @@ class Worker:
             if there:
                 await self._on_disk(journal.remove)
                 return there
-            if not journal.finished.issuperset(all_of_it):
+            if numbers is not None:
                 return None
-            return await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint)
+            duplicates = await self._settled(shard, journal)
+            return await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint, duplicates)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
             self._launch(unlaunched)
             await self._on_disk(journal.close)
             self._journals.discard(journal)  # only now, so that whoever syncs all of them waits for this one
+
+    def _committed(self, shard: Shard) -> ShardSummary | None:
+        if self._claims and read_settled(self._folder, shard, self._fingerprint) is None:
+            return None  # or its claims are lost, which others are still to be compared with
+        return committed(self._folder, shard, self._fingerprint)
+
+    async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
+        if self._claims is None:
+            return []
+        claims = await self._on_disk(journal.claims)
+        return await self._claims.settle(shard, claims)
 
     def _launch(self, records: int) -> None:
         self._backlog -= records

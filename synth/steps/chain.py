@@ -20,10 +20,12 @@ import pyarrow as pa
 
 from synth.chat import ChatTemplate
 from synth.engines import EngineError, Generator
+from synth.quality.duplicates import Duplicates
 from synth.records import Finished, Record, Rejection, Usage, record_id
 from synth.steps.llm import LLM, Branch, Ledger
 from synth.steps.pool import Pool, PoolRules
 from synth.steps.rows import EXTRA, checked, clean, row
+from synth.steps.twins import Claimant, SharedClaims, Twins
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +83,16 @@ class Strategy:
         """The pool that its first step needs."""
         return getattr(self.steps[0].function, "pool", None)
 
+    @property
+    def duplicates(self) -> dict[str, Duplicates]:
+        """What its steps against duplicates compare by, by their names, in order."""
+        return {step.name: step.function.duplicates for step in self.steps if hasattr(step.function, "duplicates")}
+
 
 @dataclass(frozen=True)
 class Context:
-    """What every record of a run shares, but for `pool`, its own door to what they share."""
+    """What every record of a run shares, but for `pool`, its own door to what they share. `claims` are there where a
+    step is against duplicates."""
 
     strategy: Strategy
     engine: Generator
@@ -92,18 +100,24 @@ class Context:
     model: str
     seed: int
     pool: Pool | None = None
+    claims: SharedClaims | None = None
 
 
 async def run_record(number: int, row: Record, context: Context) -> Finished:
     """The whole fate of one record. `row` is what the source gave for it.
 
-    Raises EngineError when the engine broke under it; the record is then not finished and may be run again.
+    Raises EngineError when the engine broke under it, or what the records share; the record is then not finished and
+    may be run again.
     """
     record = _checked(row, context.strategy.columns)
     if isinstance(record, Rejection):
         rejected = _rejected_row(record_id(number), {}, Ledger(), "source", record, context)
         return Finished(number, rejected=[rejected])
-    return await _walk(number, (), record, Ledger(), 0, context)
+    if context.claims is None:
+        return await _walk(number, (), record, Ledger(), 0, context)
+    claimant = Claimant(context.claims)
+    finished = await _walk(number, (), record, Ledger(), 0, replace(context, claims=claimant))
+    return replace(finished, claims=claimant.made())
 
 
 def set_aside(number: int, row: Record, context: Context, why: Rejection) -> Finished:
@@ -119,7 +133,9 @@ async def _walk(
     id = record_id(number, path)
     for index, step in enumerate(context.strategy.steps[first:], first):
         pool = None if index else context.pool
-        llm = LLM(context.engine, context.template, ledger, context.seed, id, step.name, pool)
+        claims = context.claims if hasattr(step.function, "duplicates") else None
+        twins = Twins(claims, step.name, (number, *path)) if claims else None
+        llm = LLM(context.engine, context.template, ledger, context.seed, id, step.name, pool, twins)
         rounds = llm.rounds
         outcome = await _call(step, record, llm, context.strategy.columns)
         if isinstance(outcome, Rejection):

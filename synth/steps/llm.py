@@ -20,6 +20,7 @@ from synth.chat import ChatTemplate, Stop
 from synth.engines import Answer, EngineError, Generator, Sampling
 from synth.records import Record, Rejection, Usage, derive_seed
 from synth.steps.pool import Pool
+from synth.steps.twins import Twins
 
 Messages = Sequence[dict[str, str]]
 
@@ -78,8 +79,10 @@ class LLM:
         id: str,
         step: str,
         pool: Pool | None = None,
+        twins: Twins | None = None,
     ):
-        self._engine, self._template, self._ledger, self._pool = engine, template, ledger, pool
+        self._engine, self._template, self._ledger = engine, template, ledger
+        self._pool, self._twins = pool, twins
         self._scope: tuple[int, str, str] = (seed, id, step)
         self._calls = 0
         self.failure: EngineError | None = None
@@ -95,6 +98,13 @@ class LLM:
         if self._pool is None:
             raise RuntimeError("there is no pool: a step has one if its attribute `pool` says so and it comes first")
         return self._pool
+
+    @property
+    def twins(self) -> Twins:
+        """What others claimed at this step, for one against duplicates (see synth/quality/duplicates.py)."""
+        if self._twins is None:
+            raise RuntimeError("there are no twins: a step has them if its attribute `duplicates` says so")
+        return self._twins
 
     async def chat(
         self,

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from synth.engines import EngineError
-
 
 @dataclass(frozen=True)
 class PoolRules:
@@ -28,7 +26,8 @@ class PoolRules:
 
 
 class Pool(Protocol):
-    """One record's door to the pool. Both calls may wait for lower numbers, and raise PoolLost."""
+    """One record's door to the pool. Both calls may wait for lower numbers, and raise EngineError
+    where the pool is gone."""
 
     async def examples(self) -> Sequence[str]:
         """What was accepted so far, oldest first, without the seeds: by records up to this one's number - lag."""
@@ -37,7 +36,3 @@ class Pool(Protocol):
     async def offer(self, texts: Sequence[str]) -> list[bool]:
         """Which of the texts are accepted. A record offers once; its later texts are compared with its earlier ones."""
         ...
-
-
-class PoolLost(EngineError):
-    """The pool is gone: as with a broken engine, that says nothing of the record. The run can't go on without it."""

@@ -1,8 +1,9 @@
 """The unfinished shard: each finished record is one row, appended and synced every few seconds.
 
-An Arrow IPC stream without an end. Its rows are `number`, the record's kept rows and its rejected rows, so a record
-is in it whole or not at all. Each batch carries its own checksum; reading stops at the first that is torn or wrong,
-and the records after it are made again. The stream's head says whose it is: a journal of another run is no journal.
+An Arrow IPC stream without an end. Its rows are `number`, the record's kept rows, its rejected rows and its claims, so
+a record is in it whole or not at all. Each batch carries its own checksum; reading stops at the first that is torn or
+wrong, and the records after it are made again. The stream's head says whose it is: a journal of another run is no
+journal.
 
 Opening a journal rewrites it under its name: an owner before, if one still lives somewhere, goes on writing into a
 file without a name. One thread may `append` while another does the rest.
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synth.records import Finished, Record, Rejection, dataset_schema, rejected_schema
+from synth.records import CLAIM, Claim, Finished, Record, Rejection, dataset_schema, rejected_schema
 from synth.storage.run_folder import sync_folder, whole
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Journal:
                 journal.finished.update(batch["number"].to_pylist())
                 journal.kept += len(batch["kept"].flatten())
                 journal.rejected += len(batch["rejected"].flatten())
-                file.write(_message(batch))
+                file.write(message(batch))
         journal._file = os.open(path, os.O_WRONLY | os.O_APPEND)
         journal._end = os.fstat(journal._file).st_size
         return journal
@@ -83,7 +84,7 @@ class Journal:
         try:
             for start in range(0, len(pending), BATCH_RECORDS):
                 for batch in self._batches(pending[start : start + BATCH_RECORDS]):
-                    written += self._write(_message(batch))
+                    written += self._write(message(batch))
             os.fsync(self._file)
         except BaseException:
             self._pending.extendleft(reversed(pending))
@@ -107,6 +108,12 @@ class Journal:
             return
         records = [record for batch in batches for record in _rows(batch)]
         yield from _small(records[place] for place in order)
+
+    def claims(self) -> list[Claim]:
+        """What its records claim, all of them. Raises OSError as `in_order` does, or where they can't be synced."""
+        self.sync()
+        found = (one for batch in self.in_order() for one in batch["claims"].flatten().to_pylist())
+        return [Claim(one["step"], tuple(one["place"]), one["key"]) for one in found]
 
     def refuse_other_owner(self) -> None:
         """Raises OSError when another process has opened it since."""
@@ -158,7 +165,8 @@ class Journal:
         why = Rejection("unwritable", " ".join(str(error).split()))
         ids = [str(row["id"]) for row in finished.kept + finished.rejected]
         row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
-        return pa.RecordBatch.from_pylist([_row(Finished(finished.number, rejected=[row]))], self._schema)
+        noted = Finished(finished.number, rejected=[row], claims=finished.claims)
+        return pa.RecordBatch.from_pylist([_row(noted)], self._schema)
 
 
 def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -180,6 +188,15 @@ def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         log.warning("%s is whole up to its batch %d (%s)", path, count, error)
 
 
+def message(batch: pa.RecordBatch) -> bytes:
+    """A batch as it stands in a stream, its checksum with it."""
+    head = len(batch.schema.serialize())
+    sink = pa.BufferOutputStream()
+    writer = pa.ipc.new_stream(sink, batch.schema)
+    writer.write_batch(batch, {_CHECKSUM: str(zlib.crc32(batch.serialize()))})
+    return memoryview(sink.getvalue())[head:].tobytes()
+
+
 def finished_numbers(path: Path) -> set[int]:
     """The records in a journal, which another process may be writing to. Their rows are not looked at."""
     numbers: set[int] = set()
@@ -191,12 +208,14 @@ def finished_numbers(path: Path) -> set[int]:
 
 def _schema(columns: Mapping[str, pa.DataType], owner: str) -> pa.Schema:
     kept, rejected = pa.struct(dataset_schema(columns)), pa.struct(rejected_schema(columns))
-    fields = [("number", pa.int64()), ("kept", pa.list_(kept)), ("rejected", pa.list_(rejected))]
+    lists = {"kept": kept, "rejected": rejected, "claims": CLAIM}
+    fields = [("number", pa.int64()), *((name, pa.list_(kind)) for name, kind in lists.items())]
     return pa.schema(fields, {_OWNER: owner})
 
 
 def _row(finished: Finished) -> Record:
-    return {"number": finished.number, "kept": finished.kept, "rejected": finished.rejected}
+    claims = [{"step": one.step, "place": one.place, "key": one.key} for one in finished.claims]
+    return {"number": finished.number, "kept": finished.kept, "rejected": finished.rejected, "claims": claims}
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -215,12 +234,3 @@ def _small(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         group.append(row)
     if group:
         yield pa.concat_batches(group)
-
-
-def _message(batch: pa.RecordBatch) -> bytes:
-    """A batch as it stands in a stream, its checksum with it."""
-    head = len(batch.schema.serialize())
-    sink = pa.BufferOutputStream()
-    writer = pa.ipc.new_stream(sink, batch.schema)
-    writer.write_batch(batch, {_CHECKSUM: str(zlib.crc32(batch.serialize()))})
-    return memoryview(sink.getvalue())[head:].tobytes()

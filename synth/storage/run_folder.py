@@ -47,6 +47,9 @@ class RunFolder:
     def journal(self, index: int) -> Path:
         return self.shards / f"{index:05}.journal.arrow"
 
+    def claims(self, index: int) -> Path:
+        return self.shards / f"{index:05}.claims.arrow"
+
     def worker_log(self, index: int) -> Path:
         return self.logs / f"worker-{index}.log"
 

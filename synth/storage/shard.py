@@ -8,7 +8,7 @@ explains itself when the manifest is older than it, and damage to it is seen.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.records import Shard, Usage, dataset_schema, rejected_schema
+from synth.records import Duplicate, Shard, Usage, as_place, dataset_schema, rejected_schema
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder, whole
 
@@ -43,15 +43,21 @@ class ShardSummary:
 
 
 def commit(
-    folder: RunFolder, shard: Shard, journal: Journal, columns: Mapping[str, pa.DataType], fingerprint: str
+    folder: RunFolder,
+    shard: Shard,
+    journal: Journal,
+    columns: Mapping[str, pa.DataType],
+    fingerprint: str,
+    duplicates: Sequence[Duplicate] = (),
 ) -> ShardSummary:
     """Write a finished shard from its journal and drop the journal. The rename of the kept rows' file is the commit.
+    Kept rows of `duplicates` become rejected ones.
 
     Raises OSError: the journal is another worker's by now, or can't be read, or there is no room for the shard.
     """
     journal.sync()
     with whole(folder.shard(shard.index)) as kept, whole(folder.rejected(shard.index)) as rejected:
-        tally = _write_rows(journal, columns, kept, rejected)
+        tally = _write_rows(journal, columns, duplicates, kept, rejected)
         summary = ShardSummary(
             index=shard.index,
             start=shard.start,
@@ -105,7 +111,9 @@ def stream(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchStreamWriter
         yield writer
 
 
-def _write_rows(journal: Journal, columns: Mapping[str, pa.DataType], kept: Path, rejected: Path) -> Counter:
+def _write_rows(
+    journal: Journal, columns: Mapping[str, pa.DataType], duplicates: Sequence[Duplicate], kept: Path, rejected: Path
+) -> Counter:
     """The journal's rows in order, in two files. Returns the number of rows, tokens, and ("reason", reason)s."""
     kept_schema, rejected_schema_ = dataset_schema(columns), rejected_schema(columns)
     tally: Counter = Counter()
@@ -113,6 +121,8 @@ def _write_rows(journal: Journal, columns: Mapping[str, pa.DataType], kept: Path
         for records in journal.in_order():
             good = _rows(records, "kept", kept_schema)
             bad = _rows(records, "rejected", rejected_schema_)
+            if duplicates:
+                good, bad = _without(duplicates, good, bad)
             kept_rows.write_table(good, max_chunksize=1000)
             rejected_rows.write_table(bad, max_chunksize=1000)
             tally.update(kept=len(good), rejected=len(bad), wasted_tokens=_total(bad, "completion_tokens"))
@@ -126,6 +136,28 @@ def _rows(records: pa.RecordBatch, column: str, schema: pa.Schema) -> pa.Table:
     """The rows of all records in one table: the lists' structs, unpacked without touching a value."""
     structs = pc.list_flatten(records[column])
     return pa.Table.from_arrays([pc.struct_field(structs, name) for name in schema.names], schema=schema)
+
+
+def _without(duplicates: Sequence[Duplicate], good: pa.Table, bad: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Kept and rejected rows, with the kept rows of duplicates among the rejected ones, in the order of their ids."""
+    by_number: dict[int, list[Duplicate]] = {}
+    for one in duplicates:
+        by_number.setdefault(one.place[0], []).append(one)
+    places = [as_place(id) for id in good["id"].to_pylist()]
+    ends = [next((one for one in by_number.get(place[0], ()) if one.covers(place)), None) for place in places]
+    is_lost = pa.array([end is not None for end in ends], pa.bool_())
+    lost = good.filter(is_lost)
+    told = [(end.step, end.rejection) for end in ends if end is not None]
+    added = {
+        "rejected_by": [step for step, _ in told],
+        "reason": [why.reason for _, why in told],
+        "detail": [why.detail for _, why in told],
+    }
+    for name, values in added.items():
+        lost = lost.append_column(name, pa.array(values, pa.string()))
+    bad = pa.concat_tables([bad, lost.cast(bad.schema)])
+    ids = [as_place(id) for id in bad["id"].to_pylist()]
+    return good.filter(pc.invert(is_lost)), bad.take(sorted(range(len(ids)), key=ids.__getitem__))
 
 
 def _total(rows: pa.Table, name: str) -> int:

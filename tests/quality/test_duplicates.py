@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.quality.duplicates import Claim, Claims, Duplicate, as_id, as_place
-from synth.quality.exact_duplicate import ExactIndex
+from synth.quality.duplicates import Claims
+from synth.quality.exact_duplicate import ExactMatches
+from synth.records import Claim, Duplicate, as_id, as_place
 
 STEPS = ("first", "second")
 MOST = 12
@@ -19,7 +20,7 @@ records = st.lists(st.tuples(keys, st.one_of(keys, st.lists(keys, min_size=1, ma
 
 
 def claims():
-    return Claims({step: ExactIndex() for step in STEPS})
+    return Claims({step: ExactMatches() for step in STEPS})
 
 
 def rows(number, plan):
@@ -132,8 +133,8 @@ def test_a_record_that_was_kept_gives_way_to_a_lower_one_that_comes_later():
     assert found.claim(Claim("first", (7,), b"a")) is None
     assert found.claim(Claim("first", (2,), b"a")) is None
     duplicates = found.settle(range(10), [Claim("first", (7,), b"a"), Claim("first", (2,), b"a")])
-    assert duplicates == [Duplicate("first", (7,), (2,))]
-    assert duplicates[0].detail == "like 2"
+    assert duplicates == [Duplicate("first", "exact_duplicate", (7,), (2,))]
+    assert duplicates[0].rejection.detail == "like 2"
 
 
 def test_a_record_is_like_one_that_was_a_duplicate_itself():
@@ -195,7 +196,7 @@ def test_a_claim_that_is_made_again_with_other_words_takes_the_place_of_the_firs
 
 
 def test_all_rows_of_a_record_that_lost_are_covered_and_no_others():
-    lost = Duplicate("first", (17,), (3,))
+    lost = Duplicate("first", "exact_duplicate", (17,), (3,))
     assert [lost.covers(as_place(id)) for id in ("17", "17/0", "17/0/1", "1", "170")] == [True] * 3 + [False] * 2
     assert as_id(as_place("17/0/1")) == "17/0/1"
 

@@ -14,6 +14,23 @@ ANSWER = "A bee is an insect that makes honey."
 QUESTION = "Please tell me what a bee is."
 
 
+class Claimed:
+    """Claims of which one is like every text, or none is."""
+
+    def __init__(self, like):
+        self.like = like
+
+    async def claim(self, claim):
+        return (0,) if self.like else None
+
+
+class Directions:
+    """An embedding of the tests."""
+
+    async def embed(self, text):
+        return [1.0, 0.0]
+
+
 class Points:
     """A reward model of the tests: so many points for whatever it is shown."""
 
@@ -28,11 +45,12 @@ def strategy(name, points=0.0):
     overrides = [f"+strategy={name}", "engine=simulated"]
     if name != "magpie_filtered":
         overrides.append(f"strategy.reward.model={{_target_: tests.quality.test_presets.Points, points: {points}}}")
+        overrides.append("strategy.repeated.model={_target_: tests.quality.test_presets.Directions}")
     with initialize_config_dir(str(CONF_DIR), version_base=None):
         return parse(compose("config", overrides)).strategy
 
 
-async def made(name, question=QUESTION, answer=ANSWER, points=0.0, **tags):
+async def made(name, question=QUESTION, answer=ANSWER, points=0.0, repeated=False, **tags):
     """The reason why a record of these words was rejected, None if it was kept, and how many calls it took."""
 
     def reply(prompt):
@@ -41,7 +59,8 @@ async def made(name, question=QUESTION, answer=ANSWER, points=0.0, **tags):
         return json.dumps(TAGS | tags) if '"category"' in prompt else answer
 
     engine = FakeEngine(reply, max_model_len=100_000)
-    finished = await run_record(0, {}, Context(strategy(name, points), engine, FakeTemplate(), "fake", 0))
+    context = Context(strategy(name, points), engine, FakeTemplate(), "fake", 0, claims=Claimed(repeated))
+    finished = await run_record(1, {}, context)
     (row,) = finished.kept + finished.rejected
     return row.get("reason"), len(engine.prompts)
 
@@ -69,6 +88,9 @@ async def test_a_good_record_is_kept(name, calls):
         ("magpie_filtered", {"answer": "I'm sorry, but I can't help you with that."}, "refusal", 2),
         ("magpie_filtered", {"answer": "A bee is a bee is a bee and. " * 30}, "repeated_words", 2),
         ("magpie_filtered", {"answer": "A bee is an insect that makes honey, and it lives in a"}, "mid_sentence", 2),
+        ("magpie_filtered", {"repeated": True}, "near_duplicate", 1),
+        ("magpie_filtered_pro", {"repeated": True}, "semantic_duplicate", 1),
+        ("magpie_filtered_mt", {"repeated": True}, "semantic_duplicate", 4),
         ("magpie_filtered_pro", {"quality": "average"}, None, 3),
         ("magpie_filtered_pro", {"quality": "poor"}, "other_quality", 2),
         ("magpie_filtered_pro", {"question": "Rewrite this:"}, "announces", 1),

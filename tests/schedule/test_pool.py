@@ -6,8 +6,9 @@ import random
 import pytest
 
 from synth.schedule.pool import Door, GrowingPool, Seat
+from synth.schedule.shared import SharedLost
 from synth.schedule.slots import Slots
-from synth.steps.pool import PoolLost, PoolRules
+from synth.steps.pool import PoolRules
 from synth.storage.decisions import Decisions
 
 RULES = PoolRules(("Name a tall tree.",), 0.7, 4)
@@ -118,11 +119,11 @@ async def test_a_disk_that_fails_is_told_to_all_who_wait_and_to_all_who_come(poo
     monkeypatch.setattr(pool._decisions, "append", full)
     waiting = asyncio.create_task(pool.offer(5, ["Sing me a song."]))
     await asyncio.sleep(0)
-    with pytest.raises(PoolLost, match="no space left"):
+    with pytest.raises(SharedLost, match="no space left"):
         await pool.offer(0, [])
-    with pytest.raises(PoolLost, match="no space left"):
+    with pytest.raises(SharedLost, match="no space left"):
         await waiting
-    with pytest.raises(PoolLost, match="no space left"):
+    with pytest.raises(SharedLost, match="no space left"):
         await pool.accepted(3, 0)
 
 

@@ -4,29 +4,17 @@ The engine is scripted: what it answers depends on the prompt and the seed alone
 """
 
 import asyncio
-import contextlib
-import dataclasses
 import random
 import zlib
 
-import pyarrow as pa
 import pytest
 
-from synth.config import parse
 from synth.engines import Answer, EngineError
 from synth.engines.simulated import Simulated
 from synth.records import derive_seed
 from synth.schedule import scheduler as module
-from synth.schedule.plan import Plan
-from synth.schedule.pool import GrowingPool
-from synth.schedule.scheduler import Scheduler
-from synth.schedule.worker import Worker
-from synth.schedule.worker_handle import WorkerLost
-from synth.steps.pool import PoolLost
-from synth.storage.decisions import Decisions
-from synth.storage.journal import finished_numbers
-from synth.storage.run_folder import RunFolder
-from tests.schedule.configs import config
+from synth.schedule.shared import SharedLost
+from tests.schedule.local import LocalRun
 
 LAG = 16
 WANTED = 60
@@ -64,107 +52,18 @@ class Scripted(Simulated):
         return Answer([0] * len(text.split()), "stop", len(prompt), text=text)
 
 
-class Local:
-    """A WorkerHandle whose worker runs here. It is lost, all at once, soon after it has taken `lives` shards."""
-
-    def __init__(self, worker, lives=10**9, starts=True, hangs=False):
-        self.worker, self.lives, self.starts = worker, lives, starts
-        worker._config.engine.hangs = hangs
-        self.started = False
-        self.lost = asyncio.Event()
-
-    async def start(self):
-        if not self.starts:
-            await asyncio.sleep(3600)
-        await self.worker.start()
-        self.started = True
-        self.worker._config.engine.decode = self.worker._context.template.decode
-
-    async def run(self, shard, numbers=None, poison=None):
-        self.lives -= 1
-        if self.lives <= 0:
-            asyncio.get_running_loop().call_later(0.3 if self.worker._config.engine.hangs else 0.02, self.lost.set)
-        running = asyncio.create_task(self.worker.run(shard, numbers, poison))
-        lost = asyncio.create_task(self.lost.wait())
-        done, _ = await asyncio.wait([running, lost], return_when=asyncio.FIRST_COMPLETED)
-        lost.cancel()
-        if running in done:
-            return running.result()
-        raise WorkerLost("scripted loss")
-
-    async def hungry(self):
-        await self.worker.hungry()
-
-    async def probe(self, seconds):
-        await self.worker.probe(seconds)
-
-    async def stop(self):
-        await self.worker.stop()
-
-    async def kill(self):
-        if self.started:  # a run may be stopped before
-            with contextlib.suppress(EngineError, OSError):
-                await self.worker.stop()
-
-
-class Run:
-    """A run in `folder`. `workers(index, count)` are Local's arguments for the count-th worker of a replica."""
-
-    def __init__(
-        self,
-        folder,
-        replicas=1,
-        shard_size=8,
-        in_flight=8,
-        workers=lambda index, count: {},
-        breaks_after=10**9,
-        poison=None,
-    ):
-        self.folder = RunFolder(folder)
-        self.folder.make()
-        resolved = config({"records_in_flight": in_flight}).resolved | {
-            "strategy": {
-                "name": "test",
-                "steps": [
-                    {"_target_": "synth.steps.self_instruct.Tasks", "pool_lag": LAG},
-                    {"_target_": "synth.steps.self_instruct.Instances"},
-                ],
-            }
-        }
-        parsed = parse(resolved)
-        self.pool = GrowingPool(parsed.strategy.pool, Decisions(self.folder.pool))
-        self.plan = Plan(WANTED, shard_size=shard_size, replicas=1, min_yield=0.05)
-        self.replicas, self.spawned = replicas, [0] * replicas
-
-        def spawn(index):
+class Run(LocalRun):
+    def __init__(self, folder, replicas=1, shard_size=8, in_flight=8, breaks_after=10**9, poison=None, **given):
+        def engine():
             engine = Scripted()
             engine.breaks_after, engine.poison = breaks_after, poison
-            given = workers(index, self.spawned[index])
-            self.spawned[index] += 1
-            worker = Worker(dataclasses.replace(parsed, engine=engine), self.folder.path, "fingerprint", self.pool)
-            return Local(worker, **given)
+            return engine
 
-        async def unfinished(shard):
-            return set(range(shard.start, shard.stop)) - finished_numbers(self.folder.journal(shard.index))
-
-        self.scheduler = Scheduler(
-            self.plan, replicas, spawn, lambda summary: None, unfinished=unfinished, ordered=True
-        )
-
-    async def go(self):
-        async with asyncio.timeout(120):
-            await self.scheduler.run()
-        return self
-
-    @property
-    def rows(self):
-        """The dataset: the first rows of the shards in order."""
-        found = []
-        for shard in self.plan.shards:
-            if self.folder.shard(shard.index).exists():
-                with pa.OSFile(str(self.folder.shard(shard.index)), "rb") as file, pa.ipc.open_stream(file) as reader:
-                    found += reader.read_all().to_pylist()
-        return found[:WANTED]
+        steps = [
+            {"_target_": "synth.steps.self_instruct.Tasks", "pool_lag": LAG},
+            {"_target_": "synth.steps.self_instruct.Instances"},
+        ]
+        super().__init__(folder, steps, engine, WANTED, replicas, shard_size, in_flight, **given)
 
     @property
     def decisions(self):
@@ -220,7 +119,7 @@ async def test_workers_whose_records_all_wait_take_the_shards_of_one_that_never_
     def workers(index, count):
         return {} if index else {"lives": 1, "hangs": True} if count == 0 else {"starts": False}
 
-    assert_same(await Run(tmp_path, 2, 4, in_flight, workers).go(), alone)
+    assert_same(await Run(tmp_path, 2, 4, in_flight, workers=workers).go(), alone)
 
 
 async def test_an_engine_that_breaks_changes_nothing(tmp_path, alone):
@@ -232,8 +131,7 @@ async def test_a_record_that_breaks_every_engine_is_set_aside_and_those_that_wai
     run = await Run(tmp_path, replicas, 8, poison=derive_seed(0, "11", "Tasks", 0)).go()
     assert len(run.rows) == WANTED
     assert {row["id"].partition("/")[0] for row in run.rows}.isdisjoint({"11"})
-    with pa.OSFile(str(run.folder.rejected(1)), "rb") as file, pa.ipc.open_stream(file) as reader:
-        assert [row["id"] for row in reader.read_all().to_pylist() if row["reason"] == "poison"] == ["11"]
+    assert [row["id"] for row in run.rejected if row["reason"] == "poison"] == ["11"]
 
 
 @pytest.mark.parametrize("stops", [1, 4])
@@ -255,6 +153,6 @@ async def test_a_lost_pool_ends_the_run_at_once(tmp_path):
 
     append, count = run.pool._decisions.append, iter(range(10**6))
     run.pool._decisions.append = lambda decisions: append(decisions) if next(count) < 5 else full(decisions)
-    with pytest.raises(PoolLost, match="no space left on device"):
+    with pytest.raises(SharedLost, match="no space left on device"):
         await run.go()
     assert max(run.spawned) == 1

@@ -10,7 +10,8 @@ import pytest
 from synth.config import Cluster
 from synth.schedule.cluster import connected
 from synth.schedule.ray_pool import RayPool
-from synth.steps.pool import PoolLost, PoolRules
+from synth.schedule.shared import SharedLost
+from synth.steps.pool import PoolRules
 from synth.storage.decisions import Decisions
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import config
@@ -32,9 +33,9 @@ async def test_a_pool_that_is_killed_is_lost_to_all_who_wait_and_another_one_goe
         [process] = [one for one in psutil.Process().children(recursive=True) if one.name().startswith("ray::_Actor")]
         os.kill(process.pid, signal.SIGKILL)
         async with asyncio.timeout(20):
-            with pytest.raises(PoolLost, match="run again to go on"):
+            with pytest.raises(SharedLost, match="run again to go on"):
                 await waiting
-            with pytest.raises(PoolLost):
+            with pytest.raises(SharedLost):
                 await pool.passed([4])
         assert Decisions(folder.pool).found == [[], [], [], ["Sing me a song."]]
 

@@ -56,11 +56,13 @@ class FakeEngine:
         return Answer([ord(letter) for letter in text], finish_reason, len(prompt))  # type: ignore[arg-type]
 
 
-def context(*functions: Any, engine: Any = None, columns: Any = None, declared: Any = None) -> Context:
+def context(
+    *functions: Any, engine: Any = None, columns: Any = None, declared: Any = None, claims: Any = None
+) -> Context:
     """Steps `first`, `second`, … of a run with seed 0. `columns` are those that each step says it adds."""
     names = ["first", "second", "third"]
     steps = [Step(name, function, columns) for name, function in zip(names, functions, strict=False)]
-    return Context(Strategy("test", steps, declared), engine or FakeEngine(), FakeTemplate(), "fake", 0)
+    return Context(Strategy("test", steps, declared), engine or FakeEngine(), FakeTemplate(), "fake", 0, claims=claims)
 
 
 async def finish(*functions: Any, number: int = 0, record: Any = None, **given: Any) -> Finished:

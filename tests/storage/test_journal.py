@@ -5,7 +5,7 @@ import os
 import pyarrow as pa
 import pytest
 
-from synth.records import Finished
+from synth.records import Claim, Finished
 from synth.storage import journal as module
 from synth.storage.journal import Journal, finished_numbers, read
 from tests.storage.limits import file_size_limit
@@ -43,6 +43,16 @@ def test_records_come_back_in_order_of_their_numbers(path):
     assert [row["id"] for row in table["kept"][0].as_py()] == ["1/0", "1/1"]
 
 
+def test_what_records_claimed_comes_back_with_them_their_rows_fit_or_not(path):
+    claims = [Claim("repeated", (7, number), bytes([0, number])) for number in range(2)]
+    journal = Journal.open(path, {})
+    journal.append(Finished(7, kept=[kept("7/0"), kept("7/1") | {"seed": "no number"}], claims=claims))
+    journal.append(finished(8))
+    journal.close()
+    again = Journal.open(path, {})
+    assert (again.claims(), again.kept, again.rejected) == (claims, 1, 1)
+
+
 def test_an_unsynced_record_is_not_on_disk_and_closing_writes_it(path):
     journal = journal_of(path, 1)
     journal.append(finished(2))
@@ -74,11 +84,10 @@ def test_a_journal_goes_on_after_a_torn_tail(path):
 
 def test_a_flipped_byte_costs_its_batch_and_those_after_it(path):
     journal = journal_of(path, 1)
-    first = path.stat().st_size
     journal.append(finished(2))
     journal.close()
     data = bytearray(path.read_bytes())
-    data[first + (len(data) - first) * 3 // 4] ^= 0xFF
+    data[data.rindex(b"answer")] ^= 0xFF
     path.write_bytes(data)
     assert Journal.open(path, {}).finished == {1}
 

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from synth.records import Finished, Shard
+from synth.records import Duplicate, Finished, Shard
 from synth.storage import journal as module
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
@@ -12,6 +12,7 @@ from tests.storage.limits import file_size_limit
 from tests.storage.rows import finished, kept
 
 SHARD = Shard(0, 0, 3)
+ENDS = ["id", "rejected_by", "reason", "detail"]
 
 
 @pytest.fixture
@@ -21,11 +22,11 @@ def folder(tmp_path):
     return folder
 
 
-def commit_records(folder, *records, fingerprint="abc"):
+def commit_records(folder, *records, fingerprint="abc", duplicates=()):
     journal = Journal.open(folder.journal(0), {})
     for record in records:
         journal.append(record)
-    return commit(folder, SHARD, journal, {}, fingerprint)
+    return commit(folder, SHARD, journal, {}, fingerprint, duplicates)
 
 
 def read(path):
@@ -54,6 +55,24 @@ def test_a_summary_counts_rows_reasons_and_tokens(folder):
     assert summary.reasons == {"test: empty_response": 2}
     assert (summary.prompt_tokens, summary.cached_tokens) == (15, 5)
     assert (summary.completion_tokens, summary.wasted_tokens) == (25, 10)
+
+
+def test_kept_rows_of_duplicates_are_rejected_ones_with_their_cost(folder):
+    records = [finished(number, rows=2, rejections=1) for number in range(3)]
+    lost = [Duplicate("repeated", "near_duplicate", (2,), (0,)), Duplicate("again", "exact_duplicate", (1, 1), (0, 1))]
+    summary = commit_records(folder, *records, duplicates=lost)
+    assert read(folder.shard(0))["id"].to_pylist() == ["0/0", "0/1", "1/0"]
+    ends = [tuple(row.values()) for row in read(folder.rejected(0)).select(ENDS).to_pylist()]
+    assert ends == [
+        ("0/2", "test", "empty_response", None),
+        ("1/1", "again", "exact_duplicate", "like 0/1"),
+        ("1/2", "test", "empty_response", None),
+        ("2/0", "repeated", "near_duplicate", "like 0"),
+        ("2/1", "repeated", "near_duplicate", "like 0"),
+        ("2/2", "test", "empty_response", None),
+    ]
+    assert (summary.kept, summary.rejected, summary.wasted_tokens) == (3, 6, 30)
+    assert summary.reasons["repeated: near_duplicate"] == 2
 
 
 def test_a_shard_explains_itself_without_a_manifest(folder):

@@ -1,0 +1,55 @@
+"""What all records of a run share, in a process of its own on the driver's machine: a Ray actor that all workers call.
+
+It is never restarted: its end is the run's, with what is finished safe, and the run that follows reads what was written
+down there.
+"""
+
+import os
+import sys
+from typing import Any
+
+from synth.engines import EngineError
+
+
+class SharedLost(EngineError):
+    """What the records share is gone: as with a broken engine, that says nothing of the record. The run can't go on
+    without it."""
+
+
+class SharedProcess:
+    """An object of class `kind`, made there of `arguments`, whose coroutines are called from anywhere. `name` is for
+    people, `calls` how many may be under way at once: those that wait count too. Goes to other processes by pickle."""
+
+    def __init__(self, name: str, kind: type, *arguments: Any, calls: int):
+        import ray  # late, because `connected` sets what Ray reads when it is imported
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self._name = name
+        here = ray.get_runtime_context().get_node_id()
+        self._actor: Any = (
+            ray.remote(kind)
+            .options(
+                num_cpus=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+                max_restarts=0,
+                max_concurrency=calls,
+                runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}},
+            )
+            .remote(*arguments)
+        )
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Raises SharedLost, for whatever the method raises too."""
+        from ray.exceptions import RayActorError, RayTaskError
+
+        try:
+            return await getattr(self._actor, method).remote(*arguments)
+        except RayActorError as error:
+            raise SharedLost(f"{self._name}: its process ended; run again to go on") from error
+        except RayTaskError as error:
+            raise SharedLost(f"{self._name}: {error.cause}") from error
+
+    def kill(self) -> None:
+        import ray
+
+        ray.kill(self._actor)

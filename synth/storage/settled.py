@@ -1,0 +1,50 @@
+"""What the records of a shard claimed, and which lower record each claim was like: `shards/00000.claims.arrow`.
+
+Written once, whole or not at all, before anybody hears which records of the shard are duplicates: whoever asks again,
+in this run or a later one, is told the same. An Arrow IPC stream of one batch with its checksum; its head says whose
+it is, as a journal's does.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from synth.records import CLAIM, Claim, Duplicate, Shard
+from synth.storage.journal import message, read
+from synth.storage.run_folder import RunFolder, whole
+
+
+def write_settled(
+    folder: RunFolder, shard: Shard, fingerprint: str, claims: Sequence[Claim], duplicates: Sequence[Duplicate]
+) -> None:
+    """Raises OSError."""
+    found = {(one.step, one.place): one for one in duplicates}
+    rows = []
+    for claim in claims:
+        duplicate = found.get((claim.step, claim.place))
+        like, reason = (duplicate.like, duplicate.reason) if duplicate else (None, None)
+        rows.append({"step": claim.step, "place": claim.place, "key": claim.key, "like": like, "reason": reason})
+    schema = _schema(shard, fingerprint)
+    with whole(folder.claims(shard.index)) as unfinished, unfinished.open("wb") as file:
+        file.write(schema.serialize())
+        file.write(message(pa.RecordBatch.from_pylist(rows, schema)))
+
+
+def read_settled(folder: RunFolder, shard: Shard, fingerprint: str) -> tuple[list[Claim], list[Duplicate]] | None:
+    """None where there is none, or it is damaged or of another run."""
+    batch = next(read(folder.claims(shard.index), _schema(shard, fingerprint)), None)
+    if batch is None:
+        return None
+    claims, duplicates = [], []
+    for row in batch.to_pylist():
+        claims.append(Claim(row["step"], tuple(row["place"]), row["key"]))
+        if row["like"] is not None:
+            duplicates.append(Duplicate(row["step"], row["reason"], tuple(row["place"]), tuple(row["like"])))
+    return claims, duplicates
+
+
+def _schema(shard: Shard, fingerprint: str) -> pa.Schema:
+    ends = {"like": pa.list_(pa.int64()), "reason": pa.string()}
+    # Keys of a large shard may be more than a binary column's offsets reach.
+    kinds = {field.name: field.type for field in CLAIM} | {"key": pa.large_binary()} | ends
+    return pa.schema(list(kinds.items()), {b"owner": f"{fingerprint} {shard.start} {shard.stop}"})

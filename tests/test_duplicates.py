@@ -1,0 +1,109 @@
+"""Whole runs on real Ray with a step against duplicates: the dataset is that of one pass over all records in order."""
+
+import psutil
+import pytest
+from datasets import load_from_disk
+
+from synth.records import derive_seed
+from synth.run import main
+from tests.faults import Job, is_worker
+
+# Instructions of one word of sixteen or two: more than half of them come again.
+REPEATING = ["engine=simulated", "engine.tokens_per_second=40", "engine.median_tokens=1", "engine.sigma=0.6"]
+CHAIN = [
+    "strategy.magpie.only_instruction=true",
+    "+strategy.repeated={_target_: synth.quality.exact_duplicate.ExactDuplicate}",
+    "+strategy.respond={_target_: synth.steps.respond.Respond}",
+]
+STEPS = "strategy.steps=['${strategy.magpie}','${strategy.respond}']"
+AGAINST = "strategy.steps=['${strategy.magpie}','${strategy.repeated}','${strategy.respond}']"
+WANTED = 30
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """The rows of a run without that step."""
+    folder = tmp_path_factory.mktemp("everything")
+    words = [*REPEATING, *CHAIN, STEPS, f"num_records={8 * WANTED}", f"output_dir={folder}"]
+    assert main(["+strategy=magpie", *words]) == 0
+    return load_from_disk(str(folder / "dataset")).to_list()
+
+
+@pytest.fixture(scope="module")
+def in_order(everything):
+    """What one pass over them leaves."""
+    there, kept = set(), []
+    for row in everything:
+        if row["instruction"] not in there:
+            kept.append(row)
+        there.add(row["instruction"])
+    assert len(kept) > WANTED
+    return kept[:WANTED]
+
+
+@pytest.fixture
+def job(tmp_path, everything):
+    """Starts a run that one of the first records holds up, whose instruction comes again."""
+    asked = [row["instruction"] for row in everything[:WANTED]]
+    first = next(number for number, words in enumerate(asked) if words in asked[number + 1 :])
+    seed = derive_seed(0, str(first), "magpie", 0)
+    jobs = []
+
+    def job(shard_size, seconds, *overrides):
+        slow = ["engine._target_=tests.fault_engines.Slow", f"+engine.seeds=[{seed}]", f"+engine.seconds={seconds}"]
+        given = [*REPEATING, *slow, *CHAIN, AGAINST, f"num_records={WANTED}", *overrides]
+        jobs.append(Job(tmp_path / "run", shard_size, *given))
+        return jobs[-1]
+
+    yield job
+    for one in jobs:
+        one.kill()
+
+
+def children(run):
+    return psutil.Process(run.process.pid).children(recursive=True)
+
+
+def ended(run):
+    """The rows that the step ended at once, and those of shards that were finished before it could tell."""
+    rows = [row for row in run.rows("rejected") if row["rejected_by"] == "repeated"]
+    return [row for row in rows if row["response"] is None], [row for row in rows if row["response"] is not None]
+
+
+@pytest.mark.parametrize(("replicas", "shard_size"), [(1, 100), (3, 7)])
+def test_a_run_keeps_what_one_pass_in_order_keeps(job, in_order, replicas, shard_size):
+    run = job(shard_size, 1.5, f"cluster.replicas={replicas}")
+    assert run.finish() == in_order
+    early, late = ended(run)
+    assert early and late
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_kills_of_workers_and_of_the_driver_change_nothing(job, in_order):
+    run = job(5, 4, "cluster.replicas=2")
+    for victim in ("worker", "driver", "worker"):
+        written = run.written
+        run.until(lambda written=written: run.written > written)
+        assert not run.over, run.told
+        if victim == "worker":
+            next(one for one in children(run) if is_worker(one)).kill()
+        else:
+            run.kill()
+            run.start()
+    assert run.finish() == in_order
+    early, late = ended(run)
+    assert early and late
+    assert "its process ended" in run.told
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_the_end_of_the_claims_is_the_runs_and_the_next_one_goes_on(job, in_order):
+    run = job(5, 4)
+    run.until(lambda: run.written)
+    next(one for one in children(run) if one.name().startswith("ray::SettlingClaims")).kill()
+    assert run.process.wait(60) == 1
+    assert "failed: claims: its process ended; run again to go on" in run.told
+    run.start()
+    assert run.finish() == in_order
