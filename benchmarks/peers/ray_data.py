@@ -6,8 +6,6 @@ both engines run. Prompts are token ids, made in the rows' own preprocessing: th
 be three more processes a processor. Evol would be an engine for each round.
 """
 
-from functools import cache
-
 import ray
 import vllm
 from arm import Asked, Told, asked
@@ -15,11 +13,6 @@ from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 from transformers import AutoTokenizer
 
 CPUS = 8  # for Ray's counting only: its engines and maps ask for one each, and the machine may have fewer
-
-
-@cache
-def tokenizer(model: str):
-    return AutoTokenizer.from_pretrained(model)
 
 
 def processor(given: Asked, preprocess, postprocess):
@@ -39,7 +32,8 @@ def processor(given: Asked, preprocess, postprocess):
 
 
 def processors(given: Asked) -> list:
-    model, sampling, pre_query = given.model, given.work.sampling, given.work.pre_query_ids
+    sampling, pre_query = given.work.sampling, given.work.pre_query_ids
+    tokenizer = AutoTokenizer.from_pretrained(given.model)
 
     def sent(row: dict, prompt: list[int], call: int) -> dict:
         return row | {"tokenized_prompt": prompt, "sampling_params": sampling | {"seed": row["seeds"][call]}}
@@ -58,7 +52,7 @@ def processors(given: Asked) -> list:
 
     def chat(row: dict) -> dict:
         messages = [{"role": "user", "content": row["instruction"]}]
-        ids = tokenizer(model).apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         return sent(row, ids, 1)
 
     def response(row: dict) -> dict:
