@@ -1,5 +1,8 @@
 """Whole runs on real Ray with a step against duplicates: the dataset is that of one pass over all records in order."""
 
+import signal
+import time
+
 import psutil
 import pytest
 from datasets import load_from_disk
@@ -95,6 +98,18 @@ def test_kills_of_workers_and_of_the_driver_change_nothing(job, in_order):
     early, late = ended(run)
     assert early and late
     assert "its process ended" in run.told
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_run_whose_finished_shards_wait_stops_within_15_seconds(job):
+    run = job(5, 60)
+    run.until(lambda: run.written >= WANTED // 2)
+    assert not list((run.folder / "shards").glob("[0-9]*.json"))
+    run.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert run.process.wait(60) == 75, run.told
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.slow
