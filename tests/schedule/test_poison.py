@@ -69,6 +69,7 @@ class MortalWorker:
         try:
             if number in self.poison or not self.answers:
                 self.dead.set()
+                await asyncio.Event().wait()  # in flight until it is noticed, however busy the machine is
             await asyncio.sleep(self.record_s)
             if not self.dead.is_set():
                 self.disk.finished.add(number)
