@@ -43,6 +43,7 @@ from synth.storage.shard import ShardSummary, commit
 
 SHARD = 512
 MANIFEST_INTERVAL_S = 5.0
+SHARDS_EACH = 5  # at the least, so that a run is not all beginning and end
 WRITERS = 2
 GOAL = 50_000  # records a second
 
@@ -64,13 +65,14 @@ def main() -> int:
     return 0 if results["replicas"][-1]["records_per_second"] >= GOAL else 1
 
 
-def grown(folder: Path, replicas: list[int], records: int) -> list[dict]:
+def grown(folder: Path, replicas: list[int], most: int) -> list[dict]:
     """One run for each number of replicas, and one in which nothing is written."""
     print(f"{'replicas':>8} {'records/s':>10} {'driver':>10} {'lone':>10} {'memory':>14}")
     told = []
     with ProcessPoolExecutor(WRITERS) as writers:
         list(writers.map(warm_up, range(WRITERS)))
         for count in replicas:
+            records = max(most, count * SHARD * SHARDS_EACH)
             lone = asyncio.run(run(RunFolder(folder / f"lone-{count}"), count, records, None))
             whole = asyncio.run(run(RunFolder(folder / f"run-{count}"), count, records, writers))
             whole |= {"lone_microseconds_per_record": lone["driver_microseconds_per_record"]}

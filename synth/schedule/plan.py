@@ -65,6 +65,8 @@ class Plan:
         self._leased: dict[int, Shard] = {}
         self._in_flight = 0  # records leased
         self._frontier = 0  # no shard from here on was ever leased
+        self._next: Shard | None = None
+        self._changed = True  # since `next` was looked for: a thousand idle replicas ask for it at every change
 
     @property
     def kept(self) -> int:
@@ -99,6 +101,11 @@ class Plan:
 
     def next(self) -> Shard | None:
         """The shard that `lease` would give."""
+        if self._changed:
+            self._next, self._changed = self._find_next(), False
+        return self._next
+
+    def _find_next(self) -> Shard | None:
         if self.done or self.hopeless:
             return None
         if not self._waiting:
@@ -117,6 +124,7 @@ class Plan:
         """The lowest shard that nobody has, or None while what is out is expected to be enough."""
         shard = self.next()
         if shard is not None:
+            self._changed = True
             place = heapq.heappop(self._waiting)
             self._leased[place] = shard
             self._in_flight += len(shard)
@@ -125,6 +133,7 @@ class Plan:
 
     def release(self, shard: Shard) -> None:
         """Whoever had it is done with it. If it isn't committed, it is the next to be leased."""
+        self._changed = True
         place = self._place(shard.index)
         if self._leased.pop(place, None):
             self._in_flight -= len(shard)
@@ -135,6 +144,7 @@ class Plan:
         place = self._place(index)
         if place in self._kept:
             return
+        self._changed = True
         if self._leased.pop(place, None):
             self._in_flight -= len(self.shards[place])
         elif place in self._waiting:
