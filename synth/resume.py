@@ -1,23 +1,20 @@
 """Which run a folder holds, whether this configuration may go on with it, and what of its plan is left.
 
 Knows what decides the data and what does not: a run goes on with other machines, other shards and more records, and
-is refused with another model, seed or source, unless by force. A file that the configuration names counts by its name
-and content, wherever it is; so do a model's folder, and the files that a pattern matches. A committed shard that is
-damaged is made again; so is one whose claims are, because they can't be told from its rows.
+is refused with another model, seed or source, unless by force (see identity.py). A committed shard that is damaged is
+made again; so is one whose claims are, because they can't be told from its rows. What slices have made is a single
+job's too (see slices.py).
 """
 
-import glob
-import hashlib
 import logging
-import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from synth.config import Config, ConfigError
+from synth.identity import by_content
 from synth.records import Slice
 from synth.schedule.plan import Plan
 from synth.slices import beside, first_shard_size, join
@@ -28,9 +25,6 @@ from synth.storage.run_folder import RunFolder
 from synth.storage.settled import read_settled
 
 log = logging.getLogger(__name__)
-
-_NO_FILES = ("_target_", "name")  # keys
-_LARGE = 256 << 20  # bytes
 
 
 def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manifest:
@@ -143,48 +137,6 @@ def _told_once(differing: list[tuple[str, Any, Any]]) -> list[tuple[str, Any, An
     changes = {key: (key.rpartition(".")[2], was, now) for key, was, now in differing}
     elsewhere = [change for key, change in changes.items() if not key.startswith("strategy.steps[")]
     return [one for one in differing if not one[0].startswith("strategy.steps[") or changes[one[0]] not in elsewhere]
-
-
-def by_content(node: Any) -> Any:
-    """The same plain data, in which a path of a file stands for its name and what is in it. Raises ConfigError."""
-    if isinstance(node, Mapping):
-        return {key: value if key in _NO_FILES else by_content(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [by_content(value) for value in node]
-    return _named_file(node) if isinstance(node, str) else node
-
-
-def _named_file(text: str) -> str:
-    """`prompt.jinja (checksum)` for the path of a file, the like for a model's folder or a pattern, else the text."""
-    path = Path(os.path.expanduser(text))
-    if "\n" in text or not ("/" in text or path.suffix):
-        return text
-    if os.path.isfile(path):
-        files, name = [path], path.name
-    elif os.path.isfile(path / "config.json"):
-        files, name = [one for one in path.iterdir() if one.is_file() and not one.name.startswith(".")], text
-    else:
-        files, name = [one for one in map(Path, glob.glob(str(path))) if one.is_file()], text
-    if not files:
-        return text
-    digest = hashlib.blake2b(digest_size=8)
-    try:
-        for file in sorted(files):
-            digest.update(f"{file.name} {_content(file)}".encode(errors="surrogateescape"))
-    except OSError as error:
-        raise ConfigError(f"{error.filename} can't be read ({error.strerror})") from None
-    return f"{name} ({digest.hexdigest()})"
-
-
-def _content(path: Path) -> str:
-    """A checksum of a file; of a very large one, of its size and both its ends."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= _LARGE:
-            return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
-        ends = file.read(1 << 20)
-        file.seek(-1 << 20, os.SEEK_END)
-        return hashlib.blake2b(b"%d " % size + ends + file.read()).hexdigest()
 
 
 def _short(value: object) -> str:

@@ -8,10 +8,11 @@ import sys
 import pytest
 from datasets import load_from_disk
 
-from synth import merge, resume
+from synth import identity, merge
 from synth.config import ConfigError, options, parse
+from synth.identity import by_content
 from synth.records import Shard
-from synth.resume import by_content, manifest_of, plan_of
+from synth.resume import manifest_of, plan_of
 from synth.run import main
 from synth.sources.store import Contents
 from synth.storage.journal import Journal
@@ -279,7 +280,7 @@ def test_a_models_folder_and_a_pattern_count_by_what_is_in_their_files(tmp_path)
 
 
 def test_a_very_large_file_counts_by_its_size_and_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "_LARGE", 2**21)
+    monkeypatch.setattr(identity, "_LARGE", 2**21)
     path = tmp_path / "model.gguf"
     seen = set()
     for place in (None, 0, 3 * 2**20 - 1, 3 * 2**20):
