@@ -34,6 +34,7 @@ from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
+from synth.signals import Stop, stop_signals
 from synth.slices import take_over
 from synth.sources.store import Contents, stored
 from synth.storage.card import write_card
@@ -137,13 +138,12 @@ class _Run:
         self._wanted = manifest.wanted or manifest.own(contents.size) or 0
         self._console = Console(highlight=False, markup=False)
         self._progress = Progress(folder.metrics)
-        self._stopped: str | None = None
         self._written = 0.0
         self._started = time.monotonic()
         self._last = Snapshot(kept=0, rejected=0, wanted=self._wanted)
 
     async def finish(self) -> int:
-        with self._progress, _warnings_to(self._progress), self._signals() as stopping:
+        with self._progress, self._progress.warnings_of(log), stop_signals(self._progress.say) as stopping:
             if self._contents.bad_rows:
                 self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
             try:
@@ -151,9 +151,9 @@ class _Run:
                 if not plan.done:
                     plan = await self._schedule(stopping)
                 self._manifest.write(self._folder)
-                if self._stopped and not plan.done:
+                if stopping.signal and not plan.done:
                     self._progress.say(
-                        f"stopped by {self._stopped}: {self._last.kept:,} records kept so far are safe in "
+                        f"stopped by {stopping.signal}: {self._last.kept:,} records kept so far are safe in "
                         f"{self._folder.path}; the same command goes on from there"
                     )
                     return STOPPED
@@ -172,7 +172,7 @@ class _Run:
         self._tell_why(plan, rows)
         return TOO_FEW
 
-    async def _schedule(self, stopping: asyncio.Event) -> Plan:
+    async def _schedule(self, stopping: Stop) -> Plan:
         config = self._config
         async with connected(config.cluster, config.engine) as self._room:
             plan = self._plan(self._room.replicas)
@@ -306,44 +306,8 @@ class _Run:
         bound = "the source has no more records" if plan.exhausted else f"min_yield={self._config.settings.min_yield:g}"
         self._progress.say(f"ended with {rows:,} of {self._wanted:,} records ({bound}): {why}")
 
-    @contextmanager
-    def _signals(self) -> Iterator[asyncio.Event]:
-        """An event that is set by Ctrl-C and by the signals that SLURM and others send before they kill."""
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-
-        def stop(number: signal.Signals) -> None:
-            if self._stopped is None:
-                self._progress.say(f"{number.name}: writing down what is finished")
-            self._stopped = number.name
-            stopping.set()
-
-        for number in signals:
-            loop.add_signal_handler(number, stop, number)
-        try:
-            yield stopping
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
-
 
 async def _counters(worker: WorkerHandle) -> Counters | None:
     with suppress(WorkerLost, EngineError, TimeoutError):
         return await asyncio.wait_for(worker.counters(), 5)
     return None
-
-
-@contextmanager
-def _warnings_to(progress: Progress) -> Iterator[None]:
-    """Synth's own warnings as lines beside the progress display, not through it."""
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            progress.say(record.getMessage())
-
-    handler = Lines(logging.WARNING)
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)

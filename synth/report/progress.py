@@ -4,9 +4,11 @@ Knows numbers only; it asks nobody for them.
 """
 
 import json
+import logging
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +76,22 @@ class Progress:
     def say(self, line: str) -> None:
         """One line that stays: a worker lost, a stop begun. It may have a model's words in it."""
         self._console.print(printable(line), markup=False, soft_wrap=True)
+
+    @contextmanager
+    def warnings_of(self, log: logging.Logger) -> Iterator[None]:
+        """Its warnings as lines beside the display, not through it."""
+        progress = self
+
+        class Lines(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                progress.say(record.getMessage())
+
+        handler = Lines(logging.WARNING)
+        log.addHandler(handler)
+        try:
+            yield
+        finally:
+            log.removeHandler(handler)
 
     def update(self, now: Snapshot) -> None:
         moment = time.monotonic()
