@@ -50,7 +50,7 @@ PEERS = {
             "batches of 64, 3 at a time": {"batch": 64, "replicas": 3},
         },
         packages=("distilabel[openai]==1.5.3",),
-        note="Synth's prompts, no seeds, evolutions drawn by itself: other tokens of the same kind",
+        note="Synth's prompts, evolutions of its own choice and no seeds: other tokens of the same kind",
     ),
     "ray_data": Peer(
         "ray_data",
@@ -59,5 +59,6 @@ PEERS = {
             "in turn, 8 batches of 16": {"batch_size": 16, "max_concurrent_batches": 8, "in_turn": True},
         },
         workloads=("magpie",),
+        note="Synth's prompts and seeds; `in turn` loads its second engine after `ready`; Evol would be 3 engines",
     ),
 }

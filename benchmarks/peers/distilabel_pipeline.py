@@ -138,6 +138,7 @@ def main() -> None:
     if given.tuning.get("own_engine"):
         try_own_engine(given)
     notes = given.out.with_suffix(".batches")
+    notes.write_text("")
     os.environ[BATCHES] = str(notes)
     with served(given, told) as url:
         made = pipeline(given, f"{url}/v1").run(use_cache=False)
