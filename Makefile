@@ -2,6 +2,7 @@
 # make test    sets up, then style, types and tests
 # make test-faults kills workers, drivers and nodes of a real Ray cluster
 # make test-slurm  the job scripts on a real SLURM, which it installs from Debian's packages
+# make bench   how near to the engine's limit, and what the schedule costs; make bench-peers: beside others' tools
 # make lint    style only; make types: types only
 # make setup   .venv only. DEVICE=gpu or DEVICE=cpu chooses the build of vLLM, as on a login node without a GPU
 # make clean   removes .venv and all caches; runs/ stays
@@ -13,7 +14,9 @@ endif
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help run test test-faults test-slurm lint types setup clean
+PY_BENCH := .venv/bin/python benchmarks
+
+.PHONY: help run test test-faults test-slurm bench bench-peers lint types setup clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -31,6 +34,16 @@ test-slurm: setup
 	@test -x /usr/sbin/slurmctld || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq \
 		--no-install-recommends slurm-wlm munge; } || echo "SLURM can't be installed here"
 	@.venv/bin/python -m pytest tests/slurm -m slurm $(ARGS)
+
+bench: setup
+	@$(PY_BENCH)/engine_limit.py
+	@$(PY_BENCH)/scale.py
+	@$(PY_BENCH)/readme.py
+
+bench-peers: setup
+	@$(PY_BENCH)/peers.py --install barrier distilabel ray_data
+	@$(PY_BENCH)/peers.py
+	@$(PY_BENCH)/readme.py
 
 lint: setup
 	@.venv/bin/ruff check --output-format=concise

@@ -19,7 +19,6 @@ import asyncio
 import dataclasses
 import json
 import os
-import platform
 import random
 import shutil
 import statistics
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor
 from padded_model import make
 
 from synth.chat import ChatTemplate
@@ -109,14 +109,6 @@ def machine(engine: "Counted") -> dict[str, Any]:
         "max_num_seqs": engine.max_num_seqs,
         "dtype": "float32",
     }
-
-
-def processor() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return f"{os.cpu_count()} threads of {line.partition(':')[2].strip()}"
-    return f"{os.cpu_count()} threads of {platform.machine()}"
 
 
 async def compare(workload: str, records: int, repeats: int, engine: "Counted", scratch: Path) -> dict:

