@@ -99,6 +99,7 @@ class Job:
     def start(self) -> None:
         # Where the driver, and so its workers, find the engines of the tests.
         environment = os.environ | CLUSTER_ENV | {"PYTHONPATH": str(ROOT)}
+        self._began = time.time()
         with self._log.open("a") as log:
             self.process = subprocess.Popen(self._command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
@@ -121,6 +122,10 @@ class Job:
         names = [path for path in files if "rejected" not in path.name and "claims" not in path.name]
         journals = [path for path in names if "journal" in path.name]
         return sum(map(len, map(finished_numbers, journals))) + self._shard_size * (len(names) - len(journals))
+
+    def own(self, workers: list[psutil.Process]) -> list[psutil.Process]:
+        """Those that this process of the job has started: those of the one before may not have ended yet."""
+        return [one for one in workers if one.create_time() > self._began]
 
     def until(self, condition, seconds: float = 120) -> None:
         """Waits for it, unless the job ends before."""

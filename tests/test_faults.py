@@ -60,7 +60,7 @@ def test_workers_cores_the_driver_and_a_node_are_killed_and_the_dataset_is_the_s
     rng = random.Random(0)
     run = job(tmp_path, f"cluster.address={nodes.address}", "engine.tokens_per_second=40")
     for victim in ("worker", "core", "node", "driver", "stop"):
-        run.until(lambda: cores(nodes.workers()))
+        run.until(lambda: cores(run.own(nodes.workers())))
         time.sleep(rng.uniform(0, 1))
         assert not run.over, run.told
         if victim == "worker":
