@@ -47,6 +47,7 @@ from synth.schedule.worker import Worker
 from synth.sources.store import stored
 from synth.storage.run_folder import RunFolder
 
+WARM_UP = 20  # records
 BARRIER = 200  # records in a batch of the `barriers` arm
 RECORDS = {"magpie": 1000, "evol": 300, "self_instruct": 200}
 Request = tuple[Sequence[int], Sampling]
@@ -57,7 +58,7 @@ def main() -> int:
     parser.add_argument("--workloads", default=",".join(RECORDS))
     parser.add_argument("--scale", type=float, default=1.0, help="share of the records: " + json.dumps(RECORDS))
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--intermediate-size", type=int, default=16384, help="of the padded model's layers")
+    parser.add_argument("--intermediate-size", type=int, default=4096, help="of the padded model's layers")
     parser.add_argument("--max-num-seqs", type=int, default=64)
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "engine_limit.json")
     given = parser.parse_args()
@@ -114,8 +115,9 @@ def machine(engine: "Counted") -> dict[str, Any]:
 async def compare(workload: str, records: int, repeats: int, engine: "Counted", scratch: Path) -> dict:
     config = composed(workload, records, scratch)
     template = engine.model.load_chat_template()
+    await synth(composed(workload, WARM_UP, scratch / "warm"), engine, scratch / f"{workload}-warm")
     arms: dict[str, list[dict]] = {"synth": [], "limit": []} | ({"barriers": []} if workload == "magpie" else {})
-    for repeat in range(-1, repeats):  # the first one warms up and is not counted
+    for repeat in range(repeats):
         requests = None
         for arm, runs in arms.items():
             await engine.forget()
@@ -126,8 +128,7 @@ async def compare(workload: str, records: int, repeats: int, engine: "Counted", 
                 await asyncio.gather(*(engine.generate(*request) for request in requests))
             else:
                 await barriers(requests, engine, template)
-            if repeat >= 0:
-                runs.append(engine.told())
+            runs.append(engine.told())
     told = {}
     for arm, runs in arms.items():
         pairs = list(zip(runs, arms["limit"], strict=True))
@@ -154,6 +155,7 @@ def composed(workload: str, records: int, scratch: Path) -> Config:
         column = "instruction" if workload == "evol" else "context"
         turn = 0 if workload == "evol" else 1
         turns = [[one for one in conversation(rng).messages if one["role"] != "system"] for _ in range(records)]
+        scratch.mkdir(exist_ok=True)
         path = scratch / f"{workload}.jsonl"
         path.write_text("".join(json.dumps({column: one[turn]["content"]}) + "\n" for one in turns))
         strategy = "evol_instruct" if workload == "evol" else "self_instruct_context"
@@ -244,7 +246,8 @@ class Counted:
         answer = await self._engine.generate(prompt, sampling)
         now = time.perf_counter()
         self._ends.append((now, len(answer.token_ids)))
-        if self._engine.load().running >= self._engine.max_num_seqs:
+        load = self._engine.load()
+        if load.running + load.waiting >= self._engine.max_num_seqs:
             self._last_full = now
         return answer
 

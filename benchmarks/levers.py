@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--levers", default=",".join([*ON_ONE_ENGINE, *ON_TWO]))
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--intermediate-size", type=int, default=16384)
+    parser.add_argument("--intermediate-size", type=int, default=4096)
     parser.add_argument("--max-num-seqs", type=int, default=64)
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "levers.json")
     given = parser.parse_args()

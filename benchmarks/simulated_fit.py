@@ -29,7 +29,7 @@ from synth.engines.simulated import Simulated
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=400)
-    parser.add_argument("--intermediate-size", type=int, default=16384)
+    parser.add_argument("--intermediate-size", type=int, default=4096)
     parser.add_argument("--max-num-seqs", type=int, default=64)
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "simulated_fit.json")
     given = parser.parse_args()
