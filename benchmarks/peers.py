@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--workloads", type=among(WORKLOADS), default=",".join(WORKLOADS))
     parser.add_argument("--records", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--intermediate-size", type=int, default=16384, help="of the padded model's layers")
+    parser.add_argument("--intermediate-size", type=int, default=4096, help="of the padded model's layers")
     parser.add_argument("--json", type=Path, default=HERE / "results" / "peers.json")
     given = parser.parse_args()
     peers = {name: PEERS[name] for name in given.peers}

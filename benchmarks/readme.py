@@ -17,7 +17,8 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- python benchmarks/readme.py writes this -->", "<!-- up to here -->"
-NAMES = {"magpie": "Magpie", "evol": "Evol-Instruct", "self_instruct": "Self-Instruct, from contexts"}
+COLOURS = {"synth": "#2b6cb0", "barriers": "#c05621"}
+NAMES = {"magpie": "Magpie", "evol": "Evol-Instruct", "self_instruct": "Self-Instruct"}
 
 
 def main() -> int:
@@ -36,53 +37,40 @@ def main() -> int:
 def table(results: dict[str, Any]) -> str:
     """The lines between the marks."""
     rows = [row for name, of in ROWS.items() if name in results for row in of(results[name])]
-    lines = ["| measured | | on |", "| --- | ---: | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n" + "\n".join(lines) + "\n\n"
+    lines = ["| measured | on | |", "| --- | --- | ---: |", *(f"| {' | '.join(row)} |" for row in rows)]
+    plots = [f"![{name.replace('_', ' ')}](benchmarks/results/{name}.png)" for name in PLOTS if name in results]
+    return "\n".join(["", *lines, "", *plots, ""]) + "\n"
 
 
 def limit(told: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     what = told["machine"]
-    on = f"{what['processor']}, {what['parameters'] / 1e6:.0f} M parameters, {what['max_num_seqs']} sequences"
+    on = f"{what['processor']}, vLLM, {what['parameters'] / 1e6:.0f} M parameters"
     for workload, arms in told["workloads"].items():
-        synth = arms["synth"]
-        yield (
-            f"{NAMES[workload]}: tokens/s, of the engine's limit",
-            f"{synth['steady_of_limit']:.2f} steady, {synth['of_limit']:.2f} in all",
-            on,
-        )
-        if "barriers" in arms:
-            barriers = arms["barriers"]
-            yield (
-                "the same with a barrier between rounds",
-                f"{barriers['steady_of_limit']:.2f} steady, {barriers['of_limit']:.2f} in all",
-                on,
-            )
+        for arm, name in (("synth", NAMES[workload]), ("barriers", "the same with a barrier between rounds")):
+            if arm in arms:
+                steady, whole = arms[arm]["steady_of_limit"], arms[arm]["of_limit"]
+                yield f"{name}: share of the engine's limit", on, f"{steady:.2f} steady, {whole:.2f} in all"
 
 
 def peers(told: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    on = f"{told['machine']}, {told['parameters'] / 1e6:.0f} M parameters, {told['engine']['max_num_seqs']} sequences"
+    on = f"{told['machine']}, vLLM, {told['parameters'] / 1e6:.0f} M parameters"
     for workload, compared in told["workloads"].items():
         for arm, pairs in compared["synth_ahead"].items():
             ratio = statistics.mean(pair["tokens_per_second"] for pair in pairs)
-            yield f"{NAMES[workload]}: tokens/s, of those of {arm}", f"{ratio:.2f}", on
+            yield f"{NAMES[workload]}: tokens/s over those of {arm}", on, f"{ratio:.2f}"
 
 
 def scale(told: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     last, merge = told["replicas"][-1], told["merge"]
-    yield (
-        f"plan, lease, journal and commit, {last['replicas']:,} simulated replicas",
-        f"{last['records_per_second']:,} records/s",
-        told["machine"],
-    )
-    yield (
-        "the driver's processor time of a record",
-        f"{last['driver_microseconds_per_record']:.1f} µs",
-        told["machine"],
-    )
-    yield (f"merge of {merge['rows']:,} rows", f"{merge['merge_s']:.1f} s", told["machine"])
+    replicas = f"{last['replicas']:,} simulated replicas"
+    speed, cost = f"{last['records_per_second']:,} records/s", f"{last['driver_microseconds_per_record']:.1f} µs"
+    yield f"{replicas}: plan, lease, journal and commit", told["machine"], speed
+    yield f"{replicas}: the driver's processor time of a record", told["machine"], cost
+    yield f"merge of {merge['rows']:,} rows", told["machine"], f"{merge['merge_s']:.1f} s"
 
 
 ROWS = {"engine_limit": limit, "peers": peers, "scale": scale}
+PLOTS = ("engine_limit", "scale")
 
 
 def plot_limit(told: dict[str, Any]) -> None:
@@ -90,15 +78,16 @@ def plot_limit(told: dict[str, Any]) -> None:
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.2))
     for at, arms in enumerate(told["workloads"].values()):
-        for arm, colour in (("synth", "#2b6cb0"), ("barriers", "#c05621")):
-            if arm in arms:
-                place = at + (-0.2 if arm == "synth" else 0.2)
-                axes.bar(place, arms[arm]["of_limit"], 0.36, color=colour, label=arm if at == 0 else None)
-                axes.plot([place], [arms[arm]["steady_of_limit"]], "k_", markersize=20)
+        shown = [arm for arm in COLOURS if arm in arms]
+        for place, arm in enumerate(shown):
+            x = at + 0.4 * (place - (len(shown) - 1) / 2)
+            axes.bar(x, arms[arm]["of_limit"], 0.36, color=COLOURS[arm], label=arm if at == 0 else None)
+            axes.plot([x], [arms[arm]["steady_of_limit"]], "k_", markersize=20)
     axes.axhline(1, color="#718096", linewidth=0.8)
     axes.set_xticks(range(len(told["workloads"])), [NAMES[one] for one in told["workloads"]])
     axes.set_ylabel("tokens/s, of the engine's limit\n(bar: whole run; dash: steady)")
-    axes.legend(loc="lower right")
+    axes.set_ylim(0, 1.25)
+    axes.legend(loc="upper center", ncols=2, frameon=False)
     save(figure, "engine_limit")
 
 
