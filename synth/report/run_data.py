@@ -39,7 +39,8 @@ class Run:
         folder = RunFolder(path)
         manifest = Manifest.read(folder)
         if manifest is None:
-            near = next((one for one in (path.parent, path.parent.parent) if RunFolder(one).manifest.exists()), None)
+            nearest = (*(one.path for one in folder.slices().values()), path.parent, path.parent.parent)
+            near = next((one for one in nearest if RunFolder(one).manifest.exists()), None)
             hint = f"; did you mean {str(near)!r}?" if near else ""
             raise Unreadable(f"{path}: holds no run, there is no {folder.manifest.name}{hint}")
         return cls(folder, manifest)

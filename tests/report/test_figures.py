@@ -74,6 +74,12 @@ def test_a_folder_inside_a_run_is_answered_with_the_run(tmp_path):
         Run.open(tmp_path / "shards")
 
 
+def test_a_folder_that_holds_slices_only_names_the_first_of_them(tmp_path):
+    make_run(tmp_path / "slices" / "1-of-3", [kept(0)])
+    with pytest.raises(Unreadable, match=r"did you mean '.*/slices/1-of-3'"):
+        Run.open(tmp_path)
+
+
 def test_sampled_rows_are_spread_over_all_and_named_ones_come_first(tmp_path):
     run = Run.open(make_run(tmp_path, [kept(n) for n in range(100)], shard_size=30))
     assert [row["id"] for row in run.rows("kept", 4)] == ["0", "25", "50", "75"]
