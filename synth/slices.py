@@ -45,13 +45,11 @@ def join(manifest: Manifest, parts: Sequence[tuple[RunFolder, Manifest]], source
     Moves no file. Raises ConfigError where one has other shards than the rest.
     """
     if not manifest.shards:
-        size, last = (
-            parts[0][1].shard_size,
-            max((shard.index for _, part in parts for shard in part.shards), default=-1),
-        )
-        ends = [size * (index + 1) for index in range(last + 1)]
-        stops = ends if source_size is None else [min(end, source_size) for end in ends]
-        manifest.shards = [Shard(index, index * size, stop) for index, stop in enumerate(stops)]
+        size = parts[0][1].shard_size
+        stop = max((shard.stop for _, part in parts for shard in part.shards), default=0)
+        starts = enumerate(range(0, stop, size))
+        end = math.inf if source_size is None else source_size
+        manifest.shards = [Shard(index, start, int(min(start + size, end))) for index, start in starts]
     for folder, part in parts:
         if not set(part.shards) <= set(manifest.shards):
             raise ConfigError(

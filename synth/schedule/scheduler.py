@@ -123,12 +123,12 @@ class Scheduler:
     async def _staff(self, *ends: asyncio.Task[Any]) -> BaseException | None:
         """As many replicas as are wanted, until one of `ends` is done or what is returned ends the run."""
         while True:
-            while len(self._replicas) < self._wanted - self._given_up:
+            while len(self._replicas) < self._to_be_kept:
                 self._replicas[self._numbered] = asyncio.create_task(self._keep_alive(self._numbered))
                 self._numbered += 1
-            while len(self._replicas) > max(1, self._wanted - self._given_up):
+            while len(self._replicas) > self._to_be_kept:
                 self._withdraw()
-            resized = asyncio.create_task(self._until(self._misstaffed))
+            resized = asyncio.create_task(self._until(lambda: len(self._replicas) != self._to_be_kept))
             await asyncio.wait([*ends, resized, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
             resized.cancel()
             for index, task in list(self._replicas.items()):
@@ -144,8 +144,10 @@ class Scheduler:
             if any(end.done() for end in ends):
                 return None
 
-    def _misstaffed(self) -> bool:
-        return len(self._replicas) != max(1, self._wanted - self._given_up)
+    @property
+    def _to_be_kept(self) -> int:
+        """Replicas: those wanted without those given up, and never none: the last one's end is the run's."""
+        return max(1, self._wanted - self._given_up)
 
     def _withdraw(self) -> None:
         """One replica less: one whose engine does not run, else the last that came to run."""

@@ -97,11 +97,7 @@ class Journal:
 
         Raises OSError when another process has opened it since, or not all that was written can be read.
         """
-        batches = list(read(self.path, self._schema))
-        numbers = [number for batch in batches for number in batch["number"].to_pylist()]
-        self.refuse_other_owner()
-        if len(numbers) != len(self.finished) - len(self._pending):
-            raise OSError(f"{self.path} is damaged: {len(numbers)} of {len(self.finished)} records can be read")
+        batches, numbers = self._synced()
         order = sorted(range(len(numbers)), key=numbers.__getitem__)
         if numbers and sum(batch.nbytes for batch in batches) <= BATCH_BYTES:
             yield pa.concat_batches(batches).take(pa.array(order))
@@ -112,8 +108,19 @@ class Journal:
     def claims(self) -> list[Claim]:
         """What its records claim, all of them. Raises OSError as `in_order` does, or where they can't be synced."""
         self.sync()
-        found = (one for batch in self.in_order() for one in batch["claims"].flatten().to_pylist())
-        return [Claim(one["step"], tuple(one["place"]), one["key"]) for one in found]
+        batches, _ = self._synced()  # their rows need no order for this, and are not looked at
+        found = [one for batch in batches for one in batch["claims"].flatten().to_pylist()]
+        claims = [Claim(one["step"], tuple(one["place"]), one["key"]) for one in found]
+        return sorted(claims, key=lambda claim: claim.place[0])
+
+    def _synced(self) -> tuple[list[pa.RecordBatch], list[int]]:
+        """All that is on disk, and its records' numbers. Raises OSError as `in_order` says."""
+        batches = list(read(self.path, self._schema))
+        numbers = [number for batch in batches for number in batch["number"].to_pylist()]
+        self.refuse_other_owner()
+        if len(numbers) != len(self.finished) - len(self._pending):
+            raise OSError(f"{self.path} is damaged: {len(numbers)} of {len(self.finished)} records can be read")
+        return batches, numbers
 
     def refuse_other_owner(self) -> None:
         """Raises OSError when another process has opened it since."""
