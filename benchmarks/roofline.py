@@ -16,13 +16,12 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from engine_limit import Counted, composed, machine, synth
+from one_engine import Counted, composed, machine, options, synth, write_results
 
 from synth.demo_model import PATH
 from synth.engines.vllm import VLLM
@@ -41,15 +40,13 @@ PROMPT = "Name one thing that a harbour needs, and say why."
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, "roofline", max_num_seqs=256)
     parser.add_argument("--shape", choices=SHAPES, default="8b")
     parser.add_argument("--records", type=int, default=2000)
-    parser.add_argument("--max-num-seqs", type=int, default=256)
     parser.add_argument("--median-tokens", type=float, default=200)
     parser.add_argument("--sigma", type=float, default=0.7)
     parser.add_argument("--bandwidth", type=float, help="bytes a second; default: what is known of the GPU")
     parser.add_argument("--flops", type=float, help="operations a second in bfloat16")
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "roofline.json")
     given = parser.parse_args()
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     known = next((figures for device, figures in DEVICES.items() if device in name), (None, None))
@@ -57,10 +54,7 @@ def main() -> int:
     if given.bandwidth is None or given.flops is None:
         print(f"error: --bandwidth and --flops: not known of {name or 'this CPU'}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="synth-bench-") as scratch:
-        results = asyncio.run(measure(given, Path(scratch)))
-    given.json.parent.mkdir(exist_ok=True)
-    given.json.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(given, measure)
     return 0
 
 

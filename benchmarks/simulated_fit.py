@@ -2,17 +2,14 @@
 
     python benchmarks/simulated_fit.py [--records 400]
 
-Magpie on vLLM with the padded model of engine_limit.py, by one worker. Fitted are the lengths of the answers, as a
+Magpie on vLLM with the padded model of one_engine.py, by one worker. Fitted are the lengths of the answers, as a
 log-normal distribution, and each answer's seconds, as a time to the first token and a number of tokens per second. Then
 the same worker makes as many records on the simulated engine with these numbers, and the table shows both.
 """
 
 import argparse
-import asyncio
-import json
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,23 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine_limit import composed, loaded, machine, synth
+from one_engine import composed, loaded, machine, options, padded, synth, write_results
 
 from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = padded(options(__doc__, "simulated_fit"))
     parser.add_argument("--records", type=int, default=400)
-    parser.add_argument("--intermediate-size", type=int, default=4096)
-    parser.add_argument("--max-num-seqs", type=int, default=64)
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "simulated_fit.json")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="synth-bench-") as scratch:
-        results = asyncio.run(measure(given, Path(scratch)))
-    given.json.parent.mkdir(exist_ok=True)
-    given.json.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(parser.parse_args(), measure)
     return 0
 
 
