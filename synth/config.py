@@ -76,6 +76,7 @@ class Settings:
     resume: Literal["auto", "never", "force"]
     min_yield: Annotated[float, Field(gt=0, le=1)]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
+    price_per_gpu_hour: Annotated[float, Field(gt=0)] | None = None
     dry_run: bool
 
     @property
