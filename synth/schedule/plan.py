@@ -27,6 +27,7 @@ class Plan:
     source's last."""
 
     _ENOUGH_TO_JUDGE = 200  # finished records, before a run may be called hopeless
+    _SMALL = 16  # records: smaller shards at the end of a run cost more files than they save time
     _PRIOR = 5  # kept records, each of one record, that a yield starts from: a few rejections are not a low yield yet
 
     def __init__(
@@ -52,7 +53,9 @@ class Plan:
             shard_size = max(1, min(shard_size, math.ceil(most / (4 * replicas))))
         elif source_size is not None:
             self._most = slice.count(source_size, shard_size)
-        self._shard_size = shard_size
+        self._largest = shard_size
+        self._smallest = min(shard_size, max(self._SMALL, shard_size // 16)) if replicas > 1 else shard_size
+        self._replicas = replicas
         self._min_yield = min_yield
         self._on_growth = on_growth
         self.shards: list[Shard] = list(known)
@@ -170,7 +173,7 @@ class Plan:
     def _start(self) -> int:
         """The next new shard's first record."""
         if self._equal_shards:
-            return self._index * self._shard_size
+            return self._index * self._largest
         return self.shards[-1].stop if self.shards else 0
 
     def _expected_before(self, place: int) -> float:
@@ -190,10 +193,15 @@ class Plan:
         records = self._records_for(self._num_records - self._expected_before(len(self.shards)))
         before = len(self.shards)
         while records > 0:
-            size = self._shard_size if self._equal_shards else min(self._shard_size, records)
+            size = self._largest if self._equal_shards else min(self._size(records), records)
             shard = Shard(self._index, self._start, int(min(self._start + size, self._source_size)))
             heapq.heappush(self._waiting, len(self.shards))
             self.shards.append(shard)
             records -= len(shard)
         if len(self.shards) > before:
             self._on_growth()
+
+    def _size(self, records: int) -> int:
+        """Of the next shard, while so many records are still to be planned: the last ones are small, so that all
+        replicas end together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
+        return min(self._largest, max(self._smallest, math.ceil(records / (2 * self._replicas))))

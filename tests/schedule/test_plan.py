@@ -44,6 +44,14 @@ def test_a_small_run_still_has_several_shards_for_each_replica():
     assert [len(shard) for shard in lease_all(plan_of(1, shard_size=1024, replicas=8))] == [1]
 
 
+def test_the_last_shards_are_small_where_several_replicas_are_to_end_together():
+    sizes = [len(shard) for shard in lease_all(plan_of(8000, shard_size=256, replicas=4))]
+    assert sizes[0] == 256 and min(sizes[:-1]) == 16
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(sizes[-4:]) < 256
+    assert {len(shard) for shard in lease_all(plan_of(8192, shard_size=256))} == {256}
+
+
 def test_rejections_make_the_plan_grow_by_what_is_missing():
     plan = plan_of(100)
     for shard in lease_all(plan):
