@@ -1,9 +1,12 @@
 """Every command of README and docs, as far as it goes without an engine."""
 
+import importlib
+import json
 import shlex
 import subprocess
 
 import pytest
+from datasets import Dataset
 
 from synth import draw, run
 from tests.documents import PAGES, ROOT, commands, write_files
@@ -39,3 +42,25 @@ def test_the_commands_of_a_page_run_as_written(page, tmp_path, monkeypatch, capf
         else:
             code = subprocess.run(command, shell=True).returncode
         assert code == 0, f"{command}\n{capfd.readouterr().err}"
+
+
+def test_every_call_of_the_notebook_is_a_run_that_can_be_planned(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook = json.loads((ROOT / "docs" / "notebook" / "synth.ipynb").read_text())
+    rows = Dataset.from_dict({name: ["What is tea?"] for name in ("id", "instruction", "response", "task", "input")})
+    rows = rows.add_column("lineage", [[{"operation": "deepen", "text": "Why is tea?"}]]).add_column("words", [3])
+    planned = []
+
+    def planned_only(words):
+        assert run.main(["dry_run=true", *words]) == 0, capfd.readouterr().err
+        planned.append(words)
+        return 0, []
+
+    monkeypatch.setattr(importlib.import_module("synth.generate"), "_run", planned_only)
+    monkeypatch.setattr("datasets.load_from_disk", lambda _: rows)
+    names: dict = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and "except" not in "".join(cell["source"]):
+            exec("".join(cell["source"]), names)
+    assert len(planned) == 6
