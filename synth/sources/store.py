@@ -27,7 +27,7 @@ from typing import Any
 from synth.components import ConfigError, nearest
 from synth.records import Record
 from synth.sources import BadRow, Source
-from synth.storage.run_folder import link
+from synth.storage.run_folder import link, take_lock
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def stored(
     unfinished = _new(folder)
     with ExitStack() as alone:
         try:
-            if shared:
-                alone.enter_context(_alone(shared))
+            if shared and not alone.enter_context(_alone(shared)):
+                shared = None
             known = _known(source, shared, stamp) if shared else None
             if shared and known:
                 _link_all(shared, unfinished)
@@ -148,15 +148,17 @@ def _link_all(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time is here. Another's end, however it comes, lets the next one in."""
+def _alone(folder: Path) -> Iterator[bool]:
+    """Only one process at a time is here. Another's end, however it comes, lets the next one in. False where the file
+    system has no locks to tell."""
     with folder.with_name(f".{folder.name}.lock").open("a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = take_lock(lock, fcntl.LOCK_EX)
         except BlockingIOError:
             print("source: another slice is reading it; waiting for its copy", file=sys.stderr)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+            is_locked = True
+        yield is_locked
 
 
 def _write(source: Source, folder: Path, stamp: Any) -> Contents:
