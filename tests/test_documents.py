@@ -14,6 +14,8 @@ ELSEWHERE = (
     "pip ",
     "python3 -m venv",
     "vllm serve",
+    "ray ",
+    "kubectl ",
     "python benchmarks/",
     "python -m synth.export",
     "sbatch ",
