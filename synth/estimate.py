@@ -1,7 +1,8 @@
 """What a run would take, by what a shorter one took: engine-hours, GPU-hours and what they cost. Starts nothing.
 
-The pace is that of engines as full as they ever were: how a batch fills at the start of a short run and empties at its
-end is no part of a long one. The start of the engines is told apart, for it is the same for any number of records.
+The pace is that of engines whose batch is full: how it fills at the start of a short run and empties at its end is no
+part of a long one. Where it never was, all the time counts, and the run will take less. The start of the engines is
+told apart, for it is the same for any number of records.
 """
 
 from dataclasses import dataclass
@@ -89,14 +90,15 @@ def _pace(run: Run) -> Pace | None:
     """None where the run has not come far enough."""
     summaries = run.manifest.summaries
     kept = sum(one.kept for one in summaries)
-    ready = [one for one in run.snapshots if one.get("replicas_ready")]
-    spans = [span for before, after in pairwise(ready) if (span := _Span(before, after)).whole]
+    pairs = [pair for pair in pairwise(run.snapshots) if pair[0].get("replicas_ready")]
+    spans = [span for pair in pairs if (span := _Span(*pair)).whole]
     tokens = sum(span.tokens for span in spans)
     if not kept or not tokens:
         return None
-    most = max(span.running for span in spans)
-    steady = [span for span in spans if span.running >= FULL * most]
-    rate = sum(span.tokens for span in steady) / sum(span.seconds for span in steady)
+    most = max(before["running"] / before["replicas_ready"] for before, _ in pairs)
+    filled = any(before["waiting"] for before, _ in pairs)
+    steady = [span for span in spans if span.running >= FULL * most] if filled else []
+    rate = sum(span.tokens for span in steady or spans) / sum(span.seconds for span in steady or spans)
     generated = sum(one.completion_tokens for one in summaries) / kept
     first = run.snapshots[0]
     return Pace(
@@ -104,9 +106,9 @@ def _pace(run: Run) -> Pace | None:
         read=sum(one.prompt_tokens for one in summaries) / kept,
         generated=generated,
         kept_share=kept / sum(one.stop - one.start for one in summaries),
-        start_s=None if first.get("replicas_ready") else ready[0]["time"] - first["time"],
+        start_s=None if first.get("replicas_ready") else pairs[0][0]["time"] - first["time"],
         at_once=most,
-        filled=any(one["waiting"] for one in ready),
+        filled=filled,
     )
 
 
@@ -114,7 +116,7 @@ class _Span:
     """Between two lines of metrics.jsonl: tokens generated and engine-seconds, requests that ran in each engine."""
 
     def __init__(self, before: dict[str, Any], after: dict[str, Any]):
-        gap, engines = after["time"] - before["time"], after["replicas_ready"]
+        gap, engines = after["time"] - before["time"], before["replicas_ready"]
         self.tokens = after["completion_tokens"] - before["completion_tokens"]
         self.seconds = gap * engines
         self.running = min(before["running"], after["running"]) / engines

@@ -22,7 +22,7 @@ def small(tmp_path_factory):
     """The folder of a run of 200 records."""
     folder = tmp_path_factory.mktemp("small")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(progress, "METRICS_INTERVAL_S", 0.5)
+        patch.setattr(progress, "FIRST_INTERVAL_S", 0.5)
         assert main([*KIND, SPEED, "num_records=200", f"output_dir={folder}"]) == 0
     return folder
 
@@ -44,7 +44,7 @@ def test_an_estimate_from_200_records_is_what_2000_take(small, tmp_path, capsys,
     big = [SPEED, "num_records=2000", f"output_dir={tmp_path}"]
     lines = told(capsys, *big, f"estimate_from={small}")
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(progress, "METRICS_INTERVAL_S", 0.5)
+    monkeypatch.setattr(progress, "FIRST_INTERVAL_S", 0.5)
     assert main([*KIND, *big]) == 0
     took = throughput(Run.open(tmp_path).snapshots).engine_seconds / 3600
     assert engine_hours(lines) == pytest.approx(took, rel=0.3)
