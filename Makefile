@@ -30,6 +30,8 @@ test: lint types
 test-faults: setup
 	@.venv/bin/python -m pytest tests/test_faults.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_duplicates.py -m faults $(ARGS)
+	@.venv/bin/python -m pytest tests/test_groups.py -m faults $(ARGS)
+	@.venv/bin/python -m pytest tests/test_ray_job.py -m faults $(ARGS)
 
 test-slurm: setup
 	@test -x /usr/sbin/slurmctld || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq \

@@ -78,6 +78,7 @@ class Settings:
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
     price_per_gpu_hour: Annotated[float, Field(gt=0)] | None = None
     dry_run: bool
+    estimate_from: Path | None = None
 
     @property
     def most_records(self) -> int | None:
@@ -132,6 +133,8 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         source=_source(resolved["source"]),
         resolved=resolved,
     )
+    if config.settings.estimate_from is not None and not config.settings.dry_run:
+        raise ConfigError("estimate_from: is for dry_run=true, which estimates and starts nothing; leave it out to run")
     if config.source is None and config.settings.num_records == "all":
         raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
     if config.settings.slice is not None:

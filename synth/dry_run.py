@@ -1,6 +1,8 @@
 """What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
 
 from synth.config import Config
+from synth.estimate import estimate
+from synth.report.run_data import Run
 from synth.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
 from synth.storage.run_folder import RunFolder
@@ -10,7 +12,7 @@ def describe(config: Config) -> str:
     """The plan of a run, in words, without starting anything. Raises ConfigError."""
     settings, cluster = config.settings, config.cluster
     folder = RunFolder(settings.run_dir)
-    contents = survey(config.source, folder.source)
+    contents = survey(config.source, folder.source, RunFolder(settings.output_dir).source)
     manifest = manifest_of(folder, config, contents)
     replicas = 1 if cluster.replicas == "auto" else cluster.replicas
     plan = plan_of(config, contents, manifest, replicas)
@@ -25,6 +27,7 @@ def describe(config: Config) -> str:
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
         "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
         **_cost(config, min(one for one in (manifest.wanted, manifest.own(contents.size)) if one is not None)),
+        **estimate(config, Run(folder, manifest) if plan.kept else None, manifest, contents.size, plan.kept),
     }
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
 

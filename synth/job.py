@@ -64,7 +64,11 @@ def run(config: Config) -> int:
     folder = RunFolder(config.settings.run_dir)
     try:
         folder.make()
-        with _locked(folder, config.settings), stored(config.source, folder.source) as (contents, put_in_place):
+        shared = RunFolder(config.settings.output_dir).source if config.settings.slice else None
+        with (
+            _locked(folder, config.settings),
+            stored(config.source, folder.source, shared) as (contents, put_in_place),
+        ):
             manifest = manifest_of(folder, config, contents)
             put_in_place()
             if slices := take_over(folder, manifest):

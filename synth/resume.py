@@ -20,7 +20,7 @@ from synth.schedule.plan import Plan
 from synth.slices import beside, first_shard_size, join
 from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns
-from synth.storage.manifest import Manifest, Unreadable, differing_keys
+from synth.storage.manifest import Manifest, Unreadable, differing_keys, told
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import read_settled
 
@@ -85,16 +85,14 @@ def _known(folder: RunFolder, fresh: Manifest, config: Config) -> Manifest | Non
 
 def _refuse_another_run(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config) -> None:
     columns = fresh.columns
-    differing = _told_once(differing_keys(known.identity, fresh.identity))
+    differing = told_once(differing_keys(known.identity, fresh.identity))
     if known.columns != columns:
         differing += [key for key in differing_keys(known.columns, columns) if key not in differing]
     # What was claimed by other rules, or for other words, can't be compared with.
     mixable = known.columns == columns and not config.strategy.duplicates
     if differing and (config.settings.resume != "force" or not mixable):
-        keys = ", ".join(f"{key} was {_short(was)}, is {_short(now)}" for key, was, now in differing[:3])
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         advice = "choose another output_dir" + (" or resume=force" if mixable else "")
-        raise ConfigError(f"output_dir: {folder.path} holds another run: {keys}{more}; {advice}")
+        raise ConfigError(f"output_dir: {folder.path} holds another run: {told(differing)}; {advice}")
 
 
 def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
@@ -132,16 +130,11 @@ def plan_of(
     return plan
 
 
-def _told_once(differing: list[tuple[str, Any, Any]]) -> list[tuple[str, Any, Any]]:
+def told_once(differing: list[tuple[str, Any, Any]]) -> list[tuple[str, Any, Any]]:
     """Without the keys of `strategy.steps` that stand there for a key of a step elsewhere."""
     changes = {key: (key.rpartition(".")[2], was, now) for key, was, now in differing}
     elsewhere = [change for key, change in changes.items() if not key.startswith("strategy.steps[")]
     return [one for one in differing if not one[0].startswith("strategy.steps[") or changes[one[0]] not in elsewhere]
-
-
-def _short(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 60 else f"{text[:30]}...{text[-27:]}"
 
 
 def _versions() -> dict[str, str]:

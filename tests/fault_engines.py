@@ -6,6 +6,7 @@ it takes four fifths of a worker's start.
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -100,3 +101,48 @@ class Slow(OnePerCPU):
         if sampling.seed in self.seeds:
             await asyncio.sleep(self.seconds)
         return await super().generate(prompt, sampling)
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class Ranks(Simulated):
+    """One of four GPUs in two parts, with a Ray actor on each GPU, as vLLM has: no answer without any of them.
+
+    Writes the nodes of worker and ranks into the file `ledger`, a line at each start.
+    """
+
+    ledger: str
+    HARMLESS = Simulated.HARMLESS | {"ledger"}
+
+    def placement(self, on_gpu, replicas_beside):
+        return Placement(gpus=4, cpus=1, parts=2)
+
+    async def start(self):
+        import ray
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        await super().start()
+        group = ray.util.get_current_placement_group()
+        places = [PlacementGroupSchedulingStrategy(group, bundle) for bundle in range(4)]
+        make = ray.remote(_Rank).options
+        self._ranks = [make(num_gpus=1, num_cpus=0, scheduling_strategy=place).remote() for place in places]
+        nodes = await asyncio.gather(*(rank.node.remote() for rank in self._ranks))
+        with open(self.ledger, "a") as ledger:
+            print(json.dumps({"worker": ray.get_runtime_context().get_node_id(), "ranks": nodes}), file=ledger)
+        self._end = asyncio.gather(*(rank.live.remote() for rank in self._ranks))
+
+    async def generate(self, prompt, sampling) -> Answer:
+        answer = asyncio.create_task(super().generate(prompt, sampling))
+        await asyncio.wait([answer, self._end], return_when=asyncio.FIRST_COMPLETED)
+        if self._end.done():
+            raise EngineError("a rank is lost")
+        return answer.result()
+
+
+class _Rank:
+    async def node(self):
+        import ray
+
+        return ray.get_runtime_context().get_node_id()
+
+    async def live(self):
+        await asyncio.sleep(3600)

@@ -35,14 +35,15 @@ CLUSTER_ENV = {
 
 
 class Nodes:
-    """A Ray cluster: a head without room for engines, and nodes with room for one each."""
+    """A Ray cluster: a head without room for engines, and nodes with room for one each, or with GPUs, as they claim."""
 
-    def __init__(self, count: int):
+    def __init__(self, count: int, num_gpus: int = 0):
         os.environ.update(CLUSTER_ENV)
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "_system_config": QUICK_HEALTH_CHECKS, "include_dashboard": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._num_gpus = num_gpus
         self._nodes = [self._start() for _ in range(count)]
 
     @property
@@ -53,10 +54,20 @@ class Nodes:
         return len(self._nodes)
 
     def _start(self):
-        return self._cluster.add_node(num_cpus=1, wait=False)
+        return self._cluster.add_node(num_cpus=1, num_gpus=self._num_gpus, wait=False)
 
     def add(self) -> None:
         self._nodes.append(self._start())
+
+    def add_without_gpus(self) -> str:
+        """What Ray calls the new node, which has room for an engine on a CPU."""
+        return self._cluster.add_node(num_cpus=1, wait=False).node_id
+
+    def kill_node(self, id: str) -> None:
+        """The same for the node that Ray calls so."""
+        [node] = [one for one in self._nodes if one.node_id == id]
+        self._nodes.remove(node)
+        self.kill_this(node)
 
     def kill(self, rng: random.Random) -> None:
         """SIGKILL for all processes of one node at once."""

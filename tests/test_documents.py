@@ -17,6 +17,8 @@ ELSEWHERE = (
     "pip ",
     "python3 -m venv",
     "vllm serve",
+    "ray ",
+    "kubectl ",
     "python benchmarks/",
     "python -m synth.export",
     "sbatch ",

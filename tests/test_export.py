@@ -227,6 +227,23 @@ def test_a_place_that_is_unknown_is_one_line(small, capsys):
     assert capsys.readouterr().err == "error: nowhere://bucket: Protocol not known: nowhere\n"
 
 
+def test_what_a_stores_client_says_is_one_line(small, capsys, monkeypatch):
+    import fsspec
+
+    def refuse(*_, **__):
+        raise Exception("Unable to locate credentials\nlong advice")
+
+    monkeypatch.setattr(fsspec.filesystem("memory"), "exists", refuse)
+    assert door.main([str(small.path), "--output-dir", "memory://bucket/other"]) == 2
+    assert capsys.readouterr().err == "error: memory://bucket/other: Unable to locate credentials\n"
+
+
+def test_a_store_whose_package_is_not_installed_is_told_with_its_name(small, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    assert door.main([str(small.path), "--output-dir", "s3://bucket/mine"]) == 2
+    assert capsys.readouterr().err == "error: s3://bucket/mine: Install s3fs to access S3\n"
+
+
 def test_a_run_without_a_dataset_is_told_how_to_come_by_one(small, tmp_path, capsys):
     folder = RunFolder(tmp_path)
     folder.manifest.write_bytes(small.manifest.read_bytes())

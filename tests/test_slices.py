@@ -262,6 +262,22 @@ def test_slices_merge_to_the_dataset_of_a_single_job(array, alone, capsys):
 
 
 @pytest.mark.slow
+def test_slices_of_a_run_with_a_source_have_one_copy_of_it_which_the_single_job_goes_on_with(tmp_path):
+    (tmp_path / "seeds.jsonl").write_text("".join(f'{{"topic": "topic {number}"}}\n' for number in range(40)))
+    words = ["+strategy=text_generation", 'strategy.text_generation.template="About {{ topic }}."', "source=file"]
+    words += [f"source.path={tmp_path}/seeds.jsonl", "num_records=all", "engine=simulated", "engine.median_tokens=5"]
+    words += [FAST, f"output_dir={tmp_path}/run"]
+    assert main([*words, "slice=0/3"]) == 0 == main([*words, "slice=1/3"])
+    whole = RunFolder(tmp_path / "run")
+    copies = [part.source / "rows.jsonl" for part in whole.slices().values()]
+    assert len(copies) == 2 and all(copy.samefile(whole.source / "rows.jsonl") for copy in copies)
+    assert main(words) == 0
+    asked = [row["messages"][0]["content"] for row in rows(whole.path)]
+    assert asked == [f"About topic {number}." for number in range(40)]
+    assert copies[0].samefile(whole.source / "rows.jsonl")
+
+
+@pytest.mark.slow
 def test_a_single_job_goes_on_with_slices_that_are_finished_or_stopped_or_were_never_begun(array, alone, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(array, folder)

@@ -62,11 +62,16 @@ class Load:
 
 @dataclass(frozen=True)
 class Placement:
-    """What one replica takes from its machine."""
+    """What one replica takes from its machine.
+
+    One with several `parts` may be on as many machines, an equal share of its GPUs on each: where it has to be, a Ray
+    placement group holds its GPUs, one in each bundle.
+    """
 
     gpus: float = 0
     cpus: float = 1
     env: dict[str, str] = field(default_factory=dict)
+    parts: int = 1
 
 
 class Generator(Protocol):

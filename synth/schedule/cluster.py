@@ -1,5 +1,8 @@
 """The Ray cluster a run uses: one started here and ended with the run, or one that is there already.
 
+A replica has its GPUs on one machine where any machine has room for it. Where none has, its parts, such as the stages
+of a pipeline, are on several; and then so are those of all replicas, as long as the run lasts.
+
 A cluster started here is for this run alone: it listens on the loopback address only, behind a secret of its own,
 and leaves nothing behind in the file system. It writes no log to the terminal and sends no usage statistics. Its
 processes don't hear Ctrl-C (Ray blocks SIGINT in them), so they are there until the workers are done with them.
@@ -16,7 +19,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +49,10 @@ _ALONE = {
 
 @dataclass(frozen=True)
 class Room:
-    """What a cluster has for replicas: their number, what each of them takes, and whether that is GPUs."""
+    """What a cluster has for replicas: their number, what each of them takes, and whether that is GPUs.
+
+    Only where a replica has to be on several machines, `placement` has several parts.
+    """
 
     replicas: int
     placement: Placement
@@ -106,30 +112,44 @@ async def room_after(before: Room, cluster: Cluster, engine: Engine) -> Room:
     import ray
 
     with suppress(ConfigError):
-        return room(cluster, engine, await asyncio.to_thread(ray.nodes), before.on_gpu)
+        nodes = await asyncio.to_thread(ray.nodes)
+        return room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1)
     return before
 
 
-def room(cluster: Cluster, engine: Engine, nodes: list[dict[str, Any]], on_gpu: bool = False) -> Room:
+def room(
+    cluster: Cluster, engine: Engine, nodes: list[dict[str, Any]], on_gpu: bool = False, apart: bool = False
+) -> Room:
     """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises ConfigError.
 
-    Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only.
+    Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
+    parts on machines of their own (`apart`), it stays at that.
     """
     machines = [node["Resources"] for node in nodes if node["Alive"]]
     on_gpu = on_gpu or any(machine.get("GPU", 0) for machine in machines)
     need = engine.placement(on_gpu, 0)
-    fits = [fit for machine in machines if (fit := _fit(machine, need)) >= 1]
+    fits = _fits(machines, need)
+    most = sum(fits)
+    parts = need.parts if apart or not fits else 1
+    if parts > 1:
+        fits = _fits(machines, replace(need, gpus=need.gpus / parts))
+        most = sum(fits) // parts
     replicas = cluster.replicas
     if replicas == "auto":  # as many as fill the GPUs; an engine on a CPU fills its whole machine
-        replicas = int(sum(fits)) if need.gpus else len(fits)
-    if not 1 <= replicas <= sum(fits):
+        replicas = int(most) if need.gpus else len(fits)
+    if not 1 <= replicas <= most:
         takes = f"{need.gpus:g} GPU(s) and {need.cpus:g} CPU(s)" if need.gpus else f"{need.cpus:g} CPU(s)"
+        of = f"of one machine or of {parts} each" if parts > 1 else "of one machine each"
         raise ConfigError(
-            f"cluster.replicas: there is room for {sum(fits):g} that take {takes} of one machine each, "
-            f"not for {max(1, replicas)}"
+            f"cluster.replicas: there is room for {most:g} that take {takes} {of}, not for {max(1, replicas)}"
         )
     beside = math.ceil(replicas / len(fits)) - 1
-    return Room(replicas, engine.placement(on_gpu, beside), on_gpu)
+    return Room(replicas, replace(engine.placement(on_gpu, beside), parts=parts), on_gpu)
+
+
+def _fits(machines: list[Mapping[str, float]], need: Placement) -> list[float]:
+    """How many of these each machine has room for, of those that have any."""
+    return [fit for machine in machines if (fit := _fit(machine, need)) >= 1]
 
 
 def _fit(machine: Mapping[str, float], need: Placement) -> float:

@@ -11,6 +11,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from synth.schedule.worker_handle import WorkerLost
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary
 
+REMOVAL_S = 5.0
+# Else Ray hides all GPUs from a process that has none of its own, and engines look for them.
+_SEES_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 # Stands outside the group and waits for the end of its input, which comes when the group's leader has gone.
@@ -103,15 +107,16 @@ class RayWorker:
         import ray  # late, because `connected` sets what Ray reads when it is imported
 
         self._start_timeout_s = config.cluster.start_timeout_s
+        self._group = _group(placement) if placement.parts > 1 else None
+        env = placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}
         self._actor: Any = (
             ray.remote(_Actor)
             .options(
-                num_gpus=placement.gpus,
+                **_in_group(self._group) if self._group else _on_one_machine(placement),
                 num_cpus=placement.cpus,
-                scheduling_strategy="SPREAD",
                 max_restarts=0,
                 max_concurrency=1000,
-                runtime_env={"env_vars": placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}},
+                runtime_env={"env_vars": env | (_SEES_GPUS if self._group else {})},
             )
             .remote(config.resolved, str(run_dir), fingerprint, index, pool, claims)
         )
@@ -146,6 +151,11 @@ class RayWorker:
         import ray
 
         ray.kill(self._actor)
+        if self._group:
+            # In a thread that nobody has to wait for: Ray's head may be gone, and Ray tries for a minute.
+            removal = threading.Thread(target=ray.util.remove_placement_group, args=(self._group,), daemon=True)
+            removal.start()
+            await asyncio.to_thread(removal.join, REMOVAL_S)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         from ray.exceptions import RayActorError, RayTaskError
@@ -163,6 +173,31 @@ class RayWorker:
             if isinstance(cause, OSError) and cause.errno in NO_ROOM:  # it is the same for every other worker
                 raise OSError(cause.errno, f"{cause.strerror} ({cause.filename or 'journal'})") from error
             raise WorkerLost(f"{type(cause).__name__}: {_short(cause)}") from error
+
+
+def _group(placement: Placement) -> Any:
+    """A replica's GPUs on several machines, on as few as there is room; all of them or none. It ends with the run.
+
+    vLLM wants each GPU in a bundle of its own. The worker, which needs none itself, is in the first.
+    """
+    import ray
+
+    bundles: list[dict[str, float]] = [{"GPU": 1} for _ in range(int(placement.gpus))]
+    bundles[0]["CPU"] = placement.cpus
+    return ray.util.placement_group(bundles, strategy="PACK")
+
+
+def _on_one_machine(placement: Placement) -> dict[str, Any]:
+    """Options of the worker's actor."""
+    return {"num_gpus": placement.gpus, "scheduling_strategy": "SPREAD"}
+
+
+def _in_group(group: Any) -> dict[str, Any]:
+    """Options of the worker's actor. What an engine starts from there finds the group as the current one."""
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    place = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
+    return {"num_gpus": 0, "scheduling_strategy": place}
 
 
 def _short(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import difflib
 import glob
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from pydantic.dataclasses import dataclass
 
 from synth.components import ConfigError
 from synth.records import Record
-from synth.sources import BadRow, Renamed, tables
+from synth.sources import BadRow, Renamed, remote, tables
+from synth.sources.remote import Remote
 from synth.sources.text_formats import Bad, Torn, delimited, json_lines, json_list
 
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "saved"]
@@ -37,7 +38,8 @@ def _as_list(given: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Files:
-    """`path` is a file, a pattern such as `data/*.jsonl`, or a list of these; files are read in the order of names.
+    """`path` is a file, a pattern such as `data/*.jsonl`, the URL of either in a store, or a list of these; files are
+    read in the order of names.
 
     The format follows from the ending (`.gz` after it is for text) unless `format` says it. `split` chooses one of a
     saved dataset with several.
@@ -55,9 +57,10 @@ class Files:
         return ", ".join(self.path)
 
     def stamp(self) -> list[Any]:
-        """Path, size and time of change of each file; of a saved dataset, of the files in it."""
+        """Path, size and time of change of each file, or what its store has for that; of a saved dataset, of the files
+        in it."""
         paths = [path for path, kind in self._files() for path in ([path] if kind != "saved" else _inside(path))]
-        return [[str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+        return [_stamp(path) for path in paths]
 
     def read(self) -> Iterator[Record | BadRow]:
         for path, kind in self._files():
@@ -72,8 +75,14 @@ class Files:
                 raise ConfigError(f"source.path: {path} can't be read ({error.strerror or error})") from None
             except (pa.ArrowException, EOFError) as error:
                 raise ConfigError(f"source.path: {path} is no {kind} file that can be read: {error}") from None
+            except ConfigError:
+                raise
+            except Exception as error:
+                if isinstance(path, Path):
+                    raise
+                raise ConfigError(f"source.path: {path} can't be read ({remote.reason(error)})") from None
 
-    def _read_saved(self, path: Path) -> Iterator[Record]:
+    def _read_saved(self, path: Path | Remote) -> Iterator[Record]:
         from datasets import DatasetDict, load_from_disk
 
         data = load_from_disk(str(path))
@@ -84,11 +93,11 @@ class Files:
             data = data[split]
         yield from tables.dataset(data)
 
-    def _files(self) -> list[tuple[Path, str]]:
+    def _files(self) -> list[tuple[Path | Remote, str]]:
         """The files there are, with the format of each. Raises ConfigError for one that is not there."""
         return [(path, self._format(path)) for given in self.path for path in _found(os.path.expanduser(given))]
 
-    def _format(self, path: Path) -> str:
+    def _format(self, path: Path | Remote) -> str:
         if path.is_dir():
             if not {"state.json", "dataset_dict.json"} & {one.name for one in path.iterdir()}:
                 raise ConfigError(f"source.path: {path} is a folder but no saved dataset; name files by {path}/*.jsonl")
@@ -104,7 +113,9 @@ class Files:
         return _ENDINGS[ending]
 
 
-def _found(given: str) -> list[Path]:
+def _found(given: str) -> Sequence[Path | Remote]:
+    if remote.is_remote(given):
+        return remote.found(given)
     path = Path(given)
     if path.exists():
         return [path]
@@ -118,11 +129,19 @@ def _found(given: str) -> list[Path]:
     raise ConfigError(f"source.path: there is no file {given!r}{hint}")
 
 
-def _inside(folder: Path) -> list[Path]:
+def _inside(folder: Path | Remote) -> Sequence[Path | Remote]:
+    if isinstance(folder, Remote):
+        return folder.files()
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _read_text(path: Path, reader: Any) -> Iterator[Record | BadRow]:
-    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+def _stamp(path: Path | Remote) -> list[Any]:
+    if isinstance(path, Remote):
+        return path.stamp()
+    return [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
+
+
+def _read_text(path: Path | Remote, reader: Any) -> Iterator[Record | BadRow]:
+    with path.open("rb") as plain, gzip.open(plain) if path.name.endswith(".gz") else plain as file:
         for line, row in reader(file):
             yield BadRow(str(path), line, str(row)) if isinstance(row, Bad) else row

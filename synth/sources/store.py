@@ -3,18 +3,23 @@
 `rows.jsonl` has a row a line, and `offsets` the place of each (8 bytes, little-endian, and one more for the end), so
 that a row is two reads away; `source.json` says what was read; `bad_rows.jsonl` has what was set aside.
 
+The slices of a run read the source once: whoever comes first puts a copy into the whole run's folder, to which the
+others link, file by file.
+
 Promises: the folder is whole or not there. The same rows have the same `content`, wherever they were read from; with
 the number of repeats, it is what a run's identity knows of its source.
 """
 
 import base64
 import datetime
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,7 @@ from typing import Any
 from synth.components import ConfigError, nearest
 from synth.records import Record
 from synth.sources import BadRow, Source
+from synth.storage.run_folder import link, take_lock
 
 
 @dataclass(frozen=True)
@@ -72,19 +78,24 @@ class Rows:
         return row
 
 
-def survey(source: Source | None, folder: Path) -> Contents:
-    """What the source holds, without writing: from the folder where it was read before, else by reading it through.
+def survey(source: Source | None, *folders: Path) -> Contents:
+    """What the source holds, without writing: from a folder where it was read before, else by reading it through.
 
     Raises ConfigError: what is not there, bad rows (unless they are set aside), no rows, no column of a given name.
     """
     if source is None:
         return Contents()
-    return _known(source, folder, source.stamp()) or _read(source, lambda line: None, lambda bad: None)
+    stamp = source.stamp()
+    known = next((known for folder in folders if (known := _known(source, folder, stamp))), None)
+    return known or _read(source, lambda line: None, lambda bad: None)
 
 
 @contextmanager
-def stored(source: Source | None, folder: Path) -> Iterator[tuple[Contents, Callable[[], None]]]:
-    """What the source holds, and a function that puts it in place in the folder, in place of what was there.
+def stored(
+    source: Source | None, folder: Path, shared: Path | None = None
+) -> Iterator[tuple[Contents, Callable[[], None]]]:
+    """What the source holds, and a function that puts it in place in the folder, in place of what was there; and in the
+    folder `shared`, if other processes do the same at the same time, of whom only one reads.
 
     Raises ConfigError as `survey` does. What was read and not put in place is gone at the context's end.
     """
@@ -95,19 +106,59 @@ def stored(source: Source | None, folder: Path) -> Iterator[tuple[Contents, Call
     if known := _known(source, folder, stamp):
         yield known, lambda: None
         return
+    unfinished = _new(folder)
+    with ExitStack() as alone:
+        try:
+            if shared and not alone.enter_context(_alone(shared)):
+                shared = None
+            known = _known(source, shared, stamp) if shared else None
+            if shared and known:
+                _link_all(shared, unfinished)
+            contents = known or _write(source, unfinished, stamp)
+
+            def put_in_place() -> None:
+                if shared and not known:
+                    copy = _new(shared)
+                    _link_all(unfinished, copy)
+                    _replace(copy, shared)
+                _replace(unfinished, folder)
+                alone.close()
+
+            yield contents, put_in_place
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _new(folder: Path) -> Path:
+    """An empty folder that can take the place of another."""
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    try:
-        contents = _write(source, unfinished, stamp)
+    return unfinished
 
-        def put_in_place() -> None:
-            shutil.rmtree(folder, ignore_errors=True)
-            unfinished.rename(folder)
 
-        yield contents, put_in_place
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+def _replace(unfinished: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+def _link_all(source: Path, target: Path) -> None:
+    for path in source.iterdir():
+        link(path, target / path.name)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Only one process at a time is here. Another's end, however it comes, lets the next one in. False where the file
+    system has no locks to tell."""
+    with folder.with_name(f".{folder.name}.lock").open("a") as lock:
+        try:
+            is_locked = take_lock(lock, fcntl.LOCK_EX)
+        except BlockingIOError:
+            print("source: another slice is reading it; waiting for its copy", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            is_locked = True
+        yield is_locked
 
 
 def _write(source: Source, folder: Path, stamp: Any) -> Contents:

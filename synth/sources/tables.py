@@ -10,22 +10,24 @@ from typing import Any
 import pyarrow as pa
 
 from synth.records import Record
+from synth.sources.remote import Remote
 
 PIECE = 256  # rows
 
 
-def parquet(path: Path) -> Iterator[Record]:
+def parquet(path: Path | Remote) -> Iterator[Record]:
     """Raises pyarrow.ArrowException for what is no Parquet file."""
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path, memory_map=True) as file:
+    source = path if isinstance(path, Path) else path.open()
+    with pyarrow.parquet.ParquetFile(source, memory_map=True) as file:
         for batch in file.iter_batches(batch_size=PIECE):
             yield from batch.to_pylist()
 
 
-def arrow(path: Path) -> Iterator[Record]:
+def arrow(path: Path | Remote) -> Iterator[Record]:
     """An Arrow IPC file, as Feather is, or an Arrow IPC stream. Raises pyarrow.ArrowException for what is neither."""
-    with pa.memory_map(str(path)) as file:
+    with pa.memory_map(str(path)) if isinstance(path, Path) else pa.PythonFile(path.open(), "r") as file:
         try:
             reader = pa.ipc.open_file(file)
         except pa.ArrowInvalid:

@@ -166,12 +166,14 @@ def _new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
     """Opens new files in a folder. When the context ends badly, they are removed. Raises Unexportable."""
     try:
         system, path = fsspec.core.url_to_fs(destination)
-    except (ImportError, ValueError) as error:  # no such protocol, or its package is not installed
-        raise Unexportable(f"{destination}: {error}") from None
-    path = path.rstrip("/")
-    for name in names:
-        if system.exists(f"{path}/{name}"):
-            raise Unexportable(f"{destination}/{name}: is there already; choose another folder")
+        path = path.rstrip("/")
+        there = next((name for name in names if system.exists(f"{path}/{name}")), None)
+    except OSError:
+        raise
+    except Exception as error:  # no such protocol, its package is not installed, or what its client says
+        raise Unexportable(f"{destination}: {(str(error) or repr(error)).splitlines()[0]}") from None
+    if there:
+        raise Unexportable(f"{destination}/{there}: is there already; choose another folder")
 
     @contextmanager
     def create(name: str) -> Iterator[IO[bytes]]:

@@ -124,7 +124,9 @@ class Journal:
 
     def refuse_other_owner(self) -> None:
         """Raises OSError when another process has opened it since."""
-        if not os.path.samestat(os.fstat(self._file), self.path.stat()):
+        with self.path.open("rb") as named:  # over NFS, only who opens a file hears from the server which one it is
+            is_own = os.path.samestat(os.fstat(self._file), os.fstat(named.fileno()))
+        if not is_own:
             raise OSError(f"{self.path} was taken over by another worker")
 
     def close(self) -> None:

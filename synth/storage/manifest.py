@@ -7,7 +7,7 @@ The manifest may lag behind the shards by some seconds, never the other way roun
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -128,6 +128,17 @@ def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tup
     first, second = dict(_flat(one)), dict(_flat(other))
     keys = sorted(first.keys() | second.keys())
     return [(key, first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)]
+
+
+def told(differing: Sequence[tuple[str, Any, Any]], most: int = 3) -> str:
+    """The first of them in one line."""
+    more = f" and {len(differing) - most} more" if len(differing) > most else ""
+    return ", ".join(f"{key} was {_short(was)}, is {_short(now)}" for key, was, now in differing[:most]) + more
+
+
+def _short(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:30]}...{text[-27:]}"
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

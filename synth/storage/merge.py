@@ -8,7 +8,6 @@ The dataset appears under its name at once, and a former one stays until then.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from synth.storage.manifest import Manifest, differing_keys
-from synth.storage.run_folder import RunFolder, sync_folder
+from synth.storage.run_folder import RunFolder, link, sync_folder
 from synth.storage.shard import ShardSummary, stream
 
 Part = tuple[RunFolder, ShardSummary]
@@ -49,7 +48,7 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
     names = [f"data-{place:05}-of-{len(counts):05}.arrow" for place in range(len(counts))]
     for name, count, (folder, summary) in zip(names, counts, parts, strict=False):
         if count == summary.kept:
-            _link(folder.shard(summary.index), unfinished / name)
+            link(folder.shard(summary.index), unfinished / name)
         else:
             _copy(folder.shard(summary.index), unfinished / name, count)
     _describe(unfinished, names, [part for part, _ in zip(parts, counts, strict=False)], counts)
@@ -89,13 +88,6 @@ def _describe(folder: Path, names: Sequence[str], parts: Sequence[Part], counts:
     }
     (folder / "dataset_info.json").write_text(json.dumps(info, indent=2))
     (folder / "state.json").write_text(json.dumps(state, indent=2))
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another device, or a file system without hard links
-        shutil.copyfile(source, target)
 
 
 def _put_in_place(unfinished: Path, destination: Path) -> None:

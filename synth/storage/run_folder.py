@@ -3,15 +3,23 @@
 Knows names, the lock, and how a file comes to be whole or not at all; nothing of what the files hold.
 """
 
+import errno
 import fcntl
+import logging
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any
 
 from synth.records import Slice
+
+log = logging.getLogger(__name__)
+
+_HAS_NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what a file system says of what it lacks
 
 
 class InUse(RuntimeError):
@@ -78,7 +86,8 @@ class RunFolder:
         """
         with (self.path / ".lock").open("a+") as lock:
             try:
-                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                if not take_lock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+                    log.warning("%s is on a file system without locks: nothing keeps a second run out of it", self.path)
             except BlockingIOError:
                 lock.seek(0)
                 raise InUse(f"{self.path} is in use by {lock.read().strip() or 'another process'}") from None
@@ -108,10 +117,34 @@ def whole(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
+def take_lock(file: IO[Any], how: int) -> bool:
+    """A lock that ends with the process; False where the file system has none. Raises BlockingIOError, at once."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in _HAS_NONE:
+            raise
+        return False
+    return True
+
+
+def link(source: Path, target: Path) -> None:
+    """A second name for a file that nobody changes any more, or a copy where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:  # another device, or a file system without them
+        shutil.copyfile(source, target)
+
+
 def sync_folder(folder: Path) -> None:
-    """A rename is on disk only when the folder is."""
+    """A rename is on disk only when the folder is. Some network file systems can't be asked, and see to it alone."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _HAS_NONE:
+            raise
     finally:
         os.close(descriptor)

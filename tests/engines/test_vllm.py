@@ -125,7 +125,7 @@ def engine_of(**keys):
 def test_an_engine_on_gpus_takes_one_for_each_rank(monkeypatch):
     monkeypatch.setattr(module, "_is_cpu_build", lambda: False)
     placement = engine_of(tensor_parallel_size=4, pipeline_parallel_size=2).placement(True, 0)
-    assert placement.gpus == 8
+    assert (placement.gpus, placement.parts) == (8, 2)
 
 
 def test_engines_on_one_cpu_share_its_cores(monkeypatch):

@@ -153,14 +153,14 @@ def test_time_left_is_told_in_two_units_at_the_most(plain, output, clock, rate, 
     assert output.getvalue().splitlines()[-1].endswith(f"left {left}")
 
 
-def test_metrics_are_written_every_few_seconds_and_at_the_end(tmp_path, clock):
+def test_metrics_are_written_every_second_for_a_minute_then_every_few_and_at_the_end(tmp_path, clock):
     with Progress(tmp_path / "metrics.jsonl", Console(file=io.StringIO())) as progress:
-        for second in range(12):
+        for second in range(72):
             clock.now = 100.0 + second
             progress.update(replace(UNDER_WAY, kept=second, made=second, completion_tokens=100 * second))
     lines = metrics(tmp_path)
-    assert [line["kept"] for line in lines] == [0, 5, 10, 11]
-    assert lines[-1]["time"] == 1e9 + 111
+    assert [line["kept"] for line in lines] == [*range(60), 64, 69, 71]
+    assert lines[-1]["time"] == 1e9 + 171
     assert lines[-1]["tokens_per_second"] == 100
     assert lines[-1]["kept_per_second"] == 1
     assert lines[-1]["running"] == 64

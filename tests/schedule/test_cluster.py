@@ -14,12 +14,12 @@ from tests.schedule.configs import config
 class Engine:
     """What a cluster asks of an engine: `takes` GPUs where there are any, else a CPU and an equal share of it."""
 
-    def __init__(self, takes=1.0):
-        self.takes = takes
+    def __init__(self, takes=1.0, parts=1):
+        self.takes, self.parts = takes, parts
 
     def placement(self, on_gpu, replicas_beside):
         if on_gpu:
-            return Placement(gpus=self.takes, cpus=1)
+            return Placement(gpus=self.takes, cpus=1, parts=self.parts)
         return Placement(cpus=1, env={"BESIDE": str(replicas_beside)})
 
 
@@ -38,6 +38,37 @@ def test_replicas_fill_the_gpus():
 
 def test_an_engine_of_several_gpus_has_them_on_one_machine():
     assert replicas(node(gpus=3.0), node(gpus=3.0), takes=2.0) == 2
+
+
+def spans(*nodes, **more):
+    """Replicas of four GPUs in two parts, and on how many machines each of them is."""
+    found = room(Cluster(), Engine(4.0, parts=2), list(nodes), on_gpu=True, **more)
+    return found.replicas, found.placement.parts
+
+
+def test_an_engine_that_no_machine_has_room_for_is_in_parts_on_several():
+    assert spans(node(gpus=2.0), node(gpus=2.0), node(gpus=3.0), node(gpus=2.0), node(gpus=2.0)) == (2, 2)
+
+
+def test_an_engine_that_a_machine_has_room_for_stays_on_one():
+    assert spans(node(gpus=2.0), node(gpus=2.0), node(gpus=4.0), node(gpus=8.0)) == (3, 1)
+
+
+def test_a_run_that_began_in_parts_stays_so_when_a_larger_machine_joins():
+    assert spans(node(gpus=2.0), node(gpus=2.0), node(gpus=4.0), apart=True) == (2, 2)
+
+
+def test_machines_without_gpus_are_no_part_of_any_engine():
+    assert spans(node(gpus=2.0), node(cpus=64.0), node(gpus=2.0)) == (1, 2)
+
+
+def test_parts_that_do_not_fit_are_refused_by_the_key():
+    told = (
+        "cluster.replicas: there is room for 0 that take 4 GPU(s) and 1 CPU(s) of one machine or of 2 each, not for 1"
+    )
+    with pytest.raises(ConfigError) as caught:
+        spans(node(gpus=2.0), node(gpus=1.0))
+    assert str(caught.value) == told
 
 
 def test_without_a_gpu_there_is_one_replica_on_each_machine():

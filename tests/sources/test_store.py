@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -128,7 +130,7 @@ def test_a_source_that_is_stored_is_not_read_again(folder):
 
 def test_the_same_rows_have_the_same_content_and_others_another():
     def content(*rows, **keys):
-        return survey(ListSource(list(rows), **keys), folder=None).identity
+        return survey(ListSource(list(rows), **keys)).identity
 
     assert content({"a": 1}) == content({"a": 1}, {"a": 2}, limit=1) == content({"b": 1}, columns={"a": "b"})
     assert len({str(content({"a": n}, repeat=times)) for n in (1, 2) for times in (1, 2)}) == 4
@@ -181,3 +183,47 @@ def test_no_room_for_a_source_leaves_nothing_behind(folder):
         keep(source, folder)
     assert list(folder.parent.iterdir()) == []
     assert keep(source, folder).rows == 100
+
+
+def keep_shared(source, folder, shared):
+    with stored(source, folder, shared) as (contents, put_in_place):
+        put_in_place()
+    return contents
+
+
+def test_slices_read_a_source_once_and_have_one_copy(tmp_path):
+    source, shared = ListSource([{"a": 1}, {"a": 2}]), tmp_path / "source"
+    folders = [tmp_path / f"{number}-of-3" / "source" for number in range(3)]
+    first, *others = [keep_shared(source, folder, shared) for folder in folders]
+    assert others == [first, first] and source.read_times == 1
+    assert survey(source, tmp_path / "3-of-3", shared) == first and source.read_times == 1
+    assert all((folder / "rows.jsonl").samefile(shared / "rows.jsonl") for folder in folders)
+    assert all_rows(folders[2], 2) == [{"a": 1}, {"a": 2}]
+
+
+def test_a_slice_waits_for_the_one_that_reads(tmp_path, capsys):
+    source, shared = ListSource([{"a": 1}]), tmp_path / "source"
+    with stored(source, tmp_path / "0" / "source", shared) as (_, put_in_place), ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(keep_shared, source, tmp_path / "1" / "source", shared)
+        while "waiting for its copy" not in capsys.readouterr().err:
+            time.sleep(0.01)
+        assert not waiting.done()
+        put_in_place()
+        assert waiting.result(10).rows == source.read_times == 1
+
+
+def test_a_slice_that_is_refused_leaves_the_reading_to_the_next(tmp_path):
+    source, shared = ListSource([{"a": 1}]), tmp_path / "source"
+    with stored(source, tmp_path / "0" / "source", shared):
+        pass
+    assert not shared.exists()
+    assert keep_shared(source, tmp_path / "1" / "source", shared).rows == 1
+    assert shared.exists()
+
+
+def test_a_slice_with_other_rows_leaves_those_of_the_others_as_they_are(tmp_path):
+    shared, folders = tmp_path / "source", [tmp_path / name / "source" for name in "ab"]
+    keep_shared(ListSource([{"a": 1}]), folders[0], shared)
+    keep_shared(ListSource([{"a": 2}, {"a": 3}]), folders[1], shared)
+    assert all_rows(folders[0], 1) == [{"a": 1}]
+    assert all_rows(folders[1], 2) == all_rows(shared, 2) == [{"a": 2}, {"a": 3}]

@@ -1,0 +1,138 @@
+"""What a run would take, estimated from a short one: the figures, what they leave out, and what is no measure."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from synth.engines import Placement
+from synth.engines.simulated import Simulated
+from synth.report import progress
+from synth.report.run_data import Run
+from synth.report.throughput import throughput
+from synth.run import main
+
+KIND = ["+strategy=magpie", "engine=simulated", "engine.median_tokens=20", "engine.max_num_seqs=32"]
+SPEED = "engine.tokens_per_second=150"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The folder of a run of 200 records."""
+    folder = tmp_path_factory.mktemp("small")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "FIRST_INTERVAL_S", 0.5)
+        assert main([*KIND, SPEED, "num_records=200", f"output_dir={folder}"]) == 0
+    return folder
+
+
+def told(capsys, *overrides, code=0):
+    """The lines of a plan by their names, or the error."""
+    capsys.readouterr()
+    assert main([*KIND, *overrides, "dry_run=true"]) == code
+    out, error = capsys.readouterr()
+    return dict(line.split(maxsplit=1) for line in out.splitlines()) if code == 0 else error
+
+
+def engine_hours(lines):
+    return float(lines["time"].partition(" ")[0].replace(",", ""))
+
+
+@pytest.mark.slow
+def test_an_estimate_from_200_records_is_what_2000_take(small, tmp_path, capsys, monkeypatch):
+    big = [SPEED, "num_records=2000", f"output_dir={tmp_path}"]
+    lines = told(capsys, *big, f"estimate_from={small}")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(progress, "FIRST_INTERVAL_S", 0.5)
+    assert main([*KIND, *big]) == 0
+    took = throughput(Run.open(tmp_path).snapshots).engine_seconds / 3600
+    assert engine_hours(lines) == pytest.approx(took, rel=0.3)
+    assert re.search(r"for 2,000 records: .* on 1, .* on 8, .* on 64 replica", lines["time"])
+
+
+def test_hours_grow_with_the_records_and_are_shared_by_replicas(small, capsys):
+    a, b = (
+        told(capsys, SPEED, f"num_records={n}", f"estimate_from={small}", "cluster.replicas=10") for n in (10**6, 10**7)
+    )
+    assert engine_hours(b) == pytest.approx(10 * engine_hours(a), rel=0.02)
+    on_ten = float(re.search(r"records: ([\d.]+) h on 10 replica", b["time"])[1])
+    assert on_ten == pytest.approx(engine_hours(b) / 10, abs=0.1)
+
+
+def test_the_start_of_the_engines_is_no_part_of_the_pace_and_told_apart(small, tmp_path, capsys):
+    folder = copied(
+        small, tmp_path, lambda at, one: one | {"time": one["time"] + (100 if one["replicas_ready"] else 0)}
+    )
+    words = [SPEED, "num_records=100000"]
+    before, after = (told(capsys, *words, f"estimate_from={path}") for path in (small, folder))
+    assert engine_hours(before) == engine_hours(after)
+    assert re.search(r"and \d+ (s|min) before that for the start of each", after["time"])
+
+
+def copied(folder, target, change):
+    """A copy with other lines in its metrics."""
+    copy = target / "copy"
+    shutil.copytree(folder, copy)
+    lines = [json.loads(line) for line in (copy / "metrics.jsonl").read_text().splitlines()]
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(change(at, one)) + "\n" for at, one in enumerate(lines)))
+    return copy
+
+
+def test_a_run_that_has_begun_is_estimated_from_itself(small, capsys):
+    lines = told(capsys, SPEED, "num_records=1200", f"output_dir={small}")
+    assert "engine-hours for 1,000 records" in lines["time"]
+    done = told(capsys, SPEED, "num_records=200", f"output_dir={small}")
+    assert "engine-hours for 0 records" in done["time"]
+
+
+def test_gpus_and_a_price_give_a_cost(small, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Simulated, "placement", lambda *_: Placement(gpus=4))
+    words = [SPEED, "num_records=1000000", f"estimate_from={small}", "price_per_gpu_hour=2.5"]
+    lines = told(capsys, *words)
+    assert lines["GPU-hours"].endswith(", 4 GPU(s) for each replica")
+    cost = float(lines["cost"].partition(", at")[0].replace(",", ""))
+    assert cost == pytest.approx(10 * engine_hours(lines), rel=0.02)
+
+
+def test_without_a_measure_it_says_how_to_get_one(tmp_path, capsys):
+    lines = told(capsys, f"output_dir={tmp_path}")
+    assert lines["time"] == "not known: estimate_from=RUN_DIR names a short run of the same kind to measure by"
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("engine.median_tokens=99", "engine.median_tokens was 20, is 99"),
+        ("strategy.magpie.n_turns=2", "strategy.magpie.n_turns was 1, is 2"),
+        ("model=qwen3-8b", "model.name was "),
+    ],
+)
+def test_a_run_of_another_kind_is_no_measure(small, tmp_path, capsys, override, reason):
+    error = told(capsys, override, f"output_dir={tmp_path}/new", f"estimate_from={small}", code=2)
+    assert error.startswith(f"error: estimate_from: {small} is a run of another kind: ") and reason in error
+    assert error.count("\n") == 1
+
+
+def test_another_seed_is_the_same_kind_and_another_batch_is_noted(small, tmp_path, capsys):
+    words = [SPEED, "seed=5", "engine.max_num_seqs=64", f"output_dir={tmp_path}/new", f"estimate_from={small}"]
+    assert "engine.max_num_seqs was 32, is 64" in told(capsys, *words)["but"]
+
+
+def test_a_batch_that_was_never_full_is_noted(small, tmp_path, capsys):
+    folder = copied(small, tmp_path, lambda at, one: one | {"running": one["running"] // 4, "waiting": 0})
+    lines = told(capsys, SPEED, "num_records=1000", f"estimate_from={folder}")
+    assert re.search(r"no more than [5-8] of 32 requests ran at once; more records tell more", lines["but"])
+
+
+def test_what_holds_no_run_or_measured_nothing_is_refused_by_the_key(small, tmp_path, capsys):
+    error = told(capsys, SPEED, f"estimate_from={tmp_path}", code=2)
+    assert error == f"error: estimate_from: {tmp_path}: holds no run, there is no manifest.json\n"
+    folder = copied(small, tmp_path, lambda at, one: {})
+    error = told(capsys, SPEED, f"estimate_from={folder}", code=2)
+    assert error == f"error: estimate_from: {folder} has committed no records, or was too short to be measured\n"
+
+
+def test_an_estimate_is_for_a_dry_run_only(small, capsys):
+    assert main([*KIND, f"estimate_from={small}"]) == 2
+    assert capsys.readouterr().err.startswith("error: estimate_from: is for dry_run=true")
