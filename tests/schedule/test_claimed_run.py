@@ -6,6 +6,7 @@ The engine is scripted: what it says depends on the seed alone and comes again a
 
 import asyncio
 import random
+from collections import Counter
 
 import pytest
 
@@ -114,6 +115,9 @@ async def test_some_duplicates_end_early_and_the_others_when_their_shard_is_sett
     wasted = sum(summary.wasted_tokens for summary in run.summaries)
     assert wasted == sum(row["usage"]["completion_tokens"] for row in run.rejected)
     assert sum(one.reasons.get("ExactDuplicate: exact_duplicate", 0) for one in run.summaries) == len(ended)
+    spent = [one.spent.get("ExactDuplicate: exact_duplicate", {}) for one in run.summaries]
+    calls = sum((Counter({step: one.calls for step, one in steps.items()}) for steps in spent), Counter())
+    assert calls == {"Magpie": len(ended), "Respond": len(late)}
     ids = [int(row["id"]) for row in run.rejected]
     assert ids == sorted(ids)
 
