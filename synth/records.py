@@ -62,6 +62,12 @@ class Spent(NamedTuple):
         return Spent._make(one + another for one, another in zip(self, other, strict=True))
 
 
+def add_spent(total: dict[str, Spent], more: Mapping[str, Spent]) -> None:
+    """Step by step."""
+    for step, spent in more.items():
+        total[step] = total.get(step, Spent()) + spent
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """Records `start` to `stop` - 1: the unit that is leased, committed and merged."""

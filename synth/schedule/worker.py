@@ -18,7 +18,7 @@ from typing import Any
 
 from synth.config import Config
 from synth.engines import EngineError, Load, Sampling
-from synth.records import Duplicate, Record, Rejection, Shard, Spent
+from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.schedule.claims import SettledClaims
 from synth.schedule.metered import Metered
 from synth.schedule.pool import Door, Seat, SharedPool
@@ -220,8 +220,7 @@ class Worker:
         journal.append(finished)
         self._counters.made += len(finished.kept)
         for steps in finished.spent.values():
-            for step, spent in steps.items():
-                self._counters.spent[step] = self._counters.spent.get(step, Spent()) + spent
+            add_spent(self._counters.spent, steps)
 
     async def _row(self, number: int) -> Record:
         return await asyncio.to_thread(self._rows.row, number) if self._rows else {}

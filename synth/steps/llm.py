@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from synth.chat import ChatTemplate, Stop
 from synth.engines import Answer, EngineError, Generator, Sampling
-from synth.records import Record, Rejection, Spent, Usage, derive_seed
+from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
 from synth.steps.pool import Pool
 from synth.steps.twins import Twins
 
@@ -179,8 +179,7 @@ class LLM:
         answer = await self._answer(prompt, sampling)
         ledger = self._ledger
         tokens = (answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
-        step = self._scope[2]
-        ledger.spent[step] = ledger.spent.get(step, Spent()) + Spent(1, *tokens, answer.engine_seconds)
+        add_spent(ledger.spent, {self._scope[2]: Spent(1, *tokens, answer.engine_seconds)})
         ledger.finish_reason = answer.finish_reason
         text = self._template.decode(answer.token_ids) if answer.text is None else answer.text
         reasoning: str | None = None

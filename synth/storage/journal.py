@@ -22,7 +22,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synth.records import CLAIM, SPENT, Claim, Finished, Record, Rejection, Spent, dataset_schema, rejected_schema
+from synth.records import (
+    CLAIM,
+    SPENT,
+    Claim,
+    Finished,
+    Record,
+    Rejection,
+    Spent,
+    add_spent,
+    dataset_schema,
+    rejected_schema,
+)
 from synth.storage.run_folder import sync_folder, whole
 
 log = logging.getLogger(__name__)
@@ -174,7 +185,7 @@ class Journal:
         row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
         spent: dict[str, Spent] = {}
         for steps in finished.spent.values():
-            spent |= {step: one + spent.get(step, Spent()) for step, one in steps.items()}
+            add_spent(spent, steps)
         noted = Finished(finished.number, rejected=[row], claims=finished.claims, spent={ids[0]: spent})
         return pa.RecordBatch.from_pylist([_row(noted)], self._schema)
 

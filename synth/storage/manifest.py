@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synth.records import Shard, Slice, Spent
+from synth.records import Shard, Slice, Spent, add_spent
 from synth.storage.run_folder import RunFolder, whole
 from synth.storage.shard import ShardSummary, committed, damaged_file
 
@@ -79,9 +79,7 @@ class Manifest:
             if summary.spent is None:
                 return None
             for end, steps in summary.spent.items():
-                sums = total.setdefault(end, {})
-                for step, one in steps.items():
-                    sums[step] = sums.get(step, Spent()) + one
+                add_spent(total.setdefault(end, {}), steps)
         return total
 
     def damaged(self, folder: RunFolder) -> dict[int, Path]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.records import Duplicate, Shard, Spent, Usage, as_place, dataset_schema, rejected_schema
+from synth.records import Duplicate, Shard, Spent, Usage, add_spent, as_place, dataset_schema, rejected_schema
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder, whole
 
@@ -159,9 +159,8 @@ def _add_spent(
     columns["end"] = pc.fill_null(pa.array(ends, pa.string()).take(places), "kept")
     sums = pa.table(columns).group_by(["end", "step"]).aggregate([(name, "sum") for name in Spent._fields])
     for one in sums.to_pylist():
-        steps = spent.setdefault(one["end"], {})
         added = Spent._make(round(one[f"{name}_sum"], 6) for name in Spent._fields)
-        steps[one["step"]] = steps.get(one["step"], Spent()) + added
+        add_spent(spent.setdefault(one["end"], {}), {one["step"]: added})
 
 
 def _rows(records: pa.RecordBatch, column: str, schema: pa.Schema) -> pa.Table:
