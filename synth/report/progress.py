@@ -67,6 +67,7 @@ class Progress:
         self._history: deque[tuple[float, Snapshot]] = deque()
         self._last_line = self._last_metrics = float("-inf")
         self._ready = False  # an engine has run
+        self._running = False  # one does
         self.followers: list[Callable[[Mapping[str, Any]], None]] = []
 
     def __enter__(self) -> "Progress":
@@ -118,7 +119,10 @@ class Progress:
         elif moment - self._last_line >= PLAIN_INTERVAL_S:
             self._last_line = moment
             self.say(self._line(now))
-        if moment - self._last_metrics >= METRICS_INTERVAL_S:
+        # Where the first engine gets ready, or the last one ends, the pace is reckoned from or up to that moment.
+        turned, self._running = self._running != (now.replicas_ready > 0), now.replicas_ready > 0
+        self._updated = time.time()
+        if turned or moment - self._last_metrics >= METRICS_INTERVAL_S:
             self._last_metrics = moment
             self._write_metrics(now)
 
@@ -189,7 +193,7 @@ class Progress:
             "kept_per_second": round(self._rate("made"), 3),
             "goodput": round(self.goodput, 3),
         }
-        times = {"time": round(time.time(), 3), "started": round(self._started_at, 3)}
+        times = {"time": round(self._updated, 3), "started": round(self._started_at, 3)}
         plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name != "held"}
         spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
         line = times | _rounded(plain) | {"spent": spent} | rates

@@ -213,3 +213,12 @@ def test_whoever_follows_hears_what_is_written(plain, tmp_path, clock):
         clock.now = 100.0 + second
         plain.update(replace(UNDER_WAY, kept=second))
     assert heard == metrics(tmp_path)
+
+
+def test_the_moments_when_engines_get_ready_and_end_have_lines_of_their_own(tmp_path, clock):
+    with Progress(tmp_path / "metrics.jsonl", Console(file=io.StringIO())) as progress:
+        for second, ready in enumerate([0, 0, 0, 1, 2, 1, 0]):
+            clock.now = 100.0 + second
+            progress.update(replace(UNDER_WAY, replicas_ready=ready))
+        clock.now = 150.0  # a merge takes a while
+    assert [line["time"] - 1e9 for line in metrics(tmp_path)] == [100, 103, 106, 106]
