@@ -24,6 +24,7 @@ log = logging.getLogger("synth")
 
 LINES_KEPT = 100  # of a tracker that does not answer
 LAST_LINES_S = 30.0
+MOST_TAGS = 100  # that MLflow takes at once
 
 
 class Tracker(Protocol):
@@ -68,6 +69,7 @@ class Mlflow:
     """Settings: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (else `synth`)."""
 
     def __init__(self, folder: RunFolder, config: Mapping[str, Any], id: str | None):
+        from mlflow.entities import RunTag
         from mlflow.tracking import MlflowClient
 
         for name in ("mlflow", "alembic"):
@@ -80,12 +82,15 @@ class Mlflow:
             id = self._client.create_run(there, run_name=folder.path.resolve().name).info.run_id
         self.id = id
         self._client.update_run(self.id, status="RUNNING")
-        for key, value in _flat(config, "."):
-            self._client.set_tag(self.id, _plain(key), str(value)[:5000])
+        tags = [RunTag(_plain(key), str(value)[:5000]) for key, value in _flat(config, ".")]
+        self._client.log_batch(self.id, tags=tags[:MOST_TAGS])
 
     def log(self, values: Mapping[str, float], seconds: int) -> None:
-        for name, value in values.items():
-            self._client.log_metric(self.id, _plain(name), value, step=seconds)
+        from mlflow.entities import Metric
+
+        moment = round(1000 * values["time"])
+        metrics = [Metric(_plain(name), value, moment, seconds) for name, value in values.items()]
+        self._client.log_batch(self.id, metrics=metrics)
 
     def close(self, code: int) -> None:
         self._client.set_terminated(self.id, {0: "FINISHED", 75: "KILLED"}.get(code, "FAILED"))

@@ -27,7 +27,7 @@ from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record, set_aside
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
-from synth.storage.settled import read_settled
+from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
 
 log = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ class Worker:
             self._journals.discard(journal)  # only now, so that whoever syncs all of them waits for this one
 
     def _committed(self, shard: Shard) -> ShardSummary | None:
-        if self._claims and read_settled(self._folder, shard, self._fingerprint) is None:
+        if self._claims and not is_settled(self._folder, shard, self._fingerprint):
             return None  # or its claims are lost, which others are still to be compared with
         return committed(self._folder, shard, self._fingerprint)
 
