@@ -182,7 +182,8 @@ class Worker:
                 return None
             duplicates = await self._settled(shard, journal)
             summary = await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint, duplicates)
-            self._counters.made -= journal.kept - summary.kept  # those that turned out to be duplicates
+            late = journal.kept - summary.kept  # duplicates, some of them perhaps of an earlier process
+            self._counters.made = max(0, self._counters.made - late)
             return summary
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
