@@ -26,7 +26,7 @@ from unittest.mock import patch
 from one_worker import run_all
 
 from synth.config import parse
-from synth.records import Finished, Record, derive_seed
+from synth.records import Finished, Record, Spent, derive_seed
 from synth.schedule import worker as worker_module
 from synth.schedule.plan import Plan
 from synth.schedule.worker import Worker
@@ -147,7 +147,7 @@ def memory_of(path: Path, records: int) -> dict[str, Any]:
     while shard := plan.lease():
         journal = Journal.open(folder.journal(shard.index), {}, manifest.fingerprint)
         for number in range(shard.start, shard.stop):
-            journal.append(Finished(number, kept=[row(number)]))
+            journal.append(Finished(number, kept=[row(number)], spent=spent(number)))
             if len(journal.finished) % SYNC_EVERY == 0:
                 journal.sync()
         summary = commit(folder, shard, journal, {}, manifest.fingerprint)
@@ -198,6 +198,11 @@ def row(number: int) -> Record:
         "usage": {"prompt_tokens": 50, "cached_tokens": 20, "completion_tokens": 230},
         "finish_reason": "stop",
     }
+
+
+def spent(number: int) -> dict[str, dict[str, Spent]]:
+    """What it took: one step, two calls."""
+    return {str(number): {"magpie": Spent(2, 50, 20, 230, 2.3 / 256)}}
 
 
 def own_memory_mib() -> float:

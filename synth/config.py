@@ -42,6 +42,12 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+def _price(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number above 0, or null")
+    return value
+
+
 def _slice(value: Any) -> Slice | None:
     return value if value is None or isinstance(value, Slice) else Slice.parse(value)
 
@@ -52,16 +58,22 @@ class MissingFile(ConfigError):
 
 Integer = Annotated[int, BeforeValidator(_no_bool)]  # to pydantic, true is 1
 Count = Annotated[Integer, Field(ge=1)]
+Port = Annotated[Integer, Field(ge=1, le=65535)]
+Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Cluster:
-    """Where replicas run. `address` null starts Ray on this machine; `auto` replicas fill the GPUs, or one on CPU."""
+    """Where replicas run. `address` null starts Ray on this machine; `auto` replicas fill the GPUs, or one on CPU.
+
+    `metrics_port` is for a Ray that is started here: one that is there already has its own.
+    """
 
     address: str | None = None
     replicas: Count | Literal["auto"] = "auto"
     records_in_flight: Count | Literal["auto"] = "auto"
     start_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
+    metrics_port: Port | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -76,7 +88,8 @@ class Settings:
     resume: Literal["auto", "never", "force"]
     min_yield: Annotated[float, Field(gt=0, le=1)]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
-    price_per_gpu_hour: Annotated[float, Field(gt=0)] | None = None
+    price_per_gpu_hour: Annotated[Price | None, BeforeValidator(_price)] = None
+    tracking: Literal["wandb", "mlflow"] | None = None
     dry_run: bool
     estimate_from: Path | None = None
 
@@ -137,6 +150,8 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         raise ConfigError("estimate_from: is for dry_run=true, which estimates and starts nothing; leave it out to run")
     if config.source is None and config.settings.num_records == "all":
         raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
+    if config.cluster.address is not None and config.cluster.metrics_port is not None:
+        raise ConfigError("cluster.metrics_port: a cluster that is there already has its own; leave it null")
     if config.settings.slice is not None:
         _refuse_what_takes_all_records(config)
     if missing := model.missing_file():

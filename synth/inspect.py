@@ -16,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from synth.records import Spent
 from synth.report.charts import number
 from synth.report.figures import Cost, Figures, measure
 from synth.report.page import duration, percent
@@ -47,6 +48,8 @@ def _show(console: Console, run: Run, figures: Figures, rows: int) -> None:
     _section(console, "", _facts(run, figures))
     if figures.total.rows:
         _section(console, "yield", _yield(run, figures))
+        if figures.spent:
+            _section(console, "spent at each step", _steps(run, figures))
         _section(console, "of kept rows", _values(figures))
     show_rows(console, run.rows("kept", rows))
 
@@ -73,13 +76,12 @@ def _facts(run: Run, figures: Figures) -> Table:
         "instructions": f"{figures.distinct:,} different",
         "tokens": f"{spent.completion_tokens:,} written, {spent.prompt_tokens:,} read, "
         f"{spent.cached_tokens:,} of these from the cache",
-        "a kept row": f"{spent.completion_tokens / kept:,.0f} tokens written, rejected rows counted in"
-        if kept
-        else "–",
+        "a kept row": _a_kept_row(figures) if kept else "–",
         "pace": f"{kept / pace.engine_seconds:.3g} kept rows and {spent.completion_tokens / pace.engine_seconds:,.0f} "
         f"tokens an engine-second, over {duration(pace.engine_seconds)}"
         if pace.engine_seconds
         else "not measured",
+        "held": _held(run, kept),
         "on disk": f"{run.bytes_on_disk() / 1e6:,.1f} MB",
     }
     for name, fact in facts.items():
@@ -88,14 +90,54 @@ def _facts(run: Run, figures: Figures) -> Table:
 
 
 def _yield(run: Run, figures: Figures) -> Table:
-    table = _grid(3)
+    table = _grid(4)
     outcomes = {"kept": figures.kept}
     outcomes |= {f"{step}: {reason}": cost for (step, reason), cost in figures.rejected.items()}
-    table.add_row("", "", *(Text(head, "dim") for head in ("rows", "share", "tokens")))
+    table.add_row("", "", *(Text(head, "dim") for head in ("rows", "share", "tokens", "engine-s")))
     for name, cost in outcomes.items():
-        table.add_row(Text(printable(name)), _bar(cost, figures.total), f"{cost.rows:,}",
-                      percent(cost.rows / figures.total.rows), f"{cost.usage.completion_tokens:,}")  # fmt: skip
+        bar, share = _bar(cost, figures.total), percent(cost.rows / figures.total.rows)
+        tokens, seconds = f"{cost.usage.completion_tokens:,}", _seconds(figures.spent_on(name))
+        table.add_row(Text(printable(name)), bar, f"{cost.rows:,}", share, tokens, seconds)
     return table
+
+
+def _steps(run: Run, figures: Figures) -> Table:
+    """For kept rows on the left, for rejected ones on the right."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for _ in range(6):
+        table.add_column(justify="right")
+    heads = ("kept: calls", "tokens", "engine-s", "rejected: calls", "tokens", "engine-s")
+    table.add_row("", *(Text(head, "dim") for head in heads))
+    for step, both in figures.spent_at(run.steps).items():
+        cells = [(f"{one.calls:,}", f"{one.completion_tokens:,}", _seconds(one)) for one in both]
+        table.add_row(Text(printable(step)), *cells[0], *cells[1])
+    return table
+
+
+def _a_kept_row(figures: Figures) -> str:
+    kept, spent = figures.kept.rows, figures.spent_on()
+    seconds = "" if spent is None else f" and {number(spent.engine_seconds / kept)} engine-seconds"
+    tokens = figures.total.usage.completion_tokens / kept
+    return f"{tokens:,.0f} tokens written{seconds}, rejected rows counted in"
+
+
+def _held(run: Run, kept: int) -> str:
+    """What a cluster charges for."""
+    held = run.held
+    if not held.replica_seconds:
+        return "not measured"
+    told = [f"{held.replica_seconds / 3600:,.3g} engine-hours"]
+    told += [f"{held.gpu_seconds / 3600:,.3g} GPU-hours"] if held.gpu_seconds else ["no GPU"]
+    if held.cost is not None:
+        told.append(f"cost {held.cost:,.2f}")
+    if (each := held.cost_of_a_thousand(kept)) is not None:
+        told.append(f"{each:,.2f} a 1,000 kept rows")
+    return ", ".join(told)
+
+
+def _seconds(spent: Spent | None) -> str:
+    return "–" if spent is None else f"{spent.engine_seconds:,.1f}"
 
 
 def _values(figures: Figures) -> Table:

@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
@@ -20,11 +20,14 @@ from synth.chat import ChatTemplateError
 from synth.config import Config, ConfigError, Settings
 from synth.dry_run import told_source
 from synth.engines import EngineError
-from synth.records import Shard
+from synth.records import Shard, Spent, add_spent
+from synth.report.held import HeldTime
 from synth.report.page import write_report
 from synth.report.progress import Progress, Snapshot
+from synth.report.prometheus import Exported
 from synth.report.run_data import Run
 from synth.report.samples import show_samples
+from synth.report.tracking import Tracking, refuse_missing
 from synth.resume import manifest_of, plan_of
 from synth.schedule.cluster import connected, room_after
 from synth.schedule.plan import Plan
@@ -57,6 +60,8 @@ def run(config: Config) -> int:
     """Make the dataset. Returns the exit code; raises ConfigError where nothing has been started."""
     if config.source:
         config.source.stamp()  # what is not there is said before the folder is made
+    if config.settings.tracking:
+        refuse_missing(config.settings.tracking)
     _check_chat_template(config)
     hub = config.settings.push_to_hub
     if hub:
@@ -141,13 +146,27 @@ class _Run:
         self._config, self._folder, self._manifest, self._contents = config, folder, manifest, contents
         self._wanted = manifest.wanted or manifest.own(contents.size) or 0
         self._console = Console(highlight=False, markup=False)
-        self._progress = Progress(folder.metrics)
+        self._progress = Progress(folder.metrics, before=Run(folder, manifest).held)
         self._written = 0.0
         self._started = time.monotonic()
         self._last = Snapshot(kept=0, rejected=0, wanted=self._wanted)
 
     async def finish(self) -> int:
-        with self._progress, self._progress.warnings_of(log), stop_signals(self._progress.say) as stopping:
+        kind = self._config.settings.tracking
+        with self._progress.warnings_of(log):
+            if kind is None:
+                return await self._make()
+            tracking = Tracking(kind, self._folder, self._manifest, self._config.resolved)
+            self._progress.followers.append(tracking)
+            code = FAILED
+            try:
+                code = await self._make()
+            finally:
+                await asyncio.to_thread(tracking.end, code)
+            return code
+
+    async def _make(self) -> int:
+        with self._progress, stop_signals(self._progress.say) as stopping:
             if self._contents.bad_rows:
                 self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
             try:
@@ -190,7 +209,11 @@ class _Run:
             scheduler = Scheduler(
                 plan, self._room.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=ordered
             )
-            watching = asyncio.create_task(self._watch(scheduler, plan))
+            exports = config.cluster.address is not None or config.cluster.metrics_port is not None
+            followers = [Exported(self._folder.path.resolve().name)] if exports else []
+            self._progress.followers += followers
+            held = HeldTime(config.settings.price_per_gpu_hour)
+            watching = asyncio.create_task(self._watch(scheduler, plan, held))
             following = asyncio.create_task(self._follow_cluster(scheduler))
             running = asyncio.create_task(scheduler.run())
             stop = asyncio.create_task(stopping.wait())
@@ -205,7 +228,9 @@ class _Run:
                 following.cancel()
                 kept, rejected = plan.kept, sum(one.rejected for one in self._manifest.summaries)
                 last = replace(self._last, kept=kept, rejected=rejected, in_flight=0, running=0, waiting=0)
-                self._progress.update(last)
+                self._progress.update(replace(last, held=held.look(scheduler.held, self._room.placement.gpus)))
+                for one in followers:  # Ray is about to go
+                    self._progress.followers.remove(one)
                 for shared in (pool, claims):
                     if shared:
                         shared.kill()
@@ -257,7 +282,7 @@ class _Run:
             self._room = await room_after(self._room, cluster, self._config.engine)
             scheduler.resize(self._room.replicas)
 
-    async def _watch(self, scheduler: Scheduler, plan: Plan) -> None:
+    async def _watch(self, scheduler: Scheduler, plan: Plan, held: HeldTime) -> None:
         told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
         while True:
             workers = list(scheduler.workers.values())
@@ -274,6 +299,9 @@ class _Run:
                 prompt_tokens=sum(one.prompt_tokens for one in told.values()),
                 cached_tokens=sum(one.cached_tokens for one in told.values()),
                 completion_tokens=sum(one.completion_tokens for one in told.values()),
+                engine_seconds=sum(one.engine_seconds for one in told.values()),
+                spent=_sums(one.spent for one in told.values()),
+                held=held.look(scheduler.held, self._room.placement.gpus),
                 running=sum(one.load.running for one in here),
                 waiting=sum(one.load.waiting for one in here),
                 cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),
@@ -309,6 +337,14 @@ class _Run:
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "nothing was rejected"
         bound = "the source has no more records" if plan.exhausted else f"min_yield={self._config.settings.min_yield:g}"
         self._progress.say(f"ended with {rows:,} of {self._wanted:,} records ({bound}): {why}")
+
+
+def _sums(workers: Iterable[dict[str, Spent]]) -> dict[str, Spent]:
+    """What all workers spent at each step."""
+    total: dict[str, Spent] = {}
+    for steps in workers:
+        add_spent(total, steps)
+    return total
 
 
 async def _counters(worker: WorkerHandle) -> Counters | None:

@@ -10,7 +10,7 @@ Knows nothing of engines, files or schedules.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -46,6 +46,26 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.completion_tokens + other.completion_tokens,
         )
+
+
+class Spent(NamedTuple):
+    """What calls took. `engine_seconds` are their share of the engine's time, and are in no row: they are not the same
+    in two runs."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    engine_seconds: float = 0.0
+
+    def __add__(self, other: "Spent") -> "Spent":  # type: ignore[override]
+        return Spent._make(one + another for one, another in zip(self, other, strict=True))
+
+
+def add_spent(total: dict[str, Spent], more: Mapping[str, Spent]) -> None:
+    """Step by step."""
+    for step, spent in more.items():
+        total[step] = total.get(step, Spent()) + spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +134,8 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The whole fate of one record: what it became (fan-out gives several rows), what was rejected, and what all of
-    these claimed.
+    """The whole fate of one record: what it became (fan-out gives several rows), what was rejected, what all of these
+    claimed, and what was spent on each row, by its id, at each step.
 
     `kept` rows have the columns of `dataset_schema`; `rejected` rows those of `rejected_schema`.
     A record is finished at once or not at all: this is the unit that the journal writes.
@@ -125,6 +145,7 @@ class Finished:
     kept: list[Record] = field(default_factory=list)
     rejected: list[Record] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    spent: dict[str, dict[str, Spent]] = field(default_factory=dict)
 
 
 def record_id(number: int, path: tuple[int, ...] = ()) -> str:
@@ -153,6 +174,13 @@ _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]
 _LINEAGE = pa.list_(pa.struct([("step", pa.string()), ("text", pa.string()), ("operation", pa.string())]))
 _USAGE = pa.struct([(name, pa.int64()) for name in asdict(Usage())])
 
+SPENT = pa.struct(
+    [
+        ("id", pa.string()),
+        ("step", pa.string()),
+        *((name, pa.float64() if name == "engine_seconds" else pa.int64()) for name in Spent._fields),
+    ]
+)
 CLAIM = pa.struct([("step", pa.string()), ("place", pa.list_(pa.int64())), ("key", pa.binary())])
 
 CONTRACT_COLUMNS: dict[str, pa.DataType] = {

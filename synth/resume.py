@@ -22,7 +22,7 @@ from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns
 from synth.storage.manifest import Manifest, Unreadable, differing_keys, told
 from synth.storage.run_folder import RunFolder
-from synth.storage.settled import read_settled
+from synth.storage.settled import is_settled
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _refuse_another_run(folder: RunFolder, known: Manifest, fresh: Manifest, con
 def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
     """Committed shards without their claims, which others are still to be compared with, are as if never committed."""
     for shard in known.shards:
-        if shard.index in known.committed and read_settled(folder, shard, known.fingerprint) is None:
+        if shard.index in known.committed and not is_settled(folder, shard, known.fingerprint):
             log.warning("%s is lost or damaged: its records are made again", folder.claims(shard.index))
             del known.committed[shard.index]
 

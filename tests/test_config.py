@@ -171,6 +171,10 @@ def test_the_identity_changes_with_what_decides_the_data_only():
         ("num_records", True, "must be a whole number or 'all', got True"),
         ("num_records", 1.5, "must be a whole number or 'all', got 1.5"),
         ("seed", None, "must be a whole number, got None"),
+        ("price_per_gpu_hour", True, "must be a number above 0, or null, got True"),
+        ("price_per_gpu_hour", 0, "must be greater than 0, got 0"),
+        ("price_per_gpu_hour", float("inf"), "must be a finite number, got inf"),
+        ("tracking", "wandbb", "must be 'wandb' or 'mlflow', got 'wandbb'"),
         ("dry_run", "perhaps", "must be a valid boolean, got 'perhaps'"),
         ("min_yield", 2, "must be at most 1, got 2"),
         ("cluster.replicas", "aut", "must be a whole number or 'auto', got 'aut'"),
@@ -215,6 +219,12 @@ def test_a_group_that_is_missing_is_named():
     assert refusal({key: data[key] for key in data if key != "strategy"}).startswith(
         "strategy: none is chosen; add one"
     )
+
+
+def test_a_metrics_port_is_refused_where_the_cluster_has_its_own():
+    told = refusal(plain() | {"cluster": {"address": "auto", "metrics_port": 9400}})
+    assert told == "cluster.metrics_port: a cluster that is there already has its own; leave it null"
+    assert refusal(changed(plain(), "cluster.metrics_port", 0)) == "cluster.metrics_port: must be at least 1, got 0"
 
 
 def test_a_key_that_is_missing_is_named():

@@ -1,6 +1,8 @@
 """The door that shows a run in the terminal."""
 
 import io
+import json
+import re
 
 from rich.console import Console
 
@@ -25,8 +27,8 @@ def test_counts_yield_lengths_and_labels_are_shown(tmp_path):
     assert f"mine in {tmp_path}" in text
     assert "3 kept of 3 asked for, 1 rejected" in text
     assert "20 written, 40 read, 8 of these from the cache" in text
-    assert "7 tokens written, rejected rows counted in" in text
-    assert "judge: low_score  ██████                 1    25%       5" in text
+    assert "7 tokens written and 0.667 engine-seconds, rejected rows counted in" in text
+    assert "judge: low_score  ██████                 1    25%       5       0.5" in text
     assert "median 14 characters, 90 % from 14 to 14" in text
     assert "good 3" in text
 
@@ -48,6 +50,31 @@ def test_a_run_that_goes_on_shows_what_is_finished(tmp_path):
     journal.sync()
     text = shown(tmp_path)
     assert "1 of 2 committed; 1 more records finished, in journals" in text and "2 kept, 0 rejected" in text
+
+
+def test_what_was_spent_at_each_step_is_shown(tmp_path):
+    text = shown(make_run(tmp_path, [kept(0), kept(1), rejected(2)]))
+    assert re.search(r"judge +2 +2 +0\.2 +1 +1 +0\.1\n", text)
+
+
+def test_of_shards_that_tell_no_engine_seconds_all_else_is_shown(tmp_path):
+    run = Run.open(make_run(tmp_path, [kept(0), rejected(1)]))
+    manifest = json.loads(run.folder.manifest.read_text())
+    del manifest["shards"][0]["spent"]
+    run.folder.manifest.write_text(json.dumps(manifest))
+    text = shown(tmp_path)
+    assert "10 tokens written, rejected rows counted in" in text
+    assert "1    50%       5         –" in text and "spent at each step" not in text
+
+
+def test_what_a_run_held_and_cost_is_that_of_all_its_processes(tmp_path):
+    lines = [
+        {"time": 1.0, "started": 0.0, "replica_seconds": 1800.0, "gpu_seconds": 3600.0, "cost": 2.0},
+        {"time": 2.0, "started": 0.0, "replica_seconds": 3600.0, "gpu_seconds": 7200.0, "cost": 4.0},
+        {"time": 9.0, "started": 8.0, "replica_seconds": 1800.0, "gpu_seconds": 1800.0, "cost": None},
+    ]
+    text = shown(make_run(tmp_path, [kept(n) for n in range(10)], snapshots=lines))
+    assert "held          1.5 engine-hours, 2.5 GPU-hours, cost 4.00, 400.00 a 1,000 kept rows" in text
 
 
 def test_a_run_without_rows_is_shown(tmp_path):

@@ -37,8 +37,9 @@ DATA = """
     vllm.extra
 """.split()
 HARMLESS = """
-    num_records output_dir slice shard_size resume min_yield push_to_hub dry_run price_per_gpu_hour estimate_from
-    cluster.address cluster.replicas cluster.records_in_flight cluster.start_timeout_s
+    num_records output_dir slice shard_size resume min_yield push_to_hub price_per_gpu_hour tracking dry_run
+    estimate_from
+    cluster.address cluster.replicas cluster.records_in_flight cluster.start_timeout_s cluster.metrics_port
     model.license
     openai.base_url openai.api_key_env openai.max_num_seqs openai.timeout_s openai.max_retries
     simulated.max_num_seqs simulated.tokens_per_second simulated.first_token_s

@@ -41,7 +41,8 @@ class Answer:
     """What an engine gives back. `token_ids` has no stop token in it.
 
     `text` is filled by the engine only where it had to make it (stop strings); else the caller decodes.
-    `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer.
+    `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer. `engine_seconds` are
+    filled in by the worker.
     """
 
     token_ids: Sequence[int]
@@ -49,6 +50,7 @@ class Answer:
     prompt_tokens: int
     cached_tokens: int = 0
     text: str | None = None
+    engine_seconds: float = 0.0
 
 
 @dataclass(slots=True)

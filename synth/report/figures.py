@@ -5,14 +5,14 @@ memory is a few bytes a row. Lengths are in characters, because tokens of whole 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.records import CONTRACT_COLUMNS, Usage
+from synth.records import CONTRACT_COLUMNS, Spent, Usage, add_spent
 from synth.report.run_data import Run
 
 TEXTS = ("instruction", "response")
@@ -33,7 +33,8 @@ class Cost:
 @dataclass
 class Figures:
     """`rejected` is by (step, reason), steps in the order of the strategy; `lengths` and `numbers` hold a value a kept
-    row that has one; `labels` count a column's values, null as None. `distinct` instructions are all different."""
+    row that has one; `labels` count a column's values, null as None. `distinct` instructions are all different. `spent`
+    is what calls took, by `kept` or `step: reason` and by their own step; None where not all shards know."""
 
     kept: Cost
     rejected: dict[tuple[str, str], Cost]
@@ -43,6 +44,7 @@ class Figures:
     turns: Counter[str | None]
     operations: Counter[str | None]
     distinct: int
+    spent: dict[str, dict[str, Spent]] | None = None
 
     @property
     def wasted(self) -> Cost:
@@ -52,6 +54,23 @@ class Figures:
     @property
     def total(self) -> Cost:
         return self.kept + self.wasted
+
+    def spent_on(self, end: str | None = None) -> Spent | None:
+        """What all calls took for rows with this end, or for all rows; None where it is not known."""
+        if self.spent is None:
+            return None
+        chosen = self.spent.values() if end is None else [self.spent.get(end, {})]
+        return sum((one for steps in chosen for one in steps.values()), Spent())
+
+    def spent_at(self, steps: Sequence[str]) -> dict[str, tuple[Spent, Spent]]:
+        """For kept and for rejected rows, step by step, in this order."""
+        known = self.spent or {}
+        kept = known.get("kept", {})
+        lost: dict[str, Spent] = {}
+        for end in known.keys() - {"kept"}:
+            add_spent(lost, known[end])
+        names = dict.fromkeys([*(name for name in steps if name in kept or name in lost), *kept, *lost])
+        return {name: (kept.get(name, Spent()), lost.get(name, Spent())) for name in names}
 
 
 def measure(run: Run) -> Figures:
@@ -86,6 +105,7 @@ def measure(run: Run) -> Figures:
         turns=turns,
         operations=operations,
         distinct=len(seen),
+        spent=run.manifest.spent,
     )
 
 

@@ -1,23 +1,26 @@
 """What a run is doing, second by second: for the eyes on a terminal, as plain lines elsewhere, and in metrics.jsonl.
 
-Knows numbers only; it asks nobody for them.
+Knows numbers only; it asks nobody for them, and hands the lines of metrics.jsonl to whoever follows.
 """
 
 import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from synth.records import Spent
+from synth.report.held import NOTHING, Held
 from synth.report.samples import printable
 
 PLAIN_INTERVAL_S = 10.0
@@ -29,9 +32,11 @@ RATE_WINDOW_S = 30.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The run at one moment. `made` and tokens are totals since this process started; `wanted` is num_records.
+    """The run at one moment. `wanted` is num_records; `made`, tokens, seconds and what was `spent` at each step are
+    totals since this process started.
 
-    `kept` grows by what is found on disk too, `made` by what is new only.
+    `kept` grows by what is found on disk too, `made` by what is new only. `engine_seconds` are those in which engines
+    had requests; replicas and their GPUs are `held` in between, too.
     """
 
     kept: int
@@ -42,6 +47,9 @@ class Snapshot:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    engine_seconds: float = 0.0
+    held: Held = NOTHING
+    spent: dict[str, Spent] = field(default_factory=dict)
     running: int = 0
     waiting: int = 0
     cache_usage: float = 0.0
@@ -50,19 +58,24 @@ class Snapshot:
 
 
 class Progress:
-    """A context: `update` it as often as you like; it draws and writes as often as is useful."""
+    """A context: `update` it as often as you like; it draws and writes as often as is useful.
 
-    def __init__(self, metrics: Path, console: Console | None = None):
-        self._metrics_path = metrics
+    `before` is what earlier processes of the run have held.
+    """
+
+    def __init__(self, metrics: Path, console: Console | None = None, before: Held = NOTHING):
+        self._metrics_path, self._before = metrics, before
         self._console = console or Console(stderr=True, highlight=False)
         self._history: deque[tuple[float, Snapshot]] = deque()
         self._last_line = self._last_metrics = float("-inf")
         self._ready = False  # an engine has run
         self._ready_at = float("inf")
+        self._running = False  # one does
+        self.followers: list[Callable[[Mapping[str, Any]], None]] = []
 
     def __enter__(self) -> "Progress":
         self._metrics = self._metrics_path.open("ab", buffering=0)
-        self._started = time.monotonic()
+        self._started, self._started_at = time.monotonic(), time.time()
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         if self._console.is_interactive:
             self._live.start()
@@ -112,7 +125,11 @@ class Progress:
             self._last_line = moment
             self.say(self._line(now))
         is_first = 0 <= moment - self._ready_at < FIRST_S
-        if moment - self._last_metrics >= (FIRST_INTERVAL_S if is_first else METRICS_INTERVAL_S):
+        interval = FIRST_INTERVAL_S if is_first else METRICS_INTERVAL_S
+        # Where the first engine gets ready, or the last one ends, the pace is reckoned from or up to that moment.
+        turned, self._running = self._running != (now.replicas_ready > 0), now.replicas_ready > 0
+        self._updated = time.time()
+        if turned or moment - self._last_metrics >= interval:
             self._last_metrics = moment
             self._write_metrics(now)
 
@@ -124,9 +141,18 @@ class Progress:
     def _rate(self, name: str) -> float:
         if len(self._history) < 2:
             return 0.0
-        (then, first), (moment, last) = self._history[0], self._history[-1]
+        return self._growth(name) / max(self._history[-1][0] - self._history[0][0], 1e-9)
+
+    @property
+    def goodput(self) -> float:
+        """Kept records an engine-second over the last half minute."""
+        seconds = self._growth("engine_seconds") if self._history else 0.0
+        return self._growth("made") / seconds if seconds else 0.0
+
+    def _growth(self, name: str) -> float:
+        (_, first), (_, last) = self._history[0], self._history[-1]
         # A lost worker takes its counters with it.
-        return max(0.0, (getattr(last, name) - getattr(first, name)) / max(moment - then, 1e-9))
+        return float(max(0.0, getattr(last, name) - getattr(first, name)))
 
     def _time_left(self, now: Snapshot) -> str:
         rate = self._rate("made")
@@ -140,6 +166,7 @@ class Progress:
         return (
             f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}  {self.tokens_per_second:,.0f} tokens/s  "
             f"running {now.running}  waiting {now.waiting}  left {self._time_left(now)}"
+            f"{''.join(f'  {one}' for one in self._told_cost(now))}"
         )
 
     def _table(self, now: Snapshot) -> Table:
@@ -156,16 +183,35 @@ class Progress:
             f"{now.cache_usage:.0%} of KV cache",
             f"{self._time_left(now)} left",
         )
+        if told := self._told_cost(now):
+            table.add_row(*told)
         return table
+
+    def _told_cost(self, now: Snapshot) -> list[str]:
+        """Of the whole run so far."""
+        held = self._before + now.held
+        each = held.cost_of_a_thousand(now.kept)
+        told = {"cost {:,.2f}": held.cost, "{:,.2f} a 1,000 kept": each}
+        return [words.format(value) for words, value in told.items() if value is not None]
 
     def _write_metrics(self, now: Snapshot) -> None:
         rates = {
             "tokens_per_second": round(self.tokens_per_second, 1),
             "kept_per_second": round(self._rate("made"), 3),
+            "goodput": round(self.goodput, 3),
         }
-        line = json.dumps({"time": round(time.time(), 3)} | asdict(now) | rates) + "\n"
+        times = {"time": round(self._updated, 3), "started": round(self._started_at, 3)}
+        plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name != "held"}
+        spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
+        line = times | _rounded(plain) | {"spent": spent} | rates
         with suppress(OSError):  # a full disk is no reason to stop drawing
-            self._metrics.write(line.encode())
+            self._metrics.write(json.dumps(line).encode() + b"\n")
+        for follow in self.followers:
+            follow(line)
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _duration(seconds: float) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.records import Record
+from synth.report.held import Held, held_by
 from synth.steps.chain import step_names
 from synth.storage.journal import finished_numbers
 from synth.storage.manifest import Manifest, Unreadable
@@ -83,6 +84,11 @@ class Run:
         except OSError:
             return []
         return [one for line in lines if (one := _snapshot(line))]
+
+    @cached_property
+    def held(self) -> Held:
+        """How long its replicas and GPUs were held, by all its processes."""
+        return held_by(self.snapshots)
 
     def bytes_on_disk(self) -> int:
         """Of the whole folder; a file with two names, as a shard in the dataset, counts once."""

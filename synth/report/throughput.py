@@ -37,7 +37,9 @@ SERIES = ("tokens_per_second", "running", "waiting", "cache_usage", "kept")
 
 def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
     """Of lines in the order of time; a value that is missing or no number counts as 0."""
-    snapshots = [one for one in snapshots if _number(one, "replicas_ready") > 0]
+    ready = [_number(one, "replicas_ready") > 0 for one in snapshots]
+    # A line without a ready engine tells what the last ones did.
+    snapshots = [one for one, *either in zip(snapshots, ready, [False, *ready], strict=False) if any(either)]
     seconds, starts, engine_seconds = [0.0] if snapshots else [], [], 0.0
     for before, after in pairwise(snapshots):
         gap = after["time"] - before["time"]
@@ -45,7 +47,7 @@ def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
         if again:
             starts.append(seconds[-1])
         else:
-            engine_seconds += gap * _number(after, "replicas_ready")
+            engine_seconds += gap * _number(before, "replicas_ready")
         seconds.append(seconds[-1] + (0.0 if again else gap))
     series = {name: np.array([_number(one, name) for one in snapshots]) for name in SERIES}
     return _thinned(Throughput(np.array(seconds), series, starts, engine_seconds))

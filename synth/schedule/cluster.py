@@ -63,6 +63,8 @@ class Room:
 async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
     """Ray, ready for actors. Raises ConfigError when it is not there or has less room than is asked for, EngineError
     when it does not come up, on a machine that is too busy for instance."""
+    if cluster.metrics_port is not None:
+        _refuse_taken(cluster.metrics_port)
     for name, value in (_QUIET | _ALONE if cluster.address is None else _QUIET).items():
         os.environ.setdefault(name, value)
     # Linux ends Ray's processes together with the thread that started them, so it has to stay.
@@ -170,11 +172,23 @@ def _knock(address: str) -> None:
             raise ConnectionError(str(error)) from error
 
 
+def _refuse_taken(port: int) -> None:
+    """Ray would do without its metrics, and say so in a log of its own."""
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is only just closed is free
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(f"cluster.metrics_port: {port} can't be listened at ({error.strerror})") from None
+
+
 def _arguments(cluster: Cluster, folder: Path | None) -> dict[str, Any]:
     arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if cluster.address is not None:
         return arguments | {"address": cluster.address}
     wanted = 1 if cluster.replicas == "auto" else cluster.replicas
+    if cluster.metrics_port is not None:
+        arguments["_metrics_export_port"] = cluster.metrics_port
     return arguments | {
         "address": "local",  # whatever RAY_ADDRESS says
         "num_cpus": max(len(os.sched_getaffinity(0)), wanted),

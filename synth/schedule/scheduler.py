@@ -87,6 +87,11 @@ class Scheduler:
         """How many there are to be."""
         return self._wanted
 
+    @property
+    def held(self) -> int:
+        """How many replicas have a worker, or have asked for one."""
+        return len(self._spawned)
+
     def stop(self) -> None:
         """Lease nothing more and come to an end. May be called from a signal handler, before `run` too."""
         self._stopping.set()
@@ -184,6 +189,7 @@ class Scheduler:
                     return
                 ran = self.workers.pop(index, None) is not None
                 await worker.kill()
+                self._spawned.pop(index, None)
                 progress = (ran and await self._take_back(index)) or self._commits[index] > commits
                 if progress:
                     failures = int(isinstance(error, EngineError))

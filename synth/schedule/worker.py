@@ -10,23 +10,24 @@ A worker knows its shards and nothing of other workers. It is a plain asyncio ob
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from synth.config import Config
-from synth.engines import Answer, EngineError, Generator, Load, Sampling
-from synth.records import Duplicate, Record, Rejection, Shard
+from synth.engines import EngineError, Load, Sampling
+from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.schedule.claims import SettledClaims
+from synth.schedule.metered import Metered
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record, set_aside
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
-from synth.storage.settled import read_settled
+from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ JOURNAL_INTERVAL_S = 2.0
 
 @dataclass
 class Counters:
-    """What a worker is at: rows of its uncommitted shards; kept rows that it made, and tokens, since it started."""
+    """What a worker is at: rows of its uncommitted shards; since it started, kept rows that it made, tokens, seconds in
+    which its engine was busy, and what was `spent` at each step on records that are finished."""
 
     kept: int = 0
     rejected: int = 0
@@ -45,6 +47,8 @@ class Counters:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    engine_seconds: float = 0.0
+    spent: dict[str, Spent] = field(default_factory=dict)
     load: Load = field(default_factory=Load)
 
 
@@ -82,9 +86,9 @@ class Worker:
         self._launched = asyncio.Event()
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
-        metered = _Metered(config.engine, self._counters)
+        self._engine = Metered(config.engine)
         self._context = Context(
-            config.strategy, metered, template, str(config.model.name), config.settings.seed, claims=self._claims
+            config.strategy, self._engine, template, str(config.model.name), config.settings.seed, claims=self._claims
         )
         self._syncing = asyncio.create_task(self._sync_journals())
 
@@ -128,6 +132,8 @@ class Worker:
     async def counters(self) -> Counters:
         counters = self._counters
         counters.load = self._config.engine.load()
+        for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds"):
+            setattr(counters, name, getattr(self._engine, name))
         counters.kept = sum(journal.kept for journal in self._journals)
         counters.rejected = sum(journal.rejected for journal in self._journals)
         return counters
@@ -175,7 +181,10 @@ class Worker:
             if numbers is not None:
                 return None
             duplicates = await self._settled(shard, journal)
-            return await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint, duplicates)
+            summary = await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint, duplicates)
+            late = journal.kept - summary.kept  # duplicates, some of them perhaps of an earlier process
+            self._counters.made = max(0, self._counters.made - late)
+            return summary
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
@@ -184,7 +193,7 @@ class Worker:
             self._journals.discard(journal)  # only now, so that whoever syncs all of them waits for this one
 
     def _committed(self, shard: Shard) -> ShardSummary | None:
-        if self._claims and read_settled(self._folder, shard, self._fingerprint) is None:
+        if self._claims and not is_settled(self._folder, shard, self._fingerprint):
             return None  # or its claims are lost, which others are still to be compared with
         return committed(self._folder, shard, self._fingerprint)
 
@@ -211,6 +220,8 @@ class Worker:
             slot.release()
         journal.append(finished)
         self._counters.made += len(finished.kept)
+        for steps in finished.spent.values():
+            add_spent(self._counters.spent, steps)
 
     async def _row(self, number: int) -> Record:
         return await asyncio.to_thread(self._rows.row, number) if self._rows else {}
@@ -231,18 +242,3 @@ class Worker:
 
     async def _on_disk(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, function, *arguments)
-
-
-class _Metered:
-    """The engine with its tokens counted call by call: a record's own count comes only when it is finished."""
-
-    def __init__(self, engine: Generator, counters: Counters):
-        self._engine, self._counters = engine, counters
-        self.max_model_len = engine.max_model_len
-
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
-        answer = await self._engine.generate(prompt, sampling)
-        self._counters.prompt_tokens += answer.prompt_tokens
-        self._counters.cached_tokens += answer.cached_tokens
-        self._counters.completion_tokens += len(answer.token_ids)
-        return answer

@@ -21,7 +21,7 @@ import pyarrow as pa
 from synth.chat import ChatTemplate
 from synth.engines import EngineError, Generator
 from synth.quality.duplicates import Duplicates
-from synth.records import Finished, Record, Rejection, Usage, record_id
+from synth.records import Finished, Record, Rejection, record_id
 from synth.steps.llm import LLM, Branch, Ledger
 from synth.steps.pool import Pool, PoolRules
 from synth.steps.rows import EXTRA, checked, clean, row
@@ -139,11 +139,12 @@ async def _walk(
         rounds = llm.rounds
         outcome = await _call(step, record, llm, context.strategy.columns)
         if isinstance(outcome, Rejection):
-            return Finished(number, rejected=[_rejected_row(id, record, ledger, step.name, outcome, context)])
+            rejected = _rejected_row(id, record, ledger, step.name, outcome, context)
+            return Finished(number, rejected=[rejected], spent={id: dict(ledger.spent)})
         if isinstance(outcome, list):
             return await _fan_out(number, path, record, ledger, index, outcome, context)
         record = _advance(record, outcome, step, ledger, llm.rounds > rounds, context)
-    return Finished(number, kept=[_row(id, record, ledger, context)])
+    return Finished(number, kept=[_row(id, record, ledger, context)], spent={id: dict(ledger.spent)})
 
 
 async def _fan_out(
@@ -159,13 +160,14 @@ async def _fan_out(
 
     async def branch(child: int, outcome: Record | Rejection, lineage: Lineage | None) -> Finished:
         child_path = (*path, child)
-        # The trunk's tokens are charged to the first branch, so that a sum over rows is what was spent.
-        usage = ledger.usage if child == 0 else Usage()
+        # The trunk's calls are charged to the first branch, so that a sum over rows is what was spent.
+        spent = dict(ledger.spent) if child == 0 else {}
         noted = ledger.lineage if lineage is None else lineage
-        own = replace(ledger, usage=usage, lineage=list(noted), said=dict(ledger.said))
+        own = replace(ledger, spent=spent, lineage=list(noted), said=dict(ledger.said))
         if isinstance(outcome, Rejection):
-            rejected = _rejected_row(record_id(number, child_path), record, own, step.name, outcome, context)
-            return Finished(number, rejected=[rejected])
+            id = record_id(number, child_path)
+            rejected = _rejected_row(id, record, own, step.name, outcome, context)
+            return Finished(number, rejected=[rejected], spent={id: spent})
         after = _advance(record, outcome, step, own, lineage is not None, context)
         return await _walk(number, child_path, after, own, index + 1, context)
 
@@ -179,6 +181,7 @@ async def _fan_out(
         number,
         kept=[row for part in parts for row in part.kept],
         rejected=[row for part in parts for row in part.rejected],
+        spent={id: spent for part in parts for id, spent in part.spent.items()},
     )
 
 

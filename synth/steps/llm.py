@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from synth.chat import ChatTemplate, Stop
 from synth.engines import Answer, EngineError, Generator, Sampling
-from synth.records import Record, Rejection, Usage, derive_seed
+from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
 from synth.steps.pool import Pool
 from synth.steps.twins import Twins
 
@@ -52,16 +52,22 @@ class Branch:
 
 @dataclass
 class Ledger:
-    """What one branch of a record has cost and where it came from. A fan-out's branches have one each.
+    """What one branch of a record has cost, step by step, and where it came from. A fan-out's branches have one each.
 
     `said` are the model's words by their text, so that a response is known by its own end and thoughts, whatever was
     asked after it.
     """
 
-    usage: Usage = field(default_factory=Usage)
+    spent: dict[str, Spent] = field(default_factory=dict)
     lineage: list[dict[str, str | None]] = field(default_factory=list)
     finish_reason: str | None = None
     said: dict[str, Completion] = field(default_factory=dict)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all steps."""
+        total = sum(self.spent.values(), Spent())
+        return Usage(total.prompt_tokens, total.cached_tokens, total.completion_tokens)
 
 
 class LLM:
@@ -172,7 +178,8 @@ class LLM:
         )
         answer = await self._answer(prompt, sampling)
         ledger = self._ledger
-        ledger.usage += Usage(answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
+        tokens = (answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
+        add_spent(ledger.spent, {self._scope[2]: Spent(1, *tokens, answer.engine_seconds)})
         ledger.finish_reason = answer.finish_reason
         text = self._template.decode(answer.token_ids) if answer.text is None else answer.text
         reasoning: str | None = None

@@ -1,9 +1,9 @@
 """The unfinished shard: each finished record is one row, appended and synced every few seconds.
 
-An Arrow IPC stream without an end. Its rows are `number`, the record's kept rows, its rejected rows and its claims, so
-a record is in it whole or not at all. Each batch carries its own checksum; reading stops at the first that is torn or
-wrong, and the records after it are made again. The stream's head says whose it is: a journal of another run is no
-journal.
+An Arrow IPC stream without an end. Its rows are `number`, the record's kept rows, its rejected rows, its claims and
+what was spent on it, so a record is in it whole or not at all. Each batch carries its own checksum; reading stops at
+the first that is torn or wrong, and the records after it are made again. The stream's head says whose it is: a journal
+of another run is no journal.
 
 Opening a journal rewrites it under its name: an owner before, if one still lives somewhere, goes on writing into a
 file without a name. One thread may `append` while another does the rest.
@@ -22,7 +22,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synth.records import CLAIM, Claim, Finished, Record, Rejection, dataset_schema, rejected_schema
+from synth.records import (
+    CLAIM,
+    SPENT,
+    Claim,
+    Finished,
+    Record,
+    Rejection,
+    Spent,
+    add_spent,
+    dataset_schema,
+    rejected_schema,
+)
 from synth.storage.run_folder import sync_folder, whole
 
 log = logging.getLogger(__name__)
@@ -174,7 +185,10 @@ class Journal:
         why = Rejection("unwritable", " ".join(str(error).split()))
         ids = [str(row["id"]) for row in finished.kept + finished.rejected]
         row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
-        noted = Finished(finished.number, rejected=[row], claims=finished.claims)
+        spent: dict[str, Spent] = {}
+        for steps in finished.spent.values():
+            add_spent(spent, steps)
+        noted = Finished(finished.number, rejected=[row], claims=finished.claims, spent={ids[0]: spent})
         return pa.RecordBatch.from_pylist([_row(noted)], self._schema)
 
 
@@ -217,14 +231,18 @@ def finished_numbers(path: Path) -> set[int]:
 
 def _schema(columns: Mapping[str, pa.DataType], owner: str) -> pa.Schema:
     kept, rejected = pa.struct(dataset_schema(columns)), pa.struct(rejected_schema(columns))
-    lists = {"kept": kept, "rejected": rejected, "claims": CLAIM}
+    lists = {"kept": kept, "rejected": rejected, "claims": CLAIM, "spent": SPENT}
     fields = [("number", pa.int64()), *((name, pa.list_(kind)) for name, kind in lists.items())]
     return pa.schema(fields, {_OWNER: owner})
 
 
 def _row(finished: Finished) -> Record:
     claims = [{"step": one.step, "place": one.place, "key": one.key} for one in finished.claims]
-    return {"number": finished.number, "kept": finished.kept, "rejected": finished.rejected, "claims": claims}
+    spent = [
+        {"id": id, "step": step} | one._asdict() for id, steps in finished.spent.items() for step, one in steps.items()
+    ]
+    rows = {"kept": finished.kept, "rejected": finished.rejected}
+    return {"number": finished.number, **rows, "claims": claims, "spent": spent}
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -9,12 +9,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from synth.records import Shard, Slice
+from synth.records import Shard, Slice, Spent, add_spent
 from synth.storage.run_folder import RunFolder, whole
 from synth.storage.shard import ShardSummary, committed, damaged_file
 
@@ -71,6 +71,17 @@ class Manifest:
         """Rejections by `step: reason`."""
         return sum((Counter(one.reasons) for one in self.summaries), Counter())
 
+    @property
+    def spent(self) -> dict[str, dict[str, Spent]] | None:
+        """What calls took, by `kept` or `step: reason` and by their step; None where not all shards know."""
+        total: dict[str, dict[str, Spent]] = {}
+        for summary in self.summaries:
+            if summary.spent is None:
+                return None
+            for end, steps in summary.spent.items():
+                add_spent(total.setdefault(end, {}), steps)
+        return total
+
     def damaged(self, folder: RunFolder) -> dict[int, Path]:
         """Committed shards that are not as they were committed, with the first file of each that is not. Reads all."""
         with ThreadPoolExecutor() as threads:
@@ -81,7 +92,7 @@ class Manifest:
         shards = [
             {"index": one.index, "start": one.start, "stop": one.stop, "state": "planned"}
             if one.index not in self.committed
-            else asdict(self.committed[one.index]) | {"state": "committed"}
+            else vars(self.committed[one.index]) | {"state": "committed"}
             for one in self.shards
         ]
         told = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
@@ -118,7 +129,7 @@ class Manifest:
                     manifest.committed[shard.index] = ShardSummary(**one)
                 elif summary := committed(folder, shard, manifest.fingerprint):
                     manifest.committed[shard.index] = summary
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Unreadable(f"{folder.manifest}: is damaged ({error!r})") from None
         return manifest
 

@@ -36,6 +36,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.card = path / "README.md"
         self.report = path / "report.html"
+        self.tracking = path / "tracking.json"
         self.dataset = path / "dataset"
         self.logs = path / "logs"
         self.source = path / "source"

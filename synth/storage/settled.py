@@ -32,7 +32,7 @@ def write_settled(
 
 def read_settled(folder: RunFolder, shard: Shard, fingerprint: str) -> tuple[list[Claim], list[Duplicate]] | None:
     """None where there is none, or it is damaged or of another run."""
-    batch = next(read(folder.claims(shard.index), _schema(shard, fingerprint)), None)
+    batch = _whole(folder, shard, fingerprint)
     if batch is None:
         return None
     claims, duplicates = [], []
@@ -41,6 +41,15 @@ def read_settled(folder: RunFolder, shard: Shard, fingerprint: str) -> tuple[lis
         if row["like"] is not None:
             duplicates.append(Duplicate(row["step"], row["reason"], tuple(row["place"]), tuple(row["like"])))
     return claims, duplicates
+
+
+def is_settled(folder: RunFolder, shard: Shard, fingerprint: str) -> bool:
+    """Whether `read_settled` finds something. Takes a tenth of the time or less: its rows are not looked at."""
+    return _whole(folder, shard, fingerprint) is not None
+
+
+def _whole(folder: RunFolder, shard: Shard, fingerprint: str) -> pa.RecordBatch | None:
+    return next(read(folder.claims(shard.index), _schema(shard, fingerprint)), None)
 
 
 def _schema(shard: Shard, fingerprint: str) -> pa.Schema:

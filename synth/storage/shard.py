@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.records import Duplicate, Shard, Usage, as_place, dataset_schema, rejected_schema
+from synth.records import Duplicate, Shard, Spent, Usage, add_spent, as_place, dataset_schema, rejected_schema
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder, whole
 
@@ -25,7 +25,9 @@ from synth.storage.run_folder import RunFolder, whole
 class ShardSummary:
     """What is in a committed shard. Tokens are of all its records; `wasted_tokens` of those were for rejected rows.
 
-    `reasons` counts rejections by `step: reason`; the checksums are the BLAKE2b of the two files.
+    `reasons` counts rejections by `step: reason`; the checksums are the BLAKE2b of the two files. `spent` is what
+    calls took, by the end of the row that they were for (`kept`, or `step: reason`) and by their step; None in shards
+    that were committed before this was counted.
     """
 
     index: int
@@ -40,6 +42,16 @@ class ShardSummary:
     reasons: dict[str, int] = field(default_factory=dict)
     checksum: str = ""
     rejected_checksum: str = ""
+    spent: dict[str, dict[str, Spent]] | None = None
+
+    def __post_init__(self) -> None:
+        """`spent` may be as it was read from JSON. Raises TypeError or AttributeError where it is damaged."""
+        if self.spent is not None:
+            spent = {
+                end: {step: Spent() + Spent._make(one) for step, one in steps.items()}
+                for end, steps in self.spent.items()
+            }
+            object.__setattr__(self, "spent", spent)
 
 
 def commit(
@@ -57,7 +69,7 @@ def commit(
     """
     journal.sync()
     with whole(folder.shard(shard.index)) as kept, whole(folder.rejected(shard.index)) as rejected:
-        tally = _write_rows(journal, columns, duplicates, kept, rejected)
+        tally, spent = _write_rows(journal, columns, duplicates, kept, rejected)
         summary = ShardSummary(
             index=shard.index,
             start=shard.start,
@@ -68,11 +80,12 @@ def commit(
             reasons=dict(Counter({key[1]: count for key, count in tally.items() if key[0] == "reason"}).most_common()),
             checksum=checksum(kept),
             rejected_checksum=checksum(rejected),
+            spent=spent,
             **{name: tally[name] for name in asdict(Usage())},
         )
         journal.refuse_other_owner()  # before the note, which may be of the other's shard
         with whole(folder.note(shard.index)) as note:
-            note.write_text(json.dumps({"fingerprint": fingerprint} | asdict(summary), indent=2) + "\n")
+            note.write_text(json.dumps({"fingerprint": fingerprint} | vars(summary), indent=2) + "\n")
     journal.remove()
     return summary
 
@@ -113,10 +126,12 @@ def stream(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchStreamWriter
 
 def _write_rows(
     journal: Journal, columns: Mapping[str, pa.DataType], duplicates: Sequence[Duplicate], kept: Path, rejected: Path
-) -> Counter:
-    """The journal's rows in order, in two files. Returns the number of rows, tokens, and ("reason", reason)s."""
+) -> tuple[Counter, dict[str, dict[str, Spent]]]:
+    """The journal's rows in order, in two files. Returns the number of rows, tokens, and ("reason", reason)s; and what
+    was spent."""
     kept_schema, rejected_schema_ = dataset_schema(columns), rejected_schema(columns)
     tally: Counter = Counter()
+    spent: dict[str, dict[str, Spent]] = {}
     with stream(kept, kept_schema) as kept_rows, stream(rejected, rejected_schema_) as rejected_rows:
         for records in journal.in_order():
             good = _rows(records, "kept", kept_schema)
@@ -127,9 +142,25 @@ def _write_rows(
             rejected_rows.write_table(bad, max_chunksize=1000)
             tally.update(kept=len(good), rejected=len(bad), wasted_tokens=_total(bad, "completion_tokens"))
             tally.update({name: _total(good, name) + _total(bad, name) for name in asdict(Usage())})
-            ends = zip(bad["rejected_by"].to_pylist(), bad["reason"].to_pylist(), strict=True)
-            tally.update(("reason", f"{step}: {reason}") for step, reason in ends)
-    return tally
+            told = zip(bad["rejected_by"].to_pylist(), bad["reason"].to_pylist(), strict=True)
+            ends = [f"{step}: {reason}" for step, reason in told]
+            tally.update(("reason", end) for end in ends)
+            _add_spent(spent, records, bad["id"], ends)
+    return tally, spent
+
+
+def _add_spent(
+    spent: dict[str, dict[str, Spent]], records: pa.RecordBatch, rejected: pa.ChunkedArray, ends: list[str]
+) -> None:
+    """What the records' calls took; a row that is not among those `rejected`, with these ends, is kept."""
+    calls = pc.list_flatten(records["spent"])
+    columns = {name: pc.struct_field(calls, name) for name in ("step", *Spent._fields)}
+    places = pc.index_in(pc.struct_field(calls, "id"), rejected.combine_chunks())
+    columns["end"] = pc.fill_null(pa.array(ends, pa.string()).take(places), "kept")
+    sums = pa.table(columns).group_by(["end", "step"]).aggregate([(name, "sum") for name in Spent._fields])
+    for one in sums.to_pylist():
+        added = Spent._make(round(one[f"{name}_sum"], 6) for name in Spent._fields)
+        add_spent(spent.setdefault(one["end"], {}), {one["step"]: added})
 
 
 def _rows(records: pa.RecordBatch, column: str, schema: pa.Schema) -> pa.Table:

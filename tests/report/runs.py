@@ -3,13 +3,14 @@
 import json
 
 from synth.column_types import type_from_text
-from synth.records import CONTRACT_COLUMNS, Finished, Shard
+from synth.records import CONTRACT_COLUMNS, Finished, Shard, Spent
 from synth.storage.journal import Journal
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import commit
 
 EMPTY = dict.fromkeys(CONTRACT_COLUMNS)
+SPENT = {"magpie": Spent(2, 6, 1, 4, 0.375), "judge": Spent(1, 4, 1, 1, 0.125)}  # on each row
 
 
 def kept(number, instruction="Write a story.", response="Once.", **more):
@@ -39,7 +40,7 @@ def make_run(path, rows, columns=None, shard_size=1000, identity=None, snapshots
         for number in range(shard.start, shard.stop):
             row = dict.fromkeys(types) | rows[number]
             fates = ([], [row]) if "rejected_by" in row else ([row], [])
-            journal.append(Finished(number, *fates))
+            journal.append(Finished(number, *fates, spent={row["id"]: SPENT}))
         manifest.shards.append(shard)
         manifest.committed[index] = commit(folder, shard, journal, types, manifest.fingerprint)
     manifest.write(folder)

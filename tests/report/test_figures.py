@@ -2,7 +2,7 @@
 
 import pytest
 
-from synth.records import Usage
+from synth.records import Spent, Usage
 from synth.report.figures import measure
 from synth.report.run_data import Run, spread
 from synth.storage.manifest import Unreadable
@@ -27,6 +27,14 @@ def test_rows_and_tokens_are_counted_by_outcome_over_all_shards(tmp_path):
 def test_rejections_stand_in_the_order_of_the_steps(tmp_path):
     found = figures(tmp_path, [rejected(0, "other"), rejected(1), rejected(2, "magpie"), rejected(3, "source")])
     assert [step for step, _ in found.rejected] == ["source", "magpie", "judge", "other"]
+
+
+def test_what_calls_took_is_summed_by_end_and_by_step(tmp_path):
+    found = figures(tmp_path, [kept(0), rejected(1), rejected(2), kept(3)], shard_size=3)
+    assert found.spent_on("judge: low_score") == Spent(6, 20, 4, 10, 1.0)
+    assert found.spent_on() == Spent(12, 40, 8, 20, 2.0)
+    assert list(found.spent_at(["judge", "magpie"])) == ["judge", "magpie"]
+    assert found.spent_at([])["magpie"] == (Spent(4, 12, 2, 8, 0.75), Spent(4, 12, 2, 8, 0.75))
 
 
 def test_lengths_are_characters_and_null_texts_have_none(tmp_path):

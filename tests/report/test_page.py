@@ -34,6 +34,14 @@ def test_a_report_is_written_into_the_run_folder(run, capsys):
         assert told in words
 
 
+def test_a_report_tells_what_ends_and_steps_took(run):
+    main([str(run)])
+    _, words = page(run / "report.html")
+    assert "judge: low_score 10 50 5 20% 5 20% 30 100" in words
+    assert "magpie 15 160 80 3.75 40 20" in words
+    assert "A kept row took 0.625 engine-seconds" in words
+
+
 def test_a_report_asks_for_nothing_from_elsewhere(run):
     main([str(run)])
     text, _ = page(run / "report.html")

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from synth.records import Spent
 from synth.report import progress as module
+from synth.report.held import Held
 from synth.report.progress import Progress, Snapshot
 
 START = Snapshot(kept=0, rejected=0, wanted=1000, replicas=2)
@@ -171,3 +173,52 @@ def test_metrics_of_a_resumed_run_go_on_in_the_same_file(tmp_path, clock):
         with Progress(tmp_path / "metrics.jsonl", Console(file=io.StringIO())) as progress:
             progress.update(replace(UNDER_WAY, kept=kept))
     assert [line["kept"] for line in metrics(tmp_path)] == [1, 1, 2, 2]
+
+
+def test_goodput_is_kept_records_an_engine_second_of_the_last_half_minute(tmp_path, clock):
+    with Progress(tmp_path / "metrics.jsonl", Console(file=io.StringIO())) as progress:
+        progress.update(UNDER_WAY)
+        clock.now += 10
+        spent = {"magpie": Spent(3, 30, 0, 60, 1.23456)}
+        progress.update(replace(UNDER_WAY, made=40, engine_seconds=16.0, spent=spent))
+    line = metrics(tmp_path)[-1]
+    assert (line["goodput"], line["engine_seconds"]) == (2.5, 16.0)
+    assert line["spent"]["magpie"] == {
+        "calls": 3,
+        "prompt_tokens": 30,
+        "cached_tokens": 0,
+        "completion_tokens": 60,
+        "engine_seconds": 1.235,
+    }
+
+
+def test_the_cost_shown_is_that_of_the_whole_run_and_of_a_thousand_kept(tmp_path, output, clock):
+    before = Held(3600, 3600, 2.0)
+    with Progress(tmp_path / "metrics.jsonl", Console(file=output, width=40), before) as progress:
+        progress.update(replace(UNDER_WAY, held=Held(900, 900, 0.5)))
+    assert output.getvalue().endswith("left ?  cost 2.50  10.00 a 1,000 kept\n")
+    assert metrics(tmp_path)[-1]["cost"] == 0.5
+
+
+def test_a_terminal_is_shown_the_cost_too(drawn, output):
+    drawn.update(replace(UNDER_WAY, held=Held(900, 900, 0.5)))
+    drawn._live.refresh()
+    assert "cost 0.50" in output.getvalue() and "2.00 a 1,000 kept" in output.getvalue()
+
+
+def test_whoever_follows_hears_what_is_written(plain, tmp_path, clock):
+    heard = []
+    plain.followers.append(heard.append)
+    for second in range(12):
+        clock.now = 100.0 + second
+        plain.update(replace(UNDER_WAY, kept=second))
+    assert heard == metrics(tmp_path)
+
+
+def test_the_moments_when_engines_get_ready_and_end_have_lines_of_their_own(tmp_path, clock):
+    with Progress(tmp_path / "metrics.jsonl", Console(file=io.StringIO())) as progress:
+        for second, ready in enumerate([0, 0, 0, 1, 2, 1, 0]):
+            clock.now = 100.0 + second
+            progress.update(replace(UNDER_WAY, replicas_ready=ready))
+        clock.now = 150.0  # a merge takes a while
+    assert [line["time"] - 1e9 for line in metrics(tmp_path)] == [100, 103, 106, 106]

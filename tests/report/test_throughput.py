@@ -17,6 +17,11 @@ def test_time_counts_while_engines_are_ready():
     assert found.series["running"].tolist() == [0, 1, 2]
 
 
+def test_the_last_engines_count_up_to_their_end():
+    found = throughput([*lines(100.0, 105.0), *lines(107.0, completion_tokens=20, replicas_ready=0)])
+    assert found.engine_seconds == 14
+
+
 def test_a_pause_between_processes_counts_for_nothing():
     found = throughput(lines(100.0, 105.0) + lines(9000.0, 9005.0))
     assert found.seconds.tolist() == [0, 5, 5, 10]

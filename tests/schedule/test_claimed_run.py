@@ -6,6 +6,7 @@ The engine is scripted: what it says depends on the seed alone and comes again a
 
 import asyncio
 import random
+from collections import Counter
 
 import pytest
 
@@ -15,6 +16,7 @@ from synth.quality.duplicates import Claims
 from synth.records import derive_seed
 from synth.schedule import scheduler as module
 from synth.schedule.shared import SharedLost
+from synth.storage.journal import Journal
 from tests.schedule.local import LocalRun
 
 WANTED = 40
@@ -114,8 +116,24 @@ async def test_some_duplicates_end_early_and_the_others_when_their_shard_is_sett
     wasted = sum(summary.wasted_tokens for summary in run.summaries)
     assert wasted == sum(row["usage"]["completion_tokens"] for row in run.rejected)
     assert sum(one.reasons.get("ExactDuplicate: exact_duplicate", 0) for one in run.summaries) == len(ended)
+    spent = [one.spent.get("ExactDuplicate: exact_duplicate", {}) for one in run.summaries]
+    calls = sum((Counter({step: one.calls for step, one in steps.items()}) for steps in spent), Counter())
+    assert calls == {"Magpie": len(ended), "Respond": len(late)}
     ids = [int(row["id"]) for row in run.rejected]
     assert ids == sorted(ids)
+
+
+async def test_late_duplicates_are_not_counted_among_what_was_made(tmp_path):
+    run, spawned = Run(tmp_path, 1, 16), []
+    spawn = run.scheduler._spawn
+    run.scheduler._spawn = lambda index: spawned.append(spawn(index)) or spawned[-1]
+    await run.go()
+    (local,) = spawned
+    columns = local.worker._config.strategy.columns
+    there = [shard for shard in run.plan.shards if run.folder.journal(shard.index).exists()]
+    owners = {shard.index: f"fingerprint {shard.start} {shard.stop}" for shard in there}
+    left = sum(Journal.open(run.folder.journal(index), columns, owner).kept for index, owner in owners.items())
+    assert (await local.worker.counters()).made == left + sum(one.kept for one in run.summaries)
 
 
 async def test_records_above_a_slow_one_go_on_and_only_commits_wait(tmp_path, in_order):

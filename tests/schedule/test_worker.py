@@ -170,6 +170,26 @@ async def test_records_of_the_journal_are_not_made_again_and_the_shard_comes_out
     assert rows(folder, 0) == resumed
 
 
+async def test_what_calls_took_is_whole_after_a_stop_and_no_part_of_a_row(folder, start):
+    first = await start(records_in_flight=8)
+    running = asyncio.create_task(first.run(Shard(0, 0, 60)))
+    while (await first.counters()).kept < 20:
+        await asyncio.sleep(0.01)
+    await first.stop()
+    await running
+    second = await start()
+    summary = await second.run(Shard(0, 0, 60))
+    (took,) = summary.spent["kept"].values()
+    assert took.calls == 2 * summary.kept == 2 * len(rows(folder, 0))
+    assert took.completion_tokens == summary.completion_tokens - summary.wasted_tokens
+    shares = [(await worker.counters()).spent["Magpie"].engine_seconds for worker in (first, second)]
+    everything = [one.engine_seconds for steps in summary.spent.values() for one in steps.values()]
+    assert sum(everything) == pytest.approx(sum(shares), abs=1e-4)
+    busy = [(await worker.counters()).engine_seconds for worker in (first, second)]
+    assert 0 < shares[0] < busy[0]  # records that were lost with the stop took time, too
+    assert shares[1] == pytest.approx(busy[1])
+
+
 async def test_a_committed_shard_is_not_made_again(folder, start):
     summary = await (await start()).run(Shard(0, 0, 20))
     engine = CountingEngine(**FAST)

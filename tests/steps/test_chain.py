@@ -97,6 +97,20 @@ async def test_the_tokens_of_a_fan_out_add_up_to_what_was_spent():
     assert [row["usage"]["completion_tokens"] for row in finished.kept] == [10, 5]
 
 
+async def test_what_was_spent_is_told_by_row_and_step_and_once():
+    async def split(record, llm):
+        await llm.chat("four")
+        return [{"instruction": "a"}, {"instruction": "b"}, Rejection("no")]
+
+    finished = await finish(split, answer)
+    calls = {id: {step: one.calls for step, one in steps.items()} for id, steps in finished.spent.items()}
+    assert calls == {"0/0": {"first": 1, "second": 1}, "0/1": {"second": 1}, "0/2": {}}
+    for row in finished.kept + finished.rejected:
+        assert row["usage"]["completion_tokens"] == sum(
+            one.completion_tokens for one in finished.spent[row["id"]].values()
+        )
+
+
 async def test_branches_run_side_by_side():
     both = asyncio.Barrier(2)
 

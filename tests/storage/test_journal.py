@@ -5,7 +5,7 @@ import os
 import pyarrow as pa
 import pytest
 
-from synth.records import Claim, Finished
+from synth.records import Claim, Finished, Spent
 from synth.storage import journal as module
 from synth.storage.journal import Journal, finished_numbers, read
 from tests.storage.limits import file_size_limit
@@ -125,6 +125,16 @@ def test_a_value_that_its_column_can_not_hold_rejects_its_record_and_no_other(pa
     assert [row["id"] for row in good["kept"]] == ["1/0"]
     assert (bad["kept"], bad["rejected"][0]["id"], bad["rejected"][0]["reason"]) == ([], "2", "unwritable")
     assert (journal.kept, journal.rejected) == (1, 1)
+
+
+def test_what_was_spent_on_a_record_that_does_not_fit_is_spent_on_its_rejection(path):
+    one = Spent(1, 2, 0, 3, 0.5)
+    spent = {"7/0": {"test": one}, "7/1": {"test": one, "judge": one}}
+    journal = Journal.open(path, {})
+    journal.append(Finished(7, kept=[kept("7/0"), kept("7/1") | {"seed": "no number"}], spent=spent))
+    journal.sync()
+    rows = table_of(journal)["spent"][0].as_py()
+    assert [(row["id"], row["step"], row["calls"]) for row in rows] == [("7/0", "test", 2), ("7/0", "judge", 1)]
 
 
 @pytest.mark.parametrize("room", [0, 1, 50, 400])

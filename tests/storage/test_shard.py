@@ -1,9 +1,12 @@
 """Committed shards: whole files that explain themselves."""
 
+import json
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
-from synth.records import Duplicate, Finished, Shard
+from synth.records import Duplicate, Finished, Shard, Spent
 from synth.storage import journal as module
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
@@ -73,6 +76,40 @@ def test_kept_rows_of_duplicates_are_rejected_ones_with_their_cost(folder):
     ]
     assert (summary.kept, summary.rejected, summary.wasted_tokens) == (3, 6, 30)
     assert summary.reasons["repeated: near_duplicate"] == 2
+
+
+def test_what_calls_took_is_summed_by_the_end_of_their_row_and_by_step(folder):
+    def spent(*ids):
+        return {id: {"test": Spent(1, 3, 1, 5, 0.5), "judge": Spent(2, 6, 2, 2, 0.25)} for id in ids}
+
+    records = [
+        replace(finished(0), spent=spent("0/0")),
+        replace(finished(1, rows=1, rejections=1), spent=spent("1/0", "1/1")),
+        replace(finished(2), spent=spent("2/0")),
+    ]
+    summary = commit_records(folder, *records, duplicates=[Duplicate("again", "exact_duplicate", (2,), (0,))])
+    once = {"test": Spent(1, 3, 1, 5, 0.5), "judge": Spent(2, 6, 2, 2, 0.25)}
+    assert summary.spent == {
+        "kept": {step: one + one for step, one in once.items()},
+        "test: empty_response": once,
+        "again: exact_duplicate": once,
+    }
+    assert committed(folder, SHARD, "abc") == summary
+
+
+def test_a_shard_from_before_calls_were_counted_is_read(folder):
+    commit_records(folder, finished(0))
+    told = json.loads(folder.note(0).read_text())
+    del told["spent"]
+    folder.note(0).write_text(json.dumps(told))
+    assert committed(folder, SHARD, "abc").spent is None
+
+
+@pytest.mark.parametrize("damaged", [[], {"kept": []}, {"kept": {"test": [1]}}, {"kept": {"test": ["x"] * 5}}])
+def test_a_note_with_damaged_sums_is_no_note(folder, damaged):
+    commit_records(folder, finished(0))
+    folder.note(0).write_text(json.dumps(json.loads(folder.note(0).read_text()) | {"spent": damaged}))
+    assert committed(folder, SHARD, "abc") is None
 
 
 def test_a_shard_explains_itself_without_a_manifest(folder):
