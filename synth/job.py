@@ -9,9 +9,8 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -20,10 +19,9 @@ from synth.chat import ChatTemplateError
 from synth.config import Config, ConfigError, Settings
 from synth.dry_run import told_source
 from synth.engines import EngineError
-from synth.records import Shard, Spent, add_spent
-from synth.report.held import HeldTime
+from synth.records import Shard
 from synth.report.page import write_report
-from synth.report.progress import Progress, Snapshot
+from synth.report.progress import Progress
 from synth.report.prometheus import Exported
 from synth.report.run_data import Run
 from synth.report.samples import show_samples
@@ -35,7 +33,6 @@ from synth.schedule.ray_claims import RayClaims
 from synth.schedule.ray_pool import RayPool
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
-from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.signals import Stop, stop_signals
 from synth.slices import take_over
@@ -47,11 +44,11 @@ from synth.storage.manifest import Manifest
 from synth.storage.merge import merge
 from synth.storage.run_folder import InUse, RunFolder, whole
 from synth.storage.shard import ShardSummary
+from synth.watch import Watch
 
 log = logging.getLogger("synth")
 
 DONE, FAILED, TOO_FEW, STOPPED = 0, 1, 3, 75
-WATCH_INTERVAL_S = 0.5
 NODES_INTERVAL_S = 2.0
 MANIFEST_INTERVAL_S = 5.0
 
@@ -149,7 +146,6 @@ class _Run:
         self._progress = Progress(folder.metrics, before=Run(folder, manifest).held)
         self._written = 0.0
         self._started = time.monotonic()
-        self._last = Snapshot(kept=0, rejected=0, wanted=self._wanted)
 
     async def finish(self) -> int:
         kind = self._config.settings.tracking
@@ -176,7 +172,7 @@ class _Run:
                 self._manifest.write(self._folder)
                 if stopping.signal and not plan.done:
                     self._progress.say(
-                        f"stopped by {stopping.signal}: {self._last.kept:,} records kept so far are safe in "
+                        f"stopped by {stopping.signal}: {self._watch.last.kept:,} records kept so far are safe in "
                         f"{self._folder.path}; the same command goes on from there"
                     )
                     return STOPPED
@@ -212,8 +208,15 @@ class _Run:
             exports = config.cluster.address is not None or config.cluster.metrics_port is not None
             followers = [Exported(self._folder.path.resolve().name)] if exports else []
             self._progress.followers += followers
-            held = HeldTime(config.settings.price_per_gpu_hour)
-            watching = asyncio.create_task(self._watch(scheduler, plan, held))
+            watch = self._watch = Watch(
+                scheduler,
+                plan,
+                self._manifest,
+                wanted=self._wanted,
+                gpus=self._room.placement.gpus,
+                price=config.settings.price_per_gpu_hour,
+            )
+            watching = asyncio.create_task(watch.look_on(self._progress))
             following = asyncio.create_task(self._follow_cluster(scheduler))
             running = asyncio.create_task(scheduler.run())
             stop = asyncio.create_task(stopping.wait())
@@ -226,9 +229,7 @@ class _Run:
                 stop.cancel()
                 watching.cancel()
                 following.cancel()
-                kept, rejected = plan.kept, sum(one.rejected for one in self._manifest.summaries)
-                last = replace(self._last, kept=kept, rejected=rejected, in_flight=0, running=0, waiting=0)
-                self._progress.update(replace(last, held=held.look(scheduler.held, self._room.placement.gpus)))
+                watch.end(self._progress)
                 for one in followers:  # Ray is about to go
                     self._progress.followers.remove(one)
                 for shared in (pool, claims):
@@ -282,35 +283,6 @@ class _Run:
             self._room = await room_after(self._room, cluster, self._config.engine)
             scheduler.resize(self._room.replicas)
 
-    async def _watch(self, scheduler: Scheduler, plan: Plan, held: HeldTime) -> None:
-        told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
-        while True:
-            workers = list(scheduler.workers.values())
-            answers = await asyncio.gather(*map(_counters, workers))
-            told |= {worker: counters for worker, counters in zip(workers, answers, strict=True) if counters}
-            here = [told[worker] for worker in workers if worker in told]
-            self._last = Snapshot(
-                kept=plan.kept + sum(one.kept for one in here),
-                rejected=sum(one.rejected for one in self._manifest.committed.values())
-                + sum(one.rejected for one in here),
-                wanted=self._wanted,
-                in_flight=sum(one.in_flight for one in here),
-                made=sum(one.made for one in told.values()),
-                prompt_tokens=sum(one.prompt_tokens for one in told.values()),
-                cached_tokens=sum(one.cached_tokens for one in told.values()),
-                completion_tokens=sum(one.completion_tokens for one in told.values()),
-                engine_seconds=sum(one.engine_seconds for one in told.values()),
-                spent=_sums(one.spent for one in told.values()),
-                held=held.look(scheduler.held, self._room.placement.gpus),
-                running=sum(one.load.running for one in here),
-                waiting=sum(one.load.waiting for one in here),
-                cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),
-                replicas_ready=len(scheduler.workers),
-                replicas=scheduler.replicas,
-            )
-            self._progress.update(self._last)
-            await asyncio.sleep(WATCH_INTERVAL_S)
-
     def _merge(self) -> int:
         rows = merge([(self._folder, self._manifest)], self._folder.dataset, self._manifest.wanted)
         write_card(self._folder, [self._manifest], rows)
@@ -337,17 +309,3 @@ class _Run:
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "nothing was rejected"
         bound = "the source has no more records" if plan.exhausted else f"min_yield={self._config.settings.min_yield:g}"
         self._progress.say(f"ended with {rows:,} of {self._wanted:,} records ({bound}): {why}")
-
-
-def _sums(workers: Iterable[dict[str, Spent]]) -> dict[str, Spent]:
-    """What all workers spent at each step."""
-    total: dict[str, Spent] = {}
-    for steps in workers:
-        add_spent(total, steps)
-    return total
-
-
-async def _counters(worker: WorkerHandle) -> Counters | None:
-    with suppress(WorkerLost, EngineError, TimeoutError):
-        return await asyncio.wait_for(worker.counters(), 5)
-    return None

@@ -159,7 +159,7 @@ class Job:
 
 def is_worker(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.name().startswith("ray::_Actor") and process.status() != psutil.STATUS_ZOMBIE
+        return process.name().startswith("ray::WorkerProcess") and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 

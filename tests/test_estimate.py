@@ -6,8 +6,6 @@ import shutil
 
 import pytest
 
-from synth.engines import Placement
-from synth.engines.simulated import Simulated
 from synth.report import progress
 from synth.report.run_data import Run
 from synth.report.throughput import throughput
@@ -86,10 +84,9 @@ def test_a_run_that_has_begun_is_estimated_from_itself(small, capsys):
     assert "engine-hours for 0 records" in done["time"]
 
 
-def test_gpus_and_a_price_give_a_cost(small, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(Simulated, "placement", lambda *_: Placement(gpus=4))
-    words = [SPEED, "num_records=1000000", f"estimate_from={small}", "price_per_gpu_hour=2.5"]
-    lines = told(capsys, *words)
+def test_gpus_and_a_price_give_a_cost(small, tmp_path, capsys):
+    folder = copied(small, tmp_path, lambda at, one: one | {"gpu_seconds": 4 * one["replica_seconds"]})
+    lines = told(capsys, SPEED, "num_records=1000000", f"estimate_from={folder}", "price_per_gpu_hour=2.5")
     assert lines["GPU-hours"].endswith(", 4 GPU(s) for each replica")
     cost = float(lines["cost"].partition(", at")[0].replace(",", ""))
     assert cost == pytest.approx(10 * engine_hours(lines), rel=0.02)

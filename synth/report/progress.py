@@ -68,8 +68,7 @@ class Progress:
         self._console = console or Console(stderr=True, highlight=False)
         self._history: deque[tuple[float, Snapshot]] = deque()
         self._last_line = self._last_metrics = float("-inf")
-        self._ready = False  # an engine has run
-        self._ready_at = float("inf")
+        self._ready_at: float | None = None  # when an engine first ran
         self._running = False  # one does
         self.followers: list[Callable[[Mapping[str, Any]], None]] = []
 
@@ -111,11 +110,10 @@ class Progress:
 
     def update(self, now: Snapshot) -> None:
         moment = time.monotonic()
-        if not self._ready:
+        if self._ready_at is None:
             self._history.clear()  # the time that engines take to start is no part of any rate
-        if now.replicas_ready and not self._ready:
-            self._ready, self._ready_at = True, moment
-            self._last_metrics = float("-inf")
+            if now.replicas_ready:
+                self._ready_at = moment
         self._history.append((moment, now))
         while len(self._history) > 2 and moment - self._history[0][0] > RATE_WINDOW_S:
             self._history.popleft()
@@ -124,7 +122,7 @@ class Progress:
         elif moment - self._last_line >= PLAIN_INTERVAL_S:
             self._last_line = moment
             self.say(self._line(now))
-        is_first = 0 <= moment - self._ready_at < FIRST_S
+        is_first = self._ready_at is not None and moment - self._ready_at < FIRST_S
         interval = FIRST_INTERVAL_S if is_first else METRICS_INTERVAL_S
         # Where the first engine gets ready, or the last one ends, the pace is reckoned from or up to that moment.
         turned, self._running = self._running != (now.replicas_ready > 0), now.replicas_ready > 0
@@ -161,7 +159,7 @@ class Progress:
         return _duration((now.wanted - now.kept) / rate) if rate > 0 else "?"
 
     def _line(self, now: Snapshot) -> str:
-        if not self._ready:
+        if self._ready_at is None:
             return f"starting {now.replicas} engine(s), {_duration(time.monotonic() - self._started)}"
         return (
             f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}  {self.tokens_per_second:,.0f} tokens/s  "
@@ -172,7 +170,7 @@ class Progress:
     def _table(self, now: Snapshot) -> Table:
         table = Table.grid(padding=(0, 2))
         engines = f"{now.replicas_ready}/{now.replicas} engines"
-        if not self._ready:
+        if self._ready_at is None:
             table.add_row(f"starting {engines}", _duration(time.monotonic() - self._started))
             return table
         bar = ProgressBar(total=now.wanted, completed=min(now.kept, now.wanted), width=30)

@@ -16,9 +16,9 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,18 +65,17 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
     when it does not come up, on a machine that is too busy for instance."""
     if cluster.metrics_port is not None:
         _refuse_taken(cluster.metrics_port)
-    for name, value in (_QUIET | _ALONE if cluster.address is None else _QUIET).items():
-        os.environ.setdefault(name, value)
+    is_own = cluster.address is None
     # Linux ends Ray's processes together with the thread that started them, so it has to stay.
     thread = ThreadPoolExecutor(1, "ray")
     loop = asyncio.get_running_loop()
-    with thread, scratch() if cluster.address is None else nullcontext() as folder:
+    with _told(_QUIET | _ALONE if is_own else _QUIET), thread, scratch() if is_own else nullcontext() as folder:
         import ray
-        import ray._private.ray_constants
+        import ray._private.ray_constants as constants
         import ray._private.worker
 
         # What RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER said when Ray was imported, which may have been before this.
-        ray._private.ray_constants.ENABLE_RAY_CLUSTER = cluster.address is not None
+        before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, not is_own
         # It prints what the raylet says of dead workers, long and whatever is asked; the scheduler tells of them.
         ray._private.worker.listen_error_messages = lambda *_: None
         try:
@@ -93,6 +92,19 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
             yield await _room_soon(cluster, engine)
         finally:
             await loop.run_in_executor(thread, ray.shutdown)
+            constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _told(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for as long as the cluster is used, but for those that the user has set."""
+    new = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 async def _room_soon(cluster: Cluster, engine: Engine) -> Room:

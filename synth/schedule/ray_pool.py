@@ -10,32 +10,23 @@ from synth.storage.decisions import Decisions
 from synth.storage.run_folder import RunFolder
 
 
-class _Actor:
-    """GrowingPool's own coroutines. `settled` are records that committed shards hold."""
+class PoolProcess(GrowingPool):
+    """A GrowingPool as the Ray actor that it is. `settled` are records that committed shards hold."""
 
-    def __init__(self, rules: PoolRules, run_dir: str, settled: Sequence[range]):
-        self._pool = GrowingPool(rules, Decisions(RunFolder(Path(run_dir)).pool))
+    def __init__(self, rules: PoolRules, run_dir: Path, settled: Sequence[range]):
+        super().__init__(rules, Decisions(RunFolder(run_dir).pool))
         self._settled = settled
 
     async def start(self) -> None:
         for numbers in self._settled:
-            await self._pool.passed(numbers)
-
-    async def accepted(self, below: int, known: int) -> tuple[int, list[str]]:
-        return await self._pool.accepted(below, known)
-
-    async def offer(self, number: int, texts: Sequence[str]) -> list[bool]:
-        return await self._pool.offer(number, texts)
-
-    async def passed(self, numbers: Sequence[int]) -> None:
-        await self._pool.passed(numbers)
+            await self.passed(numbers)
 
 
 class RayPool:
     """A SharedPool whose pool is a Ray actor. Goes to other processes by pickle."""
 
     def __init__(self, rules: PoolRules, run_dir: Path, settled: Sequence[range]):
-        self._process = SharedProcess("pool", _Actor, rules, str(run_dir), settled, calls=1000 + 4 * rules.lag)
+        self._process = SharedProcess("pool", PoolProcess, rules, run_dir, settled, calls=1000 + 4 * rules.lag)
 
     async def start(self) -> None:
         """Returns when it is there, with all its decisions read."""

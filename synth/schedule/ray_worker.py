@@ -50,8 +50,8 @@ def lead_process_group() -> None:
 _guards: list[subprocess.Popen[bytes]] = []  # a Popen that is dropped would close the pipe
 
 
-class _Actor:
-    """Worker's own coroutines, behind a door that only lets plain data through."""
+class WorkerProcess(Worker):
+    """A Worker made of plain data, as the Ray actor that it is. What it and its engine say goes to its log."""
 
     def __init__(
         self,
@@ -68,27 +68,7 @@ class _Actor:
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log_file, 1)
         os.dup2(log_file, 2)
-        self._worker = Worker(parse(resolved), Path(run_dir), fingerprint, pool, claims)
-
-    async def start(self) -> None:
-        await self._worker.start()
-
-    async def run(
-        self, shard: Shard, numbers: Collection[int] | None, poison: Mapping[int, str] | None
-    ) -> ShardSummary | None:
-        return await self._worker.run(shard, numbers, poison)
-
-    async def hungry(self) -> None:
-        await self._worker.hungry()
-
-    async def probe(self, seconds: float) -> None:
-        await self._worker.probe(seconds)
-
-    async def counters(self) -> Counters:
-        return await self._worker.counters()
-
-    async def stop(self) -> None:
-        await self._worker.stop()
+        super().__init__(parse(resolved), Path(run_dir), fingerprint, pool, claims)
 
 
 class RayWorker:
@@ -110,7 +90,7 @@ class RayWorker:
         self._group = _group(placement) if placement.parts > 1 else None
         env = placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}
         self._actor: Any = (
-            ray.remote(_Actor)
+            ray.remote(WorkerProcess)
             .options(
                 **_in_group(self._group) if self._group else _on_one_machine(placement),
                 num_cpus=placement.cpus,

@@ -30,7 +30,8 @@ async def test_a_pool_that_is_killed_is_lost_to_all_who_wait_and_another_one_goe
         waiting = asyncio.create_task(pool.offer(5, ["Boil four eggs."]))
         await asyncio.sleep(0.2)
         assert not waiting.done()
-        [process] = [one for one in psutil.Process().children(recursive=True) if one.name().startswith("ray::_Actor")]
+        below = psutil.Process().children(recursive=True)
+        [process] = [one for one in below if one.name().startswith("ray::PoolProcess")]
         os.kill(process.pid, signal.SIGKILL)
         async with asyncio.timeout(20):
             with pytest.raises(SharedLost, match="run again to go on"):

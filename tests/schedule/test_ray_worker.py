@@ -58,7 +58,7 @@ async def placement():
 def actors():
     """The processes of live workers."""
     below = psutil.Process().children(recursive=True)
-    return [process for process in below if process.name().startswith("ray::_Actor")]
+    return [process for process in below if process.name().startswith("ray::WorkerProcess")]
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -77,7 +77,7 @@ class Job:
 
     def workers(self, node):
         """The engines' processes on a node."""
-        return self.slurm.processes(self.number, node, "ray::_Actor")
+        return self.slurm.processes(self.number, node, "ray::WorkerProcess")
 
     def until(self, condition, seconds=120):
         try:

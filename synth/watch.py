@@ -1,0 +1,83 @@
+"""What a run's workers are at, asked of all of them twice a second and added up for the progress display."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from synth.engines import EngineError
+from synth.records import Spent, add_spent
+from synth.report.held import HeldTime
+from synth.report.progress import Progress, Snapshot
+from synth.schedule.plan import Plan
+from synth.schedule.scheduler import Scheduler
+from synth.schedule.worker import Counters
+from synth.schedule.worker_handle import WorkerHandle, WorkerLost
+from synth.storage.manifest import Manifest
+
+INTERVAL_S = 0.5
+ANSWER_S = 5.0
+
+
+class Watch:
+    """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `last` is what was seen last."""
+
+    def __init__(
+        self, scheduler: Scheduler, plan: Plan, manifest: Manifest, *, wanted: int, gpus: float, price: float | None
+    ):
+        self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
+        self._gpus, self._held = gpus, HeldTime(price)
+        self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
+        self.last = Snapshot(kept=0, rejected=0, wanted=wanted)
+
+    async def look_on(self, progress: Progress) -> None:
+        while True:
+            workers = list(self._scheduler.workers.values())
+            answers = await asyncio.gather(*map(_counters, workers))
+            self._told |= {worker: counters for worker, counters in zip(workers, answers, strict=True) if counters}
+            self.last = self._snapshot([self._told[worker] for worker in workers if worker in self._told])
+            progress.update(self.last)
+            await asyncio.sleep(INTERVAL_S)
+
+    def end(self, progress: Progress) -> None:
+        """All workers are gone: what counts now is what they committed."""
+        kept, rejected = self._plan.kept, sum(one.rejected for one in self._manifest.summaries)
+        held = self._held.look(self._scheduler.held, self._gpus)
+        progress.update(replace(self.last, kept=kept, rejected=rejected, held=held, in_flight=0, running=0, waiting=0))
+
+    def _snapshot(self, here: list[Counters]) -> Snapshot:
+        """`here` is what those say that run now; what the others made counts too."""
+        told = self._told.values()
+        committed = self._manifest.committed.values()
+        return Snapshot(
+            kept=self._plan.kept + sum(one.kept for one in here),
+            rejected=sum(one.rejected for one in committed) + sum(one.rejected for one in here),
+            wanted=self.last.wanted,
+            in_flight=sum(one.in_flight for one in here),
+            made=sum(one.made for one in told),
+            prompt_tokens=sum(one.prompt_tokens for one in told),
+            cached_tokens=sum(one.cached_tokens for one in told),
+            completion_tokens=sum(one.completion_tokens for one in told),
+            engine_seconds=sum(one.engine_seconds for one in told),
+            spent=_sums(one.spent for one in told),
+            held=self._held.look(self._scheduler.held, self._gpus),
+            running=sum(one.load.running for one in here),
+            waiting=sum(one.load.waiting for one in here),
+            cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),
+            replicas_ready=len(self._scheduler.workers),
+            replicas=self._scheduler.replicas,
+        )
+
+
+def _sums(workers: Iterable[dict[str, Spent]]) -> dict[str, Spent]:
+    """What all workers spent at each step."""
+    total: dict[str, Spent] = {}
+    for steps in workers:
+        add_spent(total, steps)
+    return total
+
+
+async def _counters(worker: WorkerHandle) -> Counters | None:
+    with suppress(WorkerLost, EngineError, TimeoutError):
+        return await asyncio.wait_for(worker.counters(), ANSWER_S)
+    return None
