@@ -21,6 +21,8 @@ ELSEWHERE = (
     "kubectl ",
     "python benchmarks/",
     "python -m synth.export",
+    "python -m synth.inspect",
+    ". .venv/bin/activate",
     "sbatch ",
     "job=$(sbatch ",
     "SLICES=8 sbatch ",

@@ -1,13 +1,16 @@
 """The main job on real parts: the shipped model, real vLLM, real Ray, and TRL to train on what came out."""
 
 import math
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from datasets import load_from_disk
+from datasets import load_dataset, load_from_disk
 
 from synth.demo_model import PATH
+from tests.documents import ROOT, commands
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
@@ -55,6 +58,16 @@ def test_two_replicas_make_the_same_conversations_as_one(one_replica, tmp_path):
     identity = [(row["id"], row["seed"]) for row in one]
     assert [(row["id"], row["seed"]) for row in two] == identity
     assert [row["messages"] for row in two] == [row["messages"] for row in one]
+
+
+def test_readmes_way_to_a_filtered_dataset_works_as_written(tmp_path):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    for command in [one for one in commands(ROOT / "README.md") if "magpie_filtered" in one]:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+    assert load_dataset(str(tmp_path / "exported"), split="train").num_rows == 200
+    assert (tmp_path / "runs" / "magpie_filtered" / "report.html").exists()
 
 
 def trained(trainer, config, rows, folder):
