@@ -36,16 +36,15 @@ CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.paren
 GROUPS = ("strategy", "model", "engine", "cluster", "source")
 
 
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a whole number")
-    return value
+def _no_bool(kind: str) -> BeforeValidator:
+    """To pydantic, true is 1."""
 
+    def refuse(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"must be a {kind}")
+        return value
 
-def _price(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number above 0, or null")
-    return value
+    return BeforeValidator(refuse)
 
 
 def _slice(value: Any) -> Slice | None:
@@ -56,10 +55,10 @@ class MissingFile(ConfigError):
     """All keys are right, but a file that one of them names is not there."""
 
 
-Integer = Annotated[int, BeforeValidator(_no_bool)]  # to pydantic, true is 1
+Integer = Annotated[int, _no_bool("whole number")]
 Count = Annotated[Integer, Field(ge=1)]
 Port = Annotated[Integer, Field(ge=1, le=65535)]
-Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), _no_bool("number above 0")]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -72,7 +71,7 @@ class Cluster:
     address: str | None = None
     replicas: Count | Literal["auto"] = "auto"
     records_in_flight: Count | Literal["auto"] = "auto"
-    start_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
+    start_timeout_s: Positive = 1800.0
     metrics_port: Port | None = None
 
 
@@ -86,9 +85,9 @@ class Settings:
     slice: Annotated[Slice | None, BeforeValidator(_slice)] = None
     shard_size: Count
     resume: Literal["auto", "never", "force"]
-    min_yield: Annotated[float, Field(gt=0, le=1)]
+    min_yield: Annotated[Positive, Field(le=1)]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
-    price_per_gpu_hour: Annotated[Price | None, BeforeValidator(_price)] = None
+    price_per_gpu_hour: Positive | None = None
     tracking: Literal["wandb", "mlflow"] | None = None
     dry_run: bool
     estimate_from: Path | None = None
