@@ -1,6 +1,6 @@
 """What small shards at the end of a run are worth, with many replicas: the real plan and scheduler, in simulated time.
 
-    python benchmarks/last_shards.py [--replicas 8,64] [--shards-each 2,4,16] [--in-flight 512]
+    python benchmarks/last_shards.py [--replicas 8,64] [--shards-each 2,4] [--in-flight 512]
 
 A replica is simulated: so many records in flight, each for as long as a log-normal draw says, and its machine up to a
 fifth slower than the fastest. Time jumps to the next event, so hours take seconds.
@@ -32,7 +32,7 @@ SLOWEST = 0.8
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicas", default="8,64")
-    parser.add_argument("--shards-each", default="2,4,16", help="shards of 1,024 records for each replica, on average")
+    parser.add_argument("--shards-each", default="2,4", help="shards of 1,024 records for each replica, on average")
     parser.add_argument("--in-flight", type=int, default=512, help="records of a replica")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "last_shards.json")

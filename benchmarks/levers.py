@@ -61,12 +61,14 @@ AGE: ContextVar[int] = ContextVar("AGE", default=0)
 
 
 def main() -> int:
-    parser = padded(options(__doc__, "levers"))
+    parser = padded(options(__doc__, "levers_evol"))
     parser.add_argument("--workload", choices=RECORDS, default="evol")
     parser.add_argument("--levers", default=",".join([*ON_ONE_ENGINE, "samples", *ON_TWO]))
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=2)
-    write_results(parser.parse_args(), measure)
+    given = parser.parse_args()
+    given.json = given.json.with_name(given.json.name.replace("levers_evol", f"levers_{given.workload}"))
+    write_results(given, measure)
     return 0
 
 

@@ -1,9 +1,9 @@
-"""README's performance table and its plots, out of benchmarks/results/*.json.
+"""README's performance table and its plots, and the table of docs/levers.md, out of benchmarks/results/*.json.
 
     python benchmarks/readme.py
 
-Writes what stands between the two marks in README.md, and benchmarks/results/*.png. A benchmark without a result has no
-row.
+Writes what stands between the two marks in both pages, and benchmarks/results/*.png. A benchmark without a result has
+no row.
 """
 
 import json
@@ -16,22 +16,39 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 README = HERE.parent / "README.md"
+LEVERS = HERE.parent / "docs" / "levers.md"
 BEGIN, END = "<!-- python benchmarks/readme.py writes this -->", "<!-- up to here -->"
 COLOURS = {"synth": "#2b6cb0", "barriers": "#c05621"}
+LEVER = {
+    "in_flight": "records in flight: {}, not 2 x batch",
+    "priority": "requests of older records first",
+    "seeds": "no seeds",
+    "text": "text made of every answer, not ids alone",
+    "samples": "Magpie's instructions: {}, not one",
+    "prefix": "without the prefix cache",
+    "ngram": "n-gram speculation, 4 tokens",
+    "fp8": "KV cache in 8 bits",
+    "compiled": "torch.compile",
+}
 NAMES = {"magpie": "Magpie", "evol": "Evol-Instruct", "self_instruct": "Self-Instruct"}
 
 
 def main() -> int:
     results = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(before + BEGIN + "\n" + table(results) + END + after)
+    write(README, table(results))
+    write(LEVERS, levers({name: results[f"levers_{name}"] for name in NAMES if f"levers_{name}" in results}))
     if "engine_limit" in results:
         plot_limit(results["engine_limit"])
     if "scale" in results:
         plot_scale(results["scale"])
     return 0
+
+
+def write(page: Path, lines: str) -> None:
+    """Between the marks."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(before + BEGIN + "\n" + lines + END + after)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -40,6 +57,20 @@ def table(results: dict[str, Any]) -> str:
     lines = ["| measured | on | |", "| --- | --- | ---: |", *(f"| {' | '.join(row)} |" for row in rows)]
     plots = [f"![{name.replace('_', ' ')}](benchmarks/results/{name}.png)" for name in PLOTS if name in results]
     return "\n".join(["", *lines, "", *plots, ""]) + "\n"
+
+
+def levers(workloads: dict[str, Any]) -> str:
+    """A row for each arm that is not the default, with what it is worth in each workload."""
+    names = [NAMES[name] for name in workloads]
+    lines = [f"| | {' | '.join(names)} | start |", f"| --- |{' ---: |' * (len(names) + 1)}"]
+    first = next(iter(workloads.values()), {"levers": {}})
+    for lever, arms in first["levers"].items():
+        for arm in list(arms)[1:]:
+            here = [told["levers"].get(lever, {}).get(arm) for told in workloads.values()]
+            worth = [f"{one['worth']:.2f}" if one else "" for one in here]
+            start = f"{arms[arm]['start_s']:.0f} s" if "start_s" in arms[arm] else ""
+            lines.append(f"| {LEVER[lever].format(arm)} | {' | '.join(worth)} | {start} |")
+    return "\n".join(["", *lines, ""]) + "\n"
 
 
 def limit(told: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
