@@ -30,8 +30,8 @@ SHUTDOWN_S = 3.0
 class VLLM:
     """One vLLM engine. Fields are the keys of `conf/engine/vllm.yaml`; `extra` goes to AsyncEngineArgs as it is.
 
-    `enforce_eager` auto compiles on a GPU only: on a CPU it takes 20 s at every start, which a run of minutes doesn't win
-    back.
+    `enforce_eager` auto compiles on a GPU only: on a CPU it takes 20 s at every start, which short runs
+    don't win back.
     """
 
     model: Model
