@@ -31,6 +31,7 @@ OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default
 
 ANSWER_S = 10.0
 NODES_S = 60.0  # the nodes of a cluster that has only just been started come one by one
+KNOWN_S = 1.0  # and this node, which places the workers, hears of them a little later than Ray's head
 
 # Read by Ray's processes when they start.
 _QUIET = {
@@ -114,7 +115,9 @@ async def _room_soon(cluster: Cluster, engine: Engine) -> Room:
     until = time.monotonic() + (0 if cluster.address is None else NODES_S)
     while True:
         try:
-            return room(cluster, engine, await asyncio.to_thread(ray.nodes))
+            found = room(cluster, engine, await asyncio.to_thread(ray.nodes))
+            await asyncio.sleep(0 if cluster.address is None else KNOWN_S)
+            return found
         except ConfigError:
             if time.monotonic() >= until:
                 raise
@@ -127,7 +130,9 @@ async def room_after(before: Room, cluster: Cluster, engine: Engine) -> Room:
 
     with suppress(ConfigError):
         nodes = await asyncio.to_thread(ray.nodes)
-        return room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1)
+        after = room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1)
+        await asyncio.sleep(KNOWN_S if after.replicas > before.replicas else 0)
+        return after
     return before
 
 
