@@ -28,6 +28,7 @@ from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary
 
 REMOVAL_S = 5.0
+A_LITTLE = 0.001  # of a CPU: what needs nothing Ray puts anywhere, and not evenly on all machines
 # Else Ray hides all GPUs from a process that has none of its own, and engines look for them.
 _SEES_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -93,7 +94,7 @@ class RayWorker:
             ray.remote(WorkerProcess)
             .options(
                 **_in_group(self._group) if self._group else _on_one_machine(placement),
-                num_cpus=placement.cpus,
+                num_cpus=max(placement.cpus, A_LITTLE),
                 max_restarts=0,
                 max_concurrency=1000,
                 runtime_env={"env_vars": env | (_SEES_GPUS if self._group else {})},
