@@ -93,8 +93,7 @@ class RayWorker:
         self._actor: Any = (
             ray.remote(WorkerProcess)
             .options(
-                **_in_group(self._group) if self._group else _on_one_machine(placement),
-                num_cpus=max(placement.cpus, A_LITTLE),
+                **_in_group(self._group, placement) if self._group else _on_one_machine(placement),
                 max_restarts=0,
                 max_concurrency=1000,
                 runtime_env={"env_vars": env | (_SEES_GPUS if self._group else {})},
@@ -170,15 +169,15 @@ def _group(placement: Placement) -> Any:
 
 def _on_one_machine(placement: Placement) -> dict[str, Any]:
     """Options of the worker's actor."""
-    return {"num_gpus": placement.gpus, "scheduling_strategy": "SPREAD"}
+    return {"num_gpus": placement.gpus, "num_cpus": max(placement.cpus, A_LITTLE), "scheduling_strategy": "SPREAD"}
 
 
-def _in_group(group: Any) -> dict[str, Any]:
+def _in_group(group: Any, placement: Placement) -> dict[str, Any]:
     """Options of the worker's actor. What an engine starts from there finds the group as the current one."""
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     place = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
-    return {"num_gpus": 0, "scheduling_strategy": place}
+    return {"num_gpus": 0, "num_cpus": placement.cpus, "scheduling_strategy": place}
 
 
 def _short(error: BaseException) -> str:
