@@ -217,8 +217,8 @@ def test_whoever_follows_hears_what_is_written(plain, tmp_path, clock):
 
 def test_the_moments_when_engines_get_ready_and_end_have_lines_of_their_own(tmp_path, clock):
     with Progress(tmp_path / "metrics.jsonl", Console(file=io.StringIO())) as progress:
-        for second, ready in enumerate([0, 0, 0, 1, 2, 1, 0]):
+        for second, ready in ((0, 0), (2, 0), (3, 1), (70, 1), (72, 2), (73, 0)):
             clock.now = 100.0 + second
             progress.update(replace(UNDER_WAY, replicas_ready=ready))
-        clock.now = 150.0  # a merge takes a while
-    assert [line["time"] - 1e9 for line in metrics(tmp_path)] == [100, 103, 106, 106]
+        clock.now = 250.0  # a merge takes a while
+    assert [line["time"] - 1e9 for line in metrics(tmp_path)] == [100, 103, 170, 173, 173]
