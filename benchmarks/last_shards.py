@@ -18,10 +18,11 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+import scale
+
 from synth.records import Shard
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
-from synth.schedule.worker import Counters
 from synth.storage.shard import ShardSummary
 
 SHARD = 1024
@@ -102,17 +103,14 @@ def seconds_of(number: int) -> float:
     return MEAN_S * math.exp(random.Random(number).gauss(0, SIGMA) - SIGMA**2 / 2)
 
 
-class SimulatedReplica:
-    """A WorkerHandle whose records only take their time."""
+class SimulatedReplica(scale.SimulatedReplica):
+    """One whose records take their time, and nothing is written down."""
 
     def __init__(self, speed: float, in_flight: int):
         self._speed, self._most = speed, in_flight
         self._slots = asyncio.Semaphore(in_flight)
         self._backlog = 0
         self._launched = asyncio.Event()
-
-    async def start(self) -> None:
-        pass
 
     async def run(
         self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None
@@ -134,18 +132,6 @@ class SimulatedReplica:
         while self._backlog > self._most // 8:
             self._launched.clear()
             await self._launched.wait()
-
-    async def probe(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def counters(self) -> Counters:
-        return Counters()
-
-    async def stop(self) -> None:
-        pass
-
-    async def kill(self) -> None:
-        pass
 
 
 if __name__ == "__main__":
