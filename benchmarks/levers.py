@@ -29,7 +29,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from one_engine import RECORDS, Counted, composed, loaded, machine, options, padded, synth, write_results
+from one_engine import RECORDS, RESULTS, Counted, composed, loaded, machine, options, padded, synth, write_results
 
 from synth.chat import ChatTemplate
 from synth.config import Config
@@ -61,13 +61,14 @@ AGE: ContextVar[int] = ContextVar("AGE", default=0)
 
 
 def main() -> int:
-    parser = padded(options(__doc__, "levers_evol"))
+    parser = padded(options(__doc__, "levers_WORKLOAD"))
+    parser.set_defaults(json=None)
     parser.add_argument("--workload", choices=RECORDS, default="evol")
     parser.add_argument("--levers", default=",".join([*ON_ONE_ENGINE, "samples", *ON_TWO]))
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
-    given.json = given.json.with_name(given.json.name.replace("levers_evol", f"levers_{given.workload}"))
+    given.json = given.json or RESULTS / f"levers_{given.workload}.json"
     write_results(given, measure)
     return 0
 

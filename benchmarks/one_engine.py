@@ -35,6 +35,7 @@ from synth.schedule.worker import Worker
 from synth.sources.store import stored
 from synth.storage.run_folder import RunFolder
 
+RESULTS = Path(__file__).parent / "results"
 RECORDS = {"magpie": 1000, "evol": 300, "self_instruct": 200}
 Request = tuple[Sequence[int], Sampling]
 
@@ -43,7 +44,7 @@ def options(doc: str | None, results: str, max_num_seqs: int = 64) -> argparse.A
     """The command line of a benchmark that writes benchmarks/results/`results`.json. It adds options of its own."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--max-num-seqs", type=int, default=max_num_seqs)
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / f"{results}.json")
+    parser.add_argument("--json", type=Path, default=RESULTS / f"{results}.json")
     return parser
 
 

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from synth.config import Config, ConfigError
 from synth.report.run_data import Run
-from synth.report.throughput import PAUSE_S
+from synth.report.throughput import PAUSE_S, Span
 from synth.resume import told_once
 from synth.storage.manifest import Manifest, Unreadable, differing_keys, told
 
@@ -94,14 +94,14 @@ def _pace(run: Run) -> Pace | None:
     kept = sum(one.kept for one in summaries)
     lines = [one for one in run.snapshots if one.keys() >= NEEDED]
     pairs = [pair for pair in pairwise(lines) if pair[0]["replicas_ready"]]
-    spans = [span for pair in pairs if (span := _Span(*pair)).whole]
-    tokens = sum(span.tokens for span in spans)
+    spans = [(span, _running(*pair)) for pair in pairs if (span := Span(*pair)).whole and span.gap]
+    tokens = sum(span.tokens for span, _ in spans)
     if not kept or not tokens:
         return None
     most = max(before["running"] / before["replicas_ready"] for before, _ in pairs)
     filled = any(before["waiting"] for before, _ in pairs)
-    steady = [span for span in spans if span.running >= FULL * most] if filled else []
-    rate = sum(span.tokens for span in steady or spans) / sum(span.seconds for span in steady or spans)
+    steady = [one for one in spans if one[1] >= FULL * most] if filled else []
+    rate = sum(span.tokens for span, _ in steady or spans) / sum(span.engine_seconds for span, _ in steady or spans)
     generated = sum(one.completion_tokens for one in summaries) / kept
     return Pace(
         seconds=generated / rate,
@@ -128,15 +128,9 @@ def _start(lines: Sequence[Mapping[str, Any]]) -> float | None:
     return None
 
 
-class _Span:
-    """Between two lines of metrics.jsonl: tokens generated and engine-seconds, requests that ran in each engine."""
-
-    def __init__(self, before: Mapping[str, Any], after: Mapping[str, Any]):
-        gap, engines = after["time"] - before["time"], before["replicas_ready"]
-        self.tokens = after["completion_tokens"] - before["completion_tokens"]
-        self.seconds = gap * engines
-        self.running = min(before["running"], after["running"]) / engines
-        self.whole = 0 < gap <= PAUSE_S and self.tokens >= 0  # else another process began between them
+def _running(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
+    """Requests that ran in each engine all the time between two lines."""
+    return float(min(before["running"], after["running"]) / before["replicas_ready"])
 
 
 def _notes(config: Config, run: Run, manifest: Manifest, pace: Pace) -> list[str]:

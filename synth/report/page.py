@@ -74,7 +74,7 @@ def report(runs: Sequence[Run]) -> str:
 def _view(letter: str, run: Run, figures: Figures, pace: Throughput, varied: Diversity) -> dict[str, Any]:
     rejected = {key: cost.rows for key, cost in figures.rejected.items()}
     arcs, shown = charts.sunburst(varied.verbs)
-    kept, total = figures.kept.rows, figures.total
+    kept, total, spent = figures.kept.rows, figures.total, figures.spent_on()
     return {
         "letter": letter,
         "run": run,
@@ -90,9 +90,9 @@ def _view(letter: str, run: Run, figures: Figures, pace: Throughput, varied: Div
         "goodput": kept / pace.engine_seconds if pace.engine_seconds else None,
         "mean_rate": total.usage.completion_tokens / pace.engine_seconds if pace.engine_seconds else None,
         "costs": flat(figures.rejected),
-        "spent": figures.spent_on(),
+        "spent": spent,
         "steps": figures.spent_at(run.steps),
-        "seconds_per_kept": spent.engine_seconds / kept if (spent := figures.spent_on()) and kept else None,
+        "seconds_per_kept": spent.engine_seconds / kept if spent and kept else None,
         "held": run.held,
         "quantiles": {name: _quantiles(one) for name, one in (figures.lengths | figures.numbers).items()},
         "nearest": _quantiles(varied.nearest),

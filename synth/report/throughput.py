@@ -35,6 +35,19 @@ class Throughput:
 SERIES = ("tokens_per_second", "running", "waiting", "cache_usage", "kept")
 
 
+class Span:
+    """Between two lines, in order: `gap` seconds, `engine_seconds` of the engines that were ready, `tokens` generated.
+
+    Not `whole` where another process began between them, which counts from its own start.
+    """
+
+    def __init__(self, before: Mapping[str, Any], after: Mapping[str, Any]):
+        self.gap = after["time"] - before["time"]
+        self.engine_seconds = self.gap * _number(before, "replicas_ready")
+        self.tokens = _number(after, "completion_tokens") - _number(before, "completion_tokens")
+        self.whole = 0 <= self.gap <= PAUSE_S and self.tokens >= 0
+
+
 def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
     """Of lines in the order of time; a value that is missing or no number counts as 0."""
     ready = [_number(one, "replicas_ready") > 0 for one in snapshots]
@@ -42,13 +55,12 @@ def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
     snapshots = [one for one, *either in zip(snapshots, ready, [False, *ready], strict=False) if any(either)]
     seconds, starts, engine_seconds = [0.0] if snapshots else [], [], 0.0
     for before, after in pairwise(snapshots):
-        gap = after["time"] - before["time"]
-        again = not 0 <= gap <= PAUSE_S or _number(after, "completion_tokens") < _number(before, "completion_tokens")
-        if again:
-            starts.append(seconds[-1])
+        span = Span(before, after)
+        if span.whole:
+            engine_seconds += span.engine_seconds
         else:
-            engine_seconds += gap * _number(before, "replicas_ready")
-        seconds.append(seconds[-1] + (0.0 if again else gap))
+            starts.append(seconds[-1])
+        seconds.append(seconds[-1] + (span.gap if span.whole else 0.0))
     series = {name: np.array([_number(one, name) for one in snapshots]) for name in SERIES}
     return _thinned(Throughput(np.array(seconds), series, starts, engine_seconds))
 
