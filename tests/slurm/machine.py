@@ -20,6 +20,7 @@ import psutil
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
 NODES = ("n1", "n2", "n3")
 CPUS = 4  # of each node, however many there are
+GPUS = 2  # that SLURM hands out; to everybody else they are empty files
 
 # No accounting, no cgroups, no systemd. Job numbers of its own, since Ray's ports and folders follow from them.
 # A lost node is noticed in seconds, a requeued job waits for a few.
@@ -44,6 +45,7 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+GresTypes=gpu
 SchedulerParameters=bf_interval=2
 SlurmdTimeout=6
 FirstJobId={first}
@@ -66,10 +68,14 @@ class Slurm:
         for index, name in enumerate(NODES):
             text += (
                 f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.{index + 2} "
-                f"Port={port[index + 1]} CPUs={CPUS} RealMemory=4000 State=UNKNOWN\n"
+                f"Port={port[index + 1]} CPUs={CPUS} RealMemory=4000 Gres=gpu:{GPUS} State=UNKNOWN\n"
             )
         text += "PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n"
         (folder / "slurm.conf").write_text(text)
+        gpus = [folder / f"gpu{number}" for number in range(GPUS)]
+        for gpu in gpus:
+            gpu.touch()
+        (folder / "gres.conf").write_text(f"NodeName={','.join(NODES)} Name=gpu File={','.join(map(str, gpus))}\n")
         (folder / "state").mkdir()
         (folder / "munge.key").write_bytes(os.urandom(128))
         (folder / "munge.key").chmod(0o600)

@@ -13,7 +13,7 @@ from datasets import load_from_disk
 from synth.storage.journal import finished_numbers
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder
-from tests.slurm.machine import Slurm, missing, wait_for
+from tests.slurm.machine import GPUS, Slurm, missing, wait_for
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 200
@@ -149,6 +149,8 @@ def test_a_job_on_two_nodes_has_engines_on_both_and_makes_the_same_dataset(slurm
     job = Job(slurm, "multi_node", tmp_path / "run", *ENGINE, SLOW, f"num_records={RECORDS}", "cluster.replicas=2")
     job.until(lambda: job.workers("n1") and job.workers("n2"))
     assert stat.S_IMODE(job.token.stat().st_mode) == 0o600
+    for node in ("n1", "n2"):
+        assert job.workers(node)[0].environ()["SLURM_GPUS_ON_NODE"] == str(GPUS)
     assert job.end() == ("COMPLETED", "0:0"), job.told
     assert job.rows() == single.rows()
     assert job.leaves_nothing_behind()
