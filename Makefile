@@ -1,6 +1,7 @@
 # make run     sets up, then generates with the shipped demo model: make run ARGS="num_records=500 seed=7"
 # make test    sets up, then style, types and tests
 # make test-faults kills workers, drivers and nodes of a real Ray cluster
+# make test-docs   every command of README and docs with vLLM, where `make test` only plans the runs
 # make test-slurm  the job scripts on a real SLURM, which it installs from Debian's packages
 # make bench   how near to the engine's limit, and what the schedule costs; make bench-peers: beside others' tools
 # make lint    style only; make types: types only
@@ -16,10 +17,10 @@ PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
 
 PY_BENCH := .venv/bin/python benchmarks
 
-.PHONY: help run test test-faults test-slurm bench bench-peers lint types setup clean
+.PHONY: help run test test-faults test-docs test-slurm bench bench-peers lint types setup clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 run: setup
 	@.venv/bin/python -m synth.run +strategy=magpie $(ARGS)
@@ -32,6 +33,9 @@ test-faults: setup
 	@.venv/bin/python -m pytest tests/test_duplicates.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_groups.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_ray_job.py -m faults $(ARGS)
+
+test-docs: setup
+	@.venv/bin/python -m pytest tests/test_documents.py -m documents $(ARGS)
 
 test-slurm: setup
 	@test -x /usr/sbin/slurmctld || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq \

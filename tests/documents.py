@@ -1,15 +1,6 @@
-"""The commands and files of README and docs, read out of the pages.
+"""The commands and files of README and docs, read out of the pages."""
 
-`python -m tests.documents docs/judge.md` runs a page's commands as they are, in a new folder that looks like the
-checkout, and stops at the first one that fails; a model or a dataset of the Hub that a page names must be there.
-test_documents.py runs them as far as they go without an engine.
-"""
-
-import os
 import re
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -34,19 +25,3 @@ def write_files(page: Path, folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-
-
-def main() -> None:
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    for name in sys.argv[1:]:
-        folder = Path(tempfile.mkdtemp(prefix="synth-page-"))
-        for part in ("synth", "conf", "benchmarks", "tests", "slurm"):
-            (folder / part).symlink_to(ROOT / part)
-        write_files(Path(name), folder)
-        for command in commands(Path(name)):
-            print(f"{folder}$ {command}", flush=True)
-            subprocess.run(command, shell=True, cwd=folder, check=True, env=os.environ | {"PATH": path})
-
-
-if __name__ == "__main__":
-    main()

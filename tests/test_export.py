@@ -14,19 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from synth import export as door
-from synth.records import Finished, Shard
 from synth.storage import export as exporting
-from synth.storage.card import write_card
 from synth.storage.export import Unexportable, export
 from synth.storage.hub import dataset_name
-from synth.storage.journal import Journal
-from synth.storage.manifest import Manifest
-from synth.storage.merge import merge
 from synth.storage.run_folder import RunFolder
-from synth.storage.shard import commit
-from tests.documents import ROOT, commands
 from tests.hub_stand_in import TOKEN, HubStandIn
-from tests.storage.rows import kept
+from tests.storage.rows import run_of
 
 
 def said(*turns, system=None, **more):
@@ -36,27 +29,6 @@ def said(*turns, system=None, **more):
     if system:
         messages.insert(0, {"role": "system", "content": system})
     return {"messages": messages, "system_prompt": system, **more}
-
-
-def run_of(path, *rows, columns=None, shards=1):
-    """A finished run's folder with these rows, in so many shards."""
-    folder = RunFolder(path)
-    folder.make()
-    manifest = Manifest({"strategy": {"name": "test"}, "seed": 1}, {}, {"synth": "0"}, num_records=len(rows))
-    kinds = columns or {}
-    size = -(-len(rows) // shards) or 1
-    for index, start in enumerate(range(0, max(1, len(rows)), size)):
-        shard = Shard(index, start, start + len(rows[start : start + size]) or start + 1)
-        journal = Journal.open(folder.journal(index), kinds)
-        for number in range(shard.start, shard.stop):
-            row = [kept(str(number)) | dict.fromkeys(kinds) | rows[number]] if rows else []
-            journal.append(Finished(number, kept=row))
-        manifest.shards.append(shard)
-        manifest.committed[index] = commit(folder, shard, journal, kinds, manifest.fingerprint)
-    manifest.write(folder)
-    count = merge([(folder, manifest)], folder.dataset)
-    write_card(folder, [manifest], count)
-    return folder
 
 
 def lines(path):
@@ -269,15 +241,6 @@ print(export(RunFolder(pathlib.Path({str(tmp_path)!r})), {format!r}, {str(tmp_pa
     env = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "ARROW_IO_THREADS": "1"}  # stacks count too
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
     assert done.stdout == "50000\n", done.stderr
-
-
-def test_the_commands_of_the_page_run_as_written(small, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/magpie").symlink_to(small.path)
-    for command in commands(ROOT / "docs/export.md"):
-        if "synth.export" in command and "hub" not in command and "://" not in command:
-            assert door.main(command.split()[3:]) == 0, command
 
 
 # Pushes

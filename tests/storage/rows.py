@@ -1,6 +1,12 @@
-"""Finished records for storage tests: the smallest that fill every contract column."""
+"""Finished records for tests, the smallest that fill every contract column, and whole runs of them."""
 
-from synth.records import Finished, Record
+from synth.records import Finished, Record, Shard
+from synth.storage.card import write_card
+from synth.storage.journal import Journal
+from synth.storage.manifest import Manifest
+from synth.storage.merge import merge
+from synth.storage.run_folder import RunFolder
+from synth.storage.shard import commit
 
 
 def kept(id: str, text: str = "words") -> Record:
@@ -29,3 +35,24 @@ def finished(number: int, rows: int = 1, rejections: int = 0) -> Finished:
         kept=[kept(f"{number}/{n}") for n in range(rows)],
         rejected=[rejected(f"{number}/{rows + n}") for n in range(rejections)],
     )
+
+
+def run_of(path, *rows, columns=None, shards=1):
+    """A finished run's folder with these rows, in so many shards."""
+    folder = RunFolder(path)
+    folder.make()
+    manifest = Manifest({"strategy": {"name": "test"}, "seed": 1}, {}, {"synth": "0"}, num_records=len(rows))
+    kinds = columns or {}
+    size = -(-len(rows) // shards) or 1
+    for index, start in enumerate(range(0, max(1, len(rows)), size)):
+        shard = Shard(index, start, start + len(rows[start : start + size]) or start + 1)
+        journal = Journal.open(folder.journal(index), kinds)
+        for number in range(shard.start, shard.stop):
+            row = [kept(str(number)) | dict.fromkeys(kinds) | rows[number]] if rows else []
+            journal.append(Finished(number, kept=row))
+        manifest.shards.append(shard)
+        manifest.committed[index] = commit(folder, shard, journal, kinds, manifest.fingerprint)
+    manifest.write(folder)
+    count = merge([(folder, manifest)], folder.dataset)
+    write_card(folder, [manifest], count)
+    return folder
