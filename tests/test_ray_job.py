@@ -16,7 +16,7 @@ import yaml
 from datasets import load_from_disk
 
 from synth.run import main
-from tests.documents import ROOT
+from tests.documents import ROOT, commands
 from tests.faults import CLUSTER_ENV
 
 RAY = Path(sys.executable).with_name("ray")
@@ -32,7 +32,8 @@ def ray_cli(tmp_path):
             probe.bind(("127.0.0.1", 0))
             ports.append(str(probe.getsockname()[1]))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    env = clean | CLUSTER_ENV | {"PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(RAY.parent), os.environ["PATH"]])
+    env = clean | CLUSTER_ENV | {"PYTHONPATH": str(ROOT), "PATH": path}
     folder = Path("/tmp") / f"ray-job-{os.getpid()}"  # paths of sockets may have a hundred characters
     start = f"start --head --block --node-ip-address=127.0.0.1 --num-cpus=2 --temp-dir={folder}"
     start += f" --port={ports[0]} --dashboard-port={ports[1]}"
@@ -58,20 +59,21 @@ def ray_cli(tmp_path):
 @pytest.mark.slow
 @pytest.mark.faults
 def test_a_job_that_is_stopped_keeps_what_is_finished_and_the_same_job_goes_on(ray_cli, tmp_path):
-    command = [sys.executable, "-m", "synth.run", "+strategy=magpie", *ENGINE, "cluster=ray", "num_records=60"]
-    command += [f"output_dir={tmp_path}/run"]
-    one = ray_cli("job", "submit", "--no-wait", "--submission-id=one", "--", *command, "engine.tokens_per_second=20")
+    [line] = [line for line in commands(ROOT / "docs/slurm.md") if line.startswith("ray job submit")]
+    here = line.replace("/shared", str(tmp_path)).replace("num_records=100000", "num_records=60")
+    submit = [*shlex.split(here)[1:], *ENGINE]
+    one = ray_cli("job", "submit", "--no-wait", "--submission-id=one", *submit[2:], "engine.tokens_per_second=20")
     assert one.returncode == 0, one
     end = time.monotonic() + 120
     while not re.search(r"^kept [1-9]", ray_cli("job", "logs", "one").stdout, re.MULTILINE):
         assert time.monotonic() < end, ray_cli("job", "logs", "one")
     ray_cli("job", "stop", "one")
     assert "stopped by SIGTERM" in ray_cli("job", "logs", "one").stdout
-    done = ray_cli("job", "submit", "--", *command, "engine.tokens_per_second=2000")
+    done = ray_cli(*submit, "engine.tokens_per_second=2000")
     assert done.returncode == 0, done.stdout
     assert "60 records kept" in done.stdout
-    assert len(load_from_disk(str(tmp_path / "run" / "dataset"))) == 60
-    assert ray_cli("job", "submit", "--", *command, "sed=1").returncode == 1
+    assert len(load_from_disk(str(tmp_path / "runs" / "big" / "dataset"))) == 60
+    assert ray_cli(*submit, "sed=1").returncode == 1
 
 
 def manifest():

@@ -1,8 +1,10 @@
 """The job scripts as a user submits them, to a real SLURM of one machine: real Ray nodes, simulated engines, and real
 vLLM once."""
 
+import re
 import shutil
 import stat
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -13,9 +15,9 @@ from datasets import load_from_disk
 from synth.storage.journal import finished_numbers
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder
+from tests.documents import ROOT, commands
 from tests.slurm.machine import GPUS, Slurm, missing, wait_for
 
-ROOT = Path(__file__).parents[2]
 RECORDS = 200
 ENGINE = ["engine=simulated", "engine.median_tokens=20", "engine.max_num_seqs=8", "shard_size=20"]
 FAST, SLOW = "engine.tokens_per_second=400", "engine.tokens_per_second=20"
@@ -126,23 +128,34 @@ def test_a_job_ends_with_the_exit_code_of_the_run(slurm, tmp_path):
     assert "num_records" in job.told
 
 
-def test_an_array_of_jobs_makes_the_dataset_of_one_and_some_tasks_of_it_come_again(slurm, single, tmp_path):
-    def task(*options):
-        return Job(slurm, "array", folder, *ENGINE, FAST, f"num_records={RECORDS}", options=options)
-
+def test_an_array_of_jobs_makes_the_dataset_of_one_by_the_commands_of_the_page(slurm, single, tmp_path):
     folder = tmp_path / "run"
-    two = task("--export=ALL,SLICES=3", "--array=0,2")
-    wait_for(lambda: not slurm.tell("squeue", "-h", "-j", two.number).strip(), 180)
-    assert two.end() == ("COMPLETED", "0:0"), two.told
-    forgotten = task("--array=1")
-    assert forgotten.end() == ("FAILED", "2:0")
-    assert "slice: must be from 0/1 to 0/1, got '1/1'" in forgotten.told
-    missing = task("--export=ALL,SLICES=3", "--array=1")
-    merge = [f"--dependency=afterok:{missing.number}", "--output=/dev/null"]
-    merge = slurm.submit(*merge, "--wrap", f".venv/bin/python -m synth.merge {folder}", cwd=ROOT)
-    assert missing.end() == ("COMPLETED", "0:0"), missing.told
-    wait_for(lambda: slurm.job(merge).get("JobState") == "COMPLETED", 120)
-    assert missing.rows() == single.rows()
+    made_here = [(r"num_records=\d+", " ".join([*ENGINE, FAST, f"num_records={RECORDS}"])), ("runs/big", str(folder))]
+    made_here += [("sbatch (?=--)", f"sbatch --parsable --output={tmp_path}/log ")]
+    array, merge, single_job, again = [line for line in commands(ROOT / "docs/slurm.md") if "runs/big" in line][:4]
+
+    def submitted(*lines):
+        """The number of the last job of lines that the shell reads together, made small."""
+        text = "\n".join(lines)
+        for pattern, instead in made_here:
+            text = re.sub(pattern, instead, text)
+        done = subprocess.run(text, shell=True, cwd=ROOT, env=slurm.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()[-1]
+
+    def ended(number):
+        wait_for(lambda: not slurm.tell("squeue", "-h", "-j", number).strip(), 180)
+        return slurm.job(number)["JobState"]
+
+    two = again.replace("SLICES=8", "SLICES=3").replace("=3,5", "=0,2")
+    assert ended(submitted(two)) == "COMPLETED"
+    assert ended(submitted(two.replace("SLICES=3 ", "").replace("=0,2", "=1"))) == "FAILED"
+    assert "slice: must be from 0/1 to 0/1, got '1/1'" in (tmp_path / "log").read_text()
+    three = array.replace("0-7", "0-2")
+    assert ended(submitted(three, merge)) == "COMPLETED"
+    assert load_from_disk(str(folder / "dataset")).to_list() == single.rows()
+    assert ended(submitted("job=1", single_job)) == "COMPLETED"
+    assert load_from_disk(str(folder / "dataset")).to_list() == single.rows()
 
 
 def test_a_job_on_two_nodes_has_engines_on_both_and_makes_the_same_dataset(slurm, single, tmp_path):
