@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.column_types import type_from_text
 from synth.components import ConfigError, build, construct, nearest, refuse_unknown_keys
+from synth.demo_model import KEYS as DEMO
 from synth.model import Model
 from synth.records import Slice, rejected_schema
 from synth.sources import Source
@@ -135,6 +136,8 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
             raise ConfigError(f"{group}: none is chosen; choose from {', '.join(options(group))}")
     settings = {key: value for key, value in resolved.items() if key not in GROUPS}
     refuse_unknown_keys(settings, [*inspect.signature(Settings).parameters, *GROUPS])
+    if resolved["model"].get("path") == "demo":
+        resolved["model"] |= {key: DEMO[key] for key in DEMO if resolved["model"].get(key) in (None, "auto")}
     model = construct(Model, resolved["model"], "model")
     config = Config(
         settings=construct(Settings, settings, ""),

@@ -2,6 +2,7 @@
 
 from synth.config import Config
 from synth.estimate import estimate
+from synth.model import Model
 from synth.report.run_data import Run
 from synth.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
@@ -20,7 +21,7 @@ def describe(config: Config) -> str:
     lines = {
         "folder": f"{folder.path}{f', {plan.kept:,} records kept so far' if plan.kept else ''}",
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
-        "model": f"{config.model.name}, {config.resolved['engine']['_target_'].rpartition('.')[2]}",
+        "model": f"{_model(config.model)}, {config.resolved['engine']['_target_'].rpartition('.')[2]}",
         "source": told_source(config, contents),
         "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
         + (f", as slice {settings.slice}" if settings.slice else ""),
@@ -30,6 +31,10 @@ def describe(config: Config) -> str:
         **estimate(config, Run(folder, manifest) if plan.kept else None, manifest, contents.size, plan.kept),
     }
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
+
+
+def _model(model: Model) -> str:
+    return str(model.name) if model.is_demo or model.name == model.path else f"{model.name} of {model.path}"
 
 
 def told_source(config: Config, contents: Contents) -> str:

@@ -97,8 +97,7 @@ def test_every_shipped_strategy_is_a_good_configuration(name):
 
 @pytest.mark.parametrize("name", options("model"))
 def test_every_shipped_model_is_a_good_configuration(name):
-    data = composed(model=name)
-    model = Model(**OmegaConf.to_container(data.model))
+    model = parse(composed(model=name)).model
     assert model.license and model.path
 
 
@@ -139,9 +138,15 @@ def test_shipped_defaults_are_those_of_the_code():
     assert config.cluster == Cluster()
 
 
-def test_the_demo_is_the_shipped_folder_under_a_name_of_its_own():
-    demo = Model(path="demo", name="synth-demo")
-    assert (demo.path, demo.name, demo.is_demo) == (str(DEMO), "synth-demo", True)
+def test_the_demo_is_the_shipped_folder_in_float32_under_a_name_of_its_own():
+    demo = parse(composed(model="demo")).model
+    assert (demo.path, demo.name, demo.dtype, demo.license) == (str(DEMO), "synth-demo", "float32", "apache-2.0")
+    assert demo.is_demo
+
+
+def test_another_path_takes_over_nothing_of_the_demo():
+    other = parse(composed("model.path=some/model", model="demo")).model
+    assert (other.name, other.dtype, other.license) == ("some/model", "auto", None)
 
 
 def test_a_configuration_can_be_parsed_again_from_its_resolved_data():

@@ -35,8 +35,8 @@ def ray_cli(tmp_path):
     path = os.pathsep.join([str(RAY.parent), os.environ["PATH"]])
     env = clean | CLUSTER_ENV | {"PYTHONPATH": str(ROOT), "PATH": path}
     folder = Path("/tmp") / f"ray-job-{os.getpid()}"  # paths of sockets may have a hundred characters
-    start = f"start --head --block --node-ip-address=127.0.0.1 --num-cpus=2 --temp-dir={folder} --dashboard-agent-listen-port=0"
-    start += f" --port={ports[0]} --dashboard-port={ports[1]}"
+    start = f"start --head --block --node-ip-address=127.0.0.1 --num-cpus=2 --temp-dir={folder}"
+    start += f" --port={ports[0]} --dashboard-port={ports[1]} --dashboard-agent-listen-port=0"
     with (tmp_path / "ray.log").open("w") as log:
         head = subprocess.Popen([RAY, *start.split()], env=env, stdout=log, stderr=log)
 

@@ -8,3 +8,6 @@ world; its answers show that a pipeline runs, never that a technique works.
 from pathlib import Path
 
 PATH: Path = Path(__file__).parent / "weights"
+
+# What `model.path: demo` says beside the path. In no preset's file, where another model.path=... would take it over.
+KEYS = {"name": "synth-demo", "dtype": "float32", "license": "apache-2.0"}
