@@ -1,4 +1,4 @@
-"""README's performance table and its plots, and the table of docs/levers.md, out of benchmarks/results/*.json.
+"""README's performance tables and their plots, and the table of docs/levers.md, out of benchmarks/results/*.json.
 
     python benchmarks/readme.py
 
@@ -9,7 +9,7 @@ no row.
 import json
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,13 @@ LEVER = {
     "fp8": "KV cache in 8 bits",
     "compiled": "torch.compile",
 }
+PEERS = {"barrier": "a script with a barrier between rounds", "distilabel": "distilabel", "ray_data": "Ray Data LLM"}
 NAMES = {"magpie": "Magpie", "evol": "Evol-Instruct", "self_instruct": "Self-Instruct"}
 
 
 def main() -> int:
     results = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
-    write(README, table(results))
+    write(README, tables(results))
     write(LEVERS, levers({name: results[f"levers_{name}"] for name in NAMES if f"levers_{name}" in results}))
     if "engine_limit" in results:
         plot_limit(results["engine_limit"])
@@ -51,12 +52,11 @@ def write(page: Path, lines: str) -> None:
     page.write_text(before + BEGIN + "\n" + lines + END + after)
 
 
-def table(results: dict[str, Any]) -> str:
+def tables(results: dict[str, Any]) -> str:
     """The lines between the marks."""
-    rows = [row for name, of in ROWS.items() if name in results for row in of(results[name])]
-    lines = ["| measured | on | |", "| --- | --- | ---: |", *(f"| {' | '.join(row)} |" for row in rows)]
-    plots = [f"![{name.replace('_', ' ')}](benchmarks/results/{name}.png)" for name in PLOTS if name in results]
-    return "\n".join(["", *lines, "", *plots, ""]) + "\n"
+    parts = [*(TABLES[name](results[name]) for name in TABLES if name in results)]
+    parts += [[f"![{name.replace('_', ' ')}](benchmarks/results/{name}.png)" for name in PLOTS if name in results]]
+    return "\n".join(line for part in parts for line in ("", *part)) + "\n\n"
 
 
 def levers(workloads: dict[str, Any]) -> str:
@@ -73,34 +73,46 @@ def levers(workloads: dict[str, Any]) -> str:
     return "\n".join(["", *lines, ""]) + "\n"
 
 
-def limit(told: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def limit(told: dict[str, Any]) -> Iterator[str]:
     what = told["machine"]
-    on = f"{what['processor']}, vLLM, {what['parameters'] / 1e6:.0f} M parameters"
+    yield f"| share of the engine's limit: {_on(what['processor'], what['parameters'])} | steady | in all |"
+    yield "| --- | ---: | ---: |"
     for workload, arms in told["workloads"].items():
         for arm, name in (("synth", NAMES[workload]), ("barriers", "the same with a barrier between rounds")):
             if arm in arms:
-                steady, whole = arms[arm]["steady_of_limit"], arms[arm]["of_limit"]
-                yield f"{name}: share of the engine's limit", on, f"{steady:.2f} steady, {whole:.2f} in all"
+                yield f"| {name} | {arms[arm]['steady_of_limit']:.2f} | {arms[arm]['of_limit']:.2f} |"
 
 
-def peers(told: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    on = f"{told['machine']}, vLLM, {told['parameters'] / 1e6:.0f} M parameters"
-    for workload, compared in told["workloads"].items():
-        for arm, pairs in compared["synth_ahead"].items():
-            ratio = statistics.mean(pair["tokens_per_second"] for pair in pairs)
-            yield f"{NAMES[workload]}: tokens/s over those of {arm}", on, f"{ratio:.2f}"
+def peers(told: dict[str, Any]) -> Iterator[str]:
+    """Each other tool at the fastest of the settings that were tried."""
+    workloads = told["workloads"]
+    names = " | ".join(NAMES[one] for one in workloads)
+    yield f"| Synth's tokens/s over those of: {_on(told['machine'], told['parameters'])} | {names} |"
+    yield f"| --- |{' ---: |' * len(workloads)}"
+    for peer, name in PEERS.items():
+        ahead = [_least(compared["synth_ahead"], peer) for compared in workloads.values()]
+        yield f"| {name} | {' | '.join(ahead)} |"
 
 
-def scale(told: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _on(machine: str, parameters: int) -> str:
+    return f"vLLM, {parameters / 1e6:.0f} M parameters, {machine}"
+
+
+def _least(arms: dict[str, Any], peer: str) -> str:
+    means = [statistics.mean(pair["tokens_per_second"] for pair in arms[arm]) for arm in arms if arm.startswith(peer)]
+    return f"{min(means):.2f}" if means else ""
+
+
+def scale(told: dict[str, Any]) -> Iterator[str]:
     last, merge = told["replicas"][-1], told["merge"]
-    replicas = f"{last['replicas']:,} simulated replicas"
-    speed, cost = f"{last['records_per_second']:,} records/s", f"{last['driver_microseconds_per_record']:.1f} µs"
-    yield f"{replicas}: plan, lease, journal and commit", told["machine"], speed
-    yield f"{replicas}: the driver's processor time of a record", told["machine"], cost
-    yield f"merge of {merge['rows']:,} rows", told["machine"], f"{merge['merge_s']:.1f} s"
+    yield f"| {last['replicas']:,} simulated replicas: {told['machine']} | |"
+    yield "| --- | ---: |"
+    yield f"| plan, lease, journal and commit | {last['records_per_second']:,} records/s |"
+    yield f"| the driver's processor time of a record | {last['driver_microseconds_per_record']:.1f} µs |"
+    yield f"| merge of {merge['rows']:,} rows | {merge['merge_s']:.1f} s |"
 
 
-ROWS = {"engine_limit": limit, "peers": peers, "scale": scale}
+TABLES: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {"engine_limit": limit, "peers": peers, "scale": scale}
 PLOTS = ("engine_limit", "scale")
 
 

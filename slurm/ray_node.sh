@@ -19,7 +19,13 @@ if ((SLURM_NODEID == 0)); then
     role=(--head --node-ip-address="$head_ip" --port="$head_port" --ray-client-server-port=$((head_port + 1))
         --include-dashboard=false)
 else
-    until (: >"/dev/tcp/$head_ip/$head_port") 2>/dev/null; do sleep 0.2; done
+    until (: >"/dev/tcp/$head_ip/$head_port") 2>/dev/null; do
+        if ((SECONDS > HEAD_TIMEOUT_S)); then
+            echo "error: $SLURMD_NODENAME does not reach Ray's head at $RAY_ADDRESS: the run goes on without it" >&2
+            exit 1
+        fi
+        sleep 0.2
+    done
     role=(--address="$RAY_ADDRESS" --node-ip-address="$(node_address)")
 fi
 

@@ -194,6 +194,7 @@ class _Run:
     async def _schedule(self, stopping: Stop) -> Plan:
         config = self._config
         async with connected(config.cluster, config.engine) as self._room:
+            self._tell_room()
             plan = self._plan(self._room.replicas)
             pool, claims = await self._pool(), await self._claims()
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
@@ -280,8 +281,17 @@ class _Run:
         cluster = self._config.cluster
         while cluster.replicas == "auto" and cluster.address is not None:
             await asyncio.sleep(NODES_INTERVAL_S)
-            self._room = await room_after(self._room, cluster, self._config.engine)
-            scheduler.resize(self._room.replicas)
+            before = self._room
+            self._room = await room_after(before, cluster, self._config.engine)
+            if self._room != before:
+                self._tell_room()
+                scheduler.resize(self._room.replicas)
+
+    def _tell_room(self) -> None:
+        """Of a cluster that was there before: a machine that does not come would be missed by nobody else."""
+        if self._config.cluster.address is not None:
+            room = self._room
+            self._progress.say(f"cluster: {room.machines:,} machine(s) with room, {room.replicas:,} engine(s)")
 
     def _merge(self) -> int:
         rows = merge([(self._folder, self._manifest)], self._folder.dataset, self._manifest.wanted)

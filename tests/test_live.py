@@ -74,11 +74,13 @@ def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path, capsy
     assert capsys.readouterr().err == told
 
 
-@pytest.mark.parametrize("kind", ["wandb", "mlflow"])
-def test_a_tracker_that_is_not_installed_is_said_before_anything_is_started(tmp_path, monkeypatch, capsys, kind):
+@pytest.mark.parametrize(("kind", "package"), [("wandb", "wandb"), ("mlflow", "mlflow-skinny")])
+def test_a_tracker_that_is_not_installed_is_said_before_anything_is_started(
+    tmp_path, monkeypatch, capsys, kind, package
+):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     assert main([*SIMULATED, f"output_dir={tmp_path / 'run'}", f"tracking={kind}"]) == 2
-    assert capsys.readouterr().err == f"error: tracking: {kind} is not installed; pip install 'synth[{kind}]'\n"
+    assert capsys.readouterr().err == f"error: tracking: {kind} is not installed; pip install {package}\n"
     assert not (tmp_path / "run").exists()
 
 

@@ -7,7 +7,7 @@ The index is a flat one, because it must compare with every lower instruction: a
 neighbour depending on what came in before. So a search takes a time that grows with the run, and so does memory: 4 to 8
 bytes for each of an embedding's numbers.
 
-Needs faiss: pip install 'synth[semantic]'.
+Needs faiss: pip install faiss-cpu.
 """
 
 from dataclasses import dataclass as plain_dataclass
@@ -60,7 +60,7 @@ class SemanticDuplicate:
 
     def __post_init__(self) -> None:
         if find_spec("faiss") is None:
-            raise ValueError("needs faiss, which is not installed; pip install 'synth[semantic]'")
+            raise ValueError("needs faiss, which is not installed; pip install faiss-cpu")
 
     @property
     def rejections(self) -> tuple[str, ...]:

@@ -97,13 +97,14 @@ class Mlflow:
 
 
 KINDS: dict[str, type[Wandb] | type[Mlflow]] = {"wandb": Wandb, "mlflow": Mlflow}
+PACKAGES = {"wandb": "wandb", "mlflow": "mlflow-skinny"}
 
 
 def refuse_missing(kind: str) -> None:
     """Raises ConfigError where the library is not installed. A folder of its name, as wandb leaves one, is none."""
     found = importlib.util.find_spec(kind)
     if found is None or found.origin is None:
-        raise ConfigError(f"tracking: {kind} is not installed; pip install 'synth[{kind}]'")
+        raise ConfigError(f"tracking: {kind} is not installed; pip install {PACKAGES[kind]}")
 
 
 class Tracking:

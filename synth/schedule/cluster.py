@@ -50,7 +50,8 @@ _ALONE = {
 
 @dataclass(frozen=True)
 class Room:
-    """What a cluster has for replicas: their number, what each of them takes, and whether that is GPUs.
+    """What a cluster has for replicas: their number, what each of them takes, whether that is GPUs, and how many of its
+    machines have room for any.
 
     Only where a replica has to be on several machines, `placement` has several parts.
     """
@@ -58,6 +59,7 @@ class Room:
     replicas: int
     placement: Placement
     on_gpu: bool
+    machines: int
 
 
 @asynccontextmanager
@@ -165,7 +167,7 @@ def room(
             f"cluster.replicas: there is room for {most:g} that take {takes} {of}, not for {max(1, replicas)}"
         )
     beside = math.ceil(replicas / len(fits)) - 1
-    return Room(replicas, replace(engine.placement(on_gpu, beside), parts=parts), on_gpu)
+    return Room(replicas, replace(engine.placement(on_gpu, beside), parts=parts), on_gpu, len(fits))
 
 
 def _fits(machines: list[Mapping[str, float]], need: Placement) -> list[float]:
