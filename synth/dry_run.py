@@ -18,8 +18,12 @@ def describe(config: Config) -> str:
     replicas = 1 if cluster.replicas == "auto" else cluster.replicas
     plan = plan_of(config, contents, manifest, replicas)
     plan.next()
+    run = Run(folder, manifest)
+    begun = f", {plan.kept:,} records kept so far" if plan.kept else ""
+    begun += f", {run.unfinished:,} more finished, in journals" if run.unfinished else ""
+    records = min(one for one in (manifest.wanted, manifest.own(contents.size)) if one is not None)
     lines = {
-        "folder": f"{folder.path}{f', {plan.kept:,} records kept so far' if plan.kept else ''}",
+        "folder": f"{folder.path}{begun}",
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
         "model": f"{_model(config.model)}, {config.resolved['engine']['_target_'].rpartition('.')[2]}",
         "source": told_source(config, contents),
@@ -27,8 +31,8 @@ def describe(config: Config) -> str:
         + (f", as slice {settings.slice}" if settings.slice else ""),
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
         "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
-        **_cost(config, min(one for one in (manifest.wanted, manifest.own(contents.size)) if one is not None)),
-        **estimate(config, Run(folder, manifest) if plan.kept else None, manifest, contents.size, plan.kept),
+        **_cost(config, max(0, records - plan.kept - run.unfinished), "left" if begun else "in all"),
+        **estimate(config, run if plan.kept else None, manifest, contents.size, plan.kept),
     }
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
 
@@ -46,7 +50,7 @@ def told_source(config: Config, contents: Contents) -> str:
     return f"{contents.rows:,} rows of {config.source}{times}{set_aside}"
 
 
-def _cost(config: Config, records: int) -> dict[str, str]:
+def _cost(config: Config, records: int, which: str) -> dict[str, str]:
     """Calls and tokens, as far as the steps tell them."""
     calls = tokens = 0
     branches: int | None = 1
@@ -61,6 +65,6 @@ def _cost(config: Config, records: int) -> dict[str, str]:
         fan_out = getattr(step.function, "fan_out", 1)
         branches = None if fan_out is None else branches * fan_out
     return {
-        "calls": f"at most {calls} a record, {records * calls:,} in all while none is rejected",
-        "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} in all",
+        "calls": f"at most {calls} a record, {records * calls:,} {which} while none is rejected",
+        "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} {which}",
     }

@@ -61,6 +61,8 @@ class CommandLine:
         group, _, name = path.partition("/")
         if group not in GROUPS:
             group, _, name = path.rpartition("/")
+        if group == "model" and "/" in name:
+            return f"model: names a file of conf/model; a folder or a name on the Hub goes into model.path={name}"
         group = group or "--config-name"
         return f"{group}: there is no {name!r}{nearest(name, [*(error.options or ()), *_options_of(group)])}"
 

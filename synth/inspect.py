@@ -1,7 +1,8 @@
 """What is in a run, in the terminal: python -m synth.inspect RUN_DIR [--rows N].
 
-Counts, yield by reason, lengths, labels, tokens and some rows, of what is committed; a run beside it may go on. Text of
-models and seeds is shown with its control characters spelled out. Exit codes: 0 done, 2 when the folder can't be read.
+Counts, yield by reason, lengths, labels, tokens and some rows, of what is committed; a run beside it may go on. Of a
+run in slices, how far each of them is. Text of models and seeds is shown with its control characters spelled out. Exit
+codes: 0 done, 2 when the folder can't be read.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from synth.records import Spent
+from synth.records import Slice, Spent
 from synth.report.charts import number
 from synth.report.figures import Cost, Figures, measure
 from synth.report.page import duration, percent
@@ -24,8 +25,10 @@ from synth.report.run_data import Run
 from synth.report.samples import printable, show_rows
 from synth.report.throughput import throughput
 from synth.storage.manifest import Unreadable
+from synth.storage.run_folder import RunFolder
 
 BAR = 24
+WIDE = 1000
 MOST_LABELS = 6
 
 
@@ -34,9 +37,15 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show, evenly spaced (default: 3)")
     given = parser.parse_args(arguments)
+    # What is piped is searched by lines, so none is folded.
+    console = console or Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
+    folder = RunFolder(given.run_dir)
     try:
-        run = Run.open(given.run_dir)
-        _show(console or Console(highlight=False, markup=False), run, measure(run), max(0, given.rows))
+        if folder.slices() and not folder.manifest.exists():
+            _show_slices(console, folder)
+        else:
+            run = Run.open(given.run_dir)
+            _show(console, run, measure(run), max(0, given.rows))
     except Unreadable as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -58,15 +67,37 @@ def _section(console: Console, title: str, table: Table) -> None:
     console.print()
     if title:
         console.print(Text(title, "bold"))
-    console.print(Padding(table, (0, 0, 0, 2)))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def _show_slices(console: Console, folder: RunFolder) -> None:
+    runs = {one: Run.open(part.path) for one, part in folder.slices().items() if part.manifest.exists()}
+    if not runs:
+        raise Unreadable(f"{folder.path}: no slice of it has begun")
+    first = next(iter(runs.values()))
+    console.print(Text.assemble((printable(first.strategy), "bold"), f" in {printable(str(folder.path))}, in slices"))
+    table = Table.grid(padding=(0, 2))
+    for _ in range(5):
+        table.add_column(justify="right")
+    table.add_row(*(Text(head, "dim") for head in ("slice", "kept", "of", "rejected", "in journals")))
+    for slice in (Slice(part, of) for of in sorted({one.of for one in runs}) for part in range(of)):
+        run = runs.get(slice)
+        cells = ["not begun"]
+        if run is not None:
+            wanted = "all" if run.manifest.wanted is None else f"{run.manifest.wanted:,}"
+            cells = [f"{run.counts['kept']:,}", wanted, f"{run.counts['rejected']:,}", f"{run.unfinished:,}"]
+        table.add_row(str(slice), *cells)
+    _section(console, "", table)
+    console.print(f"\npython -m synth.merge {printable(str(folder.path))} makes one dataset of them")
 
 
 def _facts(run: Run, figures: Figures) -> Table:
     pace, spent, kept = throughput(run.snapshots), figures.total.usage, figures.kept.rows
     table = _grid()
-    shards = f"{len(run.manifest.committed):,} of {len(run.manifest.shards):,} committed"
-    journals = f"; {run.unfinished:,} more records finished, in journals" if run.unfinished else ""
     wanted = run.manifest.wanted
+    planned = "" if wanted and kept >= wanted else f" of {len(run.manifest.shards):,}"
+    shards = f"{len(run.manifest.committed):,}{planned} committed"
+    journals = f"; {run.unfinished:,} more records finished, in journals" if run.unfinished else ""
     facts = {
         "model": run.model,
         "seed": str(run.manifest.identity.get("seed")),

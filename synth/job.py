@@ -64,6 +64,7 @@ def run(config: Config) -> int:
     if hub:
         _make_ready(hub)
     folder = RunFolder(config.settings.run_dir)
+    is_new = not folder.path.exists()
     try:
         folder.make()
         shared = RunFolder(config.settings.output_dir).source if config.settings.slice else None
@@ -79,6 +80,10 @@ def run(config: Config) -> int:
                 unfinished.write_text(OmegaConf.to_yaml(OmegaConf.create(config.resolved)))
             code = asyncio.run(_Run(config, folder, manifest, contents).finish())
             return _push(folder, hub, code) if hub else code
+    except ConfigError:
+        if is_new:
+            folder.unmake()
+        raise
     except InUse as error:
         raise ConfigError(f"output_dir: {error}") from None
     except (FileExistsError, NotADirectoryError) as error:

@@ -7,7 +7,7 @@ import re
 from rich.console import Console
 
 from synth.inspect import main
-from synth.records import Finished
+from synth.records import Finished, Shard
 from synth.report.run_data import Run
 from synth.storage.journal import Journal
 from tests.report.runs import kept, make_run, rejected
@@ -50,6 +50,28 @@ def test_a_run_that_goes_on_shows_what_is_finished(tmp_path):
     journal.sync()
     text = shown(tmp_path)
     assert "1 of 2 committed; 1 more records finished, in journals" in text and "2 kept, 0 rejected" in text
+
+
+def test_of_a_run_in_slices_each_is_shown_those_too_that_have_not_begun(tmp_path):
+    for number in (0, 2):
+        make_run(tmp_path / f"slices/{number}-of-3", [kept(0), rejected(1)], num_records=5)
+    text = shown(tmp_path)
+    assert f"mine in {tmp_path}, in slices" in text
+    assert re.search(r"slice +kept +of +rejected +in journals\n +0/3 +1 +5 +1 +0\n +1/3 +not begun\n +2/3 ", text)
+
+
+def test_what_is_piped_is_not_folded(tmp_path, capsys):
+    rows = [kept(number, quality=f"label of thirty letters, nr. {number}") for number in range(6)]
+    assert main([str(make_run(tmp_path, rows, {"quality": "string"}))]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "quality" in line]
+    assert line.count("label of") == 6
+
+
+def test_a_run_that_has_all_it_wants_does_not_look_unfinished(tmp_path):
+    run = Run.open(make_run(tmp_path, [kept(n) for n in range(4)], shard_size=2, num_records=4))
+    run.manifest.shards.append(Shard(2, 4, 6))  # in case that records had been rejected
+    run.manifest.write(run.folder)
+    assert re.search(r"shards +2 committed\n", shown(tmp_path))
 
 
 def test_what_was_spent_at_each_step_is_shown(tmp_path):

@@ -203,6 +203,20 @@ def test_a_damaged_shard_is_said_in_one_line_and_made_again(folder):
     assert list(begin(folder).committed) == [0, 2]
 
 
+def test_the_plan_of_a_stopped_run_tells_what_is_finished_and_what_is_left(folder, capsys):
+    manifest = begin(folder)
+    commit_shards(folder, manifest, 3)
+    journal = Journal.open(folder.journal(1), {}, f"{manifest.fingerprint} 3 6")
+    manifest.shards.append(Shard(1, 3, 6))
+    manifest.write(folder)
+    journal.append(finished(3))
+    journal.close()
+    assert main(["+strategy=magpie", f"output_dir={folder.path}", "dry_run=true"]) == 0
+    told = capsys.readouterr().out
+    assert "3 records kept so far, 1 more finished, in journals" in told
+    assert "at most 2 a record, 192 left while none is rejected" in told
+
+
 def test_a_shard_whose_claims_are_lost_or_damaged_is_made_again(folder, caplog):
     commit_shards(folder, begin(folder, strategy="magpie_filtered"), 3, 3, 3, 3, claimed=True)
     assert list(begin(folder, strategy="magpie_filtered").committed) == [0, 1, 2, 3]

@@ -96,6 +96,12 @@ def test_a_folder_in_use_is_refused_and_its_owner_named(tmp_path, capsys):
     assert f"in use by process {os.getpid()}" in capsys.readouterr().err
 
 
+def test_a_run_that_is_refused_before_its_first_record_leaves_no_folder(tmp_path, capsys):
+    assert run(tmp_path / "new", "cluster.replicas=1000000", "cluster=ray", "cluster.address=127.0.0.1:9") == 2
+    assert "no Ray cluster answers" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path, capsys):
     (tmp_path / "file").write_text("not a folder")
     assert run(tmp_path / "file") == 2

@@ -70,6 +70,10 @@ def refusal(job, capsys):
         ("output_dir=${nope:1}", "output_dir: Unsupported interpolation type nope"),
         ("resume=sometimes", "resume: must be 'auto', 'never' or 'force', got 'sometimes'"),
         ("model=qwen", "model: there is no 'qwen'; did you mean 'qwen3-8b'?"),
+        (
+            "model=Qwen/Qwen3-8B",
+            "model: names a file of conf/model; a folder or a name on the Hub goes into model.path=Qwen/Qwen3-8B",
+        ),
         ("+model=demo", "model: is chosen already; to choose another one, leave out the plus sign or the second one"),
         ("model.dtype=float23", "model.dtype: must be 'auto', 'bfloat16', 'float16' or 'float32', got 'float23'"),
         ("model.nme=x", "model.nme: no such key; did you mean 'model.name'?"),

@@ -86,7 +86,8 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
                 await loop.run_in_executor(thread, _knock, cluster.address or "")
                 await loop.run_in_executor(thread, lambda: ray.init(**_arguments(cluster, folder)))
             except ConnectionError as error:
-                raise ConfigError(f"cluster.address: no Ray cluster answers at {cluster.address!r}") from error
+                at = repr(cluster.address) if cluster.address != "auto" else "RAY_ADDRESS or here: set one of the two"
+                raise ConfigError(f"cluster.address: no Ray cluster answers at {at}") from error
             except Exception as error:  # Ray raises plain Exceptions
                 what = "start" if cluster.address is None else f"join the cluster at {cluster.address!r}"
                 raise EngineError(f"Ray could not {what}: {str(error).strip().partition(chr(10))[0]}") from error

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from synth.storage.journal import finished_numbers
 from synth.storage.manifest import Manifest, differing_keys
 from synth.storage.run_folder import RunFolder, link, sync_folder
 from synth.storage.shard import ShardSummary, stream
@@ -38,7 +39,9 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
     parts = [(folder, summary) for folder, manifest in runs for summary in manifest.summaries]
     parts.sort(key=lambda part: part[1].start)
     if not parts:
-        raise Unmergeable(f"{runs[0][0].path}: has no committed shard yet")
+        open_ = sum(len(finished_numbers(run.journal(one.index))) for run, of in runs for one in of.shards)
+        journals = f"; {open_:,} records are finished, in journals: the command that made them goes on" if open_ else ""
+        raise Unmergeable(f"{runs[0][0].path}: has no committed shard yet{journals}")
     _refuse_overlaps(parts)
 
     unfinished = destination.with_name(f".{destination.name}.unfinished")

@@ -79,6 +79,11 @@ class RunFolder:
         for folder in (self.shards, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def unmake(self) -> None:
+        """Takes the folder away, unless a record has been written there."""
+        if not any(self.shards.glob("*")):
+            shutil.rmtree(self.path)
+
     @contextmanager
     def locked(self, shared: bool = False) -> Iterator[None]:
         """The folder is this process's until the end of the context, or its and others' that share it. Raises InUse.

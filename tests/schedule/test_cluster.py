@@ -138,6 +138,14 @@ async def test_an_address_that_does_not_answer_is_refused_by_the_key():
             pass
 
 
+async def test_a_cluster_that_nobody_has_named_is_asked_for_by_both_its_names(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    told = r"^cluster.address: no Ray cluster answers at RAY_ADDRESS or here: set one of the two$"
+    with pytest.raises(ConfigError, match=told):
+        async with connected(Cluster(address="auto"), Engine()):
+            pass
+
+
 async def test_a_ray_started_here_is_closed_to_others_silent_and_gone_afterwards(capfd, caplog):
     before = set(psutil.Process().children(recursive=True))
     async with connected(Cluster(replicas=2), config().engine) as found:

@@ -120,10 +120,11 @@ class Slurm:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
+                if not process.name().startswith(name):
+                    continue
                 env = process.environ()  # empty for a zombie
                 ours = env.get("SLURM_CONF") == self.env["SLURM_CONF"] and env.get("SLURM_JOB_ID") == job
-                there = "SLURMD_NODENAME" in env and node in (None, env["SLURMD_NODENAME"])
-                if ours and there and process.name().startswith(name):
+                if ours and "SLURMD_NODENAME" in env and node in (None, env["SLURMD_NODENAME"]):
                     found.append(process)
         return found
 
