@@ -161,6 +161,24 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     return config
 
 
+def refuse_bad_chat_template(config: Config) -> None:
+    """A tokenizer loads in seconds, an engine in minutes: what is wrong with it is said before. Raises ConfigError."""
+    from huggingface_hub.utils import logging
+
+    from synth.chat import ChatTemplateError
+
+    logging.set_verbosity_error()  # it tells of every try to reach the Hub
+    try:
+        template = config.model.load_chat_template()
+        if any(getattr(step.function, "speaks_as_user", False) for step in config.strategy.steps):
+            template.pre_query()
+    except ChatTemplateError as error:
+        raise ConfigError(f"model: {error}") from None
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"model.path: the tokenizer of {config.model.path!r} can't be loaded: {reason}") from None
+
+
 def _refuse_what_takes_all_records(config: Config) -> None:
     """What a slice can't have, which knows nothing of the others."""
     shared = {"a pool": config.strategy.pool, "what they claim": config.strategy.duplicates or None}

@@ -1,8 +1,7 @@
 """What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
 
-from synth.config import Config
+from synth.config import Config, refuse_bad_chat_template
 from synth.estimate import estimate
-from synth.model import Model
 from synth.report.run_data import Run
 from synth.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
@@ -11,6 +10,8 @@ from synth.storage.run_folder import RunFolder
 
 def describe(config: Config) -> str:
     """The plan of a run, in words, without starting anything. Raises ConfigError."""
+    if config.model.is_here:
+        refuse_bad_chat_template(config)
     settings, cluster = config.settings, config.cluster
     folder = RunFolder(settings.run_dir)
     contents = survey(config.source, folder.source, RunFolder(settings.output_dir).source)
@@ -25,7 +26,7 @@ def describe(config: Config) -> str:
     lines = {
         "folder": f"{folder.path}{begun}",
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
-        "model": f"{_model(config.model)}, {config.resolved['engine']['_target_'].rpartition('.')[2]}",
+        "model": _model(config),
         "source": told_source(config, contents),
         "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
         + (f", as slice {settings.slice}" if settings.slice else ""),
@@ -37,8 +38,11 @@ def describe(config: Config) -> str:
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
 
 
-def _model(model: Model) -> str:
-    return str(model.name) if model.is_demo or model.name == model.path else f"{model.name} of {model.path}"
+def _model(config: Config) -> str:
+    model, engine = config.model, config.resolved["engine"]["_target_"].rpartition(".")[2]
+    told = str(model.name) if model.is_demo or model.name == model.path else f"{model.name} of {model.path}"
+    unchecked = "" if model.is_here else "; not on this machine yet, so its chat template is not checked"
+    return f"{told}, {engine}{unchecked}"
 
 
 def told_source(config: Config, contents: Contents) -> str:

@@ -15,8 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from synth.chat import ChatTemplateError
-from synth.config import Config, ConfigError, Settings
+from synth.config import Config, ConfigError, Settings, refuse_bad_chat_template
 from synth.dry_run import told_source
 from synth.engines import EngineError
 from synth.records import Shard
@@ -59,7 +58,9 @@ def run(config: Config) -> int:
         config.source.stamp()  # what is not there is said before the folder is made
     if config.settings.tracking:
         refuse_missing(config.settings.tracking)
-    _check_chat_template(config)
+    if not config.model.is_here:
+        print(f"the Hub is asked for the tokenizer of {config.model.path}", file=sys.stderr)
+    refuse_bad_chat_template(config)
     hub = config.settings.push_to_hub
     if hub:
         _make_ready(hub)
@@ -103,19 +104,6 @@ def _locked(folder: RunFolder, settings: Settings) -> Iterator[None]:
         if settings.slice is not None:
             locks.enter_context(RunFolder(settings.output_dir).locked(shared=True))
         yield
-
-
-def _check_chat_template(config: Config) -> None:
-    """A tokenizer loads in seconds, an engine in minutes: what is wrong with a chat template is said before."""
-    try:
-        template = config.model.load_chat_template()
-        if any(getattr(step.function, "speaks_as_user", False) for step in config.strategy.steps):
-            template.pre_query()
-    except ChatTemplateError as error:
-        raise ConfigError(f"model: {error}") from None
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"model.path: the tokenizer of {config.model.path!r} can't be loaded: {reason}") from None
 
 
 def _make_ready(hub: str) -> None:

@@ -66,6 +66,14 @@ class Model:
     def is_demo(self) -> bool:
         return self.path == str(DEMO)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the model is on this machine, in a folder or in the Hub's cache."""
+        from huggingface_hub import try_to_load_from_cache
+
+        named = [path for path in (self.path, self.tokenizer) if path is not None and _is_hub_name(path)]
+        return all(isinstance(try_to_load_from_cache(one, "config.json", revision=self.revision), str) for one in named)
+
     def missing_file(self) -> str | None:
         """What is named but not there, as `key: problem`. A Hub name is not looked up."""
         for key, value in (("path", self.path), ("tokenizer", self.tokenizer)):

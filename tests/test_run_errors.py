@@ -175,6 +175,18 @@ def test_a_dry_run_prints_the_plan(job, capsys):
     assert not job.configs
 
 
+def test_a_dry_run_refuses_a_chat_template_that_the_strategy_can_not_use(job, tmp_path, capsys):
+    (tmp_path / "mute.jinja").write_text("{{ bos_token }}")
+    words = ["+strategy=magpie", f"model.chat_template={tmp_path / 'mute.jinja'}", "dry_run=true"]
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith("error: model: no pre-query prompt can be derived: ")
+
+
+def test_a_dry_run_says_that_a_model_is_not_here_yet(job, capsys):
+    assert main(["+strategy=magpie", "model.path=nobody/has-this", "dry_run=true"]) == 0
+    assert "nobody/has-this, VLLM; not on this machine yet, so" in capsys.readouterr().out
+
+
 def test_what_a_job_refuses_is_one_line_too(job, capsys):
     from synth.config import ConfigError
 
