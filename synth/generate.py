@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synth.components import ConfigError
+from synth.exit_codes import BAD_INPUT, DONE, STOPPED, TOO_FEW
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _GROUPS = ("strategy", "model", "engine", "cluster", "source")
-_BAD_INPUT, _TOO_FEW, _STOPPED = 2, 3, 75
 _folders: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 
 
@@ -50,11 +50,11 @@ def generate(
         raise ConfigError("slice: gives no dataset of its own; the command line makes it")
     keys = {"strategy": strategy, "output_dir": str(output_dir), **keys}
     code, told = _run([*_words(keys), *overrides])
-    if code == _BAD_INPUT:
+    if code == BAD_INPUT:
         raise ConfigError(told[-1].removeprefix("error: "))
-    if code in (_STOPPED, -signal.SIGINT):
+    if code in (STOPPED, -signal.SIGINT):
         raise KeyboardInterrupt
-    if code not in (0, _TOO_FEW):
+    if code not in (DONE, TOO_FEW):
         raise RunFailed("\n".join(told))
     from datasets import load_from_disk
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from synth.config import Config, ConfigError, Settings, refuse_bad_chat_template
 from synth.dry_run import told_source
 from synth.engines import EngineError
+from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
 from synth.records import Shard
 from synth.report.page import write_report
 from synth.report.progress import Progress
@@ -47,7 +48,6 @@ from synth.watch import Watch
 
 log = logging.getLogger("synth")
 
-DONE, FAILED, TOO_FEW, STOPPED = 0, 1, 3, 75
 NODES_INTERVAL_S = 2.0
 MANIFEST_INTERVAL_S = 5.0
 

@@ -16,9 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from synth.config import CONF_DIR, Config, ConfigError, parse
+from synth.exit_codes import BAD_INPUT, STOPPED
 from synth.hydra_errors import CommandLine
-
-BAD_INPUT, STOPPED = 2, 75
 
 
 class _Ended(BaseException):

@@ -17,6 +17,7 @@ from queue import Full, Queue
 from typing import Any, Protocol
 
 from synth.components import ConfigError
+from synth.exit_codes import DONE, STOPPED
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder, whole
 
@@ -93,7 +94,7 @@ class Mlflow:
         self._client.log_batch(self.id, metrics=metrics)
 
     def close(self, code: int) -> None:
-        self._client.set_terminated(self.id, {0: "FINISHED", 75: "KILLED"}.get(code, "FAILED"))
+        self._client.set_terminated(self.id, {DONE: "FINISHED", STOPPED: "KILLED"}.get(code, "FAILED"))
 
 
 KINDS: dict[str, type[Wandb] | type[Mlflow]] = {"wandb": Wandb, "mlflow": Mlflow}

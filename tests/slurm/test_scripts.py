@@ -1,10 +1,12 @@
 """What the job scripts say where a site is not as they expect it. No SLURM: its variables are set by hand."""
 
 import os
+import re
 import subprocess
 
 import pytest
 
+from synth.schedule import cluster
 from tests.documents import ROOT
 
 JOB = {"SLURM_JOB_ID": "1", "SLURM_JOB_NUM_NODES": "2", "SLURMD_NODENAME": "n1", "SLURM_NODEID": "1"}
@@ -41,6 +43,12 @@ def test_a_node_that_does_not_reach_the_head_says_so_and_is_no_part_of_the_run(s
     done = site("bash slurm/ray_node.sh", RAY_ADDRESS="127.0.0.1:1", HEAD_TIMEOUT_S="0")
     assert done.returncode == 1
     assert done.stderr == "error: n1 does not reach Ray's head at 127.0.0.1:1: the run goes on without it\n"
+
+
+def test_a_cluster_by_slurm_asks_of_ray_what_a_run_asks_of_its_own():
+    script = (ROOT / "slurm" / "ray_node.sh").read_text()
+    asked = dict(re.findall(r"\b(RAY_\w+)=(0)\b", script))
+    assert asked and asked.items() <= (cluster._QUIET | cluster._ALONE).items()
 
 
 def test_modules_do_not_hide_the_software_of_the_checkout(site):
