@@ -27,12 +27,13 @@ from synth.report.run_data import Run
 from synth.report.samples import show_samples
 from synth.report.tracking import Tracking, refuse_missing
 from synth.resume import manifest_of, plan_of
+from synth.schedule.claims import SettlingClaims
 from synth.schedule.cluster import connected, room_after
 from synth.schedule.plan import Plan
-from synth.schedule.ray_claims import RayClaims
-from synth.schedule.ray_pool import RayPool
+from synth.schedule.pool import PoolProcess
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
+from synth.schedule.shared import SharedProcess
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.signals import Stop, stop_signals
 from synth.slices import take_over
@@ -50,6 +51,7 @@ log = logging.getLogger("synth")
 
 NODES_INTERVAL_S = 2.0
 MANIFEST_INTERVAL_S = 5.0
+CALLS = 10_000  # to what the records share, at once: every shard that waits to be settled is one, too
 
 
 def run(config: Config) -> int:
@@ -231,23 +233,25 @@ class _Run:
                         shared.kill()
         return plan
 
-    async def _pool(self) -> RayPool | None:
+    async def _pool(self) -> SharedProcess | None:
         """The pool that the strategy needs, with what is committed taken for decided."""
         rules = self._config.strategy.pool
         if rules is None:
             return None
         settled = [range(one.start, one.stop) for one in self._manifest.summaries]
-        pool = RayPool(rules, self._folder.path.absolute(), settled)
+        run_dir = self._folder.path.absolute()
+        pool = SharedProcess("pool", PoolProcess, rules, run_dir, settled, calls=CALLS + 4 * rules.lag)
         await pool.start()
         return pool
 
-    async def _claims(self) -> RayClaims | None:
+    async def _claims(self) -> SharedProcess | None:
         """The claims that the strategy's steps against duplicates make, with what is settled."""
         duplicates = self._config.strategy.duplicates
         if not duplicates:
             return None
         manifest = self._manifest
-        claims = RayClaims(duplicates, self._folder.path.absolute(), manifest.fingerprint, manifest.shards)
+        given = (dict(duplicates), self._folder.path.absolute(), manifest.fingerprint, list(manifest.shards))
+        claims = SharedProcess("claims", SettlingClaims, *given, calls=CALLS)
         await claims.start()
         return claims
 

@@ -5,7 +5,7 @@ which of them were duplicates, are on disk before anybody hears of it; who asks 
 on with it, is told the same. So these files go up to some shard without a gap, and no shard is committed above it.
 Should a disk make a gap, that shard is made and settled again (see resume.py), and what was settled above it stays.
 
-Plain asyncio: in a run Ray makes one actor of it (ray_claims.py).
+Plain asyncio: in a run it is a process of its own (shared.py).
 """
 
 import asyncio

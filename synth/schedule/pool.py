@@ -10,13 +10,14 @@ or the run was lost, is told what was decided then.
 Whoever waits here waits for lower numbers only. So nothing is stuck as long as the lowest undecided record can run:
 a waiting record has no slot of its worker's (see `Seat`), and lower numbers are leased and launched first.
 
-Plain asyncio: in a run Ray makes one actor of it (ray_pool.py).
+Plain asyncio: in a run it is a process of its own (shared.py).
 """
 
 import asyncio
 import heapq
 import itertools
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from synth.quality.novelty import Novelty
@@ -24,6 +25,7 @@ from synth.schedule.shared import SharedLost
 from synth.schedule.slots import Slot
 from synth.steps.pool import PoolRules
 from synth.storage.decisions import Decisions
+from synth.storage.run_folder import RunFolder
 
 
 class SharedPool(Protocol):
@@ -121,6 +123,18 @@ class GrowingPool:
             _, _, decided = heapq.heappop(self._waiting)
             if not decided.done():  # else nobody waits for it any more
                 decided.set_result(None)
+
+
+class PoolProcess(GrowingPool):
+    """The pool of a run. `settled` are records that committed shards hold."""
+
+    def __init__(self, rules: PoolRules, run_dir: Path, settled: Sequence[range]):
+        super().__init__(rules, Decisions(RunFolder(run_dir).pool))
+        self._settled = settled
+
+    async def start(self) -> None:
+        for numbers in self._settled:
+            await self.passed(numbers)
 
 
 class Door:

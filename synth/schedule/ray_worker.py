@@ -19,9 +19,7 @@ from typing import Any
 from synth.config import Config, parse
 from synth.engines import EngineError, Placement
 from synth.records import Shard
-from synth.schedule.ray_claims import RayClaims
-from synth.schedule.ray_pool import RayPool
-from synth.schedule.shared import SharedLost
+from synth.schedule.shared import SharedLost, SharedProcess
 from synth.schedule.worker import Counters, Worker
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.run_folder import RunFolder
@@ -52,7 +50,8 @@ _guards: list[subprocess.Popen[bytes]] = []  # a Popen that is dropped would clo
 
 
 class WorkerProcess(Worker):
-    """A Worker made of plain data, as the Ray actor that it is. What it and its engine say goes to its log."""
+    """A Worker made of plain data, as the Ray actor that it is. What it and its engine say goes to its log. `pool` and
+    `claims` are a SharedPool and SettledClaims in processes of their own, if there are any."""
 
     def __init__(
         self,
@@ -60,8 +59,8 @@ class WorkerProcess(Worker):
         run_dir: str,
         fingerprint: str,
         index: int,
-        pool: RayPool | None,
-        claims: RayClaims | None,
+        pool: Any,
+        claims: Any,
     ):
         lead_process_group()
         log_path = RunFolder(Path(run_dir)).worker_log(index)
@@ -82,8 +81,8 @@ class RayWorker:
         fingerprint: str,
         index: int,
         placement: Placement,
-        pool: RayPool | None = None,
-        claims: RayClaims | None = None,
+        pool: SharedProcess | None = None,
+        claims: SharedProcess | None = None,
     ):
         import ray  # late, because `connected` sets what Ray reads when it is imported
 

@@ -6,6 +6,8 @@ down there.
 
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from synth.engines import EngineError
@@ -17,8 +19,9 @@ class SharedLost(EngineError):
 
 
 class SharedProcess:
-    """An object of class `kind`, made there of `arguments`, whose coroutines are called from anywhere. `name` is for
-    people, `calls` how many may be under way at once: those that wait count too. Goes to other processes by pickle."""
+    """An object of class `kind`, made there of `arguments`. Its coroutines are called here, from any other process too,
+    and may raise SharedLost. `name` is for people, `calls` how many may be under way at once: those that wait count
+    too. Goes to other processes by pickle."""
 
     def __init__(self, name: str, kind: type, *arguments: Any, calls: int):
         import ray  # late, because `connected` sets what Ray reads when it is imported
@@ -38,8 +41,12 @@ class SharedProcess:
             .remote(*arguments)
         )
 
-    async def call(self, method: str, *arguments: Any) -> Any:
-        """Raises SharedLost, for whatever the method raises too."""
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        if method.startswith("_"):  # pickle asks for some
+            raise AttributeError(method)
+        return partial(self._call, method)
+
+    async def _call(self, method: str, *arguments: Any) -> Any:
         from ray.exceptions import RayActorError, RayTaskError
 
         try:

@@ -1,4 +1,4 @@
-"""The pool as a process: workers reach it by a handle, and its end is told to all who wait."""
+"""What records share, as a process: workers reach it by a handle, and its end is told to all who wait."""
 
 import asyncio
 import os
@@ -9,8 +9,8 @@ import pytest
 
 from synth.config import Cluster
 from synth.schedule.cluster import connected
-from synth.schedule.ray_pool import RayPool
-from synth.schedule.shared import SharedLost
+from synth.schedule.pool import PoolProcess
+from synth.schedule.shared import SharedLost, SharedProcess
 from synth.steps.pool import PoolRules
 from synth.storage.decisions import Decisions
 from synth.storage.run_folder import RunFolder
@@ -23,7 +23,7 @@ async def test_a_pool_that_is_killed_is_lost_to_all_who_wait_and_another_one_goe
     folder = RunFolder(tmp_path)
     folder.make()
     async with connected(Cluster(replicas=1), config().engine):
-        pool = RayPool(RULES, folder.path, [range(0, 3)])
+        pool = SharedProcess("pool", PoolProcess, RULES, folder.path, [range(0, 3)], calls=10)
         await pool.start()
         assert await pool.offer(3, ["Name a tall tree.", "Sing me a song."]) == [False, True]
         assert await pool.accepted(4, 0) == (1, ["Sing me a song."])
@@ -40,7 +40,7 @@ async def test_a_pool_that_is_killed_is_lost_to_all_who_wait_and_another_one_goe
                 await pool.passed([4])
         assert Decisions(folder.pool).found == [[], [], [], ["Sing me a song."]]
 
-        again = RayPool(RULES, folder.path, [])
+        again = SharedProcess("pool", PoolProcess, RULES, folder.path, [], calls=10)
         await again.start()
         assert await again.offer(3, ["Name a tall tree.", "Sing me a song."]) == [False, True]
         assert await again.offer(4, ["Sing me a song!", "Boil four eggs."]) == [False, True]
