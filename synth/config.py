@@ -23,6 +23,7 @@ from pydantic.dataclasses import dataclass
 from synth.column_types import type_from_text
 from synth.components import ConfigError, build, construct, nearest, refuse_unknown_keys
 from synth.demo_model import KEYS as DEMO
+from synth.errors import reason
 from synth.model import Model
 from synth.records import Slice, rejected_schema
 from synth.sources import Source
@@ -175,8 +176,9 @@ def refuse_bad_chat_template(config: Config) -> None:
     except ChatTemplateError as error:
         raise ConfigError(f"model: {error}") from None
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"model.path: the tokenizer of {config.model.path!r} can't be loaded: {reason}") from None
+        raise ConfigError(
+            f"model.path: the tokenizer of {config.model.path!r} can't be loaded: {reason(error)}"
+        ) from None
 
 
 def _refuse_what_takes_all_records(config: Config) -> None:
@@ -210,7 +212,7 @@ def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key}: is missing") from None
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{error.full_key}: {reason(error)}") from None
     return {str(key): value for key, value in dict(plain).items()}  # type: ignore[arg-type]
 
 

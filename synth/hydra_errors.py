@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from synth.components import ConfigError, nearest
 from synth.config import CONF_DIR, GROUPS, MissingFile, options, parse
+from synth.errors import reason
 
 
 class CommandLine:
@@ -37,14 +38,14 @@ class CommandLine:
 
     def explain(self, error: Exception) -> str:
         """One line for whatever stopped Hydra before the configuration was composed."""
-        return " ".join((self._explain(error) or _first_line(error)).split())
+        return " ".join((self._explain(error) or reason(error)).split())
 
     def _explain(self, error: Exception) -> str | None:
         text = str(error)
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             return self._no_such_option(error)
         if isinstance(error, OmegaConfBaseException) and error.full_key:
-            return f"{error.full_key}: {_first_line(error)}"
+            return f"{error.full_key}: {reason(error)}"
         if mark := getattr(error, "problem_mark", None):
             return f"{mark.name}: line {mark.line + 1} is no YAML: {getattr(error, 'problem', '')}"
         if found := re.match(r"(?:Multiple values for )?([\w/@]+)(?:\. To override| appears more than once)", text):
@@ -145,7 +146,7 @@ def _override(word: str) -> Override:
         return OverridesParser.create().parse_override(word)
     except HydraException as error:
         advice = f"signs and letters beyond ASCII are quoted twice, once for the shell: {key}='\"...\"'"
-        raise ConfigError(f"{key}: can't read {word!r}, {_first_line(error)}; {advice}") from None
+        raise ConfigError(f"{key}: can't read {word!r}, {reason(error)}; {advice}") from None
 
 
 def _value(override: Override) -> str:
@@ -178,7 +179,3 @@ def _keys(node: DictConfig) -> Iterator[str]:
                 yield from walk(value, f"{prefix}{key}.")
 
     return walk(OmegaConf.to_container(node), "")
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

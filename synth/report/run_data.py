@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synth.errors import reason
 from synth.records import Record
 from synth.report.held import Held, held_by
 from synth.steps.chain import step_names
@@ -113,7 +114,7 @@ class Run:
                         batch.validate(full=True)
                         yield batch
             except (OSError, pa.ArrowException) as error:
-                raise Unreadable(f"{path}: can't be read ({str(error).splitlines()[0]})") from None
+                raise Unreadable(f"{path}: can't be read ({reason(error)})") from None
 
     def rows(self, fate: Fate, most: int, ids: Sequence[str] = ()) -> list[Record]:
         """At most `most` rows from first to last, evenly spaced; before all others those with one of `ids`."""

@@ -17,6 +17,7 @@ from queue import Full, Queue
 from typing import Any, Protocol
 
 from synth.components import ConfigError
+from synth.errors import reason
 from synth.exit_codes import DONE, STOPPED
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder, whole
@@ -146,8 +147,7 @@ class Tracking:
                 self._failing = False
             except Exception as error:  # of somebody else's library, which may fail in any way
                 if not self._failing:
-                    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                    log.warning("tracking: %s: %s; the run goes on", self._kind, reason)
+                    log.warning("tracking: %s: %s; the run goes on", self._kind, reason(error))
                 self._failing = True
                 if isinstance(line, int):
                     return

@@ -25,6 +25,7 @@ from typing import Any
 
 from synth.config import Cluster, ConfigError
 from synth.engines import Engine, EngineError, Placement
+from synth.errors import reason
 from synth.schedule.scratch import scratch
 
 OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
@@ -90,7 +91,7 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
                 raise ConfigError(f"cluster.address: no Ray cluster answers at {at}") from error
             except Exception as error:  # Ray raises plain Exceptions
                 what = "start" if cluster.address is None else f"join the cluster at {cluster.address!r}"
-                raise EngineError(f"Ray could not {what}: {str(error).strip().partition(chr(10))[0]}") from error
+                raise EngineError(f"Ray could not {what}: {reason(error)}") from error
             # Ray puts a handler over the run's own that aborts the process three seconds after a SIGTERM.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
             yield await _room_soon(cluster, engine)

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import ConfigError
+from synth.errors import reason
 from synth.records import Record
 from synth.sources import BadRow, Renamed, remote, tables
 from synth.sources.remote import Remote
@@ -80,7 +81,7 @@ class Files:
             except Exception as error:
                 if isinstance(path, Path):
                     raise
-                raise ConfigError(f"source.path: {path} can't be read ({remote.reason(error)})") from None
+                raise ConfigError(f"source.path: {path} can't be read ({reason(error)})") from None
 
     def _read_saved(self, path: Path | Remote) -> Iterator[Record]:
         from datasets import DatasetDict, load_from_disk

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import ConfigError
+from synth.errors import reason
 from synth.records import Record
 from synth.sources import BadRow, Renamed, tables
 
@@ -42,5 +43,4 @@ class Hub:
             )
             yield from tables.dataset(data)
         except Exception as error:  # of a dozen kinds, from three libraries and the network
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise ConfigError(f"source.name: {self.name!r} can't be loaded from the Hub: {reason}") from None
+            raise ConfigError(f"source.name: {self.name!r} can't be loaded from the Hub: {reason(error)}") from None

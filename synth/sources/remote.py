@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import fsspec  # type: ignore[import-untyped]
 
 from synth.components import ConfigError
+from synth.errors import reason
 
 BLOCK = 1 << 20
 
@@ -74,8 +75,3 @@ def found(given: str) -> list[Remote]:
     except Exception as error:  # of a store's client, of any kind
         raise ConfigError(f"source.path: {given} can't be read ({reason(error)})") from None
     return [Remote(system, path) for path in paths]
-
-
-def reason(error: Exception) -> str:
-    """One line of what a store's client says."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

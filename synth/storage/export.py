@@ -17,6 +17,7 @@ from typing import IO, Any
 import fsspec  # type: ignore[import-untyped]
 import pyarrow.parquet as pq
 
+from synth.errors import reason
 from synth.records import CONTRACT_COLUMNS
 from synth.storage.card import exported
 from synth.storage.run_folder import RunFolder
@@ -158,7 +159,7 @@ def dataset_of(folder: RunFolder) -> Any:
     try:
         return load_from_disk(str(folder.dataset))
     except (OSError, ValueError, KeyError) as error:
-        raise Unexportable(f"{folder.dataset}: can't be read: {str(error).splitlines()[0]}") from None
+        raise Unexportable(f"{folder.dataset}: can't be read: {reason(error)}") from None
 
 
 @contextmanager
@@ -171,7 +172,7 @@ def _new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
     except OSError:
         raise
     except Exception as error:  # no such protocol, its package is not installed, or what its client says
-        raise Unexportable(f"{destination}: {(str(error) or repr(error)).splitlines()[0]}") from None
+        raise Unexportable(f"{destination}: {reason(error)}") from None
     if there:
         raise Unexportable(f"{destination}/{there}: is there already; choose another folder")
 
