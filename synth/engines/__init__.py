@@ -106,3 +106,7 @@ class Engine(Generator, Protocol):
 
 class EngineError(RuntimeError):
     """The engine is broken: no request will succeed until it is started anew."""
+
+
+class Unusable(EngineError):
+    """What is configured can't be started on this machine: another try would end the same."""

@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import nearest
-from synth.engines import Answer, EngineError, Load, Placement, Sampling
+from synth.engines import Answer, EngineError, Load, Placement, Sampling, Unusable
 from synth.model import Model
 
 START_RETRIES = 2  # at the start somebody is waiting for an answer, and an address may be mistyped
@@ -79,7 +79,8 @@ class OpenAI:
         return Placement(cpus=0, env={"TOKENIZERS_PARALLELISM": "false"})
 
     async def start(self) -> None:
-        """Ask the server what it serves. Raises EngineError where it is away, refuses, or has no such model."""
+        """Ask the server what it serves. Raises EngineError where it is away or refuses, Unusable where it has no such
+        model."""
         from synth.engines.patient_http import PatientHTTP
 
         self._slots = asyncio.Semaphore(self.max_num_seqs)
@@ -92,7 +93,7 @@ class OpenAI:
             card = served[self._name]
             lengths = [one for one in (card.get("max_model_len"), self.model.max_model_len) if isinstance(one, int)]
             if not lengths:
-                raise EngineError(f"{self.base_url} does not tell its context length: set model.max_model_len")
+                raise Unusable(f"{self.base_url} does not tell its context length: set model.max_model_len")
         except BaseException:
             await self._http.close()
             raise
@@ -137,7 +138,7 @@ class OpenAI:
             if name in served:
                 return name
         hint = nearest(wanted[-1], served) or f"; it serves {', '.join(list(served)[:10]) or 'nothing'}"
-        raise EngineError(f"engine.served_model: {self.base_url} serves no {wanted[-1]!r}{hint}")
+        raise Unusable(f"engine.served_model: {self.base_url} serves no {wanted[-1]!r}{hint}")
 
     def _body(self, prompt: Sequence[int], sampling: Sampling) -> dict[str, Any]:
         body: dict[str, Any] = {

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, EngineError, Load, Placement, Sampling
+from synth.engines import Answer, EngineError, Load, Placement, Sampling, Unusable
 from synth.model import Model
 
 Count = Annotated[int, Field(gt=0)]
@@ -85,8 +85,10 @@ class VLLM:
         return Placement(cpus=1, env=env)
 
     async def start(self) -> None:
-        """Load the model (seconds to minutes). Raises EngineError with vLLM's own reason."""
+        """Load the model (seconds to minutes). Raises Unusable for what vLLM refuses before it has loaded anything, and
+        EngineError for what else keeps it from running, with vLLM's own reason."""
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
         arguments: dict[str, Any] = dict(
@@ -105,14 +107,7 @@ class VLLM:
             enforce_eager=_is_cpu_build() if self.enforce_eager == "auto" else self.enforce_eager,
             # Answers are drawn as configured; a sampling default hidden in the model's folder is not ours.
             generation_config="vllm",
-            disable_log_stats=True,  # but for our own
         )
-        if _is_cpu_build():
-            # Rewinding a seeded request after a part of its prompt kills the engine: "CPU Generator does not use
-            # offset". So prompts are read whole, and the longest must fit into one step.
-            longest = AsyncEngineArgs(**arguments | self.extra).create_model_config().max_model_len
-            arguments["max_num_batched_tokens"] = max(self.max_num_batched_tokens, longest)
-            arguments["enable_chunked_prefill"] = False
         if _on_several_machines():
             arguments["distributed_executor_backend"] = "ray"  # it counts this machine's GPUs, else, and gives up
         cache = self.kv_cache_gib or (CPU_KV_CACHE_GIB if _is_cpu_build() else None)
@@ -120,8 +115,22 @@ class VLLM:
             arguments["kv_cache_memory_bytes"] = int(cache * 2**30)
         self._statistics = _Statistics()
         try:
-            self._llm = AsyncLLM.from_engine_args(
-                AsyncEngineArgs(**arguments | self.extra), stat_loggers=[self._statistics.logger]
+            if _is_cpu_build():
+                # Rewinding a seeded request after a part of its prompt kills the engine: "CPU Generator does not use
+                # offset". So prompts are read whole, and the longest must fit into one step.
+                longest = AsyncEngineArgs(**arguments | self.extra).create_model_config().max_model_len
+                arguments["max_num_batched_tokens"] = max(self.max_num_batched_tokens, longest)
+                arguments["enable_chunked_prefill"] = False
+            configured = AsyncEngineArgs(**arguments | self.extra).create_engine_config(UsageContext.ENGINE_CONTEXT)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise Unusable(f"vLLM refuses the configuration: {_root_cause(error)}") from error
+        except Exception as error:
+            raise EngineError(f"vLLM did not start: {_root_cause(error)}") from error
+        try:
+            self._llm = AsyncLLM.from_vllm_config(
+                configured,
+                stat_loggers=[self._statistics.logger],
+                disable_log_stats=True,  # but for our own
             )
         except Exception as error:
             raise EngineError(f"vLLM did not start: {_root_cause(error)}") from error

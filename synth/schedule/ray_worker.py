@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.config import Config, parse
-from synth.engines import EngineError, Placement
+from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
 from synth.schedule.shared import SharedLost, SharedProcess
 from synth.schedule.worker import Counters, Worker
@@ -145,8 +145,8 @@ class RayWorker:
             raise WorkerLost(f"its process ended: {_short(error)}") from error
         except RayTaskError as error:
             cause = error.cause
-            if isinstance(cause, SharedLost):
-                raise SharedLost(str(cause)) from error
+            if isinstance(cause, SharedLost | Unusable):
+                raise type(cause)(str(cause)) from error
             if isinstance(cause, EngineError):
                 raise EngineError(str(cause)) from error
             if isinstance(cause, OSError) and cause.errno in NO_ROOM:  # it is the same for every other worker

@@ -3,8 +3,9 @@
 Promises: a shard is with one worker at a time; the shards of a lost worker go to the others at once, and a new worker
 is started in its place, after a pause that doubles while nothing gets done; a shard over which two workers were lost is
 made apart from all others, until the record that does it is found and rejected as poison (see suspects.py); a replica
-that can't be kept alive is given up, and the last one's end is the run's, with what is finished safe. There may be more
-or fewer replicas as it goes. Asked to stop, it leases nothing more and every worker writes down what it has finished.
+that can't be kept alive is given up, at once if its engine refuses what is configured, and the last one's end is the
+run's, with what is finished safe. There may be more or fewer replicas as it goes. Asked to stop, it leases nothing more
+and every worker writes down what it has finished.
 
 An event and coroutines. Knows workers by their handles and nothing of Ray or files.
 """
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from synth.engines import EngineError
+from synth.engines import EngineError, Unusable
 from synth.records import Shard
 from synth.schedule.plan import Plan
 from synth.schedule.search import SuspectDied, search
@@ -195,8 +196,8 @@ class Scheduler:
                     failures = int(isinstance(error, EngineError))
                 elif not isinstance(error, SuspectDied):
                     failures += 1
-                if failures >= MAX_FAILURES:
-                    log.warning("replica %d: %s; given up after %d failures", index, error, failures)
+                if failures >= MAX_FAILURES or isinstance(error, Unusable):
+                    log.warning("replica %d: %s; given up after %d failure(s)", index, error, failures)
                     self._give_back(index)
                     raise
                 pause = FIRST_PAUSE_S * 2 ** (failures - 1) if failures else 0

@@ -9,7 +9,7 @@ from importlib import metadata
 
 import pytest
 
-from synth.engines import Sampling
+from synth.engines import Sampling, Unusable
 from synth.engines import vllm as module
 from synth.engines.vllm import VLLM
 from synth.model import Model
@@ -121,6 +121,19 @@ async def test_a_cancelled_request_leaves_the_engine_to_others(engine):
 
 def engine_of(**keys):
     return VLLM(model=Model(path="demo"), **keys)
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"tensor_parallel_size": 2}, r"attention heads .* must be divisible by tensor parallel size \(2\)"),
+        ({"extra": {"no_such_key": 1}}, "unexpected keyword argument 'no_such_key'"),
+    ],
+)
+async def test_what_vllm_refuses_before_it_loads_anything_is_no_case_for_another_try(keys, told):
+    with pytest.raises(Unusable, match=told):
+        await engine_of(**keys).start()
 
 
 def test_an_engine_on_gpus_takes_one_for_each_rank(monkeypatch):

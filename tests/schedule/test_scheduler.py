@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from synth.engines import EngineError
+from synth.engines import EngineError, Unusable
 from synth.schedule import scheduler as module
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import MAX_FAILURES, Scheduler
@@ -150,6 +150,13 @@ async def test_pauses_before_new_workers_double():
     pauses = [after - before for before, after in zip(bench.spawned_at, bench.spawned_at[1:], strict=False)]
     assert len(pauses) == MAX_FAILURES - 1
     assert all(pause >= 0.01 * 2**n for n, pause in enumerate(pauses))
+
+
+async def test_an_engine_that_refuses_what_is_configured_is_tried_once():
+    bench = Bench([{"fails_at": 0, "error": Unusable}])
+    with pytest.raises(Unusable, match="no engine"):
+        await bench.run()
+    assert len(bench.spawned_at) == 1
 
 
 async def test_a_replica_that_commits_shards_between_its_losses_is_not_given_up():
