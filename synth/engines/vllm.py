@@ -15,7 +15,7 @@ from dataclasses import field
 from importlib import metadata
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Answer, EngineError, Load, Placement, Sampling, Unusable
@@ -246,4 +246,6 @@ def _on_several_machines() -> bool:
 def _root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, ValidationError):
+        return "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
     return " ".join(str(error).split()) or type(error).__name__

@@ -127,7 +127,10 @@ def engine_of(**keys):
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"tensor_parallel_size": 2}, r"attention heads .* must be divisible by tensor parallel size \(2\)"),
+        (
+            {"tensor_parallel_size": 2},
+            r": Total number of attention heads \(3\) must be divisible by .* \(2\)\.$",
+        ),
         ({"extra": {"no_such_key": 1}}, "unexpected keyword argument 'no_such_key'"),
     ],
 )
