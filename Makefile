@@ -9,7 +9,11 @@
 # make clean   removes .venv and all caches; runs/ stays
 
 PYTHON ?= python3
+# A .venv that is there is used as it is, unless DEVICE asks for the other build.
 ifndef DEVICE
+DEVICE := $(patsubst .venv/made-%,%,$(firstword $(wildcard .venv/made-*)))
+endif
+ifeq ($(DEVICE),)
 DEVICE := $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU ' && echo gpu || echo cpu)
 endif
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
@@ -59,13 +63,14 @@ lint: setup
 types: setup
 	@.venv/bin/mypy
 
-setup: .venv/made
+setup: .venv/made-$(DEVICE)
 
 # Where there is an NVIDIA GPU, pip resolves the `gpu` extra: PyPI's vLLM and torch are built for it. Elsewhere, the
 # pinned list of requirements/cpu.txt, which says why it takes two steps.
-.venv/made: pyproject.toml requirements/cpu.txt requirements/dev.txt
+.venv/made-$(DEVICE): pyproject.toml requirements/cpu.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=python3.11")'
 	@echo "Setting up .venv for $(DEVICE): once, some minutes"
+	@test -e $@ || rm -rf .venv
 	@$(PYTHON) -m venv .venv
 ifeq ($(DEVICE),gpu)
 	$(PIP) -r requirements/dev.txt -e '.[gpu,dev]'

@@ -1,7 +1,7 @@
 # What differs from site to site, read by every job here. The lines without a # suit a checkout after `make setup`.
 
 # Modules come first: what is loaded after .venv would stand before it in PATH.
-# module load python/3.11 cuda/12.8
+# module load python/3.11 cuda/13.0
 
 # An image in which Synth is installed, in place of the checkout's own .venv. It must see the run's folder and /tmp.
 # enroot begins in a folder of the image: output_dir has to be a full path.

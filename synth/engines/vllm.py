@@ -10,14 +10,17 @@ process: that it ends with its parent, however that ends, is the worker's busine
 import asyncio
 import itertools
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import field
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from synth.components import ConfigError
 from synth.engines import Answer, EngineError, Load, Placement, Sampling, Unusable
 from synth.model import Model
 
@@ -66,11 +69,21 @@ class VLLM:
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
         """GPUs, one for each tensor- and pipeline-parallel rank, for a build that runs on nothing else; stages of the
-        pipeline may be on machines of their own. For a CPU build, a fair share of the cores."""
+        pipeline may be on machines of their own. For a CPU build, a fair share of the cores. Raises ConfigError for a
+        CPU build where there are GPUs, which it would leave idle."""
         env = {"VLLM_LOGGING_LEVEL": self.log_level, "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
         ranks = self.tensor_parallel_size * self.pipeline_parallel_size
         if not _is_cpu_build():
-            return Placement(gpus=ranks, cpus=1, env=env, parts=self.pipeline_parallel_size)
+            # FlashInfer's sampler is built by nvcc at the start of an engine, and draws no row that has a seed. What
+            # else is built then takes ninja, which is beside this Python.
+            env["VLLM_USE_FLASHINFER_SAMPLER"] = os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0")
+            env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+            return Placement(gpus=ranks, cpus=0, env=env, parts=self.pipeline_parallel_size)
+        if on_gpu:
+            raise ConfigError(
+                "engine: there are GPUs, and this vLLM is built for CPUs; make setup DEVICE=gpu installs the other "
+                "(CUDA_VISIBLE_DEVICES= hides the GPUs)"
+            )
         threads = self.cpu_threads
         if threads == "auto":
             # One core is left to the workers' own threads and to Ray: an engine whose threads wait for each other

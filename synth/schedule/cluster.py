@@ -31,7 +31,7 @@ from synth.schedule.scratch import scratch
 OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
 
 ANSWER_S = 10.0
-NODES_S = 60.0  # the nodes of a cluster that has only just been started come one by one
+NODES_S = 180.0  # the nodes of a cluster that has only just been started come one by one
 KNOWN_S = 1.0  # and this node, which places the workers, hears of them a little later than Ray's head
 
 # Read by Ray's processes when they start.
@@ -47,6 +47,10 @@ _ALONE = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",  # engines are what this machine is to work on
 }
+
+
+class NoRoom(ConfigError):
+    """What is asked for is more than there is, so far."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ async def _room_soon(cluster: Cluster, engine: Engine) -> Room:
             found = room(cluster, engine, await asyncio.to_thread(ray.nodes))
             await asyncio.sleep(0 if cluster.address is None else KNOWN_S)
             return found
-        except ConfigError:
+        except NoRoom:
             if time.monotonic() >= until:
                 raise
         await asyncio.sleep(1)
@@ -143,7 +147,8 @@ async def room_after(before: Room, cluster: Cluster, engine: Engine) -> Room:
 def room(
     cluster: Cluster, engine: Engine, nodes: list[dict[str, Any]], on_gpu: bool = False, apart: bool = False
 ) -> Room:
-    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises ConfigError.
+    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoRoom, or ConfigError for
+    what more nodes would not change.
 
     Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
     parts on machines of their own (`apart`), it stays at that.
@@ -152,7 +157,7 @@ def room(
     on_gpu = on_gpu or any(machine.get("GPU", 0) for machine in machines)
     need = engine.placement(on_gpu, 0)
     if need.gpus and not on_gpu:
-        raise ConfigError(f"cluster: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
+        raise NoRoom(f"cluster: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
     fits = _fits(machines, need)
     most = sum(fits)
     parts = need.parts if apart or not fits else 1
@@ -163,11 +168,9 @@ def room(
     if replicas == "auto":  # as many as fill the GPUs; an engine on a CPU fills its whole machine
         replicas = int(most) if need.gpus else len(fits)
     if not 1 <= replicas <= most:
-        takes = f"{need.gpus:g} GPU(s) and {need.cpus:g} CPU(s)" if need.gpus else f"{need.cpus:g} CPU(s)"
+        takes = f"{need.gpus:g} GPU(s)" if need.gpus else f"{need.cpus:g} CPU(s)"
         of = f"of one machine or of {parts} each" if parts > 1 else "of one machine each"
-        raise ConfigError(
-            f"cluster.replicas: there is room for {most:g} that take {takes} {of}, not for {max(1, replicas)}"
-        )
+        raise NoRoom(f"cluster.replicas: there is room for {most:g} that take {takes} {of}, not for {max(1, replicas)}")
     beside = math.ceil(replicas / len(fits)) - 1
     return Room(replicas, replace(engine.placement(on_gpu, beside), parts=parts), on_gpu, len(fits))
 

@@ -9,10 +9,11 @@ state: the scheduler starts another.
 import asyncio
 import errno
 import os
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from synth.storage.shard import ShardSummary
 
 REMOVAL_S = 5.0
 A_LITTLE = 0.001  # of a CPU: what needs nothing Ray puts anywhere, and not evenly on all machines
+# Of the environment of the run, which a cluster that was there before does not know. Keys stay where they are.
+PASSED_ON = re.compile(r"(?!.*(KEY|TOKEN|PASSWORD))(VLLM|NCCL)_")
+_ERROR = re.compile(r"(?:^|\s)((?:\w+\.)*\w*(?:Error|Exception): \S.*)")
 # Else Ray hides all GPUs from a process that has none of its own, and engines look for them.
 _SEES_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
@@ -63,12 +67,29 @@ class WorkerProcess(Worker):
         claims: Any,
     ):
         lead_process_group()
-        log_path = RunFolder(Path(run_dir)).worker_log(index)
+        self._log = log_path = RunFolder(Path(run_dir)).worker_log(index)
         log_path.parent.mkdir(exist_ok=True)
+        self._log_begins = log_path.stat().st_size if log_path.exists() else 0
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log_file, 1)
         os.dup2(log_file, 2)
         super().__init__(parse(resolved), Path(run_dir), fingerprint, pool, claims)
+
+    async def start(self) -> None:
+        try:
+            await super().start()
+        except EngineError as error:
+            if "root cause" not in str(error):
+                raise
+            with self._log.open(errors="replace") as log:  # what failed was a process below this one
+                log.seek(self._log_begins)
+                raise type(error)(f"{error} ({root_cause(log) or f'see {self._log}'})") from error
+
+
+def root_cause(log: Iterable[str]) -> str | None:
+    """The first error in vLLM's log that is more than a pointer to another one."""
+    found = [match[1] for line in log if (match := _ERROR.search(line))]
+    return next((one for one in found if "root cause" not in one), None)
 
 
 class RayWorker:
@@ -88,7 +109,8 @@ class RayWorker:
 
         self._start_timeout_s = config.cluster.start_timeout_s
         self._group = _group(placement) if placement.parts > 1 else None
-        env = placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        passed_on = {name: value for name, value in os.environ.items() if PASSED_ON.match(name)}
+        env = passed_on | placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}
         self._actor: Any = (
             ray.remote(WorkerProcess)
             .options(
@@ -162,7 +184,7 @@ def _group(placement: Placement) -> Any:
     import ray
 
     bundles: list[dict[str, float]] = [{"GPU": 1} for _ in range(int(placement.gpus))]
-    bundles[0]["CPU"] = placement.cpus
+    bundles[0]["CPU"] = max(placement.cpus, A_LITTLE)
     return ray.util.placement_group(bundles, strategy="PACK")
 
 
@@ -176,7 +198,7 @@ def _in_group(group: Any, placement: Placement) -> dict[str, Any]:
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     place = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
-    return {"num_gpus": 0, "num_cpus": placement.cpus, "scheduling_strategy": place}
+    return {"num_gpus": 0, "num_cpus": max(placement.cpus, A_LITTLE), "scheduling_strategy": place}
 
 
 def _short(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from importlib import metadata
 
 import pytest
 
+from synth.components import ConfigError
 from synth.engines import Sampling, Unusable
 from synth.engines import vllm as module
 from synth.engines.vllm import VLLM
@@ -171,9 +172,18 @@ def test_engines_on_one_cpu_share_its_cores(monkeypatch):
     assert engine_of(cpu_threads=5).placement(False, 3).env["OMP_NUM_THREADS"] == "5"
 
 
-def test_an_engine_of_vllms_cpu_build_takes_no_gpu(monkeypatch):
+def test_a_cpu_build_is_refused_where_it_would_leave_gpus_idle(monkeypatch):
     monkeypatch.setattr(module, "_is_cpu_build", lambda: True)
-    assert engine_of().placement(True, 0).gpus == 0
+    assert engine_of().placement(False, 0).gpus == 0
+    with pytest.raises(ConfigError, match=r"^engine: there are GPUs, .* make setup DEVICE=gpu"):
+        engine_of().placement(True, 0)
+
+
+def test_on_a_gpu_no_sampler_is_built_at_the_start_unless_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(module, "_is_cpu_build", lambda: False)
+    assert engine_of().placement(True, 0).env["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    monkeypatch.setenv("VLLM_USE_FLASHINFER_SAMPLER", "1")
+    assert engine_of().placement(True, 0).env["VLLM_USE_FLASHINFER_SAMPLER"] == "1"
 
 
 def test_keys_that_change_speed_and_not_data_are_keys():

@@ -64,9 +64,7 @@ def test_machines_without_gpus_are_no_part_of_any_engine():
 
 
 def test_parts_that_do_not_fit_are_refused_by_the_key():
-    told = (
-        "cluster.replicas: there is room for 0 that take 4 GPU(s) and 1 CPU(s) of one machine or of 2 each, not for 1"
-    )
+    told = "cluster.replicas: there is room for 0 that take 4 GPU(s) of one machine or of 2 each, not for 1"
     with pytest.raises(ConfigError) as caught:
         spans(node(gpus=2.0), node(gpus=1.0))
     assert str(caught.value) == told

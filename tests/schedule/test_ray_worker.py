@@ -15,7 +15,7 @@ from synth.config import Cluster
 from synth.schedule import scheduler as module
 from synth.schedule.cluster import connected
 from synth.schedule.plan import Plan
-from synth.schedule.ray_worker import RayWorker
+from synth.schedule.ray_worker import PASSED_ON, RayWorker, root_cause
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.run_folder import RunFolder
@@ -93,3 +93,19 @@ async def test_an_actor_that_can_not_be_made_says_why_in_one_line(placement, fol
     with pytest.raises(WorkerLost, match=r"engine.tokens_per_second: .*'fast'") as caught:
         await worker.start()
     assert "\n" not in str(caught.value)
+
+
+def test_what_ended_an_engines_process_is_found_in_its_log():
+    log = [
+        "(Worker_TP0 pid=501) ERROR 11-26 05:50:25 [multiproc_executor.py:953] Traceback (most recent call last):",
+        "(Worker_TP0 pid=501) ERROR 11-26 05:50:25 [core.py:953] torch.OutOfMemoryError: CUDA out of memory.",
+        "(EngineCore pid=490) Exception: WorkerProc initialization failed. See stack trace for root cause.",
+        "RuntimeError: Engine core initialization failed. See root cause above.",
+    ]
+    assert root_cause(log) == "torch.OutOfMemoryError: CUDA out of memory."
+    assert root_cause(log[2:]) is None
+
+
+def test_of_a_runs_environment_engines_get_what_is_vllms_and_no_key():
+    names = ["VLLM_BATCH_INVARIANT", "NCCL_DEBUG", "VLLM_API_KEY", "HF_TOKEN", "PATH"]
+    assert [name for name in names if PASSED_ON.match(name)] == names[:2]
