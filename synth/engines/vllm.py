@@ -74,10 +74,8 @@ class VLLM:
         env = {"VLLM_LOGGING_LEVEL": self.log_level, "VLLM_NO_USAGE_STATS": "1", "TOKENIZERS_PARALLELISM": "false"}
         ranks = self.tensor_parallel_size * self.pipeline_parallel_size
         if not _is_cpu_build():
-            # FlashInfer's sampler is built by nvcc at the start of an engine, and draws no row that has a seed. What
-            # else is built then takes ninja, which is beside this Python.
+            # FlashInfer's sampler is built by nvcc at the start of an engine, and draws no row that has a seed.
             env["VLLM_USE_FLASHINFER_SAMPLER"] = os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0")
-            env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
             return Placement(gpus=ranks, cpus=0, env=env, parts=self.pipeline_parallel_size)
         if on_gpu:
             raise ConfigError(
@@ -104,6 +102,8 @@ class VLLM:
         from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        # Kernels that are built when an engine starts take ninja, which is beside this Python.
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         arguments: dict[str, Any] = dict(
             model=self.model.path,
             tokenizer=self.model.tokenizer,
