@@ -53,6 +53,12 @@ def _slice(value: Any) -> Slice | None:
     return value if value is None or isinstance(value, Slice) else Slice.parse(value)
 
 
+def _folder(value: Any) -> Any:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError(f"must be a folder; python -m synth.export RUN_DIR --output-dir {value} copies there")
+    return value
+
+
 class MissingFile(ConfigError):
     """All keys are right, but a file that one of them names is not there."""
 
@@ -83,11 +89,11 @@ class Settings:
 
     num_records: Count | Literal["all"]
     seed: Integer
-    output_dir: Path
+    output_dir: Annotated[Path, BeforeValidator(_folder)]
     slice: Annotated[Slice | None, BeforeValidator(_slice)] = None
     shard_size: Count
     resume: Literal["auto", "never", "force"]
-    min_yield: Annotated[Positive, Field(le=1)]
+    min_yield: Annotated[float, Field(ge=0, le=1), _no_bool("number from 0 to 1")]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
     price_per_gpu_hour: Positive | None = None
     tracking: Literal["wandb", "mlflow"] | None = None

@@ -93,7 +93,8 @@ class CommandLine:
         except MissingFile:
             return True
         except ConfigError as error:
-            return str(error).startswith(f"{key}: ") and "no such key" not in str(error)
+            of = (f"{key}: ", f"{key.rpartition('.')[0]}: ")  # the key's own, or the step's it is of
+            return str(error).startswith(of) and "no such key" not in str(error)
         except Exception:  # another override may be wrong as well
             return False
         return not key.startswith("hydra.")  # nobody looks at those here

@@ -41,7 +41,7 @@ from synth.sources.store import Contents, stored
 from synth.storage.card import write_card
 from synth.storage.hub import Unpushable, make_ready, push
 from synth.storage.journal import finished_numbers
-from synth.storage.manifest import Manifest
+from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.merge import merge
 from synth.storage.run_folder import InUse, RunFolder, whole
 from synth.storage.shard import ShardSummary
@@ -162,7 +162,8 @@ class _Run:
                 self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
             try:
                 plan = self._plan(1)
-                if not plan.done:
+                tried = not (plan.done or plan.hopeless)
+                if tried:
                     plan = await self._schedule(stopping)
                 self._manifest.write(self._folder)
                 if stopping.signal and not plan.done:
@@ -183,7 +184,7 @@ class _Run:
         self._tell(rows)
         if plan.done:
             return DONE
-        self._tell_why(plan, rows)
+        self._tell_why(plan, rows, tried)
         return TOO_FEW
 
     async def _schedule(self, stopping: Stop) -> Plan:
@@ -311,8 +312,17 @@ class _Run:
         print_(f"The dataset is in {self._folder.dataset}", soft_wrap=True)
         print_(f'  datasets.load_from_disk("{self._folder.dataset}")', soft_wrap=True)
 
-    def _tell_why(self, plan: Plan, rows: int) -> None:
+    def _tell_why(self, plan: Plan, rows: int, tried: bool) -> None:
         reasons = self._manifest.reasons.most_common(3)
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "nothing was rejected"
-        bound = "the source has no more records" if plan.exhausted else f"min_yield={self._config.settings.min_yield:g}"
-        self._progress.say(f"ended with {rows:,} of {self._wanted:,} records ({bound}): {why}")
+        bound = "the source has no more records"
+        if not plan.exhausted:
+            bound = f"fewer than min_yield={self._config.settings.min_yield:g} of the records were kept"
+        self._progress.say(f"ended with {rows:,} of {self._wanted:,} records, {bound}: {why}")
+        with suppress(Unreadable):
+            if error := Run(self._folder, self._manifest).commonest_error():
+                self._progress.say(f"the commonest error: {error}")
+        if not tried:
+            self._progress.say(
+                "nothing new was tried, for what is rejected stays so: choose another output_dir, or a lower min_yield"
+            )

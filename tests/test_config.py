@@ -177,7 +177,7 @@ def test_the_identity_changes_with_what_decides_the_data_only():
         ("num_records", 1.5, "must be a whole number or 'all', got 1.5"),
         ("seed", None, "must be a whole number, got None"),
         ("price_per_gpu_hour", True, "must be a number above 0, got True"),
-        ("min_yield", True, "must be a number above 0, got True"),
+        ("min_yield", True, "must be a number from 0 to 1, got True"),
         ("price_per_gpu_hour", 0, "must be greater than 0, got 0"),
         ("price_per_gpu_hour", float("inf"), "must be a finite number, got inf"),
         ("tracking", "wandbb", "must be 'wandb' or 'mlflow', got 'wandbb'"),

@@ -146,15 +146,18 @@ def test_ctrl_c_stops_within_15_seconds_and_the_same_command_goes_on(finished, t
 
 
 def test_a_hopeless_run_ends_with_3_and_says_what_ate_the_records(tmp_path, capsys, monkeypatch):
-    (tmp_path / "picky.py").write_text(
-        "from synth.records import Rejection\nasync def nothing_pleases(record, llm):\n    return Rejection('dull')\n"
-    )
+    (tmp_path / "picky.py").write_text("async def misspelt(record, llm):\n    return recrod\n")
     monkeypatch.syspath_prepend(tmp_path)
-    folder = tmp_path / "run"
-    assert run(folder, "num_records=100", "strategy.steps=[{_target_: picky.nothing_pleases}]") == 3
-    assert "ended with 0 of 100 records (min_yield=0.05)" in (told := capsys.readouterr().err)
-    assert "nothing_pleases: dull" in told
-    assert rows(folder) == []
+    words = [tmp_path / "run", "num_records=100", "strategy.steps=[{_target_: picky.misspelt}]"]
+    assert run(*words) == 3
+    told = capsys.readouterr().err
+    assert "ended with 0 of 100 records, fewer than min_yield=0.05 of the records were kept: " in told
+    assert "misspelt: error" in told
+    assert "the commonest error: NameError: name 'recrod' is not defined (picky.py:2)" in told
+    assert rows(tmp_path / "run") == []
+
+    assert run(*words) == 3
+    assert "nothing new was tried, for what is rejected stays so" in capsys.readouterr().err
 
 
 def test_merge_by_hand_makes_a_dataset_of_what_is_committed(finished, tmp_path, capsys):

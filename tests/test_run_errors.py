@@ -74,6 +74,11 @@ def refusal(job, capsys):
             "model=Qwen/Qwen3-8B",
             "model: names a file of conf/model; a folder or a name on the Hub goes into model.path=Qwen/Qwen3-8B",
         ),
+        (
+            "output_dir=s3://b/x",
+            "output_dir: must be a folder; python -m synth.export RUN_DIR --output-dir s3://b/x copies there, "
+            "got 's3://b/x'",
+        ),
         ("+model=demo", "model: is chosen already; to choose another one, leave out the plus sign or the second one"),
         ("model.dtype=float23", "model.dtype: must be 'auto', 'bfloat16', 'float16' or 'float32', got 'float23'"),
         ("model.nme=x", "model.nme: no such key; did you mean 'model.name'?"),
@@ -167,6 +172,12 @@ def test_the_users_arguments_are_left_as_they_were(job):
     before = list(sys.argv)
     main(GOOD)
     assert sys.argv == before
+
+
+def test_a_key_whose_value_does_not_go_with_others_is_a_key(job, capsys):
+    assert main(["+strategy=magpie_filtered", "strategy.magpie.n_turns=2"]) == 2
+    told = "strategy.magpie.n_turns: has no value so far, and is added with a plus sign: +strategy.magpie.n_turns=2"
+    assert capsys.readouterr().err == f"error: {told}\n"
 
 
 def test_a_dry_run_prints_the_plan(job, capsys):

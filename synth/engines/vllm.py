@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.components import ConfigError
 from synth.engines import Answer, EngineError, Load, Placement, Sampling, Unusable
+from synth.errors import reason
 from synth.model import Model
 
 Count = Annotated[int, Field(gt=0)]
@@ -260,5 +261,5 @@ def _root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, ValidationError):
-        return "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
+        return reason(error)
     return " ".join(str(error).split()) or type(error).__name__

@@ -8,6 +8,7 @@ Knows nothing of what the figures are for.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,6 +116,14 @@ class Run:
                         yield batch
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"{path}: can't be read ({reason(error)})") from None
+
+    def commonest_error(self) -> str | None:
+        """What was most often wrong with records that a mistake ended, in a step for instance. Raises Unreadable."""
+        errors: Counter[str] = Counter()
+        for batch in self.batches("rejected"):
+            failed = batch.filter(pc.equal(batch["reason"], "error"))
+            errors.update(one for one in failed["detail"].to_pylist() if one)
+        return next((error for error, _ in errors.most_common(1)), None)
 
     def rows(self, fate: Fate, most: int, ids: Sequence[str] = ()) -> list[Record]:
         """At most `most` rows from first to last, evenly spaced; before all others those with one of `ids`."""

@@ -180,6 +180,8 @@ class Worker:
                 return there
             if numbers is not None:
                 return None
+            if lost := [number for number in all_of_it if number not in journal.finished]:
+                raise RuntimeError(f"records {lost[:5]} have come to no end")
             duplicates = await self._settled(shard, journal)
             summary = await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint, duplicates)
             late = journal.kept - summary.kept  # duplicates, some of them perhaps of an earlier process

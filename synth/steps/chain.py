@@ -8,8 +8,10 @@ Knows nothing of shards, files or machines.
 """
 
 import asyncio
+import functools
 import inspect
 import logging
+import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from synth.chat import ChatTemplate
 from synth.engines import EngineError, Generator
+from synth.errors import reason
 from synth.quality.duplicates import Duplicates
 from synth.records import Finished, Record, Rejection, record_id
 from synth.steps.llm import LLM, Branch, Ledger
@@ -193,7 +197,12 @@ async def _call(
         # A copy, so that a step which changes its record and then fails leaves the record as it came.
         answer = step.function(clean(record), llm)
         outcome: object = await answer if inspect.isawaitable(answer) else answer
-    except Exception as error:
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise  # the run ends
+        outcome = _as_rejection(step, error)  # of something that the step itself awaits
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         outcome = _as_rejection(step, error)
     if llm.failure is not None:
         raise llm.failure
@@ -208,7 +217,7 @@ def _checked(outcome: object, columns: Mapping[str, pa.DataType]) -> Record | Re
         if isinstance(outcome, dict):
             return checked(outcome, columns)
         if isinstance(outcome, Rejection):
-            return outcome
+            return outcome if outcome.reason else Rejection("error", "a Rejection has to have a reason")
     except Rejection as unfit:
         return unfit
     except RecursionError:
@@ -217,17 +226,21 @@ def _checked(outcome: object, columns: Mapping[str, pa.DataType]) -> Record | Re
     return Rejection("error", f"returned {kind}: a step returns a record, a list of records, or a Rejection")
 
 
-def _as_rejection(step: Step, error: Exception) -> Rejection:
-    while isinstance(error, ExceptionGroup):  # from calls that a step made side by side
+def _as_rejection(step: Step, error: BaseException) -> Rejection:
+    while isinstance(error, BaseExceptionGroup):  # from calls that a step made side by side
         error = error.exceptions[0]
     if isinstance(error, Rejection):
         return error
     if isinstance(error, EngineError):
         raise error
     log.debug("step %s failed", step.name, exc_info=error)
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = list(traceback.extract_tb(error.__traceback__))
+    function = step.function.func if isinstance(step.function, functools.partial) else step.function
+    own = getattr(sys.modules.get(getattr(function, "__module__", "")), "__file__", None)
+    frames = [frame for frame in frames if frame.filename == own] or frames  # what it calls is of less use
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return Rejection("error", f"{type(error).__name__}: {error}{where}")
+    said = reason(error) if isinstance(error, ValidationError) else error
+    return Rejection("error", f"{type(error).__name__}: {said}{where}")
 
 
 def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: bool, context: Context) -> Record:

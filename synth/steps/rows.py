@@ -7,6 +7,7 @@ Knows nothing of engines, of other steps, or of when a row is written.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -80,7 +81,7 @@ def row(
             filled[name] = next((turn["content"] for turn in filled["messages"] if turn["role"] == role), None)
     undeclared = {name: value for name, value in record.items() if name not in {*CONTRACT_COLUMNS, *columns}}
     if EXTRA in columns and EXTRA not in record and undeclared:
-        filled[EXTRA] = clean(json.dumps(undeclared, ensure_ascii=False, default=str, skipkeys=True))
+        filled[EXTRA] = clean(json.dumps(_finite(undeclared), ensure_ascii=False, default=str, skipkeys=True))
     fixed = {
         "id": id,
         "strategy": strategy,
@@ -91,6 +92,15 @@ def row(
         "finish_reason": filled["finish_reason"] or ledger.finish_reason,
     }
     return {name: value for name, value in (filled | fixed).items() if name not in undeclared}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has neither infinities nor NaN: they are null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list) else value
 
 
 def _is_message(turn: Any) -> bool:

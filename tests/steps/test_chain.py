@@ -353,3 +353,54 @@ async def test_a_row_of_the_source_that_is_nested_too_deeply_is_a_rejection():
     for _ in range(5000):
         deep = [deep]
     assert (await finish(answer, record={"deep": deep})).rejected[0]["detail"] == "the record is nested too deeply"
+
+
+async def test_a_task_that_a_step_cancels_and_awaits_is_an_error_of_its_own():
+    async def races(record, llm):
+        loser = asyncio.create_task(asyncio.sleep(5))
+        loser.cancel()
+        await loser
+
+    row = await only(races)
+    assert (row["reason"], row["detail"].partition(":")[0]) == ("error", "CancelledError")
+
+
+async def test_a_run_that_ends_takes_its_records_along():
+    async def sleeps(record, llm):
+        await asyncio.sleep(5)
+
+    task = asyncio.create_task(finish(sleeps))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("ending", [SystemExit(3), KeyboardInterrupt()])
+async def test_a_step_can_not_end_its_process(ending):
+    def ends(record, llm):
+        raise ending
+
+    row = await only(ends)
+    assert row["reason"] == "error" and row["detail"].startswith(type(ending).__name__)
+
+
+async def test_an_error_is_placed_where_the_step_made_its_mistake():
+    async def asks_nothing(record, llm):
+        return await llm.chat(None)
+
+    async def misspells(record, llm):
+        return await llm.chat("x", max_token=5)
+
+    assert "(test_chain.py:" in (await only(asks_nothing))["detail"]
+    detail = (await only(misspells))["detail"]
+    assert detail.startswith("ValidationError: max_token: Unexpected keyword argument (test_chain.py:")
+
+
+async def test_a_rejection_without_a_reason_is_an_error():
+    assert (await only(lambda record, llm: Rejection("")))["detail"] == "a Rejection has to have a reason"
+
+
+async def test_what_json_can_not_hold_is_null_in_extra():
+    row = await only(lambda record, llm: {"instruction": "x", "share": [float("nan"), 1.5]})
+    assert json.loads(row["extra"], parse_constant=pytest.fail) == {"share": [None, 1.5]}
