@@ -41,6 +41,8 @@ def generate(
 
     Raises ConfigError, RunFailed, and KeyboardInterrupt where the run was stopped.
     """
+    if isinstance(overrides, str):
+        raise ConfigError(f"overrides: must be a list of words, as [{overrides!r}]")
     if output_dir is None:
         _folders.append(tempfile.TemporaryDirectory(prefix="dataset-of-synth-", ignore_cleanup_errors=True))
         output_dir = _folders[-1].name

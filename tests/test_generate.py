@@ -104,6 +104,11 @@ def test_what_the_command_line_refuses_is_a_config_error_in_the_same_words(keys,
     assert not capsys.readouterr().out
 
 
+def test_overrides_are_words_in_a_list():
+    with pytest.raises(ConfigError, match=r"overrides: must be a list of words, as \['num_records=4'\]"):
+        synth.generate("magpie", overrides="num_records=4")
+
+
 def test_a_dry_run_has_no_dataset_to_give():
     with pytest.raises(ConfigError, match="dry_run"):
         synth.generate("magpie", dry_run=True)
