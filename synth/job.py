@@ -182,6 +182,7 @@ class _Run:
                 return FAILED
         self._report()
         self._tell(rows)
+        self._tell_error()
         if plan.done:
             return DONE
         self._tell_why(plan, rows, tried)
@@ -312,6 +313,12 @@ class _Run:
         print_(f"The dataset is in {self._folder.dataset}", soft_wrap=True)
         print_(f'  datasets.load_from_disk("{self._folder.dataset}")', soft_wrap=True)
 
+    def _tell_error(self) -> None:
+        """A mistake in a step is seen in the first short run, and not only in the report."""
+        if any(name.endswith(": error") for name in self._manifest.reasons):
+            with suppress(Unreadable):
+                self._progress.say(f"the commonest error: {Run(self._folder, self._manifest).commonest_error()}")
+
     def _tell_why(self, plan: Plan, rows: int, tried: bool) -> None:
         reasons = self._manifest.reasons.most_common(3)
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "nothing was rejected"
@@ -319,9 +326,6 @@ class _Run:
         if not plan.exhausted:
             bound = f"fewer than min_yield={self._config.settings.min_yield:g} of the records were kept"
         self._progress.say(f"ended with {rows:,} of {self._wanted:,} records, {bound}: {why}")
-        with suppress(Unreadable):
-            if error := Run(self._folder, self._manifest).commonest_error():
-                self._progress.say(f"the commonest error: {error}")
         if not tried:
             self._progress.say(
                 "nothing new was tried, for what is rejected stays so: choose another output_dir, or a lower min_yield"
