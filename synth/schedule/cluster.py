@@ -31,6 +31,7 @@ from synth.schedule.scratch import scratch
 OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
 
 ANSWER_S = 10.0
+GATHER_S = 10.0  # how long engines on CPUs wait for machines of their own before they share one
 NODES_S = 180.0  # the nodes of a cluster that has only just been started come one by one
 KNOWN_S = 1.0  # and this node, which places the workers, hears of them a little later than Ray's head
 
@@ -120,14 +121,18 @@ async def _room_soon(cluster: Cluster, engine: Engine) -> Room:
     """The room there is. Where it does not suffice, further nodes are waited for, if there may be any."""
     import ray
 
-    until = time.monotonic() + (0 if cluster.address is None else NODES_S)
+    if cluster.address is None:
+        return room(cluster, engine, await asyncio.to_thread(ray.nodes))
+    began = time.monotonic()
     while True:
         try:
             found = room(cluster, engine, await asyncio.to_thread(ray.nodes))
-            await asyncio.sleep(0 if cluster.address is None else KNOWN_S)
-            return found
+            shared = not found.placement.gpus and found.machines < found.replicas
+            if not shared or time.monotonic() >= began + GATHER_S:
+                await asyncio.sleep(KNOWN_S)
+                return found
         except NoRoom:
-            if time.monotonic() >= until:
+            if time.monotonic() >= began + NODES_S:
                 raise
         await asyncio.sleep(1)
 

@@ -200,9 +200,10 @@ class Scheduler:
                     log.warning("replica %d: %s; given up after %d failure(s)", index, error, failures)
                     self._give_back(index)
                     raise
-                pause = FIRST_PAUSE_S * 2 ** (failures - 1) if failures else 0
-                when = f"in {pause:g} s" if pause else "now"
-                log.warning("replica %d: %s; another one starts %s", index, error, when)
+                # Never at once: what took the worker may be taking the whole job, whose signal comes a moment later,
+                # and a new worker in a Ray that has gone is a call that blocks for a minute.
+                pause = FIRST_PAUSE_S * 2 ** max(0, failures - 1)
+                log.warning("replica %d: %s; another one starts in %g s", index, error, pause)
                 await asyncio.sleep(pause)
 
     async def _start(self, worker: WorkerHandle, index: int) -> None:
