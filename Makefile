@@ -44,7 +44,7 @@ test-docs: setup
 test-slurm: setup
 	@test -x /usr/sbin/slurmctld || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq \
 		--no-install-recommends slurm-wlm munge; } || echo "SLURM can't be installed here"
-	@.venv/bin/python -m pytest tests/slurm -m slurm $(ARGS)
+	@.venv/bin/python -m pytest tests/slurm -m slurm -o cache_dir=.pytest_cache/slurm $(ARGS)
 
 bench: setup
 	@$(PY_BENCH)/engine_limit.py
