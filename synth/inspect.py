@@ -80,7 +80,7 @@ def _show_slices(console: Console, folder: RunFolder) -> None:
     for _ in range(5):
         table.add_column(justify="right")
     table.add_row(*(Text(head, "dim") for head in ("slice", "kept", "of", "rejected", "in journals")))
-    for slice in (Slice(part, of) for of in sorted({one.of for one in runs}) for part in range(of)):
+    for slice in Slice.all_of(runs):
         run = runs.get(slice)
         cells = ["not begun"]
         if run is not None:

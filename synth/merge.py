@@ -57,7 +57,7 @@ def _runs(folder: RunFolder) -> list[tuple[RunFolder, Manifest]]:
 def _unfinished(manifests: Sequence[Manifest]) -> Iterator[Slice]:
     """The slices that lack records, those that were never begun too."""
     parts = {one.slice: one for one in manifests if one.slice}
-    for slice in (Slice(number, of) for of in {one.of for one in parts} for number in range(of)):
+    for slice in Slice.all_of(parts):
         part = parts.get(slice)
         if part is None or not _complete(part):
             yield slice

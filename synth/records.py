@@ -8,7 +8,7 @@ Knows nothing of engines, files or schedules.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -96,6 +96,11 @@ class Slice:
         if int(number) >= int(of):
             raise ValueError(f"must be from 0/{of} to {int(of) - 1}/{of}")
         return cls(int(number), int(of))
+
+    @classmethod
+    def all_of(cls, some: Iterable["Slice"]) -> "list[Slice]":
+        """Every slice of the runs that these are slices of, in order: those, too, that nobody has begun."""
+        return [cls(number, of) for of in sorted({one.of for one in some}) for number in range(of)]
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
