@@ -23,6 +23,7 @@ from synth.steps.needs import refuse_missing_columns
 from synth.storage.manifest import Manifest, Unreadable, differing_keys, told
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
+from synth.storage.shard import damage
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def _known(folder: RunFolder, fresh: Manifest, config: Config) -> Manifest | Non
         raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
     _refuse_another_run(folder, known, fresh, config)
     for index, path in known.damaged(folder).items():
-        log.warning("%s is damaged: its records are made again", path)
+        log.warning("%s is %s: its records are made again", path, damage(path))
         del known.committed[index]
     if config.strategy.duplicates:
         _forget_unclaimed(folder, known)

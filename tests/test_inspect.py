@@ -1,7 +1,7 @@
 """The door that shows a run in the terminal."""
 
+import dataclasses
 import io
-import json
 import re
 
 from rich.console import Console
@@ -81,9 +81,8 @@ def test_what_was_spent_at_each_step_is_shown(tmp_path):
 
 def test_of_shards_that_tell_no_engine_seconds_all_else_is_shown(tmp_path):
     run = Run.open(make_run(tmp_path, [kept(0), rejected(1)]))
-    manifest = json.loads(run.folder.manifest.read_text())
-    del manifest["shards"][0]["spent"]
-    run.folder.manifest.write_text(json.dumps(manifest))
+    run.manifest.committed[0] = dataclasses.replace(run.manifest.committed[0], spent=None)
+    run.manifest.write(run.folder)
     text = shown(tmp_path)
     assert "10 tokens written, rejected rows counted in" in text
     assert "1    50%       5         –" in text and "spent at each step" not in text

@@ -1,7 +1,6 @@
 """Which run a folder holds: every key of the configuration is one that decides the data or one that doesn't."""
 
 import dataclasses
-import json
 import subprocess
 import sys
 
@@ -17,6 +16,7 @@ from synth.run import main
 from synth.sources.store import Contents
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
+from synth.storage.sealed import read_sealed, write_sealed
 from synth.storage.settled import write_settled
 from synth.storage.shard import commit
 from tests.storage.rows import finished
@@ -234,9 +234,9 @@ def test_no_force_mixes_claims_of_two_configurations(folder):
 
 def test_a_manifest_of_a_newer_version_is_refused(folder):
     begin(folder)
-    told = json.loads(folder.manifest.read_text())
-    folder.manifest.write_text(json.dumps(told | {"version": told["version"] + 1}))
-    assert refusal(folder) == f"{folder.manifest}: version 3; this Synth reads version 2"
+    write_sealed(folder.manifest, read_sealed(folder.manifest) | {"version": 4})
+    advice = "go on with the one that began the run"
+    assert refusal(folder) == f"{folder.manifest}: version 4; this Synth reads version 3, {advice}"
 
 
 JUDGED = "strategy.judge.prompt"

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from synth.records import Shard, Slice, Spent, add_spent
-from synth.storage.run_folder import RunFolder, whole
+from synth.storage.run_folder import RunFolder
+from synth.storage.sealed import Damaged, read_sealed, write_sealed
 from synth.storage.shard import ShardSummary, committed, damaged_file
 
-VERSION = 2
+VERSION = 3
 _KEYS = ("identity", "columns", "versions", "num_records", "license", "created")
 
 
@@ -98,10 +99,7 @@ class Manifest:
         told = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
         if self.slice is not None:
             told |= {"slice": str(self.slice), "shard_size": self.shard_size}
-        head = json.dumps(told, indent=2, ensure_ascii=False).removesuffix("\n}")
-        lines = ",\n".join(f"    {json.dumps(shard, ensure_ascii=False)}" for shard in shards)
-        with whole(folder.manifest) as unfinished:
-            unfinished.write_text(f'{head},\n  "shards": [\n{lines}\n  ]\n}}\n')
+        write_sealed(folder.manifest, told | {"shards": shards}, a_line_each="shards")
 
     @classmethod
     def read(cls, folder: RunFolder) -> "Manifest | None":
@@ -110,28 +108,39 @@ class Manifest:
         Raises Unreadable.
         """
         try:
-            told = json.loads(folder.manifest.read_text())
+            told = read_sealed(folder.manifest)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise Unreadable(f"{folder.manifest}: can't be read ({error})") from None
-        if not isinstance(told, dict) or told.get("version") != VERSION:
-            version = told.get("version") if isinstance(told, dict) else None
-            raise Unreadable(f"{folder.manifest}: version {version!r}; this Synth reads version {VERSION}")
-        try:
-            manifest = cls(**{key: told[key] for key in _KEYS})
-            if "slice" in told:
-                manifest.slice, manifest.shard_size = Slice.parse(told["slice"]), int(told["shard_size"])
-            for one in told["shards"]:
-                shard = Shard(one["index"], one["start"], one["stop"])
-                manifest.shards.append(shard)
-                if one.pop("state") == "committed" and folder.shard(shard.index).exists():
-                    manifest.committed[shard.index] = ShardSummary(**one)
-                elif summary := committed(folder, shard, manifest.fingerprint):
-                    manifest.committed[shard.index] = summary
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Unreadable(f"{folder.manifest}: is damaged ({error!r})") from None
+        except Damaged as error:
+            raise Unreadable(_other_version(folder.manifest) or str(error)) from None
+        if told["version"] != VERSION:
+            raise Unreadable(str(_other_version(folder.manifest)))
+        manifest = cls(**{key: told[key] for key in _KEYS})
+        if told["fingerprint"] != manifest.fingerprint:
+            raise Unreadable(f"{folder.manifest}: is damaged, its fingerprint is not that of its identity")
+        if "slice" in told:
+            manifest.slice, manifest.shard_size = Slice.parse(told["slice"]), told["shard_size"]
+        for one in told["shards"]:
+            shard = Shard(one["index"], one["start"], one["stop"])
+            manifest.shards.append(shard)
+            if one.pop("state") == "committed":
+                manifest.committed[shard.index] = ShardSummary(**one)
+            elif summary := committed(folder, shard, manifest.fingerprint):
+                manifest.committed[shard.index] = summary
         return manifest
+
+
+def _other_version(path: Path) -> str | None:
+    """What to say of the manifest of another Synth; None where it is none. The first ones had no checksum."""
+    try:
+        version = json.loads(path.read_bytes())["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if version == VERSION:
+        return None
+    return f"{path}: version {version!r}; this Synth reads version {VERSION}, go on with the one that began the run"
 
 
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

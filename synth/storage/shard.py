@@ -6,7 +6,7 @@ explains itself when the manifest is older than it, and damage to it is seen.
 """
 
 import hashlib
-import json
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,13 +19,17 @@ import pyarrow.compute as pc
 from synth.records import Duplicate, Shard, Spent, Usage, add_spent, as_place, dataset_schema, rejected_schema
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder, whole
+from synth.storage.sealed import Damaged, read_sealed, write_sealed
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSummary:
     """What is in a committed shard. Tokens are of all its records; `wasted_tokens` of those were for rejected rows.
 
-    `reasons` counts rejections by `step: reason`; the checksums are the BLAKE2b of the two files. `spent` is what
+    `fingerprint` is that of the configuration which made them, in whatever run they are now. `reasons` counts
+    rejections by `step: reason`; the checksums are the BLAKE2b of the two files. `spent` is what
     calls took, by the end of the row that they were for (`kept`, or `step: reason`) and by their step; None in shards
     that were committed before this was counted.
     """
@@ -35,6 +39,7 @@ class ShardSummary:
     stop: int
     kept: int
     rejected: int
+    fingerprint: str = ""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -76,6 +81,7 @@ def commit(
             stop=shard.stop,
             kept=tally["kept"],
             rejected=tally["rejected"],
+            fingerprint=fingerprint,
             wasted_tokens=tally["wasted_tokens"],
             reasons=dict(Counter({key[1]: count for key, count in tally.items() if key[0] == "reason"}).most_common()),
             checksum=checksum(kept),
@@ -84,24 +90,34 @@ def commit(
             **{name: tally[name] for name in asdict(Usage())},
         )
         journal.refuse_other_owner()  # before the note, which may be of the other's shard
-        with whole(folder.note(shard.index)) as note:
-            note.write_text(json.dumps({"fingerprint": fingerprint} | vars(summary), indent=2) + "\n")
+        write_sealed(folder.note(shard.index), vars(summary))
     journal.remove()
     return summary
 
 
 def committed(folder: RunFolder, shard: Shard, fingerprint: str) -> ShardSummary | None:
-    """What a shard says of itself; None where it is not there, or of another run, or damaged."""
+    """What a shard says of itself; None where it is not there, or of another run, or damaged. Damage is logged."""
+    kept, note = folder.shard(shard.index), folder.note(shard.index)
     try:
-        told = json.loads(folder.note(shard.index).read_text())
-        if told.pop("fingerprint") != fingerprint:
-            return None
-        summary = ShardSummary(**told)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        summary = ShardSummary(**read_sealed(note))
+    except FileNotFoundError:
+        if kept.exists():
+            log.warning("%s is lost: the records of %s are made again", note, kept.name)
         return None
-    if (summary.start, summary.stop) != (shard.start, shard.stop) or damaged_file(folder, summary):
+    except (OSError, Damaged, TypeError, AttributeError):
+        log.warning("%s is damaged: the records of %s are made again", note, kept.name)
         return None
-    return summary
+    if (summary.index, summary.start, summary.stop) != (shard.index, shard.start, shard.stop):
+        log.warning("%s is of another shard: the records of %s are made again", note, kept.name)
+        return None
+    if summary.fingerprint != fingerprint:
+        log.warning("%s is of another run: the records of %s are made again", note, kept.name)
+        return None
+    path = damaged_file(folder, summary)
+    # Without the kept rows the commit was not reached, and the journal goes on; without both, something was lost.
+    if path and not (path == kept and not path.exists() and folder.journal(shard.index).exists()):
+        log.warning("%s is %s: its records are made again", path, damage(path))
+    return None if path else summary
 
 
 def damaged_file(folder: RunFolder, summary: ShardSummary) -> Path | None:
@@ -111,6 +127,11 @@ def damaged_file(folder: RunFolder, summary: ShardSummary) -> Path | None:
         folder.rejected(summary.index): summary.rejected_checksum,
     }
     return next((path for path, expected in files.items() if not path.exists() or checksum(path) != expected), None)
+
+
+def damage(path: Path) -> str:
+    """The word for what is wrong with a file that is damaged."""
+    return "damaged" if path.exists() else "lost"
 
 
 def checksum(path: Path) -> str:

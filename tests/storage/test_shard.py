@@ -1,6 +1,5 @@
 """Committed shards: whole files that explain themselves."""
 
-import json
 from dataclasses import replace
 
 import pyarrow as pa
@@ -97,29 +96,45 @@ def test_what_calls_took_is_summed_by_the_end_of_their_row_and_by_step(folder):
     assert committed(folder, SHARD, "abc") == summary
 
 
-def test_a_shard_from_before_calls_were_counted_is_read(folder):
+def test_one_flipped_bit_anywhere_in_a_note_makes_it_none_and_is_said(folder, caplog):
     commit_records(folder, finished(0))
-    told = json.loads(folder.note(0).read_text())
-    del told["spent"]
-    folder.note(0).write_text(json.dumps(told))
-    assert committed(folder, SHARD, "abc").spent is None
-
-
-@pytest.mark.parametrize("damaged", [[], {"kept": []}, {"kept": {"test": [1]}}, {"kept": {"test": ["x"] * 5}}])
-def test_a_note_with_damaged_sums_is_no_note(folder, damaged):
-    commit_records(folder, finished(0))
-    folder.note(0).write_text(json.dumps(json.loads(folder.note(0).read_text()) | {"spent": damaged}))
-    assert committed(folder, SHARD, "abc") is None
+    note = folder.note(0).read_bytes()
+    for place in range(len(note)):
+        caplog.clear()
+        folder.note(0).write_bytes(note[:place] + bytes([note[place] ^ 1 << place % 8]) + note[place + 1 :])
+        assert committed(folder, SHARD, "abc") is None
+        assert caplog.messages == [f"{folder.note(0)} is damaged: the records of 00000.arrow are made again"]
 
 
 def test_a_shard_explains_itself_without_a_manifest(folder):
     assert commit_records(folder, finished(0)) == committed(folder, SHARD, "abc")
 
 
-def test_a_shard_of_another_run_does_not_count(folder):
+@pytest.mark.parametrize(
+    ("shard", "fingerprint", "whose"),
+    [(SHARD, "other", "of another run"), (Shard(0, 0, 4), "abc", "of another shard")],
+)
+def test_a_shard_of_another_run_or_other_records_does_not_count(folder, caplog, shard, fingerprint, whose):
     commit_records(folder, finished(0))
-    assert committed(folder, SHARD, "other") is None
-    assert committed(folder, Shard(0, 0, 4), "abc") is None
+    assert committed(folder, shard, fingerprint) is None
+    assert caplog.messages == [f"{folder.note(0)} is {whose}: the records of 00000.arrow are made again"]
+
+
+def test_a_note_of_another_shard_does_not_count(folder):
+    commit_records(folder, finished(0))
+    for path in folder.shards.glob("00000*"):
+        path.rename(path.with_name(path.name.replace("00000", "00001")))
+    assert committed(folder, replace(SHARD, index=1), "abc") is None
+
+
+def test_a_shard_whose_kept_rows_are_lost_is_said_unless_its_commit_was_broken_off(folder, caplog):
+    commit_records(folder, finished(0))
+    folder.shard(0).unlink()
+    assert committed(folder, SHARD, "abc") is None
+    assert caplog.messages == [f"{folder.shard(0)} is lost: its records are made again"]
+    caplog.clear()
+    Journal.open(folder.journal(0), {}).close()
+    assert committed(folder, SHARD, "abc") is None and not caplog.messages
 
 
 def test_who_lost_a_shard_to_another_worker_can_not_commit_it(folder):

@@ -1,0 +1,52 @@
+"""Small JSON files with a checksum of themselves: whoever reads one gets what was written, or hears that it is damaged.
+
+The checksum is the last key, and covers every byte before it. So any changed byte is seen, in a count as in a name.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from synth.storage.run_folder import whole
+
+_SEALED = re.compile(rb'(.*),\n  "checksum": "([0-9a-f]{32})"\n}\n', re.DOTALL)
+
+
+class Damaged(ValueError):
+    """A file that is not as it was written. The message names it."""
+
+
+def write_sealed(path: Path, content: Mapping[str, Any], *, a_line_each: str | None = None) -> None:
+    """Write `content` with its checksum, whole or not at all. The items of the list under the key `a_line_each` have
+    a line each. Raises OSError."""
+    lines = [f"  {_text(key)}: {_indented(value)}" for key, value in content.items() if key != a_line_each]
+    if a_line_each is not None:
+        items = ",\n".join(f"    {_text(item)}" for item in content[a_line_each])
+        lines.append(f"  {_text(a_line_each)}: [\n{items}\n  ]")
+    body = ("{\n" + ",\n".join(lines)).encode("utf-8", "surrogatepass")
+    with whole(path) as unfinished:
+        unfinished.write_bytes(body + f',\n  "checksum": "{_checksum(body)}"\n}}\n'.encode())
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What was written. Raises FileNotFoundError, another OSError, or Damaged."""
+    sealed = _SEALED.fullmatch(path.read_bytes())
+    if sealed is None or _checksum(sealed[1]) != sealed[2].decode():
+        raise Damaged(f"{path}: is damaged, it does not fit its checksum")
+    content: dict[str, Any] = json.loads((sealed[1] + b"\n}").decode("utf-8", "surrogatepass"))
+    return content
+
+
+def _checksum(body: bytes) -> str:
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _indented(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2).replace("\n", "\n  ")
