@@ -1,12 +1,19 @@
 """Keeps texts in the languages that are wanted.
 
 Languages are told by py3langid (Lui and Baldwin's langid.py, ACL 2012, retrained for 130 languages): its model is in
-its package, so nothing is downloaded.
+its package, so nothing is downloaded. benchmarks/languages.py has how it was chosen and how often it is wrong.
 
-What it does not know: a short text is a guess, and so is one that mixes languages; code and formulas have none.
-Related languages (Norwegian and Danish, Serbian and Croatian) are easily taken for one another: name both.
+A short text is decided by odds, not by the likeliest language: two words fit a dozen languages about as well, and
+"Explain quantum computing" a little better Latin than English. So a text is rejected only if another language is many
+times likelier than all that are wanted, and a language that few people write to an assistant in has to be likelier
+still. A long text is decided as ever, as odds grow with its length.
+
+What it does not know: two or three words of a language near to a wanted one are kept. Code and formulas have no
+language. Related languages (Norwegian and Danish, Serbian and Croatian) are easily taken for one another: name both.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import field
 from functools import cache
 from typing import Annotated, Any, ClassVar
@@ -20,6 +27,10 @@ from synth.quality.texts import columns_of, missing, prose, texts
 from synth.records import Record, Rejection
 
 MOST_CHARACTERS = 2000  # of a text, which are enough to tell
+RARE = 0.1  # how likely a rare language is before a text is read, beside a common or a wanted one
+
+# What stands in quotation marks may be in any language: "What does 'je ne sais quoi' mean?"
+_QUOTED = re.compile(r"""(?<!\w)"[^"\n]+"(?!\w)|“[^”\n]+”|«[^»\n]+»|„[^“”\n]+[“”]|(?<!\w)['‘][^'’\n]{2,}['’](?!\w)""")
 
 
 def _as_list(given: Any) -> Any:
@@ -30,15 +41,16 @@ def _as_list(given: Any) -> Any:
 class Language:
     """Rejects a record, as `wrong_language`, if a text in `column` is in none of the languages of `among`.
 
-    Languages are ISO 639-1 codes. A text is kept if it has a probability of `min_probability` or more to be in one of
-    them: rather low, because a short text's probability is spread over many. Text with fewer than `min_letters`
-    letters, fenced code left out, is kept without a look. Also: `no_COLUMN`.
+    Languages are ISO 639-1 codes. A text is rejected if, of a wanted language and the likeliest other one, the wanted
+    has a probability below `min_probability`. Looked at is the text without fenced code and quotations, and its first
+    line: a request in a wanted language may bring material in any. Fewer than `min_letters` letters are kept without a
+    look. Also: `no_COLUMN`.
     """
 
     column: str = "instruction"
     among: Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list)] = field(default_factory=lambda: ["en"])
-    min_probability: Annotated[float, Field(gt=0, le=1)] = 0.1
-    min_letters: Annotated[int, Field(ge=1)] = 20
+    min_probability: Annotated[float, Field(gt=0, le=1)] = 0.05
+    min_letters: Annotated[int, Field(ge=1)] = 2
 
     columns: ClassVar[dict[str, str]] = {}
 
@@ -58,16 +70,36 @@ class Language:
         return []
 
     async def __call__(self, record: Record, llm: Any) -> Record:
+        identifier = await _IDENTIFIER.get()
         for text in texts(record, self.column):
-            told = prose(text)[:MOST_CHARACTERS]
-            if sum(map(str.isalpha, told)) < self.min_letters:
-                continue
-            ranked = (await _IDENTIFIER.get()).rank(told)
-            probability = sum(share for code, share in ranked if code in self.among)
-            if probability < self.min_probability:
-                code, share = ranked[0]
-                raise Rejection("wrong_language", f"{self.column} is in {code}, with a probability of {share:.2f}")
+            verdicts = [self._verdict(identifier, passage) for passage in self._passages(text)]
+            if verdicts and all(probability < self.min_probability for probability, _ in verdicts):
+                probability, other = verdicts[0]
+                raise Rejection(
+                    "wrong_language", f"{self.column} is in {other}, with a probability of {1 - probability:.2f}"
+                )
         return record
+
+    def _passages(self, text: str) -> Iterator[str]:
+        """What there is of a text to be judged: all of it, and the line in which a request stands."""
+        told = prose(text)[:MOST_CHARACTERS].strip()
+        unquoted = _QUOTED.sub(" ", told)
+        told = unquoted if self._is_enough(unquoted) else told
+        if self._is_enough(told):
+            yield told
+            if (first := told.strip().split("\n", 1)[0]) != told and self._is_enough(first):
+                yield first
+
+    def _is_enough(self, text: str) -> bool:
+        return sum(map(str.isalpha, text)) >= self.min_letters
+
+    def _verdict(self, identifier: Any, text: str) -> tuple[float, str]:
+        """The probability that it is in a wanted language rather than in the likeliest other one, and which that is."""
+        shares = dict(identifier.rank(text))
+        wanted = sum(share for code, share in shares.items() if code in self.among)
+        others = {code: share * (1 if code in COMMON else RARE) for code, share in shares.items()}
+        other = max(others.keys() - set(self.among), key=lambda code: (others[code], code))
+        return float(wanted / (wanted + others[other])), other
 
 
 @cache
@@ -78,6 +110,11 @@ def _load() -> Any:
 
 
 _IDENTIFIER: Loaded[Any] = Loaded("the language identifier", _load)
+
+# Languages that nearly all pages of the web are in. The others are RARE.
+COMMON = frozenset(
+    "en de ja es fr ru pt it zh nl pl tr fa vi cs id ko uk hu sv ar ro el da fi he th no nb hi bn".split()
+)
 
 # Those of its languages that have a code of two letters.
 CODES = frozenset(
