@@ -1,7 +1,7 @@
 """Elimination evolving (arXiv 2304.12244, section 3.2): what shows that an evolution has failed.
 
-The judge's verdict and English words are all that is looked at: an answer in another language is never found to be a
-refusal, nor to be empty words.
+The judge's verdict and English words are all that is looked at: an answer in another language is never found to be
+empty words. What a refusal is, synth/quality/refusal.py knows.
 
 Knows nothing of records or models.
 """
@@ -10,13 +10,6 @@ import re
 from functools import cache
 
 from synth.steps.prompts import render
-
-REFUSAL_WORDS = 80
-_REFUSAL = re.compile(
-    r"\bsorry\b|\bapologi[sz]e\b|\bas an? (ai|language model)\b|\bi(['’]m| am) (unable|not able)\b"
-    r"|\b(can(no|['’])t|can not|won['’]t|unable to) (help|assist|answer|provide|fulfill|comply)\b",
-    re.IGNORECASE,
-)
 
 # Not among them: yes, no, not, and number words, which can be a whole answer.
 _STOP_WORDS = frozenset(
@@ -40,11 +33,6 @@ _WINDOW = 5  # words in a row that nobody but the prompt's author would have wri
 def judged_equal(verdict: str) -> bool:
     """Whether a judge's answer to `evolve_equal` begins with "Equal". What is neither yes nor no is a no."""
     return re.match(r"\W*equal\b", verdict, re.IGNORECASE) is not None
-
-
-def refuses(response: str) -> bool:
-    """A refusal: it says so, and is shorter than 80 words."""
-    return len(response.split()) < REFUSAL_WORDS and _REFUSAL.search(response) is not None
 
 
 def says_nothing(response: str) -> bool:

@@ -15,8 +15,9 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
+from synth.quality.refusal import refusal
 from synth.records import Record, Rejection
-from synth.steps.eliminations import judged_equal, leaks, refuses, says_nothing
+from synth.steps.eliminations import judged_equal, leaks, says_nothing
 from synth.steps.llm import LLM, Branch
 from synth.steps.prompts import render
 
@@ -202,7 +203,7 @@ class EvolInstruct:
         response = after.get("response")
         if response is None:
             return
-        if "refusal" in self._eliminated and refuses(response):
+        if "refusal" in self._eliminated and refusal(response):
             raise Rejection("refusal", record=after)
         if "empty_words" in self._eliminated and says_nothing(response):
             raise Rejection("empty_words", record=after)

@@ -30,6 +30,21 @@ REFUSALS = {
     "ja": ["申し訳ありませんが、そのご質問にはお答えできません。"],
     "ru": ["Извините, но я не могу помочь с этим."],
 }
+OF_SMALL_MODELS = [
+    "I'm sorry for any confusion, but as a chatbot designed to help with travel, I don't have the capability to book.",
+    "I'm sorry for your loss, but as a helpful AI, I'm not equipped to help you plan. I recommend your local shop.",
+    "I don't have access to real-time data.",
+    "I don't have access to real-time data, so I can't tell you the weather in Paris. Please check a weather website.",
+    "As an AI, I don't have feelings, but I'm here to help you with any questions that you have.",
+    "I am a text-based AI and I do not have the capability to view images.",
+    "I'm just an AI assistant and don't have access to your files.",
+    "Thank you for asking. Unfortunately, I'm not able to assist with emergencies. Please call your doctor.",
+    "I'm glad to help with your project. However, I must say that my expertise lies in the realm of music, and I'm "
+    "not equipped to help with your project. If you need help with another one, I can certainly assist you.",
+    "I won't be able to help you with that. Is there anything else?",
+    "As a digital assistant, I am not able to make purchases for you.",
+    "Sorry, no.",
+]
 PAIRS = [(code, text) for code, texts in REFUSALS.items() for text in texts]
 
 
@@ -65,10 +80,49 @@ async def test_what_only_sounds_like_one_is_kept(text):
     assert await judged(Refusal(), response=text) is None
 
 
+@pytest.mark.parametrize("text", OF_SMALL_MODELS)
+async def test_a_refusal_in_the_words_of_small_models_is_found(text):
+    assert await judged(Refusal(), response=text) == "refusal"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "As an AI, I don't have feelings, but here is a poem:\n\nThe moon is high,\nthe night is deep.",
+        "As an AI, I don't have a favorite color, but many people love blue for its calm.",
+        "I don't have access to real-time data, but as of 2023 about 37 million people lived in Tokyo and its suburbs.",
+        "Dear Mr. Smith,\n\nI am sorry, but I am unable to provide the report by Friday.",
+        "\"I'm sorry, but I can't help you,\" said the wolf, and went his way through the forest.",
+        'The phrase "as an AI language model, I cannot" is common in the answers of chatbots.',
+        "I'm sorry to hear that you're sad. Here is what may help: go for a walk, call a friend, and sleep well.",
+        "As a machine learning model, a decision tree does not need scaled features.",
+        "As an assistant manager, I have not only led a team of ten but also cut costs by a fifth.",
+        "If you can't provide a receipt, the shop will not refund you.",
+        "I am unable to attend the meeting on Friday.",
+    ],
+)
+async def test_a_disclaimer_before_an_answer_is_none_nor_are_the_words_of_others(text):
+    assert await judged(Refusal(), response=text) is None
+
+
 async def test_an_answer_that_opens_with_a_refusal_and_goes_on_at_length_is_kept():
     text = "I can't give medical advice, but here is what is known. " + "More is known than that. " * 40
     assert await judged(Refusal(), response=text) is None
     assert await judged(Refusal(max_words=None), response=text) == "refusal"
+
+
+async def test_offers_of_help_are_no_answer_however_many():
+    text = (
+        "I'm not equipped to plan that. " + "I'm here to help you with anything. If you need more, let me know. " * 10
+    )
+    assert await judged(Refusal(), response=text) == "refusal"
+
+
+async def test_an_answer_after_an_apology_for_being_what_it_is_contradicts_itself():
+    text = (
+        "I'm sorry for the confusion, but as a SmolLM AI, I'm unable to provide travel tips. However, here are some. "
+    )
+    assert await judged(Refusal(), response=text + "Rome is worth a visit in spring. " * 40) == "refusal"
 
 
 async def test_patterns_of_ones_own_are_looked_for_whatever_their_case():

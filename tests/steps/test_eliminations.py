@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.steps.eliminations import judged_equal, leaks, refuses, says_nothing
+from synth.steps.eliminations import judged_equal, leaks, says_nothing
 from synth.steps.prompts import render
 
 IN_DEPTH = ["constraints", "deepen", "concretize", "reasoning", "complicate_input"]
@@ -20,23 +20,6 @@ def test_a_verdict_that_begins_with_equal_is_one(verdict):
 )
 def test_any_other_verdict_is_none(verdict):
     assert not judged_equal(verdict)
-
-
-@pytest.mark.parametrize(
-    "response",
-    ["Sorry, I can't do that.", "I'm sorry, but no.", "I apologize.", "As an AI, I have no body.", "I am unable to."],
-)
-def test_a_short_response_that_is_sorry_is_a_refusal(response):
-    assert refuses(response)
-
-
-def test_a_response_of_80_words_is_no_refusal_whatever_it_says():
-    assert refuses("sorry " + "word " * 78)
-    assert not refuses("sorry " + "word " * 79)
-
-
-def test_a_short_answer_is_no_refusal():
-    assert not refuses("You cannot divide by zero.")
 
 
 @pytest.mark.parametrize("response", ["", "...", "It is what it was.", "?! -- the, and", "–—…"])
@@ -79,5 +62,5 @@ def test_a_whole_prompt_is_found_and_a_plain_instruction_is_not(operation):
 
 @given(st.text(), st.text())
 def test_any_text_can_be_looked_at(one, other):
-    for answer in (judged_equal(one), refuses(one), says_nothing(one), leaks(one, other, "evolve_deepen")):
+    for answer in (judged_equal(one), says_nothing(one), leaks(one, other, "evolve_deepen")):
         assert isinstance(answer, bool)

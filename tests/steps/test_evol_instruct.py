@@ -245,7 +245,7 @@ async def test_a_response_to_evolve_is_asked_for_where_there_is_none():
     assert row["response"] == "Answer 1+"
 
 
-@pytest.mark.parametrize("evolved", ["Maja", "I'm sorry.", "of the", "The instruction below", ("Ma", "length"), ""])
+@pytest.mark.parametrize("evolved", ["Maja", "I'm sorry, no.", "of the", "The instruction below", ("Ma", "length"), ""])
 async def test_an_evolved_response_is_eliminated_too(evolved):
     engine = Script(evolve=[evolved])
     (row,) = (await evolve(engine, SEED | {"response": "Maja"}, rounds=2, target="response")).kept
@@ -256,8 +256,8 @@ async def test_an_evolved_response_is_eliminated_too(evolved):
 @pytest.mark.parametrize(
     ("keys", "script"),
     [
-        ({}, {"judge": ["Not equal"] * 3, "answer": ["Sorry"] * 3}),
-        ({"keep_unevolved": True}, {"answer": ["Sorry"] * 3}),
+        ({}, {"judge": ["Not equal"] * 3, "answer": ["Sorry, no."] * 3}),
+        ({"keep_unevolved": True}, {"answer": ["Sorry, no."] * 3}),
         ({"eliminate": []}, {}),
         ({"answers": "none", "store": "every"}, {}),
         ({"store": "every", "answers": "every", "eliminate": ["no_gain"]}, {}),
