@@ -10,6 +10,7 @@ import re
 from functools import cache
 
 from synth.steps.prompts import render
+from synth.steps.remarks import without_remarks
 
 # Not among them: yes, no, not, and number words, which can be a whole answer.
 _STOP_WORDS = frozenset(
@@ -24,7 +25,9 @@ _STOP_WORDS = frozenset(
 # How models announce what they were asked to write, by the paper's prompts and by ours.
 _ANNOUNCED = re.compile(
     r"\b(given|rewritten|created|evolved) (prompt|instruction)\b|#\s*(given|rewritten|created|new) prompt\b"
-    r"|\binstruction below\b|^\W*(the )?(new |final )?instruction\W*:|^\W*new (instruction|prompt)\b",
+    r"|\binstruction below\b|^\W*(the )?(new |final )?instruction\W*:|^\W*new (instruction|prompt)\b"
+    r"|^\W*(sure|certainly|of course|absolutely)\s*[!,.]"
+    r"|\bhere(['’]s| is) (an?|the|your|my) [^.:\n]{0,60}\b(version|rewrite|revision) of (the|your|this)\b",
     re.IGNORECASE,
 )
 _WINDOW = 5  # words in a row that nobody but the prompt's author would have written
@@ -40,11 +43,24 @@ def says_nothing(response: str) -> bool:
     return all(word in _STOP_WORDS for word in re.findall(r"\w+", response.lower()))
 
 
+def same_words(one: str, other: str) -> bool:
+    """Whether two texts differ in punctuation, case and space at the most. Signs that tell words apart (C++) count."""
+    return _bare_words(one) == _bare_words(other)
+
+
+def _bare_words(text: str) -> list[str]:
+    words = (re.sub(r"^[^\w#+@&%$€£/<>=-]+|[^\w#+@&%$€£/<>=]+$", "", word) for word in text.casefold().split())
+    return [word for word in words if word]
+
+
 def leaks(evolved: str, before: str, prompt: str) -> bool:
     """Whether words of the evolving prompt got into the evolved text, other than those that it had before.
 
-    `prompt` is a template's name. Found are words that announce a result, and any five words in a row of the prompt.
+    `prompt` is a template's name. Found are words that announce a result, label it or explain it, and any five words in
+    a row of the prompt.
     """
+    if without_remarks(evolved, before) != evolved.strip():
+        return True
     announced = {match[0].lower() for match in _ANNOUNCED.finditer(evolved)}
     if announced - {match[0].lower() for match in _ANNOUNCED.finditer(before)}:
         return True

@@ -17,9 +17,10 @@ from pydantic.dataclasses import dataclass
 from synth.engines import Sampling
 from synth.quality.refusal import refusal
 from synth.records import Record, Rejection
-from synth.steps.eliminations import judged_equal, leaks, says_nothing
+from synth.steps.eliminations import judged_equal, leaks, same_words, says_nothing
 from synth.steps.llm import LLM, Branch
 from synth.steps.prompts import render
+from synth.steps.remarks import without_remarks
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Elimination = Literal["no_gain", "refusal", "empty_words", "leaked"]
@@ -175,16 +176,17 @@ class EvolInstruct:
         before, prompt = now[self.target], f"evolve_{operation}"
         asked = render(prompt, instruction=now["instruction"], response=now.get("response"))
         evolved = await llm.chat(asked, self.evolve)
-        after = now | {self.target: evolved.text, "finish_reason": evolved.finish_reason, "messages": None}
+        text = without_remarks(evolved.text, before)
+        after = now | {self.target: text, "finish_reason": evolved.finish_reason, "messages": None}
         if self.target == "instruction":
             after["response"] = None
         if evolved.finish_reason == "length":
             raise Rejection("truncated", record=after)
-        if not evolved.text:
+        if not text:
             raise Rejection("empty")
-        if "leaked" in self._eliminated and leaks(evolved.text, before, prompt):
+        if "leaked" in self._eliminated and leaks(text, before, prompt):
             raise Rejection("leaked", record=after)
-        if "no_gain" in self._eliminated and await self._gains_nothing(before, evolved.text, llm):
+        if "no_gain" in self._eliminated and await self._gains_nothing(before, text, llm):
             raise Rejection("no_gain", record=after)
         if self.target == "instruction" and self._answers_rounds:
             after = await self._answered(after, llm)
@@ -192,7 +194,7 @@ class EvolInstruct:
         return after
 
     async def _gains_nothing(self, before: str, after: str, llm: LLM) -> bool:
-        if after.split() == before.split():
+        if same_words(after, before):
             return True
         if self.target == "response":  # the question to the judge is about instructions
             return False

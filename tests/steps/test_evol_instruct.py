@@ -119,7 +119,7 @@ async def test_a_failed_round_goes_on_with_the_instruction_as_it_was(script, rea
         ("no_gain", {"judge": ["Equal"]}),
         ("refusal", {"answer": ["Sorry, no."]}),
         ("empty_words", {"answer": ["of the"]}),
-        ("leaked", {"evolve": ["New instruction: Name two."]}),
+        ("leaked", {"evolve": ["Name two, as in the given prompt."]}),
     ],
 )
 async def test_an_elimination_that_is_off_eliminates_nothing(off, script):
