@@ -27,11 +27,13 @@ from synth.report.run_data import Run
 from synth.report.samples import show_samples
 from synth.report.tracking import Tracking, refuse_missing
 from synth.resume import manifest_of, plan_of
+from synth.schedule.background import asked, beside, kept_up
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.cluster import connected, room_after
 from synth.schedule.plan import Plan
 from synth.schedule.pool import PoolProcess
-from synth.schedule.ray_worker import RayWorker
+from synth.schedule.ray_life import RayLost, until_lost
+from synth.schedule.ray_worker import REMOVAL_S, RayWorker
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.shared import SharedProcess
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
@@ -173,7 +175,7 @@ class _Run:
                     )
                     return STOPPED
                 rows = await asyncio.to_thread(self._merge)
-            except (WorkerLost, EngineError, OSError) as error:
+            except (RayLost, WorkerLost, EngineError, OSError) as error:
                 with suppress(OSError):  # there may be no room for it: shards tell of themselves
                     self._manifest.write(self._folder)
                 reason = error.strerror if isinstance(error, OSError) else None
@@ -193,7 +195,7 @@ class _Run:
         async with connected(config.cluster, config.engine) as self._room:
             self._tell_room()
             plan = self._plan(self._room.replicas)
-            pool, claims = await self._pool(), await self._claims()
+            pool, claims = await beside(self._shared(), self._lost_ray())
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
 
             def spawn(index: int) -> WorkerHandle:
@@ -214,26 +216,40 @@ class _Run:
                 gpus=self._room.placement.gpus,
                 price=config.settings.price_per_gpu_hour,
             )
-            watching = asyncio.create_task(watch.look_on(self._progress))
-            following = asyncio.create_task(self._follow_cluster(scheduler))
-            running = asyncio.create_task(scheduler.run())
-            stop = asyncio.create_task(stopping.wait())
-            stop.add_done_callback(lambda _: scheduler.stop())
-            # What stops a run may have stopped Ray's head too: a question to it would go on for a minute, in a thread.
-            stop.add_done_callback(lambda _: following.cancel())
             try:
-                await running
+                await beside(
+                    scheduler.run(),
+                    kept_up("the display", lambda: watch.look_on(self._progress)),
+                    kept_up("the look at the cluster's nodes", lambda: self._follow_cluster(scheduler)),
+                    self._lost_ray(scheduler),
+                    self._stop(stopping, scheduler),
+                )
             finally:
-                stop.cancel()
-                watching.cancel()
-                following.cancel()
                 watch.end(self._progress)
                 for one in followers:  # Ray is about to go
-                    self._progress.followers.remove(one)
+                    with suppress(ValueError):  # gone already, because it failed
+                        self._progress.followers.remove(one)
                 for shared in (pool, claims):
                     if shared:
-                        shared.kill()
+                        with suppress(Exception):  # it ends with Ray
+                            await asked(shared.kill, REMOVAL_S)
         return plan
+
+    async def _stop(self, stopping: Stop, scheduler: Scheduler) -> None:
+        await stopping.wait()
+        scheduler.stop()
+
+    async def _lost_ray(self, scheduler: Scheduler | None = None) -> None:
+        """Ray's end is the run's; but workers that are still there write down what they have."""
+        try:
+            await until_lost()
+        except RayLost as lost:
+            if scheduler is None:
+                raise
+            scheduler.fail(lost)
+
+    async def _shared(self) -> tuple[SharedProcess | None, SharedProcess | None]:
+        return await self._pool(), await self._claims()
 
     async def _pool(self) -> SharedProcess | None:
         """The pool that the strategy needs, with what is committed taken for decided."""
@@ -281,6 +297,7 @@ class _Run:
         while cluster.replicas == "auto" and cluster.address is not None:
             await asyncio.sleep(NODES_INTERVAL_S)
             before = self._room
+            # In a thread of its own, because what stops the run may have stopped Ray's head, too.
             self._room = await room_after(before, cluster, self._config.engine)
             if self._room != before:
                 self._tell_room()

@@ -19,6 +19,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from synth.errors import reason
 from synth.records import Spent
 from synth.report.held import NOTHING, Held
 from synth.report.samples import printable
@@ -204,8 +205,12 @@ class Progress:
         line = times | _rounded(plain) | {"spent": spent} | rates
         with suppress(OSError):  # a full disk is no reason to stop drawing
             self._metrics.write(json.dumps(line).encode() + b"\n")
-        for follow in self.followers:
-            follow(line)
+        for follow in list(self.followers):
+            try:
+                follow(line)
+            except Exception as error:  # of somebody else's library, which may fail in any way
+                self.followers.remove(follow)
+                self.say(f"metrics: {type(follow).__name__} failed ({reason(error)}); the run goes on without it")
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:

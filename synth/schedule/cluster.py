@@ -26,6 +26,8 @@ from typing import Any
 from synth.config import Cluster, ConfigError
 from synth.engines import Engine, EngineError, Placement
 from synth.errors import reason
+from synth.schedule.background import asked
+from synth.schedule.ray_life import HEAD_S, own_node
 from synth.schedule.scratch import scratch
 
 OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
@@ -33,6 +35,7 @@ OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default
 ANSWER_S = 10.0
 GATHER_S = 10.0  # how long engines on CPUs wait for machines of their own before they share one
 NODES_S = 180.0  # the nodes of a cluster that has only just been started come one by one
+END_S = 15.0  # for Ray to end; where its head is gone it takes 11
 KNOWN_S = 1.0  # and this node, which places the workers, hears of them a little later than Ray's head
 
 # Read by Ray's processes when they start.
@@ -78,7 +81,7 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
     # Linux ends Ray's processes together with the thread that started them, so it has to stay.
     thread = ThreadPoolExecutor(1, "ray")
     loop = asyncio.get_running_loop()
-    with _told(_QUIET | _ALONE if is_own else _QUIET), thread, scratch() if is_own else nullcontext() as folder:
+    with _told(_QUIET | _ALONE if is_own else _QUIET), scratch() if is_own else nullcontext() as folder:
         import ray
         import ray._private.ray_constants as constants
         import ray._private.worker
@@ -101,8 +104,21 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
             yield await _room_soon(cluster, engine)
         finally:
-            await loop.run_in_executor(thread, ray.shutdown)
+            await asyncio.wait([loop.run_in_executor(thread, _end)], timeout=END_S)
+            thread.shutdown(wait=False)
             constants.ENABLE_RAY_CLUSTER = before
+
+
+def _end() -> None:
+    """Ray's processes of this machine end too where some of them are gone already, and whatever Ray makes of that."""
+    import ray
+
+    node = own_node()
+    try:
+        ray.shutdown()
+    finally:
+        if node is not None:
+            node.kill_all_processes(check_alive=False)
 
 
 @contextmanager
@@ -122,11 +138,11 @@ async def _room_soon(cluster: Cluster, engine: Engine) -> Room:
     import ray
 
     if cluster.address is None:
-        return room(cluster, engine, await asyncio.to_thread(ray.nodes))
+        return room(cluster, engine, await asked(ray.nodes, HEAD_S))
     began = time.monotonic()
     while True:
         try:
-            found = room(cluster, engine, await asyncio.to_thread(ray.nodes))
+            found = room(cluster, engine, await asked(ray.nodes, HEAD_S))
             shared = not found.placement.gpus and found.machines < found.replicas
             if not shared or time.monotonic() >= began + GATHER_S:
                 await asyncio.sleep(KNOWN_S)
@@ -141,8 +157,8 @@ async def room_after(before: Room, cluster: Cluster, engine: Engine) -> Room:
     """The same for the nodes that are there now. While they have no room at all, all stays as it was."""
     import ray
 
-    with suppress(ConfigError):
-        nodes = await asyncio.to_thread(ray.nodes)
+    with suppress(ConfigError, TimeoutError):
+        nodes = await asked(ray.nodes, HEAD_S)
         after = room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1)
         await asyncio.sleep(KNOWN_S if after.replicas > before.replicas else 0)
         return after

@@ -12,14 +12,16 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from synth.config import Config, parse
 from synth.engines import EngineError, Placement, Unusable
+from synth.errors import reason
 from synth.records import Shard
+from synth.schedule.background import asked
 from synth.schedule.shared import SharedLost, SharedProcess
 from synth.schedule.worker import Counters, Worker
 from synth.schedule.worker_handle import WorkerLost
@@ -105,13 +107,22 @@ class RayWorker:
         pool: SharedProcess | None = None,
         claims: SharedProcess | None = None,
     ):
-        import ray  # late, because `connected` sets what Ray reads when it is imported
-
         self._start_timeout_s = config.cluster.start_timeout_s
+        self._placement = placement
+        self._given = (config.resolved, str(run_dir), fingerprint, index, pool, claims)
+        self._group: Any = None
+        self._actor: Any = None
+        self._killed = False
+
+    def _make(self) -> None:
+        """Ask Ray for the actor, which may take a minute where Ray's head is gone."""
+        import ray
+
+        placement = self._placement
         self._group = _group(placement) if placement.parts > 1 else None
         passed_on = {name: value for name, value in os.environ.items() if PASSED_ON.match(name)}
         env = passed_on | placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}
-        self._actor: Any = (
+        self._actor = (
             ray.remote(WorkerProcess)
             .options(
                 **_in_group(self._group, placement) if self._group else _on_one_machine(placement),
@@ -119,12 +130,21 @@ class RayWorker:
                 max_concurrency=1000,
                 runtime_env={"env_vars": env | (_SEES_GPUS if self._group else {})},
             )
-            .remote(config.resolved, str(run_dir), fingerprint, index, pool, claims)
+            .remote(*self._given)
         )
+        if self._killed:  # meanwhile
+            self._end()
 
     async def start(self) -> None:
         try:
-            await asyncio.wait_for(self._call("start"), self._start_timeout_s)
+            async with asyncio.timeout(self._start_timeout_s):
+                try:
+                    await asked(self._make, self._start_timeout_s)
+                except TimeoutError:
+                    raise
+                except Exception as error:
+                    raise WorkerLost(f"Ray did not start its process: {reason(error)}") from error
+                await self._call("start")
         except TimeoutError:
             limit = self._start_timeout_s
             raise WorkerLost(f"the engine took more than cluster.start_timeout_s={limit:g} to start") from None
@@ -149,14 +169,18 @@ class RayWorker:
         await self._call("stop")
 
     async def kill(self) -> None:
+        """Never raises: what Ray can't end any more ends with Ray, or is no more."""
+        self._killed = True
+        if self._actor is not None:
+            with suppress(Exception):
+                await asked(self._end, REMOVAL_S)
+
+    def _end(self) -> None:
         import ray
 
         ray.kill(self._actor)
         if self._group:
-            # In a thread that nobody has to wait for: Ray's head may be gone, and Ray tries for a minute.
-            removal = threading.Thread(target=ray.util.remove_placement_group, args=(self._group,), daemon=True)
-            removal.start()
-            await asyncio.to_thread(removal.join, REMOVAL_S)
+            ray.util.remove_placement_group(self._group)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
         from ray.exceptions import RayActorError, RayTaskError

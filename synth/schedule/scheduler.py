@@ -68,6 +68,7 @@ class Scheduler:
         self._ordered = ordered
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self._stopping = asyncio.Event()
+        self._failure: Exception | None = None
         self._over = False
         self._wanted = replicas
         self._numbered = 0  # replicas, those that are gone too
@@ -97,6 +98,11 @@ class Scheduler:
         """Lease nothing more and come to an end. May be called from a signal handler, before `run` too."""
         self._stopping.set()
 
+    def fail(self, failure: Exception) -> None:
+        """What this says ends the run, and is raised by it. Workers that can still do so write down what they have."""
+        self._failure = self._failure or failure
+        self._announce()
+
     def resize(self, replicas: int) -> None:
         """So many replicas from now on: others are started, or those without a worker leave first."""
         if replicas != self._wanted:
@@ -108,21 +114,24 @@ class Scheduler:
     async def run(self) -> None:
         """Returns when the plan is done, hopeless or exhausted, or when stopped.
 
-        Raises WorkerLost or EngineError when the last replica is given up, SharedLost at once, and what `on_commit`
-        raises.
+        Raises WorkerLost or EngineError when the last replica is given up, SharedLost at once, what `on_commit` raises
+        and what `fail` was told.
         """
         if self._stopping.is_set():
             return
         ended = asyncio.create_task(self._until(self._plan_ends))
         stopped = asyncio.create_task(self._stopping.wait())
-        failure = await self._staff(ended, stopped)
-        self._over = True
-        self._announce()
-        await asyncio.gather(*(self._dismiss(index) for index in list(self._spawned)), *self._leaving)
-        tasks = (*self._replicas.values(), ended, stopped)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            failure = await self._staff(ended, stopped)
+            self._over = True
+            self._announce()
+            await asyncio.gather(*(self._dismiss(index) for index in list(self._spawned)), *self._leaving)
+        finally:
+            tasks = (*self._replicas.values(), *self._leaving, ended, stopped)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        failure = self._failure or failure
         if failure is not None and not self._stopping.is_set():
             raise failure
 
@@ -164,8 +173,10 @@ class Scheduler:
 
         async def leave() -> None:
             await asyncio.gather(replica, return_exceptions=True)
-            await self._dismiss(index)
-            self._give_back(index)
+            try:
+                await self._dismiss(index)
+            finally:
+                self._give_back(index)
 
         leaving = asyncio.create_task(leave())
         self._leaving.add(leaving)
@@ -325,7 +336,7 @@ class Scheduler:
         await worker.kill()
 
     def _plan_ends(self) -> bool:
-        return self._plan.done or self._plan.hopeless or self._plan.exhausted
+        return self._failure is not None or self._plan.done or self._plan.hopeless or self._plan.exhausted
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():

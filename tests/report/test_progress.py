@@ -215,6 +215,24 @@ def test_whoever_follows_hears_what_is_written(plain, tmp_path, clock):
     assert heard == metrics(tmp_path)
 
 
+def test_a_follower_that_fails_is_told_of_once_and_left_out_and_the_others_go_on(tmp_path, clock):
+    heard, asked = [], []
+
+    class Tracker:
+        def __call__(self, line):
+            asked.append(line)
+            raise ConnectionError("no such server")
+
+    shown = io.StringIO()
+    with Progress(tmp_path / "metrics.jsonl", Console(file=shown, width=200)) as progress:
+        progress.followers += [Tracker(), heard.append]
+        for second in range(12):
+            clock.now = 100.0 + second
+            progress.update(replace(UNDER_WAY, kept=second))
+    assert len(asked) == 1 and heard == metrics(tmp_path)
+    assert shown.getvalue().count("metrics: Tracker failed (no such server); the run goes on without it") == 1
+
+
 def test_the_moments_when_engines_get_ready_and_end_have_lines_of_their_own(tmp_path, clock):
     with Progress(tmp_path / "metrics.jsonl", Console(file=io.StringIO())) as progress:
         for second, ready in ((0, 0), (2, 0), (3, 1), (70, 1), (72, 2), (73, 0)):

@@ -337,3 +337,26 @@ async def test_a_machine_that_comes_after_one_was_given_up_is_used():
     bench.scheduler.resize(2)
     await running
     assert len(bench.made(2)) > 5
+
+
+async def test_a_failure_from_outside_ends_the_run_and_workers_write_down_what_they_have():
+    bench = Bench([{"shard_s": 10.0}], [{"start_s": 60.0}])
+    running = asyncio.create_task(bench.run())
+    while not (bench.workers[0] and bench.workers[0][0].running):
+        await asyncio.sleep(0.01)
+    bench.scheduler.fail(RuntimeError("the ground is gone"))
+    with pytest.raises(RuntimeError, match="the ground is gone"):
+        await running
+    [[first], [second]] = bench.workers
+    assert first.stopped and first.killed
+    assert second.killed and not second.stopped
+
+
+async def test_a_run_that_is_cancelled_leaves_no_task_behind():
+    bench = Bench([{"shard_s": 10.0}], [{"start_s": 60.0}])
+    running = asyncio.create_task(bench.scheduler.run())
+    await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await asyncio.sleep(0.01)  # what was cancelled comes to its end
+    assert asyncio.all_tasks() == {asyncio.current_task()}
