@@ -25,6 +25,7 @@ from synth.components import ConfigError, build, construct, nearest, refuse_unkn
 from synth.demo_model import KEYS as DEMO
 from synth.errors import reason
 from synth.model import Model
+from synth.paths import LocalPath
 from synth.records import Slice, rejected_schema
 from synth.sources import Source
 from synth.steps.chain import Step, Strategy, step_names
@@ -89,7 +90,7 @@ class Settings:
 
     num_records: Count | Literal["all"]
     seed: Integer
-    output_dir: Annotated[Path, BeforeValidator(_folder)]
+    output_dir: Annotated[LocalPath, BeforeValidator(_folder)]
     slice: Annotated[Slice | None, BeforeValidator(_slice)] = None
     shard_size: Count
     resume: Literal["auto", "never", "force"]
@@ -98,7 +99,7 @@ class Settings:
     price_per_gpu_hour: Positive | None = None
     tracking: Literal["wandb", "mlflow"] | None = None
     dry_run: bool
-    estimate_from: Path | None = None
+    estimate_from: LocalPath | None = None
 
     @property
     def most_records(self) -> int | None:

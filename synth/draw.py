@@ -11,6 +11,7 @@ from pathlib import Path
 
 from synth import run
 from synth.config import Config, ConfigError
+from synth.paths import argument
 from synth.report.diagram import mermaid
 from synth.report.diagram_svg import svg
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Overrides are those of a run: see python -m synth.run --help",
         allow_abbrev=False,
     )
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="write this file instead of printing Mermaid text")
+    parser.add_argument("--svg", type=argument, metavar="FILE", help="write this file instead of printing Mermaid text")
     given, overrides = parser.parse_known_args(arguments)
     written: list[Path] = []
 

@@ -2,6 +2,7 @@
 
 from synth.config import Config, refuse_bad_chat_template
 from synth.estimate import estimate
+from synth.opening import refuse_foreign
 from synth.report.run_data import Run
 from synth.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
@@ -13,6 +14,7 @@ def describe(config: Config) -> str:
     if config.model.is_here:
         refuse_bad_chat_template(config)
     settings, cluster = config.settings, config.cluster
+    refuse_foreign(settings)
     folder = RunFolder(settings.run_dir)
     contents = survey(config.source, folder.source, RunFolder(settings.output_dir).source)
     manifest = manifest_of(folder, config, contents)

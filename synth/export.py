@@ -8,8 +8,8 @@ export or the place is no good.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from synth.paths import argument
 from synth.storage.export import FORMATS, Unexportable, dataset_of, export, told
 from synth.storage.hub import Unpushable, dataset_name, make_ready, push
 from synth.storage.run_folder import InUse, RunFolder
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m synth.export", description="Write a run's dataset in a form that other programs read."
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("run_dir", type=argument, metavar="RUN_DIR")
     parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: parquet")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--output-dir", help="a folder, or a URL as s3://bucket/folder")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from synth.components import ConfigError
 from synth.exit_codes import BAD_INPUT, DONE, STOPPED, TOO_FEW
+from synth.paths import local_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -60,7 +61,7 @@ def generate(
         raise RunFailed("\n".join(told))
     from datasets import load_from_disk
 
-    return load_from_disk(str(Path(output_dir) / "dataset"))
+    return load_from_disk(str(local_path(output_dir) / "dataset"))
 
 
 def _run(words: Sequence[str]) -> tuple[int, list[str]]:

@@ -29,8 +29,8 @@ class CommandLine:
 
     def __init__(self, arguments: Sequence[str]):
         self._arguments = _Parser().parse(arguments)
-        self._overrides = [_override(word) for word in self._arguments.overrides]
-        for override in self._overrides:
+        self.overrides = [_override(word) for word in self._arguments.overrides]
+        for override in self.overrides:
             name = override.key_or_group
             if name in GROUPS and not override.is_delete() and not _names_options(override):
                 value = _value(override) or "nothing"
@@ -54,7 +54,7 @@ class CommandLine:
             return f"{found[1]}: a list is written [a,b]; a sweep over several values needs --multirun"
         quoted = re.search(r"'([^']+)'", text)
         key = quoted[1].lstrip("+~").partition("=")[0] if quoted else None
-        refused = next((one for one in self._overrides if one.key_or_group == key), None)
+        refused = next((one for one in self.overrides if one.key_or_group == key), None)
         return self._refused(refused) if refused else None
 
     def _no_such_option(self, error: MissingConfigException) -> str:
@@ -110,7 +110,7 @@ class CommandLine:
         return OmegaConf.create()
 
     def _others(self, refused: Override) -> list[str]:
-        return [str(one.input_line) for one in self._overrides if one is not refused and not one.is_sweep_override()]
+        return [str(one.input_line) for one in self.overrides if one is not refused and not one.is_sweep_override()]
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         name, folder = self._arguments.config_name or "config", self._arguments.config_dir

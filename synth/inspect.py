@@ -9,7 +9,6 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -17,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from synth.paths import argument
 from synth.records import Slice, Spent
 from synth.report.charts import number
 from synth.report.figures import Cost, Figures, measure
@@ -34,7 +34,7 @@ MOST_LABELS = 6
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
     parser = argparse.ArgumentParser("python -m synth.inspect", description="Show what is in a run's folder.")
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("run_dir", type=argument, metavar="RUN_DIR")
     parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show, evenly spaced (default: 3)")
     given = parser.parse_args(arguments)
     # What is piped is searched by lines, so none is folded.

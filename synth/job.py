@@ -9,16 +9,16 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
-from omegaconf import OmegaConf
 from rich.console import Console
 
-from synth.config import Config, ConfigError, Settings, refuse_bad_chat_template
+from synth.config import Config, ConfigError, refuse_bad_chat_template
 from synth.dry_run import told_source
 from synth.engines import EngineError
 from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
+from synth.opening import opened
 from synth.records import Shard
 from synth.report.page import write_report
 from synth.report.progress import Progress
@@ -26,7 +26,7 @@ from synth.report.prometheus import Exported
 from synth.report.run_data import Run
 from synth.report.samples import show_samples
 from synth.report.tracking import Tracking, refuse_missing
-from synth.resume import manifest_of, plan_of
+from synth.resume import plan_of
 from synth.schedule.background import asked, beside, kept_up
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.cluster import connected, room_after
@@ -38,14 +38,13 @@ from synth.schedule.scheduler import Scheduler
 from synth.schedule.shared import SharedProcess
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.signals import Stop, stop_signals
-from synth.slices import take_over
-from synth.sources.store import Contents, stored
+from synth.sources.store import Contents
 from synth.storage.card import write_card
 from synth.storage.hub import Unpushable, make_ready, push
 from synth.storage.journal import finished_numbers
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.merge import merge
-from synth.storage.run_folder import InUse, RunFolder, whole
+from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary
 from synth.watch import Watch
 
@@ -66,48 +65,11 @@ def run(config: Config) -> int:
         print(f"the Hub is asked for the tokenizer of {config.model.path}", file=sys.stderr)
     refuse_bad_chat_template(config)
     hub = config.settings.push_to_hub
-    if hub:
-        _make_ready(hub)
-    folder = RunFolder(config.settings.run_dir)
-    is_new = not folder.path.exists()
-    try:
-        folder.make()
-        shared = RunFolder(config.settings.output_dir).source if config.settings.slice else None
-        with (
-            _locked(folder, config.settings),
-            stored(config.source, folder.source, shared) as (contents, put_in_place),
-        ):
-            manifest = manifest_of(folder, config, contents)
-            put_in_place()
-            if slices := take_over(folder, manifest):
-                print(f"slices taken over: {slices}", file=sys.stderr)
-            with whole(folder.config) as unfinished:
-                unfinished.write_text(OmegaConf.to_yaml(OmegaConf.create(config.resolved)))
-            code = asyncio.run(_Run(config, folder, manifest, contents).finish())
-            return _push(folder, hub, code) if hub else code
-    except ConfigError:
-        if is_new:
-            folder.unmake()
-        raise
-    except InUse as error:
-        raise ConfigError(f"output_dir: {error}") from None
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ConfigError(f"output_dir: {error.filename} is not a folder") from None
-    except OSError as error:
-        raise ConfigError(f"output_dir: {folder.path} can't be written to ({error.strerror or error})") from None
-
-
-@contextmanager
-def _locked(folder: RunFolder, settings: Settings) -> Iterator[None]:
-    """Slices side by side share the whole run's folder. A single job has it alone, with all slices in it."""
-    with ExitStack() as locks:
-        if settings.slice is None:
-            for part in folder.slices().values():
-                locks.enter_context(part.locked())
-        locks.enter_context(folder.locked())
-        if settings.slice is not None:
-            locks.enter_context(RunFolder(settings.output_dir).locked(shared=True))
-        yield
+    with opened(config) as place:
+        if hub:
+            _make_ready(hub)
+        code = asyncio.run(_Run(config, *place).finish())
+        return _push(place.folder, hub, code) if hub else code
 
 
 def _make_ready(hub: str) -> None:
@@ -136,11 +98,14 @@ def _push(folder: RunFolder, hub: str, code: int) -> int:
 class _Run:
     """One go at a run, from the manifest it begins with to the exit code."""
 
-    def __init__(self, config: Config, folder: RunFolder, manifest: Manifest, contents: Contents):
+    def __init__(
+        self, config: Config, folder: RunFolder, manifest: Manifest, contents: Contents, begin: Callable[[], None]
+    ):
         self._config, self._folder, self._manifest, self._contents = config, folder, manifest, contents
+        self._write_down, self._begun = begin, False
         self._wanted = manifest.wanted or manifest.own(contents.size) or 0
         self._console = Console(highlight=False, markup=False)
-        self._progress = Progress(folder.metrics, before=Run(folder, manifest).held)
+        self._progress = Progress(folder.metrics)
         self._written = 0.0
         self._started = time.monotonic()
 
@@ -160,13 +125,13 @@ class _Run:
 
     async def _make(self) -> int:
         with self._progress, stop_signals(self._progress.say) as stopping:
-            if self._contents.bad_rows:
-                self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
             try:
                 plan = self._plan(1)
                 tried = not (plan.done or plan.hopeless)
                 if tried:
                     plan = await self._schedule(stopping)
+                else:
+                    self._begin()
                 self._manifest.write(self._folder)
                 if stopping.signal and not plan.done:
                     self._progress.say(
@@ -177,6 +142,7 @@ class _Run:
                 rows = await asyncio.to_thread(self._merge)
             except (RayLost, WorkerLost, EngineError, OSError) as error:
                 with suppress(OSError):  # there may be no room for it: shards tell of themselves
+                    self._begin()
                     self._manifest.write(self._folder)
                 reason = error.strerror if isinstance(error, OSError) else None
                 self._progress.say(f"failed: {reason or error}")
@@ -190,9 +156,19 @@ class _Run:
         self._tell_why(plan, rows, tried)
         return TOO_FEW
 
+    def _begin(self) -> None:
+        """Nothing is left that could refuse the run: from here on its folder is written to."""
+        if not self._begun:
+            self._begun = True
+            self._write_down()
+            self._progress.before = Run(self._folder, self._manifest).held
+            if self._contents.bad_rows:
+                self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
+
     async def _schedule(self, stopping: Stop) -> Plan:
         config = self._config
         async with connected(config.cluster, config.engine) as self._room:
+            self._begin()
             self._tell_room()
             plan = self._plan(self._room.replicas)
             pool, claims = await beside(self._shared(), self._lost_ray())

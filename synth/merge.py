@@ -7,8 +7,8 @@ Copies no row: the dataset's files are hard links to the shards. Exit codes: 0 d
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from synth.paths import argument
 from synth.records import Slice
 from synth.storage.card import write_card
 from synth.storage.manifest import Manifest, Unreadable
@@ -20,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m synth.merge", description="Make a dataset of what runs have committed so far."
     )
-    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR")
-    parser.add_argument("--output-dir", type=Path, help="where dataset/ goes; default: the only RUN_DIR")
+    parser.add_argument("run_dirs", nargs="+", type=argument, metavar="RUN_DIR")
+    parser.add_argument("--output-dir", type=argument, help="where dataset/ goes; default: the only RUN_DIR")
     given = parser.parse_args(arguments)
     if given.output_dir is None and len(given.run_dirs) > 1:
         parser.error("several run folders need --output-dir")

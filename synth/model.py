@@ -4,7 +4,7 @@ Loads nothing until `load_chat_template` is called, and then the tokenizer only.
 """
 
 import json
-import os
+import os.path
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.demo_model import PATH as DEMO
+from synth.paths import expanded
 
 if TYPE_CHECKING:
     from synth.chat import ChatTemplate
@@ -53,9 +54,9 @@ class Model:
         if self.path == "demo":
             self.path = str(DEMO)
         self.name = self.name or self.path
-        self.path = os.path.expanduser(self.path)
-        self.tokenizer = self.tokenizer and os.path.expanduser(self.tokenizer)
-        self.chat_template = self.chat_template and os.path.expanduser(self.chat_template)
+        self.path = expanded(self.path)
+        self.tokenizer = self.tokenizer and expanded(self.tokenizer)
+        self.chat_template = self.chat_template and expanded(self.chat_template)
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
@@ -76,14 +77,13 @@ class Model:
 
     def missing_file(self) -> str | None:
         """What is named but not there, as `key: problem`. A Hub name is not looked up."""
-        for key, value in (("path", self.path), ("tokenizer", self.tokenizer)):
-            if value is not None and not _is_hub_name(value):
-                if not Path(value).is_dir():
-                    return f"{key}: there is no folder {value!r}; a Hub name has the form ORGANIZATION/MODEL"
-                if key == "path" and not (Path(value) / "config.json").is_file():
-                    return f"{key}: the folder {value!r} holds no model, which has a config.json"
-        if self.chat_template is not None and not Path(self.chat_template).is_file():
-            return f"chat_template: there is no file {self.chat_template!r}"
+        named = {"path": self.path, "tokenizer": self.tokenizer, "chat_template": self.chat_template}
+        for key, value in named.items():
+            try:
+                if value is not None and (problem := _missing(key, value)):
+                    return f"{key}: {problem}"
+            except OSError as error:
+                return f"{key}: {value!r} can't be read ({error.strerror})"
         return None
 
     def load_chat_template(self) -> "ChatTemplate":
@@ -127,8 +127,20 @@ class Model:
         return [] if eos is None else eos if isinstance(eos, list) else [eos]
 
 
+def _missing(key: str, value: str) -> str | None:
+    if key == "chat_template":
+        return None if Path(value).is_file() else f"there is no file {value!r}"
+    if _is_hub_name(value):
+        return None
+    if not Path(value).is_dir():
+        return f"there is no folder {value!r}; a Hub name has the form ORGANIZATION/MODEL"
+    if key == "path" and not (Path(value) / "config.json").is_file():
+        return f"the folder {value!r} holds no model, which has a config.json"
+    return None
+
+
 def _is_hub_name(value: str) -> bool:
     """`models/mine` is a folder of this machine where there is a folder `models`, and else a name on the Hub."""
     organization, slash, model = value.partition("/")
     plain = bool(slash and organization and model) and "/" not in model and organization not in (".", "..")
-    return plain and not Path(organization).is_dir()
+    return plain and not os.path.isdir(organization)

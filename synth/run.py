@@ -8,7 +8,7 @@ into one line and an exit code: 0 done, 2 bad configuration (nothing started), 3
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from synth.config import CONF_DIR, Config, ConfigError, parse
 from synth.exit_codes import BAD_INPUT, STOPPED
 from synth.hydra_errors import CommandLine
+from synth.sweep import fixed_keys, folder_name, hydras_folder
 
 
 class _Ended(BaseException):
@@ -27,13 +28,13 @@ class _Ended(BaseException):
         self.why = why
 
 
-def _configured(composed: DictConfig) -> Config:
+def _configured(composed: DictConfig, fixed: Collection[str]) -> Config:
+    """`fixed` are the keys that are the same in all runs of a sweep."""
     config = parse(composed)
     running = HydraConfig.get()
-    if running.mode == RunMode.MULTIRUN:
-        # One folder a job: a sweep's runs differ, and a folder holds one run.
-        folder = os.path.join(config.settings.output_dir, running.job.override_dirname)
-        config = parse(config.resolved | {"output_dir": folder})
+    if running.mode == RunMode.MULTIRUN and (name := folder_name(running.overrides.task, fixed)):
+        # A sweep's runs differ, and a folder holds one run.
+        config = parse(config.resolved | {"output_dir": str(config.settings.output_dir / name)})
     return config
 
 
@@ -69,20 +70,22 @@ def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] =
 
 def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int:
     codes: list[int] = []
+    command_line = CommandLine(words)
+    fixed = fixed_keys(command_line.overrides)
 
     @hydra.main(version_base=None, config_path=str(CONF_DIR), config_name="config")
     def job(composed: DictConfig) -> None:
         try:
-            code = work(_configured(composed))
+            code = work(_configured(composed, fixed))
         except Exception as error:
             raise _Ended(error) from None
         codes.append(code)
         if code == STOPPED:
             raise _Ended(code)
 
-    command_line = CommandLine(words)
     try:
-        job()
+        with hydras_folder():
+            job()
     except SystemExit as end:  # of --help and its like
         return int(end.code or 0)
     except _Ended as end:

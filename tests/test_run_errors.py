@@ -215,7 +215,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(job):
 def test_a_sweep_has_a_folder_for_each_run(job):
     assert main(["--multirun", "+strategy=magpie,magpie_math", "model=qwen3-8b", "seed=1", "output_dir=all"]) == 0
     folders = [str(config.settings.output_dir) for config in job.configs]
-    assert folders == [f"all/+strategy={name},model=qwen3-8b,seed=1" for name in ("magpie", "magpie_math")]
+    assert folders == [f"all/+strategy={name}" for name in ("magpie", "magpie_math")]
     assert [config.resolved["output_dir"] for config in job.configs] == folders
 
 

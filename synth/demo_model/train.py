@@ -10,7 +10,6 @@ Promises: the same seed, steps, threads and machine type give the same weights.
 import argparse
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 import torch
@@ -21,6 +20,7 @@ from transformers.utils import logging
 from synth.demo_model import PATH
 from synth.demo_model.grammar import Conversation, conversation
 from synth.demo_model.tokenizer import train_tokenizer
+from synth.paths import argument
 
 VOCABULARY, CONTEXT = 2048, 2048
 LONGEST = 1024  # tokens of a training conversation; longer ones are left out
@@ -30,7 +30,7 @@ Row = tuple[list[int], int]  # token ids, and how many of them are not to be lea
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--output-dir", type=Path, default=PATH)
+    arguments.add_argument("--output-dir", type=argument, default=PATH)
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--steps", type=int, default=800)
     arguments.add_argument("--threads", type=int, default=2)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
 
 
@@ -23,7 +24,7 @@ class TransformerEmbedding:
     else is asked for; `threads` of torch's work on it.
     """
 
-    path: str
+    path: ModelPath
     pooling: Literal["mean", "first"] = "mean"
     max_tokens: Annotated[int, Field(ge=1)] = 384
     threads: Annotated[int, Field(ge=1)] = 1

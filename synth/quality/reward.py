@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import part
+from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
 from synth.records import Record, Rejection
 
@@ -67,7 +68,7 @@ class SequenceClassifier:
     the first score, and scores one conversation at a time, the last `max_tokens` tokens of it.
     """
 
-    path: str
+    path: ModelPath
     device: str | None = None
     dtype: str = "auto"
     max_tokens: Annotated[int, Field(ge=1)] = 4096

@@ -8,8 +8,8 @@ read or the file can't be written.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from synth.paths import argument
 from synth.report.page import write_report
 from synth.report.run_data import Run
 from synth.storage.manifest import Unreadable
@@ -17,9 +17,11 @@ from synth.storage.manifest import Unreadable
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m synth.report", description="Write a report of one run, or of two.")
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
-    parser.add_argument("other", type=Path, nargs="?", metavar="OTHER_RUN_DIR", help="a second run to compare with")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN_DIR/report.html or comparison.html")
+    parser.add_argument("run_dir", type=argument, metavar="RUN_DIR")
+    parser.add_argument("other", type=argument, nargs="?", metavar="OTHER_RUN_DIR", help="a second run to compare with")
+    parser.add_argument(
+        "--output", type=argument, metavar="FILE", help="default: RUN_DIR/report.html or comparison.html"
+    )
     given = parser.parse_args(arguments)
     name = "comparison.html" if given.other else "report.html"
     output = given.output or given.run_dir / name

@@ -61,11 +61,11 @@ class Snapshot:
 class Progress:
     """A context: `update` it as often as you like; it draws and writes as often as is useful.
 
-    `before` is what earlier processes of the run have held.
+    `before` is what earlier processes of the run have held. The file is made when there is something to write.
     """
 
     def __init__(self, metrics: Path, console: Console | None = None, before: Held = NOTHING):
-        self._metrics_path, self._before = metrics, before
+        self._metrics, self.before = metrics, before
         self._console = console or Console(stderr=True, highlight=False)
         self._history: deque[tuple[float, Snapshot]] = deque()
         self._last_line = self._last_metrics = float("-inf")
@@ -74,7 +74,6 @@ class Progress:
         self.followers: list[Callable[[Mapping[str, Any]], None]] = []
 
     def __enter__(self) -> "Progress":
-        self._metrics = self._metrics_path.open("ab", buffering=0)
         self._started, self._started_at = time.monotonic(), time.time()
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         if self._console.is_interactive:
@@ -87,7 +86,6 @@ class Progress:
         self._live.stop()
         if self._history:
             self._write_metrics(self._history[-1][1])
-        self._metrics.close()
 
     def say(self, line: str) -> None:
         """One line that stays: a worker lost, a stop begun. It may have a model's words in it."""
@@ -188,7 +186,7 @@ class Progress:
 
     def _told_cost(self, now: Snapshot) -> list[str]:
         """Of the whole run so far."""
-        held = self._before + now.held
+        held = self.before + now.held
         each = held.cost_of_a_thousand(now.kept)
         told = {"cost {:,.2f}": held.cost, "{:,.2f} a 1,000 kept": each}
         return [words.format(value) for words, value in told.items() if value is not None]
@@ -203,8 +201,9 @@ class Progress:
         plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name != "held"}
         spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
         line = times | _rounded(plain) | {"spent": spent} | rates
-        with suppress(OSError):  # a full disk is no reason to stop drawing
-            self._metrics.write(json.dumps(line).encode() + b"\n")
+        # A full disk is no reason to stop drawing.
+        with suppress(OSError), self._metrics.open("ab", buffering=0) as file:
+            file.write(json.dumps(line).encode() + b"\n")
         for follow in list(self.followers):
             try:
                 follow(line)

@@ -43,7 +43,7 @@ class Run:
         manifest = Manifest.read(folder)
         if manifest is None:
             nearest = (*(one.path for one in folder.slices().values()), path.parent, path.parent.parent)
-            near = next((one for one in nearest if RunFolder(one).manifest.exists()), None)
+            near = next((one for one in nearest if os.path.isfile(RunFolder(one).manifest)), None)
             hint = f"; did you mean {str(near)!r}?" if near else ""
             raise Unreadable(f"{path}: holds no run, there is no {folder.manifest.name}{hint}")
         return cls(folder, manifest)

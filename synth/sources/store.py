@@ -12,7 +12,6 @@ the number of repeats, it is what a run's identity knows of its source.
 
 import base64
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -27,7 +26,9 @@ from typing import Any
 from synth.components import ConfigError, nearest
 from synth.records import Record
 from synth.sources import BadRow, Source
-from synth.storage.run_folder import link, take_lock
+from synth.storage.lock import locked_file
+from synth.storage.new_paths import NewPaths
+from synth.storage.run_folder import link, unfinished_name
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,15 @@ def survey(source: Source | None, *folders: Path) -> Contents:
 
 @contextmanager
 def stored(
-    source: Source | None, folder: Path, shared: Path | None = None
+    source: Source | None, folder: Path, shared: Path | None = None, new: NewPaths | None = None
 ) -> Iterator[tuple[Contents, Callable[[], None]]]:
     """What the source holds, and a function that puts it in place in the folder, in place of what was there; and in the
     folder `shared`, if other processes do the same at the same time, of whom only one reads.
 
-    Raises ConfigError as `survey` does. What was read and not put in place is gone at the context's end.
+    Raises ConfigError as `survey` does. What was read and not put in place is gone at the context's end, and so is what
+    was put in place if the `new` paths are not kept.
     """
+    new = new or NewPaths()
     if source is None:
         yield Contents(), lambda: None
         return
@@ -106,38 +109,41 @@ def stored(
     if known := _known(source, folder, stamp):
         yield known, lambda: None
         return
-    unfinished = _new(folder)
-    with ExitStack() as alone:
-        try:
-            if shared and not alone.enter_context(_alone(shared)):
-                shared = None
-            known = _known(source, shared, stamp) if shared else None
-            if shared and known:
-                _link_all(shared, unfinished)
-            contents = known or _write(source, unfinished, stamp)
+    with ExitStack() as alone, _unfinished(folder, new) as unfinished:
+        if shared and not alone.enter_context(_alone(shared, new)):
+            shared = None
+        known = _known(source, shared, stamp) if shared else None
+        if shared and known:
+            _link_all(shared, unfinished)
+        contents = known or _write(source, unfinished, stamp)
 
-            def put_in_place() -> None:
-                if shared and not known:
-                    copy = _new(shared)
+        def put_in_place() -> None:
+            if shared and not known:
+                with _unfinished(shared, new) as copy:
                     _link_all(unfinished, copy)
-                    _replace(copy, shared)
-                _replace(unfinished, folder)
-                alone.close()
+                    _replace(copy, shared, new)
+            _replace(unfinished, folder, new)
+            alone.close()
 
-            yield contents, put_in_place
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        yield contents, put_in_place
 
 
-def _new(folder: Path) -> Path:
-    """An empty folder that can take the place of another."""
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    return unfinished
+@contextmanager
+def _unfinished(folder: Path, new: NewPaths) -> Iterator[Path]:
+    """An empty folder that can take the place of another; if it does not, it is gone at the end."""
+    new.folder(folder.parent)
+    unfinished = unfinished_name(folder)
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that had our number and was killed
+    unfinished.mkdir()
+    try:
+        yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _replace(unfinished: Path, folder: Path) -> None:
+def _replace(unfinished: Path, folder: Path, new: NewPaths) -> None:
+    for path in [folder, *(folder / one.name for one in unfinished.iterdir())]:
+        new.file(path)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
 
@@ -148,17 +154,15 @@ def _link_all(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
+def _alone(folder: Path, new: NewPaths) -> Iterator[bool]:
     """Only one process at a time is here. Another's end, however it comes, lets the next one in. False where the file
     system has no locks to tell."""
-    with folder.with_name(f".{folder.name}.lock").open("a") as lock:
-        try:
-            is_locked = take_lock(lock, fcntl.LOCK_EX)
-        except BlockingIOError:
-            print("source: another slice is reading it; waiting for its copy", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            is_locked = True
-        yield is_locked
+
+    def wait() -> None:
+        print("source: another slice is reading it; waiting for its copy", file=sys.stderr)
+
+    with locked_file(folder.with_name(f".{folder.name}.lock"), new=new, wait=wait) as (_, has_locks):
+        yield has_locks
 
 
 def _write(source: Source, folder: Path, stamp: Any) -> Contents:

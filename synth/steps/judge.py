@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
+from synth.paths import expanded
 from synth.records import Record, Rejection
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM, Completion
@@ -43,7 +44,7 @@ def _from_file(given: Any) -> Any:
     if not isinstance(given, str) or "\n" in given or not given.endswith(_FILES):
         return given
     try:
-        return Path(given).expanduser().read_text(encoding="utf-8")
+        return Path(expanded(given)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{given!r} can't be read ({getattr(error, 'strerror', None) or error})") from None
 

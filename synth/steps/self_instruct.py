@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
+from synth.paths import LocalPath
 from synth.records import Record, Rejection
 from synth.steps import prompts
 from synth.steps import self_instruct_parsing as parsing
@@ -32,7 +33,8 @@ def _readable(path: Path) -> Path:
     return path
 
 
-_Seeds = Annotated[Path, BeforeValidator(lambda path: SHIPPED if path is None else path), AfterValidator(_readable)]
+_Shipped = BeforeValidator(lambda path: SHIPPED if path is None else path)
+_Seeds = Annotated[LocalPath, _Shipped, AfterValidator(_readable)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

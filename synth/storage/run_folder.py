@@ -3,23 +3,23 @@
 Knows names, the lock, and how a file comes to be whole or not at all; nothing of what the files hold.
 """
 
-import errno
-import fcntl
 import logging
 import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from synth.records import Slice
+from synth.storage.lock import HAS_NONE, locked_file
+from synth.storage.new_paths import NewPaths
 
 log = logging.getLogger(__name__)
 
-_HAS_NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what a file system says of what it lacks
+_HOLDER = "process "  # the first word of what is in a lock file
 
 
 class InUse(RuntimeError):
@@ -79,40 +79,96 @@ class RunFolder:
         for folder in (self.shards, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def unmake(self) -> None:
-        """Takes the folder away, unless a record has been written there."""
-        if not any(self.shards.glob("*")):
-            shutil.rmtree(self.path)
+    def foreign(self) -> list[str]:
+        """What a run would write to and none has written, as a project's own README.md: nothing where a run is, or
+        where there is nothing yet. Empty folders are nobody's. Raises OSError."""
+        if any(os.path.lexists(one.manifest) for one in (self, *self.slices().values())):
+            return []  # whatever that is: who reads it will tell
+        names = [*self._names(), ".dataset.unfinished", ".dataset.former", ".push"]
+        found = [name for name in names if _is_in_use(self.path / name, can_be_a_link=name in ("shards", "logs"))]
+        if os.path.lexists(self._slices) and len(self.slices()) < len(list(self._slices.iterdir())):
+            found.append(self._slices.name)
+        lock = self.path / ".lock"
+        if os.path.lexists(lock) and not _is_lock(lock):
+            found.append(lock.name)
+        return sorted(found)
 
     @contextmanager
-    def locked(self, shared: bool = False) -> Iterator[None]:
+    def locked(self, shared: bool = False, new: NewPaths | None = None) -> Iterator[None]:
         """The folder is this process's until the end of the context, or its and others' that share it. Raises InUse.
 
-        The system drops the lock with the process, however it ends.
+        Where what is `new` is not kept, the lock's file is as it was before. The system drops the lock with the
+        process, however it ends.
         """
-        with (self.path / ".lock").open("a+") as lock:
+        path = self.path / ".lock"
+        with ExitStack() as held:
             try:
-                if not take_lock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-                    log.warning("%s is on a file system without locks: nothing keeps a second run out of it", self.path)
+                file, has_locks = held.enter_context(locked_file(path, shared=shared, new=new))
             except BlockingIOError:
-                lock.seek(0)
-                raise InUse(f"{self.path} is in use by {lock.read().strip() or 'another process'}") from None
-            if shared:
-                yield
-                return
-            lock.truncate(0)
-            since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            lock.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
-            lock.flush()
-            for unfinished in self.shards.glob(".*"):  # of processes that were killed
-                unfinished.unlink(missing_ok=True)
+                holder = "another process"
+                with suppress(OSError):
+                    holder = path.read_text(errors="replace").strip() or holder
+                raise InUse(f"{self.path} is in use by {holder}") from None
+            if not has_locks:
+                log.warning("%s is on a file system without locks: nothing keeps a second run out of it", self.path)
+            if not shared:
+                held.enter_context(_holder_in(file, new))
             yield
+
+    def clear(self) -> None:
+        """Take away what processes that were killed have left unfinished. For who has the lock. Raises OSError."""
+        names = tuple(f".{name}." for name in self._names())
+        for path in [*self.path.glob(".*"), *self.shards.glob(".*")]:
+            ours = path.parent == self.shards or path.name.startswith(names)
+            if ours and path.suffix[1:].isdecimal():  # as `unfinished_name` has it
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+    def _names(self) -> list[str]:
+        """What a run writes to in its folder, but for its slices."""
+        return [path.name for path in vars(self).values() if path not in (self.path, self._slices)]
+
+
+@contextmanager
+def _holder_in(file: IO[bytes], new: NewPaths | None) -> Iterator[None]:
+    """Who has the lock stands in its file, for those who are kept out."""
+    before, status = file.read(), os.fstat(file.fileno())
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    _rewrite(file, f"{_HOLDER}{os.getpid()} on {socket.gethostname()} since {since}".encode())
+    try:
+        yield
+    finally:
+        if new is not None and not new.kept:
+            with suppress(OSError):
+                _rewrite(file, before)
+                os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _rewrite(file: IO[bytes], content: bytes) -> None:
+    file.seek(0)
+    file.write(content)
+    file.truncate()
+    file.flush()
+
+
+def _is_in_use(path: Path, can_be_a_link: bool) -> bool:
+    """Whether there is more than an empty folder."""
+    if path.is_symlink() and not can_be_a_link:
+        return True
+    return any(path.iterdir()) if path.is_dir() else os.path.lexists(path)
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether a run has made it, and not another program."""
+    if not path.is_file() or path.is_symlink():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_HOLDER)) in (b"", _HOLDER.encode())
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A name to write to. When the context ends well, what was written is on disk under `path`; else nothing is."""
-    unfinished = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    unfinished = unfinished_name(path)
     try:
         yield unfinished
         with unfinished.open("rb") as file:
@@ -123,17 +179,9 @@ def whole(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
-def take_lock(file: IO[Any], how: int) -> bool:
-    """A lock that ends with the process; False where the file system has none. Raises BlockingIOError, at once."""
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno not in _HAS_NONE:
-            raise
-        return False
-    return True
+def unfinished_name(path: Path) -> Path:
+    """Where this process makes what is to stand under a name when it is whole."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
 
 
 def link(source: Path, target: Path) -> None:
@@ -150,7 +198,7 @@ def sync_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _HAS_NONE:
+        if error.errno not in HAS_NONE:
             raise
     finally:
         os.close(descriptor)

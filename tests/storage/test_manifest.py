@@ -98,12 +98,13 @@ def test_a_folder_has_one_owner_at_a_time_and_says_who(folder):
         pass
 
 
-def test_what_a_killed_process_left_unfinished_goes_with_the_next_owner(folder):
+def test_what_a_killed_process_left_unfinished_is_cleared(folder):
     left = folder.shard(0).with_name(".00000.arrow.host.123")
     left.write_bytes(b"half a shard")
     folder.shard(1).write_bytes(b"")
     with folder.locked():
-        assert list(left.parent.iterdir()) == [folder.shard(1)]
+        folder.clear()
+    assert list(left.parent.iterdir()) == [folder.shard(1)]
 
 
 def test_one_flipped_bit_anywhere_in_a_manifest_is_refused_in_one_line(folder):

@@ -1,0 +1,63 @@
+"""The folders of a sweep's runs: one for each, below output_dir, named by what is swept over.
+
+Promises: the same values have the same folder, whatever else is on the command line, and others another one, on file
+systems too that take A for a. A name is one folder of any file system, whatever the values are: what can't stand in it
+as it is, or is too long, is told apart by a checksum.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import mkdtemp
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+LONGEST = 120  # bytes
+_UNNAMED = ("output_dir", "slice", "dry_run")  # folders differ by the first two in any case, and for the third must not
+_AS_IT_IS = re.compile(r"[a-z0-9._+-]+=[a-z0-9._+-]*")
+
+
+def fixed_keys(overrides: Iterable[Override]) -> set[str]:
+    """The keys that have one value in all runs of a sweep, by its command line."""
+    is_fixed = {_key(one): not one.is_sweep_override() for one in overrides}  # the last one counts
+    return {key for key, fixed in is_fixed.items() if fixed}
+
+
+def folder_name(overrides: Iterable[str], fixed: Iterable[str]) -> str:
+    """The name of a run's folder by its own overrides; nothing where it is not told apart by any."""
+    parser = OverridesParser.create()
+    swept = [one for one in map(parser.parse_override, overrides) if _key(one) not in (*fixed, *_UNNAMED)]
+    words = sorted(f"{one.get_key_element()}={one.get_value_element_as_str()}" for one in swept)
+    text = ",".join(words)
+    if all(map(_AS_IT_IS.fullmatch, words)) and len(text) <= LONGEST:
+        return text
+    suffix = f"@{hashlib.blake2b(text.encode(errors='surrogatepass'), digest_size=6).hexdigest()}"
+    readable = re.sub(r"[^\w.,=+-]+", "_", text).encode(errors="ignore")[: LONGEST - len(suffix)]
+    return readable.decode(errors="ignore") + suffix
+
+
+@contextmanager
+def hydras_folder() -> Iterator[None]:
+    """What Hydra keeps of a sweep goes into a folder that is gone afterwards: `synth_sweep:` in conf/config.yaml."""
+    made: list[str] = []
+
+    def folder() -> str:
+        made.extend(() if made else [mkdtemp(prefix="synth-sweep-")])
+        return made[0]
+
+    OmegaConf.register_new_resolver("synth_sweep", folder, replace=True)
+    try:
+        yield
+    finally:
+        for one in map(Path, made):
+            with suppress(OSError):  # whatever else has come into it stays
+                (one / "multirun.yaml").unlink(missing_ok=True)
+                one.rmdir()
+
+
+def _key(override: Override) -> str:
+    return str(override.get_key_element()).lstrip("+~")
