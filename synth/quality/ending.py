@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.quality.texts import columns_of, missing, prose, texts
+from synth.quality.texts import MOST_WORDS_OF_A_VERSE, columns_of, missing, prose, texts
 from synth.records import Record, Rejection
 
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)(.*)$", re.MULTILINE)
@@ -20,7 +20,13 @@ _OPENERS, _CLOSERS = "([{（［｛「『【", ")]}）］｝」』】"
 _FACE = re.compile(r"[:;=]-?[(\[{]")
 _ITEM = re.compile(r"\s*([-*+•|>#]|\d+[.)]\s|\(?[a-z][.)]\s)")
 _AWAITING = tuple(",;:，；：、-–—")
-MOST_WORDS_OF_A_VERSE = 12
+# What is asked for is said before a colon, a quotation mark or a line's end, and what is to be continued comes after.
+_GIVEN = re.compile(
+    r"\b(?:continue|complete|finish|extend|go on|fill in|next|comes? after|start(?:s|ing)?|begin(?:s|ning)?)\b"
+    r".*[:?\"“'‘\n]\s*\S",
+    re.IGNORECASE | re.DOTALL,
+)
+_LABEL = re.compile(r"(?:the |your )?(?:a|answer|output|response|solution|reply|result|translation|summary):", re.I)
 _WITHOUT_PUNCTUATION = ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
 
@@ -30,7 +36,8 @@ class Ending:
 
     `cut_off`: max_tokens ended it (`finish_reason` is `length`; of the response and the assistant's turns alone).
     `left_open`: a code fence, a `$$` or, in the last paragraph, a bracket is open. `announces`: it ends in a colon,
-    comma or dash, as Magpie's recipes reject instructions for. `mid_sentence`: its last line has `min_words` words or
+    comma or dash, as Magpie's recipes reject instructions for, unless it gives a beginning to go on from or a label to
+    answer after. `mid_sentence`: its last line has `min_words` words or
     more, is no item of a list, no heading and no row of a table, and ends in a letter; `punctuation` false switches
     that off, as is right for what users write. Also: `no_COLUMN`.
     """
@@ -70,7 +77,7 @@ class Ending:
             raise Rejection("left_open", "a formula")
         if bracket := open_bracket(last):
             raise Rejection("left_open", f"a {bracket!r} in the last paragraph")
-        if last.endswith(_AWAITING):
+        if last.endswith(_AWAITING) and not _is_to_be_continued(text):
             raise Rejection("announces", f"ends in {last[-1]!r}")
         line = last.splitlines()[-1]
         if not self.punctuation or _ITEM.match(line) or _is_verse(last):
@@ -100,6 +107,14 @@ def open_bracket(paragraph: str) -> str | None:
         elif sign in _CLOSERS and depth:  # one that closes nothing is `1)` or a smile
             depth.pop()
     return depth[-1] if depth else None
+
+
+def _is_to_be_continued(text: str) -> bool:
+    """It ends in what follows a request: "Continue the story: Once upon a time,", or "... Answer:" after a question."""
+    if not text.endswith((":", "：")):
+        return _GIVEN.search(text) is not None
+    lines = text.strip().splitlines()
+    return len(lines) > 1 and _LABEL.fullmatch(lines[-1].strip()) is not None
 
 
 def _is_verse(paragraph: str) -> bool:

@@ -11,6 +11,8 @@ from synth.records import Record, Rejection
 
 _SIDES = {"user": "instruction", "assistant": "response"}
 _TABLE_ROW = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
+MOST_WORDS_OF_A_VERSE = 12
+LEAST_LINES_OF_VERSE = 4
 _FENCED = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -46,6 +48,16 @@ def prose(text: str, instead_of_code: str | Callable[[re.Match[str]], str] = "\n
 def without_tables(text: str) -> str:
     """The text without the rows of Markdown tables."""
     return _TABLE_ROW.sub("", text)
+
+
+def is_verse(text: str) -> bool:
+    """Whether most lines are as those of a poem or a song: short, with a capital, and not all of them sentences."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    short = [
+        line for line in lines if line.lstrip("\"'“‘(")[:1].isupper() and len(line.split()) <= MOST_WORDS_OF_A_VERSE
+    ]
+    sentences = sum(line.endswith((".", "!", "?", ":")) for line in short)
+    return len(short) >= max(LEAST_LINES_OF_VERSE, 0.8 * len(lines)) and sentences <= 0.6 * len(short)
 
 
 def _shown(value: Any) -> str:

@@ -67,6 +67,29 @@ async def test_instructions_do_without_punctuation_if_told_so():
     assert await judged(step, messages=turns) == "announces"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Continue the story: Once upon a time,",
+        'Complete this sentence: "The cat sat on the mat and -',
+        "What number comes next? 2, 4, 8, 16,",
+        "Write a story that starts with these words.\n\nIt was a cold and stormy night;",
+        "Question: What is 2 + 2?\nAnswer:",
+        "Translate to French.\n\nGood morning\n\nTranslation:",
+    ],
+)
+async def test_a_beginning_to_go_on_from_and_a_label_to_answer_after_announce_nothing(text):
+    assert await judged(Ending(column="instruction", punctuation=False), instruction=text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Rewrite the following text:", "Answer:", "Continue the story:", "I have three wishes,", "Fix this.\n\nText:"],
+)
+async def test_what_is_to_come_and_does_not_is_announced(text):
+    assert await judged(Ending(column="instruction", punctuation=False), instruction=text) == "announces"
+
+
 @pytest.mark.parametrize("response", [None, "  "])
 async def test_no_text_is_a_reason_of_its_own(response):
     assert await judged(Ending(), response=response) == "no_response"

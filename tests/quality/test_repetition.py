@@ -10,6 +10,21 @@ from synth.demo_model.grammar import topic
 from synth.quality.repetition import Repetition, Words
 from tests.quality.judged import judged
 
+LANDS = [
+    "France",
+    "Spain",
+    "Italy",
+    "Norway",
+    "Sweden",
+    "Poland",
+    "Greece",
+    "Turkey",
+    "Egypt",
+    "Kenya",
+    "Ghana",
+    "Peru",
+]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 GOOD = """Photosynthesis is how plants make sugar. It needs light, water and carbon dioxide, and it takes place in the
 chloroplasts.
 
@@ -59,41 +74,94 @@ async def test_words_that_come_again_are_found(text):
     assert await judged(Repetition(), response=text) == "repeated_words"
 
 
+async def test_a_sentence_that_is_said_a_third_time_is_a_loop_and_one_said_twice_is_none():
+    sentence = "The game of basketball is played with a ball and a basket. "
+    between = "A point is scored when a player throws it in. ", "The team with more points wins in the end. "
+    assert await judged(Repetition(), response=sentence + between[0] + sentence + between[1]) is None
+    assert await judged(Repetition(), response=sentence + between[0] + sentence + between[1] + sentence) == (
+        "repeated_words"
+    )
+
+
 @pytest.mark.parametrize(
-    ("text", "n", "share"),
+    "text",
     [
-        ("a b a b c c", 2, 4 / 6),  # the overlapping `b a` is there once
-        ("a a a a", 2, 1.0),  # each word counts once, though three windows hold it
-        ("aa bb cc aa bb dd", 2, 8 / 12),
-        ("a b c d", 2, 0.0),
-        ("a", 2, 0.0),
+        "The 90s were a decade of great horror films. The 90s were also a decade of great horror films.",
+        'Here they are:\n\n1. "The Shining" (1980)\n2. "The Shining" (1980)\n3. "The Ring" (2002)',
     ],
 )
-def test_the_share_of_repeated_words_is_by_letters_each_counted_once(text, n, share):
-    assert Words(text.split()).covered(n) == pytest.approx(share)
+async def test_what_follows_on_the_same_but_for_a_filler_is_found(text):
+    assert await judged(Repetition(), response=text) == "repeated_words"
+    assert await judged(Repetition(adjacent=False), response=text) is None
 
 
-words = st.lists(st.sampled_from(["a", "bb", "ccc", "d"]), min_size=1, max_size=25)
+CHORUS = "Oh, bring me back to the sea\nWhere the wind is wild and free\nBring me back, bring me back\nTo the sea"
+VERSES = [
+    "I left the town in early May\nThe road was long, the sky was gray\nI would not stay\nAnd yet I did",
+    "The years went by like falling snow\nI lost more than I know\nThe tide came in, and it was slow\nTo go",
+    "Now I am old and thin of hair\nI sit and stare\nThe wind is knocking at the stair\nIt calls",
+]
 
 
-@given(words, st.integers(1, 6))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, 4181",
+        "1 0 0 0 1 0 0 0 1 0 0 0 1 0 0 0 1 0 0 0 1 0 0 0 1 0 0 0 1 0 0 0 1",
+        "\n".join(f"{a} x {b} = {a * b}" for a in range(1, 11) for b in range(1, 11)),
+        "\n".join("Fizz" * (n % 3 == 0) + "Buzz" * (n % 5 == 0) or str(n) for n in range(1, 31)),
+        "\n".join(f"{n}. What is the capital of {land}?" for n, land in enumerate(LANDS, 1)),
+        "\n\n".join(f"{verse}\n\n{CHORUS}" for verse in VERSES),
+        "| day | meal |\n| --- | --- |\n" + "\n".join(f"| {day} | rice with beans and a cup of tea |" for day in DAYS),
+        "\n".join(f"The derivative of x^{n} with respect to x is {n}x^{n - 1}." for n in range(2, 9)),
+    ],
+)
+async def test_sequences_tables_quizzes_and_songs_are_no_loops(text):
+    assert await judged(Repetition(), response=text) is None
+
+
+async def test_a_song_that_has_nothing_but_its_refrain_is_one():
+    assert await judged(Repetition(), response="\n\n".join([VERSES[0], *[CHORUS] * 4])) == "repeated_lines"
+
+
+@pytest.mark.parametrize(
+    ("text", "n", "times", "share"),
+    [
+        ("a b c a b d", 2, 1, 2 / 6),
+        ("a b a b a b", 2, 1, 4 / 6),
+        ("a b a b a b", 2, 2, 2 / 6),
+        ("a a a a", 2, 1, 3 / 4),  # each word counts once, though several windows hold it
+        ("1 2 x 1 2 y", 2, 1, 0.0),  # numbers alone are no words
+        ("a b c d", 2, 1, 0.0),
+        ("a", 2, 1, 0.0),
+    ],
+)
+def test_the_share_is_of_words_that_were_said_before_each_counted_once(text, n, times, share):
+    assert Words(text.split()).said_before(n, times=times) == pytest.approx(share)
+
+
+words = st.lists(st.sampled_from(["a", "bb", "1", "2"]), min_size=1, max_size=25)
+
+
+@given(words, st.integers(1, 6), st.integers(1, 3))
 @settings(max_examples=200, deadline=None)
-def test_the_share_is_that_of_a_search_word_by_word(words, n):
+def test_the_share_is_that_of_a_search_word_by_word(words, n, times):
     grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
-    inside = {at + step for at, gram in enumerate(grams) if grams.count(gram) > 1 for step in range(n)}
-    expected = sum(len(words[at]) for at in inside) / sum(map(len, words))
-    assert Words(words).covered(n) == pytest.approx(expected)
-    assert Words(words).covered(n, top_only=True) <= Words(words).covered(n) + 1e-9
-
-
-def test_the_most_frequent_words_are_those_that_cover_most():
-    assert Words("aa bb x aa bb y c d z c d".split()).covered(2, top_only=True) == pytest.approx(8 / 15)
+    again = [at for at, gram in enumerate(grams) if grams[:at].count(gram) >= times and not all(map(str.isdigit, gram))]
+    inside = {at + step for at in again for step in range(n)}
+    assert Words(words).said_before(n, times=times) == pytest.approx(len(inside) / len(words))
 
 
 async def test_a_null_threshold_is_no_bound():
     text = GOOD + "\n" + "The answer is 5.\n" * 20
     step = Repetition(
-        lines=None, paragraphs=None, line_text=None, paragraph_text=None, top_words={}, duplicate_words={}
+        lines=None,
+        paragraphs=None,
+        line_text=None,
+        paragraph_text=None,
+        duplicate_words={},
+        looped_words={},
+        adjacent=False,
     )
     assert await judged(step, response=text) is None
 
