@@ -1,9 +1,11 @@
 """Instructions that are nearly the same: MinHash with locality-sensitive hashing (Broder 1997; Leskovec, Rajaraman and
 Ullman, Mining of Massive Datasets, chapter 3). See synth/quality/duplicates.py for who wins.
 
-A text is the set of its runs of so many characters, so that it does for every script. The share of positions in which
-two signatures agree estimates the Jaccard similarity of the two sets; to be compared at all, two signatures must agree
-in a whole band of positions. Whether two texts are alike depends on these two signatures and nothing else.
+A text is the set of its runs of so many characters, so that it does for every script. English articles and courtesies
+are left out first: of a short text they are so much that "Please explain gravity" is far from "Explain the gravity".
+The share of positions in which two signatures agree estimates the Jaccard similarity of the two sets; to be compared at
+all, two signatures must agree in a whole band of positions. Whether two texts are alike depends on these two signatures
+and nothing else.
 
 What it does not know: other words for the same. A short text has few runs: one changed word can make all the
 difference.
@@ -24,6 +26,7 @@ from synth.quality.texts import columns_of, missing, texts
 from synth.records import Place, Record, Rejection
 
 SEED = 42  # of the hash functions: the same in all processes
+COURTESIES = frozenset("a an the please kindly hi hello hey can could would you i me".split())
 CAUGHT = 0.95  # of the pairs at the threshold, at the least, share a band
 
 
@@ -69,7 +72,8 @@ def signature(text: str, ngram: int, permutations: int) -> bytes:
     """MinHash of a text's character n-grams, as uint32 in little-endian order."""
     from rensa import RMinHash  # type: ignore[import-untyped]
 
-    compared = normalized(text)
+    words = normalized(text).split(" ")
+    compared = " ".join(word for word in words if word not in COURTESIES) or " ".join(words)
     runs = {compared[start : start + ngram] for start in range(max(1, len(compared) - ngram + 1))}
     sketch = RMinHash(num_perm=permutations, seed=SEED)
     sketch.update(sorted(runs))

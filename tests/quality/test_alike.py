@@ -74,6 +74,18 @@ async def test_a_changed_word_is_nearly_the_same_and_other_words_are_not():
     assert await kept(NearDuplicate(), texts) == [0, 2, 3]
 
 
+async def test_courtesies_and_articles_make_no_difference_to_nearly_the_same():
+    texts = [
+        "Explain photosynthesis in simple terms.",
+        "Can you please explain photosynthesis in simple terms?",
+        "Hi! Could you explain the photosynthesis to me in simple terms?",
+        "What is the capital of France?",
+        "What is the capital of Spain?",
+    ]
+    assert await kept(NearDuplicate(), texts) == [0, 3, 4]
+    assert await kept(NearDuplicate(), ["Can you?", "can I", "The"]) == [0, 1, 2]
+
+
 async def test_scripts_without_blanks_are_compared_too():
     text = "请用简单的话向一个十岁的孩子解释光合作用是怎样进行的，并举一个花园里的例子。"
     texts = [text, text.replace("花园", "森林"), "请写一首关于秋天的诗。"]

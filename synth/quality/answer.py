@@ -1,0 +1,114 @@
+"""Responses that answer nothing: they hand the instruction back, go on as the user, or show the chat's scaffolding.
+
+A copy is measured in words that stand in eight words in a row of the instruction: their share of the response, and the
+share of the instruction that was copied. A quotation is a small part of the one or the other. Where an instruction asks
+for an edit of a text, most of it comes back, and only a response that is nothing else is a copy. Code is left out.
+
+What it does not know: a copy in other words. The user's voice is known in English alone.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Share
+from synth.quality.exact_duplicate import normalized
+from synth.quality.texts import columns_of, missing, prose, texts
+from synth.records import Record, Rejection
+
+NOTHING_ELSE = 0.95  # of a response to a request for an edit
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_TO_REPEAT = re.compile(r"\b(?:repeat|copy|copypaste|echo|recite|quote|extract|transcribe|say)\b", re.IGNORECASE)
+_TO_EDIT = re.compile(
+    r"\b(?:correct|fix|proofread|edit|rewrite|rephrase|paraphrase|improve|format|reformat|translate|convert|change"
+    r"|replace|remove|add|insert|complete|continue|fill|punctuate|capitali[sz]e|highlight|classify|label|sort|arrange"
+    r"|reorder|shorten|simplify|summari[sz]e|polish|revise|expand|clean)\b",
+    re.IGNORECASE,
+)
+_TO_WRITE = re.compile(
+    r"\b(?:write|draft|compose|e-?mail|letter|message|role|pretend|act as|play|dialogue?|conversation|chat|script"
+    r"|transcript|interview|prompts?|questions?|post|tweet|story|speech|rewrite|rephrase|paraphrase|translate)\b",
+    re.IGNORECASE,
+)
+_ASKS_FOR_HELP = re.compile(
+    r"\b(?:can|could|would|will) (?:you|someone|anyone) (?:please )?(?:help|assist) me\b[^.!?]*\?|\bplease help me\b"
+    r"|\b(?:can|could) you (?:please )?(?:suggest|recommend|provide|give|tell|explain)(?: to)? me\b(?! more| with more"
+    r"| a (?:bit|little) more| some more| your| the (?:text|details))[^.!?]*\?",
+    re.IGNORECASE,
+)
+_SCAFFOLDING = re.compile(
+    r"<\|[\w ]{2,30}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"|^#{2,3} ?(?:Instruction|Response|Input|Human|Assistant|User)s?:",
+    re.MULTILINE,
+)
+_TURNS = re.compile(r"^(?:user|human|assistant|ai): ?\S", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Answer:
+    """Rejects a record whose response, or any answer in its conversation, is no answer to what the user said before it.
+
+    `copies_instruction`: of its words more than `copied`, and of the instruction's more than `of_instruction`, stand in
+    `ngram` words in a row that both have; or the two are the same. `user_voice`: it asks for help as a user does.
+    `leak`: it holds a chat template's tokens or headings, or turns of a conversation that nobody asked to be written.
+    Also: `no_user`, `no_assistant`.
+    """
+
+    copied: Share = 0.6
+    of_instruction: Share = 0.4
+    ngram: Annotated[int, Field(ge=2)] = 8
+
+    columns: ClassVar[dict[str, str]] = {}
+    rejections: ClassVar[tuple[str, ...]] = (
+        "copies_instruction",
+        "user_voice",
+        "leak",
+        missing("user"),
+        missing("assistant"),
+    )
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return [*columns_of("user"), *columns_of("assistant")]
+
+    def calls(self) -> list[Any]:
+        return []
+
+    def __call__(self, record: Record, llm: Any) -> Record:
+        for asked, said in zip(texts(record, "user"), texts(record, "assistant"), strict=False):
+            self._look_at(asked, said)
+        return record
+
+    def _look_at(self, asked: str, said: str) -> None:
+        told = prose(said)
+        if found := _SCAFFOLDING.search(told):
+            raise Rejection("leak", found[0])
+        if not _TO_WRITE.search(asked):
+            if len(turns := _TURNS.findall(told)) > 1:
+                raise Rejection("leak", f"{len(turns)} turns of a conversation")
+            if found := _ASKS_FOR_HELP.search(told):
+                raise Rejection("user_voice", found[0])
+        if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, told)):
+            raise Rejection("copies_instruction", f"{found_share:.0%} of it")
+
+    def _copied(self, asked: str, said: str) -> float:
+        """The share of a response that is copied, 0 where that is too little to matter."""
+        if (same := normalized(asked)) == normalized(said) and " " in same:
+            return 1.0
+        theirs, mine = _words(prose(asked)), _words(said)
+        share = _shared(mine, theirs, self.ngram)
+        least = NOTHING_ELSE if _TO_EDIT.search(asked) else self.copied
+        return share if share > least and _shared(theirs, mine, self.ngram) > self.of_instruction else 0.0
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _shared(words: Sequence[str], others: Sequence[str], n: int) -> float:
+    """The share of the words that stand in n words in a row that the others have too."""
+    there = {tuple(others[at : at + n]) for at in range(len(others) - n + 1)}
+    inside = {at + step for at in range(len(words) - n + 1) if tuple(words[at : at + n]) in there for step in range(n)}
+    return len(inside) / len(words) if words else 0.0

@@ -1,0 +1,98 @@
+"""Instructions that no user would have typed: in the assistant's voice, or about a text that is not there.
+
+By their first sentence: a user may well quote an assistant later, or speak of "this text" after giving it.
+
+What it does not know: whether an instruction makes sense, and other languages than English, whose instructions are
+kept. A text that is asked about and comes in another column (a source's `input`) is not seen: leave the filter out.
+"""
+
+import re
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from synth.quality.texts import columns_of, missing, texts
+from synth.records import Record, Rejection
+
+_ASSISTANT = re.compile(
+    r"""\W*(?:
+      (?:hello|hi|hey|greetings|good\s\w+)?[\s,!.]*(?:
+          how\s(?:can|may|could)\si\s(?:help|assist|be\sof\s\w+\sto)\syou(?!\sunderstand)
+        | what\scan\si\s(?:do\sfor|help)\syou
+        | i(?:'m|\sam)\s(?:here|happy|glad|ready)\sto\s(?:help|assist|answer|provide)\s?(?:you\b|with\b|any\b|$)
+        | i(?:'d|\swould|'ll|\swill)\sbe\s(?:happy|glad|delighted)\sto\s(?:help|assist|provide|answer)
+        | welcome\sto\b
+      )
+    | (?:sure|certainly|of\scourse|absolutely)[,!.]\s(?:here|i|let)\b
+    | as\san?\s(?:\w+\s){0,3}(?:ai|language\smodel|chatbot|assistant),\si\b
+    | i(?:'m|\sam)\s(?:sorry|afraid),?\s(?:but\s)?i\s(?:can't|cannot|am\s(?:un|not\s)able)
+    | here(?:'s|\sis|\sare)\s(?:\w+\s){1,5}(?:that|to|for|of)\b[^:?]*:\s*(?:\n|1\.)
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_WELCOME = re.compile(r"\W*welcome\sto\b", re.IGNORECASE)
+
+_MATERIAL = (
+    r"(?:text|article|paragraph|passage|sentences?|excerpt|code|snippet|function|e-?mail|letter|image|picture"
+    r"|photo|graph|chart|table|essay|document|story|poem|review|conversation|dialogue|transcript|tweet|post|product|video|song"
+    r"|recipe|resume|contract|abstract|statement|quote|phrase)"
+)
+_REFERENCE = re.compile(
+    rf"""\b(?:
+      (?:the\s)?(?:following|attached|above|given|provided|below|enclosed)\s(?:\w+\s){{0,2}}?{_MATERIAL}
+    | (?:this|these)\s(?:\w+\s)?{_MATERIAL}
+    | (?:the\s){_MATERIAL}\s(?:below|above|attached|provided)
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
+_GIVEN = re.compile(r"[\"“”`«»:<>{}|=]|'[^'\n]{3,}'|\s[-–—]\s|https?://|\d{3,}")
+LEAST_MATERIAL = 4  # words after the sentence that speaks of a text
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Request:
+    """Rejects a record if a text in `column` is nothing that a user would ask.
+
+    `assistant_voice`: it begins as an assistant does ("How can I help you", "Sure, here is"). `missing_material`: its
+    first sentence asks for work on a text, an image or the like ("Summarize the following article."), and after that
+    come fewer than four words, and neither code nor a quotation. Also: `no_COLUMN`.
+    """
+
+    column: str = "instruction"
+
+    columns: ClassVar[dict[str, str]] = {}
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        return ("assistant_voice", "missing_material", missing(self.column))
+
+    def needs(self) -> list[tuple[str, ...]]:
+        return columns_of(self.column)
+
+    def calls(self) -> list[Any]:
+        return []
+
+    def __call__(self, record: Record, llm: Any) -> Record:
+        first, *_ = found = texts(record, self.column)
+        if lacks_material(first):  # in a later turn, it may be in an earlier one
+            raise Rejection("missing_material", " ".join(first.split())[:100])
+        for text in found:
+            if in_assistants_voice(text):
+                raise Rejection("assistant_voice", " ".join(text.split())[:100])
+        return record
+
+
+def in_assistants_voice(text: str) -> bool:
+    text = text.replace("’", "'")
+    if _WELCOME.match(text):  # one that asks something is a user who sets a scene
+        return "?" not in text
+    return _ASSISTANT.match(text) is not None
+
+
+def lacks_material(text: str) -> bool:
+    first = _SENTENCE.match(text.strip())
+    if first is None or not _REFERENCE.search(first[0]) or _GIVEN.search(text):
+        return False
+    return len(text.strip()[first.end() :].split()) < LEAST_MATERIAL
