@@ -1,7 +1,8 @@
 """Responses that answer nothing: they hand the instruction back, go on as the user, or show the chat's scaffolding.
 
 A copy is measured in words that stand in eight words in a row of the instruction: their share of the response, and the
-share of the instruction that was copied. A quotation is a small part of the one or the other. Where an instruction asks
+share of the instruction that was copied. A quotation is a small part of the one or the other. All of the material that
+an instruction brings, and nothing else, is a copy however short. Where an instruction asks
 for an edit of a text, most of it comes back, and only a response that is nothing else is a copy. Code is left out.
 
 What it does not know: a copy in other words. The user's voice is known in English alone.
@@ -39,6 +40,21 @@ _ASKS_FOR_HELP = re.compile(
     r"| a (?:bit|little) more| some more| your| the (?:text|details))[^.!?]*\?",
     re.IGNORECASE,
 )
+_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
+_OFFER = re.compile(
+    r"""(?:(?:sure|certainly|of\scourse|absolutely|yes|okay|hello|hi|great)(?:\sthing)?[,!.]*\s*)?(?:
+      $
+    | i(?:'m|\sam|'d\sbe|\swould\sbe|'ll\sbe)\s(?:more\sthan\s)?(?:here|happy|glad|available|ready|excited|delighted)\b
+    | i(?:'d|\swould)\slove\sto\b | i(?:'ll|\swill)\sdo\smy\sbest\b
+    | i\scan\s(?:certainly\s|definitely\s|also\s)?(?:assist|help|guide|support)\b
+    | (?:to\s(?:get\sstarted|begin|help\syou)[^,]*,\s)?i(?:'ll|\swill)?\sneed\s(?:to\sknow\s)?(?:some\s|a\s\w+\s)?more\b
+    | (?:this|that|it|these)\s(?:\w+\s)?(?:will|would|can)\s(?:help|allow|enable)\sme\b
+    | if\syou\b.*\b(?:i\scan|i'd|i\swould|i'm|i\sam|let\sme\sknow|feel\sfree|please)\b
+    | (?:please\s|just\s)?(?:let\sme\sknow|feel\sfree|share|provide|tell\sme|give\sme|send\sme)\b
+    | once\s(?:you|i)\b.*\bi(?:'ll|\scan|\swill)\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _SCAFFOLDING = re.compile(
     r"<\|[\w ]{2,30}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
     r"|^#{2,3} ?(?:Instruction|Response|Input|Human|Assistant|User)s?:",
@@ -53,18 +69,21 @@ class Answer:
 
     `copies_instruction`: of its words more than `copied`, and of the instruction's more than `of_instruction`, stand in
     `ngram` words in a row that both have; or the two are the same. `user_voice`: it asks for help as a user does.
+    `asks_back`: it says nothing but that it will help, and asks, where the instruction had `min_asked` words or more.
     `leak`: it holds a chat template's tokens or headings, or turns of a conversation that nobody asked to be written.
     Also: `no_user`, `no_assistant`.
     """
 
     copied: Share = 0.6
-    of_instruction: Share = 0.4
+    of_instruction: Share = 0.5
     ngram: Annotated[int, Field(ge=2)] = 8
+    min_asked: Annotated[int, Field(ge=1)] | None = 20
 
     columns: ClassVar[dict[str, str]] = {}
     rejections: ClassVar[tuple[str, ...]] = (
         "copies_instruction",
         "user_voice",
+        "asks_back",
         "leak",
         missing("user"),
         missing("assistant"),
@@ -90,17 +109,31 @@ class Answer:
                 raise Rejection("leak", f"{len(turns)} turns of a conversation")
             if found := _ASKS_FOR_HELP.search(told):
                 raise Rejection("user_voice", found[0])
+        if self.min_asked is not None and len(asked.split()) >= self.min_asked and _is_offer(said):
+            raise Rejection("asks_back", " ".join(told.split())[:100])
         if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, told)):
             raise Rejection("copies_instruction", f"{found_share:.0%} of it")
 
     def _copied(self, asked: str, said: str) -> float:
         """The share of a response that is copied, 0 where that is too little to matter."""
-        if (same := normalized(asked)) == normalized(said) and " " in same:
+        if " " in (same := normalized(said)) and same in _ends(asked):
             return 1.0
         theirs, mine = _words(prose(asked)), _words(said)
         share = _shared(mine, theirs, self.ngram)
         least = NOTHING_ELSE if _TO_EDIT.search(asked) else self.copied
         return share if share > least and _shared(theirs, mine, self.ngram) > self.of_instruction else 0.0
+
+
+def _is_offer(text: str) -> bool:
+    """All of its sentences offer help or ask back."""
+    sentences = [sentence.strip() for sentence in _SENTENCE.findall(text.replace("’", "'")) if sentence.strip()]
+    return bool(sentences) and all(one.endswith("?") or _OFFER.match(one) for one in sentences)
+
+
+def _ends(text: str) -> set[str]:
+    """All of a text, and all of it from a line on: the material that a request brings."""
+    lines = text.strip().splitlines()
+    return {normalized("\n".join(lines[at:])) for at in range(len(lines))}
 
 
 def _words(text: str) -> list[str]:

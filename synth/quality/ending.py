@@ -26,6 +26,7 @@ _GIVEN = re.compile(
     r".*[:?\"“'‘\n]\s*\S",
     re.IGNORECASE | re.DOTALL,
 )
+_SENTENCE_END = re.compile(r"[^\W\d_][)\"'”’]*[.!?。！？][)\"'”’]*$")
 _LABEL = re.compile(r"(?:the |your )?(?:a|answer|output|response|solution|reply|result|translation|summary):", re.I)
 _WITHOUT_PUNCTUATION = ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
@@ -34,7 +35,8 @@ _WITHOUT_PUNCTUATION = ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 class Ending:
     """Rejects a record if a text in `column` ends before its end.
 
-    `cut_off`: max_tokens ended it (`finish_reason` is `length`; of the response and the assistant's turns alone).
+    `cut_off`: max_tokens ended it (`finish_reason` is `length`; of the response and the assistant's turns alone), and
+    not after a whole sentence of a paragraph, after which the answer reads as a whole.
     `left_open`: a code fence, a `$$` or, in the last paragraph, a bracket is open. `announces`: it ends in a colon,
     comma or dash, as Magpie's recipes reject instructions for, unless it gives a beginning to go on from or a label to
     answer after. `mid_sentence`: its last line has `min_words` words or
@@ -60,7 +62,8 @@ class Ending:
 
     def __call__(self, record: Record, llm: Any) -> Record:
         found = texts(record, self.column)
-        if self.column in ("response", "assistant") and record.get("finish_reason") == "length":
+        cut = self.column in ("response", "assistant") and record.get("finish_reason") == "length"
+        if cut and not _ends_in_a_sentence(found[-1]):
             raise Rejection("cut_off")
         for text in found:
             self._look_at(text.rstrip())
@@ -121,6 +124,12 @@ def _is_verse(paragraph: str) -> bool:
     """Several short lines, each with a capital."""
     lines = [line.strip() for line in paragraph.splitlines()]
     return len(lines) > 1 and all(line[:1].isupper() and len(line.split()) <= MOST_WORDS_OF_A_VERSE for line in lines)
+
+
+def _ends_in_a_sentence(text: str) -> bool:
+    """It ends in one, in a paragraph and not in a list, which may have had more items to come."""
+    last = re.split(r"\n\s*\n", text.rstrip())[-1]
+    return _SENTENCE_END.search(last) is not None and not any(map(_ITEM.match, last.splitlines()))
 
 
 def _breaks_off(line: str, min_words: int) -> bool:

@@ -165,7 +165,7 @@ EMPTY = _english(
         i (?:apologi[sz]e|understand|appreciate|hope|must)\b
         i can (?:(?:certainly|definitely|still|also|only|try to) )*(?:assist|help|offer|provide|suggest|guide|give)\b
         if (?:you|there)\b|let me know|feel free|please\b|thank|sure|certainly|of course|sorry|my apologies
-        how (?:can|may) i|what (?:would|can|do|is|'s)\b[^?]*\?|(?:is|are) there|(?:can|could|would|do) you
+        how (?:can|may) i|what(?:'s| would| can| do| is)\b[^?]*\?|(?:is|are) there|(?:can|could|would|do) you
         you (?:can|may|could|might|should) (?:want to |try to |also |try )?ELSEWHERE
         i(?:'d| would)? (?:recommend|suggest|advise|encourage)(?: that)?(?: you)?(?: to)? ELSEWHERE
         (?:it|this|that)(?:'s| is) (?:always )?(?:best|important|essential|crucial|recommended) to (?:respect|ELSEWHERE)

@@ -9,8 +9,8 @@ Three kinds of repetition are measured:
   and find a third of good short answers repetitive; these are measured (benchmarks/filters.py).
 * A sentence or an item of a list that follows on nearly the same one.
 
-Words are runs of letters and digits in lower case, and a row of numbers alone is none. Fenced code and tables are left
-out: good ones repeat themselves. Verse may have a refrain: it is judged by its lines, which may come twice as often.
+Words are runs of letters and digits in lower case, and a row of numbers alone is none. Code and tables are left out:
+good ones repeat themselves. Verse may have a refrain: it is judged by its lines, which may come twice as often.
 
 What it does not know: a drill is repetition too. In a language without blanks between words only lines are compared;
 what runs in circles there is found by synth/quality/gibberish.py.
@@ -39,6 +39,7 @@ LEAST_WORDS_OF_AN_ITEM = 3
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s+")
 _FILLERS = frozenset("a again also and but just so still the then too".split())
+_INLINE_CODE = re.compile(r"`[^`\n]+`")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -58,8 +59,8 @@ class Repetition:
     paragraphs: Share | None = 0.3
     line_text: Share | None = 0.2
     paragraph_text: Share | None = 0.2
-    duplicate_words: dict[Size, Share] = field(default_factory=lambda: {8: 0.3})
-    looped_words: dict[Size, Share] = field(default_factory=lambda: {8: 0.05})
+    duplicate_words: dict[Size, Share] = field(default_factory=lambda: {10: 0.33})
+    looped_words: dict[Size, Share] = field(default_factory=lambda: {10: 0.03})
     adjacent: bool = True
     min_words: Size = 50
 
@@ -81,7 +82,7 @@ class Repetition:
             verse = is_verse(told)
             self._look_at_lines(told, 2 if verse else 1)
             if not verse:
-                self._look_at_words(Words(_words(told)))
+                self._look_at_words(Words(_words(_INLINE_CODE.sub(" ", told))))
                 if self.adjacent and (said := _said_twice(told)):
                     raise Rejection("repeated_words", f"twice in a row: {said!r}")
         return record

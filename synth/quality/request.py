@@ -40,11 +40,18 @@ _MATERIAL = (
 )
 _REFERENCE = re.compile(
     rf"""\b(?:
-      (?:the\s)?(?:following|attached|above|given|provided|below|enclosed)\s(?:\w+\s){{0,2}}?{_MATERIAL}
+      (?:the\s)?(?:following|attached|above|below|enclosed)\s(?:\w+\s){{0,2}}?{_MATERIAL}
+    | the\s(?:given|provided)\s(?:\w+\s){{0,2}}?{_MATERIAL}
     | (?:this|these)\s(?:\w+\s)?{_MATERIAL}
-    | (?:the\s){_MATERIAL}\s(?:below|above|attached|provided)
+    | the\s{_MATERIAL}\s(?:below|above|attached|provided)
     )\b""",
     re.IGNORECASE | re.VERBOSE,
+)
+# A program that is asked for is about any text: "Write a function that counts the words of the given sentence."
+_PROGRAM = re.compile(
+    r"\b(?:write|create|implement|design|develop|build|generate|need|want|provide|give)\b.{0,60}?"
+    r"\b(?:function|program|script|code|algorithm|method|class|query|regex|macro|formula|app|tool|prompt)\b",
+    re.IGNORECASE,
 )
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
 _GIVEN = re.compile(r"[\"“”`«»:<>{}|=]|'[^'\n]{3,}'|\s[-–—]\s|https?://|\d{3,}")
@@ -93,6 +100,6 @@ def in_assistants_voice(text: str) -> bool:
 
 def lacks_material(text: str) -> bool:
     first = _SENTENCE.match(text.strip())
-    if first is None or not _REFERENCE.search(first[0]) or _GIVEN.search(text):
+    if first is None or not _REFERENCE.search(first[0]) or _PROGRAM.search(first[0]) or _GIVEN.search(text):
         return False
     return len(text.strip()[first.end() :].split()) < LEAST_MATERIAL

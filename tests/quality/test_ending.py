@@ -55,9 +55,17 @@ async def test_a_text_that_breaks_off_is_found(text, reason):
     assert await judged(Ending(), response=text, finish_reason="stop") == reason
 
 
-async def test_a_response_that_max_tokens_cut_is_cut_off_however_it_ends():
-    assert await judged(Ending(), response="All is well.", finish_reason="length") == "cut_off"
+@pytest.mark.parametrize(
+    "text",
+    ["All is well, and", "All is", "1. All is well.", "Steps:\n\n- Wash it.\n- Dry it.", "It costs 3.", "Fine!\n\n2."],
+)
+async def test_a_response_that_max_tokens_cut_is_cut_off(text):
+    assert await judged(Ending(), response=text, finish_reason="length") == "cut_off"
     assert await judged(Ending(column="instruction"), instruction="All is well.", finish_reason="length") is None
+
+
+async def test_a_response_that_max_tokens_ended_after_a_whole_sentence_reads_as_a_whole():
+    assert await judged(Ending(), response="1. Wash it.\n\nAll is well.", finish_reason="length") is None
 
 
 async def test_instructions_do_without_punctuation_if_told_so():

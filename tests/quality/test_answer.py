@@ -1,0 +1,102 @@
+"""Responses that answer nothing, and those that only look like it."""
+
+import pytest
+
+from synth.quality.answer import Answer
+from tests.quality.judged import judged
+
+ASKED = "Explain to a child of ten how photosynthesis works, with an example from the garden, in at most 100 words."
+PASSAGE = "Bees live in hives. A hive has one queen, some drones and thousands of workers, who gather all the nectar."
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (ASKED, ASKED),
+        (ASKED, f"Sure! {ASKED}"),
+        (ASKED, f"{ASKED}\n\n{ASKED}"),
+        ("What is the capital of France?", "what is the capital of France"),
+        (f"Correct the grammar.\n\n{PASSAGE}", PASSAGE),
+        ("Summarize the article.\n\nArticle:\nSatisfying things.", "Satisfying things."),
+        (f"{PASSAGE}\n\nWhat do the workers do?", PASSAGE),
+    ],
+)
+async def test_an_instruction_that_is_handed_back_is_found(asked, said):
+    assert await judged(Answer(), instruction=asked, response=said) == "copies_instruction"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("Hi", "Hi!"),
+        (
+            ASKED,
+            "You want to know how photosynthesis works, with an example from the garden. Plants make sugar from light.",
+        ),
+        (f"Repeat after me: {PASSAGE}", PASSAGE),
+        (
+            f"Make it formal and correct.\n\n{PASSAGE}",
+            PASSAGE.replace("live", "dwell").replace("gather all", "collect"),
+        ),
+        (
+            f"{PASSAGE}\n\nWho gathers the nectar?",
+            "A hive has one queen, some drones and thousands of workers, who do it.",
+        ),
+        ("Which one is a fruit?\n\nan apple\na stone", "an apple"),
+        ("Fix it.\n```\nx = [1, 2\n```", "```\nx = [1, 2]\n```"),
+    ],
+)
+async def test_a_quotation_an_edit_and_a_choice_are_no_copies(asked, said):
+    assert await judged(Answer(), instruction=asked, response=said) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I am looking for a good book about bees. Can you recommend me one?",
+        "My garden has no bees. Could you please help me find out why?",
+    ],
+)
+async def test_a_response_that_asks_for_help_as_a_user_does_is_found(said):
+    assert await judged(Answer(), instruction="I like bees.", response=said) == "user_voice"
+    assert await judged(Answer(), instruction="Write a post for a forum of bee keepers.", response=said) is None
+
+
+async def test_an_assistant_may_ask_for_more():
+    assert await judged(Answer(), instruction="Plan it.", response="Can you give me more details, please?") is None
+
+
+OFFER = "I'd be happy to help you with that! I'm here to help. Can you please tell me more about your project?"
+
+
+async def test_a_response_that_only_asks_back_is_found_where_there_was_something_to_answer():
+    assert await judged(Answer(), instruction=ASKED, response=OFFER) == "asks_back"
+    assert await judged(Answer(min_asked=None), instruction=ASKED, response=OFFER) is None
+    assert await judged(Answer(), instruction="I need some advice.", response=OFFER) is None
+    assert await judged(Answer(), instruction=ASKED, response=f"{OFFER} Leaves make sugar from light.") is None
+    assert await judged(Answer(), instruction=ASKED, response="Sure, here it is:\n```\nx = 1\n```") is None
+
+
+@pytest.mark.parametrize(
+    "said", ["A bee is<|im_end|> an insect.", "Yes.\n### Instruction:\nName a bee.", "Bee.\nUser: And a fly?\nAI: Fly."]
+)
+async def test_the_scaffolding_of_a_chat_is_found(said):
+    assert await judged(Answer(), instruction="What is a bee?", response=said) == "leak"
+
+
+async def test_a_conversation_that_was_asked_for_is_no_leak():
+    said = "User: Hello!\nAssistant: Good morning."
+    assert (
+        await judged(Answer(), instruction="Write a dialogue between a user and an assistant.", response=said) is None
+    )
+
+
+async def test_each_answer_of_a_conversation_is_compared_with_what_was_asked_before_it():
+    turns = [("user", "Hi"), ("assistant", "Hello!"), ("user", ASKED), ("assistant", ASKED)]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    assert await judged(Answer(), messages=messages) == "copies_instruction"
+    assert await judged(Answer(), messages=messages[:3]) is None
+
+
+async def test_no_answer_is_a_reason_of_its_own():
+    assert await judged(Answer(), instruction="Hi", response=None) == "no_assistant"

@@ -1,0 +1,92 @@
+"""Instructions that no user would have typed, and those that only look like it."""
+
+import pytest
+
+from synth.quality.request import Request
+from tests.quality.judged import judged
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How can I help you today?",
+        "Hello! How can I assist you with your order?",
+        "I'm here to help you with any questions.",
+        "Sure, here's a poem about autumn.",
+        "As an AI language model, I don't have opinions.",
+        "I'd be happy to help you plan your trip.",
+        "Welcome to our customer service. We value your feedback.",
+        "Here are some tips for better sleep:\n1. Go to bed early.\n2. Avoid coffee.",
+    ],
+)
+async def test_an_instruction_that_begins_as_an_assistant_does_is_found(text):
+    assert await judged(Request(), instruction=text) == "assistant_voice"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How can I help my son with his homework?",
+        "How can I help you understand what I need?",
+        "I'm happy with my job but want more money. What should I do?",
+        "I'm sorry for the late reply. Can you still help me with my taxes?",
+        "Of course I know about gravity, but why do planets orbit?",
+        "Absolutely nothing works on my laptop, what can I do?",
+        "Sure, but how do magnets work?",
+        "Welcome to the team! Can you write such an email for a new colleague?",
+        "You are a helpful assistant. Explain entropy.",
+        "Here's a riddle for you: what has keys but no locks?",
+        "Reply to this customer: How can I help you get a refund?",
+    ],
+)
+async def test_a_user_may_sound_like_one(text):
+    assert await judged(Request(), instruction=text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Summarize the following article.",
+        "Can you tell me what this product is?",
+        "Proofread this essay for me",
+        "Please rewrite the following sentence to be more formal.",
+        "What is wrong with this code?",
+        "Describe the attached image. Thank you!",
+        "Fix the code below.",
+        "Analyze the sentiment of this tweet.",
+    ],
+)
+async def test_work_on_a_text_that_is_not_there_is_found(text):
+    assert await judged(Request(), instruction=text) == "missing_material"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Summarize the following article.\n\nThe cat sat on the mat, and then it slept all day.",
+        "Proofread this essay: My summer was great and fun.",
+        "What does this sentence mean? 'I am who I am.'",
+        "Rewrite this sentence in the passive voice - The dog bit the man.",
+        'Fix this code:\n\nprint("hi"',
+        "Write an article about bees. In this article, discuss honey.",
+        "Write a function that counts the words in a given sentence.",
+        "Provide a Python script that finds the longest word in the given text.",
+        "Explain the code of Hammurabi.",
+        "What is the function of the mitochondria?",
+        "Generate a product description for a coffee mug.",
+        "Compare the poem Daffodils with the poem Tintern Abbey.",
+    ],
+)
+async def test_a_text_that_is_there_or_is_to_be_written_is_not_missed(text):
+    assert await judged(Request(), instruction=text) is None
+
+
+async def test_of_a_conversation_the_first_turn_brings_the_material():
+    turns = [{"role": "user", "content": "Here is my poem: roses are red."}, {"role": "assistant", "content": "Nice."}]
+    later = [*turns, {"role": "user", "content": "Translate this poem."}]
+    assert await judged(Request(column="user"), messages=later) is None
+    assert await judged(Request(column="user"), messages=later[2:]) == "missing_material"
+
+
+async def test_no_text_is_a_reason_of_its_own():
+    assert await judged(Request(), instruction=" ") == "no_instruction"
