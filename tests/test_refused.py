@@ -165,6 +165,14 @@ def work(config):
     return describe(config) if config.settings.dry_run else job.run(config)
 
 
+def test_a_run_that_lost_its_manifest_is_a_run(tmp_path):
+    with NewRun(tmp_path) as run:
+        run.begin()
+    (tmp_path / "README.md").write_text("its card")
+    run.folder.manifest.unlink()
+    assert run.folder.foreign() == []
+
+
 def test_a_link_in_the_place_of_what_a_run_writes_is_not_followed(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run").mkdir()

@@ -19,7 +19,7 @@ from synth.storage.new_paths import NewPaths
 
 log = logging.getLogger(__name__)
 
-_HOLDER = "process "  # the first word of what is in a lock file
+_HOLDER = b"process "  # the first word of what is in a lock file
 
 
 class InUse(RuntimeError):
@@ -82,14 +82,14 @@ class RunFolder:
     def foreign(self) -> list[str]:
         """What a run would write to and none has written, as a project's own README.md: nothing where a run is, or
         where there is nothing yet. Empty folders are nobody's. Raises OSError."""
-        if any(os.path.lexists(one.manifest) for one in (self, *self.slices().values())):
-            return []  # whatever that is: who reads it will tell
+        lock = self.path / ".lock"
+        if any(os.path.lexists(one.manifest) for one in (self, *self.slices().values())) or _holder(lock):
+            return []  # whatever that manifest is, who reads it will tell; without it, a run has been here that lost it
         names = [*self._names(), ".dataset.unfinished", ".dataset.former", ".push"]
         found = [name for name in names if _is_in_use(self.path / name, can_be_a_link=name in ("shards", "logs"))]
         if os.path.lexists(self._slices) and len(self.slices()) < len(list(self._slices.iterdir())):
             found.append(self._slices.name)
-        lock = self.path / ".lock"
-        if os.path.lexists(lock) and not _is_lock(lock):
+        if os.path.lexists(lock) and _holder(lock) is None:
             found.append(lock.name)
         return sorted(found)
 
@@ -133,7 +133,7 @@ def _holder_in(file: IO[bytes], new: NewPaths | None) -> Iterator[None]:
     """Who has the lock stands in its file, for those who are kept out."""
     before, status = file.read(), os.fstat(file.fileno())
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    _rewrite(file, f"{_HOLDER}{os.getpid()} on {socket.gethostname()} since {since}".encode())
+    _rewrite(file, _HOLDER + f"{os.getpid()} on {socket.gethostname()} since {since}".encode())
     try:
         yield
     finally:
@@ -157,12 +157,14 @@ def _is_in_use(path: Path, can_be_a_link: bool) -> bool:
     return any(path.iterdir()) if path.is_dir() else os.path.lexists(path)
 
 
-def _is_lock(path: Path) -> bool:
-    """Whether a run has made it, and not another program."""
-    if not path.is_file() or path.is_symlink():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(_HOLDER)) in (b"", _HOLDER.encode())
+def _holder(lock: Path) -> bytes | None:
+    """The first word of what a run has written into the file of its lock, which may be nothing; None for another
+    program's."""
+    if not lock.is_file() or lock.is_symlink():
+        return None
+    with lock.open("rb") as file:
+        found = file.read(len(_HOLDER))
+    return found if found in (b"", _HOLDER) else None
 
 
 @contextmanager
