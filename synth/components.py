@@ -3,14 +3,12 @@
 A component's own signature says which keys it takes and of which types; nothing about single ones is written
 here. What does not fit is a ConfigError, one line that names the key and the nearest valid choice.
 
-Knows nothing of Hydra, nor of what a component is for.
+Knows nothing of Hydra. What a component is for is its protocol's to say (protocols.py), and what a name may be that of
+locate (targets.py).
 """
 
-import difflib
 import functools
-import importlib
 import inspect
-import pkgutil
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +17,11 @@ from typing import Any
 
 import pydantic
 
+from synth.errors import ConfigError, nearest
+from synth.protocols import arguments, defaults, role, unfit, unfit_target
+from synth.targets import is_own, locate, module_of
+
+_OF_HYDRA = ("_args_", "_recursive_", "_convert_")
 _WORDS = {
     r", unable to .*": "",
     r"a valid integer.*": "a whole number",
@@ -28,31 +31,6 @@ _WORDS = {
 }
 
 
-class ConfigError(ValueError):
-    """Bad configuration or input: one line that names the key or file. Nothing has been started.
-
-    What it names may come from a file of anyone's: signs that do something to a terminal are spelled out.
-    """
-
-    def __init__(self, message: str):
-        line = " ".join(message.split())
-        super().__init__("".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line))
-
-
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the most similar choice, else the choices themselves if they are few."""
-    choices = sorted(set(choices))
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.75)
-    if not close:
-        # The last part of a dotted key weighs more than a shared prefix does.
-        last = {choice: choice.rpartition(".")[2] for choice in choices}
-        best = difflib.get_close_matches(word.rpartition(".")[2], last.values(), n=1, cutoff=0.6)
-        close = [choice for choice in choices if best and last[choice] == best[0]][:1]
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; choose from {', '.join(choices)}" if 0 < len(choices) <= 30 else ""
-
-
 def refuse_unknown_keys(values: Mapping[str, Any], known: Iterable[str], key: str = "") -> None:
     known = list(known)
     for name in values:
@@ -60,32 +38,76 @@ def refuse_unknown_keys(values: Mapping[str, Any], known: Iterable[str], key: st
             raise ConfigError(f"{_join(key, name)}: no such key{nearest(str(name), known)}")
 
 
-def build(node: Any, key: str, *, bound: int = 0, **given: Any) -> Any:
+def build(node: Any, key: str, protocol: type, **given: Any) -> Any:
     """The component that `node` describes: a class is called with the other keys, a function is bound to them.
 
-    A function's first `bound` parameters are left for the one who calls it. `given` values are for a class that
-    takes them, and are no keys of its node.
+    It is one of `protocol`, or refused: a class before it is called, by its methods, and the object then, as a whole.
+    A function's first parameters, those of the protocol's `__call__`, are left for the one who calls it. `given` values
+    are for a class that takes them, and are no keys of its node.
     """
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         raise ConfigError(f"{key}: needs a _target_, the dotted name of a class or function")
-    target = _locate(node["_target_"], f"{key}._target_")
+    dotted = node["_target_"]
+    target = locate(dotted, f"{key}._target_")
+    _refuse_unfit(unfit_target(target, protocol, by_name=is_own(module_of(target))), protocol, dotted, key)
+    for name in _OF_HYDRA:
+        if name in node:
+            raise ConfigError(f"{key}.{name}: parameters are given by their names, and built where a step takes them")
     # Who knows Hydra may write _partial_: functions are bound in any case.
     values = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
     if inspect.isclass(target):
-        return construct(target, values, key, **given)
-    values = _fitted(target, values, key, bound)
-    return functools.partial(target, **values) if values else target
+        left_to_us = {
+            name: values.pop(name) for name in defaults(protocol) if name in values and not _takes(target, name)
+        }
+        made = construct(target, values, key, **given)
+        _complete(made, protocol, left_to_us, key)
+    else:
+        made = _bound(target, _fitted(target, values, key, len(arguments(protocol))))
+    _refuse_unfit(unfit(made, protocol, started=False), protocol, dotted, key)
+    return made
 
 
-def part(given: Any, key: str, method: str) -> Any:
+def _complete(made: Any, protocol: type, values: Mapping[str, Any], key: str) -> None:
+    """What the protocol has a default for, and the class does not have: from its node, or the default."""
+    types = typing.get_type_hints(protocol, include_extras=True)
+    for name, default in defaults(protocol).items():
+        if name in values or not hasattr(made, name):
+            value = _of_type(types[name], values.get(name, default), _join(key, name))
+            try:
+                object.__setattr__(made, name, value)
+            except AttributeError:  # of its __slots__
+                raise ConfigError(f"{_join(key, name)}: {type(made).__name__} has no room for this attribute") from None
+
+
+def _takes(target: Callable[..., Any], name: str) -> bool:
+    parameters = _parameters(target)
+    return name in parameters or any(one.kind == one.VAR_KEYWORD for one in parameters.values())
+
+
+def _refuse_unfit(problem: str | None, protocol: type, dotted: str, key: str) -> None:
+    if problem:
+        raise ConfigError(f"{key}._target_: {dotted!r} is no {role(protocol)}: {problem}")
+
+
+def _bound(function: Any, values: Mapping[str, Any]) -> Any:
+    """The function with its parameters, and with what it tells of itself in its attributes."""
+    if not values:
+        return function
+    made = functools.partial(function, **values)
+    made.__dict__.update({name: one for name, one in vars(function).items() if not name.startswith("_")})
+    return made
+
+
+def part(given: Any, key: str, protocol: type) -> Any:
     """What a step is given for a parameter that takes a component: its node, or the object itself.
 
-    `method` is what it must have, as people read it: `score(messages)`. Raises ConfigError and ValueError.
+    Raises ConfigError and ValueError where it is none of the protocol.
     """
-    made = build(given, key) if isinstance(given, Mapping) else given
-    if not callable(getattr(made, method.partition("(")[0], None)):
-        raise ValueError(f"{type(made).__name__} has no {method}")
-    return made
+    if isinstance(given, Mapping):
+        return build(given, key, protocol)
+    if problem := unfit(given, protocol):
+        raise ValueError(f"{type(given).__name__} is no {role(protocol)}: {problem}")
+    return given
 
 
 def construct(target: Callable[..., Any], values: Any, key: str, **given: Any) -> Any:
@@ -98,7 +120,7 @@ def construct(target: Callable[..., Any], values: Any, key: str, **given: Any) -
         return target(**values, **taken)
     except pydantic.ValidationError as error:
         raise ConfigError(_one_line(error, target, values, key)) from None
-    except Exception as error:  # the class may be anyone's
+    except (Exception, SystemExit) as error:  # the class may be anyone's
         raise ConfigError(f"{key}: {error}" if isinstance(error, ValueError) else f"{key}: {error!r}") from None
 
 
@@ -206,35 +228,3 @@ def _join(key: str, *parts: str | int) -> str:
     for part in parts:
         key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
     return key
-
-
-def _locate(dotted: str, key: str) -> Any:
-    module_name, _, name = dotted.rpartition(".")
-    if not module_name:
-        raise ConfigError(f"{key}: {dotted!r} is no dotted name, such as my_steps.{name or 'step'}")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # importing runs the module, which may be anyone's and fail in any way
-        hint = _nearest_module(error.name or "") if isinstance(error, ModuleNotFoundError) else ""
-        raise ConfigError(f"{key}: {dotted!r} can't be imported ({_reason(error)}){hint}") from None
-    found = getattr(module, name, None)
-    if not callable(found):
-        public = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
-        raise ConfigError(f"{key}: {module_name!r} has no class or function {name!r}{nearest(name, public)}")
-    return found
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError | ValueError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
-def _nearest_module(missing: str) -> str:
-    parent, _, name = missing.rpartition(".")
-    try:
-        path = importlib.import_module(parent).__path__ if parent else None
-    except (ImportError, AttributeError):
-        return ""
-    close = difflib.get_close_matches(name, [one.name for one in pkgutil.iter_modules(path)], n=1, cutoff=0.75)
-    return f"; did you mean {_join(parent, close[0])!r}?" if close else ""

@@ -9,7 +9,7 @@ takes (see components.py).
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,18 +17,22 @@ import pyarrow as pa
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from synth.column_types import type_from_text
 from synth.components import ConfigError, build, construct, nearest, refuse_unknown_keys
 from synth.demo_model import KEYS as DEMO
+from synth.engines import Engine, Sampling
 from synth.errors import reason
 from synth.model import Model
 from synth.paths import LocalPath
+from synth.protocols import unfit
+from synth.quality.duplicates import Index
 from synth.records import Slice, rejected_schema
 from synth.sources import Source
 from synth.steps.chain import Step, Strategy, step_names
+from synth.steps.function import Description, StepFunction
 from synth.storage.hub import dataset_name
 from synth.storage.run_folder import RunFolder
 
@@ -36,6 +40,7 @@ __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFil
 
 _PACKAGE = Path(__file__).parent
 CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+MOST_NAME = 200  # bytes of UTF-8; a file system takes 255
 GROUPS = ("strategy", "model", "engine", "cluster", "source")
 
 
@@ -151,7 +156,7 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         settings=construct(Settings, settings, ""),
         strategy=dataclasses.replace(_strategy(resolved["strategy"]), of_model=model.columns),
         model=model,
-        engine=_engine(resolved["engine"], model),
+        engine=build(resolved["engine"], "engine", Engine, model=model),
         cluster=construct(Cluster, resolved["cluster"], "cluster"),
         source=_source(resolved["source"]),
         resolved=resolved,
@@ -214,7 +219,8 @@ def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     try:
         strategy = composed.strategy
         if isinstance(strategy, DictConfig) and strategy.get("name") is None:
-            OmegaConf.update(composed, "strategy.name", _chosen("strategy") or "strategy", force_add=True)
+            chosen = (_chosen("strategy") or "strategy").rpartition("/")[2]
+            OmegaConf.update(composed, "strategy.name", chosen, force_add=True)
         plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key}: is missing") from None
@@ -228,14 +234,6 @@ def _chosen(group: str) -> str | None:
     return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
 
 
-def _engine(node: Any, model: Model) -> Any:
-    engine = build(node, "engine", model=model)
-    for method in ("placement", "start", "generate", "load", "stop"):
-        if not callable(getattr(engine, method, None)):
-            raise ConfigError(f"engine._target_: {node['_target_']!r} is no engine: it has no {method}()")
-    return engine
-
-
 def _source(node: Any) -> Any:
     """A source, or None for source=none, which has no keys."""
     if not node:
@@ -243,11 +241,7 @@ def _source(node: Any) -> Any:
     if isinstance(node, Mapping) and "_target_" not in node:
         chosen = f"choose from {', '.join(options('source'))} by source=NAME"
         raise ConfigError(f"source.{next(iter(node))}: no source is chosen; {chosen}")
-    source = build(node, "source")
-    for method in ("stamp", "read"):
-        if not callable(getattr(source, method, None)):
-            raise ConfigError(f"source._target_: {node['_target_']!r} is no source: it has no {method}()")
-    return source
+    return build(node, "source", Source)
 
 
 def _strategy(node: Any) -> Strategy:
@@ -268,32 +262,59 @@ def _strategy(node: Any) -> Strategy:
     for index, step in enumerate(steps):
         name = next((name for name, value in named.items() if value == step), None)
         key = f"strategy.{name}" if name else f"strategy.steps[{index}]"
-        function = build(step, key, bound=2)
-        _refuse_uncallable(function, step["_target_"], key)
+        function = build(step, key, StepFunction)
+        _refuse_misdescribed(function, step["_target_"], key)
         if getattr(function, "pool", None) is not None and built:
             raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
-        _refuse_unindexed(function, step["_target_"], key)
-        declared = getattr(getattr(function, "func", function), "columns", None)
+        declared = getattr(function, "columns", None)
         columns = None if declared is None else _columns(declared, f"{key}.columns")
         built.append((function, columns))
     declared = node.get("columns")
     columns = None if declared is None else _columns(declared, "strategy.columns")
     steps = [Step(name, *one) for name, one in zip(step_names(node), built, strict=True)]
-    return Strategy(str(node.get("name") or "strategy"), steps, columns)
+    return Strategy(_name(node.get("name")), steps, columns)
 
 
-def _refuse_uncallable(function: Any, target: str, key: str) -> None:
+def _name(given: Any) -> str:
+    """A folder is called by it: runs/NAME."""
+    name = "strategy" if given is None else str(given)
+    wrong = {
+        "is empty": not name.strip(),
+        "has a slash, and a folder is called by it": "/" in name or "\\" in name,
+        "is no name of a folder": name in (".", ".."),
+        "has signs that can't be printed": not name.isprintable(),
+        f"is longer than {MOST_NAME} bytes": len(name.encode(errors="surrogatepass")) > MOST_NAME,
+    }
+    for what, is_so in wrong.items():
+        if is_so:
+            raise ConfigError(f"strategy.name: {name[:80]!r} {what}")
+    return name
+
+
+def _refuse_misdescribed(function: Any, target: str, key: str) -> None:
+    """What a step tells of itself is asked for later by many, of whom none looks at it again."""
+    problem = unfit(function, Description, optional=True)
     try:
-        inspect.signature(function).bind({}, None)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{key}: {target!r} can't be called as a step, with (record, llm): {error}") from None
+        problem = problem or _wrong_answer(function)
+    except Exception as error:  # the step may be anyone's
+        problem = repr(error)
+    if problem:
+        raise ConfigError(f"{key}: {target!r} tells of itself what is no use: {problem}")
 
 
-def _refuse_unindexed(function: Any, target: str, key: str) -> None:
-    duplicates = getattr(function, "duplicates", None)
-    told = isinstance(getattr(duplicates, "reason", None), str) and callable(getattr(duplicates, "index", None))
-    if hasattr(function, "duplicates") and not told:
-        raise ConfigError(f"{key}: {target!r} has `duplicates` that are no Duplicates: they need a reason and index()")
+def _wrong_answer(function: Any) -> str | None:
+    kinds: dict[str, Any] = {"needs": Sequence[Sequence[str]], "calls": Sequence[Sampling]}
+    for name, kind in kinds.items():
+        if hasattr(function, name):
+            answer = getattr(function, name)()
+            try:
+                TypeAdapter(kind).validate_python(answer, strict=True)
+            except ValidationError as error:
+                return f"{name}() gives {answer!r}: {reason(error)}"
+    if hasattr(function, "duplicates"):
+        problem = unfit(function.duplicates.index(), Index)
+        return problem and f"of duplicates.index(), {problem}"
+    return None
 
 
 def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:

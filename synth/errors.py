@@ -1,6 +1,34 @@
-"""What an error of somebody else's says, in one line: ours have no more."""
+"""Errors as one line each: bad configuration, and what an error of somebody else's says."""
+
+import difflib
+from collections.abc import Iterable
 
 from pydantic import ValidationError
+
+
+class ConfigError(ValueError):
+    """Bad configuration or input: one line that names the key or file. Nothing has been started.
+
+    What it names may come from a file of anyone's: signs that do something to a terminal are spelled out.
+    """
+
+    def __init__(self, message: str):
+        line = " ".join(message.split())
+        super().__init__("".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line))
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the most similar choice, else the choices themselves if they are few."""
+    choices = sorted(set(choices))
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.75)
+    if not close:
+        # The last part of a dotted key weighs more than a shared prefix does.
+        last = {choice: choice.rpartition(".")[2] for choice in choices}
+        best = difflib.get_close_matches(word.rpartition(".")[2], last.values(), n=1, cutoff=0.6)
+        close = [choice for choice in choices if best and last[choice] == best[0]][:1]
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; choose from {', '.join(choices)}" if 0 < len(choices) <= 30 else ""
 
 
 def reason(error: BaseException) -> str:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synth.components import ConfigError, nearest
+from synth.composition import refuse_keys_of_hydra
 from synth.config import CONF_DIR, GROUPS, MissingFile, options, parse
 from synth.errors import reason
 
@@ -35,6 +36,29 @@ class CommandLine:
             if name in GROUPS and not override.is_delete() and not _names_options(override):
                 value = _value(override) or "nothing"
                 raise ConfigError(f"{name}: {value} is none of its choices{nearest(value, options(name))}")
+
+    def refuse_keys_of_hydra(self) -> None:
+        """Before Hydra acts on any. Raises ConfigError for one that a file sets."""
+        given = self._arguments
+        typed = [one for one in self.overrides if one.key_or_group.startswith(("hydra.", "hydra/"))]
+        named = {name: getattr(given, name) for name in ("config_dir", "config_path", "config_name")}
+        if any(named.values()) or any(one.key_or_group == "hydra.searchpath" for one in typed):
+            for words in self._one_by_one():
+                refuse_keys_of_hydra(words, [str(one.input_line) for one in typed], **named)
+
+    def _one_by_one(self) -> Iterator[list[str]]:
+        """The overrides without a sweep: all with their first values, then with each other option of a group."""
+        values = [
+            [f"{str(one.input_line).partition('=')[0]}={value}" for value in one.sweep_string_iterator()]
+            if one.is_sweep_override()
+            else [str(one.input_line)]
+            for one in self.overrides
+        ]
+        first = [words[0] for words in values]
+        yield first
+        for place, one in enumerate(self.overrides):
+            if "." not in one.key_or_group:
+                yield from ([*first[:place], word, *first[place + 1 :]] for word in values[place][1:])
 
     def explain(self, error: Exception) -> str:
         """One line for whatever stopped Hydra before the configuration was composed."""

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from synth.composition import guard_environment
 from synth.config import CONF_DIR, Config, ConfigError, parse
 from synth.exit_codes import BAD_INPUT, STOPPED
 from synth.hydra_errors import CommandLine
@@ -83,7 +84,9 @@ def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int
         if code == STOPPED:
             raise _Ended(code)
 
+    guard_environment()
     try:
+        command_line.refuse_keys_of_hydra()
         with hydras_folder():
             job()
     except SystemExit as end:  # of --help and its like
@@ -92,6 +95,8 @@ def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int
         if isinstance(end.why, Exception):
             raise end.why from None
         return end.why
+    except ConfigError:
+        raise
     except Exception as error:
         raise ConfigError(command_line.explain(error)) from None
     return max(codes, default=0)

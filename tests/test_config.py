@@ -337,8 +337,8 @@ def test_a_step_without_a_dotted_target_is_refused():
         ("users_steps.translat", "'users_steps' has no class or function 'translat'; did you mean 'translate'?"),
         ("users_typo.broken", "can't be imported (SyntaxError: invalid syntax"),
         ("synth.steps.magpi.Magpie", "(No module named 'synth.steps.magpi'); did you mean 'synth.steps.magpie'?"),
-        ("users_steps.alone", "can't be called as a step, with (record, llm)"),
-        ("users_steps.Mute", "can't be called as a step, with (record, llm)"),
+        ("users_steps.alone", "is no step: it can't be called with (record, llm)"),
+        ("users_steps.Mute", "is no step: it can't be called with (record, llm)"),
     ],
 )
 def test_a_target_that_is_no_step_is_refused(steps, target, told):
@@ -370,7 +370,7 @@ def test_what_is_no_strategy_is_refused(strategy, told):
 
 
 def test_what_is_no_engine_is_refused(steps):
-    assert "'users_steps.Mute' is no engine: it has no placement()" in refusal(
+    assert "'users_steps.Mute' is no engine: it has no generate(prompt, sampling)" in refusal(
         plain() | {"engine": {"_target_": "users_steps.Mute"}}
     )
 
@@ -387,5 +387,5 @@ def test_steps_against_duplicates_stand_anywhere_in_a_chain_and_are_known_by_the
 
 def test_duplicates_without_an_index_are_refused(steps):
     given = {"strategy": {"steps": [{"_target_": "users_steps.Twins"}]}}
-    told = "'users_steps.Twins' has `duplicates` that are no Duplicates: they need a reason and index()"
+    told = "'users_steps.Twins' tells of itself what is no use: of its duplicates, it has no attribute reason"
     assert refusal(plain() | given) == f"strategy.steps[0]: {told}"

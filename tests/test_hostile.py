@@ -36,6 +36,7 @@ SECRETS = {
     "WANDB_API_KEY": "canary-cccccccccccccccccccccccccccccc",
 }
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+NAME = "<img src=x onerror=alert(1)>"  # of a strategy, which can't have a slash
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x1b[31m\x9b31m\r\b\u202e"
 
 TEXTS = {
@@ -90,7 +91,7 @@ def hostile(tmp_path_factory):
         *("+strategy=text_generation", "source=file", f"source.path={folder}/seeds.jsonl", "source.bad_rows=set_aside"),
         *("num_records=all", f"output_dir={folder}/run", "shard_size=8", *FAST),
         f"strategy.steps=[{{_target_: {step}, template: 'About {{{{ topic }}}}.'}}, {{_target_: hostile_steps.pick}}]",
-        f"strategy.name='{MARKUP}`|'",
+        f"strategy.name='{NAME}`|'",
         "+strategy.columns={}",
     ]
     before = set(Path("/tmp").iterdir())
@@ -190,7 +191,7 @@ def test_a_picture_holds_no_markup_of_anyones(tmp_path, monkeypatch, capsys):
         f"async def step(record, llm):\n    return record\nstep.rejections = [{(MARKUP + ESCAPES)!r}, ']]>']\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    words = ["+strategy=magpie", f"strategy.name='{MARKUP}'", "strategy.steps=[{_target_: marked_steps.step}]"]
+    words = ["+strategy=magpie", f"strategy.name='{NAME}'", "strategy.steps=[{_target_: marked_steps.step}]"]
     assert draw.main([*words, "--svg", str(tmp_path / "a.svg")]) == 0
     tree = xml.etree.ElementTree.parse(tmp_path / "a.svg")
     tags = {one.tag.rpartition("}")[2] for one in tree.iter()}

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, Protocol
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field
 
+from synth.protocols import LATER
+
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -80,7 +82,7 @@ class Generator(Protocol):
     """All that a record sees of an engine. `max_model_len` is in tokens, prompt and answer together."""
 
     @property
-    def max_model_len(self) -> int: ...
+    def max_model_len(self) -> Annotated[int, Field(gt=0), LATER]: ...
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer: ...
 
@@ -93,7 +95,7 @@ class Engine(Generator, Protocol):
     """
 
     @property
-    def concurrency(self) -> int: ...
+    def concurrency(self) -> Annotated[int, Field(gt=0)]: ...
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement: ...
 

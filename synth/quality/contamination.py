@@ -22,12 +22,12 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import build
+from synth.components import part
 from synth.quality.loaded import Loaded
 from synth.quality.ngrams import Hashes, hashed, windows
 from synth.quality.texts import columns_of, missing, texts
 from synth.records import Record, Rejection
-from synth.sources import BadRow
+from synth.sources import BadRow, Source
 from synth.sources.files import Files
 
 _WORDS = re.compile(r"[^\W_]+")
@@ -37,7 +37,7 @@ _CHUNK = 1 << 20  # hashes gathered before they are sorted in
 def _as_source(given: Any) -> Any:
     if isinstance(given, str):
         return Files(path=[given])
-    return build(given, "against") if isinstance(given, Mapping) else given
+    return part(given, "against", Source)
 
 
 def _as_list(given: Any) -> Any:

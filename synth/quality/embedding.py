@@ -50,7 +50,8 @@ class TransformerEmbedding:
         def load() -> Any:
             from transformers import AutoModel, AutoTokenizer
 
-            tokenizer = AutoTokenizer.from_pretrained(self.path)
-            return AutoModel.from_pretrained(self.path, dtype="float32").eval(), tokenizer, asyncio.Semaphore(1)
+            tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
+            model = AutoModel.from_pretrained(self.path, dtype="float32", trust_remote_code=False)
+            return model.eval(), tokenizer, asyncio.Semaphore(1)
 
         return Loaded(f"the embedding model {self.path}", load)

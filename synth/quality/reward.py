@@ -1,6 +1,6 @@
 """A reward model's score of a record's conversation, in the column `reward`; a threshold on it is a step of its own.
 
-A reward model is any class with `score(messages)`, the protocol of synth/steps/preference.py, named by its `_target_`.
+A reward model is any class with `score(messages)`, named by its `_target_`.
 SequenceClassifier is one for models of the form that most have: a chat model with one output in place of words.
 
 Magpie (arXiv 2406.08464, section 3) keeps what has a reward of -10 or more of FsfairX-LLaMA3-RM-v0.1.
@@ -9,8 +9,9 @@ Magpie (arXiv 2406.08464, section 3) keeps what has a reward of -10 or more of F
 import asyncio
 import inspect
 import math
+from collections.abc import Awaitable
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -19,6 +20,18 @@ from synth.components import part
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
 from synth.records import Record, Rejection
+
+Messages = list[dict[str, str]]
+
+
+class RewardModel(Protocol):
+    """Scores a conversation that ends with an assistant's message; more is better. Named by its `_target_`.
+
+    A plain function runs in a thread, so that other records go on meanwhile, and several of them may run at once. It
+    is made where the configuration is read, too: what takes long to load should be loaded at the first score.
+    """
+
+    def score(self, messages: Messages) -> float | Awaitable[float]: ...
 
 
 async def scored(model: Any, messages: list[dict[str, str]]) -> Any:
@@ -30,7 +43,7 @@ async def scored(model: Any, messages: list[dict[str, str]]) -> Any:
 
 
 def _reward_model(given: Any) -> Any:
-    return SequenceClassifier(path=given) if isinstance(given, str) else part(given, "model", "score(messages)")
+    return SequenceClassifier(path=given) if isinstance(given, str) else part(given, "model", RewardModel)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -92,10 +105,16 @@ class SequenceClassifier:
             from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
             device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-            model = AutoModelForSequenceClassification.from_pretrained(self.path, dtype=self.dtype)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                self.path, dtype=self.dtype, trust_remote_code=False
+            )
             if model.config.num_labels != 1:
                 raise ValueError(f"it has {model.config.num_labels} outputs, a reward model has one")
-            return model.to(device).eval(), AutoTokenizer.from_pretrained(self.path), asyncio.Semaphore(1)
+            return (
+                model.to(device).eval(),
+                AutoTokenizer.from_pretrained(self.path, trust_remote_code=False),
+                asyncio.Semaphore(1),
+            )
 
         return Loaded(f"the reward model {self.path}", load)
 

@@ -39,7 +39,7 @@ class Embedding(Protocol):
 
 
 def _embedding(given: Any) -> Any:
-    return TransformerEmbedding(path=given) if isinstance(given, str) else part(given, "model", "embed(text)")
+    return TransformerEmbedding(path=given) if isinstance(given, str) else part(given, "model", Embedding)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from synth.config import Config
-from synth.engines import EngineError, Load, Sampling
+from synth.engines import Engine, EngineError, Load, Sampling, Unusable
+from synth.protocols import unfit
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.schedule.claims import SettledClaims
 from synth.schedule.metered import Metered
@@ -79,6 +80,8 @@ class Worker:
         config = self._config
         template = await asyncio.to_thread(config.model.load_chat_template)
         await config.engine.start()
+        if problem := unfit(config.engine, Engine):
+            raise Unusable(f"engine: when it is started, {problem}")
         in_flight = config.cluster.records_in_flight
         self._in_flight = 2 * config.engine.concurrency if in_flight == "auto" else in_flight
         self._slots = Slots(self._in_flight)

@@ -7,11 +7,12 @@ neither its size, nor where it is, nor whether it is there tomorrow matters to a
 Promises: memory stays flat, whatever a source's size. What a row holds is data: nothing of it is ever run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from synth.records import Record
 
@@ -29,13 +30,17 @@ class BadRow:
 
 
 class Source(Protocol):
-    """`columns` renames: {new name: name in the source}. Of the rows, `limit` are taken; all are gone through `repeat`
-    times. `bad_rows` says what becomes of those that can't be used."""
+    """A class with `stamp` and `read` is one. The four attributes are seen to by Synth: where a class does not have
+    them, they are keys of its YAML all the same, with these defaults.
 
-    columns: Mapping[str, str]
-    limit: int | None
-    repeat: int
-    bad_rows: Literal["stop", "set_aside"]
+    `columns` renames: {new name: name in the source}. Of the rows, `limit` are taken; all are gone through `repeat`
+    times. `bad_rows` says what becomes of those that can't be used. `str()` is its name, as a user knows it.
+    """
+
+    columns: Renamed = MappingProxyType({})  # type: ignore[assignment]
+    limit: Annotated[int, Field(ge=1)] | None = None
+    repeat: Annotated[int, Field(ge=1)] = 1
+    bad_rows: Literal["stop", "set_aside"] = "stop"
 
     def stamp(self) -> Any:
         """Plain data that differs, as far as can be told without reading it, when the content does.
@@ -46,8 +51,4 @@ class Source(Protocol):
 
     def read(self) -> Iterator[Record | BadRow]:
         """Its rows, one at a time. Raises ConfigError where none can be read, or no more."""
-        ...
-
-    def __str__(self) -> str:
-        """Its name, as a user knows it."""
         ...

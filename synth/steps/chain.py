@@ -13,7 +13,7 @@ import inspect
 import logging
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,7 @@ from synth.steps.twins import Claimant, SharedClaims, Twins
 
 log = logging.getLogger(__name__)
 
-Outcome = Record | Rejection | Sequence[Record | Rejection | Branch]
 Lineage = list[dict[str, str | None]]
-Function = Callable[[Record, LLM], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Step:
     """
 
     name: str
-    function: Function
+    function: Any
     columns: Mapping[str, pa.DataType] | None = None
 
 

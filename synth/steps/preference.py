@@ -7,31 +7,19 @@ model of the user's own.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import part
 from synth.engines import Sampling
-from synth.quality.reward import scored
+from synth.quality.reward import Messages, RewardModel, scored
 from synth.records import Record, Rejection
 from synth.steps.judge import Judge
 from synth.steps.llm import LLM, Completion
-
-Messages = list[dict[str, str]]
-
-
-class RewardModel(Protocol):
-    """Scores a conversation that ends with an assistant's message; more is better. Named by its `_target_`.
-
-    A plain function runs in a thread, so that other records go on meanwhile, and several of them may run at once. It
-    is made where the configuration is read, too: what takes long to load should be loaded at the first score.
-    """
-
-    def score(self, messages: Messages) -> float | Awaitable[float]: ...
 
 
 def _as_list(given: Any) -> Any:
@@ -39,7 +27,7 @@ def _as_list(given: Any) -> Any:
 
 
 def _reward_model(given: Any) -> Any:
-    return None if given is None else part(given, "reward_model", "score(messages)")
+    return None if given is None else part(given, "reward_model", RewardModel)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from synth.components import ConfigError, build
 from synth.engines import EngineError
 from synth.quality.contamination import Decontaminate, NgramIndex
+from synth.steps.function import StepFunction
 from tests.quality.judged import judged
 
 QUESTION = (
@@ -71,13 +72,13 @@ async def test_any_source_of_synths_is_a_test_set(tests):
         "_target_": "synth.quality.contamination.Decontaminate",
         "against": [{"_target_": "synth.sources.files.Files", "path": tests, "limit": 1}],
     }
-    assert await judged(build(node, "strategy.x", bound=2), instruction=QUESTION) == "contaminated"
+    assert await judged(build(node, "strategy.x", StepFunction), instruction=QUESTION) == "contaminated"
 
 
 def test_a_test_set_that_is_not_there_is_refused_before_anything_starts(tests):
     node = {"_target_": "synth.quality.contamination.Decontaminate", "against": tests + "x"}
     with pytest.raises(ConfigError, match=r"did you mean .*test.jsonl"):
-        build(node, "strategy.x", bound=2)
+        build(node, "strategy.x", StepFunction)
 
 
 async def test_more_test_data_than_the_memory_is_for_ends_the_run(tests):

@@ -6,6 +6,7 @@ from synth.components import ConfigError, build
 from synth.engines import EngineError
 from synth.quality.reward import Reward, SequenceClassifier
 from synth.records import Rejection
+from synth.steps.function import StepFunction
 
 RECORD = {"instruction": "Name a bee.", "response": "Maja", "system_prompt": "Be brief."}
 
@@ -63,9 +64,9 @@ def test_a_text_is_the_path_of_a_sequence_classifier():
 
 
 def test_what_scores_nothing_is_refused():
-    node = {"_target_": "synth.quality.reward.Reward", "model": {"_target_": "collections.OrderedDict"}}
-    with pytest.raises(ConfigError, match=r"OrderedDict has no score\(messages\)"):
-        build(node, "strategy.reward", bound=2)
+    node = {"_target_": "synth.quality.reward.Reward", "model": {"_target_": "synth.model.Model"}}
+    with pytest.raises(ConfigError, match=r"'synth.model.Model' is no reward model: it has no score\(messages\)"):
+        build(node, "strategy.reward", StepFunction)
 
 
 @pytest.fixture(scope="module")

@@ -151,7 +151,7 @@ async def test_a_score_that_is_no_number_is_a_rejection():
 
 
 @pytest.mark.parametrize(
-    ("node", "problem"), [({"_target_": "builtins.dict"}, "no score"), (LONGER | {"per_wrd": 1}, "did you mean")]
+    ("node", "problem"), [({"_target_": "synth.model.Model"}, "no score"), (LONGER | {"per_wrd": 1}, "did you mean")]
 )
 def test_what_is_no_reward_model_is_refused(node, problem):
     with pytest.raises(pydantic.ValidationError, match=problem):

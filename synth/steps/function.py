@@ -1,0 +1,41 @@
+"""What a step is: anything that is called with a record and an `llm`; and what it may tell of itself.
+
+Both are checked where the configuration is read (synth/protocols.py), so that whoever asks later gets an answer.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
+
+from synth.engines import Sampling
+from synth.quality.duplicates import Duplicates
+from synth.records import Record, Rejection
+from synth.steps.llm import LLM, Branch
+from synth.steps.pool import PoolRules
+
+Outcome = Record | Rejection | Sequence[Record | Rejection | Branch]
+
+
+class StepFunction(Protocol):
+    def __call__(self, record: Record, llm: LLM) -> Awaitable[Outcome] | Outcome: ...
+
+
+class Description(Protocol):
+    """All of it is optional. `columns`, which is optional too, is read by synth/config.py.
+
+    `rejections` are reasons. `fan_out` is how many records it makes of one at the most, None for several. A step that
+    `speaks_as_user` needs the pre-query template. The first step may have a `pool`, any step `duplicates`.
+    """
+
+    rejections: Sequence[str]
+    fan_out: int | None
+    speaks_as_user: bool
+    pool: PoolRules | None
+    duplicates: Duplicates
+
+    def needs(self) -> Sequence[Sequence[str]]:
+        """For each thing that it reads the columns that will do."""
+        ...
+
+    def calls(self) -> Sequence[Sampling]:
+        """Each call for one record, at the most."""
+        ...

@@ -1,0 +1,125 @@
+"""The class or function that a `_target_` names. Nothing is imported before it is known whose it is.
+
+A strategy file may come from anywhere, and importing a module runs it. So a name counts if its module is Synth's, one
+of the user's own files, or of an installed package that requires Synth: a plug-in. Python's own modules and all other
+packages are refused unimported. What a module has only imported itself (`my_steps.Popen`) is as good as the module it
+comes from.
+
+Knows nothing of what the class or function is for: see protocols.py.
+"""
+
+import difflib
+import functools
+import importlib
+import pkgutil
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from synth.errors import ConfigError, nearest
+
+_INSTALLED = ("site-packages", "dist-packages")
+_REQUIRES_SYNTH = re.compile(r"synth(?![\w.-])", re.IGNORECASE)
+
+
+def locate(dotted: str, key: str) -> Any:
+    """Raises ConfigError, with `key`, for what may not be imported, can't be, or is not there."""
+    module_name, _, name = dotted.rpartition(".")
+    if not module_name or not all(part.isidentifier() for part in dotted.split(".")):
+        raise ConfigError(
+            f"{key}: {dotted!r} is no dotted name, such as my_steps.{name if name.isidentifier() else 'step'}"
+        )
+    if any(part.startswith("__") for part in dotted.split(".")):
+        raise ConfigError(f"{key}: {dotted!r} is no name of a class or function")
+    _refuse_foreign(module_name, dotted, key)
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # importing runs the module, which may be anyone's and fail in any way
+        hint = _nearest_module(error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+        raise ConfigError(f"{key}: {dotted!r} can't be imported ({_reason(error)}){hint}") from None
+    found = getattr(module, name, None)
+    if not callable(found):
+        public = [one for one, value in vars(module).items() if callable(value) and not one.startswith("_")]
+        raise ConfigError(f"{key}: {module_name!r} has no class or function {name!r}{nearest(name, public)}")
+    _refuse_foreign(module_of(found), dotted, key)
+    return found
+
+
+def module_of(found: Any) -> str:
+    """The module in which a class or function was defined, whatever module it was found in."""
+    while isinstance(found, functools.partial):
+        found = found.func
+    return getattr(found, "__module__", None) or "builtins"
+
+
+def is_own(module_name: str) -> bool:
+    """Whether a module is Synth's."""
+    return module_name.partition(".")[0] == "synth"
+
+
+def _refuse_foreign(module_name: str, dotted: str, key: str) -> None:
+    top = module_name.partition(".")[0]
+    if is_own(module_name):
+        return
+    whose = "is Python's own" if top in sys.stdlib_module_names or top == "__main__" else None
+    if whose is None:
+        places = list(_places(top))
+        if any(map(_is_installed, places)):
+            whose = None if top in _plug_ins() else "is of an installed package that does not require synth"
+        elif any(map(_is_pythons, places)):
+            whose = "is Python's own"
+    if whose:
+        allowed = "only Synth's parts, files of your own and plug-ins of Synth are built"
+        raise ConfigError(f"{key}: {dotted!r} is refused, for {module_name} {whose}: {allowed}")
+
+
+def _places(top: str) -> Iterator[Path]:
+    """Where a module or package without dots in its name is, found without running it."""
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):  # a module that was made in this process
+        return
+    for place in (spec.origin, *(spec.submodule_search_locations or ())) if spec else ():
+        if place:
+            yield Path(place)
+
+
+def _is_installed(place: Path) -> bool:
+    paths = (sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    return any(name in place.parts for name in _INSTALLED) or any(place.is_relative_to(path) for path in paths)
+
+
+def _is_pythons(place: Path) -> bool:
+    return place.is_relative_to(sysconfig.get_path("stdlib")) or str(place) in ("built-in", "frozen")
+
+
+@functools.cache
+def _plug_ins() -> frozenset[str]:
+    """The modules and packages of all distributions that require Synth."""
+    found: set[str] = set()
+    for one in metadata.distributions():
+        if any(map(_REQUIRES_SYNTH.match, one.requires or ())):
+            named = (one.read_text("top_level.txt") or "").split()
+            found.update(named or (file.parts[0].removesuffix(".py") for file in one.files or ()))
+    return frozenset(found)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError | ValueError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _nearest_module(missing: str) -> str:
+    parent, _, name = missing.rpartition(".")
+    try:
+        path = importlib.import_module(parent).__path__ if parent else None
+    except (ImportError, AttributeError):
+        return ""
+    close = difflib.get_close_matches(name, [one.name for one in pkgutil.iter_modules(path)], n=1, cutoff=0.75)
+    return f"; did you mean {f'{parent}.{close[0]}' if parent else close[0]!r}?" if close else ""
