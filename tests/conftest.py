@@ -1,4 +1,5 @@
-"""The parts that tests share, each loaded once: the demonstration model in vLLM, in a process and behind a server."""
+"""What all tests share: a working directory that is nobody's, and the demonstration model in vLLM, in a process and
+behind a server, each loaded once."""
 
 import os
 import signal
@@ -16,6 +17,21 @@ import pytest_asyncio
 from synth.engines.openai import OpenAI
 from synth.engines.vllm import VLLM
 from synth.model import Model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def away_from_the_checkout(tmp_path_factory):
+    """What a user has in the checkout, such as runs/, is neither read nor changed. Goes for fixtures that tests share,
+    too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("working-directory"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def in_its_own_folder(tmp_path, monkeypatch):
+    """A relative path, such as the default output_dir, is below the test's own `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

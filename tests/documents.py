@@ -1,10 +1,18 @@
 """The commands and files of README and docs, read out of the pages."""
 
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def look_like_the_checkout(folder: Path) -> None:
+    """What is tracked in it, and the software: no file that a user has there besides."""
+    for part in ("synth", "conf", "benchmarks", "requirements", "slurm", "tests", "Makefile", "pyproject.toml"):
+        (folder / part).symlink_to(ROOT / part)
+    (folder / ".venv").symlink_to(sys.prefix)
 
 
 def files(page: Path) -> dict[str, str]:

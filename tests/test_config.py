@@ -3,6 +3,7 @@
 import functools
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -245,9 +246,8 @@ def test_a_model_folder_that_is_not_there_is_refused(path):
     assert refusal(data | {"model": data["model"] | {"path": path}}).startswith("model.path: there is no folder '")
 
 
-def test_a_folder_beside_which_others_are_is_no_hub_name(tmp_path, monkeypatch):
-    (tmp_path / "models").mkdir()
-    monkeypatch.chdir(tmp_path)
+def test_a_folder_beside_which_others_are_is_no_hub_name():
+    Path("models").mkdir()
     assert Model(path="models/mine").missing_file()
     assert not Model(path="organization/mine").missing_file()
 

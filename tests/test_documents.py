@@ -25,7 +25,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
 from synth import draw, export, inspect, run
-from tests.documents import PAGES, ROOT, commands, write_files
+from tests.documents import PAGES, ROOT, commands, look_like_the_checkout, write_files
 from tests.hub_stand_in import TOKEN, HubStandIn
 from tests.storage.rows import run_of
 
@@ -44,12 +44,9 @@ def hub():
 @pytest.fixture
 def shell(tmp_path, monkeypatch, hub):
     """Runs a line in a folder that looks like the checkout, and returns its exit code."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(_registry, "s3", MemoryFileSystem)
-    for part in ("synth", "conf", "benchmarks", "requirements", "slurm", "tests", "Makefile", "pyproject.toml"):
-        (tmp_path / part).symlink_to(ROOT / part)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+    look_like_the_checkout(tmp_path)
     env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
     env |= {"HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}
@@ -170,7 +167,6 @@ def test_the_commands_of_a_page_do_what_they_are_for(page, tmp_path, shell, requ
 
 
 def test_every_call_of_the_notebook_is_a_run_that_can_be_planned(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     notebook = json.loads((ROOT / "docs" / "notebook" / "synth.ipynb").read_text())
     rows = Dataset.from_dict({name: ["What is tea?"] for name in ("id", "instruction", "response", "task", "input")})

@@ -294,7 +294,7 @@ def test_what_a_model_says_never_becomes_a_control_token_of_the_next_prompt(kind
 def test_a_run_listens_on_the_loopback_address_only(tmp_path):
     words = ["+strategy=magpie", *FAST, "num_records=100000", f"output_dir={tmp_path}/run"]
     command = [sys.executable, "-m", "synth.run", *words]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         listening = set()
         while not list((tmp_path / "run" / "shards").glob("*.journal.arrow")):

@@ -176,7 +176,6 @@ def test_a_run_and_its_resumption_are_one_run_of_mlflows(tmp_path, monkeypatch):
     pytest.importorskip("sqlalchemy")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.chdir(tmp_path)
     for records in (20, 40):
         assert main([*SIMULATED, f"output_dir={tmp_path / 'run'}", "tracking=mlflow", f"num_records={records}"]) == 0
     client = tracking.MlflowClient(uri)

@@ -33,8 +33,7 @@ class FakeJob(SimpleNamespace):
 
 
 @pytest.fixture
-def job(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def job(monkeypatch):
     fake = FakeJob()
     monkeypatch.setattr(synth, "job", fake, raising=False)
     monkeypatch.setitem(sys.modules, "synth.job", fake)

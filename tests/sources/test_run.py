@@ -69,8 +69,7 @@ def test_what_can_not_be_used_is_said_before_anything_starts(refusal, overrides,
         (["source=hub"], "source.name: is missing"),
     ],
 )
-def test_a_source_that_is_not_chosen_is_said_before_anything_starts(tmp_path, capsys, monkeypatch, overrides, told):
-    monkeypatch.chdir(tmp_path)
+def test_a_source_that_is_not_chosen_is_said_before_anything_starts(capsys, overrides, told):
     assert main(["+strategy=text_generation", "dry_run=true", *FAST, *overrides]) == 2
     assert capsys.readouterr().err.startswith(f"error: {told}")
 
