@@ -4,8 +4,8 @@ One call goes on until all the shard's records are finished or its worker is los
 `suspects`, for the next worker. Knows one worker and one shard.
 """
 
+import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
 from synth.engines import EngineError
@@ -57,14 +57,15 @@ async def _try(
     suspects: Suspects,
     attempt: Callable[[Awaitable[ShardSummary | None]], Awaitable[None]],
 ) -> None:
-    group, began = suspects.group, time.monotonic()
+    group, clock = suspects.group, asyncio.get_running_loop().time
+    began = clock()
     try:
         await attempt(worker.run(shard, group))
     except SharedLost:
         raise
     except (WorkerLost, EngineError) as error:
         last_chance = suspects.last_chance
-        suspects.died(time.monotonic() - began, str(error))
+        suspects.died(clock() - began, str(error))
         if last_chance:  # whatever is to be blamed for it, nothing has become of this
             raise
         raise SuspectDied(f"{error}, over {len(group)} suspicious record(s)") from error

@@ -7,6 +7,7 @@ The engine is scripted: what it says depends on the seed alone and comes again a
 import asyncio
 import random
 from collections import Counter
+from typing import ClassVar
 
 import pytest
 
@@ -29,32 +30,37 @@ ANSWERED = {"_target_": "synth.quality.exact_duplicate.ExactDuplicate", "column"
 
 class Repeating(Simulated):
     """Breaks for good after `breaks_after` calls, or at a call with the seed `poison`. The call with the seed `slow`
-    takes as long as all others together."""
+    is not answered before the one with the seed `after` is, by any engine, or anybody has put that into `answered`."""
 
     breaks_after = 10**9
-    poison = slow = None
+    poison = slow = after = None
+    answered: ClassVar[set] = set()
     calls = 0
 
     async def generate(self, prompt, sampling):
         self.calls += 1
         if sampling.seed == self.poison and self.poison is not None:
             self.breaks_after = 0
-        await asyncio.sleep(0.8 if sampling.seed == self.slow else random.random() * 0.01)
+        await asyncio.sleep(random.random() * 0.01)
+        while sampling.seed == self.slow and self.slow is not None and self.after not in self.answered:
+            await asyncio.sleep(0.01)
         if self.calls > self.breaks_after:
             raise EngineError("scripted break")
         rng = random.Random(sampling.seed)
         text = f"{rng.choice(WORDS)} and {rng.choice(WORDS)[:4]}"
+        self.answered.add(sampling.seed)
         return Answer([0] * 5, "stop", len(prompt), text=text)
 
 
 class Run(LocalRun):
     def __init__(self, folder, replicas=1, shard_size=5, in_flight=8, steps=None, breaks_after=10**9, **given):
-        seeds = {name: given.pop(name, None) for name in ("poison", "slow")}
-        self.engines = []
+        seeds = {name: given.pop(name, None) for name in ("poison", "slow", "after")}
+        self.engines, self.answered = [], set()
 
         def engine():
             engine = Repeating()
-            engine.breaks_after, engine.poison, engine.slow = breaks_after, seeds["poison"], seeds["slow"]
+            engine.breaks_after, engine.answered = breaks_after, self.answered
+            engine.poison, engine.slow, engine.after = seeds.values()
             self.engines.append(engine)
             return engine
 
@@ -104,7 +110,9 @@ async def test_the_dataset_is_that_of_one_pass_in_order(tmp_path, in_order, repl
 async def test_some_duplicates_end_early_and_the_others_when_their_shard_is_settled(tmp_path, everything):
     asked = [row["instruction"] for row in everything[:WANTED]]
     first = next(number for number, words in enumerate(asked) if words in asked[number + 1 :])
-    run = await Run(tmp_path, 3, 4, slow=derive_seed(0, str(first), "Magpie", 0)).go()
+    again = asked.index(asked[first], first + 1)
+    slow, after = derive_seed(0, str(first), "Magpie", 0), derive_seed(0, str(again), "Respond", 0)
+    run = await Run(tmp_path, 3, 4, slow=slow, after=after).go()
     ended = [row for row in run.rejected if row["rejected_by"] == "ExactDuplicate"]
     early = [row for row in ended if row["response"] is None]
     late = [row for row in ended if row["response"] is not None]
@@ -139,9 +147,11 @@ async def test_late_duplicates_are_not_counted_among_what_was_made(tmp_path):
 async def test_records_above_a_slow_one_go_on_and_only_commits_wait(tmp_path, in_order):
     run = Run(tmp_path, 2, 4, slow=derive_seed(0, "1", "Respond", 0))
     running = asyncio.create_task(run.go())
-    await asyncio.sleep(0.6)
+    while sum(engine.calls for engine in run.engines) <= WANTED:
+        await asyncio.sleep(0.01)
+        assert not running.done()
     assert not run.committed
-    assert sum(engine.calls for engine in run.engines) > WANTED
+    run.answered.add(None)
     assert_same(await running, in_order)
 
 

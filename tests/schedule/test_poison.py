@@ -16,6 +16,13 @@ from synth.schedule.suspects import DEATHS
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.shard import ShardSummary
+from tests.schedule.virtual_time import VirtualTimePolicy
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy():
+    """Time is what the workers are told to take, however busy the machine is."""
+    return VirtualTimePolicy()
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,7 @@ def test_what_a_worker_started_ends_with_it_even_by_sigkill():
     leader.kill()
     leader.wait()
     with contextlib.suppress(psutil.NoSuchProcess):
-        child.wait(timeout=5)
+        child.wait(timeout=60)
     assert not child.is_running()
 
 

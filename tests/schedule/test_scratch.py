@@ -40,7 +40,7 @@ def owner(parent):
 
 
 def gone(*paths):
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while any(path.exists() for path in paths) and time.monotonic() < end:
         time.sleep(0.02)
     return not any(path.exists() for path in paths)
