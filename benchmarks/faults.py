@@ -156,7 +156,7 @@ class Bench:
 
     def recovered(self, job: Job, pending: list[tuple[str, float]]) -> None:
         """Waits until as many engines run as there are nodes, all of them of this job, or the job is done."""
-        job.until(lambda: len(cores(self.nodes.workers())) >= len(self.nodes), GIVE_UP_S)
+        job.until(lambda: job.over or len(cores(self.nodes.workers())) >= len(self.nodes), GIVE_UP_S)
         for kind, killed in pending:
             self.seconds[kind].append(time.monotonic() - killed)
         pending.clear()

@@ -1,4 +1,4 @@
-"""Simulated engines that are there to fail, for the fault tests and the fault benchmark.
+"""Simulated engines that are there to wait or to fail, for the tests and the benchmark of faults, and those of SLURM.
 
 Only the processes that they run in import this module. It hides PyTorch, which the simulation has no use for: importing
 it takes four fifths of a worker's start.
@@ -6,7 +6,6 @@ it takes four fifths of a worker's start.
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -15,16 +14,25 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Answer, EngineError, Placement
-from synth.engines.simulated import Simulated
+from tests.stage import StagedSimulated
 
 sys.modules.setdefault("torch", None)
 
 
-class OnePerCPU(Simulated):
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class OnePerCPU(StagedSimulated):
     """A simulated engine that takes its place on a machine, as real ones do."""
 
     def placement(self, on_gpu, replicas_beside):
         return Placement(cpus=1)
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class OnePerNode(StagedSimulated):
+    """One that leaves no room for another on a node of tests/slurm."""
+
+    def placement(self, on_gpu, replicas_beside):
+        return Placement(cpus=4)
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
@@ -35,10 +43,9 @@ class TwoProcesses(OnePerCPU):
     """
 
     ledger: str | None = None
-    HARMLESS = Simulated.HARMLESS | {"ledger"}
+    HARMLESS = OnePerCPU.HARMLESS | {"ledger"}
 
     async def start(self):
-        await super().start()
         self._ledger = os.open(self.ledger or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._core = await asyncio.create_subprocess_exec(
             "cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -46,6 +53,10 @@ class TwoProcesses(OnePerCPU):
         self._waiting = {}
         self._dead = False
         self._reading = asyncio.create_task(self._read())
+        await super().start()
+
+    async def note(self):
+        return {"core": self._core.pid}
 
     async def _read(self):
         while line := await self._core.stdout.readline():
@@ -77,7 +88,7 @@ class Poisoned(OnePerCPU):
     seeds: list[int]
     breaks: bool = False
     fails: bool = False
-    HARMLESS = Simulated.HARMLESS | {"seeds", "breaks", "fails"}
+    HARMLESS = OnePerCPU.HARMLESS | {"seeds", "breaks", "fails"}
 
     async def generate(self, prompt, sampling) -> Answer:
         if sampling.seed in self.seeds:
@@ -90,28 +101,19 @@ class Poisoned(OnePerCPU):
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
-class Slow(OnePerCPU):
-    """One that takes some seconds more for these seeds."""
+class HeldUp(OnePerCPU):
+    """One that waits with the answers to these seeds only."""
 
     seeds: list[int]
-    seconds: float
-    HARMLESS = Simulated.HARMLESS | {"seeds", "seconds"}
+    HARMLESS = OnePerCPU.HARMLESS | {"seeds"}
 
-    async def generate(self, prompt, sampling) -> Answer:
-        if sampling.seed in self.seeds:
-            await asyncio.sleep(self.seconds)
-        return await super().generate(prompt, sampling)
+    def waits(self, sampling):
+        return sampling.seed in self.seeds
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
-class Ranks(Simulated):
-    """One of four GPUs in two parts, with a Ray actor on each GPU, as vLLM has: no answer without any of them.
-
-    Writes the nodes of worker and ranks into the file `ledger`, a line at each start.
-    """
-
-    ledger: str
-    HARMLESS = Simulated.HARMLESS | {"ledger"}
+class Ranks(StagedSimulated):
+    """One of four GPUs in two parts, with a Ray actor on each GPU, as vLLM has: no answer without any of them."""
 
     def placement(self, on_gpu, replicas_beside):
         return Placement(gpus=4, cpus=1, parts=2)
@@ -120,15 +122,19 @@ class Ranks(Simulated):
         import ray
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        await super().start()
         group = ray.util.get_current_placement_group()
         places = [PlacementGroupSchedulingStrategy(group, bundle) for bundle in range(4)]
         make = ray.remote(_Rank).options
         self._ranks = [make(num_gpus=1, num_cpus=0, scheduling_strategy=place).remote() for place in places]
-        nodes = await asyncio.gather(*(rank.node.remote() for rank in self._ranks))
-        with open(self.ledger, "a") as ledger:
-            print(json.dumps({"worker": ray.get_runtime_context().get_node_id(), "ranks": nodes}), file=ledger)
         self._end = asyncio.gather(*(rank.live.remote() for rank in self._ranks))
+        await super().start()
+
+    async def note(self):
+        """The nodes of the worker and of the ranks."""
+        import ray
+
+        nodes = await asyncio.gather(*(rank.node.remote() for rank in self._ranks))
+        return {"node": ray.get_runtime_context().get_node_id(), "ranks": nodes}
 
     async def generate(self, prompt, sampling) -> Answer:
         answer = asyncio.create_task(super().generate(prompt, sampling))

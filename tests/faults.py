@@ -13,9 +13,9 @@ import psutil
 import pyarrow as pa
 from datasets import load_from_disk
 
-from synth.storage.journal import finished_numbers
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder
+from tests.stage import Stage, is_alive, records_on_disk
 
 ROOT = Path(__file__).parent.parent
 # A dead node is noticed in 1.5 s in place of 12 to 14.
@@ -98,10 +98,13 @@ class Nodes:
 
 
 class Job:
-    """The main job in a process of its own, which may be killed and started again. Its words are in `told`."""
+    """The main job in a process of its own, which may be killed and started again. Its words are in `told`.
 
-    def __init__(self, folder: Path, shard_size: int, *overrides: str):
-        self.folder, self._shard_size = folder, shard_size
+    A `staged` one has engines of tests/stage.py, which wait until it is to `go_on`: each start has a stage of its own.
+    """
+
+    def __init__(self, folder: Path, shard_size: int, *overrides: str, staged: bool = False):
+        self.folder, self._staged, self._starts = folder, staged, 0
         self._log = folder.with_name(folder.name + ".log")
         self._command = [sys.executable, "-m", "synth.run", "+strategy=magpie", f"output_dir={folder}"]
         self._command += [f"shard_size={shard_size}", *overrides]
@@ -110,9 +113,24 @@ class Job:
     def start(self) -> None:
         # Where the driver, and so its workers, find the engines of the tests.
         environment = os.environ | CLUSTER_ENV | {"PYTHONPATH": str(ROOT)}
-        self._began = time.time()
+        command = self._command
+        if self._staged:
+            self._starts += 1
+            self._stage = Stage(self.folder.with_name(f"{self.folder.name}.stage-{self._starts}"))
+            command = [*command, *self._stage.overrides]
         with self._log.open("a") as log:
-            self.process = subprocess.Popen(self._command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def go_on(self) -> None:
+        self._stage.go_on()
+
+    def started(self) -> list[dict]:
+        """What the engines said that this process of the job has started, those that are gone too."""
+        return self._stage.started()
+
+    def engines(self) -> list[dict]:
+        """The same of those that are there."""
+        return [one for one in self.started() if is_alive(one["pid"])]
 
     def kill(self) -> None:
         self.process.kill()
@@ -128,24 +146,18 @@ class Job:
 
     @property
     def written(self) -> int:
-        """Records on disk, about: the last shard may be a smaller one."""
-        files = (self.folder / "shards").glob("[0-9]*.arrow")
-        names = [path for path in files if "rejected" not in path.name and "claims" not in path.name]
-        journals = [path for path in names if "journal" in path.name]
-        return sum(map(len, map(finished_numbers, journals))) + self._shard_size * (len(names) - len(journals))
+        """Records on disk."""
+        return len(records_on_disk(self.folder))
 
-    def own(self, workers: list[psutil.Process]) -> list[psutil.Process]:
-        """Those that this process of the job has started: those of the one before may not have ended yet."""
-        return [one for one in workers if one.create_time() > self._began]
-
-    def until(self, condition, seconds: float = 120) -> None:
-        """Waits for it, unless the job ends before."""
+    def until(self, condition, seconds: float = 300) -> None:
+        """Waits for what stays true once it is, unless the job ends before."""
         end = time.monotonic() + seconds
         while not (condition() or self.over):
             assert time.monotonic() < end, self.told
             time.sleep(0.05)
+        assert condition(), self.told
 
-    def finish(self, seconds: float = 300) -> list[dict]:
+    def finish(self, seconds: float = 600) -> list[dict]:
         """The dataset's rows, when the job is done."""
         assert self.process.wait(seconds) == 0, self.told
         return load_from_disk(str(self.folder / "dataset")).to_list()

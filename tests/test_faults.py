@@ -4,6 +4,7 @@ undisturbed run gives. benchmarks/faults.py does the same a thousand times.
 Kills are SIGKILL: nobody can prepare for them. Their times are drawn from a seed.
 """
 
+import contextlib
 import os
 import random
 import re
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 from synth.records import derive_seed
-from tests.faults import Job, Nodes, cores, is_worker
+from tests.faults import Job, Nodes
+from tests.stage import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -38,9 +40,9 @@ def job():
     """Starts jobs, and ends them with the tests."""
     jobs = []
 
-    def job(folder, *overrides, engine="TwoProcesses", shard_size=SHARD):
+    def job(folder, *overrides, engine="TwoProcesses", shard_size=SHARD, staged=False):
         given = [*ENGINE, f"engine._target_=tests.fault_engines.{engine}", f"num_records={RECORDS}", *overrides]
-        jobs.append(Job(folder / "run", shard_size, *given))
+        jobs.append(Job(folder / "run", shard_size, *given, staged=staged))
         return jobs[-1]
 
     yield job
@@ -58,15 +60,16 @@ def undisturbed(nodes, job, tmp_path_factory):
 
 def test_workers_cores_the_driver_and_a_node_are_killed_and_the_dataset_is_the_same(nodes, job, undisturbed, tmp_path):
     rng = random.Random(0)
-    run = job(tmp_path, f"cluster.address={nodes.address}", "engine.tokens_per_second=40")
+    run = job(tmp_path, f"cluster.address={nodes.address}", "engine.tokens_per_second=40", staged=True)
     for victim in ("worker", "core", "node", "driver", "stop"):
-        run.until(lambda: cores(run.own(nodes.workers())))
+        run.until(run.engines)
         time.sleep(rng.uniform(0, 1))
-        assert not run.over, run.told
         if victim == "worker":
-            rng.choice(nodes.workers()).kill()
+            os.kill(rng.choice(run.engines())["pid"], signal.SIGKILL)
+            run.until(lambda: "its process ended" in run.told)
         elif victim == "core":
-            rng.choice(cores(nodes.workers())).kill()
+            os.kill(rng.choice(run.engines())["core"], signal.SIGKILL)
+            run.until(lambda: re.search(r"core (died|is dead)", run.told))
         elif victim == "node":
             nodes.kill(rng)
             nodes.add()
@@ -76,8 +79,8 @@ def test_workers_cores_the_driver_and_a_node_are_killed_and_the_dataset_is_the_s
         else:
             assert_stops(run, signal.SIGUSR1)
             run.start()
+    run.go_on()
     assert run.finish() == undisturbed
-    assert "its process ended" in run.told and "core" in run.told
 
 
 def assert_stops(run, number):
@@ -92,12 +95,13 @@ def assert_stops(run, number):
 def test_a_node_that_joins_is_used_and_one_that_dies_is_no_failure(nodes, job, undisturbed, tmp_path):
     while len(nodes) > 1:
         nodes.kill(random.Random(0))
-    run = job(tmp_path, f"cluster.address={nodes.address}", "engine.tokens_per_second=80")
+    run = job(tmp_path, f"cluster.address={nodes.address}", staged=True)
     run.until(lambda: run.written)
-    assert len(nodes.workers()) == 1
+    assert len(run.started()) == 1
     nodes.add()
-    run.until(lambda: len(cores(nodes.workers())) == 2)
+    run.until(lambda: len(run.started()) == 2)
     nodes.kill(random.Random(1))
+    run.go_on()
     assert run.finish() == undisturbed
     assert "failure" not in run.told
 
@@ -123,24 +127,26 @@ def test_a_record_that_kills_its_worker_is_set_aside_and_no_other(nodes, job, un
 
 
 def test_sigterm_stops_a_run_and_a_driver_that_is_killed_leaves_nothing_behind(job, tmp_path):
-    run = job(tmp_path, "num_records=10000")
+    run = job(tmp_path, staged=True)
     run.until(lambda: run.written)
     assert_stops(run, signal.SIGTERM)
-    safe = run.written
-    assert safe > 0
+    assert run.written
 
     run.start()
-    run.until(lambda: run.written > safe)
+    run.until(run.started)
     family = psutil.Process(run.process.pid).children(recursive=True)
-    [folder] = {found for one in family for found in re.findall("/tmp/synth-[^/]+", " ".join(one.cmdline()))}
+    [folder] = {found for one in family for found in re.findall("/tmp/synth-[^/]+", command(one))}
     assert os.path.exists(folder)
-    assert cores([process for process in family if is_worker(process)])
+    [engine] = run.started()
+    assert {engine["pid"], engine["core"]} <= {process.pid for process in family}
     run.kill()
-    end = time.monotonic() + 10
-    while os.path.exists(folder) or any(map(alive, family)):
-        assert time.monotonic() < end, [process for process in family if alive(process)]
+    end = time.monotonic() + 60
+    while os.path.exists(folder) or any(is_alive(process.pid) for process in family):
+        assert time.monotonic() < end, [process for process in family if is_alive(process.pid)]
         time.sleep(0.05)
 
 
-def alive(process):
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+def command(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""

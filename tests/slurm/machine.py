@@ -7,19 +7,23 @@ Its nodes are 127.0.0.2 to 127.0.0.4, since 127.0.0.1 is no node's address to Ra
 import getpass
 import os
 import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
 NODES = ("n1", "n2", "n3")
 CPUS = 4  # of each node, however many there are
+LONG_S = 300  # much longer than anything takes, on a busy machine too
 GPUS = 2  # that SLURM hands out; to everybody else they are empty files
 
 # No accounting, no cgroups, no systemd. Job numbers of its own, since Ray's ports and folders follow from them.
@@ -48,12 +52,16 @@ SelectTypeParameters=CR_Core
 GresTypes=gpu
 SchedulerParameters=bf_interval=2
 SlurmdTimeout=6
+MinJobAge=3600
 FirstJobId={first}
 """
 
 
 class Slurm:
-    """Started with the object, ended by `stop`. `folder` must have a short path: sockets are in it."""
+    """Started with the object, ended by `stop`. `folder` must have a short path: sockets are in it.
+
+    Raises OSError where a daemon can't be started or ends at once.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -79,30 +87,45 @@ class Slurm:
         (folder / "state").mkdir()
         (folder / "munge.key").write_bytes(os.urandom(128))
         (folder / "munge.key").chmod(0o600)
+        self._daemons: list[subprocess.Popen] = []
         self.env = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
         for name in [name for name in self.env if name.startswith("RAY_")]:
             del self.env[name]
-        self._munged = self._start(
-            "munged",
-            "--foreground",
-            "--force",
-            *(f"--{name}-file={folder}/munge.{name}" for name in ("key", "log", "pid", "seed")),
-            f"--socket={folder}/munge.socket",
-        )
-        wait_for((folder / "munge.socket").exists, 10)
-        self._controller = self._start("slurmctld", "-D")
-        self._nodes = {name: self._start("slurmd", "-D", "-N", name) for name in NODES}
-        wait_for(lambda: self.tell("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == str(len(NODES)), 30)
+        self._nodes: dict[str, subprocess.Popen] = {}
+        try:
+            files = [f"--{name}-file={folder}/munge.{name}" for name in ("key", "log", "pid", "seed")]
+            self._start("munged", "--foreground", "--force", *files, f"--socket={folder}/munge.socket")
+            self._comes_up((folder / "munge.socket").exists)
+            self._start("slurmctld", "-D")
+            for node in NODES:
+                self._start_node(node)
+            self._comes_up(lambda: self.tell("sinfo", "-h", "-t", "idle", "-o", "%D").strip() == str(len(NODES)))
+        except OSError:
+            self._end()
+            raise
 
     def _start(self, program: str, *arguments: str) -> subprocess.Popen:
         with (self.folder / f"{program}.out").open("a") as output:
-            return subprocess.Popen(
-                [_path(program), *arguments], env=self.env, stdout=output, stderr=output, start_new_session=True
-            )
+            command = [_path(program), *arguments]
+            daemon = subprocess.Popen(command, env=self.env, stdout=output, stderr=output, start_new_session=True)
+        self._daemons.append(daemon)
+        return daemon
+
+    def _start_node(self, node: str) -> None:
+        self._nodes[node] = self._start("slurmd", "-D", "-N", node)
+
+    def _comes_up(self, condition: Callable[[], bool]) -> None:
+        def has_ended() -> list[str]:
+            return [str(daemon.args) for daemon in self._daemons if daemon.poll() is not None]
+
+        wait_for(lambda: condition() or has_ended())
+        if ended := has_ended():
+            raise OSError(f"ended at once: {', '.join(ended)}")
 
     def tell(self, *command: str) -> str:
-        """What a command of SLURM's says. An empty text while it fails."""
-        return subprocess.run(command, env=self.env, capture_output=True, text=True).stdout
+        """What a command of SLURM's says. `no answer` while it fails: a busy controller is late to answer."""
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True)
+        return "no answer" if done.returncode else done.stdout
 
     def submit(self, *words: str, cwd: Path) -> str:
         """The number of a new job, by sbatch."""
@@ -112,16 +135,19 @@ class Slurm:
 
     def job(self, number: str) -> dict[str, str]:
         """What SLURM knows of a job."""
-        words = self.tell("scontrol", "show", "job", number).split()
+        words: list[str] = []
+        wait_for(lambda: words.extend(self.tell("scontrol", "show", "job", number).split()) or "JobState" in str(words))
         return dict(word.partition("=")[::2] for word in words if "=" in word)
 
-    def processes(self, job: str, node: str | None = None, name: str = "") -> list[psutil.Process]:
-        """A job's processes, on one node or on all, whose names begin like that."""
+    def states(self, number: str) -> list[str]:
+        """Those of a job or, of an array, of all its tasks."""
+        return re.findall(r"JobState=(\w+)", self.tell("scontrol", "show", "job", number))
+
+    def processes(self, job: str, node: str | None = None) -> list[psutil.Process]:
+        """A job's processes, on one node or on all."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if not process.name().startswith(name):
-                    continue
                 env = process.environ()  # empty for a zombie
                 ours = env.get("SLURM_CONF") == self.env["SLURM_CONF"] and env.get("SLURM_JOB_ID") == job
                 if ours and "SLURMD_NODENAME" in env and node in (None, env["SLURMD_NODENAME"]):
@@ -132,23 +158,34 @@ class Slurm:
         """As when the power fails: SIGKILL for the node's daemon, and all that it runs of the job."""
         self._nodes[node].kill()
         self._nodes[node].wait()
+        self._daemons.remove(self._nodes[node])
         tasks = self.processes(job, node)
-        stepds = [parent for task in tasks if (parent := task.parent()) and parent.name() == "slurmstepd"]
+        stepds = []
+        for task in tasks:
+            with suppress(psutil.NoSuchProcess):
+                stepds += [parent for parent in task.parents() if parent.name() == "slurmstepd"]
         for process in [*stepds, *tasks]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def restart_node(self, node: str) -> None:
-        self._nodes[node] = self._start("slurmd", "-D", "-N", node)
-        wait_for(lambda: self.tell("sinfo", "-h", "-n", node, "-o", "%t").strip() == "idle", 60)
+        self._start_node(node)
+        wait_for(lambda: self.tell("sinfo", "-h", "-n", node, "-o", "%t").strip() == "idle")
+
+    def end_jobs(self) -> None:
+        if self.tell("squeue", "-h").strip():
+            self.tell("scancel", "--user", getpass.getuser())
+            wait_for(lambda: not self.tell("squeue", "-h").strip())
 
     def stop(self) -> None:
-        self.tell("scancel", "--user", getpass.getuser())
-        wait_for(lambda: not self.tell("squeue", "-h").strip(), 60)
-        for process in (*self._nodes.values(), self._controller, self._munged):
-            process.send_signal(signal.SIGTERM)
-        for process in (*self._nodes.values(), self._controller, self._munged):
-            process.wait(20)
+        self.end_jobs()
+        self._end()
+
+    def _end(self) -> None:
+        for daemon in reversed(self._daemons):
+            daemon.send_signal(signal.SIGTERM)
+        for daemon in self._daemons:
+            daemon.wait(LONG_S)
 
 
 def missing() -> list[str]:
@@ -161,16 +198,18 @@ def _path(program: str) -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    """Below those that the system itself gives to whoever asks, which Ray does all the time, and Ray's of the jobs."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(10000, 20000)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            found = list({*found, port})
+    return found
 
 
-def wait_for(condition, seconds: float) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = LONG_S) -> None:
+    """Waits for what stays true once it is."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

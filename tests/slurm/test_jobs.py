@@ -6,21 +6,20 @@ import shutil
 import stat
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
 
-from synth.storage.journal import finished_numbers
-from synth.storage.manifest import Manifest
-from synth.storage.run_folder import RunFolder
-from tests.documents import ROOT, commands
-from tests.slurm.machine import GPUS, Slurm, missing, wait_for
+from tests.documents import ROOT, commands, look_like_the_checkout
+from tests.slurm.machine import GPUS, LONG_S, Slurm, missing, wait_for
+from tests.stage import Stage, records_on_disk
 
 RECORDS = 200
-ENGINE = ["engine=simulated", "engine.median_tokens=20", "engine.max_num_seqs=8", "shard_size=20"]
-FAST, SLOW = "engine.tokens_per_second=400", "engine.tokens_per_second=20"
+ENGINE = ["engine=simulated", "engine.tokens_per_second=400", "engine.median_tokens=20", "engine.max_num_seqs=8"]
+ENGINE += ["shard_size=20", f"num_records={RECORDS}"]
+ON_ONE_NODE = [*ENGINE, "engine._target_=tests.fault_engines.OnePerCPU"]
+ON_EACH_NODE = [*ENGINE, "engine._target_=tests.fault_engines.OnePerNode"]
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
 
 pytestmark = [
@@ -35,24 +34,50 @@ def slurm():
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # sockets have short paths
     try:
         machine = Slurm(folder)
-    except (OSError, TimeoutError) as error:
+    except OSError as error:
         told = "\n".join(path.read_text()[-500:] for path in folder.glob("*.out"))
-        shutil.rmtree(folder)
         pytest.skip(f"SLURM does not start here: {error}\n{told}")
-    yield machine
-    machine.stop()
-    shutil.rmtree(folder)
+    else:
+        yield machine
+        machine.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """Where jobs are submitted from."""
+    folder = tmp_path_factory.mktemp("checkout")
+    look_like_the_checkout(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def room(slurm):
+    """A test that fails leaves its nodes to the next one."""
+    yield
+    slurm.end_jobs()
+
+
+@pytest.fixture(scope="module")
+def submit(slurm, checkout):
+    """Starts jobs. `options` are sbatch's."""
+
+    def submit(script, folder, *overrides, options=()):
+        return Job(slurm, checkout, script, folder, overrides, options)
+
+    return submit
 
 
 class Job:
-    """A run as a job. `options` are sbatch's."""
+    """A run as a job, in `folder`. On a `stage`, its engines wait until they are to go on."""
 
-    def __init__(self, slurm, script, folder, *overrides, options=()):
-        self.slurm, self.folder = slurm, folder
+    def __init__(self, slurm, checkout, script, folder, overrides, options):
+        self.slurm, self.checkout, self.folder = slurm, checkout, folder
         self.log = folder.parent / f"{folder.name}.log"
         script = f"slurm/{script}.sbatch"
         words = [*options, f"--output={self.log}", script, "+strategy=magpie", f"output_dir={folder}", *overrides]
-        self.number = slurm.submit(*words, cwd=ROOT)
+        self.number = slurm.submit(*words, cwd=checkout)
 
     @property
     def told(self):
@@ -60,7 +85,7 @@ class Job:
 
     @property
     def state(self):
-        return self.slurm.job(self.number).get("JobState", "")
+        return self.slurm.job(self.number)["JobState"]
 
     @property
     def minutes(self):
@@ -68,27 +93,15 @@ class Job:
         hours, minutes, _ = self.slurm.job(self.number)["RunTime"].split(":")
         return 60 * int(hours) + int(minutes)
 
-    @property
-    def written(self):
-        """Records on disk: in journals, and in committed shards as the manifest tells of them. For a moment in both."""
-        run = RunFolder(self.folder)
-        numbers = {number for path in run.shards.glob("*.journal.arrow") for number in finished_numbers(path)}
-        for one in Manifest.read(run).summaries if run.manifest.exists() else []:
-            numbers.update(range(one.start, one.stop))
-        return len(numbers)
-
-    def workers(self, node):
-        """The engines' processes on a node."""
-        return self.slurm.processes(self.number, node, "ray::WorkerProcess")
-
-    def until(self, condition, seconds=120):
+    def until(self, condition, seconds=LONG_S):
+        """Waits for what stays true once it is, unless the job ends before."""
         try:
             wait_for(lambda: condition() or self.state in ENDED, seconds)
         except TimeoutError:
             pytest.fail(f"{self.slurm.job(self.number)}\n{self.told}")
         assert condition(), self.told
 
-    def end(self, seconds=180):
+    def end(self, seconds=2 * LONG_S):
         """What SLURM says of how it ended."""
         self.until(lambda: self.state in ENDED, seconds)
         job = self.slurm.job(self.number)
@@ -99,22 +112,31 @@ class Job:
 
     @property
     def token(self):
-        return ROOT / f".ray-token-{self.number}"
+        return self.checkout / f".ray-token-{self.number}"
 
     def leaves_nothing_behind(self):
-        wait_for(lambda: not self.slurm.processes(self.number), 60)
+        wait_for(lambda: not self.slurm.processes(self.number))
         assert not self.token.exists()
         assert not list(Path("/tmp").glob(f"ray-{self.number}-*"))
         return True
 
 
 @pytest.fixture(scope="module")
-def single(slurm, tmp_path_factory):
+def single(submit, tmp_path_factory):
     """A job on one node, undisturbed."""
-    folder = tmp_path_factory.mktemp("single") / "run"
-    job = Job(slurm, "single_node", folder, *ENGINE, FAST, f"num_records={RECORDS}")
+    job = submit("single_node", tmp_path_factory.mktemp("single") / "run", *ON_ONE_NODE)
     assert job.end() == ("COMPLETED", "0:0"), job.told
     return job
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return Stage(tmp_path / "stage")
+
+
+def nodes(stage):
+    """Where engines have come to run."""
+    return {one["node"] for one in stage.started()}
 
 
 def test_a_job_on_one_node_makes_the_dataset_that_its_overrides_ask_for(single):
@@ -122,15 +144,15 @@ def test_a_job_on_one_node_makes_the_dataset_that_its_overrides_ask_for(single):
     assert single.leaves_nothing_behind()
 
 
-def test_a_job_ends_with_the_exit_code_of_the_run(slurm, tmp_path):
-    job = Job(slurm, "single_node", tmp_path / "run", "num_record=5")
+def test_a_job_ends_with_the_exit_code_of_the_run(submit, tmp_path):
+    job = submit("single_node", tmp_path / "run", "num_record=5")
     assert job.end() == ("FAILED", "2:0")
     assert "num_records" in job.told
 
 
-def test_an_array_of_jobs_makes_the_dataset_of_one_by_the_commands_of_the_page(slurm, single, tmp_path):
+def test_an_array_of_jobs_makes_the_dataset_of_one_by_the_commands_of_the_page(slurm, checkout, single, tmp_path):
     folder = tmp_path / "run"
-    made_here = [(r"num_records=\d+", " ".join([*ENGINE, FAST, f"num_records={RECORDS}"])), ("runs/big", str(folder))]
+    made_here = [(r"num_records=\d+", " ".join(ON_ONE_NODE)), ("runs/big", str(folder))]
     made_here += [("sbatch (?=--)", f"sbatch --parsable --output={tmp_path}/log ")]
     array, merge, single_job, again = [line for line in commands(ROOT / "docs/slurm.md") if "runs/big" in line][:4]
 
@@ -139,68 +161,76 @@ def test_an_array_of_jobs_makes_the_dataset_of_one_by_the_commands_of_the_page(s
         text = "\n".join(lines)
         for pattern, instead in made_here:
             text = re.sub(pattern, instead, text)
-        done = subprocess.run(text, shell=True, cwd=ROOT, env=slurm.env, capture_output=True, text=True)
+        done = subprocess.run(text, shell=True, cwd=checkout, env=slurm.env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()[-1]
 
     def ended(number):
-        wait_for(lambda: not slurm.tell("squeue", "-h", "-j", number).strip(), 180)
-        return slurm.job(number)["JobState"]
+        """How a job has ended, or all tasks of an array."""
+        states = []
+        wait_for(lambda: (found := slurm.states(number)) and set(found) <= set(ENDED) and states.append(set(found)))
+        return states[0]
 
     two = again.replace("SLICES=8", "SLICES=3").replace("=3,5", "=0,2")
-    assert ended(submitted(two)) == "COMPLETED"
-    assert ended(submitted(two.replace("SLICES=3 ", "").replace("=0,2", "=1"))) == "FAILED"
+    assert ended(submitted(two)) == {"COMPLETED"}
+    assert ended(submitted(two.replace("SLICES=3 ", "").replace("=0,2", "=1"))) == {"FAILED"}
     assert "slice: must be from 0/1 to 0/1, got '1/1'" in (tmp_path / "log").read_text()
     three = array.replace("0-7", "0-2")
-    assert ended(submitted(three, merge)) == "COMPLETED"
+    assert ended(submitted(three, merge)) == {"COMPLETED"}
     assert load_from_disk(str(folder / "dataset")).to_list() == single.rows()
-    assert ended(submitted("job=1", single_job)) == "COMPLETED"
+    assert ended(submitted("job=1", single_job)) == {"COMPLETED"}
     assert load_from_disk(str(folder / "dataset")).to_list() == single.rows()
 
 
-def test_a_job_on_two_nodes_has_engines_on_both_and_makes_the_same_dataset(slurm, single, tmp_path):
-    job = Job(slurm, "multi_node", tmp_path / "run", *ENGINE, SLOW, f"num_records={RECORDS}", "cluster.replicas=2")
-    job.until(lambda: job.workers("n1") and job.workers("n2"))
+def test_a_job_on_two_nodes_has_engines_on_both_and_makes_the_same_dataset(submit, single, stage, tmp_path):
+    job = submit("multi_node", tmp_path / "run", *ON_EACH_NODE, *stage.overrides, "cluster.replicas=2")
+    job.until(lambda: nodes(stage) == {"n1", "n2"})
+    assert [one["gpus"] for one in stage.started()] == [str(GPUS)] * 2
     assert stat.S_IMODE(job.token.stat().st_mode) == 0o600
-    for node in ("n1", "n2"):
-        assert job.workers(node)[0].environ()["SLURM_GPUS_ON_NODE"] == str(GPUS)
+    stage.go_on()
     assert job.end() == ("COMPLETED", "0:0"), job.told
     assert job.rows() == single.rows()
     assert job.leaves_nothing_behind()
 
 
-def test_a_job_whose_time_is_up_is_requeued_and_resumes_to_the_same_dataset(slurm, single, tmp_path):
-    much = [*ENGINE, "engine.tokens_per_second=10", f"num_records={RECORDS}"]
-    job = Job(slurm, "multi_node", tmp_path / "run", *much, options=["--signal=B:USR1@120"])
-    job.until(lambda: job.written)
+def test_a_job_whose_time_is_up_is_requeued_and_resumes_to_the_same_dataset(slurm, submit, single, stage, tmp_path):
+    folder = tmp_path / "run"
+    job = submit("multi_node", folder, *ON_EACH_NODE, *stage.overrides, options=["--signal=B:USR1@120"])
+    job.until(lambda: records_on_disk(folder))
     # The limit is one to two minutes away: SLURM looks at its clock twice a minute, and sees that it is time to tell.
     slurm.tell("scontrol", "update", f"job={job.number}", f"TimeLimit={job.minutes + 2}")
-    job.until(lambda: "stopped by SIGUSR1" in job.told)
-    job.until(lambda: job.state == "PENDING", 60)
-    assert 0 < job.written < RECORDS
+    job.until(lambda: "goes back into the queue" in job.told)
+    [kept] = re.findall(r"stopped by SIGUSR1: (\d+) records kept", job.told)
+    assert 0 < int(kept) < RECORDS
+    wait_for(lambda: slurm.job(job.number)["Restarts"] == "1")
     slurm.tell("scontrol", "update", f"job={job.number}", "TimeLimit=60")
-    assert job.end(300) == ("COMPLETED", "0:0"), job.told
+    stage.go_on()
+    assert job.end() == ("COMPLETED", "0:0"), job.told
     assert slurm.job(job.number)["Restarts"] == "1"
     assert job.rows() == single.rows()
 
 
-def test_a_job_that_is_cancelled_keeps_what_is_finished_and_does_not_come_back(slurm, tmp_path):
-    job = Job(slurm, "multi_node", tmp_path / "run", *ENGINE, SLOW, "num_records=10000")
-    job.until(lambda: job.written > 20)
+def test_a_job_that_is_cancelled_keeps_what_is_finished_and_does_not_come_back(slurm, submit, stage, tmp_path):
+    folder = tmp_path / "run"
+    job = submit("multi_node", folder, *ON_EACH_NODE, *stage.overrides)
+    job.until(lambda: records_on_disk(folder))
+    before = records_on_disk(folder)
     slurm.tell("scancel", job.number)
     job.until(lambda: job.state == "CANCELLED")
     assert job.leaves_nothing_behind()
-    assert job.written > 20
+    assert records_on_disk(folder) >= before
     assert "the same command goes on from there" in job.told
     assert "goes back into the queue" not in job.told
-    time.sleep(1)
+    assert slurm.job(job.number)["Restarts"] == "0"
     assert job.state == "CANCELLED"
 
 
-def test_a_node_that_fails_is_no_end_of_the_job(slurm, single, tmp_path):
-    job = Job(slurm, "multi_node", tmp_path / "run", *ENGINE, SLOW, f"num_records={RECORDS}", "cluster.replicas=auto")
-    job.until(lambda: job.workers("n1") and job.workers("n2") and job.written)
+def test_a_node_that_fails_is_no_end_of_the_job(slurm, submit, single, stage, tmp_path):
+    folder = tmp_path / "run"
+    job = submit("multi_node", folder, *ON_EACH_NODE, *stage.overrides, "cluster.replicas=auto")
+    job.until(lambda: nodes(stage) == {"n1", "n2"} and records_on_disk(folder))
     slurm.kill_node("n2", job.number)
+    stage.go_on()
     try:
         assert job.end() == ("COMPLETED", "0:0"), job.told
     finally:
@@ -209,8 +239,10 @@ def test_a_node_that_fails_is_no_end_of_the_job(slurm, single, tmp_path):
 
 
 @pytest.mark.vllm
-def test_a_job_on_two_nodes_with_vllm_makes_a_dataset(slurm, tmp_path):
-    job = Job(slurm, "multi_node", tmp_path / "run", "num_records=40", "shard_size=10", "engine.kv_cache_gib=1")
-    job.until(lambda: job.workers("n1") and job.workers("n2"))
-    assert job.end(400) == ("COMPLETED", "0:0"), job.told
+def test_a_job_on_two_nodes_with_vllm_makes_a_dataset(submit, stage, tmp_path):
+    engine = ["engine._target_=tests.stage.StagedVLLM", "engine.kv_cache_gib=1", *stage.overrides]
+    job = submit("multi_node", tmp_path / "run", *engine, "num_records=40", "shard_size=10", "cluster.replicas=2")
+    job.until(lambda: nodes(stage) == {"n1", "n2"}, 2 * LONG_S)
+    stage.go_on()
+    assert job.end() == ("COMPLETED", "0:0"), job.told
     assert all(row["response"] for row in job.rows())
