@@ -149,7 +149,7 @@ class Job:
         """Records on disk."""
         return len(records_on_disk(self.folder))
 
-    def until(self, condition, seconds: float = 300) -> None:
+    def until(self, condition, seconds: float = 900) -> None:
         """Waits for what stays true once it is, unless the job ends before."""
         end = time.monotonic() + seconds
         while not (condition() or self.over):
@@ -157,7 +157,7 @@ class Job:
             time.sleep(0.05)
         assert condition(), self.told
 
-    def finish(self, seconds: float = 600) -> list[dict]:
+    def finish(self, seconds: float = 900) -> list[dict]:
         """The dataset's rows, when the job is done."""
         assert self.process.wait(seconds) == 0, self.told
         return load_from_disk(str(self.folder / "dataset")).to_list()

@@ -23,7 +23,7 @@ import psutil
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
 NODES = ("n1", "n2", "n3")
 CPUS = 4  # of each node, however many there are
-LONG_S = 300  # much longer than anything takes, on a busy machine too
+LONG_S = 900  # much longer than anything takes, on a busy machine too
 GPUS = 2  # that SLURM hands out; to everybody else they are empty files
 
 # No accounting, no cgroups, no systemd. Job numbers of its own, since Ray's ports and folders follow from them.

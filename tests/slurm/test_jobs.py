@@ -101,7 +101,7 @@ class Job:
             pytest.fail(f"{self.slurm.job(self.number)}\n{self.told}")
         assert condition(), self.told
 
-    def end(self, seconds=2 * LONG_S):
+    def end(self, seconds=LONG_S):
         """What SLURM says of how it ended."""
         self.until(lambda: self.state in ENDED, seconds)
         job = self.slurm.job(self.number)
@@ -242,7 +242,7 @@ def test_a_node_that_fails_is_no_end_of_the_job(slurm, submit, single, stage, tm
 def test_a_job_on_two_nodes_with_vllm_makes_a_dataset(submit, stage, tmp_path):
     engine = ["engine._target_=tests.stage.StagedVLLM", "engine.kv_cache_gib=1", *stage.overrides]
     job = submit("multi_node", tmp_path / "run", *engine, "num_records=40", "shard_size=10", "cluster.replicas=2")
-    job.until(lambda: nodes(stage) == {"n1", "n2"}, 2 * LONG_S)
+    job.until(lambda: nodes(stage) == {"n1", "n2"})
     stage.go_on()
     assert job.end() == ("COMPLETED", "0:0"), job.told
     assert all(row["response"] for row in job.rows())
