@@ -144,8 +144,10 @@ class Scheduler:
             while len(self._replicas) > self._to_be_kept:
                 self._withdraw()
             resized = asyncio.create_task(self._until(lambda: len(self._replicas) != self._to_be_kept))
-            await asyncio.wait([*ends, resized, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
-            resized.cancel()
+            try:
+                await asyncio.wait([*ends, resized, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                resized.cancel()
             for index, task in list(self._replicas.items()):
                 if task.done():
                     failure = task.exception()
