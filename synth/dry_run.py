@@ -2,6 +2,7 @@
 
 from synth.config import Config, refuse_bad_chat_template
 from synth.estimate import estimate
+from synth.missing import refuse_missing_files
 from synth.opening import refuse_foreign
 from synth.report.run_data import Run
 from synth.resume import manifest_of, plan_of
@@ -13,6 +14,7 @@ def describe(config: Config) -> str:
     """The plan of a run, in words, without starting anything. Raises ConfigError."""
     if config.model.is_here:
         refuse_bad_chat_template(config)
+    refuse_missing_files(config)
     settings, cluster = config.settings, config.cluster
     refuse_foreign(settings)
     folder = RunFolder(settings.run_dir)

@@ -18,6 +18,7 @@ from synth.config import Config, ConfigError, refuse_bad_chat_template
 from synth.dry_run import told_source
 from synth.engines import EngineError
 from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
+from synth.missing import refuse_missing_files
 from synth.opening import opened
 from synth.records import Shard
 from synth.report.page import write_report
@@ -64,6 +65,7 @@ def run(config: Config) -> int:
     if not config.model.is_here:
         print(f"the Hub is asked for the tokenizer of {config.model.path}", file=sys.stderr)
     refuse_bad_chat_template(config)
+    refuse_missing_files(config)
     hub = config.settings.push_to_hub
     with opened(config) as place:
         if hub:

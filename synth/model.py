@@ -4,7 +4,6 @@ Loads nothing until `load_chat_template` is called, and then the tokenizer only.
 """
 
 import json
-import os.path
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -14,6 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.demo_model import PATH as DEMO
+from synth.model_files import is_hub_name, missing_model
 from synth.paths import expanded
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Model:
         """Whether the model is on this machine, in a folder or in the Hub's cache."""
         from huggingface_hub import try_to_load_from_cache
 
-        named = [path for path in (self.path, self.tokenizer) if path is not None and _is_hub_name(path)]
+        named = [path for path in (self.path, self.tokenizer) if path is not None and is_hub_name(path)]
         return all(isinstance(try_to_load_from_cache(one, "config.json", revision=self.revision), str) for one in named)
 
     def missing_file(self) -> str | None:
@@ -85,6 +85,11 @@ class Model:
             except OSError as error:
                 return f"{key}: {value!r} can't be read ({error.strerror})"
         return None
+
+    def missing_weights(self) -> str | None:
+        """The same for the weights, with the whole key: not every engine loads them."""
+        problem = missing_model(self.path, self.revision)
+        return problem and f"model.path: {problem}"
 
     def load_chat_template(self) -> "ChatTemplate":
         """The tokenizer with its template, ready to turn conversations into token ids.
@@ -130,17 +135,4 @@ class Model:
 def _missing(key: str, value: str) -> str | None:
     if key == "chat_template":
         return None if Path(value).is_file() else f"there is no file {value!r}"
-    if _is_hub_name(value):
-        return None
-    if not Path(value).is_dir():
-        return f"there is no folder {value!r}; a Hub name has the form ORGANIZATION/MODEL"
-    if key == "path" and not (Path(value) / "config.json").is_file():
-        return f"the folder {value!r} holds no model, which has a config.json"
-    return None
-
-
-def _is_hub_name(value: str) -> bool:
-    """`models/mine` is a folder of this machine where there is a folder `models`, and else a name on the Hub."""
-    organization, slash, model = value.partition("/")
-    plain = bool(slash and organization and model) and "/" not in model and organization not in (".", "..")
-    return plain and not os.path.isdir(organization)
+    return missing_model(value, weights=False, config=key == "path", offline=False)

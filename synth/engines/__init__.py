@@ -101,6 +101,8 @@ class Engine(Generator, Protocol):
 
     async def start(self) -> None: ...
 
+    # May have `missing_file() -> str | None`, as Model has it: what is not there is said before anything is started.
+
     def load(self) -> Load: ...
 
     async def stop(self) -> None: ...
@@ -112,3 +114,7 @@ class EngineError(RuntimeError):
 
 class Unusable(EngineError):
     """What is configured can't be started on this machine: another try would end the same."""
+
+
+class Unavailable(EngineError):
+    """What is not there at the moment, a server or a GPU's memory, and may come."""

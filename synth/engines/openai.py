@@ -130,7 +130,7 @@ class OpenAI:
         try:
             return {str(card["id"]): card for card in told["data"]}
         except (KeyError, TypeError):
-            raise EngineError(f"{self.base_url}/models lists no models: is this an OpenAI-compatible API?") from None
+            raise Unusable(f"{self.base_url}/models lists no models: is this an OpenAI-compatible API?") from None
 
     def _find(self, served: Mapping[str, Any]) -> str:
         wanted = [self.served_model] if self.served_model else [self.model.path, str(self.model.name)]

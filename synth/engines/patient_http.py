@@ -20,7 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from synth.engines import EngineError
+from synth.engines import EngineError, Unavailable, Unusable
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_WAIT_S = 0.5, 60.0, 600.0
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
@@ -93,7 +93,7 @@ class PatientHTTP:
                 if status == 500 and self._answers > answers:  # others were answered meanwhile
                     raise RuntimeError(f"the server fails at this request: {self.line(text)}")
                 answered = f"answers {status} to the last of {attempt + 1} tries" if status else "can't be reached"
-                raise EngineError(f"{url} {answered}: {self.line(text)}")
+                raise Unavailable(f"{url} {answered}: {self.line(text)}")
             pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1)
             # All who were told the same time to wait don't come back in the same moment.
             await asyncio.sleep(pause if wait is None else min(wait, LONGEST_WAIT_S) + pause / 4)
@@ -106,7 +106,8 @@ class PatientHTTP:
             hint = "; is the key in the environment the right one?" if self._key else "; it wants a key"
         elif status == 404:
             hint = "; does engine.base_url end as it should, for most servers with /v1?"
-        return EngineError(f"{self._base_url}{path} answers {status}: {self.line(text)}{hint}")
+        kind = Unusable if method == "GET" else EngineError  # what is asked at the start is answered so again
+        return kind(f"{self._base_url}{path} answers {status}: {self.line(text)}{hint}")
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -53,6 +53,9 @@ class Transformers:
         threads = len(os.sched_getaffinity(0)) // (replicas_beside + 1) if self.threads == "auto" else self.threads
         return Placement(cpus=1, env=env | {"OMP_NUM_THREADS": str(max(1, threads))})
 
+    def missing_file(self) -> str | None:
+        return self.model.missing_weights()
+
     async def start(self) -> None:
         """Load the model. Raises EngineError with the reason why it can't be."""
         self._waiting: deque[_Request] = deque()

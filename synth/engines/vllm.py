@@ -96,6 +96,12 @@ class VLLM:
             env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         return Placement(cpus=1, env=env)
 
+    def missing_file(self) -> str | None:
+        """Weights that are no files of the usual kinds are vLLM's to look for."""
+        if self.extra.get("load_format", "auto") not in ("auto", "hf", "safetensors", "pt"):
+            return None
+        return self.model.missing_weights()
+
     async def start(self) -> None:
         """Load the model (seconds to minutes). Raises Unusable for what vLLM refuses before it has loaded anything, and
         EngineError for what else keeps it from running, with vLLM's own reason."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.model_files import missing_model
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
 
@@ -28,6 +29,10 @@ class TransformerEmbedding:
     pooling: Literal["mean", "first"] = "mean"
     max_tokens: Annotated[int, Field(ge=1)] = 384
     threads: Annotated[int, Field(ge=1)] = 1
+
+    def missing_file(self) -> str | None:
+        problem = missing_model(self.path)
+        return problem and f"path: {problem}"
 
     async def embed(self, text: str) -> NDArray[np.float32]:
         """float32, as long as the model's hidden size."""

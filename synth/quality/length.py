@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.errors import reason
 from synth.model import Model
+from synth.model_files import is_hub_name, is_offline, missing_model
 from synth.quality.loaded import Loaded
 from synth.quality.texts import columns_of, missing, texts
 from synth.records import Record, Rejection
@@ -53,6 +55,21 @@ class Length:
     def calls(self) -> list[Any]:
         return []
 
+    def missing_file(self) -> str | None:
+        """Its tokenizer, unless it loads: that takes a second, and nothing else tells what is wrong with one."""
+        if self.tokenizer is None:
+            return None
+        path = Model(path=self.tokenizer).path
+        if problem := missing_model(path, weights=False, config=False):
+            return f"tokenizer: {problem}"
+        if is_hub_name(path) and not is_offline():
+            return None  # it is fetched when it is needed
+        try:
+            self._load_tokenizer()
+        except Exception as error:  # of any of many libraries
+            return f"tokenizer: the tokenizer of {self.tokenizer!r} can't be loaded: {reason(error)}"
+        return None
+
     async def __call__(self, record: Record, llm: Any) -> Record:
         if any(record.get(name) in values for name, values in self.unless.items()):
             return record
@@ -76,9 +93,9 @@ class Length:
 
     @cached_property
     def _loaded(self) -> Loaded[Any]:
-        def load() -> Any:
-            from transformers import AutoTokenizer
+        return Loaded(f"the tokenizer {self.tokenizer}", self._load_tokenizer)
 
-            return AutoTokenizer.from_pretrained(Model(path=str(self.tokenizer)).path)
+    def _load_tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
 
-        return Loaded(f"the tokenizer {self.tokenizer}", load)
+        return AutoTokenizer.from_pretrained(Model(path=str(self.tokenizer)).path)

@@ -1,14 +1,14 @@
 """What a filter has to load before it can judge: a model, an index.
 
 Promises: it is loaded once in a process, at the first use and in a thread, while other records go on. A filter that
-can't be loaded says nothing of any record: that is an EngineError, and the run ends with what is finished safe.
+can't be loaded says nothing of any record, and another try would end the same: the run ends with what is finished safe.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from synth.engines import EngineError
+from synth.engines import Unusable
 
 T = TypeVar("T")
 
@@ -21,14 +21,14 @@ class Loaded(Generic[T]):
         self._loading: asyncio.Future[T] | None = None
 
     async def get(self) -> T:
-        """Raises EngineError."""
+        """Raises Unusable."""
         if self._loading is None:
             self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
         try:
             return await asyncio.shield(self._loading)  # one record may be cancelled, the others wait on
         except Exception as error:
             reason = " ".join(str(error).split()) or repr(error)
-            raise EngineError(f"{self._name} can't be loaded: {reason}") from error
+            raise Unusable(f"{self._name} can't be loaded: {reason}") from error
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_loading": None}

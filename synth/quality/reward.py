@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import part
+from synth.model_files import missing_model
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
 from synth.records import Record, Rejection
@@ -85,6 +86,10 @@ class SequenceClassifier:
     device: str | None = None
     dtype: str = "auto"
     max_tokens: Annotated[int, Field(ge=1)] = 4096
+
+    def missing_file(self) -> str | None:
+        problem = missing_model(self.path)
+        return problem and f"path: {problem}"
 
     async def score(self, messages: list[dict[str, str]]) -> float:
         model, tokenizer, turn = await self._loaded.get()

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from synth.config import Config, parse
-from synth.engines import EngineError, Placement, Unusable
+from synth.engines import EngineError, Placement, Unavailable, Unusable
+from synth.engines.start import judged, kind_of
 from synth.errors import reason
 from synth.records import Shard
 from synth.schedule.background import asked
@@ -85,7 +86,8 @@ class WorkerProcess(Worker):
                 raise
             with self._log.open(errors="replace") as log:  # what failed was a process below this one
                 log.seek(self._log_begins)
-                raise type(error)(f"{error} ({root_cause(log) or f'see {self._log}'})") from error
+                cause = root_cause(log)
+            raise judged(f"{error} ({cause or f'see {self._log}'})", kind_of(cause or "")) from error
 
 
 def root_cause(log: Iterable[str]) -> str | None:
@@ -191,7 +193,7 @@ class RayWorker:
             raise WorkerLost(f"its process ended: {_short(error)}") from error
         except RayTaskError as error:
             cause = error.cause
-            if isinstance(cause, SharedLost | Unusable):
+            if isinstance(cause, SharedLost | Unusable | Unavailable):
                 raise type(cause)(str(cause)) from error
             if isinstance(cause, EngineError):
                 raise EngineError(str(cause)) from error

@@ -12,6 +12,7 @@ An event and coroutines. Knows workers by their handles and nothing of Ray or fi
 
 import asyncio
 import logging
+import re
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
@@ -82,6 +83,7 @@ class Scheduler:
         self._suspects: dict[int, Suspects] = {}
         self._commits: Counter[int] = Counter()  # of each replica
         self._slowest_start_s = 0.0
+        self._told: set[str] = set()
         self.workers: dict[int, WorkerHandle] = {}  # those whose engine runs
 
     @property
@@ -157,7 +159,10 @@ class Scheduler:
                     self._given_up += 1
                     self._announce()
                     if not self._replicas:
-                        return failure
+                        return failure  # which tells of it
+                    if _shape(failure) not in self._told:  # what all of them meet is told once
+                        log.warning("replica %d is given up: %s", index, failure)
+                    self._told.add(_shape(failure))
             if any(end.done() for end in ends):
                 return None
 
@@ -186,7 +191,8 @@ class Scheduler:
 
     async def _keep_alive(self, index: int) -> None:
         """One replica: a worker, and after its loss another one. Raises when it has to be given up."""
-        failures = 0
+        failures, earlier = 0, None
+        ever_ran = False
         while not self._over:
             commits = self._commits[index]
             worker = self._spawned[index] = self._spawn(index)
@@ -202,6 +208,12 @@ class Scheduler:
                 if self._over:
                     return
                 ran = self.workers.pop(index, None) is not None
+                # What an engine that ran before says at its start may be about what its loss left behind.
+                final = isinstance(error, Unusable) and (ran or not ever_ran)
+                if not ran and not self._slowest_start_s and type(error) is EngineError:
+                    # Nobody's engine has ever run, and the second start ends as the first did.
+                    final, earlier = _shape(error) == earlier, _shape(error)
+                ever_ran = ever_ran or ran
                 await worker.kill()
                 self._spawned.pop(index, None)
                 progress = (ran and await self._take_back(index)) or self._commits[index] > commits
@@ -209,8 +221,7 @@ class Scheduler:
                     failures = int(isinstance(error, EngineError))
                 elif not isinstance(error, SuspectDied):
                     failures += 1
-                if failures >= MAX_FAILURES or isinstance(error, Unusable):
-                    log.warning("replica %d: %s; given up after %d failure(s)", index, error, failures)
+                if failures >= MAX_FAILURES or final:
                     self._give_back(index)
                     raise
                 # Never at once: what took the worker may be taking the whole job, whose signal comes a moment later,
@@ -367,3 +378,8 @@ class Scheduler:
         for holds, condition in self._waiting.items():
             if not holds.done() and condition():
                 holds.set_result(None)
+
+
+def _shape(error: BaseException) -> str:
+    """What an error says, but for its numbers: sizes, ports and processes differ from try to try."""
+    return re.sub(r"\d+", "#", str(error))

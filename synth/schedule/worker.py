@@ -18,6 +18,7 @@ from typing import Any
 
 from synth.config import Config
 from synth.engines import Engine, EngineError, Load, Sampling, Unusable
+from synth.engines.start import start_failure
 from synth.protocols import unfit
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.schedule.claims import SettledClaims
@@ -76,10 +77,13 @@ class Worker:
         self._disk_failure: OSError | None = None
 
     async def start(self) -> None:
-        """Load the engine: seconds to minutes. Raises EngineError."""
+        """Load the engine: seconds to minutes. Raises EngineError: Unusable where another try would end the same."""
         config = self._config
-        template = await asyncio.to_thread(config.model.load_chat_template)
-        await config.engine.start()
+        try:
+            template = await asyncio.to_thread(config.model.load_chat_template)
+            await config.engine.start()
+        except Exception as error:  # of any library
+            raise start_failure(error) from error
         if problem := unfit(config.engine, Engine):
             raise Unusable(f"engine: when it is started, {problem}")
         in_flight = config.cluster.records_in_flight

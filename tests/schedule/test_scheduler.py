@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from synth.engines import EngineError, Unusable
+from synth.engines import EngineError, Unavailable, Unusable
 from synth.schedule import scheduler as module
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import MAX_FAILURES, Scheduler
@@ -35,7 +35,18 @@ class SimulatedWorker:
     It fails at its `fails_at`-th shard, or at its start with `fails_at` 0.
     """
 
-    def __init__(self, start_s=0.0, shard_s=0.01, capacity=2, fan_out=1, fails_at=None, error=WorkerLost, hangs=False):
+    def __init__(
+        self,
+        start_s=0.0,
+        shard_s=0.01,
+        capacity=2,
+        fan_out=1,
+        fails_at=None,
+        error=WorkerLost,
+        hangs=False,
+        start_error=None,
+    ):
+        self.start_error = start_error
         self.start_s, self.shard_s, self.capacity, self.fan_out = start_s, shard_s, capacity, fan_out
         self.fails_at, self.error, self.hangs = fails_at, error, hangs
         self.started = self.stopped = self.killed = False
@@ -46,6 +57,8 @@ class SimulatedWorker:
         await asyncio.sleep(self.start_s)
         if self.fails_at == 0:
             raise self.error("no engine")
+        if self.start_error:
+            raise self.start_error
         self.started = True
 
     async def run(self, shard, numbers=None, poison=None):
@@ -162,6 +175,41 @@ async def test_an_engine_that_refuses_what_is_configured_is_tried_once():
     with pytest.raises(Unusable, match="no engine"):
         await bench.run()
     assert len(bench.spawned_at) == 1
+
+
+async def test_a_first_start_that_fails_twice_in_the_same_way_is_not_tried_again():
+    bench = Bench(
+        [
+            {"start_error": EngineError("no engine in process 17")},
+            {"start_error": EngineError("no engine in process 4")},
+        ]
+    )
+    with pytest.raises(EngineError, match="no engine in process 4"):
+        await bench.run()
+    assert len(bench.spawned_at) == 2
+
+
+@pytest.mark.parametrize("error", [WorkerLost, Unavailable])
+async def test_a_start_that_is_killed_or_waits_for_somebody_is_tried_again_and_again(error):
+    bench = Bench([*[{"start_error": error("the same")}] * 4, {}])
+    await bench.run()
+    assert bench.plan.done
+    assert len(bench.spawned_at) == 5
+
+
+@pytest.mark.parametrize("error", [EngineError, Unusable])
+async def test_the_start_of_an_engine_that_ran_before_is_tried_again(error):
+    bench = Bench([{"fails_at": 1}, *[{"start_error": error("the same")}] * 3, {}])
+    await bench.run()
+    assert bench.plan.done
+
+
+async def test_what_all_replicas_can_not_get_over_is_told_once(caplog):
+    bench = Bench(*[[{"start_error": Unusable("no such file")}]] * 4)
+    with pytest.raises(Unusable, match="no such file"):
+        await bench.run()
+    assert len(bench.spawned_at) == 4
+    assert [record.getMessage() for record in caplog.records] == ["replica 0 is given up: no such file"]
 
 
 async def test_a_replica_that_commits_shards_between_its_losses_is_not_given_up():

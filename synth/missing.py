@@ -1,0 +1,34 @@
+"""Files that an engine or a step would load, and that are not there: said before anything is started.
+
+Whatever has a method `missing_file() -> str | None` is asked, and answers with `key: problem`: the engine, each step,
+and what a step was given as a parameter (a reward model, an embedding).
+"""
+
+from typing import Any
+
+from synth.components import ConfigError
+from synth.config import Config
+
+
+def refuse_missing_files(config: Config) -> None:
+    """Raises ConfigError for the first file that is known to be missing on this machine."""
+    if problem := _asked(config.engine):
+        raise ConfigError(problem)
+    for step in config.strategy.steps:
+        if problem := _missing(step.function, f"strategy.{step.name}"):
+            raise ConfigError(problem)
+
+
+def _missing(part: Any, key: str) -> str | None:
+    if problem := _asked(part):
+        return f"{key}.{problem}"
+    given = getattr(part, "__dict__", {}) | getattr(part, "keywords", {})  # those of a function that is bound to some
+    for name, value in given.items():
+        if problem := _asked(value):
+            return f"{key}.{name}.{problem}"
+    return None
+
+
+def _asked(part: Any) -> str | None:
+    ask = getattr(part, "missing_file", None)
+    return ask() if callable(ask) else None
