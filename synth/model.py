@@ -88,7 +88,7 @@ class Model:
 
     def missing_weights(self) -> str | None:
         """The same for the weights, with the whole key: not every engine loads them."""
-        problem = missing_model(self.path, self.revision)
+        problem = missing_model(self.path)
         return problem and f"model.path: {problem}"
 
     def load_chat_template(self) -> "ChatTemplate":
@@ -135,4 +135,4 @@ class Model:
 def _missing(key: str, value: str) -> str | None:
     if key == "chat_template":
         return None if Path(value).is_file() else f"there is no file {value!r}"
-    return missing_model(value, weights=False, config=key == "path", offline=False)
+    return missing_model(value, weights=False, config=key == "path")

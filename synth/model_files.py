@@ -1,7 +1,6 @@
 """Is a model whole, as far as its files tell? A partial download, or a git clone without LFS, is seen in milliseconds.
 
-Loads nothing and asks no server. A model by its name on the Hub is looked at in the Hub's cache, and only where it
-can't be fetched: HF_HUB_OFFLINE.
+Loads nothing and asks no server: a model by its name on the Hub is not looked up.
 """
 
 import json
@@ -22,33 +21,16 @@ def is_hub_name(value: str) -> bool:
     return plain and not os.path.isdir(organization)
 
 
-def is_offline() -> bool:
-    """Whether nothing can be fetched from the Hub."""
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
-def missing_model(
-    path: str, revision: str | None = None, *, weights: bool = True, config: bool = True, offline: bool = True
-) -> str | None:
-    """What a model lacks that others are to load from `path`, None where nothing is known to be missing. A tokenizer
-    alone needs neither weights nor a config.json. With `offline` false a name on the Hub is not looked at."""
-    if not is_hub_name(path):
-        folder = Path(path).expanduser()
-        if not folder.is_dir():
-            return f"there is no folder {path!r}; a Hub name has the form ORGANIZATION/MODEL"
-        if config and not (folder / "config.json").is_file():
-            return f"the folder {path!r} holds no model, which has a config.json"
-        return missing_weights(folder) if weights else None
-    if not (offline and is_offline()):
+def missing_model(path: str, *, weights: bool = True, config: bool = True) -> str | None:
+    """What a folder lacks that others are to load a model from; None for a name on the Hub, which is not looked up. A
+    tokenizer alone needs neither weights nor a config.json."""
+    if is_hub_name(path):
         return None
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(path, "config.json", revision=revision)
-    if not isinstance(found, str):
-        return f"{path!r} is not on this machine, and HF_HUB_OFFLINE keeps it from being fetched"
-    return missing_weights(Path(found).parent) if weights else None
+    if not Path(path).is_dir():
+        return f"there is no folder {path!r}; a Hub name has the form ORGANIZATION/MODEL"
+    if config and not (Path(path) / "config.json").is_file():
+        return f"the folder {path!r} holds no model, which has a config.json"
+    return missing_weights(Path(path)) if weights else None
 
 
 def missing_weights(folder: Path) -> str | None:

@@ -120,8 +120,8 @@ def test_a_model_of_a_filter_that_is_not_there_is_refused_with_its_key(tmp_path,
     broken.mkdir()
     (broken / "config.json").write_text("{}")
     for given, told in (
-        (["strategy.reward.model=./nowhere"], "reward.model.path: there is no folder './nowhere'"),
-        ([f"strategy.reward.model={DEMO}", f"strategy.repeated.model={broken}"], "repeated.model.path: the folder"),
+        (["strategy.reward.model=./nowhere"], "strategy.reward.model.path: there is no folder './nowhere'"),
+        ([f"strategy.repeated.model={broken}"], "strategy.repeated.model.path: the folder"),
     ):
         assert main([*words, *given]) == 2
         [line] = capsys.readouterr().err.splitlines()

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.errors import reason
 from synth.model import Model
-from synth.model_files import is_hub_name, is_offline, missing_model
+from synth.model_files import is_hub_name, missing_model
 from synth.quality.loaded import Loaded
 from synth.quality.texts import columns_of, missing, texts
 from synth.records import Record, Rejection
@@ -60,10 +60,10 @@ class Length:
         if self.tokenizer is None:
             return None
         path = Model(path=self.tokenizer).path
+        if is_hub_name(path):
+            return None
         if problem := missing_model(path, weights=False, config=False):
             return f"tokenizer: {problem}"
-        if is_hub_name(path) and not is_offline():
-            return None  # it is fetched when it is needed
         try:
             self._load_tokenizer()
         except Exception as error:  # of any of many libraries
