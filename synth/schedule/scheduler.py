@@ -83,6 +83,7 @@ class Scheduler:
         self._suspects: dict[int, Suspects] = {}
         self._commits: Counter[int] = Counter()  # of each replica
         self._slowest_start_s = 0.0
+        self._any_ran = False  # any engine of this run
         self._told: set[str] = set()
         self.workers: dict[int, WorkerHandle] = {}  # those whose engine runs
 
@@ -210,7 +211,7 @@ class Scheduler:
                 ran = self.workers.pop(index, None) is not None
                 # What an engine that ran before says at its start may be about what its loss left behind.
                 final = isinstance(error, Unusable) and (ran or not ever_ran)
-                if not ran and not self._slowest_start_s and type(error) is EngineError:
+                if not ran and not self._any_ran and type(error) is EngineError:
                     # Nobody's engine has ever run, and the second start ends as the first did.
                     final, earlier = _shape(error) == earlier, _shape(error)
                 ever_ran = ever_ran or ran
@@ -241,6 +242,7 @@ class Scheduler:
             giving_up.cancel()
         self._slowest_start_s = max(self._slowest_start_s, loop.time() - began)
         self.workers[index] = worker
+        self._any_ran = True
 
     async def _feed(self, worker: WorkerHandle, index: int) -> None:
         """Lease shard after shard to a worker, each as soon as it has launched nearly all it has."""
