@@ -13,7 +13,8 @@ from synth import run
 from synth.config import Config, ConfigError
 from synth.paths import argument
 from synth.report.diagram import mermaid
-from synth.report.diagram_svg import svg
+from synth.report.diagram_svg import MARK, svg
+from synth.storage.run_folder import written_over
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if written:
             raise ConfigError(f"--svg: {given.svg} holds one picture; draw one strategy at a time")
         try:
-            given.svg.write_text(svg(config.strategy), encoding="utf-8")
+            # A pipe, or the terminal, is written to; of files, only the command's own are written over.
+            is_file = given.svg.is_file() or not given.svg.exists()
+            target = written_over(given.svg, MARK) if is_file else given.svg
+            target.write_text(svg(config.strategy), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"--svg: {given.svg} can't be written ({error.strerror})") from None
         written.append(given.svg)

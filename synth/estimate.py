@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from synth.config import Config, ConfigError
+from synth.errors import reason
 from synth.report.run_data import Run
 from synth.report.throughput import PAUSE_S, Span
 from synth.resume import told_once
@@ -135,7 +136,11 @@ def _running(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
 
 def _notes(config: Config, run: Run, manifest: Manifest, pace: Pace) -> list[str]:
     """What may make the run faster or slower than the one that was measured."""
-    differing = differing_keys(_speed(OmegaConf.load(run.folder.config)), _speed(config.resolved))
+    try:
+        before = _speed(OmegaConf.load(run.folder.config))
+    except Exception as error:  # of whatever parses it
+        raise ConfigError(f"{run.folder.config}: can't be read ({reason(error)})") from None
+    differing = differing_keys(before, _speed(config.resolved))
     was, now = ({name: one.versions.get(name) for name in BUILDS} for one in (run.manifest, manifest))
     differing += differing_keys(was, now)
     notes = [told(differing, len(differing))] if differing else []

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from synth.paths import argument
+from synth.paths import argument, argument_or_url
 from synth.storage.export import FORMATS, Unexportable, dataset_of, export, told
 from synth.storage.hub import Unpushable, dataset_name, make_ready, push
 from synth.storage.run_folder import InUse, RunFolder
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run_dir", type=argument, metavar="RUN_DIR")
     parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: parquet")
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--output-dir", help="a folder, or a URL as s3://bucket/folder")
+    place.add_argument("--output-dir", type=argument_or_url, help="a folder, or a URL as s3://bucket/folder")
     place.add_argument("--push-to-hub", metavar="USER/NAME", help="a dataset on the Hugging Face Hub")
     given = parser.parse_args(arguments)
     folder = RunFolder(given.run_dir)
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error("--push-to-hub: the Hub gets Parquet; for other formats, give --output-dir")
         return _push(folder, given.push_to_hub)
     except (Unexportable, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_one_line(error)}", file=sys.stderr)
         return 2
 
 
@@ -46,6 +46,12 @@ def _export(folder: RunFolder, format: str, destination: str) -> int:
         print(f"left behind, as {format} has no place for them: the columns {columns}", file=sys.stderr)
     print(f"{done.rows:,} rows in {destination}")
     return 0
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} can't be read or written ({error.strerror})"
+    return str(error)
 
 
 def _push(folder: RunFolder, name: str) -> int:

@@ -40,6 +40,11 @@ def argument(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
+def argument_or_url(text: str) -> str:
+    """The like, of a program that takes the URL of a store too."""
+    return text if "://" in text else str(argument(text))
+
+
 def _before(given: Any) -> Any:
     return local_path(given) if isinstance(given, str | Path) else given
 

@@ -35,6 +35,8 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=800)
     arguments.add_argument("--threads", type=int, default=2)
     given = arguments.parse_args()
+    if given.output_dir != PATH and given.output_dir.exists() and list(given.output_dir.iterdir()):
+        arguments.error(f"--output-dir: {given.output_dir} is not empty")
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
     logging.disable_progress_bar()

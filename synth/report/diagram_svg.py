@@ -20,9 +20,12 @@ REJECTED_WIDTH, GAP, LINE, HEIGHT = 300, 64, 17, 56
 CENTRE = LEFT + WIDTH // 2
 COLUMNS = 38  # of text in a box
 
+MARK = "drawn by python -m synth.draw"  # by this a picture is known again
+
 _HEAD = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" \
 font-family="Helvetica, Arial, sans-serif" font-size="14" fill="#1d2733" role="img">
+<!-- {mark} -->
 <title>{title}</title>
 <desc>{desc}</desc>
 <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">\
@@ -57,7 +60,9 @@ def svg(strategy: Strategy) -> str:
     top += GAP
     parts += _box(top, ["dataset"], "#e3f5e1", several)
     size = {"width": RIGHT + REJECTED_WIDTH + LEFT, "height": top + HEIGHT + 36}
-    head = _HEAD.format(title=escape(name), desc=escape(f"{' → '.join(one.name for one in chain)}: {cost}"), **size)
+    head = _HEAD.format(
+        mark=MARK, title=escape(name), desc=escape(f"{' → '.join(one.name for one in chain)}: {cost}"), **size
+    )
     return "\n".join([head, *parts, "</svg>"]) + "\n"
 
 

@@ -26,7 +26,7 @@ from synth.report.samples import printable
 from synth.report.throughput import Throughput, throughput
 from synth.steps.prompts import LABELS
 from synth.storage.manifest import differing_keys
-from synth.storage.run_folder import whole
+from synth.storage.run_folder import whole, written_over
 
 _FOLDER = Path(__file__).parent / "page"
 MOST_DIFFERENCES = 200
@@ -42,10 +42,17 @@ _SERIES = {
 
 
 def write_report(path: Path, runs: Sequence[Run]) -> None:
-    """Raises Unreadable where a run can't be read, OSError where the file can't be written."""
+    """Raises Unreadable where a run can't be read, OSError where the file can't be written or is another one's."""
+    if path != runs[0].folder.report:  # which is the run's own, whatever it holds
+        path = written_over(path, _mark(runs[0]))
     text = report(runs)
     with whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+
+
+def _mark(run: Run) -> str:
+    """By this a report is known again as one of that run."""
+    return f"Synth report of {run.manifest.fingerprint}"
 
 
 def report(runs: Sequence[Run]) -> str:
@@ -59,6 +66,7 @@ def report(runs: Sequence[Run]) -> str:
         runs=views,
         data=Markup(as_json(rows_of(runs))),
         script=Markup(script),
+        mark=_mark(runs[0]),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         lengths=_histograms([one.lengths for one in measured]),

@@ -8,18 +8,22 @@ Knows nothing of how a dataset came about.
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import fsspec  # type: ignore[import-untyped]
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from synth.errors import reason
 from synth.records import CONTRACT_COLUMNS
 from synth.storage.card import exported
+from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import RunFolder
 
 ROWS_PER_FILE = 100_000
@@ -164,11 +168,13 @@ def dataset_of(folder: RunFolder) -> Any:
 
 @contextmanager
 def _new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
-    """Opens new files in a folder. When the context ends badly, they are removed. Raises Unexportable."""
+    """Opens new files in a folder. When the context ends badly, they alone are removed. Raises Unexportable."""
     try:
         system, path = fsspec.core.url_to_fs(destination)
         path = path.rstrip("/")
-        there = next((name for name in names if system.exists(f"{path}/{name}")), None)
+        is_local = isinstance(system, LocalFileSystem)
+        exists = os.path.lexists if is_local else system.exists
+        there = next((name for name in names if exists(f"{path}/{name}")), None)
     except OSError:
         raise
     except Exception as error:  # no such protocol, its package is not installed, or what its client says
@@ -176,17 +182,26 @@ def _new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
     if there:
         raise Unexportable(f"{destination}/{there}: is there already; choose another folder")
 
-    @contextmanager
-    def create(name: str) -> Iterator[IO[bytes]]:
-        file = f"{path}/{name}"
-        system.makedirs(file.rpartition("/")[0], exist_ok=True)
-        with system.open(file, "wb") as opened:
-            yield opened
+    with NewPaths() as new:
+        made: list[str] = []
 
-    try:
-        yield create
-    except BaseException:
-        for name in names:
-            if system.exists(f"{path}/{name}"):
-                system.rm(f"{path}/{name}", recursive=True)
-        raise
+        @contextmanager
+        def create(name: str) -> Iterator[IO[bytes]]:
+            file = f"{path}/{name}"
+            if is_local:
+                new.folder(Path(file).parent)
+                new.file(Path(file))
+            else:
+                system.makedirs(file.rpartition("/")[0], exist_ok=True)
+                made.append(file)
+            with system.open(file, "wb") as opened:
+                yield opened
+
+        try:
+            yield create
+            new.keep()
+        except BaseException:
+            for file in made:
+                if system.exists(file):
+                    system.rm(file)
+            raise

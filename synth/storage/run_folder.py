@@ -3,6 +3,7 @@
 Knows names, the lock, and how a file comes to be whole or not at all; nothing of what the files hold.
 """
 
+import errno
 import logging
 import os
 import shutil
@@ -179,6 +180,20 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         unfinished.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def written_over(path: Path, mark: str) -> Path:
+    """The file that a path leads to, if a new one may take its place: there is none yet, or one with the `mark` of the
+    program's own near its beginning. Raises FileExistsError for anybody else's."""
+    target = Path(os.path.realpath(path))
+    if target.is_file():
+        with target.open("rb") as file:
+            start = file.read(4096)
+        if start and mark.encode() not in start:
+            raise FileExistsError(errno.EEXIST, "it is there already, and not of this command's making", str(path))
+    elif target.exists():
+        raise FileExistsError(errno.EEXIST, "it is no file", str(path))
+    return target
 
 
 def unfinished_name(path: Path) -> Path:
