@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth import draw, export, generate, inspect
@@ -80,6 +80,7 @@ def test_a_nul_is_refused_and_a_folder_may_be_called_like_a_home_directory():
     assert local_path("./~x") == Path("./~x") and expanded("a~b") == "a~b"
 
 
+@settings(deadline=None)
 @given(st.lists(PARTS, min_size=1, max_size=6), st.booleans())
 def test_a_path_leads_where_the_system_leads_it_once_its_folders_are_there(parts, absolute):
     """Whatever is there already: a link's `..` is the folder above what it leads to."""

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.run import main
@@ -77,6 +77,7 @@ def test_any_value_is_a_folder_below_output_dir(folders, tmp_path):
         Path(path).mkdir(parents=True)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=()), max_size=300), min_size=2, max_size=2, unique=True))
 def test_other_values_are_other_names_of_one_folder_each(values):
     quoted = ['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values]
