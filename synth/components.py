@@ -18,6 +18,7 @@ from typing import Any
 import pydantic
 
 from synth.errors import ConfigError, nearest
+from synth.own_defaults import completed
 from synth.protocols import arguments, defaults, role, unfit, unfit_target
 from synth.targets import is_own, locate, module_of
 
@@ -135,6 +136,7 @@ def _fitted(
     for name in named:
         if parameters[name].default is inspect.Parameter.empty and name not in values:
             raise ConfigError(f"{_join(key, name)}: is missing")
+    values = completed(target, values)
     types = _types(target)
     return {name: _of_type(types[name], value, _join(key, name)) if name in types else value
             for name, value in values.items()}  # fmt: skip

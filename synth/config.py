@@ -35,6 +35,7 @@ from synth.steps.chain import Step, Strategy, step_names
 from synth.steps.function import Description, StepFunction
 from synth.storage.hub import dataset_name
 from synth.storage.run_folder import RunFolder
+from synth.value_files import with_files
 
 __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
 
@@ -226,7 +227,10 @@ def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"{error.full_key}: is missing") from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {reason(error)}") from None
-    return {str(key): value for key, value in dict(plain).items()}  # type: ignore[arg-type]
+    return {
+        str(key): with_files(value, "strategy") if key == "strategy" else value
+        for key, value in dict(plain).items()  # type: ignore[arg-type]
+    }
 
 
 def _chosen(group: str) -> str | None:
@@ -249,6 +253,8 @@ def _strategy(node: Any) -> Strategy:
     if not isinstance(node, Mapping):
         raise ConfigError(f"strategy: {node!r} is no strategy{nearest(str(node), options('strategy'))}")
     steps = node.get("steps")
+    if steps is None and HydraConfig.initialized() and _chosen("strategy") is None:
+        raise ConfigError(f"strategy.{next(iter(node))}: no strategy is chosen; add one by +strategy=NAME")
     if not isinstance(steps, list) or not steps:
         raise ConfigError("strategy.steps: needs a list with at least one step")
     named = {name: value for name, value in node.items() if name not in ("name", "steps", "columns")}

@@ -1,6 +1,12 @@
 """What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
 
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
 from synth.config import Config, refuse_bad_chat_template
+from synth.engines import Sampling
 from synth.estimate import estimate
 from synth.missing import refuse_missing_files
 from synth.opening import refuse_foreign
@@ -36,6 +42,7 @@ def describe(config: Config) -> str:
         + (f", as slice {settings.slice}" if settings.slice else ""),
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
         "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
+        **_samplings(config),
         **_cost(config, max(0, records - plan.kept - run.unfinished), "left" if begun else "in all"),
         **estimate(config, run if plan.kept else None, manifest, contents.size, plan.kept),
     }
@@ -56,6 +63,38 @@ def told_source(config: Config, contents: Contents) -> str:
     set_aside = f", {contents.bad_rows:,} bad ones set aside" if contents.bad_rows else ""
     times = f", {contents.repeat:,} times" if contents.repeat > 1 else ""
     return f"{contents.rows:,} rows of {config.source}{times}{set_aside}"
+
+
+def _samplings(config: Config) -> dict[str, str]:
+    """How each kind of call is drawn, under the key that sets it."""
+    lines: list[str] = []
+    for step in config.strategy.steps:
+        calls = getattr(step.function, "calls", None)
+        keys = list(_sampling_keys(step.function, step.name))
+        for sampling, count in Counter(calls() if calls else ()).items():
+            # A step may make up a sampling of its own, which no key sets.
+            key = next((key for key, one in keys if one == sampling), step.name)
+            times = f" ({count} times)" if count > 1 else ""
+            lines.append(f"{key}: {_drawn(sampling)}{times}")
+    return {"sampling": f"\n{'':9} ".join(lines)} if lines else {}
+
+
+def _sampling_keys(value: Any, key: str) -> Iterator[tuple[str, Sampling]]:
+    if isinstance(value, Sampling):
+        yield key, value
+    elif isinstance(value, list | tuple):
+        for at, one in enumerate(value):
+            yield from _sampling_keys(one, f"{key}[{at}]" if len(value) > 1 else key)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _sampling_keys(getattr(value, field.name), f"{key}.{field.name}")
+
+
+def _drawn(sampling: Sampling) -> str:
+    shown = ("temperature", "top_p", "max_tokens")
+    usual = Sampling()
+    others = [field.name for field in fields(Sampling) if getattr(sampling, field.name) != getattr(usual, field.name)]
+    return ", ".join(f"{name} {getattr(sampling, name)}" for name in dict.fromkeys([*shown, *others]))
 
 
 def _cost(config: Config, records: int, which: str) -> dict[str, str]:

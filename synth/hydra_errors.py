@@ -14,14 +14,14 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synth.components import ConfigError, nearest
 from synth.composition import refuse_keys_of_hydra
-from synth.config import CONF_DIR, GROUPS, MissingFile, options, parse
+from synth.config import CONF_DIR, GROUPS, options
 from synth.errors import reason
 
 
@@ -30,7 +30,9 @@ class CommandLine:
 
     def __init__(self, arguments: Sequence[str]):
         self._arguments = _Parser().parse(arguments)
-        self.overrides = [_override(word) for word in self._arguments.overrides]
+        read = {word: _override(word) for word in self._arguments.overrides}
+        self.words = [str(read[word].input_line) if word in read else word for word in arguments]
+        self.overrides = [read[word] for word in self._arguments.overrides]
         for override in self.overrides:
             name = override.key_or_group
             if name in GROUPS and not override.is_delete() and not _names_options(override):
@@ -60,6 +62,20 @@ class CommandLine:
             if "." not in one.key_or_group:
                 yield from ([*first[:place], word, *first[place + 1 :]] for word in values[place][1:])
 
+    def new_key(self, error: Exception) -> str | None:
+        """The key that Hydra refused for having no value so far, where a component may take it; else None."""
+        refused = self._refused(error)
+        group, _, name = refused.key_or_group.partition(".") if refused else ("", "", "")
+        if refused is None or group not in GROUPS or not name or refused.is_add() or refused.is_delete():
+            return None
+        chosen = group in ("model", "engine", "cluster") or any(one.key_or_group == group for one in self.overrides)
+        return refused.key_or_group if chosen or self._without(refused).get(group) else None
+
+    def with_new(self, key: str) -> list[str]:
+        """The arguments for which Hydra adds the key: what its component makes of it is seen when that is built."""
+        added = [str(one.input_line) for one in self.overrides if one.key_or_group == key]
+        return [f"++{word}" if word in added else word for word in self.words]
+
     def explain(self, error: Exception) -> str:
         """One line for whatever stopped Hydra before the configuration was composed."""
         return " ".join((self._explain(error) or reason(error)).split())
@@ -76,10 +92,14 @@ class CommandLine:
             return f"{found[1]}: is chosen already; to choose another one, leave out the plus sign or the second one"
         if found := re.match(r"Ambiguous value for argument '\W*([^=']+)=", text):
             return f"{found[1]}: a list is written [a,b]; a sweep over several values needs --multirun"
-        quoted = re.search(r"'([^']+)'", text)
+        refused = self._refused(error)
+        return self._why_refused(refused) if refused else None
+
+    def _refused(self, error: Exception) -> Override | None:
+        """The override that Hydra could not apply."""
+        quoted = re.search(r"'([^']+)'", str(error))
         key = quoted[1].lstrip("+~").partition("=")[0] if quoted else None
-        refused = next((one for one in self.overrides if one.key_or_group == key), None)
-        return self._refused(refused) if refused else None
+        return next((one for one in self.overrides if one.key_or_group == key), None)
 
     def _no_such_option(self, error: MissingConfigException) -> str:
         path = str(error.missing_cfg_file).removesuffix(".yaml")
@@ -91,8 +111,7 @@ class CommandLine:
         group = group or "--config-name"
         return f"{group}: there is no {name!r}{nearest(name, [*(error.options or ()), *_options_of(group)])}"
 
-    def _refused(self, override: Override) -> str:
-        """Why Hydra could not apply an override."""
+    def _why_refused(self, override: Override) -> str:
         key = override.key_or_group
         value = _value(override)
         if key in GROUPS and not override.is_add():
@@ -104,24 +123,9 @@ class CommandLine:
         known = set(_keys(self._without(override)))
         if override.is_add() and key in known | set(GROUPS):
             return f"{key}: is there already; leave out the plus sign"
-        added = f"+{key}={value}"
-        if self._is_valid(key, added, override):
-            return f"{key}: has no value so far, and is added with a plus sign: {added}"
         top = [one for one in known if "." not in one] if "." not in key else []
         close = nearest(key, top)
         return f"{key}: no such key{close if 'did you mean' in close else nearest(key, known)}"
-
-    def _is_valid(self, key: str, added: str, instead_of: Override) -> bool:
-        try:
-            parse(self._compose([*self._others(instead_of), added]))
-        except MissingFile:
-            return True
-        except ConfigError as error:
-            of = (f"{key}: ", f"{key.rpartition('.')[0]}: ")  # the key's own, or the step's it is of
-            return str(error).startswith(of) and "no such key" not in str(error)
-        except Exception:  # another override may be wrong as well
-            return False
-        return not key.startswith("hydra.")  # nobody looks at those here
 
     def _without(self, refused: Override) -> DictConfig:
         """The configuration as composed without an override and, if need be, without those after it."""
@@ -144,6 +148,12 @@ class CommandLine:
         GlobalHydra.instance().clear()
         with initialize_config_dir(folders[0], version_base=None):
             return compose(name, [*overrides, f"hydra.searchpath=[{folders[1]!r}]"])
+
+
+def in_full(message: str, key: str) -> str:
+    """A component's word on a key of its own, with the whole name of the key that was meant, as it is typed."""
+    found = re.fullmatch(rf"({re.escape(key)}: no such key; did you mean ')(\w+'\?)", message)
+    return f"{found[1]}{key.rpartition('.')[0]}.{found[2]}" if found else message
 
 
 class _Parser:
@@ -170,8 +180,23 @@ def _override(word: str) -> Override:
     try:
         return OverridesParser.create().parse_override(word)
     except HydraException as error:
+        text = _as_it_is(word)
+        if text is not None:
+            return text
         advice = f"signs and letters beyond ASCII are quoted twice, once for the shell: {key}='\"...\"'"
         raise ConfigError(f"{key}: can't read {word!r}, {reason(error)}; {advice}") from None
+
+
+def _as_it_is(word: str) -> Override | None:
+    """A text that Hydra can't read, such as one with an apostrophe, taken as it is. Not what was to be a list or quoted."""
+    key, _, value = word.partition("=")
+    if not value or value.strip()[0] in "[{('\"" or "${" in value:
+        return None
+    quoted = QuotedString(text=value, quote=Quote.double).with_quotes()
+    try:
+        return OverridesParser.create().parse_override(f"{key}={quoted}")
+    except HydraException:
+        return None
 
 
 def _value(override: Override) -> str:

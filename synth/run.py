@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from synth.composition import guard_environment
 from synth.config import CONF_DIR, Config, ConfigError, parse
 from synth.exit_codes import BAD_INPUT, STOPPED
-from synth.hydra_errors import CommandLine
+from synth.hydra_errors import CommandLine, in_full
 from synth.sweep import fixed_keys, folder_name, hydras_folder
 
 
@@ -85,6 +85,7 @@ def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int
             raise _Ended(code)
 
     guard_environment()
+    sys.argv[1:] = command_line.words
     try:
         command_line.refuse_keys_of_hydra()
         with hydras_folder():
@@ -98,6 +99,11 @@ def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int
     except ConfigError:
         raise
     except Exception as error:
+        if (key := command_line.new_key(error)) is not None:
+            try:
+                return _compose_and_run(command_line.with_new(key), work)
+            except ConfigError as wrong:
+                raise ConfigError(in_full(str(wrong), key)) from None
         raise ConfigError(command_line.explain(error)) from None
     return max(codes, default=0)
 

@@ -31,7 +31,7 @@ def folder_name(overrides: Iterable[str], fixed: Iterable[str]) -> str:
     """The name of a run's folder by its own overrides; nothing where it is not told apart by any."""
     parser = OverridesParser.create()
     swept = [one for one in map(parser.parse_override, overrides) if _key(one) not in (*fixed, *_UNNAMED)]
-    words = sorted(f"{one.get_key_element()}={one.get_value_element_as_str()}" for one in swept)
+    words = sorted(f"{one.get_key_element().removeprefix('++')}={one.get_value_element_as_str()}" for one in swept)
     text = ",".join(words)
     if all(map(_AS_IT_IS.fullmatch, words)) and len(text) <= LONGEST:
         return text

@@ -109,7 +109,7 @@ def test_a_bad_word_is_refused_in_one_line_that_names_it(refusal, override, told
         ("instruction.temperature=-1", "instruction.temperature: must be at least 0, got -1"),
         ("system_prompts=[{text: x, wieght: 2}]", "system_prompts[0].wieght: no such key; did you mean 'weight'?"),
         ("_target_=synth.steps.magpie.Magpi", "_target_: 'synth.steps.magpie' has no class or function 'Magpi'; did"),
-        ("response.stop=[x]", "response.stop: has no value so far, and is added with a plus sign: +strategy.magpie."),
+        ("response.stop=5", "response.stop: must be a valid tuple, got 5"),
     ],
 )
 def test_a_bad_key_of_a_step_is_refused(refusal, key, told):
@@ -144,7 +144,7 @@ def test_bad_arguments_are_refused(refusal, arguments, told):
     assert refusal(*arguments).startswith(told)
 
 
-@pytest.mark.parametrize("value", ["[1,", "'x", "${", "été", "a\nb", "{a:", '"'])
+@pytest.mark.parametrize("value", ["[1,", "'x", "${", "{a:", '"'])
 def test_a_value_that_hydra_cannot_read_is_refused_with_advice_on_quotes(refusal, value):
     assert refusal(*GOOD, f"output_dir={value}").startswith(f"output_dir: can't read {f'output_dir={value}'!r}, ")
 
@@ -175,7 +175,7 @@ def test_the_users_arguments_are_left_as_they_were(job):
 
 def test_a_key_whose_value_does_not_go_with_others_is_a_key(job, capsys):
     assert main(["+strategy=magpie_filtered", "strategy.magpie.n_turns=2"]) == 2
-    told = "strategy.magpie.n_turns: has no value so far, and is added with a plus sign: +strategy.magpie.n_turns=2"
+    told = "strategy.magpie: only_instruction draws one user message: it can't be combined with n_turns > 1"
     assert capsys.readouterr().err == f"error: {told}\n"
 
 

@@ -52,7 +52,7 @@ class Magpie:
     """
 
     instruction: Sampling = field(default_factory=Sampling)
-    response: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
+    response: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=2048))
     n_turns: Annotated[int, Field(ge=1)] = 1
     end_with_user: bool = False
     only_instruction: bool = False
