@@ -1,6 +1,5 @@
 """What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -71,9 +70,13 @@ def _samplings(config: Config) -> dict[str, str]:
     for step in config.strategy.steps:
         calls = getattr(step.function, "calls", None)
         keys = list(_sampling_keys(step.function, step.name))
-        for sampling, count in Counter(calls() if calls else ()).items():
+        drawn = list(calls()) if calls else []
+        for at, sampling in enumerate(drawn):
+            if sampling in drawn[:at]:
+                continue
             # A step may make up a sampling of its own, which no key sets.
             key = next((key for key, one in keys if one == sampling), step.name)
+            count = drawn.count(sampling)
             times = f" ({count} times)" if count > 1 else ""
             lines.append(f"{key}: {_drawn(sampling)}{times}")
     return {"sampling": f"\n{'':9} ".join(lines)} if lines else {}
@@ -92,8 +95,7 @@ def _sampling_keys(value: Any, key: str) -> Iterator[tuple[str, Sampling]]:
 
 def _drawn(sampling: Sampling) -> str:
     shown = ("temperature", "top_p", "max_tokens")
-    usual = Sampling()
-    others = [field.name for field in fields(Sampling) if getattr(sampling, field.name) != getattr(usual, field.name)]
+    others = [one.name for one in fields(Sampling) if getattr(sampling, one.name) not in (one.default, None)]
     return ", ".join(f"{name} {getattr(sampling, name)}" for name in dict.fromkeys([*shown, *others]))
 
 

@@ -188,7 +188,7 @@ def _override(word: str) -> Override:
 
 
 def _as_it_is(word: str) -> Override | None:
-    """A text that Hydra can't read, such as one with an apostrophe, taken as it is. Not what was to be a list or quoted."""
+    """A text that Hydra can't read, with an apostrophe, say, taken as it is: not what was to be a list or quoted."""
     key, _, value = word.partition("=")
     if not value or value.strip()[0] in "[{('\"" or "${" in value:
         return None

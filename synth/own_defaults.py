@@ -11,7 +11,7 @@ from typing import Any
 
 
 def completed(target: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values for a call of `target`, in which mappings are completed with the keys of the default that they change."""
+    """The values for a call of `target`, its mappings completed with the keys of the default that they change."""
     return {name: _on_top_of(_default(target, name), value) for name, value in values.items()}
 
 

@@ -130,15 +130,6 @@ def test_each_key_of_a_component_is_in_the_yaml_so_that_it_can_be_overridden(nod
     assert {field.name for field in fields(kind)} - {"model"} <= set(data)
 
 
-def test_shipped_defaults_are_those_of_the_code():
-    config = parse(composed())
-    assert config.strategy.steps[0].function == Magpie(
-        instruction={"max_tokens": 1024}, response={"temperature": 0.0, "max_tokens": 2048}
-    )
-    assert config.engine == VLLM(model=config.model)
-    assert config.cluster == Cluster()
-
-
 def test_the_demo_is_the_shipped_folder_in_float32_under_a_name_of_its_own():
     demo = parse(composed(model="demo")).model
     assert (demo.path, demo.name, demo.dtype, demo.license) == (str(DEMO), "synth-demo", "float32", "apache-2.0")

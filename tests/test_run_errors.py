@@ -185,6 +185,15 @@ def test_a_dry_run_prints_the_plan(job, capsys):
     assert not job.configs
 
 
+def test_a_dry_run_shows_how_each_call_is_drawn_under_the_key_that_sets_it(job, capsys):
+    words = ["strategy.preference.judge.sampling.max_tokens=99", "strategy.magpie.instruction.stop=[x]"]
+    assert main(["+strategy=preference", *GOOD[1:], *words, "dry_run=true"]) == 0
+    told = capsys.readouterr().out
+    assert "magpie.instruction: temperature 1.0, top_p 1.0, max_tokens 1024, stop ('x',)\n" in told
+    assert "preference.responses: temperature 1.0, top_p 1.0, max_tokens 2048 (4 times)\n" in told
+    assert "preference.judge.sampling: temperature 0.0, top_p 1.0, max_tokens 99 (4 times)\n" in told
+
+
 def test_a_dry_run_refuses_a_chat_template_that_the_strategy_can_not_use(job, tmp_path, capsys):
     (tmp_path / "mute.jinja").write_text("{{ bos_token }}")
     words = ["+strategy=magpie", f"model.chat_template={tmp_path / 'mute.jinja'}", "dry_run=true"]
@@ -342,3 +351,64 @@ def used_by_children() -> float:
 def environment():
     root = os.path.dirname(os.path.dirname(synth.__file__))
     return os.environ | {"PYTHONPATH": root}
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (["repetition.linse=0.2"], "repetition.linse: no such key; did you mean 'strategy.repetition.lines'?"),
+        (
+            ["repetitoin.lines=0.2"],
+            "repetitoin: is neither a key of a strategy nor a step with a _target_; did you mean",
+        ),
+        (["repetition.lines=x", "respond.sampling.seed=1"], "repetition.lines: must be a valid number, got 'x'"),
+        (["respond.sampling.max_token=5"], "respond.sampling.max_token: no such key; did you mean 'strategy.respond.s"),
+    ],
+)
+def test_a_bad_key_that_no_file_names_is_refused_as_any_other(refusal, keys, told):
+    words = [f"strategy.{key}" for key in keys]
+    assert refusal("+strategy=magpie_filtered", "model=qwen3-8b", *words).startswith(f"strategy.{told}")
+
+
+def test_every_key_of_a_component_is_set_without_a_plus_sign(job):
+    words = [
+        "strategy.repetition.lines=0.2",
+        "strategy.refusal.column=user",
+        "engine.extra.x=1",
+        "model.template_kwargs.a=b",
+    ]
+    assert main(["+strategy=magpie_filtered", *GOOD[1:], *words]) == 0
+    (config,) = job.configs
+    steps = {step.name: step.function for step in config.strategy.steps}
+    assert (steps["repetition"].lines, steps["refusal"].column) == (0.2, "user")
+    assert (config.engine.extra, config.model.template_kwargs["a"]) == ({"x": 1}, "b")
+
+
+def test_a_sweep_takes_new_keys_too_and_names_folders_without_plus_signs(job):
+    assert main(["--multirun", *GOOD, "strategy.magpie.instruction.stop=[a],[b]"]) == 0
+    assert [one.strategy.steps[0].function.instruction.stop for one in job.configs] == [("a",), ("b",)]
+    assert not any("+" in one.settings.output_dir.name for one in job.configs)
+
+
+@pytest.mark.parametrize("text", ["You're a pirate.", "it's 5 o'clock: (now)", "été & 水!", 'Don\'t say "no"\\'])
+def test_a_text_is_taken_as_it_is(job, text):
+    assert main([*GOOD, f"strategy.magpie.system_prompts={text}"]) == 0
+    assert job.configs[0].strategy.steps[0].function.system_prompts[0].text == text
+
+
+def test_a_text_may_come_from_a_file(job, tmp_path):
+    text = "You're a pirate, {{ aren't }} you?\n\n${not.an.interpolation} é"
+    (tmp_path / "pirate.txt").write_text(f"{text}\n")
+    assert main([*GOOD, "strategy.magpie.system_prompts=[@pirate.txt,@@nobody]"]) == 0
+    (config,) = job.configs
+    assert [one.text for one in config.strategy.steps[0].function.system_prompts] == [text, "@nobody"]
+    assert config.resolved["strategy"]["magpie"]["system_prompts"] == [text, "@nobody"]
+
+
+def test_a_file_of_a_text_that_can_not_be_read_is_named(refusal, tmp_path):
+    told = refusal(*GOOD, "strategy.magpie.system_prompts=@nope.txt")
+    assert told.startswith(
+        "strategy.magpie.system_prompts: the file 'nope.txt' can't be read: No such file or directory"
+    )
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    assert "it is no UTF-8 text" in refusal(*GOOD, "strategy.magpie.system_prompts=@latin.txt")

@@ -25,11 +25,11 @@ ABOUT = TextGeneration(template="{{ topic }}", output="instruction")
 
 def test_a_column_that_the_source_lacks_is_named_with_the_nearest_one():
     told = "strategy.step0: reads the column 'topic', which seeds.jsonl lacks; did you mean 'topics'?"
-    assert refusal(["topics", "n"], ABOUT) == told
+    assert refusal(["topics", "n"], ABOUT) == f"{told} Or a column is renamed by 'source.columns={{topic: topics}}'"
 
 
 def test_where_none_is_near_all_are_named():
-    assert refusal(["a", "b"], ABOUT).endswith("lacks; choose from a, b")
+    assert "lacks; choose from a, b; a column is renamed by 'source.columns={topic: a}'" in refusal(["a", "b"], ABOUT)
 
 
 def test_without_a_source_it_says_how_to_choose_one():
@@ -41,7 +41,12 @@ def test_one_of_several_columns_will_do():
     check(["instruction"], Respond())
     check(["messages"], Respond())
     told = "strategy.step0: reads the column 'instruction' or 'messages', which seeds.jsonl lacks; choose from prompt"
-    assert refusal(["prompt"], Respond()) == told
+    assert refusal(["prompt"], Respond()) == f"{told}; a column is renamed by 'source.columns={{instruction: prompt}}'"
+
+
+def test_the_column_to_be_renamed_is_the_one_that_others_call_so():
+    assert refusal(["id", "question"], Respond()).endswith("'source.columns={instruction: question}'")
+    assert refusal(["a prompt"], Respond()).endswith("""'source.columns={instruction: "a prompt"}'""")
 
 
 def test_later_steps_read_what_earlier_ones_write():
