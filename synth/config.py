@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -162,6 +162,8 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         source=_source(resolved["source"]),
         resolved=resolved,
     )
+    if missing := isinstance(composed, DictConfig) and OmegaConf.missing_keys(composed):
+        raise ConfigError(f"{min(missing)}: is missing")
     if config.settings.estimate_from is not None and not config.settings.dry_run:
         raise ConfigError("estimate_from: is for dry_run=true, which estimates and starts nothing; leave it out to run")
     if config.source is None and config.settings.num_records == "all":
@@ -222,15 +224,22 @@ def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(strategy, DictConfig) and strategy.get("name") is None:
             chosen = (_chosen("strategy") or "strategy").rpartition("/")[2]
             OmegaConf.update(composed, "strategy.name", chosen, force_add=True)
-        plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key}: is missing") from None
+        plain = _given(OmegaConf.to_container(composed, resolve=True))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {reason(error)}") from None
     return {
         str(key): with_files(value, "strategy") if key == "strategy" else value
-        for key, value in dict(plain).items()  # type: ignore[arg-type]
+        for key, value in plain.items()
     }
+
+
+def _given(value: Any) -> Any:
+    """Without the keys that are still `???`: a wrong key is told before the one that is missing for it."""
+    if isinstance(value, list):
+        return [_given(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _given(one) for name, one in value.items() if one != "???"}
 
 
 def _chosen(group: str) -> str | None:
