@@ -227,10 +227,7 @@ def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         plain = _given(OmegaConf.to_container(composed, resolve=True))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {reason(error)}") from None
-    return {
-        str(key): with_files(value, "strategy") if key == "strategy" else value
-        for key, value in plain.items()
-    }
+    return {str(key): with_files(value, "strategy") if key == "strategy" else value for key, value in plain.items()}
 
 
 def _given(value: Any) -> Any:
