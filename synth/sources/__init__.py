@@ -29,6 +29,34 @@ class BadRow:
     reason: str
 
 
+class Bad(str):
+    """Why a row can't be used: what a reader of files gives in the row's place."""
+
+
+class Torn(ValueError):
+    """From this line on a file can't be read; line 0 for a file without lines."""
+
+    def __init__(self, line: int, reason: str):
+        super().__init__(reason)
+        self.line = line
+
+
+# What a reader of files gives: (line or number, row), counted from 1.
+Rows = Iterator[tuple[int, Record | Bad]]
+
+LONGEST = 2**28  # bytes of a row
+DEEPEST = 200  # lists and objects within each other: all that handles a record goes down as far
+
+
+def too_deep(value: Any, brackets: int) -> bool:
+    """Whether a value is nested more than DEEPEST deep. `brackets` is how many it has as JSON: few need no look."""
+    level = [value] if brackets > DEEPEST else []
+    for _ in range(DEEPEST):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for values in inner for one in values if isinstance(one, dict | list | tuple)]
+    return bool(level)
+
+
 class Source(Protocol):
     """A class with `stamp` and `read` is one. The four attributes are seen to by Synth: where a class does not have
     them, they are keys of its YAML all the same, with these defaults.

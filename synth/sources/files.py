@@ -1,40 +1,58 @@
-"""A source of files: jsonl, json, csv, parquet, arrow, or a folder that datasets.save_to_disk() made."""
+"""A source of files: jsonl, json, csv, tsv, parquet, arrow, or a folder that datasets.save_to_disk() made."""
 
-import difflib
-import glob
+import codecs
 import gzip
-import os
-from collections.abc import Iterator, Sequence
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import field
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, BinaryIO, Literal, get_args
 
-import pyarrow as pa
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import ConfigError
 from synth.errors import reason
 from synth.records import Record
-from synth.sources import BadRow, Renamed, remote, tables
+from synth.sources import Bad, BadRow, Renamed, Rows, Torn, tables
+from synth.sources.delimited import CSV, TSV, Dialect, delimited
+from synth.sources.json_text import json_lines, json_list
+from synth.sources.paths import found, readable, stamp
 from synth.sources.remote import Remote
-from synth.sources.text_formats import Bad, Torn, delimited, json_lines, json_list
+
+log = logging.getLogger(__name__)
 
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "saved"]
 
-_TEXT_READERS: dict[str, Any] = {
-    "jsonl": json_lines,
-    "json": json_list,
-    "csv": delimited,
-    "tsv": partial(delimited, delimiter="\t"),
-}
-_TABLE_READERS: dict[str, Any] = {"parquet": tables.parquet, "arrow": tables.arrow}
+_JSON: dict[str, Callable[[BinaryIO], Rows]] = {"jsonl": json_lines, "json": json_list}
+_DIALECTS = {"csv": CSV, "tsv": TSV}
+_TABLES = {"parquet": tables.parquet, "arrow": tables.arrow}
 _ENDINGS = {one: one for one in get_args(Format) if one != "saved"} | {"ndjson": "jsonl", "feather": "arrow"}
+
+_GZIP = b"\x1f\x8b"
+_NO_TEXT = {  # by how a file begins
+    "UTF-16 or UTF-32": re.compile(b"|".join([codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE])),
+    "a zip archive": re.compile(rb"PK\x03\x04"),
+    "compressed by zstd": re.compile(rb"\x28\xb5\x2f\xfd"),
+    "compressed by xz": re.compile(rb"\xfd7zXZ\0"),
+    "compressed by bzip2": re.compile(rb"BZh[1-9]1AY&SY"),
+}
 
 
 def _as_list(given: Any) -> Any:
     return given if isinstance(given, list | tuple) else [given]
+
+
+def _is_sign(given: str | None) -> str | None:
+    sign = {"tab": "\t", "\\t": "\t", "": None}.get(given or "", given)
+    if sign not in (None, "auto", "\t") and (len(sign) != 1 or not sign.isprintable()):
+        raise ValueError("must be one character")
+    return sign
+
+
+_Sign = Annotated[str | None, AfterValidator(_is_sign)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -43,16 +61,29 @@ class Files:
     read in the order of names.
 
     The format follows from the ending (`.gz` after it is for text) unless `format` says it. `split` chooses one of a
-    saved dataset with several.
+    saved dataset with several. `delimiter`, `quote` and `escape` are of csv and tsv: what stands between fields, around
+    them (null: nothing does), and before a mark that is part of the text.
     """
 
     path: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
     format: Format | Literal["auto"] = "auto"
     split: str | None = None
+    delimiter: _Sign = "auto"
+    quote: _Sign = "auto"
+    escape: _Sign = None
     columns: Renamed = field(default_factory=dict)
     limit: Annotated[int, Field(ge=1)] | None = None
     repeat: Annotated[int, Field(ge=1)] = 1
     bad_rows: Literal["stop", "set_aside"] = "stop"
+
+    def __post_init__(self) -> None:
+        if self.delimiter is None:
+            raise ValueError("delimiter: must be one character, or tab")
+        for kind in _DIALECTS:
+            dialect = self._dialect(kind)
+            signs = [one for one in (dialect.delimiter, dialect.quote, dialect.escape) if one is not None]
+            if len(set(signs)) != len(signs):
+                raise ValueError("delimiter, quote and escape must be different characters")
 
     def __str__(self) -> str:
         return ", ".join(self.path)
@@ -60,43 +91,58 @@ class Files:
     def stamp(self) -> list[Any]:
         """Path, size and time of change of each file, or what its store has for that; of a saved dataset, of the files
         in it."""
-        paths = [path for path, kind in self._files() for path in ([path] if kind != "saved" else _inside(path))]
-        return [_stamp(path) for path in paths]
+        return [one for path, kind in self._files() for one in stamp(path, kind == "saved")]
 
     def read(self) -> Iterator[Record | BadRow]:
-        for path, kind in self._files():
-            try:
-                if kind in _TEXT_READERS:
-                    yield from _read_text(path, _TEXT_READERS[kind])
-                else:
-                    yield from _TABLE_READERS[kind](path) if kind != "saved" else self._read_saved(path)
-            except Torn as torn:
-                raise ConfigError(f"source.path: {path}:{torn.line}: {torn}") from None
-            except OSError as error:
-                raise ConfigError(f"source.path: {path} can't be read ({error.strerror or error})") from None
-            except (pa.ArrowException, EOFError) as error:
-                raise ConfigError(f"source.path: {path} is no {kind} file that can be read: {error}") from None
-            except ConfigError:
-                raise
-            except Exception as error:
-                if isinstance(path, Path):
-                    raise
-                raise ConfigError(f"source.path: {path} can't be read ({reason(error)})") from None
+        for path, line, row in self.rows():
+            yield BadRow(path, line, str(row)) if isinstance(row, Bad) else row
 
-    def _read_saved(self, path: Path | Remote) -> Iterator[Record]:
+    def rows(self) -> Iterator[tuple[str, int, Record | Bad]]:
+        """All rows, each with its file, and its line or number in it. Raises ConfigError where none can be read, or no
+        more."""
+        for path, kind in self._files():
+            with _told(path, kind):
+                for line, row in self._rows(path, kind):
+                    yield str(path), line, row
+
+    def _rows(self, path: Path | Remote, kind: str) -> Rows:
+        if kind == "saved":
+            yield from tables.dataset(self._saved(path))
+        elif kind in _TABLES:
+            yield from _TABLES[kind](path)
+        else:
+            with _text(path) as file:
+                yield from _JSON[kind](file) if kind in _JSON else delimited(file, self._dialect(kind))
+
+    def _saved(self, path: Path | Remote) -> Any:
         from datasets import DatasetDict, load_from_disk
 
         data = load_from_disk(str(path))
-        if isinstance(data, DatasetDict):
-            split = self.split or (next(iter(data)) if len(data) == 1 else "")
-            if split not in data:
-                raise ConfigError(f"source.split: {path} has no split {split!r}; choose from {', '.join(data)}")
-            data = data[split]
-        yield from tables.dataset(data)
+        if not isinstance(data, DatasetDict):
+            return data
+        split = self.split or (next(iter(data)) if len(data) == 1 else "")
+        if split not in data:
+            raise ConfigError(f"source.split: {path} has no split {split!r}; choose from {', '.join(data)}")
+        return data[split]
+
+    def _dialect(self, kind: str) -> Dialect:
+        usual = _DIALECTS[kind]
+        delimiter = usual.delimiter if self.delimiter in (None, "auto") else self.delimiter
+        quote = usual.quote if self.quote == "auto" else self.quote
+        return Dialect(delimiter, quote, self.escape, is_given=self.delimiter != "auto")
 
     def _files(self) -> list[tuple[Path | Remote, str]]:
         """The files there are, with the format of each. Raises ConfigError for one that is not there."""
-        return [(path, self._format(path)) for given in self.path for path in _found(os.path.expanduser(given))]
+        files = []
+        for given in self.path:
+            for path in found(given):
+                with readable(path):
+                    files.append((path, self._format(path)))
+        signs = {"delimiter": self.delimiter != "auto", "quote": self.quote != "auto", "escape": self.escape}
+        key = next((name for name, is_given in signs.items() if is_given), None)
+        if key and not any(kind in _DIALECTS for _, kind in files):
+            raise ConfigError(f"source.{key}: only csv and tsv have one, and {files[0][0]} is {files[0][1]}")
+        return files
 
     def _format(self, path: Path | Remote) -> str:
         if path.is_dir():
@@ -107,42 +153,41 @@ class Files:
             raise ConfigError(f"source.split: only a saved dataset has splits, and {path} is a file")
         if self.format != "auto":
             return self.format
-        ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+        ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
         if ending not in _ENDINGS:
             endings = ", ".join(f".{one}" for one in _ENDINGS)
             raise ConfigError(f"source.path: {path} ends in none of {endings}; say which it is by source.format=")
+        if path.name.lower().endswith(".gz") and _ENDINGS[ending] in _TABLES:
+            raise ConfigError(f"source.path: {path} can't be read: .gz is for text; unpack it first")
         return _ENDINGS[ending]
 
 
-def _found(given: str) -> Sequence[Path | Remote]:
-    if remote.is_remote(given):
-        return remote.found(given)
-    path = Path(given)
-    if path.exists():
-        return [path]
-    if any(mark in given for mark in "*?["):
-        if found := sorted(glob.glob(given, recursive=True)):
-            return [Path(one) for one in found]
-        raise ConfigError(f"source.path: no file matches {given!r}")
-    beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = difflib.get_close_matches(path.name, beside, n=1)
-    hint = f"; did you mean {str(path.with_name(close[0]))!r}?" if close else ""
-    raise ConfigError(f"source.path: there is no file {given!r}{hint}")
+@contextmanager
+def _told(path: Path | Remote, kind: str) -> Iterator[None]:
+    """What can't be read, as one line that names the file."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Torn as torn:
+        place = f"{path}:{torn.line}" if torn.line else str(path)
+        raise ConfigError(f"source.path: {place}: {torn}") from None
+    except OSError as error:
+        raise ConfigError(f"source.path: {path} can't be read ({error.strerror or reason(error)})") from None
+    except Exception as error:  # of a dozen kinds, from libraries and stores
+        log.debug("%s can't be read", path, exc_info=error)
+        what = "saved dataset" if kind == "saved" else f"{kind} file"
+        raise ConfigError(f"source.path: {path} is no {what} that can be read: {reason(error)}") from None
 
 
-def _inside(folder: Path | Remote) -> Sequence[Path | Remote]:
-    if isinstance(folder, Remote):
-        return folder.files()
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _stamp(path: Path | Remote) -> list[Any]:
-    if isinstance(path, Remote):
-        return path.stamp()
-    return [str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns]
-
-
-def _read_text(path: Path | Remote, reader: Any) -> Iterator[Record | BadRow]:
-    with path.open("rb") as plain, gzip.open(plain) if path.name.endswith(".gz") else plain as file:
-        for line, row in reader(file):
-            yield BadRow(str(path), line, str(row)) if isinstance(row, Bad) else row
+@contextmanager
+def _text(path: Path | Remote) -> Iterator[BinaryIO]:
+    """A text file, unpacked. Raises Torn for what is no text."""
+    plain: Any
+    file: Any
+    with path.open("rb") as plain, gzip.open(plain) if plain.peek(2)[:2] == _GZIP else plain as file:
+        start = file.peek(10)[:10]
+        for what, begins in _NO_TEXT.items():
+            if begins.match(start):
+                raise Torn(1, f"is {what}: text has to be UTF-8, as it is or compressed by gzip")
+        yield file

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from synth.components import ConfigError
 from synth.errors import reason
 from synth.records import Record
-from synth.sources import BadRow, Renamed, tables
+from synth.sources import Bad, BadRow, Renamed, tables
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -41,6 +41,7 @@ class Hub:
             data = load_dataset(
                 self.name, self.subset, split=self.split, revision=self.revision, streaming=self.streaming
             )
-            yield from tables.dataset(data)
+            for number, row in tables.dataset(data):
+                yield BadRow(self.name, number, str(row)) if isinstance(row, Bad) else row
         except Exception as error:  # of a dozen kinds, from three libraries and the network
             raise ConfigError(f"source.name: {self.name!r} can't be loaded from the Hub: {reason(error)}") from None

@@ -10,8 +10,6 @@ Promises: the folder is whole or not there. The same rows have the same `content
 the number of repeats, it is what a run's identity knows of its source.
 """
 
-import base64
-import datetime
 import hashlib
 import json
 import os
@@ -25,7 +23,8 @@ from typing import Any
 
 from synth.components import ConfigError, nearest
 from synth.records import Record
-from synth.sources import BadRow, Source
+from synth.sources import Bad, BadRow, Source
+from synth.sources.row_lines import written
 from synth.storage.lock import locked_file
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import link, unfinished_name
@@ -207,20 +206,20 @@ def _settings(source: Source) -> dict[str, Any]:
 
 def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[BadRow], None]) -> Contents:
     digest = hashlib.blake2b(digest_size=8)
-    rows, bad, renamed = 0, 0, set[str]()
+    rows, bad, first_bad = 0, 0, ""
     columns: dict[str, None] = {}
-    for row in source.read():
-        if isinstance(row, BadRow):
+    for number, given in enumerate(source.read(), 1):
+        made = given if isinstance(given, BadRow) else written(given, source.columns)
+        if isinstance(made, Bad):
+            made = BadRow(str(source), number, str(made))
+        if isinstance(made, BadRow):
+            told = f"{made.file}:{made.line}: {made.reason}"
             if source.bad_rows == "stop":
-                advice = "source.bad_rows=set_aside goes on without such rows"
-                raise ConfigError(f"source: {row.file}:{row.line}: {row.reason}; {advice}")
-            bad += 1
-            set_aside(row)
+                raise ConfigError(f"source: {told}; source.bad_rows=set_aside goes on without such rows")
+            bad, first_bad = bad + 1, first_bad or told
+            set_aside(made)
             continue
-        if source.columns:
-            renamed.update(row.keys() & source.columns.values())
-            row = _rename(row, source)
-        line = _JSON.encode(row).encode("utf-8", "surrogatepass") + b"\n"
+        row, line = made
         keep(line)
         digest.update(line)
         if not row.keys() <= columns.keys():
@@ -229,26 +228,9 @@ def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[Ba
         if rows == source.limit:
             break
     if not rows:
-        raise ConfigError(f"source: {source} holds no rows" + (f" but {bad} bad ones" if bad else ""))
+        but = f" but {bad} bad ones, first {first_bad}" if bad else ""
+        raise ConfigError(f"source: {source} holds no rows{but}")
     for new, old in source.columns.items():
-        if old not in renamed:
+        if new not in columns:
             raise ConfigError(f"source.columns.{new}: there is no column {old!r}{nearest(old, columns)}")
     return Contents(rows, bad, list(columns), digest.hexdigest(), source.repeat)
-
-
-def _rename(row: Record, source: Source) -> Record:
-    moved = {new: row[old] for new, old in source.columns.items() if old in row}
-    gone = {*source.columns.values(), *source.columns}
-    return {name: value for name, value in row.items() if name not in gone} | moved
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no word for, as text."""
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return str(value)
-
-
-_JSON = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=_plain)

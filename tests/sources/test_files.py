@@ -1,7 +1,11 @@
 """Files of every kind as a source."""
 
+import bz2
 import gzip
 import json
+import lzma
+import os
+import random
 
 import datasets
 import pyarrow as pa
@@ -9,7 +13,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from synth.components import ConfigError
+from synth.components import ConfigError, build
 from synth.sources import BadRow
 from synth.sources.files import Files
 
@@ -95,10 +99,13 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
     assert refusal(tmp_path).startswith(f"source.path: {tmp_path} is a folder but no saved dataset")
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.jsonl.gz"])
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "saved"])
 def test_a_file_of_nonsense_is_refused(tmp_path, name):
-    (tmp_path / name).write_bytes(b"nonsense" * 10)
-    assert refusal(tmp_path / name).startswith(f"source.path: {tmp_path / name} ")
+    path = tmp_path / name
+    if name == "saved":
+        write(path)
+    (path / "state.json" if path.is_dir() else path).write_bytes(b"nonsense" * 10)
+    assert refusal(path).startswith(f"source.path: {path} is no ")
 
 
 def test_a_truncated_archive_is_refused(tmp_path):
@@ -118,6 +125,107 @@ def test_a_file_that_can_not_be_opened_is_named(tmp_path, monkeypatch):
     assert refusal(tmp_path / "a.jsonl") == f"source.path: {tmp_path}/a.jsonl can't be read (Permission denied)"
 
 
+def test_a_text_file_is_unpacked_whatever_its_name(tmp_path):
+    write(tmp_path / "a.jsonl.gz")
+    (tmp_path / "a.jsonl.gz").rename(tmp_path / "a.jsonl")
+    assert read(tmp_path / "a.jsonl") == ROWS
+    write(tmp_path / "b.jsonl")
+    (tmp_path / "b.jsonl").rename(tmp_path / "b.jsonl.gz")
+    assert read(tmp_path / "b.jsonl.gz") == ROWS
+
+
+def test_an_archive_with_a_hole_in_it_is_refused(tmp_path):
+    packed = bytearray(gzip.compress(json.dumps([random.random() for _ in range(20_000)]).encode()))
+    packed[50_000:60_000] = bytes(10_000)
+    (tmp_path / "a.jsonl.gz").write_bytes(packed)
+    assert refusal(tmp_path / "a.jsonl.gz").startswith(f"source.path: {tmp_path}/a.jsonl.gz is no jsonl file that can")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ('{"a": 1}'.encode("utf-16"), "UTF-16 or UTF-32"),
+        ('{"a": 1}'.encode("utf-32"), "UTF-16 or UTF-32"),
+        (bz2.compress(b'{"a": 1}'), "compressed by bzip2"),
+        (lzma.compress(b'{"a": 1}'), "compressed by xz"),
+        (b"PK\x03\x04...", "a zip archive"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json.gz"])
+def test_what_is_no_text_is_said_to_be_what_it_is(tmp_path, name, data, what):
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    told = f"source.path: {tmp_path}/{name}:1: is {what}: text has to be UTF-8, as it is or compressed by gzip"
+    assert refusal(tmp_path / name) == told
+
+
+def test_only_text_is_packed_as_a_file(tmp_path):
+    (tmp_path / "a.parquet.gz").touch()
+    told = f"source.path: {tmp_path}/a.parquet.gz can't be read: .gz is for text; unpack it first"
+    assert refusal(tmp_path / "a.parquet.gz") == told
+
+
+def test_delimiter_quote_and_escape_can_be_said(tmp_path):
+    (tmp_path / "a.csv").write_text("a\tb\n'x\ty\\''\t2\n")
+    assert read(tmp_path / "a.csv", delimiter="tab", quote="'", escape="\\") == [{"a": "x\ty'", "b": "2"}]
+    assert read(tmp_path / "a.csv", delimiter="\\t", quote=None)[0].reason == "has 3 fields, the header has 2"
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"delimiter": ";;"}, "delimiter: must be one character"),
+        ({"delimiter": None}, "delimiter: must be one character, or tab"),
+        ({"escape": "\n"}, "escape: must be one character"),
+        ({"quote": ","}, "delimiter, quote and escape must be different characters"),
+    ],
+)
+def test_what_can_be_no_delimiter_is_refused(keys, told):
+    with pytest.raises(ConfigError) as caught:
+        build({"_target_": "synth.sources.files.Files", "path": "a.csv", **keys}, "source")
+    assert told in str(caught.value)
+
+
+def test_only_csv_and_tsv_have_a_delimiter(tmp_path):
+    write(tmp_path / "a.jsonl")
+    told = f"source.delimiter: only csv and tsv have one, and {tmp_path}/a.jsonl is jsonl"
+    assert refusal(tmp_path / "a.jsonl", delimiter=";") == told
+
+
+def test_a_link_to_nothing_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").symlink_to("gone.jsonl")
+    assert refusal(tmp_path / "a.jsonl").endswith("a.jsonl' is a link to 'gone.jsonl', which is not there")
+    assert refusal(tmp_path / "*.jsonl") == f"source.path: {tmp_path}/a.jsonl can't be read (No such file or directory)"
+
+
+def test_a_file_that_is_gone_since_it_was_looked_at_is_refused(tmp_path):
+    write(tmp_path / "a.jsonl")
+    source = Files(path=str(tmp_path / "a.jsonl"))
+    source.stamp()
+    (tmp_path / "a.jsonl").unlink()
+    with pytest.raises(ConfigError, match="there is no file"):
+        list(source.read())
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """A folder that the test may not look into, as another user's."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    write(folder / "a.jsonl")
+    folder.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "deeper/a.jsonl", "*.jsonl", "", "a.jsonl?"])
+def test_a_folder_of_another_user_is_refused(locked, name):
+    assert refusal(locked / name).endswith(" can't be read (Permission denied)")
+
+
 def test_a_torn_file_is_named_with_the_line(tmp_path):
     (tmp_path / "a.json").write_text('[{"a": 1},\n{"a": 2')
     told = f"source.path: {tmp_path}/a.json:2: is no JSON: Expecting ',' delimiter"
@@ -126,7 +234,7 @@ def test_a_torn_file_is_named_with_the_line(tmp_path):
 
 def test_a_bad_row_is_named_by_file_and_line_and_the_others_are_read(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": \n{"a": 3}\n')
-    reason = "is no JSON: Expecting value (column 7)"
+    reason = "ends within an object: an object a line is needed"
     assert read(tmp_path / "a.jsonl")[1:] == [BadRow(str(tmp_path / "a.jsonl"), 2, reason), {"a": 3}]
 
 

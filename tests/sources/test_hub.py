@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import datasets
+import pyarrow as pa
 import pytest
 
 from synth.components import ConfigError
@@ -21,6 +22,15 @@ def test_rows_are_those_of_the_split(monkeypatch, data):
     monkeypatch.setattr(datasets, "load_dataset", lambda *names, **keys: asked.append((names, keys)) or data)
     assert [row["a"] for row in Hub(name="some/data", split="test").read()] == list(range(600))
     assert asked == [(("some/data", None), {"split": "test", "revision": None, "streaming": False})]
+
+
+def test_json_columns_and_bad_rows_are_as_in_files(monkeypatch):
+    table = pa.table({"meta": pa.array(['{"k": 1}', "{", None], pa.json_())})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **keys: datasets.Dataset(table))
+    reason = "the column 'meta' holds JSON that can't be read: Expecting property name enclosed in double quotes: "
+    first, bad, last = Hub(name="some/data").read()
+    assert (first, last) == ({"meta": {"k": 1}}, {"meta": None})
+    assert (bad.file, bad.line) == ("some/data", 2) and bad.reason.startswith(reason)
 
 
 def test_a_name_that_can_not_be_loaded_is_one_line(monkeypatch):

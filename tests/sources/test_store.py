@@ -1,6 +1,7 @@
 """A source's rows in a run's folder."""
 
 import datetime
+import functools
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -114,8 +115,37 @@ def test_bad_rows_can_be_set_aside(folder):
     assert told == {"file": "seeds.jsonl", "line": 3, "reason": "is no JSON"}
 
 
+class Wordless:
+    def __str__(self):
+        raise RuntimeError("no word")
+
+
 @pytest.mark.parametrize(
-    ("rows", "told"), [([], "source: the list holds no rows"), ([BAD], "source: the list holds no rows but 1 bad ones")]
+    ("row", "reason"),
+    [
+        (["a"], "is of type list: an object is expected"),
+        ({("a",): 1}, "can't be written as JSON: keys must be str, int, float, bool or None, not tuple"),
+        ({"a": Wordless()}, "can't be written as JSON: no word"),
+        ({"a": functools.reduce(lambda inner, _: [inner], range(200), 1)}, "is nested more than 200 deep"),
+        ({"a": functools.reduce(lambda inner, _: [inner], range(5000), 1)}, "is nested more than 200 deep"),
+    ],
+    ids=range(5),
+)
+def test_a_row_that_can_not_be_written_down_is_a_bad_row(folder, row, reason):
+    source = ListSource([], bad_rows="set_aside")
+    source.read = lambda: iter([{"a": 1}, row, {"a": 3}])
+    assert keep(source, folder).bad_rows == 1
+    told = json.loads((folder / "bad_rows.jsonl").read_text())
+    assert (told["file"], told["line"]) == ("the list", 2) and told["reason"].startswith(reason)
+    assert all_rows(folder, 2) == [{"a": 1}, {"a": 3}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([], "source: the list holds no rows"),
+        ([BAD], "source: the list holds no rows but 1 bad ones, first seeds.jsonl:3: is no JSON"),
+    ],
 )
 def test_a_source_without_rows_is_refused(folder, rows, told):
     assert refusal(ListSource(rows, bad_rows="set_aside"), folder) == told

@@ -1,11 +1,14 @@
-"""Rows out of text files, whatever is in them."""
+"""Rows out of JSON files, whatever is in them; and what all text files have in common."""
 
 import io
 import json
+import math
 
 import pytest
 
-from synth.sources.text_formats import BLOCK, Bad, Torn, delimited, json_lines, json_list
+from synth.sources import Bad, Torn
+from synth.sources.delimited import delimited
+from synth.sources.json_text import BLOCK, json_lines, json_list
 
 
 def read(reader, data):
@@ -16,6 +19,9 @@ def read(reader, data):
     except Torn as torn:
         found.append((torn.line, f"torn: {torn}"))
     return found
+
+
+NOT_WHOLE = "ends within an object: an object a line is needed"
 
 
 class Counted(io.BytesIO):
@@ -42,7 +48,12 @@ def test_json_lines_gives_an_object_a_line_and_skips_blank_ones():
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b'{"a": 1', "is no JSON: Expecting ',' delimiter (column 8)"),
+        (b'{"a": 1', "ends within an object: an object a line is needed"),
+        (b'{"a": "1', "ends within an object: an object a line is needed"),
+        (b'[{"a": 1},', "ends within a list: an object a line is needed; source.format=json reads a list of objects"),
+        (b'[{"a": 1}]', "is a list: an object a line is needed; source.format=json reads a list of objects"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "has the key 'c' twice"),
+        (b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", "is nested more than 200 deep"),
         (b"hello", "is no JSON: Expecting value (column 1)"),
         (b'{"a": 1} {"b": 2}', "is no JSON: Extra data (column 10)"),
         (b'{"a": "\xff"}', "is no UTF-8 (byte 8 of the line)"),
@@ -51,8 +62,8 @@ def test_json_lines_gives_an_object_a_line_and_skips_blank_ones():
         (b"5", "is a number: an object is expected"),
         (b"null", "is null: an object is expected"),
         (b"true", "is true or false: an object is expected"),
-        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is nested too deeply"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "is no JSON that can be read: Exceeds the limit (4300 digits)"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is nested more than 200 deep"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "Exceeds the limit (4300 digits)"),
         ('{"a": 1}'.encode("utf-16"), "is no UTF-8 (byte 1 of the line)"),
     ],
 )
@@ -78,7 +89,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(reader):
 
 
 def test_what_pandas_writes_for_a_missing_number_is_null():
-    assert read(json_lines, b'{"a": NaN}') == [(1, {"a": None})]
+    assert read(json_lines, b'{"a": NaN, "b": -Infinity}') == [(1, {"a": None, "b": -math.inf})]
 
 
 @pytest.mark.parametrize("reader", [json_lines, json_list, delimited])
@@ -112,8 +123,9 @@ def test_a_json_file_may_have_an_object_a_line():
         (b'[{"a": 1},\n]', 2, "is no JSON: Expecting value"),
         (b'[{"a": 1}', 1, "is no JSON: a comma or the list's end is expected"),
         (b'[{"a": "' + b"x" * 3_000_000, 1, "is no JSON: Unterminated string"),
-        (b"[" * 100_000, 1, "is nested too deeply"),
-        (b"hello", 1, "is neither a list of objects nor an object a line"),
+        (b"[" * 100_000, 1, "is nested more than 200 deep"),
+        (b'[{"a": 1}]\n\n[{"a": 2}]', 3, "goes on after the list's end"),
+        (b"hello", 1, "is something else: a list of objects, or an object a line, is needed"),
     ],
 )
 def test_a_torn_list_is_named_with_its_line(data, line, reason):
@@ -121,9 +133,64 @@ def test_a_torn_list_is_named_with_its_line(data, line, reason):
     assert read(json_list, data)[-1][1].startswith(f"torn: {reason}")
 
 
-def test_a_list_item_of_bad_bytes_is_bad_alone():
-    found = read(json_list, b'[{"a": "\xff"}, {"a": "\\udcff"}]')
-    assert [row for _, row in found] == ["is no UTF-8", {"a": "\udcff"}]
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (b'{"a": "\xff"}', "is no UTF-8"),
+        (b'{"a": {"b": 1, "b": 2}}', "has the key 'b' twice"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "Exceeds the limit (4300 digits)"),
+        (b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", "is nested more than 200 deep"),
+    ],
+)
+def test_a_list_item_that_is_whole_but_can_not_be_used_is_bad_alone(item, reason):
+    (line, bad), after = read(json_list, b"[" + item + b',\n{"a": "\\udcff"}]')
+    assert line == 1 and bad.startswith(reason)
+    assert after == (2, {"a": "\udcff"})
+
+
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n", b"\r", b"\n\r\n"])
+def test_lines_may_end_as_on_any_system(ends):
+    data = ends.join([b'{"a": 1}', b'{"a": ', b'{"a": 3}'])
+    assert [row for _, row in read(json_lines, data)] == [{"a": 1}, NOT_WHOLE, {"a": 3}]
+
+
+def test_files_with_byte_order_marks_may_have_been_joined():
+    assert [row for _, row in read(json_lines, b'\xef\xbb\xbf{"a": 1}\n' * 2)] == [{"a": 1}] * 2
+
+
+def test_a_line_that_is_too_long_is_bad_alone(monkeypatch):
+    monkeypatch.setattr("synth.sources.json_text.LONGEST", 20)
+    data = b'{"a": 1}\n{"a": "' + b"x" * 100 + b'"}\n{"a": 3}\n'
+    assert read(json_lines, data) == [(1, {"a": 1}), (2, "is longer than 0 MiB"), (3, {"a": 3})]
+
+
+NEEDED = "a list of objects, or an object a line, is needed"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'{\n "version": 1,\n "data": [\n  {"a": 1}\n ]\n}', f"is one object: {NEEDED}; 'data' in it holds a list of"),
+        (b'{"version": 1, "data": [{"a": 1}]}', f"is one object: {NEEDED}; 'data' in it holds a list of objects"),
+        (b'{"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}', f"is one object of columns: {NEEDED}, which pandas"),
+        (b'{"a": [1, 2], "b": [3, 4]}', f"is one object of columns: {NEEDED}, which pandas"),
+        (b'{"0": {"a": 1}, "1": {"a": 2}}', f"is one object of columns: {NEEDED}, which pandas"),
+        (b'{"columns": ["a"], "index": [0], "data": [[1]]}', f"is one object of columns: {NEEDED}, which pandas"),
+        (b'{"schema": {}, "data": [{"a": 1}]}', f"is one object: {NEEDED}; 'data' in it holds a list of objects"),
+        (b'{\n "a": 1\n}\n{\n "a": 2\n}', f"is an object over several lines: {NEEDED}"),
+    ],
+)
+def test_an_object_that_holds_the_rows_is_no_row(data, reason):
+    ((line, told),) = read(json_list, data)
+    assert line == 1 and told.startswith(f"torn: {reason}")
+
+
+def test_one_object_with_texts_in_it_is_one_row():
+    assert read(json_list, b'{"a": "x", "b": [1, 2]}\n') == [(1, {"a": "x", "b": [1, 2]})]
+
+
+def test_a_bad_first_line_of_a_json_file_is_one_bad_row():
+    assert read(json_list, b'{"a": \n{"a": 2}\n{"a": 3}')[1:] == [(2, {"a": 2}), (3, {"a": 3})]
 
 
 @pytest.mark.parametrize("size", range(BLOCK - 40, BLOCK + 40, 7))
@@ -131,45 +198,6 @@ def test_items_are_whole_wherever_a_block_of_the_file_ends(size):
     row = {"n": -123, "t": "é\n\\", "u": [None, True, 1e5]}
     data = b"[" + json.dumps({"pad": "x" * size}).encode() + b",\n" + json.dumps([row] * 3).encode()[1:]
     assert [found for _, found in read(json_list, data)][1:] == [row] * 3
-
-
-def test_csv_rows_have_the_headers_names_and_may_span_lines():
-    data = b'prompt,answer\r\n"a, ""b""\nc",d\r\n\r\ne,\n'
-    assert read(delimited, data) == [
-        (2, {"prompt": 'a, "b"\nc', "answer": "d"}),
-        (5, {"prompt": "e", "answer": ""}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        (b"1", "has 1 fields, the header has 2"),
-        (b"1,2,3", "has 3 fields, the header has 2"),
-        (b'"1"x,2', "',' expected after '\"'"),
-        (b"\xff,2", "is no UTF-8"),
-    ],
-)
-def test_a_bad_csv_row_is_named_and_the_next_one_is_read(row, reason):
-    assert read(delimited, b"a,b\n" + row + b"\n3,4\n") == [(2, reason), (3, {"a": "3", "b": "4"})]
-
-
-def test_a_quote_that_is_never_closed_is_one_bad_row():
-    assert read(delimited, b'a,b\n1,2\n3,"4\n5,6\n')[1:] == [(3, "unexpected end of data")]
-
-
-def test_a_csv_field_may_be_long_and_hold_nul():
-    long = "a\0é" * 3_000_000
-    assert read(delimited, f"a,b\n{long},2\n".encode()) == [(2, {"a": long, "b": "2"})]
-
-
-@pytest.mark.parametrize(
-    ("data", "told"),
-    [(b"a,a\n", "has the column 'a' twice"), (b"\xff\n1\n", "is no UTF-8"), (b'"a', "has no readable")],
-)
-def test_a_bad_header_leaves_nothing_to_be_read(data, told):
-    ((line, reason),) = read(delimited, data)
-    assert line == 1 and reason.startswith(f"torn: {told}")
 
 
 @pytest.mark.parametrize(
