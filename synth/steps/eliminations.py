@@ -33,9 +33,19 @@ _ANNOUNCED = re.compile(
 _WINDOW = 5  # words in a row that nobody but the prompt's author would have written
 
 
-def judged_equal(verdict: str) -> bool:
-    """Whether a judge's answer to `evolve_equal` begins with "Equal". What is neither yes nor no is a no."""
-    return re.match(r"\W*equal\b", verdict, re.IGNORECASE) is not None
+_EQUAL = re.compile(
+    r"\W*(?:(?:the )?(?:verdict|answer|result)(?: is)?\W+)?(?P<not>not |un)?equal\b(?!\W*or\W+(?:not |un)equal)",
+    re.IGNORECASE,
+)
+
+
+def judged_equal(verdict: str) -> bool | None:
+    """Whether a judge's answer to `evolve_equal` begins with "Equal" or with "Not equal"; None where it is neither.
+
+    An echo of the question, which names both, is neither.
+    """
+    found = _EQUAL.match(verdict)
+    return None if found is None else not found["not"]
 
 
 def says_nothing(response: str) -> bool:

@@ -186,20 +186,21 @@ class EvolInstruct:
             raise Rejection("empty")
         if "leaked" in self._eliminated and leaks(text, before, prompt):
             raise Rejection("leaked", record=after)
-        if "no_gain" in self._eliminated and await self._gains_nothing(before, text, llm):
-            raise Rejection("no_gain", record=after)
+        if "no_gain" in self._eliminated and (failure := await self._without_gain(before, text, llm)):
+            raise Rejection(failure, record=after)
         if self.target == "instruction" and self._answers_rounds:
             after = await self._answered(after, llm)
         self._look_at_answer(after)
         return after
 
-    async def _gains_nothing(self, before: str, after: str, llm: LLM) -> bool:
+    async def _without_gain(self, before: str, after: str, llm: LLM) -> Literal["no_gain", "no_verdict"] | None:
         if same_words(after, before):
-            return True
+            return "no_gain"
         if self.target == "response":  # the question to the judge is about instructions
-            return False
+            return None
         verdict = await llm.chat(render("evolve_equal", first=before, second=after), self.judge)
-        return judged_equal(verdict.text)
+        equal = judged_equal(verdict.text)
+        return "no_verdict" if equal is None else "no_gain" if equal else None
 
     def _look_at_answer(self, after: Record) -> None:
         response = after.get("response")

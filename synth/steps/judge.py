@@ -4,6 +4,8 @@ The answer follows a JSON schema where the engine can make it, and is looked for
 """
 
 import asyncio
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, replace
 from pathlib import Path
@@ -27,6 +29,9 @@ SCHEMA: dict[str, Any] = {
     "required": ["score", "reason"],
     "additionalProperties": False,
 }
+# What stands in a prompt for a reason to be written: the words at its place, and what people put in brackets.
+_EXAMPLE = re.compile(r'"reason"\s*:\s*"([^"\n]*)"')
+_PLACEHOLDER = re.compile(r"[.…\s]*|<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}")
 _FILES = (".jinja", ".jinja2", ".j2", ".txt")
 
 
@@ -117,7 +122,8 @@ class Judge:
         asked, sampling = self._asked(record), replace(self.sampling, json_schema=self.schema)
         async with asyncio.TaskGroup() as group:
             votes = [group.create_task(llm.chat(asked, sampling)) for _ in range(self.votes)]
-        verdicts = [_read(vote.result()) for vote in votes]
+        template = self.prompt or render("judge", instruction="", response="")
+        verdicts = [_read(vote.result(), template) for vote in votes]
         read = [(one.score, one.reason) for one in verdicts if one.score is not None]
         if not read:
             return verdicts[0]
@@ -134,14 +140,23 @@ class Judge:
         return f"What counts:\n{listed}\n\n{asked}" if listed else asked
 
 
-def _read(answer: Completion) -> Verdict:
-    found = json_object(answer.text, "score")
-    score = _score(found["score"]) if found else None
-    if score is not None:
-        reason = found.get("reason") if found else None
+def _read(answer: Completion, template: str) -> Verdict:
+    found = json_object(answer.text, "score") or {}
+    score = _score(found.get("score"))
+    if score is not None and not _is_echo(found, template):
+        reason = found.get("reason")
         return Verdict(score, reason.strip() if isinstance(reason, str) and reason.strip() else None)
     cut = answer.finish_reason == "length"
     return Verdict(None, None, "truncated_judgement" if cut else "unparsable_judgement")
+
+
+def _is_echo(found: Mapping[str, Any], template: str) -> bool:
+    """Whether a judgement is the prompt's own example of one, or its reason is the words that stand for a reason."""
+    reason = found.get("reason")
+    if not isinstance(reason, str) or not reason.strip():
+        return found == json_object(template, "score")
+    examples = {words.strip(" .").casefold() for words in _EXAMPLE.findall(template)}
+    return reason.strip(" .").casefold() in examples or _PLACEHOLDER.fullmatch(reason.strip()) is not None
 
 
 def _score(value: Any) -> float | None:

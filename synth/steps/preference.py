@@ -7,7 +7,7 @@ model of the user's own.
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -82,17 +82,24 @@ class Preference:
         prompt = _prompt(record)
         async with asyncio.TaskGroup() as group:
             answers = [group.create_task(llm.chat(prompt, self._sampling(index))) for index in range(self.k)]
-        candidates = _distinct([answer.result() for answer in answers])
+        drawn = [answer.result() for answer in answers]
+        try:
+            candidates = _distinct(drawn)
+        except Rejection:
+            _note([("cut" if one.finish_reason == "length" else "not ranked", one) for one in drawn], llm)
+            raise
         async with asyncio.TaskGroup() as group:
             scores = [group.create_task(self._score(record, prompt, one.text, llm)) for one in candidates]
         ranked = [(score.result(), one) for score, one in zip(scores, candidates, strict=True)]
         scored = [(score, one) for score, one in ranked if isinstance(score, float)]
         if len(scored) < 2:
+            _note(ranked, llm)
             raise next(score for score, _ in ranked if isinstance(score, Rejection))
         # Of equals the first one drawn is chosen and the last one drawn is rejected, so that a tie gives two.
         best, chosen = max(scored, key=lambda pair: pair[0])
         worst, rejected = min(reversed(scored), key=lambda pair: pair[0])
         if best == worst and self.ties == "reject":
+            _note(ranked, llm)
             raise Rejection("no_preference", f"all responses that were ranked have the score {best:g}")
         answered = [{"role": "assistant", "content": chosen.text}]
         return record | {
@@ -117,6 +124,13 @@ class Preference:
         conversation = [*prompt, {"role": "assistant", "content": response}]
         value = float(await scored(self.reward_model, conversation))
         return value if math.isfinite(value) else Rejection("no_score", f"the reward model gave {value}")
+
+
+def _note(candidates: Sequence[tuple[float | Rejection | str, Completion]], llm: LLM) -> None:
+    """The candidates of a record that is rejected, for a look: in its lineage, each with its score or what it lacks."""
+    for fate, one in candidates:
+        told = f"{fate:g}" if isinstance(fate, float) else fate.reason if isinstance(fate, Rejection) else fate
+        llm.note(one.text, f"candidate: {told}")
 
 
 def _prompt(record: Record) -> Messages:

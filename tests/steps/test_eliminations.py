@@ -15,6 +15,25 @@ def test_a_verdict_that_begins_with_equal_is_one(verdict):
     assert judged_equal(verdict)
 
 
+@pytest.mark.parametrize("verdict", ["Verdict: Equal", "The answer is: equal."])
+def test_a_verdict_may_be_announced(verdict):
+    assert judged_equal(verdict)
+
+
+@pytest.mark.parametrize(
+    "verdict", ["", "Equally hard", '"Equal" or "Not equal"', "Equal or not equal?", "Both are fine"]
+)
+def test_what_says_neither_or_both_is_no_verdict(verdict):
+    assert judged_equal(verdict) is None
+
+
+@pytest.mark.parametrize(
+    "verdict", ["Not equal", '"Not Equal".', "unequal", "Verdict: **Not equal**, as one is longer"]
+)
+def test_a_verdict_that_begins_with_not_equal_is_a_gain(verdict):
+    assert judged_equal(verdict) is False
+
+
 @pytest.mark.parametrize(
     "verdict", ["Not equal", "Not Equal. Equal in length only.", "", "Equally hard", "They are equal"]
 )
@@ -63,4 +82,4 @@ def test_a_whole_prompt_is_found_and_a_plain_instruction_is_not(operation):
 @given(st.text(), st.text())
 def test_any_text_can_be_looked_at(one, other):
     for answer in (judged_equal(one), says_nothing(one), leaks(one, other, "evolve_deepen")):
-        assert isinstance(answer, bool)
+        assert answer in (True, False, None)

@@ -96,7 +96,10 @@ def test_weights_that_are_all_0_are_refused():
     ("script", "reason"),
     [
         ({"judge": ["Equal. Nothing is added."]}, "no_gain"),
+        ({"judge": ["They are both fine."]}, "no_verdict"),
+        ({"judge": ['"Equal" or "Not equal"']}, "no_verdict"),
         ({"evolve": ["Name a  bee."]}, "no_gain"),
+        ({"evolve": ["Name, a bee!"]}, "no_gain"),
         ({"answer": ["I'm sorry, no."]}, "refusal"),
         ({"answer": ["The ... of it."]}, "empty_words"),
         ({"answer": [""]}, "empty_words"),

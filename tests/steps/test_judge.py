@@ -72,6 +72,26 @@ async def test_what_is_no_judgement_is_rejected_as_unparsable(said):
     assert row["judge_score"] is None
 
 
+@pytest.mark.parametrize(
+    "reason", ["one short sentence", "One short sentence.", "...", "<reason>", "[your reason]", "…"]
+)
+async def test_the_prompts_own_placeholder_is_no_judgement(reason):
+    row, _ = await judge(verdict(1, reason))
+    assert (row["reason"], row["judge_score"]) == ("unparsable_judgement", None)
+
+
+async def test_the_example_of_a_prompt_of_ones_own_is_no_judgement_either():
+    prompt = 'Rate {{ response }}. Answer like {"score": 3, "reason": "why so"} or {"score": 3}'
+    for said in ('{"score": 3, "reason": "why so"}', '{"score": 5, "reason": "Why so."}'):
+        assert (await judge(said, prompt=prompt))[0]["reason"] == "unparsable_judgement"
+    assert (await judge(verdict(3, "It is short."), prompt=prompt))[0]["judge_score"] == 3
+
+
+@pytest.mark.parametrize("reason", ["Right, complete and clear.", "It is one short sentence, as asked.", "score", "3"])
+async def test_a_reason_in_words_of_the_prompt_is_a_reason(reason):
+    assert (await judge(verdict(4, reason)))[0]["judge_reason"] == reason
+
+
 async def test_a_judgement_that_max_tokens_cut_is_truncated_and_no_parse_failure():
     row, _ = await judge(('{"score": 4, "reason": "It', "length"))
     assert row["reason"] == "truncated_judgement"

@@ -97,6 +97,20 @@ async def test_a_tie_is_a_rejection():
     assert (row["reason"], row["detail"]) == ("no_preference", "all responses that were ranked have the score 4")
 
 
+@pytest.mark.parametrize(
+    ("engine", "noted"),
+    [
+        (scored(4, 4), [("r0", "candidate: 4"), ("r1", "candidate: 4")]),
+        (scored(9, 5), [("r0", "candidate: unparsable_judgement"), ("r1", "candidate: 5")]),
+        (scored(5, responses=["a", ("b", "length")]), [("a", "candidate: not ranked"), ("b", "candidate: cut")]),
+    ],
+)
+async def test_a_record_that_the_ranking_rejects_keeps_its_candidates_and_their_scores(engine, noted):
+    row = await pair(engine, k=2)
+    assert row["reason"]
+    assert [(one["text"], one["operation"]) for one in row["lineage"]] == noted
+
+
 async def test_a_tie_may_be_kept_as_two_different_responses():
     row = await pair(scored(4, 4), k=2, ties="keep")
     assert (row["chosen"][0]["content"], row["rejected"][0]["content"]) == ("r0", "r1")
