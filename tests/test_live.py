@@ -50,7 +50,7 @@ def test_prometheus_reads_the_numbers_of_a_run_at_the_port_that_was_asked_for(tm
     env = os.environ | {"RAY_metrics_report_interval_ms": "3000"}
     process = subprocess.Popen([sys.executable, "-m", "synth.run", *words], env=env, stderr=subprocess.PIPE)
     found = {}
-    until = time.monotonic() + 90
+    until = time.monotonic() + 600
     while time.monotonic() < until and not (found.get(("kept", None)) and ("step_calls_total", "magpie") in found):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.5)

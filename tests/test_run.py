@@ -7,23 +7,19 @@ import subprocess
 import sys
 import time
 
-import pyarrow as pa
 import pytest
 from datasets import load_from_disk
 
 from synth import merge
 from synth.records import dataset_schema
 from synth.run import main
+from tests.stage import Stage, records_on_disk
 
 SIMULATED = ["+strategy=magpie", "engine=simulated", "engine.tokens_per_second=2000", "engine.median_tokens=20"]
 
 
 def run(folder, *overrides):
     return main([*SIMULATED, f"output_dir={folder}", *overrides])
-
-
-def command(folder, *overrides):
-    return [sys.executable, "-m", "synth.run", *SIMULATED, f"output_dir={folder}", *overrides]
 
 
 def rows(folder):
@@ -128,21 +124,28 @@ def test_more_records_extend_a_finished_run(finished, tmp_path):
 
 
 def test_ctrl_c_stops_within_15_seconds_and_the_same_command_goes_on(finished, tmp_path):
-    slow = command(tmp_path, "num_records=200", "engine.max_num_seqs=16", "engine.tokens_per_second=40")
+    stage, folder = Stage(tmp_path / "stage"), tmp_path / "run"
+    engine = ["engine._target_=tests.stage.StagedSimulated", "engine.max_num_seqs=8", *stage.overrides]
     process = subprocess.Popen(
-        slow, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        [sys.executable, "-m", "synth.run", *SIMULATED, f"output_dir={folder}", "num_records=200", *engine],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
-    wait_for(lambda: written(tmp_path) > 20 or process.poll() is not None, 240)
+    while not records_on_disk(folder):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole process group
     stopped = time.monotonic()
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 75, output
     assert time.monotonic() - stopped < 15
     assert "the same command goes on from there" in output
-    safe = written(tmp_path)
-    assert 20 < safe < 200
-    assert run(tmp_path, "num_records=200") == 0
-    assert rows(tmp_path) == rows(finished)
+    assert 0 < len(records_on_disk(folder)) < 200
+    stage.go_on()
+    assert run(folder, "num_records=200", *engine) == 0
+    assert rows(folder) == rows(finished)
 
 
 def test_a_hopeless_run_ends_with_3_and_says_what_ate_the_records(tmp_path, capsys, monkeypatch):
@@ -169,24 +172,3 @@ def test_merge_by_hand_makes_a_dataset_of_what_is_committed(finished, tmp_path, 
 def test_merge_names_a_folder_that_holds_no_run(tmp_path, capsys):
     assert merge.main([str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path}: holds no run, there is no manifest.json\n"
-
-
-def written(folder):
-    """Records in the journals and committed shards of a run."""
-    count = 0
-    for path in (folder / "shards").glob("[0-9]*.arrow"):
-        if "rejected" in path.name:
-            continue
-        try:
-            with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-                count += sum(len(batch) for batch in reader)
-        except (pa.ArrowInvalid, OSError):
-            continue  # being written or renamed at this moment
-    return count
-
-
-def wait_for(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)

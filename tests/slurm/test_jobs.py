@@ -167,9 +167,8 @@ def test_an_array_of_jobs_makes_the_dataset_of_one_by_the_commands_of_the_page(s
 
     def ended(number):
         """How a job has ended, or all tasks of an array."""
-        states = []
-        wait_for(lambda: (found := slurm.states(number)) and set(found) <= set(ENDED) and states.append(set(found)))
-        return states[0]
+        wait_for(lambda: (found := slurm.states(number)) and set(found) <= set(ENDED))
+        return set(slurm.states(number))
 
     two = again.replace("SLICES=8", "SLICES=3").replace("=3,5", "=0,2")
     assert ended(submitted(two)) == {"COMPLETED"}
