@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
             _show_slices(console, folder)
         else:
             run = Run.open(given.run_dir)
+            run.refuse_damage()
             _show(console, run, measure(run), max(0, given.rows))
     except Unreadable as error:
         print(f"error: {error}", file=sys.stderr)
@@ -74,6 +75,8 @@ def _show_slices(console: Console, folder: RunFolder) -> None:
     runs = {one: Run.open(part.path) for one, part in folder.slices().items() if part.manifest.exists()}
     if not runs:
         raise Unreadable(f"{folder.path}: no slice of it has begun")
+    for one in runs.values():
+        one.refuse_damage()
     first = next(iter(runs.values()))
     console.print(Text.assemble((printable(first.strategy), "bold"), f" in {printable(str(folder.path))}, in slices"))
     table = Table.grid(padding=(0, 2))

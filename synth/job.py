@@ -42,7 +42,7 @@ from synth.signals import Stop, stop_signals
 from synth.sources.store import Contents
 from synth.storage.card import write_card
 from synth.storage.hub import Unpushable, make_ready, push
-from synth.storage.journal import finished_numbers
+from synth.storage.journal import finished_numbers, owner_of
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.merge import merge
 from synth.storage.run_folder import RunFolder
@@ -234,9 +234,10 @@ class _Run:
         rules = self._config.strategy.pool
         if rules is None:
             return None
-        settled = [range(one.start, one.stop) for one in self._manifest.summaries]
-        run_dir = self._folder.path.absolute()
-        pool = SharedProcess("pool", PoolProcess, rules, run_dir, settled, calls=CALLS + 4 * rules.lag)
+        manifest = self._manifest
+        settled = [range(one.start, one.stop) for one in manifest.summaries]
+        given = (rules, self._folder.path.absolute(), settled, manifest.fingerprint, manifest.fingerprints)
+        pool = SharedProcess("pool", PoolProcess, *given, calls=CALLS + 4 * rules.lag)
         await pool.start()
         return pool
 
@@ -266,7 +267,8 @@ class _Run:
 
     async def _unfinished(self, shard: Shard) -> list[int]:
         """The records of a shard that are not on disk."""
-        there = await asyncio.to_thread(finished_numbers, self._folder.journal(shard.index))
+        owner = owner_of(shard, self._manifest.fingerprint)
+        there = await asyncio.to_thread(finished_numbers, self._folder.journal(shard.index), owner)
         return [number for number in range(shard.start, shard.stop) if number not in there]
 
     async def _follow_cluster(self, scheduler: Scheduler) -> None:

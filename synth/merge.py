@@ -1,19 +1,23 @@
 """The merge by hand: python -m synth.merge RUN_DIR [RUN_DIR ...] [--output-dir FOLDER].
 
 For a run that was stopped and shall stay as it is, and for one that is made in slices, which are found in its folder.
-Copies no row: the dataset's files are hard links to the shards. Exit codes: 0 done, 2 when the folders can't be merged.
+Copies no row: the dataset's files are hard links to the shards. A folder in which a run goes on is refused, and of two
+merges at once the second waits. Exit codes: 0 done, 2 when the folders can't be merged.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 from synth.paths import argument
 from synth.records import Slice
+from synth.slices import untaken
 from synth.storage.card import write_card
 from synth.storage.manifest import Manifest, Unreadable
-from synth.storage.merge import Unmergeable, merge
-from synth.storage.run_folder import RunFolder
+from synth.storage.merge import Unmergeable, is_merged, merge
+from synth.storage.run_folder import InUse, RunFolder
+from synth.storage.shard import damage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,14 +30,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.output_dir is None and len(given.run_dirs) > 1:
         parser.error("several run folders need --output-dir")
     output = RunFolder(given.output_dir or given.run_dirs[0])
+    folders = [RunFolder(path) for path in given.run_dirs]
     try:
-        runs = [run for path in given.run_dirs for run in _runs(RunFolder(path))]
-        manifests = [manifest for _, manifest in runs]
-        output.path.mkdir(parents=True, exist_ok=True)
-        wanted = [one.num_records for one in manifests if one.num_records is not None]
-        rows = merge(runs, output.dataset, max(wanted) if len(wanted) == len(runs) else None)
-        write_card(output, manifests, rows)
-    except (Unmergeable, Unreadable, OSError) as error:
+        for folder in folders:
+            _refuse_no_run(folder)
+        with ExitStack() as locks:
+            for one in (*folders, output):
+                if one.path.exists():
+                    locks.enter_context(one.locked(shared=True))
+            if not any(output.path.resolve() == folder.path.resolve() for folder in folders):
+                _refuse_what_is_there(output)
+            runs = [run for folder in folders for run in _runs(folder)]
+            manifests = [manifest for _, manifest in runs]
+            wanted = [one.num_records for one in manifests if one.num_records is not None]
+            rows = merge(runs, output.dataset, max(wanted) if len(wanted) == len(runs) else None)
+            write_card(output, manifests, rows)
+    except (Unmergeable, Unreadable, InUse, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{rows:,} records in {output.dataset}")
@@ -42,15 +54,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _refuse_no_run(folder: RunFolder) -> None:
+    if not (folder.manifest.exists() or untaken(folder)):
+        raise Unmergeable(f"{folder.path}: holds no run, there is no {folder.manifest.name}")
+
+
+def _refuse_what_is_there(output: RunFolder) -> None:
+    """A merge replaces datasets that were merged, in folders that are no run's, and nothing else."""
+    if output.manifest.exists():
+        raise Unmergeable(f"{output.path}: holds a run of its own; choose another --output-dir")
+    is_merge = is_merged(output.dataset)
+    for path in (output.dataset, output.card):
+        if path.exists() and not is_merge:
+            raise Unmergeable(f"{path}: is there already, and not of a merge; choose another --output-dir")
+
+
 def _runs(folder: RunFolder) -> list[tuple[RunFolder, Manifest]]:
     """What is in a run's folder: the run, or its slices."""
-    parts = [folder, *folder.slices().values()]
+    parts = untaken(folder) or [folder]
     runs = [(part, manifest) for part in parts if (manifest := Manifest.read(part))]
-    if not runs:
-        raise Unmergeable(f"{folder.path}: holds no run, there is no {folder.manifest.name}")
     for part, manifest in runs:
         for path in manifest.damaged(part).values():
-            raise Unmergeable(f"{path}: is damaged; the command that made it makes its records again")
+            raise Unmergeable(f"{path}: is {damage(path)}; the command that made it makes its records again")
     return runs
 
 

@@ -13,11 +13,12 @@ from omegaconf import OmegaConf
 
 from synth.config import Config, ConfigError, Settings
 from synth.resume import manifest_of
-from synth.slices import take_over
+from synth.slices import drop_taken, take_over
 from synth.sources.store import Contents, stored
 from synth.storage.manifest import Manifest
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import InUse, RunFolder, whole
+from synth.storage.shard import discard
 
 
 class Opened(NamedTuple):
@@ -53,16 +54,20 @@ def opened(config: Config) -> Iterator[Opened]:
             with _told(folder):
                 new_files.folder(folder.shards)
                 new_files.folder(folder.logs)
-                new_files.file(folder.manifest)
-                manifest.write(folder)
                 put_in_place()
                 ready.close()
+                new_files.file(folder.manifest)
+                slices = take_over(folder, manifest)
             new_folders.keep()
             new_files.keep()
             for part in (folder, *folder.slices().values()):
                 part.clear()
-            if slices := take_over(folder, manifest):
+            if slices:
                 print(f"slices taken over: {slices}", file=sys.stderr)
+            drop_taken(folder)
+            for shard in manifest.shards:
+                if shard.index not in manifest.committed:
+                    discard(folder, shard.index)  # else what is damaged might count by the time the run goes on again
 
         yield Opened(folder, manifest, contents, begin)
 

@@ -143,7 +143,8 @@ class Finished:
     claimed, and what was spent on each row, by its id, at each step.
 
     `kept` rows have the columns of `dataset_schema`; `rejected` rows those of `rejected_schema`.
-    A record is finished at once or not at all: this is the unit that the journal writes.
+    A record is finished at once or not at all: this is the unit that the journal writes. `decided` is how many of the
+    first records the pool had decided by then, as far as this one relied on them.
     """
 
     number: int
@@ -151,6 +152,7 @@ class Finished:
     rejected: list[Record] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     spent: dict[str, dict[str, Spent]] = field(default_factory=dict)
+    decided: int = 0
 
 
 def record_id(number: int, path: tuple[int, ...] = ()) -> str:

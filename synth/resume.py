@@ -17,10 +17,11 @@ from synth.config import Config, ConfigError
 from synth.identity import by_content
 from synth.records import Slice
 from synth.schedule.plan import Plan
-from synth.slices import beside, first_shard_size, join
+from synth.slices import beside, first_shard_size, join, untaken
 from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns
-from synth.storage.manifest import Manifest, Unreadable, differing_keys, told
+from synth.storage.decisions import decided
+from synth.storage.manifest import Manifest, Unreadable, differing_keys, recover, told
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
 from synth.storage.shard import damage
@@ -43,10 +44,13 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
         if settings.slice is not None:
             _cut(manifest, settings.slice, config, contents)
         else:
-            folders = folder.slices().values()
-            parts = [(part, known) for part in folders if (known := _known(part, fresh, config))]
+            parts = [(part, known) for part in untaken(folder) if (known := _known(part, fresh, config))]
             if parts:
                 join(manifest, parts, contents.size)
+            elif manifest is fresh:
+                _recover(folder, fresh, config)
+        if config.strategy.pool is not None:
+            _forget_undecided(folder, manifest, config, contents)
     except Unreadable as error:
         raise ConfigError(str(error)) from None
     return manifest
@@ -84,6 +88,17 @@ def _known(folder: RunFolder, fresh: Manifest, config: Config) -> Manifest | Non
     return known
 
 
+def _recover(folder: RunFolder, fresh: Manifest, config: Config) -> None:
+    """A manifest is lost, or there was none: what is in the folder is this run's, or it is refused."""
+    if not recover(folder, fresh):
+        return
+    if config.settings.resume == "never":
+        raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
+    log.warning("%s is lost: the run goes on from what its shards say of themselves", folder.manifest)
+    if config.strategy.duplicates:
+        _forget_unclaimed(folder, fresh)
+
+
 def _refuse_another_run(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config) -> None:
     columns = fresh.columns
     differing = told_once(differing_keys(known.identity, fresh.identity))
@@ -93,7 +108,7 @@ def _refuse_another_run(folder: RunFolder, known: Manifest, fresh: Manifest, con
     mixable = known.columns == columns and not config.strategy.duplicates
     if differing and (config.settings.resume != "force" or not mixable):
         advice = "choose another output_dir" + (" or resume=force" if mixable else "")
-        raise ConfigError(f"output_dir: {folder.path} holds another run: {told(differing)}; {advice}")
+        raise ConfigError(f"output_dir: {folder.manifest} is of another run: {told(differing)}; {advice}")
 
 
 def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
@@ -102,6 +117,20 @@ def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
         if shard.index in known.committed and not is_settled(folder, shard, known.fingerprint):
             log.warning("%s is lost or damaged: its records are made again", folder.claims(shard.index))
             del known.committed[shard.index]
+
+
+def _forget_undecided(folder: RunFolder, manifest: Manifest, config: Config, contents: Contents) -> None:
+    """Committed shards that relied on decisions of the pool which are lost, as if never committed; unless all that is
+    wanted is there, so that no record is to be decided any more."""
+    if plan_of(config, contents, manifest, 1).done:
+        return
+    there = decided(folder.pool, manifest.fingerprints)
+    lost = [one for one in manifest.summaries if one.decided > there]
+    if lost:
+        log.warning("%s is %s from record %d on: the records of %d shards are made again",
+                    folder.pool, damage(folder.pool), there, len(lost))  # fmt: skip
+    for one in lost:
+        del manifest.committed[one.index]
 
 
 def plan_of(

@@ -3,18 +3,18 @@
 A slice has every so-manyth shard, in a run folder of its own below the run's. All shards have one size, which the first
 slice fixes: so those of all slices are disjoint and leave no record out.
 
-Promises: a file is in one folder at any time. So what is taken over is there once, and where that breaks off, the next
-run goes on with it.
+Promises: until the whole run's manifest is there, the slices have all files; from then on the whole run has. So what is
+taken over counts once, wherever that breaks off, and the next run goes on with it.
 """
 
 import math
-import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from synth.components import ConfigError
 from synth.records import Shard, Slice
 from synth.storage.manifest import Manifest
-from synth.storage.run_folder import RunFolder, sync_folder
+from synth.storage.run_folder import RunFolder, link, sync_folder
 
 SHARDS = 16  # in a slice, at the least: enough for its replicas to share, and the last one is no large part of it
 
@@ -40,16 +40,15 @@ def beside(folder: RunFolder, slice: Slice) -> tuple[RunFolder, Manifest] | None
 
 
 def join(manifest: Manifest, parts: Sequence[tuple[RunFolder, Manifest]], source_size: int | None) -> None:
-    """Put what slices have into the manifest of the whole run, and between their shards those that none has yet.
+    """Put what slices have into the new manifest of the whole run, and between their shards those that none has yet.
 
     Moves no file. Raises ConfigError where one has other shards than the rest.
     """
-    if not manifest.shards:
-        size = parts[0][1].shard_size
-        stop = max((shard.stop for _, part in parts for shard in part.shards), default=0)
-        starts = enumerate(range(0, stop, size))
-        end = math.inf if source_size is None else source_size
-        manifest.shards = [Shard(index, start, int(min(start + size, end))) for index, start in starts]
+    size = parts[0][1].shard_size
+    stop = max((shard.stop for _, part in parts for shard in part.shards), default=0)
+    end = math.inf if source_size is None else source_size
+    starts = enumerate(range(0, stop, size))
+    manifest.shards = [Shard(index, start, int(min(start + size, end))) for index, start in starts]
     for folder, part in parts:
         if not set(part.shards) <= set(manifest.shards):
             raise ConfigError(
@@ -58,22 +57,37 @@ def join(manifest: Manifest, parts: Sequence[tuple[RunFolder, Manifest]], source
         manifest.committed |= part.committed
 
 
-def take_over(folder: RunFolder, manifest: Manifest) -> int:
-    """Move the shards of all slices, the unfinished too, into the run's folder. Returns the number of slices.
+def untaken(folder: RunFolder) -> list[RunFolder]:
+    """The slices whose shards count: none by the time that there is a manifest of the whole run, which has taken them
+    over."""
+    return [] if folder.manifest.exists() else [part for part in folder.slices().values() if part.manifest.exists()]
 
-    `manifest` has them already, by `join`. Raises OSError.
-    """
-    parts = [part for part in folder.slices().values() if part.manifest.exists()]
-    if parts:
-        manifest.write(folder)
+
+def take_over(folder: RunFolder, manifest: Manifest) -> int:
+    """Give the shards of all slices, the unfinished too, to the run's folder, and write its `manifest`, which has them
+    already, by `join`. Returns the number of slices. Raises OSError."""
+    parts = untaken(folder)
     for part in parts:
-        # The kept rows' file last: by it a shard counts as committed.
-        for path in sorted(part.shards.iterdir(), key=lambda path: path.name.removesuffix(".arrow").isdecimal()):
-            path.rename(folder.shards / path.name)
-        sync_folder(folder.shards)
-        if part.metrics.exists():
-            with folder.metrics.open("ab") as whole, part.metrics.open("rb") as metrics:
-                shutil.copyfileobj(metrics, whole)
-            part.metrics.unlink()
-        part.manifest.unlink()
+        for path in part.shards.glob("[0-9]*"):
+            (folder.shards / path.name).unlink(missing_ok=True)  # of a time before, when this broke off
+            link(path, folder.shards / path.name)
+        _append(part.metrics, folder.metrics)
+    sync_folder(folder.shards)
+    manifest.write(folder)
     return len(parts)
+
+
+def drop_taken(folder: RunFolder) -> None:
+    """Take away what slices have, when all is the whole run's. Raises OSError."""
+    for part in folder.slices().values():
+        if part.manifest.exists():
+            for path in (*part.shards.glob("[0-9]*"), part.metrics, part.manifest):
+                path.unlink(missing_ok=True)
+
+
+def _append(part: Path, whole: Path) -> None:
+    """The lines of one slice's metrics.jsonl to those of the whole run, unless they are there."""
+    lines = part.read_bytes() if part.exists() else b""
+    if lines and lines not in (whole.read_bytes() if whole.exists() else b""):
+        with whole.open("ab") as file:
+            file.write(lines)

@@ -9,7 +9,7 @@ from rich.console import Console
 from synth.inspect import main
 from synth.records import Finished, Shard
 from synth.report.run_data import Run
-from synth.storage.journal import Journal
+from synth.storage.journal import Journal, owner_of
 from tests.report.runs import kept, make_run, rejected
 
 EVIL = "[bold]x[/]\x1b[31m\u202e"
@@ -45,7 +45,7 @@ def test_a_run_that_goes_on_shows_what_is_finished(tmp_path):
     del run.manifest.committed[1]
     run.manifest.write(run.folder)
     run.folder.shard(1).unlink()
-    journal = Journal.open(run.folder.journal(1), {})
+    journal = Journal.open(run.folder.journal(1), {}, owner_of(Shard(1, 2, 4), run.manifest.fingerprint))
     journal.append(Finished(2, [kept(2)]))
     journal.sync()
     text = shown(tmp_path)

@@ -127,7 +127,7 @@ def refusal(folder, *overrides, **chosen):
     with pytest.raises(ConfigError) as caught:
         begin(folder, *overrides, **chosen)
     assert "\n" not in str(caught.value)
-    return str(caught.value).removeprefix(f"output_dir: {folder.path} holds another run: ")
+    return str(caught.value).removeprefix(f"output_dir: {folder.manifest} is of another run: ")
 
 
 def commit_shards(folder, manifest, *sizes, claimed=False):

@@ -74,7 +74,7 @@ def test_a_finished_run_is_not_run_again(finished, capsys):
 def test_a_folder_with_another_run_is_refused_and_the_differing_key_named(finished, capsys):
     assert run(finished, "num_records=200", "seed=5") == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: output_dir: {finished} holds another run: seed was 0, is 5;")
+    assert error.startswith(f"error: output_dir: {finished}/manifest.json is of another run: seed was 0, is 5;")
     assert len(error.splitlines()) == 1
 
 

@@ -1,5 +1,6 @@
 """A run in slices: what is refused, what a single job takes over wherever that breaks off, and whole arrays of jobs."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -10,12 +11,12 @@ from pathlib import Path
 import pytest
 from datasets import load_from_disk
 
-from synth import merge
+from synth import merge, slices
 from synth.config import ConfigError, parse
 from synth.records import Slice
 from synth.resume import manifest_of, plan_of
 from synth.run import main
-from synth.slices import take_over
+from synth.slices import drop_taken, take_over
 from synth.sources.store import Contents
 from synth.storage.journal import Journal, finished_numbers
 from synth.storage.manifest import Manifest
@@ -121,7 +122,7 @@ def test_shards_are_those_of_the_slice_that_was_first(tmp_path):
 def test_a_slice_of_another_run_is_refused(tmp_path):
     work(tmp_path, 0, 2)
     told = refused(tmp_path, "slice=1/3", "seed=5")
-    assert told.startswith(f"output_dir: {tmp_path}/slices/0-of-3 holds another run: seed was 0, is 5;")
+    assert told.startswith(f"output_dir: {tmp_path}/slices/0-of-3/manifest.json is of another run: seed was 0, is 5;")
     assert refused(tmp_path, "seed=5") == told
 
 
@@ -171,32 +172,46 @@ def test_a_single_job_has_all_that_slices_have_and_plans_what_they_lack(tmp_path
     assert (again.next().index, again.kept) == (2, 25)
 
 
-def test_a_take_over_that_breaks_off_anywhere_is_gone_on_with(tmp_path, monkeypatch):
+def test_a_take_over_that_breaks_off_anywhere_is_gone_on_with(tmp_path, monkeypatch, caplog):
     for number, shards in enumerate((3, 1)):
         work(tmp_path / "array", number, shards)
-    rename, left = Path.rename, 0
+    left = 0
 
-    def breaking(self, target):
-        nonlocal left
-        if left == 0:
-            raise OSError("no power")
-        left -= 1
-        return rename(self, target)
+    def breaking(call):
+        def breaks(*given, **more):
+            nonlocal left
+            if left == 0:
+                raise OSError("no power")
+            left -= 1
+            return call(*given, **more)
 
-    monkeypatch.setattr(Path, "rename", breaking)
-    for moves in range(3 * 4 + 2):  # three files a shard, and two journals
+        return breaks
+
+    monkeypatch.setattr(slices, "link", breaking(slices.link))
+    monkeypatch.setattr(Path, "unlink", breaking(Path.unlink))
+    monkeypatch.setattr(Manifest, "write", breaking(Manifest.write))
+    for moves in itertools.count():
         path = tmp_path / str(moves)
         shutil.copytree(tmp_path / "array", path)
-        left = moves
-        folder, manifest, _ = begun(path)
-        with pytest.raises(OSError, match="no power"):
-            take_over(folder, manifest)
         left = 1000
         folder, manifest, _ = begun(path)
+        left = moves
+        try:
+            take_over(folder, manifest)
+            drop_taken(folder)
+            break
+        except OSError:
+            left = 1000
+        folder, manifest, _ = begun(path)
+        assert sorted(manifest.committed) == [0, 1, 3, 6], moves
         take_over(folder, manifest)
+        drop_taken(folder)
         folder, manifest, _ = begun(path)
         assert sorted(manifest.committed) == [0, 1, 3, 6], moves
         assert [len(finished_numbers(folder.journal(index))) for index in (4, 9)] == [3, 3]
+        assert not any(part.manifest.exists() or any(part.shards.iterdir()) for part in folder.slices().values())
+    assert moves > 2 * 3 * 4  # files of shards, twice, and some more
+    assert not caplog.messages  # of anything damaged
 
 
 def test_a_damaged_shard_of_a_slice_is_made_again(tmp_path):

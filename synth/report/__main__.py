@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = "comparison.html" if given.other else "report.html"
     output = given.output or given.run_dir / name
     try:
-        write_report(output, [Run.open(path) for path in (given.run_dir, given.other) if path])
+        runs = [Run.open(path) for path in (given.run_dir, given.other) if path]
+        for run in runs:
+            run.refuse_damage()
+        write_report(output, runs)
     except Unreadable as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -23,9 +23,10 @@ from synth.errors import reason
 from synth.records import Record
 from synth.report.held import Held, held_by
 from synth.steps.chain import step_names
-from synth.storage.journal import finished_numbers
+from synth.storage.journal import finished_numbers, owner_of
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.run_folder import RunFolder
+from synth.storage.shard import damage
 
 Fate = Literal["kept", "rejected"]
 
@@ -47,6 +48,11 @@ class Run:
             hint = f"; did you mean {str(near)!r}?" if near else ""
             raise Unreadable(f"{path}: holds no run, there is no {folder.manifest.name}{hint}")
         return cls(folder, manifest)
+
+    def refuse_damage(self) -> None:
+        """Raises Unreadable where a committed shard is not as it was committed. Reads them all."""
+        for path in self.manifest.damaged(self.folder).values():
+            raise Unreadable(f"{path}: is {damage(path)}; the command that made it makes its records again")
 
     @property
     def name(self) -> str:
@@ -76,7 +82,8 @@ class Run:
     def unfinished(self) -> int:
         """Records in journals, finished and not yet committed."""
         open_ = (one for one in self.manifest.shards if one.index not in self.manifest.committed)
-        return sum(len(finished_numbers(self.folder.journal(one.index))) for one in open_)
+        print_ = self.manifest.fingerprint
+        return sum(len(finished_numbers(self.folder.journal(one.index), owner_of(one, print_))) for one in open_)
 
     @cached_property
     def snapshots(self) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ Plain asyncio: in a run it is a process of its own (shared.py).
 import asyncio
 import heapq
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,8 @@ from synth.storage.run_folder import RunFolder
 
 class SharedPool(Protocol):
     """The pool as workers see it, wherever it is. Each call may raise SharedLost."""
+
+    async def decided(self) -> int: ...
 
     async def accepted(self, below: int, known: int) -> tuple[int, list[str]]: ...
 
@@ -56,6 +58,10 @@ class GrowingPool:
         self._ticket = itertools.count()
         self._deciding: asyncio.Task[None] | None = None
         self._failure: OSError | None = None
+
+    async def decided(self) -> int:
+        """How many of the first records have their decisions on disk."""
+        return self._safe
 
     async def accepted(self, below: int, known: int) -> tuple[int, list[str]]:
         """When all records below `below` are decided: how many texts they had accepted, and those from `known` on."""
@@ -126,10 +132,13 @@ class GrowingPool:
 
 
 class PoolProcess(GrowingPool):
-    """The pool of a run. `settled` are records that committed shards hold."""
+    """The pool of a run. `settled` are records that committed shards hold; `former` are fingerprints that the run had
+    when the first of them were made."""
 
-    def __init__(self, rules: PoolRules, run_dir: Path, settled: Sequence[range]):
-        super().__init__(rules, Decisions(RunFolder(run_dir).pool))
+    def __init__(
+        self, rules: PoolRules, run_dir: Path, settled: Sequence[range], fingerprint: str, former: Collection[str] = ()
+    ):
+        super().__init__(rules, Decisions(RunFolder(run_dir).pool, fingerprint, former))
         self._settled = settled
 
     async def start(self) -> None:
@@ -145,10 +154,14 @@ class Door:
         self.accepted: list[str] = []
         self._lag = rules.lag
 
+    def begins_after(self, number: int) -> int:
+        """How many of the first records are decided before a record may begin."""
+        return max(0, number - self._lag + 1)
+
     async def turn(self, number: int) -> int:
         """Returns when a record may begin: how many accepted texts it sees."""
         known = len(self.accepted)
-        end, new = await self.pool.accepted(number - self._lag + 1, known)
+        end, new = await self.pool.accepted(self.begins_after(number), known)
         self.accepted += new[len(self.accepted) - known :]  # another record's turn may have brought some meanwhile
         return end
 
@@ -158,6 +171,7 @@ class Seat:
 
     def __init__(self, door: Door, number: int, visible: int, slot: Slot):
         self._door, self._number, self._visible, self._slot = door, number, visible, slot
+        self.decided = door.begins_after(number)  # of the first records: those whose decisions it relies on
         self.offered = False
         self.failure: SharedLost | None = None
 
@@ -174,6 +188,7 @@ class Seat:
         except SharedLost as error:
             self.failure = error  # whatever the step makes of it
             raise
+        self.decided = self._number + 1
         await self._slot.acquire()
         return decided
 

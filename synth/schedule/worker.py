@@ -27,7 +27,7 @@ from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record, set_aside
-from synth.storage.journal import Journal
+from synth.storage.journal import Journal, owner_of
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
@@ -158,10 +158,11 @@ class Worker:
         self, shard: Shard, numbers: Collection[int] | None, poison: Mapping[int, str]
     ) -> ShardSummary | None:
         columns = self._config.strategy.columns
-        owner = f"{self._fingerprint} {shard.start} {shard.stop}"
-        journal = await self._on_disk(Journal.open, self._folder.journal(shard.index), columns, owner)
+        owner = owner_of(shard, self._fingerprint)
+        decided = await self._door.pool.decided() if self._door else None
+        journal = await self._on_disk(Journal.open, self._folder.journal(shard.index), columns, owner, decided)
         # A worker may be lost after its commit and before it told of it.
-        there = await self._on_disk(self._committed, shard)
+        there = await self._on_disk(self._committed, shard, decided)
         all_of_it = range(shard.start, shard.stop)
         wanted = all_of_it if numbers is None else sorted(numbers)
         records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
@@ -201,10 +202,11 @@ class Worker:
             await self._on_disk(journal.close)
             self._journals.discard(journal)  # only now, so that whoever syncs all of them waits for this one
 
-    def _committed(self, shard: Shard) -> ShardSummary | None:
+    def _committed(self, shard: Shard, decided: int | None) -> ShardSummary | None:
         if self._claims and not is_settled(self._folder, shard, self._fingerprint):
             return None  # or its claims are lost, which others are still to be compared with
-        return committed(self._folder, shard, self._fingerprint)
+        there = committed(self._folder, shard, self._fingerprint)
+        return None if there and decided is not None and there.decided > decided else there
 
     async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
         if self._claims is None:
@@ -224,6 +226,7 @@ class Worker:
             finished = await run_record(number, await self._row(number), replace(self._context, pool=seat))
             if seat:
                 await seat.leave()
+                finished = replace(finished, decided=seat.decided)
         finally:
             self._counters.in_flight -= 1
             slot.release()

@@ -1,7 +1,9 @@
 """A source's rows in a run's folder, RUN_DIR/source/: written once, read by number from any worker on any node.
 
-`rows.jsonl` has a row a line, and `offsets` the place of each (8 bytes, little-endian, and one more for the end), so
-that a row is two reads away; `source.json` says what was read; `bad_rows.jsonl` has what was set aside.
+`rows.jsonl` has a row a line, and `offsets` the place and the checksum of each (see `_PLACE`, and one more for the
+end), so that a row is two reads away; `bad_rows.jsonl` has what was set aside; `source.json` says what was read, and
+has the checksums of the other files and of itself. A run reads them all through when it begins, and reads its source
+again where one is damaged; a worker compares each row that it reads.
 
 The slices of a run read the source once: whoever comes first puts a copy into the whole run's folder, to which the
 others link, file by file.
@@ -12,9 +14,12 @@ the number of repeats, it is what a run's identity knows of its source.
 
 import hashlib
 import json
+import logging
 import os
 import shutil
+import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -28,6 +33,13 @@ from synth.sources.row_lines import written
 from synth.storage.lock import locked_file
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import link, unfinished_name
+from synth.storage.sealed import Damaged, read_sealed, write_sealed
+from synth.storage.shard import checksum, damage
+
+log = logging.getLogger(__name__)
+
+_FILES = ("rows.jsonl", "offsets", "bad_rows.jsonl")
+_PLACE = struct.Struct("<QI")  # where a row begins in rows.jsonl, in bytes, and the CRC-32 of its line
 
 
 @dataclass(frozen=True)
@@ -54,27 +66,33 @@ class Contents:
 
 
 class Rows:
-    """The rows in a folder, `row(number)` for each record's number. May be read from several threads."""
+    """The rows in a folder, `row(number)` for each record's number. For several threads at once. Raises OSError."""
 
     def __init__(self, folder: Path):
+        self._path = folder / "rows.jsonl"
         self._offsets = os.open(folder / "offsets", os.O_RDONLY)
-        self._lines = os.open(folder / "rows.jsonl", os.O_RDONLY)
-        self._count = os.fstat(self._offsets).st_size // 8 - 1
+        self._lines = os.open(self._path, os.O_RDONLY)
+        self._size = os.fstat(self._lines).st_size
+        try:
+            self._count = read_sealed(folder / "source.json")["contents"]["rows"]
+        except Damaged as error:
+            raise OSError(str(error)) from None
+        if os.fstat(self._offsets).st_size != (self._count + 1) * _PLACE.size:
+            raise OSError(f"{folder / 'offsets'} is damaged; run again")
 
     def row(self, number: int) -> Record:
         """After the last row comes the first one again. Raises OSError."""
-        place = os.pread(self._offsets, 16, number % self._count * 8)
-        start, stop = (int.from_bytes(place[at : at + 8], "little") for at in (0, 8))
+        places = os.pread(self._offsets, 2 * _PLACE.size, number % self._count * _PLACE.size)
+        (start, expected), (stop, _) = _PLACE.iter_unpack(places)
         line = b""
-        while start + len(line) < stop:  # one read gives 2 GiB at the most, and less over some networks
+        while start + len(line) < stop <= self._size:  # a read gives 2 GiB at the most, and less over some networks
             part = os.pread(self._lines, stop - start - len(line), start + len(line))
             if not part:
-                raise OSError(f"row {number} of the source is cut off")
+                break
             line += part
-        try:
-            row: Record = json.loads(line.decode("utf-8", "surrogatepass"))
-        except ValueError:
-            raise OSError(f"row {number} of the source is damaged") from None
+        if not line or zlib.crc32(line) != expected:
+            raise OSError(f"{self._path} is damaged: row {number % self._count} does not fit its checksum; run again")
+        row: Record = json.loads(line.decode("utf-8", "surrogatepass"))
         return row
 
 
@@ -105,13 +123,13 @@ def stored(
         yield Contents(), lambda: None
         return
     stamp = source.stamp()
-    if known := _known(source, folder, stamp):
+    if known := _whole(source, folder, stamp):
         yield known, lambda: None
         return
     with ExitStack() as alone, _unfinished(folder, new) as unfinished:
         if shared and not alone.enter_context(_alone(shared, new)):
             shared = None
-        known = _known(source, shared, stamp) if shared else None
+        known = _whole(source, shared, stamp) if shared else None
         if shared and known:
             _link_all(shared, unfinished)
         contents = known or _write(source, unfinished, stamp)
@@ -171,30 +189,48 @@ def _write(source: Source, folder: Path, stamp: Any) -> Contents:
         (folder / "bad_rows.jsonl").open("w") as bad_rows,
     ):
         end = 0
-        offsets.write(end.to_bytes(8, "little"))
 
         def keep(line: bytes) -> None:
             nonlocal end
+            offsets.write(_PLACE.pack(end, zlib.crc32(line)))
             end += lines.write(line)
-            offsets.write(end.to_bytes(8, "little"))
 
         contents = _read(source, keep, lambda bad: print(json.dumps(asdict(bad)), file=bad_rows))
+        offsets.write(_PLACE.pack(end, 0))
         for file in (lines, offsets, bad_rows):
             file.flush()
             os.fsync(file.fileno())
     told = {"settings": _settings(source), "stamp": stamp, "contents": asdict(contents)}
-    (folder / "source.json").write_text(json.dumps(told, indent=2))
+    write_sealed(folder / "source.json", told | {"checksums": {name: checksum(folder / name) for name in _FILES}})
     return contents
 
 
 def _known(source: Source, folder: Path, stamp: Any) -> Contents | None:
     """What the folder says of this very source."""
+    told = _told(source, folder, stamp)
+    return replace(Contents(**told["contents"]), repeat=source.repeat) if told else None
+
+
+def _whole(source: Source, folder: Path, stamp: Any) -> Contents | None:
+    """The same, if no file of it is damaged; else that is said. Reads all of it."""
+    told = _told(source, folder, stamp)
+    for name, expected in told["checksums"].items() if told else ():
+        path = folder / name
+        if not path.exists() or checksum(path) != expected:
+            log.warning("%s is %s: the source is read again", path, damage(path))
+            return None
+    return replace(Contents(**told["contents"]), repeat=source.repeat) if told else None
+
+
+def _told(source: Source, folder: Path, stamp: Any) -> dict[str, Any] | None:
+    path = folder / "source.json"
     try:
-        told = json.loads((folder / "source.json").read_text())
-        same = told["settings"] == _settings(source) and told["stamp"] == stamp
-        return replace(Contents(**told["contents"]), repeat=source.repeat) if same else None
-    except (OSError, ValueError, KeyError, TypeError):
+        told = read_sealed(path)
+    except (OSError, Damaged):
+        if folder.exists():
+            log.warning("%s is %s: the source is read again", path, damage(path))
         return None
+    return told if told["settings"] == _settings(source) and told["stamp"] == stamp else None
 
 
 def _settings(source: Source) -> dict[str, Any]:

@@ -23,8 +23,10 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 from synth.errors import reason
 from synth.records import CONTRACT_COLUMNS
 from synth.storage.card import exported
+from synth.storage.merge import damaged_part
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import RunFolder
+from synth.storage.shard import damage
 
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 5_000
@@ -64,7 +66,7 @@ def export(folder: RunFolder, format: str, destination: str, name: str | None = 
             raise Unexportable(f"{folder.dataset}: {format} holds none of its rows: {told(done.left_out)}")
         if format == "parquet":
             with create("README.md") as file:
-                text = folder.card.read_text("utf-8") if folder.card.exists() else ""
+                text = folder.card.read_text("utf-8", errors="replace") if folder.card.exists() else ""
                 file.write(exported(text, name or destination, DATA_FILES).encode())
     return done
 
@@ -154,12 +156,14 @@ FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Any, Create], Exported]]] = 
 
 
 def dataset_of(folder: RunFolder) -> Any:
-    """The dataset of a run, on disk as it is. Raises Unexportable."""
+    """The dataset of a run, on disk as it was merged. Raises Unexportable."""
     from datasets import load_from_disk
 
+    merging = f"; python -m synth.merge {folder.path} makes one of what is committed"
     if not folder.dataset.is_dir():
-        merging = f"python -m synth.merge {folder.path} makes one of what is committed"
-        raise Unexportable(f"{folder.path}: holds no dataset{f'; {merging}' if folder.manifest.exists() else ''}")
+        raise Unexportable(f"{folder.path}: holds no dataset{merging if folder.manifest.exists() else ''}")
+    if path := damaged_part(folder.dataset):
+        raise Unexportable(f"{path}: is {damage(path)}{merging if folder.manifest.exists() else ''}")
     try:
         return load_from_disk(str(folder.dataset))
     except (OSError, ValueError, KeyError) as error:

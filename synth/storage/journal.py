@@ -1,9 +1,9 @@
 """The unfinished shard: each finished record is one row, appended and synced every few seconds.
 
-An Arrow IPC stream without an end. Its rows are `number`, the record's kept rows, its rejected rows, its claims and
-what was spent on it, so a record is in it whole or not at all. Each batch carries its own checksum; reading stops at
-the first that is torn or wrong, and the records after it are made again. The stream's head says whose it is: a journal
-of another run is no journal.
+An Arrow IPC stream without an end. Its rows are `number`, the record's kept rows, its rejected rows, its claims, what
+was spent on it, and how many decisions of the pool it relied on, so a record is in it whole or not at all. Each batch
+carries its own checksum; reading stops at the first that is torn or wrong, and the records after it are made again. The
+stream's head says whose it is: a journal of another run is no journal.
 
 Opening a journal rewrites it under its name: an owner before, if one still lives somewhere, goes on writing into a
 file without a name. One thread may `append` while another does the rest.
@@ -18,9 +18,11 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synth.records import (
     CLAIM,
@@ -29,6 +31,7 @@ from synth.records import (
     Finished,
     Record,
     Rejection,
+    Shard,
     Spent,
     add_spent,
     dataset_schema,
@@ -62,13 +65,18 @@ class Journal:
         self._end = 0
 
     @classmethod
-    def open(cls, path: Path, columns: Mapping[str, pa.DataType], owner: str = "") -> "Journal":
+    def open(
+        cls, path: Path, columns: Mapping[str, pa.DataType], owner: str = "", decided: int | None = None
+    ) -> "Journal":
         """The journal at `path`, with what an earlier process left in it. `columns` are those that steps add; `owner`
-        is the run and the shard whose records these are. Raises OSError."""
+        is the run and the shard whose records these are. Records that relied on more than the `decided` first records
+        of the pool are left out: those decisions are lost. Raises OSError."""
         journal = cls(path, _schema(columns, owner))
         with whole(path) as unfinished, unfinished.open("wb") as file:
             file.write(journal._schema.serialize())
             for batch in read(path, journal._schema):
+                if decided is not None:
+                    batch = batch.filter(pc.less_equal(batch["decided"], decided))
                 journal.finished.update(batch["number"].to_pylist())
                 journal.kept += len(batch["kept"].flatten())
                 journal.rejected += len(batch["rejected"].flatten())
@@ -188,7 +196,7 @@ class Journal:
         spent: dict[str, Spent] = {}
         for steps in finished.spent.values():
             add_spent(spent, steps)
-        noted = Finished(finished.number, rejected=[row], claims=finished.claims, spent={ids[0]: spent})
+        noted = replace(finished, kept=[], rejected=[row], spent={ids[0]: spent})
         return pa.RecordBatch.from_pylist([_row(noted)], self._schema)
 
 
@@ -196,19 +204,27 @@ def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The batches of a journal up to the first that is torn, damaged, or of another owner; mapped, not read."""
     count = 0
     try:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-            if not reader.schema.equals(schema, check_metadata=True):
-                raise ValueError("it is of another run, or has other columns")
+        for batch in _batches(path, schema):
+            count += 1
+            yield batch
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        log.warning("%s is whole up to its batch %d (%s)", path, count, error)
+
+
+def _batches(path: Path, schema: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+    """Raises pa.ArrowException, OSError, ValueError or KeyError at the first that is torn, damaged, or another
+    owner's."""
+    if not path.exists():
+        return
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        if schema is not None and not reader.schema.equals(schema, check_metadata=True):
+            raise ValueError("it is of another run, or has other columns")
+        with suppress(StopIteration):
             while True:
                 batch, metadata = reader.read_next_batch_with_custom_metadata()
                 if metadata is None or int(metadata[_CHECKSUM.encode()]) != zlib.crc32(batch.serialize()):
                     raise ValueError("wrong checksum")
-                count += 1
                 yield batch
-    except (StopIteration, FileNotFoundError):
-        pass
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        log.warning("%s is whole up to its batch %d (%s)", path, count, error)
 
 
 def message(batch: pa.RecordBatch) -> bytes:
@@ -220,20 +236,35 @@ def message(batch: pa.RecordBatch) -> bytes:
     return memoryview(sink.getvalue())[head:].tobytes()
 
 
-def finished_numbers(path: Path) -> set[int]:
-    """The records in a journal, which another process may be writing to. Their rows are not looked at."""
+def finished_numbers(path: Path, owner: str | None = None) -> set[int]:
+    """The records in a journal, which another process may be writing to; none if it is another owner's."""
     numbers: set[int] = set()
-    with suppress(pa.ArrowException, OSError, ValueError), pa.OSFile(str(path), "rb") as file:
-        for batch in pa.ipc.open_stream(file, options=pa.ipc.IpcReadOptions(included_fields=[0])):
-            numbers.update(batch["number"].to_pylist())
+    if owner is None or owner_in(path) == owner:
+        with suppress(pa.ArrowException, OSError, ValueError, KeyError):
+            for batch in _batches(path, None):
+                numbers.update(batch["number"].to_pylist())
     return numbers
+
+
+def owner_in(path: Path) -> str | None:
+    """Whose a journal is; None where it does not say so."""
+    try:
+        with pa.OSFile(str(path), "rb") as file:
+            return str(pa.ipc.open_stream(file).schema.metadata[_OWNER].decode())
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def owner_of(shard: Shard, fingerprint: str) -> str:
+    """What a journal is called by whose records it has, for `Journal.open`."""
+    return f"{fingerprint} {shard.start} {shard.stop}"
 
 
 def _schema(columns: Mapping[str, pa.DataType], owner: str) -> pa.Schema:
     kept, rejected = pa.struct(dataset_schema(columns)), pa.struct(rejected_schema(columns))
     lists = {"kept": kept, "rejected": rejected, "claims": CLAIM, "spent": SPENT}
-    fields = [("number", pa.int64()), *((name, pa.list_(kind)) for name, kind in lists.items())]
-    return pa.schema(fields, {_OWNER: owner})
+    fields = {"number": pa.int64()} | {name: pa.list_(kind) for name, kind in lists.items()} | {"decided": pa.int64()}
+    return pa.schema(list(fields.items()), {_OWNER: owner})
 
 
 def _row(finished: Finished) -> Record:
@@ -242,7 +273,7 @@ def _row(finished: Finished) -> Record:
         {"id": id, "step": step} | one._asdict() for id, steps in finished.spent.items() for step, one in steps.items()
     ]
     rows = {"kept": finished.kept, "rejected": finished.rejected}
-    return {"number": finished.number, **rows, "claims": claims, "spent": spent}
+    return {"number": finished.number, **rows, "claims": claims, "spent": spent, "decided": finished.decided}
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.records import Shard, Slice, Spent, add_spent
+from synth.storage.journal import owner_in
 from synth.storage.run_folder import RunFolder
 from synth.storage.sealed import Damaged, read_sealed, write_sealed
 from synth.storage.shard import ShardSummary, committed, damaged_file
@@ -61,6 +62,11 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         return hashlib.blake2b(_canonical(self.identity).encode(), digest_size=8).hexdigest()
+
+    @property
+    def fingerprints(self) -> set[str]:
+        """Those of all configurations by which there are rows: more than one after resume=force."""
+        return {self.fingerprint, *(one.fingerprint for one in self.summaries)}
 
     @property
     def summaries(self) -> list[ShardSummary]:
@@ -130,6 +136,43 @@ class Manifest:
             elif summary := committed(folder, shard, manifest.fingerprint):
                 manifest.committed[shard.index] = summary
         return manifest
+
+
+def recover(folder: RunFolder, manifest: Manifest) -> bool:
+    """Put into a new manifest what shards and journals say of themselves, where the one they had is lost. Returns
+    whether there were any. Raises Unreadable where one is of another run."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for path in sorted(folder.shards.glob("[0-9]*")):
+        index, _, kind = path.name.partition(".")
+        if owner := _owner(path) if kind in ("json", "journal.arrow") else None:
+            fingerprint, start, stop = owner
+            if fingerprint != manifest.fingerprint:
+                raise Unreadable(f"{path}: is of another run, whose {folder.manifest.name} is lost")
+            ranges[int(index)] = start, stop
+    shards: list[Shard] = []
+    for number, (start, stop) in sorted(ranges.items()):
+        between, first = number - len(shards), shards[-1].stop if shards else 0
+        if start - first < between or (not between and start != first):
+            break  # of another plan: what follows is made again
+        ends = [first + (start - first) * place // (between or 1) for place in range(between + 1)]
+        shards += [Shard(len(shards) + place, *ends[place : place + 2]) for place in range(between)]
+        shards.append(Shard(number, start, stop))
+    manifest.shards = shards
+    found = ((shard.index, committed(folder, shard, manifest.fingerprint)) for shard in shards)
+    manifest.committed = {index: summary for index, summary in found if summary}
+    return bool(ranges)
+
+
+def _owner(path: Path) -> tuple[str, int, int] | None:
+    """Of what run and which records a note or a journal is, as far as it can be told."""
+    try:
+        if path.suffix == ".json":
+            told = read_sealed(path)
+            return told["fingerprint"], told["start"], told["stop"]
+        fingerprint, start, stop = (owner_in(path) or "").split()
+        return fingerprint, int(start), int(stop)
+    except (OSError, Damaged, KeyError, ValueError):
+        return None
 
 
 def _other_version(path: Path) -> str | None:

@@ -3,12 +3,14 @@
 No row is copied, but for those of one shard at the most: where the number of records asked for ends in the middle of
 a shard, its part is written anew. Where the file system has no hard links, files are copied whole.
 
-The dataset appears under its name at once, and a former one stays until then.
+The dataset appears under its name at once, and a former one stays until then. Its state.json, which datasets reads, has
+the checksums of all its files and of itself besides.
 """
 
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import pairwise
@@ -16,10 +18,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synth.storage.journal import finished_numbers
+from synth.storage.journal import finished_numbers, owner_of
+from synth.storage.lock import locked_file
 from synth.storage.manifest import Manifest, differing_keys
-from synth.storage.run_folder import RunFolder, link, sync_folder
-from synth.storage.shard import ShardSummary, stream
+from synth.storage.run_folder import RunFolder, link, replace_folder, restore, unfinished_name
+from synth.storage.sealed import Damaged, read_sealed, write_sealed
+from synth.storage.shard import ShardSummary, checksum, stream
 
 Part = tuple[RunFolder, ShardSummary]
 
@@ -33,30 +37,76 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
     only if given.
 
     Returns the number of rows. Raises Unmergeable: nothing committed, parts of different runs, or records held twice.
-    Takes shards for undamaged (see Manifest.damaged).
+    Takes shards for undamaged (see Manifest.damaged). Waits while another process does the same.
     """
     _refuse_other_runs(runs)
     parts = [(folder, summary) for folder, manifest in runs for summary in manifest.summaries]
     parts.sort(key=lambda part: part[1].start)
     if not parts:
-        open_ = sum(len(finished_numbers(run.journal(one.index))) for run, of in runs for one in of.shards)
+        open_ = sum(
+            len(finished_numbers(run.journal(one.index), owner_of(one, of.fingerprint)))
+            for run, of in runs
+            for one in of.shards
+        )
         journals = f"; {open_:,} records are finished, in journals: the command that made them goes on" if open_ else ""
         raise Unmergeable(f"{runs[0][0].path}: has no committed shard yet{journals}")
     _refuse_overlaps(parts)
-
-    unfinished = destination.with_name(f".{destination.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     counts = _counts(parts, num_records)
-    names = [f"data-{place:05}-of-{len(counts):05}.arrow" for place in range(len(counts))]
-    for name, count, (folder, summary) in zip(names, counts, parts, strict=False):
-        if count == summary.kept:
-            link(folder.shard(summary.index), unfinished / name)
-        else:
-            _copy(folder.shard(summary.index), unfinished / name, count)
-    _describe(unfinished, names, [part for part, _ in zip(parts, counts, strict=False)], counts)
-    _put_in_place(unfinished, destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with locked_file(destination.with_name(f".{destination.name}.lock"), wait=lambda: _tell_waiting(destination)):
+        restore(destination)
+        unfinished = unfinished_name(destination)
+        unfinished.mkdir()
+        try:
+            _fill(unfinished, [part for part, _ in zip(parts, counts, strict=False)], counts)
+            replace_folder(unfinished, destination)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return sum(counts)
+
+
+def _tell_waiting(destination: Path) -> None:
+    print(f"{destination}: another process is making it; waiting", file=sys.stderr)
+
+
+def damaged_part(dataset: Path) -> Path | None:
+    """The first file of a dataset that is not there or not as it was merged; of a dataset that was not merged, nothing
+    can be told."""
+    path = dataset / "state.json"
+    try:
+        checksums = read_sealed(path)["checksums"]
+    except (OSError, Damaged):
+        return None if _is_of_others(path) else path
+    files = {dataset / name: expected for name, expected in checksums.items()}
+    return next((path for path, expected in files.items() if not path.exists() or checksum(path) != expected), None)
+
+
+def _is_of_others(state: Path) -> bool:
+    try:
+        return not {"checksum", "checksums"} & json.loads(state.read_bytes()).keys()
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def is_merged(dataset: Path) -> bool:
+    """Whether a folder is a dataset that was merged, and nothing of anybody else."""
+    try:
+        return "checksums" in read_sealed(dataset / "state.json")
+    except (OSError, Damaged):
+        return False
+
+
+def _fill(dataset: Path, parts: Sequence[Part], counts: Sequence[int]) -> None:
+    names = [f"data-{place:05}-of-{len(counts):05}.arrow" for place in range(len(counts))]
+    checksums = {}
+    for name, count, (folder, summary) in zip(names, counts, parts, strict=True):
+        if count == summary.kept:
+            link(folder.shard(summary.index), dataset / name)
+            checksums[name] = summary.checksum
+        else:
+            _copy(folder.shard(summary.index), dataset / name, count)
+            checksums[name] = checksum(dataset / name)
+    _describe(dataset, checksums, parts, counts)
 
 
 def _counts(parts: Sequence[Part], num_records: int | None) -> list[int]:
@@ -72,36 +122,26 @@ def _counts(parts: Sequence[Part], num_records: int | None) -> list[int]:
     return counts
 
 
-def _describe(folder: Path, names: Sequence[str], parts: Sequence[Part], counts: Sequence[int]) -> None:
+def _describe(dataset: Path, checksums: dict[str, str], parts: Sequence[Part], counts: Sequence[int]) -> None:
     """What datasets wants beside the data: the features, and the files in order."""
     from datasets import DatasetInfo, Features
 
     schema = _schema(parts[0])
-    size = sum((folder / name).stat().st_size for name in names)
+    size = sum((dataset / name).stat().st_size for name in checksums)
     info = asdict(DatasetInfo(features=Features.from_arrow_schema(schema), dataset_size=size))
-    checksums = [f"{summary.checksum} {count}" for (_, summary), count in zip(parts, counts, strict=True)]
+    (dataset / "dataset_info.json").write_text(json.dumps(info, indent=2))
+    rows = [f"{summary.checksum} {count}" for (_, summary), count in zip(parts, counts, strict=True)]
     state: dict[str, object] = {
-        "_data_files": [{"filename": name} for name in names],
-        "_fingerprint": hashlib.blake2b("\n".join(checksums).encode(), digest_size=8).hexdigest(),
+        "_data_files": [{"filename": name} for name in checksums],
+        "_fingerprint": hashlib.blake2b("\n".join(rows).encode(), digest_size=8).hexdigest(),
         "_format_columns": None,
         "_format_kwargs": {},
         "_format_type": None,
         "_output_all_columns": False,
         "_split": None,
+        "checksums": checksums | {"dataset_info.json": checksum(dataset / "dataset_info.json")},
     }
-    (folder / "dataset_info.json").write_text(json.dumps(info, indent=2))
-    (folder / "state.json").write_text(json.dumps(state, indent=2))
-
-
-def _put_in_place(unfinished: Path, destination: Path) -> None:
-    former = destination.with_name(f".{destination.name}.former")
-    shutil.rmtree(former, ignore_errors=True)
-    sync_folder(unfinished)
-    if destination.exists():
-        destination.rename(former)
-    unfinished.rename(destination)
-    sync_folder(destination.parent)
-    shutil.rmtree(former, ignore_errors=True)
+    write_sealed(dataset / "state.json", state)
 
 
 def _refuse_other_runs(runs: Sequence[tuple[RunFolder, Manifest]]) -> None:

@@ -20,6 +20,7 @@ from synth.storage.new_paths import NewPaths
 
 log = logging.getLogger(__name__)
 
+_LEFT = (".dataset.former", ".push")  # of a process that was killed, beside what `unfinished_name` calls so
 _HOLDER = b"process "  # the first word of what is in a lock file
 
 
@@ -86,7 +87,7 @@ class RunFolder:
         lock = self.path / ".lock"
         if any(os.path.lexists(one.manifest) for one in (self, *self.slices().values())) or _holder(lock):
             return []  # whatever that manifest is, who reads it will tell; without it, a run has been here that lost it
-        names = [*self._names(), ".dataset.unfinished", ".dataset.former", ".push"]
+        names = [*self._names(), *_LEFT]
         found = [name for name in names if _is_in_use(self.path / name, can_be_a_link=name in ("shards", "logs"))]
         if os.path.lexists(self._slices) and len(self.slices()) < len(list(self._slices.iterdir())):
             found.append(self._slices.name)
@@ -102,6 +103,9 @@ class RunFolder:
         process, however it ends.
         """
         path = self.path / ".lock"
+        if shared and not os.access(self.path, os.W_OK):
+            yield  # whoever reads here can't be seen by others
+            return
         with ExitStack() as held:
             try:
                 file, has_locks = held.enter_context(locked_file(path, shared=shared, new=new))
@@ -117,7 +121,11 @@ class RunFolder:
             yield
 
     def clear(self) -> None:
-        """Take away what processes that were killed have left unfinished. For who has the lock. Raises OSError."""
+        """Take away what processes that were killed have left unfinished; a dataset that one was about to replace is
+        back. For who has the lock. Raises OSError."""
+        restore(self.dataset)
+        for path in map(self.path.joinpath, _LEFT):
+            shutil.rmtree(path, ignore_errors=True)
         names = tuple(f".{name}." for name in self._names())
         for path in [*self.path.glob(".*"), *self.shards.glob(".*")]:
             ours = path.parent == self.shards or path.name.startswith(names)
@@ -201,12 +209,37 @@ def unfinished_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
 
 
+def replace_folder(unfinished: Path, path: Path) -> None:
+    """Put it under its name, with what is on disk of it. A former one stays until then; should this be broken off in
+    between, `restore` puts that back."""
+    former = _former(path)
+    shutil.rmtree(former, ignore_errors=True)
+    sync_folder(unfinished)
+    if path.exists():
+        path.rename(former)
+    unfinished.rename(path)
+    sync_folder(path.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def restore(path: Path) -> None:
+    """The folder that was there before a `replace_folder` that was broken off, if that took it away."""
+    if _former(path).exists() and not path.exists():
+        _former(path).rename(path)
+
+
+def _former(path: Path) -> Path:
+    return path.with_name(f".{path.name}.former")
+
+
 def link(source: Path, target: Path) -> None:
     """A second name for a file that nobody changes any more, or a copy where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:  # another device, or a file system without them
         shutil.copyfile(source, target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from synth.records import CLAIM, Claim, Duplicate, Shard
-from synth.storage.journal import message, read
+from synth.storage.journal import message, owner_of, read
 from synth.storage.run_folder import RunFolder, whole
 
 
@@ -56,4 +56,4 @@ def _schema(shard: Shard, fingerprint: str) -> pa.Schema:
     ends = {"like": pa.list_(pa.int64()), "reason": pa.string()}
     # Keys of a large shard may be more than a binary column's offsets reach.
     kinds = {field.name: field.type for field in CLAIM} | {"key": pa.large_binary()} | ends
-    return pa.schema(list(kinds.items()), {b"owner": f"{fingerprint} {shard.start} {shard.stop}"})
+    return pa.schema(list(kinds.items()), {b"owner": owner_of(shard, fingerprint)})

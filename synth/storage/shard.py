@@ -31,7 +31,8 @@ class ShardSummary:
     `fingerprint` is that of the configuration which made them, in whatever run they are now. `reasons` counts
     rejections by `step: reason`; the checksums are the BLAKE2b of the two files. `spent` is what
     calls took, by the end of the row that they were for (`kept`, or `step: reason`) and by their step; None in shards
-    that were committed before this was counted.
+    that were committed before this was counted. `decided` is how many of the run's first records the pool had decided,
+    as far as these relied on them.
     """
 
     index: int
@@ -47,6 +48,7 @@ class ShardSummary:
     reasons: dict[str, int] = field(default_factory=dict)
     checksum: str = ""
     rejected_checksum: str = ""
+    decided: int = 0
     spent: dict[str, dict[str, Spent]] | None = None
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ def commit(
             reasons=dict(Counter({key[1]: count for key, count in tally.items() if key[0] == "reason"}).most_common()),
             checksum=checksum(kept),
             rejected_checksum=checksum(rejected),
+            decided=tally["decided"],
             spent=spent,
             **{name: tally[name] for name in asdict(Usage())},
         )
@@ -129,6 +132,12 @@ def damaged_file(folder: RunFolder, summary: ShardSummary) -> Path | None:
     return next((path for path, expected in files.items() if not path.exists() or checksum(path) != expected), None)
 
 
+def discard(folder: RunFolder, index: int) -> None:
+    """A shard that does not count is not there. The note goes first: without it the rest says nothing."""
+    for path in (folder.note(index), folder.shard(index), folder.rejected(index)):
+        path.unlink(missing_ok=True)
+
+
 def damage(path: Path) -> str:
     """The word for what is wrong with a file that is damaged."""
     return "damaged" if path.exists() else "lost"
@@ -148,8 +157,8 @@ def stream(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchStreamWriter
 def _write_rows(
     journal: Journal, columns: Mapping[str, pa.DataType], duplicates: Sequence[Duplicate], kept: Path, rejected: Path
 ) -> tuple[Counter, dict[str, dict[str, Spent]]]:
-    """The journal's rows in order, in two files. Returns the number of rows, tokens, and ("reason", reason)s; and what
-    was spent."""
+    """The journal's rows in order, in two files. Returns the number of rows, tokens, decisions of the pool, and
+    ("reason", reason)s; and what was spent."""
     kept_schema, rejected_schema_ = dataset_schema(columns), rejected_schema(columns)
     tally: Counter = Counter()
     spent: dict[str, dict[str, Spent]] = {}
@@ -167,6 +176,7 @@ def _write_rows(
             ends = [f"{step}: {reason}" for step, reason in told]
             tally.update(("reason", end) for end in ends)
             _add_spent(spent, records, bad["id"], ends)
+            tally["decided"] = max(tally["decided"], pc.max(records["decided"]).as_py())
     return tally, spent
 
 

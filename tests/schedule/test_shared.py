@@ -23,7 +23,7 @@ async def test_a_pool_that_is_killed_is_lost_to_all_who_wait_and_another_one_goe
     folder = RunFolder(tmp_path)
     folder.make()
     async with connected(Cluster(replicas=1), config().engine):
-        pool = SharedProcess("pool", PoolProcess, RULES, folder.path, [range(0, 3)], calls=10)
+        pool = SharedProcess("pool", PoolProcess, RULES, folder.path, [range(0, 3)], "abc", calls=10)
         await pool.start()
         assert await pool.offer(3, ["Name a tall tree.", "Sing me a song."]) == [False, True]
         assert await pool.accepted(4, 0) == (1, ["Sing me a song."])
@@ -38,9 +38,9 @@ async def test_a_pool_that_is_killed_is_lost_to_all_who_wait_and_another_one_goe
                 await waiting
             with pytest.raises(SharedLost):
                 await pool.passed([4])
-        assert Decisions(folder.pool).found == [[], [], [], ["Sing me a song."]]
+        assert Decisions(folder.pool, "abc").found == [[], [], [], ["Sing me a song."]]
 
-        again = SharedProcess("pool", PoolProcess, RULES, folder.path, [], calls=10)
+        again = SharedProcess("pool", PoolProcess, RULES, folder.path, [], "abc", calls=10)
         await again.start()
         assert await again.offer(3, ["Name a tall tree.", "Sing me a song."]) == [False, True]
         assert await again.offer(4, ["Sing me a song!", "Boil four eggs."]) == [False, True]

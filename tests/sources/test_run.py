@@ -95,4 +95,4 @@ def test_every_row_of_a_source_becomes_records_and_a_changed_source_is_refused(f
     assert command(folder, *overrides) == 0  # nothing is left to do
     capsys.readouterr()
     (folder / "seeds.jsonl").write_text('{"topic": "other"}\n')
-    assert "holds another run: source.content was " in refusal(*overrides)
+    assert "is of another run: source.content was " in refusal(*overrides)

@@ -1,5 +1,6 @@
 """A source's rows in a run's folder."""
 
+import contextlib
 import datetime
 import functools
 import json
@@ -158,6 +159,40 @@ def test_a_source_that_is_stored_is_not_read_again(folder):
     assert source.read_times == 1
 
 
+def damages(data):
+    yield data[: len(data) // 2]
+    yield b""
+    yield from (data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :] for place in range(len(data)))
+
+
+@pytest.mark.parametrize("name", ["source.json", "rows.jsonl", "offsets", "bad_rows.jsonl"])
+def test_a_damaged_file_of_a_source_is_named_and_the_source_read_again(folder, caplog, name):
+    source = ListSource([{"a": "x"}, BAD, {"a": "y"}], bad_rows="set_aside")
+    keep(source, folder)
+    path = folder / name
+    whole = path.read_bytes()
+    for data in [*damages(whole), None]:
+        caplog.clear()
+        path.write_bytes(data) if data is not None else path.unlink()
+        keep(source, folder)
+        what = "lost" if data is None else "damaged"
+        assert caplog.messages == [f"{path} is {what}: the source is read again"]
+        assert name == "source.json" or path.read_bytes() == whole
+
+
+def test_a_row_that_is_damaged_while_a_run_goes_is_never_taken_for_another(folder):
+    given = [{"a": "x"}, {"a": "y"}, {"a": "z"}]
+    for name in ("rows.jsonl", "offsets"):
+        keep(ListSource(given), folder)
+        whole = (folder / name).read_bytes()
+        for data in damages(whole):
+            (folder / name).write_bytes(data)
+            with contextlib.suppress(OSError):  # or the damage is at another row
+                rows = Rows(folder)
+                assert all(rows.row(number) == given[number % 3] for number in (2, 1, 0))
+        (folder / name).write_bytes(whole)
+
+
 def test_the_same_rows_have_the_same_content_and_others_another():
     def content(*rows, **keys):
         return survey(ListSource(list(rows), **keys)).identity
@@ -193,7 +228,7 @@ def test_rows_that_are_cut_off_are_an_error_and_no_row(folder):
     keep(ListSource([{"a": "long enough"}]), folder)
     with (folder / "rows.jsonl").open("r+") as file:
         file.truncate(5)
-    with pytest.raises(OSError, match="cut off"):
+    with pytest.raises(OSError, match=r"rows\.jsonl is damaged: row 0"):
         Rows(folder).row(0)
 
 
@@ -203,7 +238,7 @@ def test_a_damaged_row_is_an_error_that_says_so(folder, place):
     with (folder / "rows.jsonl").open("r+b") as file:
         file.seek(place)
         file.write(b"\xff")
-    with pytest.raises(OSError, match="row 0 of the source is damaged"):
+    with pytest.raises(OSError, match=r"rows\.jsonl is damaged: row 0 does not fit its checksum"):
         Rows(folder).row(0)
 
 

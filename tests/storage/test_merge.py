@@ -64,7 +64,7 @@ def test_merging_again_replaces_the_dataset(tmp_path):
     merge([run], run[0].dataset, num_records=1)
     merge([run], run[0].dataset)
     assert len(load_from_disk(run[0].dataset)) == 2
-    assert not list(run[0].path.glob(".dataset*"))
+    assert [path.name for path in run[0].path.glob(".dataset*")] == [".dataset.lock"]
 
 
 def test_the_same_rows_have_the_same_fingerprint(tmp_path):
