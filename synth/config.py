@@ -102,6 +102,7 @@ class Settings:
     resume: Literal["auto", "never", "force"]
     min_yield: Annotated[float, Field(ge=0, le=1), _no_bool("number from 0 to 1")]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
+    step_timeout_s: Positive | None = 3600.0
     price_per_gpu_hour: Positive | None = None
     tracking: Literal["wandb", "mlflow"] | None = None
     dry_run: bool

@@ -27,7 +27,8 @@ def describe(config: Config) -> str:
     manifest = manifest_of(folder, config, contents)
     replicas = 1 if cluster.replicas == "auto" else cluster.replicas
     plan = plan_of(config, contents, manifest, replicas)
-    plan.next()
+    while plan.lease():  # which may grow with each
+        pass
     run = Run(folder, manifest)
     begun = f", {plan.kept:,} records kept so far" if plan.kept else ""
     begun += f", {run.unfinished:,} more finished, in journals" if run.unfinished else ""

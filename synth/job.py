@@ -31,12 +31,14 @@ from synth.resume import plan_of
 from synth.schedule.background import asked, beside, kept_up
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.cluster import connected, room_after
+from synth.schedule.first_records import FirstRows, StepsFail
 from synth.schedule.plan import Plan
 from synth.schedule.pool import PoolProcess
 from synth.schedule.ray_life import RayLost, until_lost
 from synth.schedule.ray_worker import REMOVAL_S, RayWorker
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.shared import SharedProcess
+from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.signals import Stop, stop_signals
 from synth.sources.store import Contents
@@ -109,6 +111,7 @@ class _Run:
         self._console = Console(highlight=False, markup=False)
         self._progress = Progress(folder.metrics)
         self._written = 0.0
+        self._first = FirstRows()
         self._started = time.monotonic()
 
     async def finish(self) -> int:
@@ -142,7 +145,7 @@ class _Run:
                     )
                     return STOPPED
                 rows = await asyncio.to_thread(self._merge)
-            except (RayLost, WorkerLost, EngineError, OSError) as error:
+            except (RayLost, StepsFail, WorkerLost, EngineError, OSError) as error:
                 with suppress(OSError):  # there may be no room for it: shards tell of themselves
                     self._begin()
                     self._manifest.write(self._folder)
@@ -193,6 +196,7 @@ class _Run:
                 wanted=self._wanted,
                 gpus=self._room.placement.gpus,
                 price=config.settings.price_per_gpu_hour,
+                blocked=BlockedSteps(self._folder.blocked),
             )
             try:
                 await beside(
@@ -261,6 +265,9 @@ class _Run:
 
     def _on_commit(self, summary: ShardSummary) -> None:
         self._manifest.committed[summary.index] = summary
+        if self._first.committed(summary):
+            commonest = Run(self._folder, self._manifest).commonest_error()
+            raise StepsFail(f"nearly all of the first records are errors, most of them {commonest}")
         if time.monotonic() - self._written > MANIFEST_INTERVAL_S:
             self._written = time.monotonic()
             self._manifest.write(self._folder)

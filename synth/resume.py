@@ -153,6 +153,7 @@ def plan_of(
         source_size=contents.size,
         slice=manifest.slice,
         known=manifest.shards,
+        tells_fan_out=config.strategy.tells_fan_out,
         on_growth=lambda: on_growth(plan),
     )
     for summary in manifest.summaries:

@@ -11,6 +11,7 @@ from synth.report.held import HeldTime
 from synth.report.progress import Progress, Snapshot
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
+from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.storage.manifest import Manifest
@@ -23,8 +24,17 @@ class Watch:
     """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `last` is what was seen last."""
 
     def __init__(
-        self, scheduler: Scheduler, plan: Plan, manifest: Manifest, *, wanted: int, gpus: float, price: float | None
+        self,
+        scheduler: Scheduler,
+        plan: Plan,
+        manifest: Manifest,
+        *,
+        wanted: int,
+        gpus: float,
+        price: float | None,
+        blocked: BlockedSteps,
     ):
+        self._blocked = blocked
         self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
         self._gpus, self._held = gpus, HeldTime(price)
         self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
@@ -37,6 +47,8 @@ class Watch:
             self._told |= {worker: counters for worker, counters in zip(workers, answers, strict=True) if counters}
             self.last = self._snapshot([self._told[worker] for worker in workers if worker in self._told])
             progress.update(self.last)
+            for line in self._blocked.news():
+                progress.say(line)
             await asyncio.sleep(INTERVAL_S)
 
     def end(self, progress: Progress) -> None:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.model_files import missing_model
+from synth.own_time import ours
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
 
@@ -37,8 +38,9 @@ class TransformerEmbedding:
     async def embed(self, text: str) -> NDArray[np.float32]:
         """float32, as long as the model's hidden size."""
         model, tokenizer, turn = await self._loaded.get()
-        async with turn:
-            return await asyncio.to_thread(self._embed, model, tokenizer, text)
+        with ours():
+            async with turn:
+                return await asyncio.to_thread(self._embed, model, tokenizer, text)
 
     def _embed(self, model: Any, tokenizer: Any, text: str) -> NDArray[np.float32]:
         import torch

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from synth.engines import Unusable
+from synth.own_time import ours
 
 T = TypeVar("T")
 
@@ -25,7 +26,8 @@ class Loaded(Generic[T]):
         if self._loading is None:
             self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
         try:
-            return await asyncio.shield(self._loading)  # one record may be cancelled, the others wait on
+            with ours():
+                return await asyncio.shield(self._loading)  # one record may be cancelled, the others wait on
         except Exception as error:
             reason = " ".join(str(error).split()) or repr(error)
             raise Unusable(f"{self._name} can't be loaded: {reason}") from error

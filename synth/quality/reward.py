@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.components import part
 from synth.model_files import missing_model
+from synth.own_time import ours
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
 from synth.records import Record, Rejection
@@ -93,8 +94,9 @@ class SequenceClassifier:
 
     async def score(self, messages: list[dict[str, str]]) -> float:
         model, tokenizer, turn = await self._loaded.get()
-        async with turn:
-            return await asyncio.to_thread(self._score, model, tokenizer, messages)
+        with ours():
+            async with turn:
+                return await asyncio.to_thread(self._score, model, tokenizer, messages)
 
     def _score(self, model: Any, tokenizer: Any, messages: list[dict[str, str]]) -> float:
         import torch

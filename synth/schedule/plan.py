@@ -23,6 +23,9 @@ class Plan:
     always more. `min_yield` is kept records per record: below it the run is hopeless. `on_growth` is called when
     there are new shards, before any is leased.
 
+    Where the strategy does not tell how many records it makes of one (`tells_fan_out`), the first shards are of one
+    record and each further growth doubles what is planned: what is seen by then decides how large the next ones are.
+
     With a `slice`, `num_records` are those that it is to keep, and shards have `shard_size` records, but for the
     source's last."""
 
@@ -40,12 +43,14 @@ class Plan:
         source_size: int | None = None,
         slice: Slice | None = None,
         known: Iterable[Shard] = (),
+        tells_fan_out: bool = True,
         on_growth: Callable[[], None] = lambda: None,
     ):
         self._num_records = math.inf if num_records is None else num_records
         self._source_size = math.inf if source_size is None else source_size
         self._slice = slice or Slice(0, 1)
         self._equal_shards = slice is not None
+        self._all_at_once = tells_fan_out or self._equal_shards
         self._most: float = self._source_size  # records there are
         if slice is None:
             # Several shards for each replica, so that none waits for the others at the end.
@@ -192,8 +197,10 @@ class Plan:
     def _grow(self) -> None:
         records = self._records_for(self._num_records - self._expected_before(len(self.shards)))
         before = len(self.shards)
-        while records > 0:
-            size = self._largest if self._equal_shards else min(self._size(records), records)
+        ahead = math.inf if self._all_at_once else max(1, self._start)
+        while records > 0 and ahead > 0:
+            size = self._largest if self._equal_shards else min(self._size(records), records, ahead)
+            ahead -= size
             shard = Shard(self._index, self._start, int(min(self._start + size, self._source_size)))
             heapq.heappush(self._waiting, len(self.shards))
             self.shards.append(shard)
@@ -204,4 +211,5 @@ class Plan:
     def _size(self, records: int) -> int:
         """Of the next shard, while so many records are still to be planned: the last ones are small, so that all
         replicas end together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
-        return min(self._largest, max(self._smallest, math.ceil(records / (2 * self._replicas))))
+        largest = max(1, math.ceil(self._largest / max(1.0, self.yield_so_far)))
+        return min(largest, max(self._smallest, math.ceil(records / (2 * self._replicas))))

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from synth.own_time import ours
 from synth.quality.novelty import Novelty
 from synth.schedule.shared import SharedLost
 from synth.schedule.slots import Slot
@@ -57,7 +58,7 @@ class GrowingPool:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
         self._deciding: asyncio.Task[None] | None = None
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
 
     async def decided(self) -> int:
         """How many of the first records have their decisions on disk."""
@@ -99,14 +100,14 @@ class GrowingPool:
     async def _decide(self) -> None:
         """All that can be decided. While it is written down the next offers come in: one write is for many."""
         while self._next in self._offers and self._failure is None:
-            decided = []
-            while (texts := self._offers.pop(self._next, None)) is not None:
-                decided.append([text for text in texts if self._novelty.is_novel(text) and self._add(text)])
-                self._ends.append(len(self._accepted))
             try:
+                decided = []
+                while (texts := self._offers.pop(self._next, None)) is not None:
+                    decided.append([text for text in texts if self._novelty.is_novel(text) and self._add(text)])
+                    self._ends.append(len(self._accepted))
                 await asyncio.to_thread(self._decisions.append, decided)
                 self._safe = self._next
-            except OSError as error:
+            except Exception as error:  # all who wait here hear of it
                 self._failure = error
             self._wake()
 
@@ -122,7 +123,7 @@ class GrowingPool:
             heapq.heappush(self._waiting, (below, next(self._ticket), decided))
             await decided
         if self._failure is not None:
-            raise SharedLost(f"the pool's decisions can't be written down: {self._failure}")
+            raise SharedLost(f"the pool can't decide, or write it down: {self._failure!r}")
 
     def _wake(self) -> None:
         while self._waiting and (self._waiting[0][0] <= self._safe or self._failure is not None):
@@ -184,12 +185,14 @@ class Seat:
         self.offered = True
         self._slot.release()
         try:
-            decided = await self._door.pool.offer(self._number, list(texts))
+            with ours():
+                decided = await self._door.pool.offer(self._number, list(texts))
         except SharedLost as error:
             self.failure = error  # whatever the step makes of it
             raise
         self.decided = self._number + 1
-        await self._slot.acquire()
+        with ours():
+            await self._slot.acquire()
         return decided
 
     async def leave(self) -> None:

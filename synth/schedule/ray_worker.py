@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from synth.engines.start import judged, kind_of
 from synth.errors import reason
 from synth.records import Shard
 from synth.schedule.background import asked
+from synth.schedule.first_records import StepsFail
 from synth.schedule.shared import SharedLost, SharedProcess
 from synth.schedule.worker import Counters, Worker
 from synth.schedule.worker_handle import WorkerLost
@@ -78,9 +80,18 @@ class WorkerProcess(Worker):
         os.dup2(log_file, 2)
         super().__init__(parse(resolved), Path(run_dir), fingerprint, pool, claims)
 
+    def _on_stuck(self, id: str, step: str) -> None:
+        try:
+            self._set_aside(id, step)
+        finally:
+            os._exit(1)
+
     async def start(self) -> None:
         try:
             await super().start()
+            # Threads of steps that never end are not to keep the others from theirs.
+            threads = ThreadPoolExecutor(self._in_flight + 32, "steps")
+            asyncio.get_running_loop().set_default_executor(threads)
         except EngineError as error:
             if "root cause" not in str(error):
                 raise
@@ -193,7 +204,7 @@ class RayWorker:
             raise WorkerLost(f"its process ended: {_short(error)}") from error
         except RayTaskError as error:
             cause = error.cause
-            if isinstance(cause, SharedLost | Unusable | Unavailable):
+            if isinstance(cause, SharedLost | Unusable | Unavailable | StepsFail):
                 raise type(cause)(str(cause)) from error
             if isinstance(cause, EngineError):
                 raise EngineError(str(cause)) from error

@@ -22,11 +22,14 @@ from synth.engines.start import start_failure
 from synth.protocols import unfit
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.schedule.claims import SettledClaims
+from synth.schedule.first_records import FirstRecords
+from synth.schedule.launches import Launches
 from synth.schedule.metered import Metered
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
+from synth.schedule.watchdog import Watchdog
 from synth.sources.store import Rows
-from synth.steps.chain import Context, run_record, set_aside
+from synth.steps.chain import Context, run_record, set_aside, timed_out
 from synth.storage.journal import Journal, owner_of
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
@@ -73,8 +76,9 @@ class Worker:
         self._counters = Counters()
         self._journals: set[Journal] = set()
         self._running: set[asyncio.Task[Any]] = set()
+        self._making: dict[int, Journal] = {}  # records that run, with where they are to be written down
         self._backlog = 0  # records leased and not yet launched
-        self._disk_failure: OSError | None = None
+        self._disk_failure: Exception | None = None
 
     async def start(self) -> None:
         """Load the engine: seconds to minutes. Raises EngineError: Unusable where another try would end the same."""
@@ -89,15 +93,26 @@ class Worker:
         in_flight = config.cluster.records_in_flight
         self._in_flight = 2 * config.engine.concurrency if in_flight == "auto" else in_flight
         self._slots = Slots(self._in_flight)
+        self._launches = Launches(self._in_flight, config.strategy.tells_fan_out)
+        self._first = FirstRecords()
         self._rows = Rows(self._folder.source) if config.source else None
         self._launched = asyncio.Event()
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
         self._engine = Metered(config.engine)
         self._context = Context(
-            config.strategy, self._engine, template, str(config.model.name), config.settings.seed, claims=self._claims
+            config.strategy,
+            self._engine,
+            template,
+            str(config.model.name),
+            config.settings.seed,
+            claims=self._claims,
+            branching=self._launches,
+            step_timeout_s=config.settings.step_timeout_s,
+            on_stuck=self._on_stuck,
         )
         self._syncing = asyncio.create_task(self._sync_journals())
+        self._watchdog = Watchdog(self._folder.blocked, config.settings.step_timeout_s, self._on_stuck)
 
     async def run(
         self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None
@@ -152,6 +167,7 @@ class Worker:
         if self._running:
             await asyncio.wait(self._running)
         self._syncing.cancel()
+        self._watchdog.stop()
         await self._config.engine.stop()
 
     async def _run(
@@ -179,7 +195,13 @@ class Worker:
                     await self._door.pool.passed(all_of_it if there else journal.finished)
                 for number in records:
                     visible = await self._door.turn(number) if self._door else 0
-                    slot = await self._slots.acquire(number)
+                    await self._launches.begin(number)
+                    try:
+                        slot = await self._slots.acquire(number)
+                    except BaseException:
+                        self._launches.end(number)
+                        raise
+                    self._first.began(number)
                     running.create_task(self._make(number, journal, slot, visible))
                     unlaunched -= 1
                     self._launch(1)
@@ -221,6 +243,7 @@ class Worker:
 
     async def _make(self, number: int, journal: Journal, slot: Slot, visible: int) -> None:
         self._counters.in_flight += 1
+        self._making[number] = journal
         seat = Seat(self._door, number, visible, slot) if self._door else None
         try:
             finished = await run_record(number, await self._row(number), replace(self._context, pool=seat))
@@ -229,11 +252,28 @@ class Worker:
                 finished = replace(finished, decided=seat.decided)
         finally:
             self._counters.in_flight -= 1
+            self._making.pop(number, None)
             slot.release()
+            self._launches.end(number)
         journal.append(finished)
+        self._first.finished(finished)
         self._counters.made += len(finished.kept)
         for steps in finished.spent.values():
             add_spent(self._counters.spent, steps)
+
+    def _on_stuck(self, id: str, step: str) -> None:
+        """A step blocks this worker for good, or takes no cancellation. Only the end of the process ends that."""
+
+    def _set_aside(self, id: str, step: str) -> None:
+        """The record is rejected, on disk. Blocks: the event loop may be blocked already."""
+        number = int(id.partition("/")[0])
+        journal = self._making.get(number)
+        if journal is None:
+            return
+        why = timed_out(step, self._config.settings.step_timeout_s)
+        row = self._rows.row(number) if self._rows else {}
+        journal.append(set_aside(number, row, self._context, why, by=step))
+        self._disk.submit(journal.sync).result(timeout=10)
 
     async def _row(self, number: int) -> Record:
         return await asyncio.to_thread(self._rows.row, number) if self._rows else {}
@@ -243,7 +283,7 @@ class Worker:
             while True:
                 await asyncio.sleep(JOURNAL_INTERVAL_S)
                 await self._sync()
-        except OSError as error:  # better no more records than records that nobody keeps
+        except Exception as error:  # better no more records than records that nobody keeps
             self._disk_failure = error
             for task in self._running:
                 task.cancel()

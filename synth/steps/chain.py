@@ -13,10 +13,10 @@ import inspect
 import logging
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from synth.chat import ChatTemplate
 from synth.engines import EngineError, Generator
 from synth.errors import reason
+from synth.own_time import OwnTime
 from synth.quality.duplicates import Duplicates
 from synth.records import Finished, Record, Rejection, record_id
 from synth.steps.llm import LLM, Branch, Ledger
@@ -86,15 +87,42 @@ class Strategy:
         return getattr(self.steps[0].function, "pool", None)
 
     @property
+    def tells_fan_out(self) -> bool:
+        """Whether it is known how many records it makes of one, before it has made any. Synth's own steps say so; what
+        a step of someone's own returns may be anything, unless it has a number as its `fan_out`."""
+        return all(
+            _module(step.function).startswith("synth.") or isinstance(getattr(step.function, "fan_out", None), int)
+            for step in self.steps
+        )
+
+    @property
     def duplicates(self) -> dict[str, Duplicates]:
         """What its steps against duplicates compare by, by their names, in order."""
         return {step.name: step.function.duplicates for step in self.steps if hasattr(step.function, "duplicates")}
 
 
+class Turn(Protocol):
+    """A branch's permission to run."""
+
+    def release(self) -> None: ...
+
+
+class Branching(Protocol):
+    """Who is told of a record that becomes several, and says which of them may run."""
+
+    def fan_out(self, number: int, count: int) -> None: ...
+
+    async def branch(self, number: int) -> Turn: ...
+
+    def branch_ended(self, number: int) -> None: ...
+
+
 @dataclass(frozen=True)
 class Context:
-    """What every record of a run shares, but for `pool`, its own door to what they share. `claims` are there where a
-    step is against duplicates."""
+    """What every record of a run shares, but for `pool`, its own door to what they share, and `turn`, a branch's own.
+    `claims` are there where a step is against duplicates. Without `branching` all branches run at once.
+    `step_timeout_s` bounds what a step takes of its own (synth/own_time.py); `on_stuck` hears of
+    the id and the step of a record that does not end even so."""
 
     strategy: Strategy
     engine: Generator
@@ -103,6 +131,10 @@ class Context:
     seed: int
     pool: Pool | None = None
     claims: SharedClaims | None = None
+    branching: Branching | None = None
+    turn: Turn | None = None
+    step_timeout_s: float | None = None
+    on_stuck: Callable[[str, str], None] = lambda id, step: None
 
 
 async def run_record(number: int, row: Record, context: Context) -> Finished:
@@ -122,11 +154,14 @@ async def run_record(number: int, row: Record, context: Context) -> Finished:
     return replace(finished, claims=claimant.made())
 
 
-def set_aside(number: int, row: Record, context: Context, why: Rejection) -> Finished:
-    """A record that is not to be run: a rejection by the engine, which did not survive it."""
+_BEGUN: tuple[Rejection, None] = (Rejection("begun"), None)
+
+
+def set_aside(number: int, row: Record, context: Context, why: Rejection, by: str = "engine") -> Finished:
+    """A record that is not to be run: a rejection by the engine that did not survive it, or by a step without end."""
     record = _checked(row, context.strategy.columns)
     known = record if isinstance(record, dict) else {}
-    return Finished(number, rejected=[_rejected_row(record_id(number), known, Ledger(), "engine", why, context)])
+    return Finished(number, rejected=[_rejected_row(record_id(number), known, Ledger(), by, why, context)])
 
 
 async def _walk(
@@ -139,7 +174,7 @@ async def _walk(
         twins = Twins(claims, step.name, (number, *path)) if claims else None
         llm = LLM(context.engine, context.template, ledger, context.seed, id, step.name, pool, twins)
         rounds = llm.rounds
-        outcome = await _call(step, record, llm, context.strategy.columns)
+        outcome = await _call(step, record, llm, context)
         if isinstance(outcome, Rejection):
             rejected = _rejected_row(id, record, ledger, step.name, outcome, context)
             return Finished(number, rejected=[rejected], spent={id: dict(ledger.spent)})
@@ -158,9 +193,23 @@ async def _fan_out(
     outcomes: list[tuple[Record | Rejection, Lineage | None]],
     context: Context,
 ) -> Finished:
-    step = context.strategy.steps[index]
+    step, branching = context.strategy.steps[index], context.branching
+    if branching:
+        branching.fan_out(number, len(outcomes))
+    if context.turn:  # of a branch that is done with itself: those that it has become have their own
+        context.turn.release()
 
-    async def branch(child: int, outcome: Record | Rejection, lineage: Lineage | None) -> Finished:
+    async def branch(
+        child: int, outcome: Record | Rejection, lineage: Lineage | None, turn: Turn | None = None
+    ) -> Finished:
+        try:
+            return await walk(child, outcome, lineage, replace(context, turn=turn))
+        finally:
+            if turn and branching:
+                turn.release()
+                branching.branch_ended(number)
+
+    async def walk(child: int, outcome: Record | Rejection, lineage: Lineage | None, context: Context) -> Finished:
         child_path = (*path, child)
         # The trunk's calls are charged to the first branch, so that a sum over rows is what was spent.
         spent = dict(ledger.spent) if child == 0 else {}
@@ -175,7 +224,12 @@ async def _fan_out(
 
     try:
         async with asyncio.TaskGroup() as group:
-            branches = [group.create_task(branch(child, *outcome)) for child, outcome in enumerate(outcomes)]
+            branches = []
+            for child in range(len(outcomes)):
+                # Begun one by one and not held here any longer: there may be thousands.
+                outcome, outcomes[child] = outcomes[child], _BEGUN
+                turn = await branching.branch(number) if branching else None
+                branches.append(group.create_task(branch(child, *outcome, turn)))
     except ExceptionGroup as failures:  # the engine broke
         raise failures.exceptions[0] from None
     parts = [branch.result() for branch in branches]
@@ -188,13 +242,20 @@ async def _fan_out(
 
 
 async def _call(
-    step: Step, record: Record, llm: LLM, columns: Mapping[str, pa.DataType]
+    step: Step, record: Record, llm: LLM, context: Context
 ) -> Record | Rejection | list[tuple[Record | Rejection, Lineage | None]]:
-    """A step's outcome, every way to fail turned into a rejection. Of several, each with its own lineage, if any."""
+    """A step's outcome, every way to fail turned into a rejection. Of several, each with its own lineage, if any.
+
+    The watchdog of a worker knows this function by its frame (synth/schedule/watchdog.py)."""
+    columns, own = (
+        context.strategy.columns,
+        OwnTime(context.step_timeout_s, lambda: context.on_stuck(llm.id, step.name)),
+    )
     try:
-        # A copy, so that a step which changes its record and then fails leaves the record as it came.
-        answer = step.function(clean(record), llm)
-        outcome: object = await answer if inspect.isawaitable(answer) else answer
+        with own:
+            # A copy, so that a step which changes its record and then fails leaves the record as it came.
+            answer = step.function(clean(record), llm)
+            outcome: object = await answer if inspect.isawaitable(answer) else answer
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -204,10 +265,23 @@ async def _call(
         outcome = _as_rejection(step, error)
     if llm.failure is not None:
         raise llm.failure
+    if own.over:
+        outcome = timed_out(step.name, context.step_timeout_s)
     if isinstance(outcome, list | tuple):
         branches = [(one.outcome, one.lineage) if isinstance(one, Branch) else (one, None) for one in outcome]
         return [(_checked(one, columns), lineage) for one, lineage in branches] or Rejection("nothing_returned")
     return _checked(outcome, columns)
+
+
+def timed_out(step: str, seconds: float | None) -> Rejection:
+    why = f"{step} took more than step_timeout_s={seconds:g}, what it waited for the engine left out"
+    return Rejection("timeout", why)
+
+
+def _module(function: Any) -> str:
+    """Where a step is from, whether it is a function, one that is bound to parameters, or an object."""
+    function = function.func if isinstance(function, functools.partial) else function
+    return str(getattr(function if inspect.isroutine(function) else type(function), "__module__", ""))
 
 
 def _checked(outcome: object, columns: Mapping[str, pa.DataType]) -> Record | Rejection:
@@ -233,8 +307,7 @@ def _as_rejection(step: Step, error: BaseException) -> Rejection:
         raise error
     log.debug("step %s failed", step.name, exc_info=error)
     frames = list(traceback.extract_tb(error.__traceback__))
-    function = step.function.func if isinstance(step.function, functools.partial) else step.function
-    own = getattr(sys.modules.get(getattr(function, "__module__", "")), "__file__", None)
+    own = getattr(sys.modules.get(_module(step.function)), "__file__", None)
     frames = [frame for frame in frames if frame.filename == own] or frames  # what it calls is of less use
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     said = reason(error) if isinstance(error, ValidationError) else error

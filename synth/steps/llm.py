@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from synth.chat import ChatTemplate, Stop
 from synth.engines import Answer, EngineError, Generator, Sampling
+from synth.own_time import ours
 from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
 from synth.steps.pool import Pool
 from synth.steps.twins import Twins
@@ -93,6 +94,11 @@ class LLM:
         self._calls = 0
         self.failure: EngineError | None = None
 
+    @property
+    def id(self) -> str:
+        """The record's, as `17` or `17/2`."""
+        return self._scope[1]
+
     @cached_property
     def rng(self) -> random.Random:
         """Randomness of this record in this step: the same in every run with the same seed."""
@@ -166,7 +172,8 @@ class LLM:
         self._calls += 1
         # Ten megabytes take seconds to encode: other records go on meanwhile.
         long = sum(len(str(message.get("content"))) for message in messages) > LONG
-        prompt = await asyncio.to_thread(encode, messages) if long else encode(messages)
+        with ours():
+            prompt = await asyncio.to_thread(encode, messages) if long else encode(messages)
         if len(prompt) >= self._engine.max_model_len:
             raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {self._engine.max_model_len}")
         sampling = replace(sampling or Sampling(), **changes)
@@ -195,7 +202,8 @@ class LLM:
         failures = 0
         while True:
             try:
-                return await self._engine.generate(prompt, sampling)
+                with ours():
+                    return await self._engine.generate(prompt, sampling)
             except EngineError as error:
                 self.failure = error
                 raise

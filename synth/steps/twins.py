@@ -6,6 +6,7 @@ Knows nothing of where the claims are kept.
 from typing import Protocol
 
 from synth.engines import EngineError
+from synth.own_time import ours
 from synth.records import Claim, Place, as_id
 
 
@@ -54,5 +55,6 @@ class Twins:
         if not isinstance(key, bytes):
             raise TypeError(f"a claim's key is bytes, not {type(key).__name__}")
         self._claimed = True
-        like = await self._claims.claim(Claim(self._step, self._place, key))
+        with ours():
+            like = await self._claims.claim(Claim(self._step, self._place, key))
         return None if like is None else as_id(like)

@@ -61,6 +61,11 @@ class RunFolder:
     def claims(self, index: int) -> Path:
         return self.shards / f"{index:05}.claims.arrow"
 
+    @property
+    def blocked(self) -> Path:
+        """What workers tell of steps that block them (synth/schedule/watchdog.py)."""
+        return self.logs / "blocked.jsonl"
+
     def worker_log(self, index: int) -> Path:
         return self.logs / f"worker-{index}.log"
 

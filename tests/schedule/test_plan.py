@@ -372,3 +372,28 @@ def test_all_records_with_some_committed_before_are_those_that_are_left():
     assert not plan.done
     plan.commit(0, 0)
     assert plan.done
+
+
+def test_a_strategy_that_does_not_tell_its_fan_out_begins_with_shards_of_one_record_that_grow():
+    sizes = [len(shard) for shard in lease_all(plan_of(2000, shard_size=100, tells_fan_out=False))]
+    assert sizes[:7] == [1, 1, 2, 4, 8, 16, 32]
+    assert set(sizes[8:-1]) <= {100, *range(100)} and max(sizes) == 100
+    assert sum(sizes) == 2000
+
+
+def test_two_or_three_records_are_enough_where_each_becomes_ten_thousand():
+    plan = plan_of(25_000, shard_size=1024, tells_fan_out=False)
+    made = 0
+    while not plan.done:
+        shard = plan.lease()
+        made += len(shard)
+        plan.commit(shard.index, 10_000 * len(shard))
+    assert made <= 4
+
+
+def test_shards_shrink_as_the_fan_out_grows():
+    plan = plan_of(10**7, shard_size=1000, tells_fan_out=False)
+    for _ in range(12):
+        shard = plan.lease()
+        plan.commit(shard.index, 500 * len(shard))
+    assert max(len(shard) for shard in plan.shards[4:]) <= 10

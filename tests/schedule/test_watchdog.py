@@ -1,0 +1,95 @@
+"""A step that blocks the event loop is named while it does so; one that never ends is a rejection."""
+
+import asyncio
+import dataclasses
+import time
+
+from synth.engines.simulated import Simulated
+from synth.schedule import watchdog
+from synth.schedule.watchdog import BlockedSteps, Watchdog
+from synth.storage.run_folder import RunFolder
+from tests.schedule.configs import FAST
+from tests.schedule.local import LocalRun
+
+MAGPIE = {"_target_": "synth.steps.magpie.Magpie"}
+
+
+class Engine(Simulated):
+    """A simulated engine, with the attributes that LocalRun sets."""
+
+
+class SlowEngine(Engine):
+    async def generate(self, prompt, sampling):
+        await asyncio.sleep(0.5)
+        return await super().generate(prompt, sampling)
+
+
+def blocking(record, llm):
+    if llm.id == "3":
+        time.sleep(1)
+    return record
+
+
+async def sleeping(record, llm):
+    if llm.id == "3":
+        await asyncio.sleep(3600)
+    return record
+
+
+async def asking(record, llm):
+    for _ in range(3):
+        await llm.chat("Hello", max_tokens=5)
+    return record
+
+
+def run_of(tmp_path, step, engine=Engine, timeout=None, **keys):
+    steps = [{"_target_": f"tests.schedule.test_watchdog.{step}", **keys}]
+    run = LocalRun(tmp_path, steps, lambda: engine(**FAST), wanted=12)
+    spawn = run.scheduler._spawn
+
+    def with_timeout(index):
+        worker = spawn(index)
+        config = worker.worker._config
+        settings = dataclasses.replace(config.settings, step_timeout_s=timeout)
+        worker.worker._config = dataclasses.replace(config, settings=settings)
+        return worker
+
+    run.scheduler._spawn = with_timeout
+    return run
+
+
+async def test_a_step_that_blocks_is_named_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(watchdog, "LOOK_S", 0.02)
+    monkeypatch.setattr(watchdog, "BLOCKED_S", 0.2)
+    run = run_of(tmp_path, "blocking")
+    blocked = BlockedSteps(run.folder.blocked)
+    await run.go()
+    first, *_ = blocked.news()
+    assert first.startswith("the step blocking blocks its worker, for ") and "at test_watchdog.py:" in first
+    assert not blocked.news()
+
+
+async def test_a_loop_that_is_slow_for_another_reason_names_no_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(watchdog, "LOOK_S", 0.02)
+    monkeypatch.setattr(watchdog, "BLOCKED_S", 0.1)
+    folder = RunFolder(tmp_path)
+    folder.make()
+    dog = Watchdog(folder.blocked)
+    time.sleep(0.4)  # not in a step
+    await asyncio.sleep(0)
+    dog.stop()
+    assert not BlockedSteps(folder.blocked).news() and not folder.blocked.exists()
+
+
+async def test_a_step_that_sleeps_for_ever_ends_its_record_and_no_other(tmp_path):
+    run = run_of(tmp_path, "sleeping", timeout=0.3)
+    await run.go()
+    [rejected] = run.rejected
+    assert (rejected["id"], rejected["rejected_by"], rejected["reason"]) == ("3", "sleeping", "timeout")
+    assert "step_timeout_s=0.3" in rejected["detail"]
+
+
+async def test_the_engines_time_is_not_the_steps(tmp_path):
+    run = run_of(tmp_path, "asking", engine=SlowEngine, timeout=0.4)
+    await run.go()
+    assert not run.rejected
