@@ -6,16 +6,19 @@ merges at once the second waits. Exit codes: 0 done, 2 when the folders can't be
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
+from synth.errors import reason
 from synth.paths import argument
 from synth.records import Slice
 from synth.slices import untaken
 from synth.storage.card import write_card
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.merge import Unmergeable, is_merged, merge
+from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import InUse, RunFolder
 from synth.storage.shard import damage
 
@@ -34,19 +37,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for folder in folders:
             _refuse_no_run(folder)
-        with ExitStack() as locks:
+        with NewPaths() as new, ExitStack() as locks:
             for one in (*folders, output):
                 if one.path.exists():
-                    locks.enter_context(one.locked(shared=True))
+                    locks.enter_context(one.locked(shared=True, new=new))
             if not any(output.path.resolve() == folder.path.resolve() for folder in folders):
                 _refuse_what_is_there(output)
             runs = [run for folder in folders for run in _runs(folder)]
             manifests = [manifest for _, manifest in runs]
             wanted = [one.num_records for one in manifests if one.num_records is not None]
+            new.folder(output.path)
             rows = merge(runs, output.dataset, max(wanted) if len(wanted) == len(runs) else None)
             write_card(output, manifests, rows)
-    except (Unmergeable, Unreadable, InUse, OSError) as error:
+            new.keep()
+    except (Unmergeable, Unreadable, InUse) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(
+            f"error: {error.filename or output.path} can't be read or written ({error.strerror or reason(error)})",
+            file=sys.stderr,
+        )
         return 2
     print(f"{rows:,} records in {output.dataset}")
     if lacking := ", ".join(map(str, _unfinished(manifests))):
@@ -61,11 +72,11 @@ def _refuse_no_run(folder: RunFolder) -> None:
 
 def _refuse_what_is_there(output: RunFolder) -> None:
     """A merge replaces datasets that were merged, in folders that are no run's, and nothing else."""
-    if output.manifest.exists():
+    if os.path.lexists(output.manifest):
         raise Unmergeable(f"{output.path}: holds a run of its own; choose another --output-dir")
     is_merge = is_merged(output.dataset)
     for path in (output.dataset, output.card):
-        if path.exists() and not is_merge:
+        if os.path.lexists(path) and not is_merge:
             raise Unmergeable(f"{path}: is there already, and not of a merge; choose another --output-dir")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth import draw, export, generate, inspect
+from synth import draw, export, generate, inspect, merge
 from synth.config import ConfigError, parse
 from synth.demo_model import train
 from synth.paths import expanded, local_path
@@ -207,3 +207,40 @@ def test_an_export_that_fails_leaves_no_folder(run, home, monkeypatch, format):
     )
     assert export.main(["~/run", f"--format={format}", "--output-dir=~/there/deep/er"]) == 2
     assert snapshot(home) == before
+
+
+@pytest.mark.parametrize("what", ["README.md", "dataset/mine", "manifest.json", "dangling README.md"])
+def test_a_merge_writes_over_nothing_but_a_merge(run, home, capsys, what):
+    target = home / "there" / what.removeprefix("dangling ")
+    target.parent.mkdir(parents=True)
+    target.symlink_to("nowhere") if "dangling" in what else target.write_text("mine")
+    before = snapshot(home)
+    assert merge.main(["~/run", "--output-dir=~/there"]) == 2
+    assert f"{home}/there" in capsys.readouterr().err
+    assert snapshot(home) == before
+
+
+def test_a_merge_that_is_refused_or_fails_leaves_no_folder(run, home, monkeypatch, capsys):
+    make_run(home / "empty", [])
+    make_run(home / "other", [kept(0)], identity={"seed": 7})
+    before = snapshot(home)
+    for words in (["~/empty"], ["~/run", "~/other"], ["~/run", "~/run"], ["~/run", "~/none"]):
+        assert merge.main([*words, "--output-dir=~/new/deep"]) == 2
+        assert snapshot(home) == before, words
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("synth.merge.write_card", full)
+    assert merge.main(["~/run", "--output-dir=~/full"]) == 2
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == f"error: {home}/full can't be read or written (No space left on device)"
+    )
+
+
+def test_a_merge_goes_into_a_new_folder_and_again_into_the_same(run, home):
+    for _ in range(2):
+        assert merge.main(["~/run", "--output-dir=~/new/../merged"]) == 0
+    assert sorted(path.name for path in (home / "merged").glob("[!.]*")) == ["README.md", "dataset"]
+    assert not (home / "new").exists()
