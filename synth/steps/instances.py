@@ -70,6 +70,7 @@ def input_first(text: str, cut: bool = False) -> list[Instance]:
 
 
 def _instances(text: str, cut: bool, *, label_first: bool) -> list[Instance]:
+    text = text.replace("\r\n", "\n")
     if found := [one for value in json_values(text) for one in _of_json(value)]:
         return found
     head, fields = _fields(text, "input" if label_first else "output")

@@ -184,7 +184,8 @@ class _Block:
         """The item: wrapped lines joined, code as it stands. A title alone on the mark's line is left out."""
         body = _joined(self.lines)
         if self.titled and body and len(self.head.split()) <= _TITLE_WORDS:
-            return body
+            bullets = [mark for line in self.lines for mark in marks_of(line) if mark.style == BULLET]
+            return bullets[0].rest if len(bullets) == 1 and body.endswith(bullets[0].rest.strip()) else body
         between = "\n" if body.startswith(("```", "~~~")) else " "
         return f"{self.head}{between}{body}".strip() if body else self.head
 

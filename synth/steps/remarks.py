@@ -12,7 +12,7 @@ _FLAGS = re.IGNORECASE | re.DOTALL
 _AGREES = (
     r"(?:sure(?: thing)?|certainly|of course|absolutely|definitely|gladly|ok(?:ay)?|all ?right|great|got it|understood"
     r"|no problem|yes|i(?:['’]d| would) be (?:happy|glad) to(?: help)?|i can help(?: you)?(?: with that)?)"
-    r"(?=\W)(?: (?:with that|here you go))?[\s,.!:;–—-]*"
+    r"(?=\W)(?: (?:with that|here you go))?[\s,.!:;–—-]{0,9}"
 )
 _HERE = (
     r"(?:here(?:['’]s| is| are)|here you (?:are|go)|below (?:is|are)|this is|these are|the following (?:is|are)"
@@ -27,43 +27,55 @@ _HOW = (
 )
 
 _LINE = re.compile(
-    rf"\W*(?:{_AGREES})?(?:{_HERE}[^\n]*?\b(?:{_KINDS}|{_VERSION})\b[^\n]*|{_HERE}[^\n]*[:：])?\W*", _FLAGS
+    rf"\W{{0,9}}(?:{_AGREES})?(?:{_HERE}[^\n]*?\b(?:{_KINDS}|{_VERSION})\b[^\n]*|{_HERE}[^\n]*[:：])?\W*", _FLAGS
+)
+_REMARKS = 9  # around one text at the most
+_MORE = r"\b(?:more|further|other|else|help|questions?|chang\w+|adjust\w*|feedback|assist\w*)\b"
+_OFFER = re.compile(
+    r"\W*(?:would you like (?:me to|more|another|any)\b"
+    r"|do you (?:want|need) (?:me to|more|any (?:more|other|further))\b|is there any(?:thing)? (?:else|other)\b"
+    r"|shall i\b|should i (?:write|add|make|give|continue)\b)",
+    _FLAGS,
 )
 _CLOSING = re.compile(
-    r"\W*(?:(?:please )?(?:let me know|feel free to|do(?:n['’]t| not) hesitate)\b"
-    r"|(?:i )?hope (?:this|these|that|it|they|you)\b|would you like (?:me to|more|another|any)\b"
-    r"|if you(?:['’]d| would)? (?:need|want|like|have)\b.*\b(?:more|further|other|questions?|let me know|help|ask)\b"
-    r"|do you (?:want|need) (?:me to|more|any (?:more|other|further))\b|happy to (?:help|provide)\b"
-    r"|(?:is|are) there any(?:thing)? (?:else|other)\b|good luck\b|enjoy\W*$"
-    rf"|(?:these|the above|all (?:of )?these) (?:\w+ ){{0,2}}?(?:{_KINDS}|{_VERSION})\b"
-    r"|that['’]s (?:all|it)\b|end of (?:the )?list\b)",
+    r"\W*(?:(?:please )?let me know (?:if|when|whether|how|should|in case|what)\b"
+    rf".*(?:{_MORE}|\byou (?:need|want|like|think))|(?:please )?feel free to"
+    r" (?:ask|use|modify|adapt|let|customi[sz]e|adjust|reach|change|request|expand|add|share|contact)\b"
+    r"|(?:please )?do(?:n['’]t| not) hesitate\b|(?:i )?hope (?:this|these|that|it|they|you)\b"
+    r".*\b(?:help|useful|enjoy|like|find|inspir|meet|what you)|happy to (?:help|provide)\b"
+    rf"|if you(?:['’]d| would)? (?:need|want|like|have)\b.*{_MORE}|good luck\b[^.]{{0,20}}\W*$|enjoy\W*$"
+    rf"|(?:these|the above|all (?:of )?these) (?:\w+ ){{0,2}}?(?:{_KINDS}|{_VERSION})"
+    r" (?:are|is|cover|can|should|will|have|vary|range|may|provide|aim|all|help|explore|require|touch)"
+    r"|that['’]s (?:all|it)\W*$|end of (?:the )?list\b)",
     _FLAGS,
 )
 # A note speaks of what was done to the text, or of the text as such.
 _CHANGED = (
     r"\b(?:i(?:['’]ve| have)?|we(?:['’]ve| have)?|this) (?:\w+ )?(?:added|adds|changed|changes|made|makes|kept|keeps"
-    r"|rewrote|rewritten|modified|included|increased|increases|introduced|introduces|revised|replaced|adjusted|expanded|removed)\b"
-    r"[^.\n]{0,80}\b(?:constraints?|requirements?|conditions?|limits?|details?|specific\w*|complex\w*|depth|prompts?"
+    r"|rewrote|rewritten|modified|included|increased|increases|introduced|introduces|revised"
+    r"|replaced|adjusted|expanded|removed)\b[^.\n]{0,80}\b(?:constraints?|requirements?|conditions?|limits?|details?|specific\w*|complex\w*|depth|prompts?"
     rf"|instructions?|questions?|reasoning|challeng\w+|wording|{_VERSION})\b"
 )
 _DONE = (
-    rf"{_CHANGED}|\b(?:re-?written|revised|evolved|updated|modified|new|original|given|this|above) (?:\w+ )?"
-    rf"(?:{_KINDS}|{_VERSION})\b|\b(?:this|the) {_VERSION}\b"
+    rf"{_CHANGED}|\b(?:re-?written|revised|evolved|updated|modified|original) (?:\w+ )?"
+    rf"(?:prompt|instruction|question|{_VERSION})\b"
 )
 _NOTE = re.compile(
     r"\W*(?:please )?(?:note|explanation|changes(?: made)?|reason(?:ing)?|rationale|comment)\b(?:\W|that)"
     rf"[^\n]*?(?:{_DONE})|\W*(?:note|changes made|explanation of (?:the )?changes)\W*[:：]\W*$"
-    r"|\W*(?:in )?(?:this|the (?:re-?written|revised|evolved|new|updated|modified)) (?:\w+ )?"
-    rf"(?:{_VERSION}|prompt|instruction)\b|\W*{_CHANGED}",
+    rf"|\W*(?:this|the (?:re-?written|revised|evolved|new|updated|modified)) (?:\w+ )?(?:{_VERSION}|prompt|instruction)"
+    r" (?:now |also |still )?(?:adds|asks|requires|includes|introduces|encourages|challenges|specifies|keeps|makes"
+    rf"|has been|is (?:more|a bit|slightly|now|harder))\b|\W*{_CHANGED}",
     _FLAGS,
 )
 _IN_BRACKETS = re.compile(r"\s{0,9}[(\[*_]{1,4}\s{0,9}(?:please )?note\b[^()\[\]]*[)\]]?[*_)]*\s*$", _FLAGS)
 
 
 _KIND = rf"(?:prompts?|instructions?|questions?|quer(?:y|ies)|tasks?|requests?|{_VERSION}|responses?|answers?)"
+_SURE = r"\W{0,9}(?:sure(?: thing)?|certainly|of course|absolutely|gladly)[!.,:]+\s*\n"
 _ANNOUNCING = re.compile(
-    rf"\W*(?:{_AGREES})?(?:{_HERE}\s+(?:\w+\s+){{0,6}}?|(?:an?|the)\s+{_HOW}+){_KIND}\b[^\n:：]{{0,120}}[:：][*_”]{{0,3}}(?=\s)\s*"
-    rf"|\W*{_AGREES}(?:{_HERE}[^\n:：]{{0,120}}[:：])?\s*\n",
+    rf"\W{{0,9}}(?:{_AGREES})?(?:{_HERE}\s+(?:\w+\s+){{0,6}}?|(?:an?|the)\s+{_HOW}+){_KIND}\b"
+    rf"[^\n:：]{{0,120}}[:：][*_”]{{0,3}}(?=\s)\s*|\W{{0,9}}{_AGREES}{_HERE}[^\n:：]{{0,120}}[:：]\s*\n|{_SURE}",
     _FLAGS,
 )
 _LABELLED = re.compile(
@@ -81,7 +93,9 @@ def is_announcement(line: str) -> bool:
 
 def is_closing(paragraph: str) -> bool:
     """Whether a paragraph offers more, hopes to have helped, or sums up what stands before it."""
-    return _CLOSING.match(paragraph.strip()) is not None
+    text = paragraph.strip()
+    pattern = _OFFER if text.endswith(("?", "？")) else _CLOSING
+    return pattern.match(text) is not None
 
 
 def without_remarks(text: str, before: str = "") -> str:
@@ -90,12 +104,13 @@ def without_remarks(text: str, before: str = "") -> str:
     What the text had `before` it was rewritten is its own. Where nothing but remarks was said, it is returned as it is.
     """
     said = text.strip()
-    while True:
+    for _ in range(_REMARKS):
         inner = _without_head(_without_notes(said), before)
-        inner = _unwrapped(re.sub(r"^(?:[-*_]{3,}\s*\n)|\n\s*[-*_]{3,}$", "", inner).strip(), before)
+        inner = _unwrapped(re.sub(r"^(?:[-*_]{3,}\s*\n)|\n\s{0,9}[-*_]{3,}$", "", inner).strip(), before)
         if inner == said or not re.search(r"\w", inner):
             return said
         said = inner
+    return said
 
 
 def _without_head(text: str, before: str) -> str:
@@ -112,10 +127,14 @@ def _without_notes(text: str) -> str:
         return text[: inline.start()].rstrip()
     paragraphs = re.split(r"\n\s*\n", text)
     for at in range(len(paragraphs) - 1, max(len(paragraphs) - 4, 0), -1):
-        if _NOTE.match(paragraphs[at]) or (at == len(paragraphs) - 1 and is_closing(paragraphs[at])):
+        if _is_note(paragraphs[at]) or (at == len(paragraphs) - 1 and is_closing(paragraphs[at])):
             return "\n\n".join(paragraphs[:at]).rstrip()
     head, _, last = text.rpartition("\n")
-    return head.rstrip() if head.strip() and (_NOTE.match(last) or is_closing(last)) else text
+    return head.rstrip() if head.strip() and (_is_note(last) or is_closing(last)) else text
+
+
+def _is_note(paragraph: str) -> bool:
+    return not paragraph.rstrip().endswith("?") and _NOTE.match(paragraph) is not None
 
 
 def _unwrapped(text: str, before: str) -> str:

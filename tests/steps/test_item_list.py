@@ -139,7 +139,7 @@ def listed(line, found):
 
 @pytest.mark.parametrize("name", LINES)
 @given(found=st.lists(texts(), min_size=2, max_size=9, unique=True), around=st.sampled_from(list(AROUND.values())))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_every_kind_of_mark_is_stripped_and_nothing_else(name, found, around):
     assert items(around.format(list=listed(LINES[name], found))) == found
 
@@ -220,3 +220,35 @@ def test_headings_between_items_are_no_items():
 @pytest.mark.parametrize("end", ["These tasks vary in form.", "Ces questions sont variées.", "(Note: all are new.)"])
 def test_a_paragraph_after_the_last_item_is_no_item(end):
     assert items(f"1. Name a tree.\n2. Sing a song.\n\n{end}") == ["Name a tree.", "Sing a song."]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "If you have a question about bees, who do you ask?",
+        "I hope it rains. Write a poem.",
+        "Let me know the capital of France.",
+        "These tasks: sort them.",
+        "Feel free or not: what is freedom?",
+    ],
+)
+def test_a_last_query_that_begins_like_a_closing_remark_stays(last):
+    assert items(f"Name a tree.\n{last}") == ["Name a tree.", last]
+    assert items(f"1. Name a tree.\n2. {last}") == ["Name a tree.", last]
+
+
+@pytest.mark.parametrize(
+    "last", ["Would you like more?", "Is there anything else?", "Happy to provide more.", "These queries cover it all."]
+)
+def test_an_offer_after_lines_without_marks_is_no_item(last):
+    assert items(f"Name a tree.\nSing a song.\n{last}") == ["Name a tree.", "Sing a song."]
+
+
+def test_a_single_bullet_under_a_title_is_the_item():
+    assert items("1. **Tree**:\n   - Name a tree.\n2. **Song**:\n   - Sing.") == ["Name a tree.", "Sing."]
+
+
+@pytest.mark.parametrize("part", ["Task 1", "1. a. ", "[", "---\n", "a) b\n", "1. a\n\nb\n\n", "Input:\n", " "])
+def test_a_long_text_of_half_marks_is_read_in_no_time(part):
+    assert isinstance(items(part * (20_000 // len(part)) + "x"), list)
+    assert isinstance(items("Task 1" + part * (20_000 // len(part)) + "x"), list)

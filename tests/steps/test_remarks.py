@@ -75,6 +75,10 @@ def test_quotation_marks_around_the_whole_are_taken_off():
         "This is a table of rivers:\n\n| a | b |\n\nSum it.",
         "I made a cake yesterday.\n\nI added too much salt. What can I do?",
         "Fix the code:\n\n```\nx\n```",
+        "Rewrite the tale.\n\nIn this version, the wolf is kind.",
+        "My app broke.\n\nThe new version of the app crashes. What do I do?",
+        "Explain rain.\n\nNote: answer this question in French.",
+        "Write a story.\n\nNote: this version should be for children.",
         "Yes or no: is the Nile long?",
         "Let me know if a river is long.",
     ],
@@ -98,5 +102,17 @@ def test_nothing_but_remarks_stays_and_is_a_leak():
 def test_any_text_can_be_looked_at_and_is_not_looked_at_twice(text, before):
     once = without_remarks(text, before)
     assert without_remarks(once, before) == once
+    assert is_announcement(text) in (True, False)
+    assert is_closing(text) in (True, False)
+
+
+@given(
+    st.sampled_from(
+        ["(note ", "i added a ", "#", "the new ", "Sure ", "let me know if ", " ", '"', "I added a limit.\n\n"]
+    )
+)
+def test_a_long_text_of_half_remarks_is_looked_at_in_no_time(part):
+    text = part * (20_000 // len(part)) + "x"
+    assert isinstance(without_remarks(text, BEFORE), str)
     assert is_announcement(text) in (True, False)
     assert is_closing(text) in (True, False)
