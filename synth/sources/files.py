@@ -41,6 +41,11 @@ _NO_TEXT = {  # by how a file begins
 }
 
 
+def format_of(name: str) -> str | None:
+    """The format that a file's ending says, if any."""
+    return _ENDINGS.get(name.lower().removesuffix(".gz").rpartition(".")[2])
+
+
 def _as_list(given: Any) -> Any:
     return given if isinstance(given, list | tuple) else [given]
 
@@ -153,13 +158,13 @@ class Files:
             raise ConfigError(f"source.split: only a saved dataset has splits, and {path} is a file")
         if self.format != "auto":
             return self.format
-        ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
-        if ending not in _ENDINGS:
+        kind = format_of(path.name)
+        if kind is None:
             endings = ", ".join(f".{one}" for one in _ENDINGS)
             raise ConfigError(f"source.path: {path} ends in none of {endings}; say which it is by source.format=")
-        if path.name.lower().endswith(".gz") and _ENDINGS[ending] in _TABLES:
+        if path.name.lower().endswith(".gz") and kind in _TABLES:
             raise ConfigError(f"source.path: {path} can't be read: .gz is for text; unpack it first")
-        return _ENDINGS[ending]
+        return kind
 
 
 @contextmanager

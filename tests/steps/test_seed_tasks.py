@@ -1,11 +1,13 @@
 """Seed tasks in the published format."""
 
+import gzip
 import json
 
 import pytest
 
 from synth.components import ConfigError, build
 from synth.quality.novelty import Novelty
+from synth.steps.function import StepFunction
 from synth.steps.seed_tasks import SHIPPED, read_seeds
 from synth.steps.self_instruct_parsing import unfit_task
 
@@ -19,7 +21,7 @@ GOOD = {
 
 
 def tasks(seeds):
-    return build({"_target_": "synth.steps.self_instruct.Tasks", "seeds": str(seeds)}, "strategy.tasks")
+    return build({"_target_": "synth.steps.self_instruct.Tasks", "seeds": str(seeds)}, "strategy.tasks", StepFunction)
 
 
 def test_a_published_file_is_read_as_it_is(tmp_path):
@@ -28,13 +30,24 @@ def test_a_published_file_is_read_as_it_is(tmp_path):
     assert tasks(tmp_path / "seeds.jsonl").pool.seeds == ("Name a tree.", "Name two trees.")
 
 
+@pytest.mark.parametrize("name", ["seeds.jsonl", "seeds.jsonl.gz", "seeds.json", "seeds.txt"])
+def test_a_file_is_read_as_a_source_is(tmp_path, name):
+    lines = [GOOD | {"instruction": f"Name\u2028{what}."} for what in ("a tree", "a river")]
+    lines[1]["instances"] = [{"input": None, "output": "Ob"}]
+    text = "\ufeff" + "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    if name == "seeds.json":
+        text = json.dumps(lines, ensure_ascii=False)
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert tasks(tmp_path / name).pool.seeds == ("Name a tree.", "Name a river.")
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("{", "is no JSON"),
-        ("5", 'has no "instruction", a text'),
+        ("{", "ends within an object: an object a line is needed"),
+        ("5", "is a number: an object is expected"),
         ('{"instruction": ""}', 'has no "instruction", a text'),
-        ('{"instruction": "Name a tree.", "instances": [{"input": 5}]}', '"instances" must be a list'),
+        ('{"instruction": "Name a tree.", "instances": [{"input": 5, "output": ""}]}', '"instances" must be a list'),
         ('{"instruction": "Name a tree.", "instances": 5}', '"instances" must be a list'),
         ('{"instruction": "Name a tree.", "is_classification": "no"}', '"is_classification" must be true or false'),
     ],
@@ -48,7 +61,7 @@ def test_a_bad_line_is_named_by_file_and_number(tmp_path, line, why):
 
 
 def test_a_file_that_is_not_there_or_empty_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"strategy\.tasks\.seeds: .*none\.jsonl can't be read \(No such file"):
+    with pytest.raises(ConfigError, match=r"strategy\.tasks\.seeds: .*there is no file '.*none\.jsonl'"):
         tasks(tmp_path / "none.jsonl")
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(ConfigError, match=r"empty\.jsonl: has no tasks in it"):
