@@ -29,7 +29,7 @@ from synth.model import Model
 from synth.paths import LocalPath
 from synth.protocols import unfit
 from synth.quality.duplicates import Index
-from synth.records import Slice, rejected_schema
+from synth.records import Needs, Slice, rejected_schema
 from synth.sources import Source
 from synth.steps.chain import Step, Strategy, step_names
 from synth.steps.function import Description, StepFunction
@@ -316,7 +316,7 @@ def _refuse_misdescribed(function: Any, target: str, key: str) -> None:
 
 
 def _wrong_answer(function: Any) -> str | None:
-    kinds: dict[str, Any] = {"needs": Sequence[Sequence[str]], "calls": Sequence[Sampling]}
+    kinds: dict[str, Any] = {"needs": Sequence[Needs], "calls": Sequence[Sampling]}
     for name, kind in kinds.items():
         if hasattr(function, name):
             answer = getattr(function, name)()

@@ -8,13 +8,16 @@ Knows nothing of engines, files or schedules.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
 Record = dict[str, Any]
+# The columns of which any one will do, as a step's `needs()` has them; with what each has to hold, if that matters:
+# text, texts (one, or a list of them), number, or conversation (a list of {role, content}, both texts).
+Needs = Sequence[str] | Mapping[str, Literal["text", "texts", "number", "conversation"]]
 Place = tuple[int, ...]  # an id as numbers, so that ids have an order: 17/2 is (17, 2)
 
 
@@ -166,6 +169,26 @@ def as_id(place: Place) -> str:
 
 def as_place(id: str) -> Place:
     return tuple(map(int, id.split("/")))
+
+
+def text_of(record: Record, name: str) -> str | None:
+    """The text in a column: a source's may hold something else under this name."""
+    value = record.get(name)
+    return value if isinstance(value, str) else None
+
+
+def conversation_of(record: Record) -> list[dict[str, Any]]:
+    """Its `messages`, nothing where they are none: a source's may have other turns under this name."""
+    messages = record.get("messages")
+    return list(messages) if messages and is_conversation(messages) else []
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether it is a list of {role, content}, both texts."""
+    return isinstance(value, list) and all(
+        isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+        for turn in value
+    )
 
 
 def derive_seed(seed: int, *parts: int | str) -> int:

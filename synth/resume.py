@@ -19,7 +19,7 @@ from synth.records import Slice
 from synth.schedule.plan import Plan
 from synth.slices import beside, first_shard_size, join, untaken
 from synth.sources.store import Contents
-from synth.steps.needs import refuse_missing_columns
+from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.storage.decisions import decided
 from synth.storage.manifest import Manifest, Unreadable, differing_keys, recover, told
 from synth.storage.run_folder import RunFolder
@@ -35,7 +35,9 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     Raises ConfigError where another run has the folder, or the source lacks a column that the strategy reads.
     """
     settings = config.settings
-    refuse_missing_columns(config.strategy, contents.columns, str(config.source or "source=none"))
+    source = str(config.source or "source=none")
+    refuse_missing_columns(config.strategy, contents.columns, source)
+    refuse_unfit_columns(config.strategy, contents.kinds, source)
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
     identity = by_content(config.identity()) | {"source": contents.identity}
     fresh = Manifest(identity, columns, _versions(), settings.most_records, config.model.license)

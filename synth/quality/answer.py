@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from synth.engines import Share
 from synth.quality.exact_duplicate import normalized
 from synth.quality.texts import columns_of, missing, prose, texts
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 NOTHING_ELSE = 0.95  # of a response to a request for an edit
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -89,7 +89,7 @@ class Answer:
         missing("assistant"),
     )
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return [*columns_of("user"), *columns_of("assistant")]
 
     def calls(self) -> list[Any]:

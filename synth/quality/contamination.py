@@ -26,7 +26,7 @@ from synth.components import part
 from synth.quality.loaded import Loaded
 from synth.quality.ngrams import Hashes, hashed, windows
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 from synth.sources import BadRow, Source
 from synth.sources.files import Files
 
@@ -75,7 +75,7 @@ class Decontaminate:
     def rejections(self) -> tuple[str, ...]:
         return ("contaminated", *map(missing, self.look_at))
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return [choice for column in self.look_at for choice in columns_of(column)]
 
     def calls(self) -> list[Any]:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.quality.texts import MOST_WORDS_OF_A_VERSE, columns_of, missing, prose, texts
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)(.*)$", re.MULTILINE)
 _INLINE_CODE = re.compile(r"(`+).+?\1")
@@ -54,7 +54,7 @@ class Ending:
     def rejections(self) -> tuple[str, ...]:
         return ("cut_off", "left_open", "announces", "mid_sentence", missing(self.column))
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.quality.duplicates import Buckets, Index
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Place, Record, Rejection
+from synth.records import Needs, Place, Record, Rejection
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -32,7 +32,7 @@ class ExactDuplicate:
     def duplicates(self) -> "ExactMatches":
         return ExactMatches()
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
 from synth.quality.texts import columns_of, missing, prose, texts, without_tables
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 LEAST_CHARACTERS = 40  # in a row are too many of one; fewer are a line to fill in
 _RULE = re.compile(r"^[ \t]*(?=.{3,100}$)[-=_*~#+|\u2500-\u257f]+[ \t]*$", re.MULTILINE)
@@ -52,7 +52,7 @@ class Gibberish:
     def rejections(self) -> tuple[str, ...]:
         return ("gibberish", missing(self.column))
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass
 from synth.components import nearest
 from synth.quality.loaded import Loaded
 from synth.quality.texts import columns_of, missing, prose, texts
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 MOST_CHARACTERS = 2000  # of a text, which are enough to tell
 RARE = 0.1  # how likely a rare language is before a text is read, beside a common or a wanted one
@@ -63,7 +63,7 @@ class Language:
     def rejections(self) -> tuple[str, ...]:
         return ("wrong_language", missing(self.column))
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

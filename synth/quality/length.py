@@ -12,7 +12,7 @@ from synth.model import Model
 from synth.model_files import is_hub_name, missing_model
 from synth.quality.loaded import Loaded
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 Unit = Literal["characters", "words", "lines", "tokens"]
 
@@ -49,7 +49,7 @@ class Length:
     def rejections(self) -> tuple[str, ...]:
         return ("too_short", "too_long", missing(self.column))
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return [*columns_of(self.column), *((name,) for name in self.unless)]
 
     def calls(self) -> list[Any]:

@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 from synth.quality.duplicates import Buckets, Index
 from synth.quality.exact_duplicate import normalized
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Place, Record, Rejection
+from synth.records import Needs, Place, Record, Rejection
 
 SEED = 42  # of the hash functions: the same in all processes
 COURTESIES = frozenset("a an the please kindly hi hello hey can could would you i me".split())
@@ -55,7 +55,7 @@ class NearDuplicate:
     def duplicates(self) -> "NearMatches":
         return NearMatches(self.threshold, self.permutations)
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

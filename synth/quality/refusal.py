@@ -27,7 +27,7 @@ from pydantic.dataclasses import dataclass
 from synth.quality import refusal_phrases as phrases
 from synth.quality.refusal_phrases import LANGUAGES, Language
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 OPENING = 350  # characters
 MAX_WORDS = 80
@@ -104,7 +104,7 @@ class Refusal:
     def rejections(self) -> tuple[str, ...]:
         return ("refusal", missing(self.column))
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

@@ -29,7 +29,7 @@ from pydantic.dataclasses import dataclass
 from synth.engines import Share
 from synth.quality.ngrams import hashed, windows
 from synth.quality.texts import columns_of, is_verse, missing, prose, texts, without_tables
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -70,7 +70,7 @@ class Repetition:
     def rejections(self) -> tuple[str, ...]:
         return ("repeated_lines", "repeated_words", missing(self.column))
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 _ASSISTANT = re.compile(
     r"""\W*(?:
@@ -75,7 +75,7 @@ class Request:
     def rejections(self) -> tuple[str, ...]:
         return ("assistant_voice", "missing_material", missing(self.column))
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

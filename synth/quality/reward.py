@@ -21,7 +21,7 @@ from synth.model_files import missing_model
 from synth.own_time import ours
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection, conversation_of, text_of
 
 Messages = list[dict[str, str]]
 
@@ -62,8 +62,8 @@ class Reward:
     columns: ClassVar[dict[str, str]] = {"reward": "double"}
     rejections: ClassVar[tuple[str, ...]] = ("no_response", "no_score")
 
-    def needs(self) -> list[tuple[str, ...]]:
-        return [("response", "messages")]
+    def needs(self) -> list[Needs]:
+        return [{"response": "text", "messages": "conversation"}]
 
     def calls(self) -> list[Any]:
         return []
@@ -128,10 +128,10 @@ class SequenceClassifier:
 
 def _conversation(record: Record) -> list[dict[str, str]]:
     """Raises Rejection where no assistant has the last word."""
-    turns = list(record.get("messages") or [])
+    turns = conversation_of(record)
     if not turns:
         roles = {"system": "system_prompt", "user": "instruction", "assistant": "response"}
-        turns = [{"role": role, "content": record[name]} for role, name in roles.items() if record.get(name)]
+        turns = [{"role": role, "content": text} for role, name in roles.items() if (text := text_of(record, name))]
     if not turns or turns[-1]["role"] != "assistant" or not turns[-1]["content"].strip():
         raise Rejection("no_response")
     return turns

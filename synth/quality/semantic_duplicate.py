@@ -23,7 +23,7 @@ from synth.components import part
 from synth.quality.duplicates import Index
 from synth.quality.embedding import TransformerEmbedding
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Place, Record, Rejection
+from synth.records import Needs, Place, Record, Rejection
 
 Vector = NDArray[np.float32]
 _ROUNDING = 1e-4  # faiss is asked for this much more than the distance, and the rest decided in float64
@@ -70,7 +70,7 @@ class SemanticDuplicate:
     def duplicates(self) -> "SemanticMatches":
         return SemanticMatches(self.min_distance)
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         return columns_of(self.column)
 
     def calls(self) -> list[Any]:

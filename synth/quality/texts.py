@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection, conversation_of
 
 _SIDES = {"user": "instruction", "assistant": "response"}
 _TABLE_ROW = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
@@ -22,8 +22,8 @@ def texts(record: Record, column: str) -> list[str]:
     Raises Rejection, `no_COLUMN`, where there is no text, or nothing but blanks in one.
     """
     value: Any = record.get(_SIDES.get(column, column))
-    if column in _SIDES and record.get("messages"):
-        value = [turn["content"] for turn in record["messages"] if turn["role"] == column]
+    if column in _SIDES and (turns := conversation_of(record)):
+        value = [turn["content"] for turn in turns if turn["role"] == column]
     found = value if isinstance(value, list) else [value]
     if not found or not all(isinstance(text, str) and text.strip() for text in found):
         raise Rejection(missing(column), f"{column} is {_shown(value)}")
@@ -35,9 +35,9 @@ def missing(column: str) -> str:
     return f"no_{column}"
 
 
-def columns_of(column: str) -> list[tuple[str, ...]]:
+def columns_of(column: str) -> list[Needs]:
     """What a step that looks at `column` says in its `needs()`."""
-    return [(_SIDES[column], "messages")] if column in _SIDES else [(column,)]
+    return [{_SIDES[column]: "text", "messages": "conversation"} if column in _SIDES else {column: "texts"}]
 
 
 def prose(text: str, instead_of_code: str | Callable[[re.Match[str]], str] = "\n") -> str:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.quality.texts import missing
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -44,8 +44,8 @@ class Threshold:
         reasons = {"low": self.min is not None, "high": self.max is not None, "other": self.among or self.without}
         return (*(f"{word}_{self.column}" for word, given in reasons.items() if given), missing(self.column))
 
-    def needs(self) -> list[tuple[str, ...]]:
-        return [(self.column,)]
+    def needs(self) -> list[Needs]:
+        return [{self.column: "number"} if self._numeric and self.on_null == "reject" else (self.column,)]
 
     def calls(self) -> list[Any]:
         return []

@@ -29,6 +29,7 @@ from typing import Any
 from synth.components import ConfigError, nearest
 from synth.records import Record
 from synth.sources import Bad, BadRow, Source
+from synth.sources.kinds import note
 from synth.sources.row_lines import written
 from synth.storage.lock import locked_file
 from synth.storage.new_paths import NewPaths
@@ -44,7 +45,8 @@ _PLACE = struct.Struct("<QI")  # where a row begins in rows.jsonl, in bytes, and
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source holds: rows that can be used, rows that can't, all names of columns, and a checksum.
+    """What a source holds: rows that can be used, rows that can't, all names of columns, the kinds of values in each
+    (see kinds.py), and a checksum.
 
     With `content` None it is no source at all: records without end, from nothing.
     """
@@ -54,6 +56,7 @@ class Contents:
     columns: list[str] = field(default_factory=list)
     content: str | None = None
     repeat: int = 1
+    kinds: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def size(self) -> int | None:
@@ -243,7 +246,7 @@ def _settings(source: Source) -> dict[str, Any]:
 def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[BadRow], None]) -> Contents:
     digest = hashlib.blake2b(digest_size=8)
     rows, bad, first_bad = 0, 0, ""
-    columns: dict[str, None] = {}
+    kinds: dict[str, list[str]] = {}
     for number, given in enumerate(source.read(), 1):
         made = given if isinstance(given, BadRow) else written(given, source.columns)
         if isinstance(made, Bad):
@@ -258,8 +261,7 @@ def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[Ba
         row, line = made
         keep(line)
         digest.update(line)
-        if not row.keys() <= columns.keys():
-            columns.update(dict.fromkeys(row))
+        note(kinds, row)
         rows += 1
         if rows == source.limit:
             break
@@ -267,6 +269,6 @@ def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[Ba
         but = f" but {bad} bad ones, first {first_bad}" if bad else ""
         raise ConfigError(f"source: {source} holds no rows{but}")
     for new, old in source.columns.items():
-        if new not in columns:
-            raise ConfigError(f"source.columns.{new}: there is no column {old!r}{nearest(old, columns)}")
-    return Contents(rows, bad, list(columns), digest.hexdigest(), source.repeat)
+        if new not in kinds:
+            raise ConfigError(f"source.columns.{new}: there is no column {old!r}{nearest(old, kinds)}")
+    return Contents(rows, bad, list(kinds), digest.hexdigest(), source.repeat, kinds)

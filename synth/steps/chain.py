@@ -14,6 +14,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,10 +27,10 @@ from synth.engines import EngineError, Generator
 from synth.errors import reason
 from synth.own_time import OwnTime
 from synth.quality.duplicates import Duplicates
-from synth.records import Finished, Record, Rejection, record_id
+from synth.records import Finished, Record, Rejection, record_id, text_of
 from synth.steps.llm import LLM, Branch, Ledger
 from synth.steps.pool import Pool, PoolRules
-from synth.steps.rows import EXTRA, checked, clean, row
+from synth.steps.rows import EXTRA, checked, clean, row, unfit, without
 from synth.steps.twins import Claimant, SharedClaims, Twins
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,8 @@ class Context:
     """What every record of a run shares, but for `pool`, its own door to what they share, and `turn`, a branch's own.
     `claims` are there where a step is against duplicates. Without `branching` all branches run at once.
     `step_timeout_s` bounds what a step takes of its own (synth/own_time.py); `on_stuck` hears of
-    the id and the step of a record that does not end even so."""
+    the id and the step of a record that does not end even so. `foreign` is the record's own: what its source has under
+    a column's name and does not fit there. Steps see it, and it is not written."""
 
     strategy: Strategy
     engine: Generator
@@ -135,6 +137,7 @@ class Context:
     turn: Turn | None = None
     step_timeout_s: float | None = None
     on_stuck: Callable[[str, str], None] = lambda id, step: None
+    foreign: Record = field(default_factory=dict)
 
 
 async def run_record(number: int, row: Record, context: Context) -> Finished:
@@ -143,7 +146,7 @@ async def run_record(number: int, row: Record, context: Context) -> Finished:
     Raises EngineError when the engine broke under it, or what the records share; the record is then not finished and
     may be run again.
     """
-    record = _checked(row, context.strategy.columns)
+    record, context = _from_source(row, context)
     if isinstance(record, Rejection):
         rejected = _rejected_row(record_id(number), {}, Ledger(), "source", record, context)
         return Finished(number, rejected=[rejected])
@@ -159,9 +162,18 @@ _BEGUN: tuple[Rejection, None] = (Rejection("begun"), None)
 
 def set_aside(number: int, row: Record, context: Context, why: Rejection, by: str = "engine") -> Finished:
     """A record that is not to be run: a rejection by the engine that did not survive it, or by a step without end."""
-    record = _checked(row, context.strategy.columns)
+    record, context = _from_source(row, context)
     known = record if isinstance(record, dict) else {}
     return Finished(number, rejected=[_rejected_row(record_id(number), known, Ledger(), by, why, context)])
+
+
+def _from_source(row: Record, context: Context) -> tuple[Record | Rejection, Context]:
+    """The record to begin with. A column that the strategy declares has to fit; any other may be of any type."""
+    strategy = context.strategy
+    free = {name: kind for name, kind in strategy.columns.items() if name not in (strategy.declared or {})}
+    with suppress(RecursionError):  # it comes again, below
+        context = replace(context, foreign=unfit(clean(row), free))
+    return _checked(row, context), context
 
 
 async def _walk(
@@ -269,8 +281,8 @@ async def _call(
         outcome = timed_out(step.name, context.step_timeout_s)
     if isinstance(outcome, list | tuple):
         branches = [(one.outcome, one.lineage) if isinstance(one, Branch) else (one, None) for one in outcome]
-        return [(_checked(one, columns), lineage) for one, lineage in branches] or Rejection("nothing_returned")
-    return _checked(outcome, columns)
+        return [(_checked(one, context), lineage) for one, lineage in branches] or Rejection("nothing_returned")
+    return _checked(outcome, context)
 
 
 def timed_out(step: str, seconds: float | None) -> Rejection:
@@ -284,10 +296,10 @@ def _module(function: Any) -> str:
     return str(getattr(function if inspect.isroutine(function) else type(function), "__module__", ""))
 
 
-def _checked(outcome: object, columns: Mapping[str, pa.DataType]) -> Record | Rejection:
+def _checked(outcome: object, context: Context) -> Record | Rejection:
     try:
         if isinstance(outcome, dict):
-            return checked(outcome, columns)
+            return checked(outcome, context.strategy.columns, context.foreign)
         if isinstance(outcome, Rejection):
             return outcome if outcome.reason else Rejection("error", "a Rejection has to have a reason")
     except Rejection as unfit:
@@ -318,8 +330,8 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
     """The record after a step, with what follows from the step's changes to the first turn."""
     asked, answered = (before.get(name) != after.get(name) for name in ("instruction", "response"))
     if asked and not noted:
-        ledger.lineage.append({"step": step.name, "text": after.get("instruction"), "operation": None})
-    words = after.get("instruction") if after.get("response") is None else after["response"]
+        ledger.lineage.append({"step": step.name, "text": text_of(after, "instruction"), "operation": None})
+    words = text_of(after, "instruction") if after.get("response") is None else text_of(after, "response")
     said = ledger.said.get(words or "")
     if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
         # The model may have been asked more since: this is about these words.
@@ -332,12 +344,13 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
 
 
 def _row(id: str, record: Record, ledger: Ledger, context: Context) -> Record:
-    strategy = context.strategy
+    strategy, foreign = context.strategy, context.foreign
+    record = without(foreign, record) if foreign else record
     return row(id, record, ledger, strategy.columns, strategy=strategy.name, model=context.model, seed=context.seed)
 
 
 def _rejected_row(id: str, record: Record, ledger: Ledger, by: str, rejection: Rejection, context: Context) -> Record:
-    further = _checked(rejection.record or {}, context.strategy.columns)
+    further = _checked(rejection.record or {}, context)
     if isinstance(further, dict):
         record = record | further
     told = {"reason": str(rejection.reason), "detail": " ".join(str(rejection.detail).split())[:1000] or None}

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.quality.refusal import refusal
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.eliminations import judged_equal, leaks, same_words, says_nothing
 from synth.steps.llm import LLM, Branch
 from synth.steps.prompts import render
@@ -98,8 +98,8 @@ class EvolInstruct:
         every = self.store == "every" and self.answers == "every"
         return every or not self._eliminated.isdisjoint(("refusal", "empty_words"))
 
-    def needs(self) -> list[tuple[str, ...]]:
-        return [] if self.draw else [("instruction",)]
+    def needs(self) -> list[Needs]:
+        return [] if self.draw else [{"instruction": "text"}]
 
     @property
     def speaks_as_user(self) -> bool:
@@ -155,6 +155,7 @@ class EvolInstruct:
                 raise Rejection("truncated_instruction", record=record)
             if not drawn.text:
                 raise Rejection("empty_instruction", record=record)
+        record |= {name: text_of(record, name) for name in ("response", "system_prompt") if name in record}
         instruction = record.get("instruction")
         if not isinstance(instruction, str) or not instruction.strip():
             there = ", ".join(name for name, value in record.items() if value is not None)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from synth.engines import Sampling
 from synth.quality.duplicates import Duplicates
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 from synth.steps.llm import LLM, Branch
 from synth.steps.pool import PoolRules
 
@@ -32,8 +32,8 @@ class Description(Protocol):
     pool: PoolRules | None
     duplicates: Duplicates
 
-    def needs(self) -> Sequence[Sequence[str]]:
-        """For each thing that it reads the columns that will do."""
+    def needs(self) -> Sequence[Needs]:
+        """For each thing that it reads the columns that will do, and what they have to hold, if that matters."""
         ...
 
     def calls(self) -> Sequence[Sampling]:

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.paths import expanded
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM, Completion
 from synth.steps.prompts import render
@@ -96,9 +96,9 @@ class Judge:
     def columns(self) -> dict[str, str]:
         return {"judge_score": "int64" if self.votes == 1 else "double", "judge_reason": "string"}
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         if self.prompt is None:
-            return [("instruction",), ("response",)]
+            return [{"instruction": "text"}, {"response": "text"}]
         return [(name,) for name in sorted(needed(self.prompt) - {"criteria"})]
 
     def calls(self) -> list[Sampling]:
@@ -133,7 +133,7 @@ class Judge:
         if self.prompt is not None:
             return fill(self.prompt, record | {"criteria": self.criteria})
         for name in ("instruction", "response"):
-            if not record.get(name):
+            if not text_of(record, name):
                 raise Rejection(f"no_{name}")
         asked = render("judge", instruction=record["instruction"], response=record["response"])
         listed = "\n".join(f"- {one}" for one in self.criteria)

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from synth.components import part
 from synth.engines import Sampling
 from synth.quality.reward import Messages, RewardModel, scored
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection, conversation_of, text_of
 from synth.steps.judge import Judge
 from synth.steps.llm import LLM, Completion
 
@@ -71,8 +71,8 @@ class Preference:
         if len(self.responses) == 1 and self.responses[0].temperature == 0:
             raise ValueError("responses: greedy responses are all the same; set temperature above 0")
 
-    def needs(self) -> list[tuple[str, ...]]:
-        return [("instruction", "messages")]
+    def needs(self) -> list[Needs]:
+        return [{"instruction": "text", "messages": "conversation"}]
 
     def calls(self) -> list[Sampling]:
         judged = [] if self.reward_model is not None else self.judge.calls() * self.k
@@ -135,14 +135,15 @@ def _note(candidates: Sequence[tuple[float | Rejection | str, Completion]], llm:
 
 def _prompt(record: Record) -> Messages:
     """What is answered: a conversation up to its last user's turn. Raises Rejection where there is none."""
-    turns: Messages = list(record.get("messages") or [])
+    turns: Messages = conversation_of(record)
     while turns and turns[-1].get("role") != "user":
         turns.pop()
     if not turns:
-        if not record.get("instruction"):
+        instruction = text_of(record, "instruction")
+        if not instruction:
             raise Rejection("no_instruction")
-        turns = [{"role": "user", "content": record["instruction"]}]
-    system = record.get("system_prompt")
+        turns = [{"role": "user", "content": instruction}]
+    system = text_of(record, "system_prompt")
     if system and turns[0].get("role") != "system":
         turns = [{"role": "system", "content": system}, *turns]
     return turns

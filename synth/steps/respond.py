@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection, conversation_of, text_of
 from synth.steps.llm import LLM
 
 Message = dict[str, Any]
@@ -27,8 +27,8 @@ class Respond:
     columns: ClassVar[dict[str, str]] = {}
     rejections: ClassVar[tuple[str, ...]] = ("no_instruction", "empty_response")
 
-    def needs(self) -> list[tuple[str, ...]]:
-        return [("instruction", "messages")]
+    def needs(self) -> list[Needs]:
+        return [{"instruction": "text", "messages": "conversation"}]
 
     def calls(self) -> list[Sampling]:
         return [self.sampling]
@@ -50,14 +50,15 @@ class Respond:
 
 def _conversation(record: Record) -> list[Message]:
     """What the model answers, with the system prompt. Raises Rejection where there is nothing to answer."""
-    messages: list[Message] = list(record.get("messages") or [])
+    messages: list[Message] = conversation_of(record)
     if not messages or messages[-1].get("role") != "user":
-        if not record.get("instruction"):
+        instruction = text_of(record, "instruction")
+        if not instruction:
             raise Rejection(
                 "no_instruction", "there is neither an instruction nor a conversation that ends with the user"
             )
-        messages = [{"role": "user", "content": record["instruction"]}]
-    system = record.get("system_prompt")
+        messages = [{"role": "user", "content": instruction}]
+    system = text_of(record, "system_prompt")
     if system and messages[0].get("role") != "system":
         messages = [{"role": "system", "content": system}, *messages]
     return messages

@@ -8,13 +8,14 @@ Knows nothing of engines, of other steps, or of when a row is written.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
-from synth.records import CONTRACT_COLUMNS, Record, Rejection, derive_seed
+from synth.records import CONTRACT_COLUMNS, Record, Rejection, derive_seed, is_conversation
 from synth.steps.llm import Ledger
 
 EXTRA = "extra"
@@ -27,22 +28,44 @@ _TEXTS = (
 _TURNS = [("system", "system_prompt"), ("user", "instruction"), ("assistant", "response")]
 
 
-def checked(record: Record, columns: Mapping[str, pa.DataType]) -> Record:
-    """The record with its texts made valid. Raises Rejection where a value does not fit its column."""
+def checked(
+    record: Record, columns: Mapping[str, pa.DataType], foreign: Mapping[str, Any] = MappingProxyType({})
+) -> Record:
+    """The record with its texts made valid. Raises Rejection where a value does not fit its column.
+
+    `foreign` are the source's own values that don't (see `unfit`): they may be carried along, and are not written.
+    """
     record = clean(record)
+    for name, why in _misfits(record, columns):
+        if name in without(foreign, record):
+            raise Rejection("error", why)
+    return record
+
+
+def unfit(record: Record, columns: Mapping[str, pa.DataType]) -> Record:
+    """What of a source's row has the name of a column, one of the dataset's or one that a step adds, and no value that
+    fits it."""
+    return {name: record[name] for name, _ in _misfits(record, columns)}
+
+
+def without(foreign: Mapping[str, Any], record: Record) -> Record:
+    """The record as it is written: without what is the source's still."""
+    return {name: value for name, value in record.items() if name not in foreign or repr(value) != repr(foreign[name])}
+
+
+def _misfits(record: Record, columns: Mapping[str, pa.DataType]) -> Iterator[tuple[str, str]]:
+    """Names, and what is wrong there."""
     for name in _TEXTS:
         if not isinstance(record.get(name), str | None):
-            raise Rejection("error", f"{name} is of type {type(record[name]).__name__}: text is expected")
-    messages = record.get("messages")
-    if messages is not None and not (isinstance(messages, list) and all(map(_is_message, messages))):
-        raise Rejection("error", "messages is expected to be a list of {role, content}, both texts")
+            yield name, f"{name} is of type {type(record[name]).__name__}: text is expected"
+    if record.get("messages") is not None and not is_conversation(record["messages"]):
+        yield "messages", "messages is expected to be a list of {role, content}, both texts"
     for name, kind in columns.items():
         try:
             if name in record:
                 pa.scalar(record[name], kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise Rejection("error", f"{name} does not fit its column, of type {kind}: {error}") from None
-    return record
+            yield name, f"{name} does not fit its column, of type {kind}: {error}"
 
 
 def clean(value: Any) -> Any:
@@ -101,7 +124,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
     return [_finite(one) for one in value] if isinstance(value, list) else value
-
-
-def _is_message(turn: Any) -> bool:
-    return isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)

@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.paths import LocalPath
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection, text_of
 from synth.steps import prompts
 from synth.steps import self_instruct_parsing as parsing
 from synth.steps.llm import LLM
@@ -131,14 +131,14 @@ class Instances:
     )
     fan_out: ClassVar[int | None] = None
 
-    def needs(self) -> list[tuple[str, ...]]:
-        return [("instruction",)]
+    def needs(self) -> list[Needs]:
+        return [{"instruction": "text"}]
 
     def calls(self) -> list[Sampling]:
         return [self.classify, self.sampling]
 
     async def __call__(self, record: Record, llm: LLM) -> list[Record | Rejection]:
-        task = record.get("instruction")
+        task = text_of(record, "instruction")
         if not task:
             raise Rejection("no_task")
         verdict = await llm.chat(prompts.render("self_instruct_classify", instruction=task), self.classify)
@@ -197,8 +197,8 @@ class Queries:
     columns: ClassVar[dict[str, str]] = {}
     rejections: ClassVar[tuple[str, ...]] = ("no_context", "no_queries", "truncated_queries", "repeated_query")
 
-    def needs(self) -> list[tuple[str, ...]]:
-        return [(self.context,)]
+    def needs(self) -> list[Needs]:
+        return [{self.context: "text"}]
 
     @property
     def fan_out(self) -> int:

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.components import nearest
 from synth.engines import Sampling
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM
 from synth.steps.prompts import LABELS, render
@@ -69,16 +69,16 @@ class Tag:
             "additionalProperties": False,
         }
 
-    def needs(self) -> list[tuple[str, ...]]:
-        return [("instruction",)]
+    def needs(self) -> list[Needs]:
+        return [{"instruction": "text"}]
 
     def calls(self) -> list[Sampling]:
         return [self.sampling]
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
-        if not record.get("instruction"):
+        if not text_of(record, "instruction"):
             raise Rejection("no_instruction")
-        response = record.get("response") or None if self.with_response else None
+        response = text_of(record, "response") or None if self.with_response else None
         asked = render("tag", instruction=record["instruction"], response=response, labels=self.labels)
         answer = await llm.chat(asked, replace(self.sampling, json_schema=self.schema))
         found = json_object(answer.text, next(iter(self.labels))) or {}

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
-from synth.records import Record, Rejection, rejected_schema
+from synth.records import Needs, Record, Rejection, rejected_schema
 from synth.steps.llm import LLM, Completion
 from synth.steps.template import Template, fill, needed
 
@@ -48,7 +48,7 @@ class TextGeneration:
     def columns(self) -> dict[str, str]:
         return {} if self.output in _TEXTS else {self.output: "string"}
 
-    def needs(self) -> list[tuple[str, ...]]:
+    def needs(self) -> list[Needs]:
         """The columns that the templates read whatever the record holds, each with no alternative."""
         return [(name,) for name in sorted(needed(self.template) | needed(self.system_prompt or ""))]
 

@@ -33,7 +33,7 @@ async def test_a_value_of_another_column_can_excuse_a_record():
     step = Length(column="instruction", unit="lines", max=1, unless={"task_category": ["code"]})
     assert await judged(step, instruction="a\nb", task_category="code") is None
     assert await judged(step, instruction="a\nb", task_category="math") == "too_long"
-    assert step.needs() == [("instruction",), ("task_category",)]
+    assert step.needs() == [{"instruction": "texts"}, ("task_category",)]
 
 
 async def test_every_turn_of_a_side_is_measured():

@@ -340,9 +340,53 @@ async def test_cancelling_a_record_is_no_rejection():
         await task
 
 
-@pytest.mark.parametrize("given", [{"instruction": 5}, {"messages": "hello"}, {"score": "high"}, {"response": {}}])
-async def test_a_row_of_the_source_that_no_file_can_hold_is_a_rejection(given):
-    finished = await finish(answer, record=given, columns={"score": pa.float64()})
+SHAREGPT = [{"from": "human", "value": float("nan")}]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"instruction": 5},
+        {"messages": SHAREGPT},
+        {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+        {"score": "high"},
+        {"response": {}},
+        {"response": None},
+        {"finish_reason": 3},
+        {"system_prompt": [1]},
+    ],
+)
+async def test_a_column_of_the_source_that_no_step_reads_may_be_of_any_type(given):
+    finished = await finish(answer, answer, record=given, columns={"score": pa.float64()})
+    (row,) = finished.kept
+    plain = (await finish(answer, answer, columns={"score": pa.float64()})).kept[0]
+    assert as_arrow([row], dataset_schema({"score": pa.float64()})) == [plain | {"score": None}]
+
+
+async def test_a_step_sees_what_is_no_column_of_the_dataset_and_may_make_one_of_it():
+    async def read(record, llm):
+        assert record["messages"] == [{"from": "human", "value": "Why?"}]
+        return record | {"score": 1.0}
+
+    async def convert(record, llm):
+        return record | {"messages": [{"role": "user", "content": record["messages"][0]["value"]}]}
+
+    given = {"messages": [{"from": "human", "value": "Why?"}]}
+    (row,) = (await finish(read, convert, record=given, columns={"score": pa.float64()})).kept
+    assert row["messages"] == [{"role": "user", "content": "Why?"}] and row["instruction"] == "Why?"
+
+
+async def test_what_a_step_makes_has_to_fit_whatever_the_source_had_there():
+    async def spoil(record, llm):
+        return record | {"messages": "other words"}
+
+    (row,) = (await finish(spoil, record={"messages": SHAREGPT})).rejected
+    assert row["reason"] == "error" and row["detail"].startswith("messages is expected to be a list")
+    assert row["messages"] == []
+
+
+async def test_a_row_of_the_source_that_does_not_fit_a_declared_column_is_a_rejection():
+    finished = await finish(answer, record={"score": "high"}, declared={"score": pa.float64()})
     (row,) = finished.rejected
     assert (row["reason"], row["rejected_by"], row["id"]) == ("error", "source", "0")
     assert as_arrow([row], rejected_schema({"score": pa.float64()})) == [{"score": None} | row]

@@ -148,7 +148,7 @@ async def test_a_column_that_is_not_there_is_a_rejection():
 
 
 def test_the_columns_that_a_prompt_reads_are_needed():
-    assert Judge().needs() == [("instruction",), ("response",)]
+    assert Judge().needs() == [{"instruction": "text"}, {"response": "text"}]
     assert Judge(prompt="{{ author }} {{ criteria }}").needs() == [("author",)]
 
 

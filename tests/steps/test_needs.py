@@ -1,10 +1,12 @@
 """What a strategy reads, held against what its source has."""
 
+import pyarrow as pa
 import pytest
 
 from synth.components import ConfigError
+from synth.quality.length import Length
 from synth.steps.chain import Step, Strategy
-from synth.steps.needs import refuse_missing_columns
+from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.steps.respond import Respond
 from synth.steps.text_generation import TextGeneration
 
@@ -57,3 +59,34 @@ def test_later_steps_read_what_earlier_ones_write():
 
 def test_who_comes_after_a_step_that_does_not_tell_its_columns_is_not_judged():
     check([], lambda record, llm: record | {"topic": "bees"}, ABOUT)
+
+
+def unfit(kinds, *steps, declared=None):
+    named = [Step(f"step{n}", function, getattr(function, "columns", None)) for n, function in enumerate(steps)]
+    try:
+        refuse_unfit_columns(Strategy("test", named, declared), kinds, "seeds.jsonl")
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def test_a_column_that_a_step_can_not_use_in_any_row_is_refused():
+    assert unfit({"messages": ["list", "null"]}, Respond()) == (
+        "strategy.step0: reads 'instruction' (text) or 'messages' (a list of {role, content}, both texts), but in "
+        "seeds.jsonl 'messages' holds lists and null; 'source.columns={instruction: NAME}' names another column"
+    )
+    assert "'question' holds numbers" in unfit({"question": ["number"]}, Length(column="question", max=3))
+
+
+def test_a_column_that_a_step_can_use_in_some_rows_or_for_which_another_one_will_do_is_not():
+    assert unfit({"messages": ["list", "conversation"]}, Respond()) is None
+    assert unfit({"messages": ["list"], "instruction": ["text"]}, Respond()) is None
+    assert unfit({"messages": ["list"]}, TextGeneration(template="{{ messages }}")) is None
+    assert unfit({"topic": ["text"], "messages": ["list"], "response": ["number"]}, ABOUT, Respond()) is None
+
+
+def test_a_declared_column_of_another_type_in_every_row_is_refused():
+    told = unfit({"topic": ["text"], "n": ["text"]}, ABOUT, declared={"n": pa.int64()})
+    assert told.startswith("strategy.columns.n: is int64, but in seeds.jsonl 'n' holds texts; give the column its type")
+    assert unfit({"topic": ["text"], "n": ["text", "number"]}, ABOUT, declared={"n": pa.int64()}) is None
+    assert unfit({"topic": ["text"], "n": ["null"]}, ABOUT, declared={"n": pa.int64()}) is None

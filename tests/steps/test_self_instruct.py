@@ -222,4 +222,4 @@ async def test_text_in_a_context_is_no_template():
 
 
 async def test_queries_read_the_column_that_holds_the_context():
-    assert Queries(context="text").needs() == [("text",)]
+    assert Queries(context="text").needs() == [{"text": "text"}]

@@ -1,0 +1,25 @@
+"""What kinds of values a source's columns hold: enough to say before a run whether a step can use a column."""
+
+from typing import Any
+
+from synth.records import is_conversation
+
+_OF_TYPE = {type(None): "null", bool: "truth value", int: "number", float: "number", dict: "object", str: "text"}
+
+
+def kind(value: Any) -> str:
+    """null, text, texts (a list), number, truth value, object, conversation, list; what has no word in JSON is text."""
+    if not isinstance(value, list | tuple):
+        return _OF_TYPE.get(type(value), "text")
+    if value and is_conversation(value):
+        return "conversation"
+    return "texts" if value and all(isinstance(one, str) for one in value) else "list"
+
+
+def note(kinds: dict[str, list[str]], row: dict[str, Any]) -> None:
+    """Add a row's kinds to those seen, column by column."""
+    for name, value in row.items():
+        seen = kinds.setdefault(name, [])
+        found = kind(value)
+        if found not in seen:
+            seen.append(found)
