@@ -259,10 +259,7 @@ async def _call(
     """A step's outcome, every way to fail turned into a rejection. Of several, each with its own lineage, if any.
 
     The watchdog of a worker knows this function by its frame (synth/schedule/watchdog.py)."""
-    columns, own = (
-        context.strategy.columns,
-        OwnTime(context.step_timeout_s, lambda: context.on_stuck(llm.id, step.name)),
-    )
+    own = OwnTime(context.step_timeout_s, lambda: context.on_stuck(llm.id, step.name))
     try:
         with own:
             # A copy, so that a step which changes its record and then fails leaves the record as it came.
