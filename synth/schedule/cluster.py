@@ -136,14 +136,13 @@ def _told(variables: Mapping[str, str]) -> Iterator[None]:
 
 async def _room_soon(cluster: Cluster, engine: Engine) -> Room:
     """The room there is. Where it does not suffice, further nodes are waited for, if there may be any."""
-    import ray
 
     if cluster.address is None:
-        return room(cluster, engine, await asked(ray.nodes, HEAD_S))
+        return room(cluster, engine, await _nodes())
     began = time.monotonic()
     while True:
         try:
-            found = room(cluster, engine, await asked(ray.nodes, HEAD_S))
+            found = room(cluster, engine, await _nodes())
             shared = not found.placement.gpus and found.machines < found.replicas
             if not shared or time.monotonic() >= began + GATHER_S:
                 await asyncio.sleep(KNOWN_S)
@@ -154,12 +153,20 @@ async def _room_soon(cluster: Cluster, engine: Engine) -> Room:
         await asyncio.sleep(1)
 
 
-async def room_after(before: Room, cluster: Cluster, engine: Engine) -> Room:
-    """The same for the nodes that are there now. While they have no room at all, all stays as it was."""
+async def _nodes() -> list[dict[str, Any]]:
     import ray
 
-    with suppress(ConfigError, TimeoutError):
-        nodes = await asked(ray.nodes, HEAD_S)
+    try:
+        return await asked(ray.nodes, HEAD_S)
+    except TimeoutError:
+        raise EngineError(f"Ray's head is gone: no answer for {HEAD_S:g} s") from None
+
+
+async def room_after(before: Room, cluster: Cluster, engine: Engine) -> Room:
+    """The same for the nodes that are there now. While they have no room at all, all stays as it was."""
+
+    with suppress(ConfigError, EngineError):
+        nodes = await _nodes()
         after = room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1)
         await asyncio.sleep(KNOWN_S if after.replicas > before.replicas else 0)
         return after

@@ -20,6 +20,7 @@ from typing import Any
 
 from synth.engines import EngineError, Unusable
 from synth.records import Shard
+from synth.schedule.conditions import Conditions
 from synth.schedule.plan import Plan
 from synth.schedule.search import SuspectDied, search
 from synth.schedule.shared import SharedLost
@@ -67,7 +68,7 @@ class Scheduler:
         self._on_commit = on_commit
         self._unfinished = unfinished
         self._ordered = ordered
-        self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
+        self._changes = Conditions()
         self._stopping = asyncio.Event()
         self._failure: Exception | None = None
         self._over = False
@@ -104,7 +105,7 @@ class Scheduler:
     def fail(self, failure: Exception) -> None:
         """What this says ends the run, and is raised by it. Workers that can still do so write down what they have."""
         self._failure = self._failure or failure
-        self._announce()
+        self._changes.announce()
 
     def resize(self, replicas: int) -> None:
         """So many replicas from now on: others are started, or those without a worker leave first."""
@@ -112,7 +113,7 @@ class Scheduler:
             # A machine that was lost may have been that of a replica which was given up.
             self._given_up = max(0, self._given_up - max(0, self._wanted - replicas))
             self._wanted = replicas
-            self._announce()
+            self._changes.announce()
 
     async def run(self) -> None:
         """Returns when the plan is done, hopeless or exhausted, or when stopped.
@@ -122,12 +123,12 @@ class Scheduler:
         """
         if self._stopping.is_set():
             return
-        ended = asyncio.create_task(self._until(self._plan_ends))
+        ended = asyncio.create_task(self._changes.until(self._plan_ends))
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             failure = await self._staff(ended, stopped)
             self._over = True
-            self._announce()
+            self._changes.announce()
             await asyncio.gather(*(self._dismiss(index) for index in list(self._spawned)), *self._leaving)
         finally:
             tasks = (*self._replicas.values(), *self._leaving, ended, stopped)
@@ -146,7 +147,7 @@ class Scheduler:
                 self._numbered += 1
             while len(self._replicas) > self._to_be_kept:
                 self._withdraw()
-            resized = asyncio.create_task(self._until(lambda: len(self._replicas) != self._to_be_kept))
+            resized = asyncio.create_task(self._changes.until(lambda: len(self._replicas) != self._to_be_kept))
             try:
                 await asyncio.wait([*ends, resized, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -158,7 +159,7 @@ class Scheduler:
                         return failure
                     del self._replicas[index]
                     self._given_up += 1
-                    self._announce()
+                    self._changes.announce()
                     if not self._replicas:
                         return failure  # which tells of it
                     if _shape(failure) not in self._told:  # what all of them meet is told once
@@ -261,7 +262,7 @@ class Scheduler:
             raise failures.exceptions[0] from None
 
     async def _wants_more(self, worker: WorkerHandle) -> None:
-        await self._unless(lambda: self._over or self._urgent, worker.hungry())
+        await self._changes.unless(lambda: self._over or self._urgent, worker.hungry())
 
     @property
     def _urgent(self) -> bool:
@@ -269,7 +270,7 @@ class Scheduler:
 
     async def _lease(self, index: int) -> Shard | None:
         """The next shard for a replica, when one is wanted and no other has the better claim; None at the end."""
-        await self._until(lambda: self._over or self._fair(index))
+        await self._changes.until(lambda: self._over or self._fair(index))
         shard = None if self._over else self._plan.lease()
         if shard is not None:
             self._leases[index].add(shard)
@@ -302,7 +303,7 @@ class Scheduler:
             return other is not None and other.index < shard.index
 
         async def attempt(run: Awaitable[ShardSummary | None]) -> None:
-            if not await self._unless(lambda: self._over or blocked(), run) or self._over:
+            if not await self._changes.unless(lambda: self._over or blocked(), run) or self._over:
                 raise _StartAnew
 
         def on_poison(number: int) -> None:
@@ -332,7 +333,7 @@ class Scheduler:
             self._plan.release(shard)
             if not shards:
                 self._forget(shard)
-        self._announce()
+        self._changes.announce()
 
     def _forget(self, shard: Shard) -> None:
         """Nothing is held against its records."""
@@ -352,34 +353,6 @@ class Scheduler:
 
     def _plan_ends(self) -> bool:
         return self._failure is not None or self._plan.done or self._plan.hopeless or self._plan.exhausted
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            holds = asyncio.get_running_loop().create_future()
-            self._waiting[holds] = condition
-            try:
-                await holds
-            finally:
-                del self._waiting[holds]
-
-    async def _unless(self, condition: Callable[[], bool], awaited: Awaitable[Any]) -> bool:
-        """Whether what is awaited came to its end before the condition held."""
-        task = asyncio.ensure_future(awaited)
-        held = asyncio.create_task(self._until(condition))
-        try:
-            await asyncio.wait([task, held], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
-            return task.done()
-        finally:
-            task.cancel()
-            held.cancel()
-
-    def _announce(self) -> None:
-        """Something changed. Only those are woken whose condition holds now: a thousand replicas wait here."""
-        for holds, condition in self._waiting.items():
-            if not holds.done() and condition():
-                holds.set_result(None)
 
 
 def _shape(error: BaseException) -> str:

@@ -180,3 +180,17 @@ def offers(number):
     return [" ".join(rng.choices(words, k=rng.randint(3, 5))) for _ in range(2)] + [
         f"Shared task {number % 7} of them."
     ]
+
+
+async def test_a_pool_that_can_not_decide_is_lost_and_nobody_waits_for_it(pool, monkeypatch):
+    later = asyncio.create_task(pool.offer(1, ["Sing me a song."]))
+    await asyncio.sleep(0)
+
+    def broken(text):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(pool._novelty, "is_novel", broken)
+    async with asyncio.timeout(5):
+        for offer in (pool.offer(0, ["Boil four eggs."]), later, pool.accepted(2, 0)):
+            with pytest.raises(SharedLost, match="a mistake of ours"):
+                await offer

@@ -219,18 +219,19 @@ async def test_a_broken_engine_is_told_of_when_all_journals_are_on_disk(folder, 
     assert {str(result) for result in results if isinstance(result, EngineError)} == {"simulated break"}
 
 
-async def test_a_disk_that_fails_ends_all_shards_of_the_worker(start, monkeypatch):
+@pytest.mark.parametrize("error", [OSError, ValueError, RuntimeError])
+async def test_a_disk_that_fails_ends_all_shards_of_the_worker(start, monkeypatch, error):
     worker = await start(records_in_flight=4)
     tasks = [asyncio.create_task(worker.run(Shard(n, 500 * n, 500 * n + 500))) for n in range(2)]
     await asyncio.sleep(0.05)
 
     def full(journal):
-        raise OSError("no space left on device")
+        raise error("no space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "sync", full)
         for failure in await asyncio.gather(*tasks, return_exceptions=True):
-            assert isinstance(failure, OSError)
+            assert isinstance(failure, error)
 
 
 async def test_counters_tell_what_is_under_way_and_what_it_has_cost(start):
