@@ -109,8 +109,8 @@ class Answer:
                 raise Rejection("leak", f"{len(turns)} turns of a conversation")
             if found := _ASKS_FOR_HELP.search(told):
                 raise Rejection("user_voice", found[0])
-        if self.min_asked is not None and len(asked.split()) >= self.min_asked and _is_offer(said):
-            raise Rejection("asks_back", " ".join(told.split())[:100])
+            if self.min_asked is not None and len(asked.split()) >= self.min_asked and _is_offer(said):
+                raise Rejection("asks_back", " ".join(told.split())[:100])
         if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, told)):
             raise Rejection("copies_instruction", f"{found_share:.0%} of it")
 
@@ -125,9 +125,10 @@ class Answer:
 
 
 def _is_offer(text: str) -> bool:
-    """All of its sentences offer help or ask back."""
+    """All of its sentences offer help or ask back, and one offers: a question alone may be what was asked for."""
     sentences = [sentence.strip() for sentence in _SENTENCE.findall(text.replace("’", "'")) if sentence.strip()]
-    return bool(sentences) and all(one.endswith("?") or _OFFER.match(one) for one in sentences)
+    offers = [_OFFER.match(sentence) is not None for sentence in sentences]
+    return any(offers) and all(offer or one.endswith("?") for offer, one in zip(offers, sentences, strict=True))
 
 
 def _ends(text: str) -> set[str]:

@@ -13,7 +13,6 @@ language. Related languages (Norwegian and Danish, Serbian and Croatian) are eas
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import field
 from functools import cache
 from typing import Annotated, Any, ClassVar
@@ -42,9 +41,9 @@ class Language:
     """Rejects a record, as `wrong_language`, if a text in `column` is in none of the languages of `among`.
 
     Languages are ISO 639-1 codes. A text is rejected if, of a wanted language and the likeliest other one, the wanted
-    has a probability below `min_probability`. Looked at is the text without fenced code and quotations, and its first
-    line: a request in a wanted language may bring material in any. Fewer than `min_letters` letters are kept without a
-    look. Also: `no_COLUMN`.
+    has a probability below `min_probability`. Fenced code and quotations are left out, and a text is kept whose first
+    line, or what stands before a colon in it, is rather in a wanted language: a request may bring material in any.
+    Fewer than `min_letters` letters are kept without a look. Also: `no_COLUMN`.
     """
 
     column: str = "instruction"
@@ -72,23 +71,20 @@ class Language:
     async def __call__(self, record: Record, llm: Any) -> Record:
         identifier = await _IDENTIFIER.get()
         for text in texts(record, self.column):
-            verdicts = [self._verdict(identifier, passage) for passage in self._passages(text)]
-            if verdicts and all(probability < self.min_probability for probability, _ in verdicts):
-                probability, other = verdicts[0]
-                raise Rejection(
-                    "wrong_language", f"{self.column} is in {other}, with a probability of {1 - probability:.2f}"
-                )
+            told = prose(text)[:MOST_CHARACTERS].strip()
+            unquoted = _QUOTED.sub(" ", told).strip()
+            told = unquoted if self._is_enough(unquoted) else told
+            if not self._is_enough(told):
+                continue
+            probability, other = self._verdict(identifier, told)
+            if probability >= self.min_probability:
+                continue
+            first = told.split("\n", 1)[0]
+            requests = {first, first.split(":", 1)[0]} - {told}
+            if not any(self._is_enough(one) and self._verdict(identifier, one)[0] > 0.5 for one in requests):
+                told_of = f"{self.column} is in {other}, with a probability of {1 - probability:.2f}"
+                raise Rejection("wrong_language", told_of)
         return record
-
-    def _passages(self, text: str) -> Iterator[str]:
-        """What there is of a text to be judged: all of it, and the line in which a request stands."""
-        told = prose(text)[:MOST_CHARACTERS].strip()
-        unquoted = _QUOTED.sub(" ", told)
-        told = unquoted if self._is_enough(unquoted) else told
-        if self._is_enough(told):
-            yield told
-            if (first := told.strip().split("\n", 1)[0]) != told and self._is_enough(first):
-                yield first
 
     def _is_enough(self, text: str) -> bool:
         return sum(map(str.isalpha, text)) >= self.min_letters

@@ -74,6 +74,8 @@ async def test_a_response_that_only_asks_back_is_found_where_there_was_something
     assert await judged(Answer(min_asked=None), instruction=ASKED, response=OFFER) is None
     assert await judged(Answer(), instruction="I need some advice.", response=OFFER) is None
     assert await judged(Answer(), instruction=ASKED, response=f"{OFFER} Leaves make sugar from light.") is None
+    assert await judged(Answer(), instruction=ASKED, response="What do leaves make of light?") is None
+    assert await judged(Answer(), instruction=f"{ASKED} Write it as a reply.", response=OFFER) is None
     assert await judged(Answer(), instruction=ASKED, response="Sure, here it is:\n```\nx = 1\n```") is None
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from synth.quality.language import CODES, Language
 from tests.quality.judged import judged
+from tests.quality.labelled import GRID, QUERIES
 
 TEXTS = {
     "en": [
@@ -40,6 +41,44 @@ async def test_one_of_several_wanted_languages_will_do():
 @pytest.mark.parametrize("text", ["ok", "12 + 7 = ?", "```\nwhile True: print(1, 2, 3)\nfor x in y: pass\n```"])
 async def test_what_is_too_little_to_tell_is_kept(text):
     assert await judged(Language(among="fr"), instruction=text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Translate into English: Le chien était là hier, et il a dormi toute la journée.",
+        "Summarize this in one sentence:\n\nLe chat est un animal domestique qui dort beaucoup et mange du poisson.",
+        'Translate "Wo ist der Bahnhof, bitte? Ich habe meinen Koffer verloren." into English.',
+        "What does 'je ne sais quoi, mon ami' mean?",
+    ],
+)
+async def test_a_request_may_bring_material_in_another_language(text):
+    assert await judged(Language(), instruction=text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["Traduis en anglais : le chien dort toute la journée.", "Question : quelle est la capitale de la France ?"]
+)
+async def test_a_request_in_another_language_is_not_saved_by_its_colon(text):
+    assert await judged(Language(), instruction=text) == "wrong_language"
+
+
+@pytest.mark.parametrize("text", QUERIES["mixed"])
+async def test_english_with_words_of_other_languages_is_english(text):
+    if "Lorem" not in text:  # which is Latin to any identifier
+        assert await judged(Language(), instruction=text) is None
+
+
+async def test_short_queries_are_told_apart_nearly_always():
+    async def rejected(texts, language="en"):
+        return [text for text in texts if await judged(Language(among=language), instruction=text)]
+
+    foreign = [text for texts in QUERIES["foreign"].values() for text in texts]
+    assert len(await rejected(GRID[::7])) <= 0.03 * len(GRID[::7])
+    assert len(await rejected(QUERIES["short"])) <= 0.02 * len(QUERIES["short"])
+    assert len(await rejected(foreign)) >= 0.92 * len(foreign)
+    for code, texts in QUERIES["foreign"].items():
+        assert not await rejected(texts, code)
 
 
 async def test_letters_at_random_are_in_no_language():
