@@ -275,7 +275,7 @@ sys.exit(export.main(sys.argv[1:]))
 
 def pushed(*arguments, **keys):
     process = pushing(*arguments, **keys)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out, err
 
 
@@ -286,7 +286,7 @@ import datasets, json
 print(json.dumps(datasets.load_dataset("me/mine", split="train").to_list()))
 """
     env = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0"}
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -305,7 +305,7 @@ def test_a_push_that_is_killed_halfway_goes_on_from_there(hub, small, tmp_path):
     before = sorted({*small.path.iterdir(), small.path / ".lock"})
     process = pushing(hub, small, tmp_path)
     hub.halfway = process.kill
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
     assert process.returncode == -9
     hub.halfway = None
     first = list(hub.uploads)
@@ -364,7 +364,7 @@ def test_a_run_pushes_what_it_made_and_writes_the_token_nowhere(hub, tmp_path):
     command += ["engine.tokens_per_second=2000", f"output_dir={tmp_path / 'run'}", "push_to_hub=me/mine"]
     env = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
     env |= {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert f"pushed to {hub.url}/datasets/me/mine" in done.stderr
     assert pq.read_table(pa.BufferReader(hub.repositories["me/mine"]["data/train-00000.parquet"])).num_rows == 20

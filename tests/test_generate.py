@@ -81,7 +81,7 @@ import synth
 made = synth.generate("magpie", num_records=2, **{ENGINE!r})
 print(made.map(lambda row: {{"length": len(row["response"])}})[0]["length"] > 0, made.cache_files[0]["filename"])
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600)
     told, path = done.stdout.split()[-2:]
     assert told == "True", done.stderr
     assert not Path(path).exists()

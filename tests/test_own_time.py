@@ -7,6 +7,13 @@ import pytest
 
 from synth import own_time
 from synth.own_time import OwnTime, ours
+from tests.schedule.virtual_time import VirtualTimePolicy
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy():
+    """Time is what the steps are told to take, however busy the machine is."""
+    return VirtualTimePolicy()
 
 
 async def test_what_takes_too_long_is_cancelled_and_the_task_goes_on():

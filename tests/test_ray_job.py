@@ -45,7 +45,7 @@ def ray_cli(tmp_path):
         env["RAY_ADDRESS"] = f"http://127.0.0.1:{ports[1]}"
         return subprocess.run([RAY, *words], env=env, capture_output=True, text=True)
 
-    end = time.monotonic() + 180
+    end = time.monotonic() + 600
     while ray_cli("job", "submit", "--no-wait", "--", "true").returncode:  # it answers before it can take any
         assert time.monotonic() < end and head.poll() is None, (tmp_path / "ray.log").read_text()
     yield ray_cli
@@ -66,7 +66,7 @@ def test_a_job_that_is_stopped_keeps_what_is_finished_and_the_same_job_goes_on(r
     stage = Stage(tmp_path / "stage")
     one = ray_cli("job", "submit", "--no-wait", "--submission-id=one", *submit[2:], *stage.overrides)
     assert one.returncode == 0, one
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while not re.search(r"^kept [1-9]", ray_cli("job", "logs", "one").stdout, re.MULTILINE):
         assert time.monotonic() < end, ray_cli("job", "logs", "one")
     ray_cli("job", "stop", "one")

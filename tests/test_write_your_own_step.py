@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 def run(folder, door, *words):
     command = [sys.executable, "-m", f"synth.{door}", "--config-dir", "my_conf", "+strategy=rephrased", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def test_the_step_is_drawn_with_what_it_tells_of_itself(folder):

@@ -21,7 +21,7 @@ class Records:
         self.running = self.most_running = 0
 
     async def run(self):
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(300), asyncio.TaskGroup() as group:
             for number in range(len(self.fan_outs)):
                 await self.launches.begin(number)
                 await self.at_once.acquire()
@@ -116,7 +116,7 @@ async def test_the_lowest_of_all_begins_whatever_else_is_there():
     await launches.begin(5)
     launches.fan_out(5, 1000)
     waiting = asyncio.create_task(launches.begin(6))
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await launches.begin(3)
     assert not waiting.done()
     waiting.cancel()
@@ -130,7 +130,7 @@ async def test_who_is_cancelled_while_waiting_leaves_nothing_behind():
     await asyncio.sleep(0)
     waiting[0].cancel()
     launches.end(0)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await waiting[1]
     launches.end(2)
     assert not launches._branches and not launches._unfinished and not launches._whole and not launches._waiting

@@ -59,7 +59,7 @@ from synth.sources.hub import Hub
 print(*[row["instruction"] for row in Hub(name={name!r}, streaming={streaming}).read()], sep="|")
 """
     env = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder), "HF_HUB_OFFLINE": "0"}
-    return subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.slow
