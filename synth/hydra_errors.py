@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -66,7 +66,8 @@ class CommandLine:
         """The key that Hydra refused for having no value so far, where a component may take it; else None."""
         refused = self._refused(error)
         group, _, name = refused.key_or_group.partition(".") if refused else ("", "", "")
-        if refused is None or group not in GROUPS or not name or refused.is_add() or refused.is_delete():
+        changes = refused is not None and refused.type == OverrideType.CHANGE
+        if refused is None or not changes or group not in GROUPS or not name or "Could not override" not in str(error):
             return None
         chosen = group in ("model", "engine", "cluster") or any(one.key_or_group == group for one in self.overrides)
         return refused.key_or_group if chosen or self._without(refused).get(group) else None
@@ -91,7 +92,9 @@ class CommandLine:
         if found := re.match(r"(?:Multiple values for )?([\w/@]+)(?:\. To override| appears more than once)", text):
             return f"{found[1]}: is chosen already; to choose another one, leave out the plus sign or the second one"
         if found := re.match(r"Ambiguous value for argument '\W*([^=']+)=", text):
-            return f"{found[1]}: a list is written [a,b]; a sweep over several values needs --multirun"
+            listed = f"{found[1]}: a list is written [a,b]; a sweep over several values needs --multirun"
+            in_file = f", or comes from a file: {found[1]}=@FILE" if found[1].startswith("strategy.") else ""
+            return f"{listed}; a text with commas is quoted twice, once for the shell{in_file}"
         refused = self._refused(error)
         return self._why_refused(refused) if refused else None
 
@@ -190,7 +193,8 @@ def _override(word: str) -> Override:
 def _as_it_is(word: str) -> Override | None:
     """A text that Hydra can't read, with an apostrophe, say, taken as it is: not what was to be a list or quoted."""
     key, _, value = word.partition("=")
-    if not value or value.strip()[0] in "[{('\"" or "${" in value:
+    is_text = value.strip().startswith("{{") or value.strip()[:1] not in ("", *"[{('\"")
+    if not is_text or "${" in value:
         return None
     quoted = QuotedString(text=value, quote=Quote.double).with_quotes()
     try:

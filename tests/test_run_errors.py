@@ -390,7 +390,9 @@ def test_a_sweep_takes_new_keys_too_and_names_folders_without_plus_signs(job):
     assert not any("+" in one.settings.output_dir.name for one in job.configs)
 
 
-@pytest.mark.parametrize("text", ["You're a pirate.", "it's 5 o'clock: (now)", "été & 水!", 'Don\'t say "no"\\'])
+@pytest.mark.parametrize(
+    "text", ["You're a pirate.", "it's 5 o'clock: (now)", "{{ it's, }} a", "été & 水!", 'Don\'t say "no"\\']
+)
 def test_a_text_is_taken_as_it_is(job, text):
     assert main([*GOOD, f"strategy.magpie.system_prompts={text}"]) == 0
     assert job.configs[0].strategy.steps[0].function.system_prompts[0].text == text
@@ -412,3 +414,9 @@ def test_a_file_of_a_text_that_can_not_be_read_is_named(refusal, tmp_path):
     )
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     assert "it is no UTF-8 text" in refusal(*GOOD, "strategy.magpie.system_prompts=@latin.txt")
+
+
+def test_a_text_with_commas_is_told_how_to_come(refusal):
+    told = refusal(*GOOD, "strategy.magpie.system_prompts=Be kind, please")
+    assert told.endswith("a text with commas is quoted twice, once for the shell, or comes from a file: "
+                         "strategy.magpie.system_prompts=@FILE")  # fmt: skip
