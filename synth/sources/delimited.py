@@ -156,7 +156,7 @@ def _wrong(fields: list[str], header: list[str], lines: list[str], dialect: Dial
 def _told(error: csv.Error, lines: list[str], dialect: Dialect) -> str:
     """What is wrong with a row, and which key might help."""
     told = str(error)
-    if told == "unexpected end of data" and dialect.quote is None:
+    if told == "unexpected end of data" and dialect.escape and lines[-1].rstrip("\r\n").endswith(dialect.escape):
         return "ends with the escape sign"
     if told == "unexpected end of data":
         told = "has a quotation mark that is never closed"

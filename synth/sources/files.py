@@ -33,7 +33,7 @@ _ENDINGS = {one: one for one in get_args(Format) if one != "saved"} | {"ndjson":
 
 _GZIP = b"\x1f\x8b"
 _NO_TEXT = {  # by how a file begins
-    "UTF-16 or UTF-32": re.compile(b"|".join([codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE])),
+    "UTF-16 or UTF-32": re.compile(b"|".join([codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, rb".?\0"]), re.DOTALL),
     "a zip archive": re.compile(rb"PK\x03\x04"),
     "compressed by zstd": re.compile(rb"\x28\xb5\x2f\xfd"),
     "compressed by xz": re.compile(rb"\xfd7zXZ\0"),

@@ -75,6 +75,10 @@ def test_a_backslash_escapes_a_mark_where_it_is_said():
     assert reason.endswith("; if a backslash escapes such marks, say 'source.escape=\\\\'")
 
 
+def test_a_row_may_not_end_with_the_escape_sign():
+    assert rows(b"a,b\n1,2\\", Dialect(",", '"', "\\")) == [(2, "ends with the escape sign")]
+
+
 def test_unnamed_columns_are_left_out_where_they_are_empty():
     assert rows(b"a,b,,\n1,2,,\n3,4\n5,6,,7\n") == [
         (2, {"a": "1", "b": "2"}),

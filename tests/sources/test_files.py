@@ -146,6 +146,8 @@ def test_an_archive_with_a_hole_in_it_is_refused(tmp_path):
     [
         ('{"a": 1}'.encode("utf-16"), "UTF-16 or UTF-32"),
         ('{"a": 1}'.encode("utf-32"), "UTF-16 or UTF-32"),
+        ('{"a": 1}'.encode("utf-16-le"), "UTF-16 or UTF-32"),
+        ('{"a": 1}'.encode("utf-16-be"), "UTF-16 or UTF-32"),
         (bz2.compress(b'{"a": 1}'), "compressed by bzip2"),
         (lzma.compress(b'{"a": 1}'), "compressed by xz"),
         (b"PK\x03\x04...", "a zip archive"),
