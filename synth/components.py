@@ -13,12 +13,14 @@ import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import pydantic
 
 from synth.errors import ConfigError, nearest
 from synth.own_defaults import completed
+from synth.paths import local_path
 from synth.protocols import arguments, defaults, role, unfit, unfit_target
 from synth.targets import is_own, locate, module_of
 
@@ -165,9 +167,12 @@ def _of_type(kind: Any, value: Any, key: str) -> Any:
     except pydantic.PydanticUserError:  # the type has a configuration of its own
         checker = pydantic.TypeAdapter(kind)
     try:
-        return checker.validate_python(value)
+        found = checker.validate_python(value)
+        return local_path(found) if isinstance(found, Path) else found
     except pydantic.ValidationError as error:
         raise ConfigError(_one_line(error, kind, value, key)) from None
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
 
 
 def _one_line(error: pydantic.ValidationError, target: Any, values: Any, key: str) -> str:

@@ -29,7 +29,8 @@ def local_path(given: str | Path) -> Path:
         raise ValueError("names no folder or file; . is the working directory")
     path = Path(expanded(str(given)))
     named = next((place for place, part in enumerate(path.parts) if part != ".."), len(path.parts))
-    return Path(os.path.realpath(path)) if ".." in path.parts[named:] else path
+    path = Path(os.path.realpath(path)) if ".." in path.parts[named:] else path
+    return path.absolute() if path.parts[:1] and path.parts[0].startswith("~") else path  # ./~x, which is told again
 
 
 def argument(text: str) -> Path:

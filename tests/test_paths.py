@@ -57,6 +57,17 @@ def test_the_home_directory_is_meant_in_every_key_that_is_a_path(home):
     assert [str(path) for path, *_ in source.stamp()] == [f"{home}/s.jsonl"]
 
 
+def test_the_home_directory_is_meant_by_the_paths_of_a_step_of_ones_own(home, monkeypatch):
+    (home / "own_paths.py").write_text(
+        "from pathlib import Path\nasync def read(record, llm, file: Path | None = None):\n    return record\n"
+    )
+    monkeypatch.syspath_prepend(str(home))
+    words = ["+strategy.read._target_=own_paths.read", "+strategy.read.file='~/words.txt'"]
+    step = parse(composed(*words, "strategy.steps=['${strategy.read}']", model="demo")).strategy.steps[0]
+    assert step.function.keywords == {"file": home / "words.txt"}
+    sys.modules.pop("own_paths")
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -77,7 +88,7 @@ def test_a_path_that_leads_nowhere_is_refused(given, told):
 def test_a_nul_is_refused_and_a_folder_may_be_called_like_a_home_directory():
     with pytest.raises(ValueError, match="NUL"):
         local_path("a\0b")
-    assert local_path("./~x") == Path("./~x") and expanded("a~b") == "a~b"
+    assert local_path("./~x") == Path.cwd() / "~x" == local_path(local_path("./~x")) and expanded("a~b") == "a~b"
 
 
 @settings(deadline=None)

@@ -28,7 +28,7 @@ def locked_file(
     what is in the file. The file is gone again if it was made here and its `new` paths are not kept.
     """
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    is_new = False
+    is_new, waited = False, False
     while True:
         file, made = _opened(path)
         is_new |= made
@@ -38,7 +38,9 @@ def locked_file(
             except BlockingIOError:
                 if wait is None:
                     raise
-                wait()
+                if not waited:
+                    wait()
+                waited = True
                 fcntl.flock(file, how)
                 has_locks = True
             if not _is_there(path, file):
