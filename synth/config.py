@@ -66,6 +66,10 @@ def _folder(value: Any) -> Any:
     return value
 
 
+def _list(value: Any) -> Any:
+    return [] if value is None else [value] if isinstance(value, str) else value
+
+
 class MissingFile(ConfigError):
     """All keys are right, but a file that one of them names is not there."""
 
@@ -100,6 +104,9 @@ class Settings:
     slice: Annotated[Slice | None, BeforeValidator(_slice)] = None
     shard_size: Count
     resume: Literal["auto", "never", "force"]
+    retry: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_list)] = dataclasses.field(
+        default_factory=list
+    )
     min_yield: Annotated[float, Field(ge=0, le=1), _no_bool("number from 0 to 1")]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
     step_timeout_s: Positive | None = 3600.0
@@ -171,7 +178,7 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
     if config.cluster.address is not None and config.cluster.metrics_port is not None:
         raise ConfigError("cluster.metrics_port: a cluster that is there already has its own; leave it null")
-    if config.settings.slice is not None:
+    if config.settings.slice is not None or config.settings.retry:
         _refuse_what_takes_all_records(config)
     if missing := model.missing_file():
         raise MissingFile(f"model.{missing}")
@@ -198,12 +205,13 @@ def refuse_bad_chat_template(config: Config) -> None:
 
 
 def _refuse_what_takes_all_records(config: Config) -> None:
-    """What a slice can't have, which knows nothing of the others."""
+    """What a slice can't have, which knows nothing of the others; nor single records that are made again."""
     shared = {"a pool": config.strategy.pool, "what they claim": config.strategy.duplicates or None}
+    key, alone = ("slice", "made") if config.settings.slice is not None else ("retry", "made again")
     for name in (name for name, one in shared.items() if one is not None):
-        why = f"all records of {config.strategy.name} share {name}, so no part of them can be made alone"
-        raise ConfigError(f"slice: {why}; leave slice out")
-    if config.settings.push_to_hub is not None:
+        why = f"all records of {config.strategy.name} share {name}, so no part of them can be {alone} alone"
+        raise ConfigError(f"{key}: {why}; leave {key} out")
+    if config.settings.slice is not None and config.settings.push_to_hub is not None:
         raise ConfigError("push_to_hub: a slice is no dataset yet; python -m synth.export pushes what is merged")
 
 

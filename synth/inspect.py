@@ -105,6 +105,7 @@ def _facts(run: Run, figures: Figures) -> Table:
         "model": run.model,
         "seed": str(run.manifest.identity.get("seed")),
         "begun": run.manifest.created[:16].replace("T", " "),
+        **_made_by(run),
         "shards": shards + journals,
         "rows": f"{kept:,} kept{f' of {wanted:,} asked for' if wanted else ''}, {figures.wasted.rows:,} rejected",
         "instructions": f"{figures.distinct:,} different",
@@ -121,6 +122,17 @@ def _facts(run: Run, figures: Figures) -> Table:
     for name, fact in facts.items():
         table.add_row(Text(name, "dim"), Text(printable(fact)))
     return table
+
+
+def _made_by(run: Run) -> dict[str, str]:
+    """Which rows are by which configuration, where there are several."""
+    first = run.made_by[0]
+    parts = [
+        f"{one.rows:,} rows by {one.configuration.model} (records {one.numbers})"
+        + ("" if one is first else f", {one.unlike(first)}")
+        for one in run.made_by
+    ]
+    return {"made by": "; ".join(parts)} if len(parts) > 1 else {}
 
 
 def _yield(run: Run, figures: Figures) -> Table:

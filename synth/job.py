@@ -41,13 +41,14 @@ from synth.schedule.shared import SharedProcess
 from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.signals import Stop, stop_signals
+from synth.source_code import source_code
 from synth.sources.store import Contents
 from synth.storage.card import write_card
 from synth.storage.hub import Unpushable, make_ready, push
 from synth.storage.journal import finished_numbers, owner_of
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.merge import merge
-from synth.storage.run_folder import RunFolder
+from synth.storage.run_folder import RunFolder, whole
 from synth.storage.shard import ShardSummary
 from synth.watch import Watch
 
@@ -136,7 +137,7 @@ class _Run:
                 if tried:
                     plan = await self._schedule(stopping)
                 else:
-                    self._begin()
+                    self._begin_nothing()
                 self._manifest.write(self._folder)
                 if stopping.signal and not plan.done:
                     self._progress.say(
@@ -157,6 +158,8 @@ class _Run:
         self._tell(rows)
         self._tell_error()
         if plan.done:
+            if not tried:
+                self._tell_nothing_new(rows)
             return DONE
         self._tell_why(plan, rows, tried)
         return TOO_FEW
@@ -170,6 +173,15 @@ class _Run:
             if self._contents.bad_rows:
                 self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
 
+    def _begin_nothing(self) -> None:
+        """A configuration that makes no row leaves no trace, in the manifest or beside it."""
+        config = self._folder.config
+        before = config.read_text() if self._manifest.withdraw() and config.exists() else None
+        self._begin()
+        if before is not None:
+            with whole(config) as unfinished:
+                unfinished.write_text(before)
+
     async def _schedule(self, stopping: Stop) -> Plan:
         config = self._config
         async with connected(config.cluster, config.engine) as self._room:
@@ -178,9 +190,12 @@ class _Run:
             plan = self._plan(self._room.replicas)
             pool, claims = await beside(self._shared(), self._lost_ray())
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
+            earlier = [one.fingerprint for one in self._manifest.earlier]
+            code = source_code(config.identity())
 
             def spawn(index: int) -> WorkerHandle:
-                return RayWorker(config, run_dir, fingerprint, index, self._room.placement, pool, claims)
+                placement = self._room.placement
+                return RayWorker(config, run_dir, fingerprint, index, placement, pool, claims, earlier, code)
 
             ordered = pool is not None or claims is not None
             scheduler = Scheduler(
@@ -265,6 +280,7 @@ class _Run:
 
     def _on_commit(self, summary: ShardSummary) -> None:
         self._manifest.committed[summary.index] = summary
+        self._manifest.again.discard(summary.index)
         if self._first.committed(summary):
             commonest = Run(self._folder, self._manifest).commonest_error()
             raise StepsFail(f"nearly all of the first records are errors, most of them {commonest}")
@@ -297,8 +313,9 @@ class _Run:
             self._progress.say(f"cluster: {room.machines:,} machine(s) with room, {room.replicas:,} engine(s)")
 
     def _merge(self) -> int:
-        rows = merge([(self._folder, self._manifest)], self._folder.dataset, self._manifest.wanted)
-        write_card(self._folder, [self._manifest], rows)
+        runs = [(self._folder, self._manifest)]
+        rows = merge(runs, self._folder.dataset, self._manifest.wanted)
+        write_card(self._folder, runs, rows, self._manifest.wanted)
         return rows
 
     def _report(self) -> None:
@@ -332,5 +349,13 @@ class _Run:
         self._progress.say(f"ended with {rows:,} of {self._wanted:,} records, {bound}: {why}")
         if not tried:
             self._progress.say(
-                "nothing new was tried, for what is rejected stays so: choose another output_dir, or a lower min_yield"
+                "nothing new was made, for what is rejected stays so: retry=[REASON,...] makes it again, a lower "
+                "min_yield goes on, another output_dir begins anew"
             )
+
+    def _tell_nothing_new(self, rows: int) -> None:
+        """Else whoever has mended something would take what was there for its result."""
+        wanted = "all that the source gives" if self._manifest.wanted is None else f"all {self._wanted:,} records"
+        errors = sum(count for name, count in self._manifest.reasons.items() if name.endswith((": error", ": poison")))
+        again = f"; retry=[error,poison] makes {errors:,} of the rejected ones again" if errors else ""
+        self._progress.say(f"nothing new was made: {self._folder.path} has {wanted} already{again}")

@@ -46,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runs = [run for folder in folders for run in _runs(folder)]
             manifests = [manifest for _, manifest in runs]
             wanted = [one.num_records for one in manifests if one.num_records is not None]
+            most = max(wanted) if len(wanted) == len(runs) else None
             new.folder(output.path)
-            rows = merge(runs, output.dataset, max(wanted) if len(wanted) == len(runs) else None)
-            write_card(output, manifests, rows)
+            rows = merge(runs, output.dataset, most)
+            write_card(output, runs, rows, most)
             new.keep()
     except (Unmergeable, Unreadable, InUse) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -147,7 +147,8 @@ class Finished:
 
     `kept` rows have the columns of `dataset_schema`; `rejected` rows those of `rejected_schema`.
     A record is finished at once or not at all: this is the unit that the journal writes. `decided` is how many of the
-    first records the pool had decided by then, as far as this one relied on them.
+    first records the pool had decided by then, as far as this one relied on them. `made_by` is the fingerprint of the
+    configuration that made it; empty: of the one that runs.
     """
 
     number: int
@@ -156,6 +157,7 @@ class Finished:
     claims: list[Claim] = field(default_factory=list)
     spent: dict[str, dict[str, Spent]] = field(default_factory=dict)
     decided: int = 0
+    made_by: str = ""
 
 
 def record_id(number: int, path: tuple[int, ...] = ()) -> str:

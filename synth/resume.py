@@ -1,7 +1,8 @@
 """Which run a folder holds, whether this configuration may go on with it, and what of its plan is left.
 
 Knows what decides the data and what does not: a run goes on with other machines, other shards and more records, and
-is refused with another model, seed or source, unless by force (see identity.py). A committed shard that is damaged is
+is refused with another model, seed, source or code of a step, unless by force (see identity.py, source_code.py). Then
+the manifest tells which records were made by which configuration. A committed shard that is damaged is
 made again; so is one whose claims are, because they can't be told from its rows. What slices have made is a single
 job's too (see slices.py).
 """
@@ -10,6 +11,7 @@ import logging
 import platform
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -18,6 +20,7 @@ from synth.identity import by_content
 from synth.records import Slice
 from synth.schedule.plan import Plan
 from synth.slices import beside, first_shard_size, join, untaken
+from synth.source_code import source_code
 from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.storage.decisions import decided
@@ -39,8 +42,9 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     refuse_missing_columns(config.strategy, contents.columns, source)
     refuse_unfit_columns(config.strategy, contents.kinds, source)
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
-    identity = by_content(config.identity()) | {"source": contents.identity}
-    fresh = Manifest(identity, columns, _versions(), settings.most_records, config.model.license)
+    plain, versions = config.identity(), _versions()
+    identity = by_content(plain) | {"source": contents.identity, "synth": versions.get("synth")} | source_code(plain)
+    fresh = Manifest(identity, columns, versions, settings.most_records, config.model.license)
     try:
         manifest = _known(folder, fresh, config) or fresh
         if settings.slice is not None:
@@ -49,8 +53,12 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
             parts = [(part, known) for part in untaken(folder) if (known := _known(part, fresh, config))]
             if parts:
                 join(manifest, parts, contents.size)
+                for _, part in parts:
+                    manifest.adopt(part)
             elif manifest is fresh:
                 _recover(folder, fresh, config)
+        if settings.retry:
+            _retry(folder, manifest)
         if config.strategy.pool is not None:
             _forget_undecided(folder, manifest, config, contents)
     except Unreadable as error:
@@ -64,7 +72,7 @@ def _cut(manifest: Manifest, slice: Slice, config: Config, contents: Contents) -
     records = min(one for one in (settings.most_records, contents.size) if one is not None)
     other = beside(RunFolder(settings.output_dir), slice)
     if other:
-        _refuse_another_run(*other, manifest, config)
+        _differs(*other, manifest, config)
     if manifest.slice is None:
         size = other[1].shard_size if other else first_shard_size(slice, settings.shard_size, records)
         manifest.slice, manifest.shard_size = slice, size
@@ -79,15 +87,39 @@ def _known(folder: RunFolder, fresh: Manifest, config: Config) -> Manifest | Non
         return None
     if config.settings.resume == "never":
         raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
-    _refuse_another_run(folder, known, fresh, config)
+    is_another = _differs(folder, known, fresh, config)
     for index, path in known.damaged(folder).items():
         log.warning("%s is %s: its records are made again", path, damage(path))
         del known.committed[index]
     if config.strategy.duplicates:
         _forget_unclaimed(folder, known)
-    known.identity, known.versions, known.license = fresh.identity, fresh.versions, fresh.license
+    if config.settings.resume == "force":
+        _refuse_fewer(folder, known, fresh)
+    retries = 0 if is_another else known.retries
+    known.change(replace(fresh.configuration, retries=retries))
+    known.again = {one.index for one in known.summaries if one.has(config.settings.retry)}
     known.num_records = fresh.num_records
     return known
+
+
+def _retry(folder: RunFolder, manifest: Manifest) -> None:
+    """What is made again is made by a configuration of its own, so that it is known from what was there before."""
+    open_ = (shard.index for shard in manifest.shards if shard.index not in manifest.committed)
+    folders = [folder, *folder.slices().values()]
+    if manifest.again or any(one.journal(index).exists() for index in open_ for one in folders):
+        same = [one.retries for one in manifest.configurations if one.identity == manifest.identity]
+        manifest.change(replace(manifest.configuration, retries=max(same) + 1))
+
+
+def _refuse_fewer(folder: RunFolder, known: Manifest, fresh: Manifest) -> None:
+    """By force nothing is taken away."""
+    there, wanted = sum(one.kept for one in known.summaries), known.own(fresh.num_records)
+    rows = there if known.wanted is None else min(there, known.wanted)
+    if wanted is not None and wanted < rows:
+        raise ConfigError(
+            f"num_records: {wanted:,} is fewer than the {rows:,} rows in {folder.path}, and resume=force takes none "
+            f"away; ask for {rows:,} or more, or choose another output_dir"
+        )
 
 
 def _recover(folder: RunFolder, fresh: Manifest, config: Config) -> None:
@@ -101,16 +133,23 @@ def _recover(folder: RunFolder, fresh: Manifest, config: Config) -> None:
         _forget_unclaimed(folder, fresh)
 
 
-def _refuse_another_run(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config) -> None:
-    columns = fresh.columns
+def _differs(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config) -> bool:
+    """Whether a folder's run is by another configuration. Raises ConfigError where it can't go on with this one."""
     differing = told_once(differing_keys(known.identity, fresh.identity))
-    if known.columns != columns:
-        differing += [key for key in differing_keys(known.columns, columns) if key not in differing]
-    # What was claimed by other rules, or for other words, can't be compared with.
-    mixable = known.columns == columns and not config.strategy.duplicates
-    if differing and (config.settings.resume != "force" or not mixable):
-        advice = "choose another output_dir" + (" or resume=force" if mixable else "")
-        raise ConfigError(f"output_dir: {folder.manifest} is of another run: {told(differing)}; {advice}")
+    if known.columns != fresh.columns:
+        differing += [key for key in differing_keys(known.columns, fresh.columns) if key not in differing]
+    if not differing:
+        return False
+    # What was claimed by other rules, or for other words, can't be compared with; nor what is in a pool.
+    shared = config.strategy.duplicates or config.strategy.pool
+    mixable = known.columns == fresh.columns and not shared
+    mended = mixable and all(key.startswith("code of ") for key, _, _ in differing)
+    if mixable and (config.settings.resume == "force" or (mended and config.settings.retry)):
+        return True
+    advice = "choose another output_dir"
+    if mended and any(one.has(["error"]) for one in known.summaries):
+        advice += ", or retry=[error] to make what was an error again by the code as it is"
+    raise ConfigError(f"output_dir: {folder.manifest} is of another run: {told(differing)}; {advice}")
 
 
 def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
@@ -156,10 +195,12 @@ def plan_of(
         slice=manifest.slice,
         known=manifest.shards,
         tells_fan_out=config.strategy.tells_fan_out,
+        again=manifest.again,
         on_growth=lambda: on_growth(plan),
     )
     for summary in manifest.summaries:
-        plan.commit(summary.index, summary.kept)
+        if summary.index not in manifest.again:
+            plan.commit(summary.index, summary.kept)
     return plan
 
 

@@ -62,18 +62,21 @@ def is_own(module_name: str) -> bool:
     return module_name.partition(".")[0] == "synth"
 
 
-def _refuse_foreign(module_name: str, dotted: str, key: str) -> None:
+def is_foreign(module_name: str) -> str | None:
+    """Whose a module is that is neither Synth's, nor the user's, nor a plug-in's. Nothing is imported."""
     top = module_name.partition(".")[0]
     if is_own(module_name):
-        return
-    whose = "is Python's own" if top in sys.stdlib_module_names or top == "__main__" else None
-    if whose is None:
-        places = list(_places(top))
-        if any(map(_is_installed, places)):
-            whose = None if top in _plug_ins() else "is of an installed package that does not require synth"
-        elif any(map(_is_pythons, places)):
-            whose = "is Python's own"
-    if whose:
+        return None
+    places = list(_places(top))
+    if top in sys.stdlib_module_names or top == "__main__":
+        return "is Python's own"
+    if any(map(_is_installed, places)):
+        return None if top in _plug_ins() else "is of an installed package that does not require synth"
+    return "is Python's own" if any(map(_is_pythons, places)) else None
+
+
+def _refuse_foreign(module_name: str, dotted: str, key: str) -> None:
+    if whose := is_foreign(module_name):
         allowed = "only Synth's parts, files of your own and plug-ins of Synth are built"
         raise ConfigError(f"{key}: {dotted!r} is refused, for {module_name} {whose}: {allowed}")
 

@@ -37,7 +37,7 @@ DATA = """
     vllm.extra
 """.split()
 HARMLESS = """
-    num_records output_dir slice shard_size resume min_yield push_to_hub price_per_gpu_hour tracking dry_run
+    num_records output_dir slice shard_size resume retry min_yield push_to_hub price_per_gpu_hour tracking dry_run
     estimate_from
     cluster.address cluster.replicas cluster.records_in_flight cluster.start_timeout_s cluster.metrics_port
     model.license
@@ -50,7 +50,7 @@ HARMLESS = """
 # A source counts by the rows that it gives (synth/sources/store.py).
 OF_THE_SOURCE = """
     source._target_ source.path source.name source.subset source.split source.revision source.streaming source.format
-    source.columns source.limit source.repeat source.bad_rows
+    source.columns source.limit source.repeat source.bad_rows source.delimiter source.quote source.escape
 """.split()
 
 
@@ -149,7 +149,7 @@ def test_a_changed_configuration_is_refused_with_all_its_keys(folder):
     told = refusal(folder, "seed=5", "model.dtype=float16", "strategy.magpie.n_turns=2")
     assert told == (
         "model.dtype was float32, is float16, seed was 0, is 5, strategy.magpie.n_turns was 1, is 2; "
-        "choose another output_dir or resume=force"
+        "choose another output_dir"
     )
 
 

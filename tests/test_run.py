@@ -160,7 +160,7 @@ def test_a_hopeless_run_ends_with_3_and_says_what_ate_the_records(tmp_path, caps
     assert rows(tmp_path / "run") == []
 
     assert run(*words) == 3
-    assert "nothing new was tried, for what is rejected stays so" in capsys.readouterr().err
+    assert "nothing new was made, for what is rejected stays so" in capsys.readouterr().err
 
 
 def test_merge_by_hand_makes_a_dataset_of_what_is_committed(finished, tmp_path, capsys):

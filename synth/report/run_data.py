@@ -25,6 +25,7 @@ from synth.report.held import Held, held_by
 from synth.steps.chain import step_names
 from synth.storage.journal import finished_numbers, owner_of
 from synth.storage.manifest import Manifest, Unreadable
+from synth.storage.provenance import Share, shares
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
 
@@ -62,10 +63,15 @@ class Run:
     def strategy(self) -> str:
         return str(self.manifest.identity.get("strategy", {}).get("name"))
 
+    @cached_property
+    def made_by(self) -> list[Share]:
+        """What each configuration made, of all that is committed; nearly always there is one."""
+        return shares([(self.folder, self.manifest)])
+
     @property
     def model(self) -> str:
-        model = self.manifest.identity.get("model", {})
-        return str(model.get("name") or model.get("path"))
+        """The model that wrote its rows; of several, all."""
+        return ", ".join(dict.fromkeys(one.configuration.model for one in self.made_by))
 
     @property
     def steps(self) -> list[str]:

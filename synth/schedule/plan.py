@@ -26,6 +26,8 @@ class Plan:
     Where the strategy does not tell how many records it makes of one (`tells_fan_out`), the first shards are of one
     record and each further growth doubles what is planned: what is seen by then decides how large the next ones are.
 
+    Shards in `again`, by their index, are there already and leased once more, whether or not they are needed.
+
     With a `slice`, `num_records` are those that it is to keep, and shards have `shard_size` records, but for the
     source's last."""
 
@@ -44,6 +46,7 @@ class Plan:
         slice: Slice | None = None,
         known: Iterable[Shard] = (),
         tells_fan_out: bool = True,
+        again: Iterable[int] = (),
         on_growth: Callable[[], None] = lambda: None,
     ):
         self._num_records = math.inf if num_records is None else num_records
@@ -65,6 +68,7 @@ class Plan:
         self._on_growth = on_growth
         self.shards: list[Shard] = list(known)
         self._waiting = list(range(len(self.shards)))  # places in the list, as all below
+        self._again = {self._place(index) for index in again}  # and not committed since
         self._kept: dict[int, int] = {}
         self._prefix = 0  # shards committed without a gap from the first one
         self._prefix_kept = 0
@@ -83,6 +87,10 @@ class Plan:
 
     @property
     def done(self) -> bool:
+        return not self._again and self._has_enough
+
+    @property
+    def _has_enough(self) -> bool:
         return self._prefix_kept >= self._num_records or (self._num_records == math.inf and self.exhausted)
 
     @property
@@ -94,7 +102,7 @@ class Plan:
     def hopeless(self) -> bool:
         least = self._min_yield * self._finished_records
         judged = self._finished_records >= self._ENOUGH_TO_JUDGE and self._num_records < math.inf
-        return judged and self._total_kept < least
+        return judged and self._total_kept < least and not self._again
 
     @property
     def exhausted(self) -> bool:
@@ -116,11 +124,11 @@ class Plan:
     def _find_next(self) -> Shard | None:
         if self.done or self.hopeless:
             return None
-        if not self._waiting:
+        if not self._waiting and not self._has_enough:
             self._grow()
-        if not self._waiting or self._expected_before(self._waiting[0]) >= self._num_records:
-            return None
-        return self.shards[self._waiting[0]]
+        if self._waiting and self._expected_before(self._waiting[0]) < self._num_records:
+            return self.shards[self._waiting[0]]
+        return next((self.shards[place] for place in sorted(self._again.intersection(self._waiting))), None)
 
     @property
     def returned(self) -> bool:
@@ -133,7 +141,12 @@ class Plan:
         shard = self.next()
         if shard is not None:
             self._changed = True
-            place = heapq.heappop(self._waiting)
+            place = self._place(shard.index)
+            if place == self._waiting[0]:
+                heapq.heappop(self._waiting)
+            else:
+                self._waiting.remove(place)
+                heapq.heapify(self._waiting)
             self._leased[place] = shard
             self._in_flight += len(shard)
             self._frontier = max(self._frontier, place + 1)
@@ -153,6 +166,7 @@ class Plan:
         if place in self._kept:
             return
         self._changed = True
+        self._again.discard(place)
         if self._leased.pop(place, None):
             self._in_flight -= len(self.shards[place])
         elif place in self._waiting:

@@ -28,6 +28,8 @@ from synth.schedule.first_records import StepsFail
 from synth.schedule.shared import SharedLost, SharedProcess
 from synth.schedule.worker import Counters, Worker
 from synth.schedule.worker_handle import WorkerLost
+from synth.source_code import source_code
+from synth.storage.manifest import differing_keys, told
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary
 
@@ -70,6 +72,8 @@ class WorkerProcess(Worker):
         index: int,
         pool: Any,
         claims: Any,
+        earlier: Collection[str],
+        code: Mapping[str, str],
     ):
         lead_process_group()
         self._log = log_path = RunFolder(Path(run_dir)).worker_log(index)
@@ -78,7 +82,8 @@ class WorkerProcess(Worker):
         log_file = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(log_file, 1)
         os.dup2(log_file, 2)
-        super().__init__(parse(resolved), Path(run_dir), fingerprint, pool, claims)
+        self._code = code
+        super().__init__(parse(resolved), Path(run_dir), fingerprint, pool, claims, earlier)
 
     def _on_stuck(self, id: str, step: str) -> None:
         try:
@@ -87,6 +92,8 @@ class WorkerProcess(Worker):
             os._exit(1)
 
     async def start(self) -> None:
+        if differing := differing_keys(self._code, source_code(self._config.identity())):
+            raise Unusable(f"{told(differing)}, by now: what has begun by other code is not gone on with")
         try:
             await super().start()
             # Threads of steps that never end are not to keep the others from theirs.
@@ -119,10 +126,12 @@ class RayWorker:
         placement: Placement,
         pool: SharedProcess | None = None,
         claims: SharedProcess | None = None,
+        earlier: Collection[str] = (),
+        code: Mapping[str, str] | None = None,
     ):
         self._start_timeout_s = config.cluster.start_timeout_s
         self._placement = placement
-        self._given = (config.resolved, str(run_dir), fingerprint, index, pool, claims)
+        self._given = (config.resolved, str(run_dir), fingerprint, index, pool, claims, earlier, code or {})
         self._group: Any = None
         self._actor: Any = None
         self._killed = False

@@ -31,6 +31,7 @@ from synth.schedule.watchdog import Watchdog
 from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record, set_aside, timed_out
 from synth.storage.journal import Journal, owner_of
+from synth.storage.reopen import reopened
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
@@ -67,8 +68,10 @@ class Worker:
         fingerprint: str,
         pool: SharedPool | None = None,
         claims: SettledClaims | None = None,
+        earlier: Collection[str] = (),
     ):
         self._config, self._claims = config, claims
+        self._earlier, self._again = earlier, config.settings.retry
         self._folder = RunFolder(run_dir)
         self._fingerprint = fingerprint
         rules = config.strategy.pool
@@ -176,9 +179,15 @@ class Worker:
         columns = self._config.strategy.columns
         owner = owner_of(shard, self._fingerprint)
         decided = await self._door.pool.decided() if self._door else None
-        journal = await self._on_disk(Journal.open, self._folder.journal(shard.index), columns, owner, decided)
+        path, again = self._folder.journal(shard.index), self._again
+        journal = await self._on_disk(Journal.open, path, columns, owner, decided, self._earlier, again)
         # A worker may be lost after its commit and before it told of it.
         there = await self._on_disk(self._committed, shard, decided)
+        if there and there.fingerprint != self._fingerprint:  # by an earlier configuration: some are made again
+            for finished in await self._on_disk(list, reopened(self._folder, there, again)):
+                if finished.number not in journal.finished:
+                    journal.append(finished)
+            there = None
         all_of_it = range(shard.start, shard.stop)
         wanted = all_of_it if numbers is None else sorted(numbers)
         records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
@@ -227,7 +236,7 @@ class Worker:
     def _committed(self, shard: Shard, decided: int | None) -> ShardSummary | None:
         if self._claims and not is_settled(self._folder, shard, self._fingerprint):
             return None  # or its claims are lost, which others are still to be compared with
-        there = committed(self._folder, shard, self._fingerprint)
+        there = committed(self._folder, shard, self._fingerprint, self._earlier)
         return None if there and decided is not None and there.decided > decided else there
 
     async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:

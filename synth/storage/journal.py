@@ -16,7 +16,7 @@ import logging
 import os
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -60,21 +60,34 @@ class Journal:
         self.finished: set[int] = set()
         self.kept = self.rejected = 0
         self._schema = schema
+        self._made_by = schema.metadata[_OWNER].decode().partition(" ")[0]
         self._pending: deque[Finished] = deque()
         self._file = -1
         self._end = 0
 
     @classmethod
     def open(
-        cls, path: Path, columns: Mapping[str, pa.DataType], owner: str = "", decided: int | None = None
+        cls,
+        path: Path,
+        columns: Mapping[str, pa.DataType],
+        owner: str = "",
+        decided: int | None = None,
+        earlier: Iterable[str] = (),
+        again: Collection[str] = (),
     ) -> "Journal":
         """The journal at `path`, with what an earlier process left in it. `columns` are those that steps add; `owner`
         is the run and the shard whose records these are. Records that relied on more than the `decided` first records
-        of the pool are left out: those decisions are lost. Raises OSError."""
+        of the pool are left out: those decisions are lost. What `earlier` configurations of the run made stays, but for
+        records with a rejection that is made `again` (see `is_again`). Raises OSError."""
         journal = cls(path, _schema(columns, owner))
+        found = owner_in(path)
+        accepted = {owner.replace(journal._made_by, one, 1) for one in earlier}
+        there = _schema(columns, found) if found in accepted else journal._schema
         with whole(path) as unfinished, unfinished.open("wb") as file:
             file.write(journal._schema.serialize())
-            for batch in read(path, journal._schema):
+            for batch in read(path, there):
+                if again:
+                    batch = _without(batch, again, journal._made_by)
                 if decided is not None:
                     batch = batch.filter(pc.less_equal(batch["decided"], decided))
                 journal.finished.update(batch["number"].to_pylist())
@@ -174,7 +187,7 @@ class Journal:
     def _batches(self, records: Sequence[Finished]) -> Iterator[pa.RecordBatch]:
         """One batch, or as many as it takes for each to be small and for an unfit record to be found."""
         try:
-            batch = pa.RecordBatch.from_pylist([_row(one) for one in records], self._schema)
+            batch = pa.RecordBatch.from_pylist([_row(one, self._made_by) for one in records], self._schema)
         except _UNFIT as error:
             # More than Arrow's offsets reach, or steps, which are their users' own, gave what a column can't hold.
             if len(records) == 1:
@@ -197,7 +210,7 @@ class Journal:
         for steps in finished.spent.values():
             add_spent(spent, steps)
         noted = replace(finished, kept=[], rejected=[row], spent={ids[0]: spent})
-        return pa.RecordBatch.from_pylist([_row(noted)], self._schema)
+        return pa.RecordBatch.from_pylist([_row(noted, self._made_by)], self._schema)
 
 
 def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -263,17 +276,33 @@ def owner_of(shard: Shard, fingerprint: str) -> str:
 def _schema(columns: Mapping[str, pa.DataType], owner: str) -> pa.Schema:
     kept, rejected = pa.struct(dataset_schema(columns)), pa.struct(rejected_schema(columns))
     lists = {"kept": kept, "rejected": rejected, "claims": CLAIM, "spent": SPENT}
-    fields = {"number": pa.int64()} | {name: pa.list_(kind) for name, kind in lists.items()} | {"decided": pa.int64()}
+    fields = {"number": pa.int64()} | {name: pa.list_(kind) for name, kind in lists.items()}
+    fields |= {"decided": pa.int64(), "made_by": pa.string()}
     return pa.schema(list(fields.items()), {_OWNER: owner})
 
 
-def _row(finished: Finished) -> Record:
+def _row(finished: Finished, made_by: str) -> Record:
     claims = [{"step": one.step, "place": one.place, "key": one.key} for one in finished.claims]
     spent = [
         {"id": id, "step": step} | one._asdict() for id, steps in finished.spent.items() for step, one in steps.items()
     ]
     rows = {"kept": finished.kept, "rejected": finished.rejected}
-    return {"number": finished.number, **rows, "claims": claims, "spent": spent, "decided": finished.decided}
+    told = {"decided": finished.decided, "made_by": finished.made_by or made_by}
+    return {"number": finished.number, **rows, "claims": claims, "spent": spent, **told}
+
+
+def is_again(again: Collection[str], step: str, reason: str) -> bool:
+    """Whether a rejection is one of those that are made again: `error`, or `judge: error` for those of one step."""
+    return reason in again or f"{step}: {reason}" in again
+
+
+def _without(batch: pa.RecordBatch, again: Collection[str], made_by: str) -> pa.RecordBatch:
+    """The records but for those to be made again; what this very configuration made was made again."""
+    keep = [
+        one == made_by or not any(is_again(again, row["rejected_by"], row["reason"]) for row in rejected)
+        for one, rejected in zip(batch["made_by"].to_pylist(), batch["rejected"].to_pylist(), strict=True)
+    ]
+    return batch.filter(pa.array(keep, pa.bool_()))
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -24,6 +24,26 @@ VERSION = 3
 _KEYS = ("identity", "columns", "versions", "num_records", "license", "created")
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """What records were made by. `retries` is how often rejected ones were made again by the same identity."""
+
+    identity: dict[str, Any]
+    versions: dict[str, str]
+    license: str | None = None
+    retries: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        text = _canonical(self.identity) + (f" {self.retries}" if self.retries else "")
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    @property
+    def model(self) -> str:
+        model = self.identity.get("model", {})
+        return str(model.get("name") or model.get("path"))
+
+
 class Unreadable(ValueError):
     """A manifest that this version can't go on from. The message says why."""
 
@@ -35,6 +55,8 @@ class Manifest:
 
     In a slice's folder, `slice` says which it is, and all shards have `shard_size` records; `num_records` are the
     whole run's.
+
+    A run that went on by force, or with a mended step, has records of `earlier` configurations, too.
     """
 
     identity: dict[str, Any]
@@ -47,6 +69,40 @@ class Manifest:
     committed: dict[int, ShardSummary] = field(default_factory=dict)
     slice: Slice | None = None
     shard_size: int = 0
+    retries: int = 0
+    earlier: list[Configuration] = field(default_factory=list)
+    again: set[int] = field(default_factory=set)  # committed shards of which records are to be made again; not written
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one that makes records now."""
+        return Configuration(self.identity, self.versions, self.license, self.retries)
+
+    @property
+    def configurations(self) -> list[Configuration]:
+        """All, the current one last."""
+        return [*self.earlier, self.configuration]
+
+    def change(self, to: Configuration) -> None:
+        """Records are made by another configuration from now on."""
+        known = {one.fingerprint: one for one in self.configurations if one.fingerprint != to.fingerprint}
+        self.earlier = list(known.values())
+        self.identity, self.versions, self.license, self.retries = to.identity, to.versions, to.license, to.retries
+
+    def adopt(self, part: "Manifest") -> None:
+        """A slice's shards are this run's by now: by whatever configurations, and with what is to be made again."""
+        known = {one.fingerprint for one in self.configurations}
+        self.earlier += [one for one in part.configurations if one.fingerprint not in known]
+        self.again |= part.again
+
+    def withdraw(self) -> bool:
+        """The current configuration makes nothing: the one before is current again. Returns whether there was one."""
+        changed = bool(self.earlier) and not any(self.fingerprint in one.made_by for one in self.summaries)
+        if changed:
+            *self.earlier, last = self.earlier
+            self.identity, self.versions, self.license = last.identity, last.versions, last.license
+            self.retries = last.retries
+        return changed
 
     @property
     def wanted(self) -> int | None:
@@ -61,7 +117,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        return hashlib.blake2b(_canonical(self.identity).encode(), digest_size=8).hexdigest()
+        return self.configuration.fingerprint
 
     @property
     def fingerprints(self) -> set[str]:
@@ -103,6 +159,10 @@ class Manifest:
             for one in self.shards
         ]
         told = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
+        if self.retries:
+            told["retries"] = self.retries
+        if self.earlier:
+            told["earlier"] = [vars(one) for one in self.earlier]
         if self.slice is not None:
             told |= {"slice": str(self.slice), "shard_size": self.shard_size}
         write_sealed(folder.manifest, told | {"shards": shards}, a_line_each="shards")
@@ -123,7 +183,8 @@ class Manifest:
             raise Unreadable(_other_version(folder.manifest) or str(error)) from None
         if told["version"] != VERSION:
             raise Unreadable(str(_other_version(folder.manifest)))
-        manifest = cls(**{key: told[key] for key in _KEYS})
+        earlier = [Configuration(**one) for one in told.get("earlier", [])]
+        manifest = cls(**{key: told[key] for key in _KEYS}, earlier=earlier, retries=told.get("retries", 0))
         if told["fingerprint"] != manifest.fingerprint:
             raise Unreadable(f"{folder.manifest}: is damaged, its fingerprint is not that of its identity")
         if "slice" in told:
@@ -133,7 +194,7 @@ class Manifest:
             manifest.shards.append(shard)
             if one.pop("state") == "committed":
                 manifest.committed[shard.index] = ShardSummary(**one)
-            elif summary := committed(folder, shard, manifest.fingerprint):
+            elif summary := committed(folder, shard, manifest.fingerprint, [one.fingerprint for one in earlier]):
                 manifest.committed[shard.index] = summary
         return manifest
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -107,6 +107,14 @@ def _fill(dataset: Path, parts: Sequence[Part], counts: Sequence[int]) -> None:
             _copy(folder.shard(summary.index), dataset / name, count)
             checksums[name] = checksum(dataset / name)
     _describe(dataset, checksums, parts, counts)
+
+
+def first_rows(runs: Sequence[tuple[RunFolder, Manifest]], num_records: int | None) -> Iterator[tuple[Part, int]]:
+    """The shards in the order of their records, and how many rows of each are among the first `num_records`."""
+    parts = sorted(
+        ((folder, summary) for folder, manifest in runs for summary in manifest.summaries), key=lambda one: one[1].start
+    )
+    return zip(parts, _counts(parts, num_records), strict=False)
 
 
 def _counts(parts: Sequence[Part], num_records: int | None) -> list[int]:

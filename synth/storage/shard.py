@@ -8,16 +8,17 @@ explains itself when the manifest is older than it, and damage to it is seen.
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.records import Duplicate, Shard, Spent, Usage, add_spent, as_place, dataset_schema, rejected_schema
-from synth.storage.journal import Journal
+from synth.storage.journal import Journal, is_again
 from synth.storage.run_folder import RunFolder, whole
 from synth.storage.sealed import Damaged, read_sealed, write_sealed
 
@@ -33,6 +34,9 @@ class ShardSummary:
     calls took, by the end of the row that they were for (`kept`, or `step: reason`) and by their step; None in shards
     that were committed before this was counted. `decided` is how many of the run's first records the pool had decided,
     as far as these relied on them.
+
+    `earlier` says what in it was made by an earlier configuration: by its fingerprint, how many rows were `kept`, and
+    the `records` as ranges [start, stop].
     """
 
     index: int
@@ -50,6 +54,24 @@ class ShardSummary:
     rejected_checksum: str = ""
     decided: int = 0
     spent: dict[str, dict[str, Spent]] | None = None
+    earlier: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def made_by(self) -> dict[str, int]:
+        """Kept rows by the fingerprint of the configuration that made them."""
+        earlier = {one: told["kept"] for one, told in self.earlier.items()}
+        return {self.fingerprint: self.kept - sum(earlier.values())} | earlier
+
+    def maker(self, number: int) -> str:
+        """The fingerprint of the configuration that made a record of its."""
+        for one, told in self.earlier.items():
+            if any(start <= number < stop for start, stop in told["records"]):
+                return one
+        return self.fingerprint
+
+    def has(self, again: Collection[str]) -> bool:
+        """Whether it has rejections that are to be made again."""
+        return any(is_again(again, *key.rsplit(": ", 1)) for key in self.reasons)
 
     def __post_init__(self) -> None:
         """`spent` may be as it was read from JSON. Raises TypeError or AttributeError where it is damaged."""
@@ -76,7 +98,7 @@ def commit(
     """
     journal.sync()
     with whole(folder.shard(shard.index)) as kept, whole(folder.rejected(shard.index)) as rejected:
-        tally, spent = _write_rows(journal, columns, duplicates, kept, rejected)
+        tally, spent, earlier = _write_rows(journal, columns, duplicates, fingerprint, kept, rejected)
         summary = ShardSummary(
             index=shard.index,
             start=shard.start,
@@ -90,6 +112,7 @@ def commit(
             rejected_checksum=checksum(rejected),
             decided=tally["decided"],
             spent=spent,
+            earlier=earlier,
             **{name: tally[name] for name in asdict(Usage())},
         )
         journal.refuse_other_owner()  # before the note, which may be of the other's shard
@@ -98,8 +121,10 @@ def commit(
     return summary
 
 
-def committed(folder: RunFolder, shard: Shard, fingerprint: str) -> ShardSummary | None:
-    """What a shard says of itself; None where it is not there, or of another run, or damaged. Damage is logged."""
+def committed(folder: RunFolder, shard: Shard, fingerprint: str, earlier: Collection[str] = ()) -> ShardSummary | None:
+    """What a shard says of itself; None where it is not there, or of another run, or damaged. Damage is logged.
+
+    A run's shards are of its configuration or of an `earlier` one."""
     kept, note = folder.shard(shard.index), folder.note(shard.index)
     try:
         summary = ShardSummary(**read_sealed(note))
@@ -113,7 +138,7 @@ def committed(folder: RunFolder, shard: Shard, fingerprint: str) -> ShardSummary
     if (summary.index, summary.start, summary.stop) != (shard.index, shard.start, shard.stop):
         log.warning("%s is of another shard: the records of %s are made again", note, kept.name)
         return None
-    if summary.fingerprint != fingerprint:
+    if summary.fingerprint not in (fingerprint, *earlier):
         log.warning("%s is of another run: the records of %s are made again", note, kept.name)
         return None
     path = damaged_file(folder, summary)
@@ -155,13 +180,19 @@ def stream(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchStreamWriter
 
 
 def _write_rows(
-    journal: Journal, columns: Mapping[str, pa.DataType], duplicates: Sequence[Duplicate], kept: Path, rejected: Path
-) -> tuple[Counter, dict[str, dict[str, Spent]]]:
+    journal: Journal,
+    columns: Mapping[str, pa.DataType],
+    duplicates: Sequence[Duplicate],
+    fingerprint: str,
+    kept: Path,
+    rejected: Path,
+) -> tuple[Counter, dict[str, dict[str, Spent]], dict[str, dict[str, Any]]]:
     """The journal's rows in order, in two files. Returns the number of rows, tokens, decisions of the pool, and
-    ("reason", reason)s; and what was spent."""
+    ("reason", reason)s; what was spent; and what earlier configurations made."""
     kept_schema, rejected_schema_ = dataset_schema(columns), rejected_schema(columns)
     tally: Counter = Counter()
     spent: dict[str, dict[str, Spent]] = {}
+    earlier: dict[str, dict[str, Any]] = {}
     with stream(kept, kept_schema) as kept_rows, stream(rejected, rejected_schema_) as rejected_rows:
         for records in journal.in_order():
             good = _rows(records, "kept", kept_schema)
@@ -177,7 +208,21 @@ def _write_rows(
             tally.update(("reason", end) for end in ends)
             _add_spent(spent, records, bad["id"], ends)
             tally["decided"] = max(tally["decided"], pc.max(records["decided"]).as_py())
-    return tally, spent
+            _add_earlier(earlier, records, fingerprint)
+    return tally, spent, earlier
+
+
+def _add_earlier(earlier: dict[str, dict[str, Any]], records: pa.RecordBatch, fingerprint: str) -> None:
+    """Records in the order of their numbers."""
+    others = records.filter(pc.invert(pc.is_in(records["made_by"], pa.array(["", fingerprint]))))
+    kept = pc.list_value_length(others["kept"]).to_pylist()
+    for number, made_by, rows in zip(others["number"].to_pylist(), others["made_by"].to_pylist(), kept, strict=True):
+        told = earlier.setdefault(made_by, {"kept": 0, "records": []})
+        told["kept"] += rows
+        if told["records"] and told["records"][-1][1] == number:
+            told["records"][-1][1] += 1
+        else:
+            told["records"].append([number, number + 1])
 
 
 def _add_spent(

@@ -54,5 +54,5 @@ def run_of(path, *rows, columns=None, shards=1):
         manifest.committed[index] = commit(folder, shard, journal, kinds, manifest.fingerprint)
     manifest.write(folder)
     count = merge([(folder, manifest)], folder.dataset)
-    write_card(folder, [manifest], count)
+    write_card(folder, [(folder, manifest)], count)
     return folder

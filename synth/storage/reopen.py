@@ -1,0 +1,39 @@
+"""A committed shard's records as they were when they were finished, but for those that are to be made again.
+
+So a shard with errors is gone on with from where it would be had these records not come to their ends. Its files stay
+in place until it is committed anew. Strategies whose records share a pool or claims can't do this (see config.py).
+"""
+
+from collections.abc import Collection, Iterator
+
+import pyarrow as pa
+
+from synth.records import Finished, Record, as_place
+from synth.storage.journal import is_again
+from synth.storage.run_folder import RunFolder
+from synth.storage.shard import ShardSummary
+
+
+def reopened(folder: RunFolder, summary: ShardSummary, again: Collection[str]) -> Iterator[Finished]:
+    """In the order of their numbers. Raises OSError."""
+    records: dict[int, Finished] = {}
+    for path, name in ((folder.shard(summary.index), "kept"), (folder.rejected(summary.index), "rejected")):
+        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+            rows = reader.read_all().to_pylist()
+        for row in rows:
+            number = as_place(row["id"])[0]
+            finished = records.setdefault(number, Finished(number, made_by=summary.maker(number)))
+            getattr(finished, name).append(row)
+    # What calls took is known for all rows of one end together: its first row has it from here on.
+    left = dict(summary.spent or {})
+    for number in sorted(records):
+        finished = records[number]
+        if not any(is_again(again, row["rejected_by"], row["reason"]) for row in finished.rejected):
+            for row in (*finished.kept, *finished.rejected):
+                if spent := left.pop(_end(row), None):
+                    finished.spent[row["id"]] = spent
+            yield finished
+
+
+def _end(row: Record) -> str:
+    return f"{row['rejected_by']}: {row['reason']}" if "rejected_by" in row else "kept"
