@@ -116,7 +116,7 @@ class Answer:
 
     def _copied(self, asked: str, said: str) -> float:
         """The share of a response that is copied, 0 where that is too little to matter."""
-        if " " in (same := normalized(said)) and same in _ends(asked):
+        if " " in (same := normalized(said)) and _is_end_of(same, asked):
             return 1.0
         theirs, mine = _words(prose(asked)), _words(said)
         share = _shared(mine, theirs, self.ngram)
@@ -131,10 +131,14 @@ def _is_offer(text: str) -> bool:
     return any(offers) and all(offer or one.endswith("?") for offer, one in zip(offers, sentences, strict=True))
 
 
-def _ends(text: str) -> set[str]:
-    """All of a text, and all of it from a line on: the material that a request brings."""
-    lines = text.strip().splitlines()
-    return {normalized("\n".join(lines[at:])) for at in range(len(lines))}
+def _is_end_of(same: str, text: str) -> bool:
+    """Whether it is all of a text from a line on: the material that a request brings."""
+    end = ""
+    for line in reversed(text.strip().splitlines()):
+        end = f"{normalized(line)} {end}".strip()
+        if len(end) >= len(same):
+            break
+    return end == same
 
 
 def _words(text: str) -> list[str]:

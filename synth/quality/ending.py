@@ -21,11 +21,11 @@ _FACE = re.compile(r"[:;=]-?[(\[{]")
 _ITEM = re.compile(r"\s*([-*+•|>#]|\d+[.)]\s|\(?[a-z][.)]\s)")
 _AWAITING = tuple(",;:，；：、-–—")
 # What is asked for is said before a colon, a quotation mark or a line's end, and what is to be continued comes after.
-_GIVEN = re.compile(
-    r"\b(?:continue|complete|finish|extend|go on|fill in|next|comes? after|start(?:s|ing)?|begin(?:s|ning)?)\b"
-    r".*[:?\"“'‘\n]\s*\S",
-    re.IGNORECASE | re.DOTALL,
+_TO_GO_ON = re.compile(
+    r"\b(?:continue|complete|finish|extend|go on|fill in|next|comes? after|start(?:s|ing)?|begin(?:s|ning)?)\b",
+    re.IGNORECASE,
 )
+_GIVEN = re.compile(r"[:?\"“'‘\n]\s*\S")
 _SENTENCE_END = re.compile(r"[^\W\d_][)\"'”’]*[.!?。！？][)\"'”’]*$")
 _LABEL = re.compile(r"(?:the |your )?(?:a|answer|output|response|solution|reply|result|translation|summary):", re.I)
 _WITHOUT_PUNCTUATION = ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
@@ -115,7 +115,8 @@ def open_bracket(paragraph: str) -> str | None:
 def _is_to_be_continued(text: str) -> bool:
     """It ends in what follows a request: "Continue the story: Once upon a time,", or "... Answer:" after a question."""
     if not text.endswith((":", "：")):
-        return _GIVEN.search(text) is not None
+        request = _TO_GO_ON.search(text)
+        return request is not None and _GIVEN.search(text, request.end()) is not None
     lines = text.strip().splitlines()
     return len(lines) > 1 and _LABEL.fullmatch(lines[-1].strip()) is not None
 
