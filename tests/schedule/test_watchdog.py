@@ -2,13 +2,18 @@
 
 import asyncio
 import dataclasses
+import threading
 import time
 
+from synth.config import parse
 from synth.engines.simulated import Simulated
+from synth.records import Shard
 from synth.schedule import watchdog
 from synth.schedule.watchdog import BlockedSteps, Watchdog
+from synth.schedule.worker import Worker
+from synth.storage.journal import finished_numbers
 from synth.storage.run_folder import RunFolder
-from tests.schedule.configs import FAST
+from tests.schedule.configs import FAST, config
 from tests.schedule.local import LocalRun
 
 MAGPIE = {"_target_": "synth.steps.magpie.Magpie"}
@@ -93,3 +98,41 @@ async def test_the_engines_time_is_not_the_steps(tmp_path):
     run = run_of(tmp_path, "asking", engine=SlowEngine, timeout=0.4)
     await run.go()
     assert not run.rejected
+
+
+def stuck(record, llm):
+    while llm.id == "3" and not FREED.wait(0.01):
+        pass
+    return record
+
+
+FREED = threading.Event()
+
+
+async def test_a_record_whose_step_blocks_for_ever_is_rejected_on_disk_before_its_process_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(watchdog, "LOOK_S", 0.02)
+    monkeypatch.setattr(watchdog, "BLOCKED_S", 0.05)
+    steps = {"name": "test", "steps": [{"_target_": "tests.schedule.test_watchdog.stuck"}]}
+    parsed = parse(config().resolved | {"strategy": steps})
+    settings = dataclasses.replace(parsed.settings, step_timeout_s=0.2)
+    folder = RunFolder(tmp_path)
+    folder.make()
+    worker = Worker(dataclasses.replace(parsed, settings=settings, engine=Engine(**FAST)), tmp_path, "fingerprint")
+    written = []
+
+    def end_of_the_process(id, step):
+        if not written:
+            worker._set_aside(id, step)
+            [journal] = worker._journals
+            written.append((id, step, finished_numbers(folder.journal(0)) - {0, 1, 2, 4, 5}, journal.rejected))
+        FREED.set()
+
+    worker._on_stuck = end_of_the_process
+    await worker.start()
+    running = asyncio.create_task(worker.run(Shard(0, 0, 6)))
+    async with asyncio.timeout(60):
+        while not written:
+            await asyncio.sleep(0.01)
+    assert written == [("3", "stuck", {3}, 1)]
+    await asyncio.gather(running, return_exceptions=True)
+    await worker.stop()
