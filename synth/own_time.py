@@ -42,6 +42,7 @@ class OwnTime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pause()
+        self._left = None  # a task that the step left behind is not to bound what comes after it
         _CURRENT.reset(self._token)
         if self.over and self._task is not None:
             self._task.uncancel()

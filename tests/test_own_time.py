@@ -79,6 +79,18 @@ async def test_who_takes_no_cancellation_is_told_of_and_who_does_is_not(monkeypa
     assert stuck == ["stubborn"]
 
 
+async def test_a_task_that_a_step_leaves_behind_does_not_bound_what_comes_after_it():
+    async def left_behind():
+        with ours():
+            await asyncio.sleep(0.05)
+
+    with OwnTime(0.1) as own:
+        task = asyncio.create_task(left_behind())
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.25)
+    assert task.done() and not own.over
+
+
 async def test_no_bound_is_none():
     with OwnTime(None) as own:
         await asyncio.sleep(0.01)
