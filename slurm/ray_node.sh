@@ -12,7 +12,7 @@ trap 'rm -rf "$folder"' EXIT
 export RAY_USAGE_STATS_ENABLED=0 RAY_enable_worker_prestart=0 RAY_prestart_worker_first_driver=0
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0 RAY_worker_niceness=0
 # A busy machine may need more than Ray's 30 s.
-export RAY_raylet_start_wait_time_s=180
+export RAY_raylet_start_wait_time_s=60
 # After scancel it waits for the engines to be done, but not until SLURM kills it (KillWait, 30 s).
 export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=15
 

@@ -30,11 +30,15 @@ from synth.schedule.background import asked
 from synth.schedule.ray_life import HEAD_S, own_node
 from synth.schedule.scratch import scratch
 
+log = logging.getLogger(__name__)
+
 OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
 
 ANSWER_S = 10.0
 GATHER_S = 10.0  # how long engines on CPUs wait for machines of their own before they share one
 NODES_S = 180.0  # the nodes of a cluster that has only just been started come one by one
+TRIES = 3  # to start a Ray: its raylet dies where a busy machine does not start the agents beside it within 15 s
+_LATE = "timed out during startup"
 END_S = 15.0  # for Ray to end; where its head is gone it takes 11
 KNOWN_S = 1.0  # and this node, which places the workers, hears of them a little later than Ray's head
 
@@ -43,7 +47,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_raylet_start_wait_time_s": "180",  # a second or two, but on a busy machine more than Ray's own 30
+    "RAY_raylet_start_wait_time_s": "60",  # a second or two, but on a busy machine more than Ray's own 30
 }
 _ALONE = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as on those systems: one machine, on its loopback address
@@ -79,8 +83,7 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
     if cluster.metrics_port is not None:
         _refuse_taken(cluster.metrics_port)
     is_own = cluster.address is None
-    # Linux ends Ray's processes together with the thread that started them, so it has to stay.
-    thread = ThreadPoolExecutor(1, "ray")
+    thread = None
     loop = asyncio.get_running_loop()
     with _told(_QUIET | _ALONE if is_own else _QUIET), scratch() if is_own else nullcontext() as folder:
         import ray
@@ -93,8 +96,8 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
         ray._private.worker.listen_error_messages = lambda *_: None
         try:
             try:
-                await loop.run_in_executor(thread, _knock, cluster.address or "")
-                await loop.run_in_executor(thread, lambda: ray.init(**_arguments(cluster, folder)))
+                await asyncio.to_thread(_knock, cluster.address or "")
+                thread = await _started(_arguments(cluster, folder))
             except ConnectionError as error:
                 at = repr(cluster.address) if cluster.address != "auto" else "RAY_ADDRESS or here: set one of the two"
                 raise ConfigError(f"cluster.address: no Ray cluster answers at {at}") from error
@@ -105,9 +108,31 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
             yield await _room_soon(cluster, engine)
         finally:
+            if thread is not None:
+                await asyncio.wait([loop.run_in_executor(thread, _end)], timeout=END_S)
+                thread.shutdown(wait=False)
+            constants.ENABLE_RAY_CLUSTER = before
+
+
+async def _started(arguments: dict[str, Any]) -> ThreadPoolExecutor:
+    """Starts or joins Ray. Returns the thread that did: Linux ends Ray's processes together with it, so it has to stay.
+    With that of a failed try goes what has come of it."""
+    import ray
+
+    loop = asyncio.get_running_loop()
+    tries_left = TRIES
+    while True:
+        tries_left -= 1
+        thread = ThreadPoolExecutor(1, "ray")
+        try:
+            await loop.run_in_executor(thread, lambda: ray.init(**arguments))
+            return thread
+        except BaseException as error:
             await asyncio.wait([loop.run_in_executor(thread, _end)], timeout=END_S)
             thread.shutdown(wait=False)
-            constants.ENABLE_RAY_CLUSTER = before
+            if _LATE not in str(error) or not tries_left:
+                raise
+            log.warning("Ray did not start in time, on a busy machine perhaps; it is tried again")
 
 
 def _end() -> None:

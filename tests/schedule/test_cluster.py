@@ -7,7 +7,7 @@ import pytest
 
 from synth.config import Cluster, ConfigError
 from synth.engines import EngineError, Placement
-from synth.schedule.cluster import connected, room
+from synth.schedule.cluster import TRIES, _started, connected, room
 from tests.schedule.configs import config
 
 
@@ -164,3 +164,31 @@ async def test_a_ray_started_here_is_closed_to_others_silent_and_gone_afterwards
     assert not [process for process in processes if process.is_running() and process.status() != "zombie"]
     assert capfd.readouterr() == ("", "")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def tries(monkeypatch, *failures):
+    """How often Ray is asked to start, when it fails so, and what is raised in the end."""
+    import ray
+
+    asked, failures = [], list(failures)
+
+    def init(**arguments):
+        asked.append(arguments)
+        if failures:
+            raise Exception(failures.pop(0))
+
+    monkeypatch.setattr(ray, "init", init)
+    try:
+        (await _started({})).shutdown()
+    except Exception as error:
+        return len(asked), str(error)
+    return len(asked), None
+
+
+LATE = "The current node timed out during startup. This could happen because the GCS has become overloaded."
+
+
+async def test_a_ray_that_does_not_come_up_on_a_busy_machine_is_tried_again(monkeypatch):
+    assert await tries(monkeypatch, LATE) == (2, None)
+    assert await tries(monkeypatch, *[LATE] * 9) == (TRIES, LATE)
+    assert await tries(monkeypatch, "no room for its object store") == (1, "no room for its object store")
