@@ -153,7 +153,7 @@ async def test_no_embedding_is_a_rejection(vector):
 
 def test_a_model_that_embeds_nothing_is_refused():
     pytest.importorskip("faiss")
-    with pytest.raises(ValueError, match=r"object has no embed\(text\)"):
+    with pytest.raises(ValueError, match=r"object is no embedding: it has no embed\(text\)"):
         SemanticDuplicate(model=object())
 
 
