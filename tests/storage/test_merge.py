@@ -1,10 +1,17 @@
 """The merge: links, not copies, and what datasets makes of them."""
 
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from datasets import load_from_disk
 
+from synth.merge import main
 from synth.records import Shard
 from synth.storage.journal import Journal
+from synth.storage.lock import locked_file
 from synth.storage.manifest import Manifest
 from synth.storage.merge import Unmergeable, merge
 from synth.storage.run_folder import RunFolder
@@ -97,3 +104,45 @@ def test_folders_with_other_columns_are_refused(tmp_path):
 def test_a_run_with_nothing_committed_is_refused(tmp_path):
     with pytest.raises(Unmergeable, match="no committed shard yet"):
         merge([run_of(tmp_path / "a")], tmp_path / "dataset")
+
+
+def test_of_two_merges_at_once_the_second_waits(tmp_path, capsys):
+    run = run_of(tmp_path / "run", [(0, 1)], [(1, 1)])
+    with ThreadPoolExecutor(1) as thread, locked_file(run[0].path / ".dataset.lock"):
+        second = thread.submit(merge, [run], run[0].dataset)
+        while "another process is making it; waiting" not in capsys.readouterr().err:
+            time.sleep(0.01)
+        assert not second.done() and not run[0].dataset.exists()
+    assert second.result() == len(load_from_disk(run[0].dataset)) == 2
+
+
+def written(path):
+    folder, manifest = run_of(path, [(0, 1)])
+    manifest.write(folder)
+    return folder
+
+
+def test_a_merge_beside_a_run_is_refused_and_its_owner_named(tmp_path, capsys):
+    folder = written(tmp_path / "run")
+    with folder.locked():
+        assert main([str(folder.path)]) == 2
+        assert main([str(written(tmp_path / "other").path), "--output-dir", str(folder.path)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert all(line.startswith(f"error: {folder.path} is in use by process {os.getpid()} on") for line in told)
+    assert len(told) == 2 and not folder.dataset.exists()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "dataset", "README.md"])
+def test_a_merge_replaces_nothing_that_is_no_merge(tmp_path, capsys, name):
+    folder, output = written(tmp_path / "run"), tmp_path / "out"
+    assert main([str(folder.path), "--output-dir", str(output)]) == 0
+    assert main([str(folder.path), "--output-dir", str(output)]) == 0
+    shutil.rmtree(output)
+    output.mkdir()
+    mine = output / name if name != "dataset" else output / "dataset" / "mine.txt"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    assert main([str(folder.path), "--output-dir", str(output)]) == 2
+    assert "choose another --output-dir" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    assert [path for path in output.rglob("*") if path.is_file() and path.name != ".lock"] == [mine]

@@ -1,0 +1,150 @@
+"""Damage to the files of run folders: the same command ends with the same dataset, or with a line that names the file.
+
+A few dozen here; benchmarks/damage.py has a thousand.
+"""
+
+import itertools
+import random
+import re
+
+import pytest
+
+from synth.quality.novelty import Novelty
+from synth.steps.seed_tasks import SHIPPED, read_seeds
+from synth.storage.manifest import Manifest
+from synth.storage.run_folder import RunFolder
+from tests.damage import (
+    RUNS,
+    Case,
+    MadeUp,
+    Readers,
+    copy_folder,
+    cut,
+    damage,
+    delete,
+    flip,
+    rows_in,
+    table,
+    without_ray,
+)
+
+DAMAGES = 9  # of each kind of run
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    root = tmp_path_factory.mktemp("damage")
+
+    class Cases(dict):
+        def __missing__(self, kind):
+            return self.setdefault(kind, Case(kind, root).make())
+
+    with without_ray():
+        yield Cases()
+
+
+@pytest.mark.parametrize("number", range(DAMAGES))
+@pytest.mark.parametrize("kind", RUNS)
+def test_a_damaged_file_is_named_or_the_run_ends_with_the_dataset_of_the_undisturbed_one(cases, tmp_path, kind, number):
+    rng, case = random.Random(f"{kind} {number}"), cases[kind]
+    state = case.states[number % len(case.states)]
+    copy_folder(state, tmp_path / "run")
+    beside = cases[list(RUNS)[list(RUNS).index(kind) - 1]]
+    others = [one for one in [*case.states, *beside.states] if one != state]
+    path, how = damage(tmp_path / "run", rng, others)
+    wrong, _ = case.check(tmp_path / "run", path, how)
+    assert not wrong, (path, how)
+
+
+@pytest.mark.parametrize("harm", [flip, delete, cut])
+@pytest.mark.parametrize("name", ["shard", "rejected"])
+def test_merge_inspect_report_and_export_refuse_a_damaged_shard_in_one_line(cases, tmp_path, capsys, harm, name):
+    state = cases["fan_out"].states[-1]
+    readers = Readers(state, tmp_path / "before")
+    copy_folder(state, tmp_path / "run")
+    path = getattr(RunFolder(tmp_path / "run"), name)(2)
+    harm(path, random.Random(0), [])
+    outcomes = readers.all(tmp_path / "run", tmp_path / "after")
+    word = "lost" if harm is delete else "damaged"
+    for reader in ("merge", "inspect", "report"):
+        outcome, _ = outcomes[reader]
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err == f"error: {path}: is {word}; the command that made it makes its records again\n"
+    exported, _ = outcomes["export"]
+    assert exported.code == (2 if name == "shard" and harm is not delete else 0)  # the dataset has the file by itself
+
+
+def test_a_lost_manifest_is_put_together_again_and_nothing_is_made_twice(cases, tmp_path):
+    case = cases["fan_out"]
+    copy_folder(case.states[1], tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    before = Manifest.read(run)
+    run.manifest.unlink()
+    outcome = case.command(run.path, shard_size=100)
+    assert outcome.code == 0 and rows_in(run.path) == case.rows
+    assert f"{run.manifest} is lost: the run goes on from what its shards say of themselves" in outcome.err
+    after = Manifest.read(run)
+    assert all(one == other for one, other in zip(after.shards, before.shards, strict=False))
+    assert all(after.committed[index] == summary for index, summary in before.committed.items())
+    assert MadeUp.calls < case.calls / 2
+
+
+def test_shards_of_another_run_without_their_manifest_are_not_written_over(cases, tmp_path):
+    case = cases["pool"]
+    copy_folder(case.states[-1], tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    run.manifest.unlink()
+    outcome = case.command(run.path, seed=7)
+    assert outcome.code == 2
+    told = r"error: .*/run/shards/\d+\.json: is of another run, whose manifest\.json is lost\n"
+    assert re.fullmatch(told, outcome.err), outcome.err
+    assert rows_in(run.path) == case.rows
+
+
+@pytest.mark.parametrize("harm", [flip, delete, cut])
+def test_what_lost_decisions_of_a_pool_let_through_is_made_again_by_an_engine_that_says_something_else(
+    cases, tmp_path, monkeypatch, harm
+):
+    """Where an engine never answers the same, tasks are unlike each other only if all were held against one pool."""
+    case = cases["pool"]
+    copy_folder(case.states[1], tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    harm(run.pool, random.Random(3), [])
+    salts = itertools.count(1)
+    monkeypatch.setattr(MadeUp, "salt", property(lambda engine: next(salts)))
+    outcome = case.command(run.path)
+    assert outcome.code == 0, outcome
+    assert run.pool.name in outcome.err and "are made again" in outcome.err
+    novelty = Novelty(0.7, read_seeds(SHIPPED))
+    tasks = {}
+    for index in Manifest.read(run).committed:
+        for row in [*table(run.shard(index)).to_pylist(), *table(run.rejected(index)).to_pylist()]:
+            if row.get("reason") != "not_novel" and row["instruction"]:
+                place = tuple(map(int, row["id"].split("/")))[:2]
+                tasks.setdefault(place, row.get("task") or row["instruction"])
+    for _, task in sorted(tasks.items()):
+        assert novelty.is_novel(task), task
+        novelty.add(task)
+
+
+def test_a_finished_run_does_without_its_pool(cases, tmp_path):
+    case = cases["pool"]
+    copy_folder(case.states[-1], tmp_path / "run")
+    RunFolder(tmp_path / "run").pool.unlink()
+    outcome = case.command(tmp_path / "run")
+    assert (outcome.code, MadeUp.calls) == (0, 0)
+    assert rows_in(tmp_path / "run") == case.rows
+
+
+def test_leftovers_of_killed_processes_go_and_a_dataset_that_one_had_put_aside_is_back(cases, tmp_path):
+    case = cases["fan_out"]
+    copy_folder(case.states[-1], tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    for name in (".manifest.json.host.12", ".config.yaml.host.3", "shards/.00001.json.host.4"):
+        (run.path / name).write_text("half")
+    (run.path / ".mine.12").write_text("a user's")
+    run.dataset.rename(run.path / ".dataset.former")
+    assert case.command(run.path).code == 0
+    hidden = {path.name for path in run.path.rglob(".*")}
+    assert hidden == {".lock", ".dataset.lock", ".mine.12"}
+    assert rows_in(run.path) == case.rows
