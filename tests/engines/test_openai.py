@@ -13,7 +13,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from synth.components import ConfigError, build
-from synth.engines import EngineError, Sampling, patient_http
+from synth.engines import Engine, EngineError, Sampling, patient_http
 from synth.engines.openai import OpenAI
 from synth.engines.patient_http import _seconds
 from synth.model import Model
@@ -326,5 +326,5 @@ async def test_the_shorter_context_counts(connect):
 def test_a_secret_in_the_configuration_is_refused_and_not_repeated(keys):
     node = {"_target_": "synth.engines.openai.OpenAI", **keys}
     with pytest.raises(ConfigError, match=f"engine: {next(iter(keys))}") as raised:
-        build(node, "engine", model=Model(path="demo"))
+        build(node, "engine", Engine, model=Model(path="demo"))
     assert "hunter2" not in str(raised.value)

@@ -26,7 +26,7 @@ def test_a_column_is_one_text_and_a_side_of_the_conversation_all_its_turns(colum
 
 def test_without_a_conversation_a_side_is_its_first_turn():
     assert texts({"instruction": "one", "messages": None}, "user") == ["one"]
-    assert columns_of("user") == [("instruction", "messages")]
+    assert columns_of("user") == [{"instruction": "text", "messages": "conversation"}]
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", 5, ["one", None], []])

@@ -37,7 +37,7 @@ async def test_infinity_is_a_number():
 
 def test_a_step_tells_of_the_reasons_that_it_can_give_alone():
     assert Threshold(column="x", min=1).rejections == ("low_x", "no_x")
-    assert Threshold(column="x", min=1).needs() == [("x",)]
+    assert Threshold(column="x", min=1).needs() == [{"x": "number"}]
 
 
 @pytest.mark.parametrize(
