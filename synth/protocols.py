@@ -49,7 +49,8 @@ def unfit(made: Any, protocol: type, *, optional: bool = False, started: bool = 
         if name == "__call__":
             wrong.append(_wrong_method(name, wanted, made))
             continue
-        there = hasattr(type(made), name) or name in getattr(made, "__dict__", ())
+        passed_on = hasattr(type(made), "__getattr__") and hasattr(made, name)  # to another object
+        there = passed_on or hasattr(type(made), name) or name in getattr(made, "__dict__", ())
         if optional and not there:
             continue
         if inspect.isfunction(wanted):

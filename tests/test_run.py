@@ -149,18 +149,25 @@ def test_ctrl_c_stops_within_15_seconds_and_the_same_command_goes_on(finished, t
 
 
 def test_a_hopeless_run_ends_with_3_and_says_what_ate_the_records(tmp_path, capsys, monkeypatch):
-    (tmp_path / "picky.py").write_text("async def misspelt(record, llm):\n    return recrod\n")
+    code = "from synth.records import Rejection\nasync def strict(record, llm):\n    return Rejection('too_plain')\n"
+    (tmp_path / "picky.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    words = [tmp_path / "run", "num_records=100", "strategy.steps=[{_target_: picky.misspelt}]"]
+    words = [tmp_path / "run", "num_records=100", "strategy.steps=[{_target_: picky.strict}]"]
     assert run(*words) == 3
     told = capsys.readouterr().err
     assert "ended with 0 of 100 records, fewer than min_yield=0.05 of the records were kept: " in told
-    assert "misspelt: error" in told
-    assert "the commonest error: NameError: name 'recrod' is not defined (picky.py:2)" in told
+    assert "strict: too_plain" in told
     assert rows(tmp_path / "run") == []
 
     assert run(*words) == 3
     assert "nothing new was made, for what is rejected stays so" in capsys.readouterr().err
+
+
+def test_a_run_whose_first_records_are_errors_ends_with_1_and_the_commonest(tmp_path, capsys, monkeypatch):
+    (tmp_path / "wrong.py").write_text("async def misspelt(record, llm):\n    return recrod\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert run(tmp_path / "run", "num_records=100", "strategy.steps=[{_target_: wrong.misspelt}]") == 1
+    assert "NameError: name 'recrod' is not defined (wrong.py:2)" in capsys.readouterr().err
 
 
 def test_merge_by_hand_makes_a_dataset_of_what_is_committed(finished, tmp_path, capsys):

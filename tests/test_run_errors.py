@@ -62,7 +62,11 @@ def refusal(job, capsys):
         ("+num_records=5", "num_records: is there already; leave out the plus sign"),
         ("num_records=abc", "num_records: must be a whole number or 'all', got 'abc'"),
         ("num_records=0", "num_records: must be at least 1 or 'all', got 0"),
-        ("num_records=1,2", "num_records: a list is written [a,b]; a sweep over several values needs --multirun"),
+        (
+            "num_records=1,2",
+            "num_records: a list is written [a,b]; a sweep over several values needs --multirun; "
+            "a text with commas is quoted twice, once for the shell",
+        ),
         ("~num_records", "num_records: is missing"),
         ("seed=???", "seed: is missing"),
         ("seed=${nope}", "seed: Interpolation key 'nope' not found"),
