@@ -208,5 +208,5 @@ async def test_an_index_that_fails_at_a_record_ends_it_as_any_error_of_a_step_do
 
     monkeypatch.setattr(Claims, "claim", claim)
     run = Run(tmp_path, steps=[MAGPIE, ASKED])
-    with pytest.raises(StepsFail, match="of the first 50 records are errors, most of them .*: ValueError: an odd key"):
+    with pytest.raises(StepsFail, match=r"of the first 50 records are errors, most of them .*: ValueError: an odd key"):
         await run.go()
