@@ -41,6 +41,7 @@ class FirstRecords:
         self._unfinished: set[int] = set()
         self._errors = 0
         self._details: Counter[str] = Counter()
+        self._failure = ""
 
     def began(self, number: int) -> None:
         if len(self._first) < FIRST and number not in self._first:
@@ -48,6 +49,8 @@ class FirstRecords:
             self._unfinished.add(number)
 
     def finished(self, finished: Finished) -> None:
+        if self._failure:  # of which the worker's other shards are told in the same words
+            raise StepsFail(self._failure)
         if finished.number not in self._unfinished:
             return
         self._unfinished.discard(finished.number)
@@ -57,4 +60,5 @@ class FirstRecords:
         self._details.update(f"{row['rejected_by']}: {row['detail'] or row['reason']}" for row in finished.rejected[:1])
         if self._errors >= NEARLY_ALL * FIRST:
             [(commonest, _)] = self._details.most_common(1)
-            raise StepsFail(f"{self._errors} of the first {FIRST} records are errors, most of them {commonest}")
+            self._failure = f"{self._errors} of the first {FIRST} records are errors, most of them {commonest}"
+            raise StepsFail(self._failure)

@@ -42,6 +42,7 @@ class Local:
         if self.lives <= 0:
             asyncio.get_running_loop().call_later(0.3 if self.worker._config.engine.hangs else 0.02, self.lost.set)
         running = asyncio.create_task(self.worker.run(shard, numbers, poison))
+        running.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody asks, once one has failed
         lost = asyncio.create_task(self.lost.wait())
         done, _ = await asyncio.wait([running, lost], return_when=asyncio.FIRST_COMPLETED)
         lost.cancel()
