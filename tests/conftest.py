@@ -1,5 +1,5 @@
-"""What all tests share: a working directory that is nobody's, and the demonstration model in vLLM, in a process and
-behind a server, each loaded once."""
+"""What all tests share: a working directory that is nobody's, and models that are loaded once: the demonstration model
+in vLLM, in a process and behind a server, and a real one in vLLM."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 
+from benchmarks.real_model import NAME, real_model
 from synth.engines.openai import OpenAI
 from synth.engines.vllm import VLLM
 from synth.model import Model
@@ -44,6 +45,26 @@ async def engine():
         kv_cache_gib=1,
         enforce_eager=True,
     )
+    os.environ |= engine.placement(on_gpu=False, replicas_beside=0).env
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture(scope="session")
+def real_model_folder():
+    """SmolLM2-135M-Instruct, a real chat model."""
+    try:
+        return real_model()
+    except RuntimeError as error:
+        pytest.skip(f"the real model can't be had: {error}")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def real_engine(real_model_folder):
+    """A started vLLM engine on it."""
+    model = Model(path=str(real_model_folder), name=NAME, dtype="bfloat16")
+    engine = VLLM(model=model, max_num_seqs=64, max_num_batched_tokens=4096, kv_cache_gib=2, enforce_eager=True)
     os.environ |= engine.placement(on_gpu=False, replicas_beside=0).env
     await engine.start()
     yield engine
