@@ -17,7 +17,7 @@ from synth.records import Slice
 from synth.slices import untaken
 from synth.storage.card import write_card
 from synth.storage.manifest import Manifest, Unreadable
-from synth.storage.merge import Unmergeable, is_merged, merge
+from synth.storage.merge import Unmergeable, merge, merged_fingerprints
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import InUse, RunFolder
 from synth.storage.shard import damage
@@ -41,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for one in (*folders, output):
                 if one.path.exists():
                     locks.enter_context(one.locked(shared=True, new=new))
-            if not any(output.path.resolve() == folder.path.resolve() for folder in folders):
-                _refuse_what_is_there(output)
             runs = [run for folder in folders for run in _runs(folder)]
             manifests = [manifest for _, manifest in runs]
+            if not any(output.path.resolve() == folder.path.resolve() for folder in folders):
+                _refuse_what_is_there(output, manifests)
             wanted = [one.num_records for one in manifests if one.num_records is not None]
             most = max(wanted) if len(wanted) == len(runs) else None
             new.folder(output.path)
@@ -71,14 +71,16 @@ def _refuse_no_run(folder: RunFolder) -> None:
         raise Unmergeable(f"{folder.path}: holds no run, there is no {folder.manifest.name}")
 
 
-def _refuse_what_is_there(output: RunFolder) -> None:
-    """A merge replaces datasets that were merged, in folders that are no run's, and nothing else."""
+def _refuse_what_is_there(output: RunFolder, manifests: Sequence[Manifest]) -> None:
+    """A merge replaces an earlier merge of the same runs, in a folder that is no run's, and nothing else."""
     if os.path.lexists(output.manifest):
         raise Unmergeable(f"{output.path}: holds a run of its own; choose another --output-dir")
-    is_merge = is_merged(output.dataset)
+    made_by = merged_fingerprints(output.dataset)
     for path in (output.dataset, output.card):
-        if os.path.lexists(path) and not is_merge:
+        if os.path.lexists(path) and not made_by:
             raise Unmergeable(f"{path}: is there already, and not of a merge; choose another --output-dir")
+    if made_by and not made_by & {one for manifest in manifests for one in manifest.fingerprints}:
+        raise Unmergeable(f"{output.dataset}: is merged from other runs; choose another --output-dir")
 
 
 def _runs(folder: RunFolder) -> list[tuple[RunFolder, Manifest]]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from synth import job
 from synth.config import ConfigError, parse
+from synth.generate import generate
 from synth.records import Slice
 from synth.resume import manifest_of, plan_of
 from synth.run import main
@@ -127,6 +128,15 @@ def test_a_refused_run_leaves_everything_as_it_was(world, monkeypatch, kind, par
     monkeypatch.chdir(here)
     monkeypatch.setenv("HOME", str(world / "home"))
     refused(here, kind, start.format(here=here) + "/".join(parts))
+
+
+def test_a_refused_call_from_python_leaves_everything_as_it_was(world, monkeypatch):
+    monkeypatch.chdir(world / "here")
+    (world / "here" / "rows.jsonl").write_text(BAD_ROW)
+    before = snapshot(world)
+    with pytest.raises(ConfigError, match="rows.jsonl:1:"):
+        generate("text_generation", overrides=WORDS, output_dir="pr/new/../precious")
+    assert snapshot(world) == before
 
 
 @pytest.mark.parametrize("words", [[], ["slice=0/2,1/2"], ["seed=1,2"], ["seed=1,2", "dry_run=true"]])

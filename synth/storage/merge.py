@@ -88,12 +88,12 @@ def _is_of_others(state: Path) -> bool:
         return False
 
 
-def is_merged(dataset: Path) -> bool:
-    """Whether a folder is a dataset that was merged, and nothing of anybody else."""
+def merged_fingerprints(dataset: Path) -> set[str]:
+    """Those of the configurations by which a merged dataset's rows were made. Empty: it is no merged dataset."""
     try:
-        return "checksums" in read_sealed(dataset / "state.json")
+        return set(read_sealed(dataset / "state.json").get("made_by", ()))
     except (OSError, Damaged):
-        return False
+        return set()
 
 
 def _fill(dataset: Path, parts: Sequence[Part], counts: Sequence[int]) -> None:
@@ -147,6 +147,7 @@ def _describe(dataset: Path, checksums: dict[str, str], parts: Sequence[Part], c
         "_format_type": None,
         "_output_all_columns": False,
         "_split": None,
+        "made_by": sorted({one for _, summary in parts for one in summary.made_by}),
         "checksums": checksums | {"dataset_info.json": checksum(dataset / "dataset_info.json")},
     }
     write_sealed(dataset / "state.json", state)

@@ -16,6 +16,7 @@ from synth.storage.manifest import Manifest
 from synth.storage.merge import Unmergeable, merge
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import commit
+from tests.storage import rows
 from tests.storage.rows import finished
 
 
@@ -146,3 +147,13 @@ def test_a_merge_replaces_nothing_that_is_no_merge(tmp_path, capsys, name):
     assert "choose another --output-dir" in capsys.readouterr().err
     assert mine.read_text() == "mine"
     assert [path for path in output.rglob("*") if path.is_file() and path.name != ".lock"] == [mine]
+
+
+def test_a_merge_of_other_runs_is_not_replaced(tmp_path, capsys):
+    folder, output = rows.run_of(tmp_path / "run", {}, {}), tmp_path / "out"
+    assert main([str(folder.path), "--output-dir", str(output)]) == 0
+    other, manifest = run_of(tmp_path / "other", [(0, 1)])
+    manifest.write(other)
+    assert main([str(other.path), "--output-dir", str(output)]) == 2
+    assert f"{output}/dataset: is merged from other runs; choose another --output-dir" in capsys.readouterr().err
+    assert len(load_from_disk(str(output / "dataset"))) == 2
