@@ -134,7 +134,7 @@ def test_a_refused_call_from_python_leaves_everything_as_it_was(world, monkeypat
     monkeypatch.chdir(world / "here")
     (world / "here" / "rows.jsonl").write_text(BAD_ROW)
     before = snapshot(world)
-    with pytest.raises(ConfigError, match="rows.jsonl:1:"):
+    with pytest.raises(ConfigError, match=r"rows\.jsonl:1:"):
         generate("text_generation", overrides=WORDS, output_dir="pr/new/../precious")
     assert snapshot(world) == before
 

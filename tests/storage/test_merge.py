@@ -16,7 +16,7 @@ from synth.storage.manifest import Manifest
 from synth.storage.merge import Unmergeable, merge
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import commit
-from tests.storage import rows
+from tests.storage import rows as rows_of_runs
 from tests.storage.rows import finished
 
 
@@ -150,7 +150,7 @@ def test_a_merge_replaces_nothing_that_is_no_merge(tmp_path, capsys, name):
 
 
 def test_a_merge_of_other_runs_is_not_replaced(tmp_path, capsys):
-    folder, output = rows.run_of(tmp_path / "run", {}, {}), tmp_path / "out"
+    folder, output = rows_of_runs.run_of(tmp_path / "run", {}, {}), tmp_path / "out"
     assert main([str(folder.path), "--output-dir", str(output)]) == 0
     other, manifest = run_of(tmp_path / "other", [(0, 1)])
     manifest.write(other)
