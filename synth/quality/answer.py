@@ -2,8 +2,8 @@
 
 A copy is measured in words that stand in eight words in a row of the instruction: their share of the response, and the
 share of the instruction that was copied. A quotation is a small part of the one or the other. All of the material that
-an instruction brings, and nothing else, is a copy however short. Where an instruction asks
-for an edit of a text, most of it comes back, and only a response that is nothing else is a copy. Code is left out.
+an instruction brings, and nothing else, is a copy however short. Where an instruction asks for an edit of a text, most
+of it comes back, and only a response that is nothing else is a copy. Code is left out.
 
 What it does not know: a copy in other words. The user's voice is known in English alone.
 """
@@ -16,12 +16,15 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
-from synth.quality.exact_duplicate import normalized
+from synth.quality.refusal_phrases import EMPTY
 from synth.quality.texts import columns_of, missing, prose, texts
 from synth.records import Needs, Record, Rejection
 
 NOTHING_ELSE = 0.95  # of a response to a request for an edit
+LEAST_SENTENCES = 12  # words
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_LABELLED = re.compile(r"[^:：\"“«]*(?:[:：]|[\"“«])[\W_]*")  # with one colon or quotation mark, and nothing after it
+_SENTENCE_ENDS = re.compile(r"[.!?。！？][\"'”’)]*\s+\W*$")
 _TO_REPEAT = re.compile(r"\b(?:repeat|copy|copypaste|echo|recite|quote|extract|transcribe|say)\b", re.IGNORECASE)
 _TO_EDIT = re.compile(
     r"\b(?:correct|fix|proofread|edit|rewrite|rephrase|paraphrase|improve|format|reformat|translate|convert|change"
@@ -40,21 +43,8 @@ _ASKS_FOR_HELP = re.compile(
     r"| a (?:bit|little) more| some more| your| the (?:text|details))[^.!?]*\?",
     re.IGNORECASE,
 )
+_ABOUT_ASSISTANT = re.compile(r"\b(?:who|what) (?:can|could|do|are) you\b|\bare you an?\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
-_OFFER = re.compile(
-    r"""(?:(?:sure|certainly|of\scourse|absolutely|yes|okay|hello|hi|great)(?:\sthing)?[,!.]*\s*)?(?:
-      $
-    | i(?:'m|\sam|'d\sbe|\swould\sbe|'ll\sbe)\s(?:more\sthan\s)?(?:here|happy|glad|available|ready|excited|delighted)\b
-    | i(?:'d|\swould)\slove\sto\b | i(?:'ll|\swill)\sdo\smy\sbest\b
-    | i\scan\s(?:certainly\s|definitely\s|also\s)?(?:assist|help|guide|support)\b
-    | (?:to\s(?:get\sstarted|begin|help\syou)[^,]*,\s)?i(?:'ll|\swill)?\sneed\s(?:to\sknow\s)?(?:some\s|a\s\w+\s)?more\b
-    | (?:this|that|it|these)\s(?:\w+\s)?(?:will|would|can)\s(?:help|allow|enable)\sme\b
-    | if\syou\b.*\b(?:i\scan|i'd|i\swould|i'm|i\sam|let\sme\sknow|feel\sfree|please)\b
-    | (?:please\s|just\s)?(?:let\sme\sknow|feel\sfree|share|provide|tell\sme|give\sme|send\sme)\b
-    | once\s(?:you|i)\b.*\bi(?:'ll|\scan|\swill)\b
-    )""",
-    re.IGNORECASE | re.VERBOSE,
-)
 _SCAFFOLDING = re.compile(
     r"<\|[\w ]{2,30}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
     r"|^#{2,3} ?(?:Instruction|Response|Input|Human|Assistant|User)s?:",
@@ -109,16 +99,17 @@ class Answer:
                 raise Rejection("leak", f"{len(turns)} turns of a conversation")
             if found := _ASKS_FOR_HELP.search(told):
                 raise Rejection("user_voice", found[0])
-            if self.min_asked is not None and len(asked.split()) >= self.min_asked and _is_offer(said):
+            asked_enough = self.min_asked is not None and len(asked.split()) >= self.min_asked
+            if asked_enough and not _ABOUT_ASSISTANT.search(asked) and _is_offer(said):
                 raise Rejection("asks_back", " ".join(told.split())[:100])
         if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, told)):
             raise Rejection("copies_instruction", f"{found_share:.0%} of it")
 
     def _copied(self, asked: str, said: str) -> float:
         """The share of a response that is copied, 0 where that is too little to matter."""
-        if " " in (same := normalized(said)) and _is_end_of(same, asked):
-            return 1.0
         theirs, mine = _words(prose(asked)), _words(said)
+        if len(mine) > 1 and _is_material(mine, asked):
+            return 1.0
         share = _shared(mine, theirs, self.ngram)
         least = NOTHING_ELSE if _TO_EDIT.search(asked) else self.copied
         return share if share > least and _shared(theirs, mine, self.ngram) > self.of_instruction else 0.0
@@ -127,18 +118,28 @@ class Answer:
 def _is_offer(text: str) -> bool:
     """All of its sentences offer help or ask back, and one offers: a question alone may be what was asked for."""
     sentences = [sentence.strip() for sentence in _SENTENCE.findall(text.replace("’", "'")) if sentence.strip()]
-    offers = [_OFFER.match(sentence) is not None for sentence in sentences]
-    return any(offers) and all(offer or one.endswith("?") for offer, one in zip(offers, sentences, strict=True))
+    said = [sentence for sentence in sentences if not sentence.endswith("?")]
+    return bool(said) and all(map(EMPTY.match, said))
 
 
-def _is_end_of(same: str, text: str) -> bool:
-    """Whether it is all of a text from a line on: the material that a request brings."""
-    end = ""
-    for line in reversed(text.strip().splitlines()):
-        end = f"{normalized(line)} {end}".strip()
-        if len(end) >= len(same):
-            break
-    return end == same
+def _is_material(words: Sequence[str], text: str) -> bool:
+    """Whether they are all that a request brings: the end of a text from a paragraph, a colon or a quotation mark on.
+
+    What comes last of several lines, sentences or choices is an answer; several sentences are none.
+    """
+    matches = list(_WORD.finditer(text))
+    if [match[0].lower() for match in matches[-len(words) :]] != list(words):
+        return False
+    start = matches[-len(words)].start()
+    above, line_break, line = text[:start].rpartition("\n")
+    if _LABELLED.fullmatch(line):
+        return True
+    at_line = not any(map(str.isalnum, line))
+    if at_line or _SENTENCE_ENDS.search(line):
+        several = len(words) >= LEAST_SENTENCES and len(_SENTENCE.findall(text[start:].strip())) > 1
+        above = above.rstrip(" \t")
+        return several or (at_line and (not line_break or above.endswith(("\n", ":", "：")) or "\n" not in above))
+    return False
 
 
 def _words(text: str) -> list[str]:

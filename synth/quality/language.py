@@ -1,7 +1,7 @@
 """Keeps texts in the languages that are wanted.
 
 Languages are told by py3langid (Lui and Baldwin's langid.py, ACL 2012, retrained for 130 languages): its model is in
-its package, so nothing is downloaded. benchmarks/languages.py has how it was chosen and how often it is wrong.
+its package, so nothing is downloaded. benchmarks/filters.py has how it was chosen and how often it is wrong.
 
 A short text is decided by odds, not by the likeliest language: two words fit a dozen languages about as well, and
 "Explain quantum computing" a little better Latin than English. So a text is rejected only if another language is many

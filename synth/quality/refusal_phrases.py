@@ -155,16 +155,22 @@ HUMAN = _english(
     """)
 )
 
-# What is said besides a refusal and is no answer: apologies, offers, thanks, questions back, directions elsewhere.
+# What is no answer: apologies, offers, thanks, what the assistant is, questions back, directions elsewhere.
 EMPTY = _english(
-    r"^\W*(?:(?:however|but|that said|instead|still|so|and|therefore|also|for now|if so|please),?)?\W*"
+    r"^\W*(?:(?:however|but|that said|instead|still|so|and|therefore|also|for now|if so|please|hello|hi|great),?"
+    r"|(?:sure|certainly|absolutely|of course|yes|okay)(?: thing)?[,!.]*)?\W*"
     + _any(r"""
-        i(?:'m| am)(?: always| still| just)? (?:here|happy|glad|available|designed|sorry|excited|ready|more than)\b
+        $|i(?:'m| am)(?: always| still| just)? (?:here|happy|glad|available|designed|sorry|excited|ready|more than)\b
         i(?:'m| am) (?:not )?an?\b
         i(?:'d| would| will|'ll) (?:be|love|do my best)\b
-        i (?:apologi[sz]e|understand|appreciate|hope|must)\b
-        i can (?:(?:certainly|definitely|still|also|only|try to) )*(?:assist|help|offer|provide|suggest|guide|give)\b
-        if (?:you|there)\b|let me know|feel free|please\b|thank|sure|certainly|of course|sorry|my apologies
+        i (?:apologi[sz]e|understand|appreciate|hope|must|need more)\b
+        i can (?:(?:certainly|definitely|still|also|only|try to) )*(?:assist|help|support|guide)\b
+        i can (?:(?:certainly|definitely|still|also|only|try to) )*(?:offer|provide|suggest|give)\b
+        i(?:'ll| will)? need (?:to know )?(?:some |a \w+ )?more\b
+        (?:this|that|it|these) (?:\w+ )?(?:will|would|can) (?:help|allow|enable) me\b
+        to (?:get started|begin|help you)[^,]*, i(?:'ll| will)? need\b|once (?:you|i)\b.*\bi(?:'ll| can| will)\b
+        if (?:you|there)\b|(?:just )?let me know|feel free|share|tell me|give me|send me|thank
+        please\b|sorry|my apologies
         how (?:can|may) i|what(?:'s| would| can| do| is)\b[^?]*\?|(?:is|are) there|(?:can|could|would|do) you
         you (?:can|may|could|might|should) (?:want to |try to |also |try )?ELSEWHERE
         i(?:'d| would)? (?:recommend|suggest|advise|encourage)(?: that)?(?: you)?(?: to)? ELSEWHERE

@@ -60,7 +60,7 @@ class Repetition:
     line_text: Share | None = 0.2
     paragraph_text: Share | None = 0.2
     duplicate_words: dict[Size, Share] = field(default_factory=lambda: {10: 0.33})
-    looped_words: dict[Size, Share] = field(default_factory=lambda: {10: 0.03})
+    looped_words: dict[Size, Share] = field(default_factory=lambda: {8: 0.08})
     adjacent: bool = True
     min_words: Size = 50
 

@@ -24,7 +24,7 @@ _ASSISTANT = re.compile(
         | i(?:'d|\swould|'ll|\swill)\sbe\s(?:happy|glad|delighted)\sto\s(?:help|assist|provide|answer)
         | welcome\sto\b
       )
-    | (?:sure|certainly|of\scourse|absolutely)[,!.]\s(?:here|i|let)\b
+    | (?:sure|certainly|of\scourse|absolutely)[,!.]\s(?:here|let|i\s(?:can|will|would)|i'(?:m|ll|d))\b
     | as\san?\s(?:\w+\s){0,3}(?:ai|language\smodel|chatbot|assistant),\si\b
     | i(?:'m|\sam)\s(?:sorry|afraid),?\s(?:but\s)?i\s(?:can't|cannot|am\s(?:un|not\s)able)
     | here(?:'s|\sis|\sare)\s(?:\w+\s){1,5}(?:that|to|for|of)\b[^:?]*:\s*(?:\n|1\.)
@@ -54,7 +54,7 @@ _PROGRAM = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
-_GIVEN = re.compile(r"[\"“”`«»:<>{}|=]|'[^'\n]{3,}'|\s[-–—]\s|https?://|\d{3,}")
+_GIVEN = re.compile(r"[\"“”`«»:<>{}|=]|'[^'\n]{3,}'|\s[-–—]\s|https?://|\d{3,}|\w\((?!s\))")
 LEAST_MATERIAL = 4  # words after the sentence that speaks of a text
 
 

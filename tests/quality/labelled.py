@@ -63,8 +63,15 @@ def is_usable(row):
     return row["instruction_usable"] and row["response_usable"]
 
 
+def is_close(row):
+    """Whether all that is wrong is a loop on which readers differ: it counts for neither side."""
+    return "loop close" in (row["note"] or "") and not problems(row) - {"loop"}
+
+
 def figures(rows, verdicts):
     """How many rows are kept, how many of these are usable, and of the usable ones rejected."""
+    decided = [(row, reason) for row, reason in zip(rows, verdicts, strict=True) if not is_close(row)]
+    rows, verdicts = zip(*decided, strict=True)
     kept = [row for row, reason in zip(rows, verdicts, strict=True) if reason is None]
     usable, kept_usable = sum(map(is_usable, rows)), sum(map(is_usable, kept))
     return {

@@ -19,6 +19,9 @@ PASSAGE = "Bees live in hives. A hive has one queen, some drones and thousands o
         (f"Correct the grammar.\n\n{PASSAGE}", PASSAGE),
         ("Summarize the article.\n\nArticle:\nSatisfying things.", "Satisfying things."),
         (f"{PASSAGE}\n\nWhat do the workers do?", PASSAGE),
+        ("Rewrite the sentence in passive voice: The dog chased the cat.", "The dog chased the cat."),
+        ('Classify this review: "The food was cold."', '"The food was cold."'),
+        (f"Bees are nice. {PASSAGE}", PASSAGE),
     ],
 )
 async def test_an_instruction_that_is_handed_back_is_found(asked, said):
@@ -43,6 +46,9 @@ async def test_an_instruction_that_is_handed_back_is_found(asked, said):
             "A hive has one queen, some drones and thousands of workers, who do it.",
         ),
         ("Which one is a fruit?\n\nan apple\na stone", "an apple"),
+        ("Which one is a fruit?\n\na stone\nan apple", "an apple"),
+        ("Which one is a fruit? A: a stone B: an apple", "An apple"),
+        ("Which sentence is a question? I like cats. Do you like cats?", "Do you like cats?"),
         ("Fix it.\n```\nx = [1, 2\n```", "```\nx = [1, 2]\n```"),
     ],
 )
@@ -71,11 +77,15 @@ OFFER = "I'd be happy to help you with that! I'm here to help. Can you please te
 
 async def test_a_response_that_only_asks_back_is_found_where_there_was_something_to_answer():
     assert await judged(Answer(), instruction=ASKED, response=OFFER) == "asks_back"
+    assert await judged(
+        Answer(), instruction=ASKED, response=f"I'm a garden AI. However, I'm not a teacher. {OFFER}"
+    ) == ("asks_back")
     assert await judged(Answer(min_asked=None), instruction=ASKED, response=OFFER) is None
     assert await judged(Answer(), instruction="I need some advice.", response=OFFER) is None
     assert await judged(Answer(), instruction=ASKED, response=f"{OFFER} Leaves make sugar from light.") is None
     assert await judged(Answer(), instruction=ASKED, response="What do leaves make of light?") is None
     assert await judged(Answer(), instruction=f"{ASKED} Write it as a reply.", response=OFFER) is None
+    assert await judged(Answer(), instruction=f"{ASKED} What can you do?", response=OFFER) is None
     assert await judged(Answer(), instruction=ASKED, response="Sure, here it is:\n```\nx = 1\n```") is None
 
 
