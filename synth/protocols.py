@@ -45,13 +45,14 @@ def unfit(made: Any, protocol: type, *, optional: bool = False, started: bool = 
     """What an object lacks to be the protocol's. With `optional`, only what it has is looked at. An object that is not
     `started` may lack what is LATER."""
     wrong = []
+    may_lack = defaults(protocol)
     for name, wanted in _members(protocol):
         if name == "__call__":
             wrong.append(_wrong_method(name, wanted, made))
             continue
         passed_on = hasattr(type(made), "__getattr__") and hasattr(made, name)  # to another object
         there = passed_on or hasattr(type(made), name) or name in getattr(made, "__dict__", ())
-        if optional and not there:
+        if (optional or name in may_lack) and not there:
             continue
         if inspect.isfunction(wanted):
             wrong.append(_wrong_method(name, wanted, getattr(made, name, None) if there else None))

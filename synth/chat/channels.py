@@ -51,6 +51,10 @@ class Channels:
             (answer if name == self.answer else thoughts).append(body.strip())
         return "\n\n".join(thoughts) if thoughts else None, "\n\n".join(answer)
 
+    def opens_answer(self, prompt_end: Sequence[Stretch]) -> bool:
+        """Whether a generation prompt ends in the heading of the answer's channel."""
+        return [name for name, _ in self._bodies(self._left_open(prompt_end))] == [self.answer]
+
     def _bodies(self, stretches: Iterable[Stretch]) -> list[tuple[str, str]]:
         """Each channel's name, its first word (`commentary to=functions.search`), and what is in it."""
         bodies: list[tuple[str, str]] = []

@@ -24,6 +24,7 @@ from synth.chat.reasoning import Reasoning
 from synth.chat.rendering import ChatTemplateError, Renderer
 from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
 from synth.chat.tags import thinking_tags
+from synth.chat.thinking import Thinking
 
 Messages = Sequence[dict[str, Any]]
 
@@ -75,7 +76,8 @@ class ChatTemplate:
         self._first, self._later = pre_query, later_pre_query
 
         eos = stop_at_ids([tokenizer.eos_token_id, *generation_eos])
-        channels = Channels.read(self._probe.before_answer(), self._guard)
+        before_answer = self._probe.before_answer(thinks=True) or self._probe.before_answer(thinks=False)
+        channels = Channels.read(before_answer, self._guard)
         self.response_stop: Stop = self._end_of_answer(channels.within if channels else ()) | eos
         self.query_stop: Stop = eos
         self._no_query: ChatTemplateError | None = None
@@ -91,6 +93,7 @@ class ChatTemplate:
         self._channels = channels if reasoning == "auto" else None
         tags = thinking_tags(self._probe, self._guard) if reasoning == "auto" else reasoning
         self._reasoning = tags and Reasoning(*tags, is_token=tags[1] in self._guard.ids)
+        self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags)
         written = [one for tag in tags or () for one in self._guard.split(tag)]
         self._tags = {self._guard.ids[text] for text, is_control in written if is_control}
         self._spellings = {id: text for text, id in self._guard.ids.items()}
@@ -136,6 +139,23 @@ class ChatTemplate:
             return None, text.strip()
         return self._reasoning.split(text, self._generation_prompt(prompt))
 
+    def thinks(self, prompt: Sequence[int]) -> Stop | None:
+        """What ends the thoughts with which the model may begin its answer to a prompt. None where it has none: the
+        prompt has closed them, or nothing speaks of thoughts."""
+        if self._thinking is None or self._are_closed(prompt):
+            return None
+        opened = self.answer(prompt, ())[0] is not None
+        return self._thinking.end if opened or self._thinking.expected else None
+
+    def after_thoughts(self, prompt: Sequence[int], thoughts: str | None) -> list[int]:
+        """The prompt with thoughts, or with what is written where there are none, up to the answer's first word."""
+        if self._thinking is None or self._are_closed(prompt):
+            return list(prompt)
+        if thoughts is None:
+            return [*prompt, *self._guard.encode(self._thinking.heading)]
+        opening = "" if self.answer(prompt, ())[0] is not None else self._thinking.opening
+        return [*prompt, *self._guard.encode(opening + self._guard.mask(thoughts) + self._thinking.closing)]
+
     def without_reasoning(self, text: str) -> str:
         """An assistant's earlier answer as later turns see it: without the thoughts that it begins with, if any."""
         if self._channels and text.lstrip().startswith(self._channels.opening):
@@ -154,6 +174,12 @@ class ChatTemplate:
         ids = prompt[-_PROMPT_END:]
         after = max((n + 1 for n, id in enumerate(ids) if id in headings), default=0)
         return self._text(ids[after:], set())
+
+    def _are_closed(self, prompt: Sequence[int]) -> bool:
+        """Whether the generation prompt has come as far as the answer's first word."""
+        if self._channels:
+            return self._channels.opens_answer(self._stretches(prompt[-_PROMPT_END:]))
+        return self._reasoning is not None and self._reasoning.closed_by(self._generation_prompt(prompt))
 
     def _stretches(self, token_ids: Sequence[int]) -> list[Stretch]:
         runs = itertools.groupby(token_ids, self._spellings.get)

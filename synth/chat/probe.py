@@ -40,14 +40,12 @@ class Probe:
     def between_user_and_answer(self) -> str:
         return self._between_user_and(_ASSISTANT_SAYS)
 
-    def before_answer(self) -> str:
-        """What a model itself writes before an answer's words, with its thoughts where the template shows them."""
+    def before_answer(self, *, thinks: bool) -> str:
+        """What a model itself writes before an answer's words, with its thoughts where it `thinks` and the template
+        shows them."""
         prompt = self.after_user()
-        for answer in (_ASSISTANT_THINKS, _ASSISTANT_SAYS):
-            between = self._between_user_and(answer)
-            if prompt and between.startswith(prompt):
-                return between.removeprefix(prompt)
-        return ""
+        between = self._between_user_and(_ASSISTANT_THINKS if thinks else _ASSISTANT_SAYS)
+        return between.removeprefix(prompt) if prompt and between.startswith(prompt) else ""
 
     def closing(self) -> str:
         """What is written after an answer that nothing follows."""

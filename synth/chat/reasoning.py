@@ -34,3 +34,7 @@ class Reasoning:
         thoughts, _, answer = (after if opens_itself else text).partition(self.end)
         wrapped = _WRAPPED.fullmatch(answer.strip())
         return thoughts.strip(), (wrapped[2] if wrapped else answer).strip()
+
+    def closed_by(self, prompt_end: str) -> bool:
+        """Whether a prompt has ended the thoughts, so that an answer follows."""
+        return prompt_end.rstrip().endswith(self.end)

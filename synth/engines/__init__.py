@@ -14,6 +14,8 @@ from pydantic import ConfigDict, Field
 from synth.protocols import LATER
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Form = Literal["json", "choice", "regex"]
+FORMS: dict[str, Form] = {"json_schema": "json", "choice": "choice", "regex": "regex"}  # by their fields in Sampling
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -21,7 +23,12 @@ class Sampling:
     """How tokens are drawn. `max_tokens` bounds the answer; `temperature` 0 is greedy.
 
     `stop` are strings, `stop_token_ids` ids, that end an answer beside the model's own; neither stays in it.
-    `json_schema` is a JSON schema that the answer will follow, if it is not cut.
+
+    At most one of `json_schema`, `choice` and `regex` is the form that the answer has, if it is not cut: a JSON schema,
+    the texts of which it is one, or a regular expression that it matches from its first character to its last. An
+    engine that can't hold a form (Generator.holds) is not asked for it.
+
+    Raises ValueError where more than one is given.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -35,7 +42,19 @@ class Sampling:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     json_schema: dict[str, Any] | None = None
+    choice: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    regex: str | None = None
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in FORMS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[1]}: an answer has one form, and {given[0]} is given too")
+
+    @property
+    def form(self) -> Form | None:
+        """What an engine has to hold for this."""
+        return next((form for name, form in FORMS.items() if getattr(self, name) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +98,12 @@ class Placement:
 
 
 class Generator(Protocol):
-    """All that a record sees of an engine. `max_model_len` is in tokens, prompt and answer together."""
+    """All that a record sees of an engine. `max_model_len` is in tokens, prompt and answer together.
+
+    `holds` are the forms that it can make an answer have, once it is started; an engine without it holds none.
+    """
+
+    holds: frozenset[Form] = frozenset()
 
     @property
     def max_model_len(self) -> Annotated[int, Field(gt=0), LATER]: ...

@@ -11,6 +11,7 @@ Knows nothing of chat templates, nor of what else the server is doing.
 """
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import nearest
-from synth.engines import Answer, EngineError, Load, Placement, Sampling, Unusable
+from synth.engines import Answer, EngineError, Form, Load, Placement, Sampling, Unusable
 from synth.model import Model
 
 START_RETRIES = 2  # at the start somebody is waiting for an answer, and an address may be mistyped
@@ -33,6 +34,14 @@ _ENDS: dict[str, Literal["stop", "length"]] = {
     "stop_sequence": "stop",
     "length": "length",
     "max_tokens": "length",
+}
+# What a server is asked once, at the start: only one that holds its answers to a form gives these.
+_HELD = {"held": "yes"}
+_HELD_SCHEMA = {
+    "type": "object",
+    "properties": {"held": {"type": "string", "enum": ["yes"]}},
+    "required": ["held"],
+    "additionalProperties": False,
 }
 _DEFAULTS = Sampling()
 _ALWAYS = ("temperature", "top_p")
@@ -69,10 +78,16 @@ class OpenAI:
         if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
             raise ValueError("api_key_env: must be the name of an environment variable, not a key")
         self.base_url = self.base_url.rstrip("/")
+        self._holds: frozenset[Form] = frozenset()
 
     @property
     def concurrency(self) -> int:
         return self.max_num_seqs
+
+    @property
+    def holds(self) -> frozenset[Form]:
+        """As the server has shown when this was started."""
+        return self._holds
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
         """Hardly anything. The key is not passed on here: each machine has it in its own environment."""
@@ -101,6 +116,11 @@ class OpenAI:
         self._speaks_vllm = self.dialect == "vllm" or (self.dialect == "auto" and card.get("owned_by") == "vllm")
         if not self._speaks_vllm:
             await asyncio.to_thread(lambda: self._tokenizer)  # seconds, which no record is to wait for
+        try:
+            self._holds = await self._shown_to_hold()
+        except BaseException:
+            await self._http.close()
+            raise
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
         """Continue `prompt`. Raises EngineError when the server is of no use, another error for one bad request."""
@@ -132,6 +152,25 @@ class OpenAI:
         except (KeyError, TypeError):
             raise Unusable(f"{self.base_url}/models lists no models: is this an OpenAI-compatible API?") from None
 
+    async def _shown_to_hold(self) -> frozenset[Form]:
+        """Many a server takes a field that it does not know, and answers as if it were not there."""
+        forms: set[Form] = set()
+        if _is_held(await self._tried(Sampling(temperature=0.0, max_tokens=32, json_schema=_HELD_SCHEMA))):
+            forms.add("json")
+        if self._speaks_vllm:
+            choice = json.dumps(_HELD)
+            if await self._tried(Sampling(temperature=0.0, max_tokens=32, choice=(choice,))) == choice:
+                forms |= {"choice", "regex"}
+        return frozenset(forms)
+
+    async def _tried(self, sampling: Sampling) -> str:
+        """What the server makes of a form. Nothing where it refuses it."""
+        try:
+            completion = await self._http.post("/completions", self._body([0], sampling), START_RETRIES)
+            return str(completion["choices"][0]["text"])
+        except (ValueError, KeyError, IndexError, TypeError):
+            return ""
+
     def _find(self, served: Mapping[str, Any]) -> str:
         wanted = [self.served_model] if self.served_model else [self.model.path, str(self.model.name)]
         for name in wanted:
@@ -155,6 +194,10 @@ class OpenAI:
         if sampling.json_schema is not None:
             form = {"name": "answer", "schema": sampling.json_schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
+        elif sampling.choice is not None:
+            body["structured_outputs"] = {"choice": list(sampling.choice)}
+        elif sampling.regex is not None:
+            body["structured_outputs"] = {"regex": sampling.regex}
         stop = list(sampling.stop)
         if self._speaks_vllm:
             body |= {"stop_token_ids": list(sampling.stop_token_ids), "return_token_ids": True}
@@ -190,3 +233,10 @@ class OpenAI:
         return AutoTokenizer.from_pretrained(
             self.model.tokenizer or self.model.path, revision=self.model.revision, trust_remote_code=False
         )
+
+
+def _is_held(text: str) -> bool:
+    try:
+        return bool(json.loads(text) == _HELD)
+    except (ValueError, RecursionError):
+        return False

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from synth.components import ConfigError
-from synth.engines import Answer, EngineError, Load, Placement, Sampling, Unusable
+from synth.engines import FORMS, Answer, EngineError, Form, Load, Placement, Sampling, Unusable
 from synth.errors import reason
 from synth.model import Model
 
@@ -51,6 +51,8 @@ class VLLM:
     cpu_threads: Count | Literal["auto"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     extra: dict[str, Any] = field(default_factory=dict)
+
+    holds: ClassVar[frozenset[Form]] = frozenset(FORMS.values())
 
     # Keys that change speed or memory and not the data: they may differ when a run goes on.
     HARMLESS: ClassVar[frozenset[str]] = frozenset(
@@ -162,7 +164,7 @@ class VLLM:
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError
         from vllm.inputs import tokens_input
-        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+        from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         try:
@@ -180,7 +182,7 @@ class VLLM:
                 # Greedy answers need no seed, and a seeded row leaves the GPU sampler's fast path.
                 seed=sampling.seed if sampling.temperature > 0 else None,
                 detokenize=bool(sampling.stop),
-                structured_outputs=StructuredOutputsParams(json=schema) if (schema := sampling.json_schema) else None,
+                structured_outputs=_structured_outputs(sampling),
                 output_kind=RequestOutputKind.FINAL_ONLY,
                 skip_clone=True,
             )
@@ -244,6 +246,16 @@ class _Statistics:
                 pass
 
         return Gauges(vllm_config, engine_index)
+
+
+def _structured_outputs(sampling: Sampling) -> Any:
+    """vLLM's name for an answer's form."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    if sampling.form is None:
+        return None
+    choice = None if sampling.choice is None else list(sampling.choice)
+    return StructuredOutputsParams(json=sampling.json_schema, choice=choice, regex=sampling.regex)
 
 
 def _is_cpu_build() -> bool:

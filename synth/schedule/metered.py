@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from synth.engines import Answer, Engine, Sampling
+from synth.engines import Answer, Engine, Form, Sampling
 
 
 @dataclass(eq=False, slots=True)
@@ -71,6 +71,7 @@ class Metered:
         self._engine = engine
         self._time = SharedTime(engine.concurrency)
         self.max_model_len = engine.max_model_len
+        self.holds: frozenset[Form] = getattr(engine, "holds", frozenset())
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
 
     @property

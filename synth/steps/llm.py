@@ -10,6 +10,7 @@ Knows nothing of other records, of shards, or of where the engine runs.
 """
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from synth.chat import ChatTemplate, Stop
-from synth.engines import Answer, EngineError, Generator, Sampling
+from synth.engines import FORMS, Answer, EngineError, Form, Generator, Sampling
 from synth.own_time import ours
 from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
+from synth.steps.held import free, thoughts_before
 from synth.steps.pool import Pool
 from synth.steps.twins import Twins
 
@@ -105,6 +107,11 @@ class LLM:
         return random.Random(derive_seed(*self._scope))
 
     @property
+    def holds(self) -> frozenset[Form]:
+        """The forms that the engine can make an answer have: `json`, `choice`, `regex`. Any other is not asked for."""
+        return getattr(self._engine, "holds", frozenset())
+
+    @property
     def pool(self) -> Pool:
         """The pool that all records share, for a step that says that it needs one (see synth/steps/pool.py)."""
         if self._pool is None:
@@ -128,7 +135,8 @@ class LLM:
     ) -> Completion:
         """The assistant's answer to a user's text or to a list of {role, content}.
 
-        `changes` are fields of Sampling: `llm.chat("…", max_tokens=256, temperature=0.2)`.
+        `changes` are fields of Sampling: `llm.chat("…", max_tokens=256, temperature=0.2)`. A form that the engine does
+        not hold (`holds`) is left out. A model that thinks does so first, in up to max_tokens, and is held after that.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
@@ -176,25 +184,48 @@ class LLM:
             prompt = await asyncio.to_thread(encode, messages) if long else encode(messages)
         if len(prompt) >= self._engine.max_model_len:
             raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {self._engine.max_model_len}")
-        sampling = replace(sampling or Sampling(), **changes)
-        sampling = replace(
-            sampling,
+        sampling = self._sampling(sampling or Sampling(), changes, stop)
+        requests = itertools.count()
+
+        async def ask(prompt: list[int], sampling: Sampling) -> Answer:
+            further = [number for number in [next(requests)] if number]
+            return await self._answer(prompt, replace(sampling, seed=derive_seed(*self._scope, call, *further)))
+
+        if not (thinks and sampling.form):
+            answer = await ask(prompt, sampling)
+            text, reasoning = self._text(answer), None
+            if thinks:
+                reasoning, text = self._template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
+            return self._said(text, answer.token_ids, answer.finish_reason, reasoning)
+        limit = self._engine.max_model_len
+        reasoning = await thoughts_before(ask, self._template, prompt, sampling, stop, limit)
+        before = self._template.after_thoughts(prompt, reasoning)
+        thought = before[len(prompt) :]
+        if len(before) >= limit:
+            return self._said("", thought, "length", reasoning)
+        answer = await ask(before, sampling)
+        return self._said(self._text(answer), [*thought, *answer.token_ids], answer.finish_reason, reasoning)
+
+    def _sampling(self, sampling: Sampling, changes: dict[str, Any], stop: Stop) -> Sampling:
+        """What is asked of the engine, but for the seed."""
+        if not changes.keys().isdisjoint(FORMS):
+            sampling = free(sampling)  # for the form that the call gives
+        sampling = replace(sampling, **changes)
+        return replace(
+            sampling if sampling.form in self.holds else free(sampling),
             stop=(*sampling.stop, *stop.strings),
             stop_token_ids=(*sampling.stop_token_ids, *stop.token_ids),
-            seed=derive_seed(*self._scope, call),
         )
-        answer = await self._answer(prompt, sampling)
-        ledger = self._ledger
-        tokens = (answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
-        add_spent(ledger.spent, {self._scope[2]: Spent(1, *tokens, answer.engine_seconds)})
-        ledger.finish_reason = answer.finish_reason
-        text = self._template.decode(answer.token_ids) if answer.text is None else answer.text
-        reasoning: str | None = None
-        # An answer that followed a schema from its first token has no thoughts in it, whatever the template opened.
-        if thinks and not (sampling.json_schema and text.lstrip().startswith(("{", "["))):
-            reasoning, text = self._template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
-        said = Completion(text.strip(), answer.token_ids, answer.finish_reason, reasoning)
-        ledger.said[said.text] = said
+
+    def _text(self, answer: Answer) -> str:
+        return self._template.decode(answer.token_ids) if answer.text is None else answer.text
+
+    def _said(
+        self, text: str, token_ids: Sequence[int], finish_reason: Literal["stop", "length"], reasoning: str | None
+    ) -> Completion:
+        self._ledger.finish_reason = finish_reason
+        said = Completion(text.strip(), token_ids, finish_reason, reasoning)
+        self._ledger.said[said.text] = said
         return said
 
     async def _answer(self, prompt: list[int], sampling: Sampling) -> Answer:
@@ -203,7 +234,10 @@ class LLM:
         while True:
             try:
                 with ours():
-                    return await self._engine.generate(prompt, sampling)
+                    answer = await self._engine.generate(prompt, sampling)
+                tokens = (answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
+                add_spent(self._ledger.spent, {self._scope[2]: Spent(1, *tokens, answer.engine_seconds)})
+                return answer
             except EngineError as error:
                 self.failure = error
                 raise

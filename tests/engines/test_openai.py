@@ -30,6 +30,7 @@ class FakeServer:
         self.cards = [VLLM_CARD]
         self.replies, self.bodies, self.keys = [], [], []
         self.delay_s, self.in_flight, self.most_in_flight = 0.0, 0, 0
+        self.holds = {"json", "choice"}
 
     async def models(self, request):
         self.keys.append(request.headers.get("Authorization"))
@@ -37,6 +38,9 @@ class FakeServer:
 
     async def completions(self, request):
         body = await request.json()
+        if "held" in str(body):  # what a client asks at its start
+            form = "json" if "response_format" in body else "choice"
+            return web.json_response(answer('{"held": "yes"}' if form in self.holds else "words"))
         self.bodies.append(body)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -131,6 +135,22 @@ async def test_a_schema_is_sent_as_a_response_format(server, connect):
     engine = await connect()
     await engine.generate([5], Sampling(json_schema={"type": "object"}))
     assert server.bodies[0]["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+
+async def test_a_choice_and_a_regular_expression_are_sent_in_vllms_words(server, connect):
+    engine = await connect()
+    await engine.generate([5], Sampling(choice=("Yes", "No")))
+    await engine.generate([5], Sampling(regex="[a-z]+"))
+    assert [body["structured_outputs"] for body in server.bodies] == [{"choice": ["Yes", "No"]}, {"regex": "[a-z]+"}]
+
+
+async def test_a_server_holds_what_it_has_shown_to_hold(server, connect):
+    assert (await connect()).holds == {"json", "choice", "regex"}
+    assert (await connect(model=plain(server))).holds == {"json"}
+    server.cards, server.holds = [VLLM_CARD], {"json"}  # a vLLM of other days
+    assert (await connect()).holds == {"json"}
+    server.holds = set()
+    assert (await connect()).holds == set()
 
 
 async def test_token_ids_come_back_without_the_token_that_ended_them(server, connect):

@@ -72,6 +72,15 @@ async def test_a_schema_is_followed(engine, template):
     assert template.decode(answer.token_ids).replace(" ", "").startswith('{"score":')
 
 
+async def test_an_answer_is_one_of_the_choices_and_matches_an_expression(engine, template):
+    assert engine.holds == {"json", "choice", "regex"}
+    prompt = template.encode([{"role": "user", "content": "How good is this?"}])
+    chosen = await engine.generate(prompt, Sampling(seed=1, choice=("quite good", "quite bad"), max_tokens=100))
+    assert template.decode(chosen.token_ids) in ("quite good", "quite bad")
+    matching = await engine.generate(prompt, Sampling(seed=1, regex="[0-9]{3}", max_tokens=100))
+    assert template.decode(matching.token_ids).isdigit()
+
+
 async def test_a_greedy_answer_is_the_one_that_transformers_gives(engine, template):
     from synth.engines.transformers import Transformers
 

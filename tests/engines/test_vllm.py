@@ -38,6 +38,29 @@ async def test_a_seeded_answer_is_the_same_alone_and_in_a_batch(engine, template
 
 
 @on_vllm
+async def test_an_answer_has_the_form_that_is_asked_for(engine, template):
+    prompt = template.encode([{"role": "user", "content": "What is 2 + 3?"}])
+    schema = {"type": "object", "properties": {"b": {"type": "string", "maxLength": 9}, "a": {"enum": [1, 2]}}}
+    schema |= {"required": ["b", "a"], "additionalProperties": False}
+    forms = {
+        "json": {"json_schema": schema},
+        "choice": {"choice": ("Not equal", "Equal")},
+        "regex": {"regex": "[x-z]{3}"},
+    }
+    said = {}
+    for form, fields in forms.items():
+        sampling = Sampling(seed=1, max_tokens=200, stop_token_ids=template.response_stop.token_ids, **fields)
+        assert sampling.form == form
+        answer = await engine.generate(prompt, sampling)
+        assert answer.finish_reason == "stop"
+        said[form] = template.decode(answer.token_ids)
+    assert forms.keys() == engine.holds
+    assert list(json.loads(said["json"])) == ["b", "a"]  # in the schema's order
+    assert said["choice"] in ("Not equal", "Equal")
+    assert len(said["regex"]) == 3 and set(said["regex"]) <= set("xyz")
+
+
+@on_vllm
 async def test_a_stop_token_ends_an_answer_and_is_not_in_it(engine, template):
     stops = template.response_stop.token_ids
     prompt = template.encode([{"role": "user", "content": "What is 2 + 3?"}], add_generation_prompt=True)

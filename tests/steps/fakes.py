@@ -32,6 +32,12 @@ class FakeTemplate:
     def decode(self, token_ids: Sequence[int]) -> str:
         return "".join(map(chr, token_ids))
 
+    def thinks(self, prompt: Any) -> Stop | None:
+        return Stop((3,))
+
+    def after_thoughts(self, prompt: Any, thoughts: str | None) -> list[int]:
+        return [*prompt, *(() if thoughts is None else map(ord, f"<think>{thoughts}</think>"))]
+
     def answer(self, prompt: Any, token_ids: Any, text: Any = None, stop: Any = ()) -> tuple[str | None, str]:
         return Reasoning().split(self.decode(token_ids) if text is None else text, self.decode(prompt[-20:]))
 

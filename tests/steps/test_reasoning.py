@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from synth.engines import Answer, Sampling
+from synth.engines import Answer
 from synth.model import Model
 from synth.steps.chain import run_record
 from synth.steps.magpie import Magpie
@@ -92,19 +92,6 @@ async def test_thoughts_in_the_messages_of_a_source_are_not_asked_again():
     turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "<think>Hm</think>So."}]
     await finish(go_on, engine=engine, record={"messages": turns}, columns={})
     assert engine.prompts == ["<user>Why?<assistant>So.<user>And?<assistant>"]
-
-
-@pytest.mark.parametrize(
-    ("said", "text"), [('{"score": "<think>"}', '{"score": "<think>"}'), ("<think>Hm</think>{}", "{}")]
-)
-async def test_an_answer_that_followed_a_schema_has_no_thoughts_in_it(said, text):
-    async def ask(record, llm):
-        answer = await llm.chat("Judge. <think>", Sampling(json_schema={}, max_tokens=9))
-        return {"response": answer.text}
-
-    engine = FakeEngine(lambda prompt: said)
-    (row,) = (await finish(ask, engine=engine, columns={})).kept
-    assert row["response"] == text
 
 
 class Harmony:

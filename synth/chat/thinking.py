@@ -1,0 +1,46 @@
+"""Where thoughts end and an answer begins, for an answer whose form an engine holds from its first token on.
+
+Such an answer has no thoughts in it. So a model that thinks is asked twice: it thinks, freely, up to `end`, and then
+goes on after its thoughts, closed as its template closes them, with the answer alone.
+
+Knows nothing of engines or token ids.
+"""
+
+from dataclasses import dataclass
+
+from synth.chat.channels import Channels
+from synth.chat.guard import Guard
+from synth.chat.probe import THOUGHTS, Probe
+from synth.chat.stops import Stop, stop_at
+from synth.chat.tags import DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """What is written around thoughts, and ends them. `heading` is written before an answer without any.
+
+    `expected` is false where nothing in the template or the tokenizer speaks of thoughts.
+    """
+
+    opening: str
+    closing: str
+    heading: str
+    end: Stop
+    expected: bool
+
+    @classmethod
+    def read(
+        cls, probe: Probe, guard: Guard, channels: Channels | None, tags: tuple[str, str] | None
+    ) -> "Thinking | None":
+        """None for a model whose answers are taken as they are, and for channels whose thoughts no template shows."""
+        opening, shown, closing = probe.before_answer(thinks=True).partition(THOUGHTS)
+        heading = probe.before_answer(thinks=False)
+        if channels:
+            return cls(opening, closing, heading, stop_at(closing, guard), True) if shown else None
+        if tags is None:
+            return None
+        start, end = tags
+        if not (shown and end in closing):
+            opening, closing = f"{start}\n", f"\n{end}\n\n"
+        stop = Stop((guard.ids[end],)) if end in guard.ids else Stop(strings=(end,))
+        return cls(opening, closing, heading, stop, bool(shown) or tags != DEFAULT or end in guard.ids)
