@@ -5,8 +5,7 @@ rows and with those that came meanwhile; what the others have said by then is re
 So `generate` is all that is asked of Transformers, and any model that it generates with will do.
 
 Promises: the event loop is never blocked; a row's seed decides its words, whatever runs beside it, as far as the
-arithmetic of a padded batch allows (in float32 on a CPU, nearly always). A JSON schema is not enforced: what
-comes is parsed by whoever asked, as any answer that may be cut.
+arithmetic of a padded batch allows (in float32 on a CPU, nearly always).
 """
 
 import asyncio

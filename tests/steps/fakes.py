@@ -8,7 +8,7 @@ from typing import Any
 
 from synth.chat import Stop
 from synth.chat.reasoning import Reasoning
-from synth.engines import Answer, Sampling
+from synth.engines import FORMS, Answer, Sampling
 from synth.records import Finished
 from synth.steps.chain import Context, Step, Strategy, run_record
 from synth.steps.magpie import Magpie
@@ -33,7 +33,7 @@ class FakeTemplate:
         return "".join(map(chr, token_ids))
 
     def thinks(self, prompt: Any) -> Stop | None:
-        return Stop((3,))
+        return None
 
     def after_thoughts(self, prompt: Any, thoughts: str | None) -> list[int]:
         return [*prompt, *(() if thoughts is None else map(ord, f"<think>{thoughts}</think>"))]
@@ -46,7 +46,10 @@ class FakeTemplate:
 
 
 class FakeEngine:
-    """Answers with `reply(prompt)`, a text or (text, finish_reason); keeps the samplings that it was asked with."""
+    """Answers with `reply(prompt)`, a text or (text, finish_reason); keeps the samplings that it was asked with. Says
+    that it holds every form, and answers with `reply` all the same."""
+
+    holds = frozenset(FORMS.values())
 
     def __init__(self, reply: Callable[[str], Reply] = lambda prompt: "words", max_model_len: int = 1000):
         self.reply, self.max_model_len = reply, max_model_len

@@ -2,6 +2,7 @@
 
 import pytest
 
+from synth.chat import Stop
 from synth.engines import Answer, Sampling
 from synth.records import Usage, derive_seed
 from synth.steps.held import OPENING
@@ -14,8 +15,22 @@ from tests.steps.fakes import FakeEngine, FakeTemplate
 VERDICT = ("Yes", "No")
 
 
+class MayThink(FakeTemplate):
+    def thinks(self, prompt):
+        return Stop((3,))
+
+
 class HoldingEngine(FakeEngine):
     holds = frozenset({"choice"})
+
+
+class SilentEngine:
+    """A user's own, of before engines held anything."""
+
+    max_model_len = 1000
+
+    def __init__(self, reply):
+        self.generate = FakeEngine(reply).generate
 
 
 def handle(engine, template=None, ledger=None):
@@ -32,7 +47,7 @@ async def test_a_form_that_the_engine_does_not_hold_is_not_asked_for():
 
 
 async def test_an_engine_that_says_nothing_of_forms_holds_none():
-    engine = FakeEngine(lambda prompt: "Yes, it is.")
+    engine = SilentEngine(lambda prompt: "Yes, it is.")
     llm = handle(engine)
     assert llm.holds == frozenset()
     assert (await llm.chat("why?", choice=VERDICT)).text == "Yes, it is."
@@ -51,7 +66,7 @@ def test_an_answer_has_one_form():
 
 async def test_a_model_that_does_not_think_is_held_from_the_first_word_and_what_it_began_is_dropped():
     engine, ledger = HoldingEngine(lambda prompt: "Yes"), Ledger()
-    answer = await handle(engine, ledger=ledger).chat("why?", max_tokens=50, choice=VERDICT)
+    answer = await handle(engine, MayThink(), ledger).chat("why?", max_tokens=50, choice=VERDICT)
     assert (answer.text, answer.reasoning) == ("Yes", None)
     assert [(one.form, one.max_tokens) for one in engine.samplings] == [(None, OPENING), ("choice", 50)]
     assert engine.prompts == ["<user>why?<assistant>"] * 2
