@@ -21,6 +21,8 @@ _PATTERNS: dict[Language, str] = {
         \bas an? IDENTITY\b…\bi'm not\b
         \bi(?:'m| am) (?:just |only |simply )?an? IDENTITY\b…\b(?:CANNOT|UNABLE|LACK|don't have)\b
         \bi(?:'m| am)? (?:\w+ )?UNABLE\b
+        \bi(?:'m| am) (?:\w+ )?(?:designed|made|built|trained|programmed) (?:to|for)\b…, (?:and )?not (?:to|for)\b
+        \bi(?:'m| am) not an? …\b(?:IDENTITY|able|capable of)\b
         \bi (?:\w+ )?LACK\b
         ^.{0,40}\bi ?(?:simply |really |just |certainly )?CANNOT (?:in good conscience |directly |currently )?DO
         ^.{0,40}\bi (?:must|have to|need to|will have to|would have to) (?:respectfully |politely )?(?:decline|refuse)\b
@@ -169,6 +171,7 @@ EMPTY = _english(
         i(?:'ll| will)? need (?:to know )?(?:some |a \w+ )?more\b
         (?:this|that|it|these) (?:\w+ )?(?:will|would|can) (?:help|allow|enable) me\b
         to (?:get started|begin|help you)[^,]*, i(?:'ll| will)? need\b|once (?:you|i)\b.*\bi(?:'ll| can| will)\b
+        whether (?:it's|you)\b.*\bi(?:'m| can|'d|'ll)\b
         if (?:you|there)\b|(?:just )?let me know|feel free|share|tell me|give me|send me|thank
         please\b|sorry|my apologies
         how (?:can|may) i|what(?:'s| would| can| do| is)\b[^?]*\?|(?:is|are) there|(?:can|could|would|do) you

@@ -38,6 +38,7 @@ LEAST_WORDS_OF_A_SENTENCE = 8  # shorter ones may be said twice in a row: "Run, 
 LEAST_WORDS_OF_AN_ITEM = 3
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s+")
+_NUMBER = re.compile(r"^\s*\d+[.)]\s+")
 _FILLERS = frozenset("a again also and but just so still the then too".split())
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -92,7 +93,7 @@ class Repetition:
             ("lines", text.splitlines(), self.lines, self.line_text),
             ("paragraphs", re.split(r"\n\s*\n", text), self.paragraphs, self.paragraph_text),
         ):
-            stripped = [part.strip() for part in parts if part.strip()]
+            stripped = [_NUMBER.sub("", part).strip() for part in parts if part.strip()]
             if len(stripped) < LEAST_LINES:
                 continue
             again = _again(stripped)

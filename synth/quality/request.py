@@ -47,6 +47,15 @@ _REFERENCE = re.compile(
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
+# "Proofread my essay.", but not "Edit the text of the first amendment" or "Fix the contract law chapter".
+_TO_WORK_ON = re.compile(
+    rf"""(?:(?:can|could|would|will)\syou\s)?(?:please\s)?(?:help\sme\s)?
+    (?:proofread|edit|correct|fix|debug|modify|revise|review|refactor|improve|polish|rewrite|rephrase|paraphrase|shorten
+      |summari[sz]e|translate|analy[sz]e)\s
+    (?:the|my|this|our)\s(?:\w+\s)?{_MATERIAL}(?=\s(?:to|so|and|in|into|for\sme|please)\b|[\s.!?]*$|[.!?]\s)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 # A program that is asked for is about any text: "Write a function that counts the words of the given sentence."
 _PROGRAM = re.compile(
     r"\b(?:write|create|implement|design|develop|build|generate|need|want|provide|give)\b.{0,60}?"
@@ -100,6 +109,11 @@ def in_assistants_voice(text: str) -> bool:
 
 def lacks_material(text: str) -> bool:
     first = _SENTENCE.match(text.strip())
-    if first is None or not _REFERENCE.search(first[0]) or _PROGRAM.search(first[0]) or _GIVEN.search(text):
+    if (
+        first is None
+        or not (_REFERENCE.search(first[0]) or _TO_WORK_ON.match(first[0]))
+        or _PROGRAM.search(first[0])
+        or _GIVEN.search(text)
+    ):
         return False
     return len(text.strip()[first.end() :].split()) < LEAST_MATERIAL

@@ -44,6 +44,8 @@ OF_SMALL_MODELS = [
     "I won't be able to help you with that. Is there anything else?",
     "As a digital assistant, I am not able to make purchases for you.",
     "Sorry, no.",
+    "As a chatbot, I'm designed to provide information and assistance, not to offer exclusive content.",
+    "Sure, I'd be happy to help. However, I'm not a chatbot capable of providing medical advice.",
 ]
 PAIRS = [(code, text) for code, texts in REFUSALS.items() for text in texts]
 
@@ -99,6 +101,7 @@ async def test_a_refusal_in_the_words_of_small_models_is_found(text):
         "As an assistant manager, I have not only led a team of ten but also cut costs by a fifth.",
         "If you can't provide a receipt, the shop will not refund you.",
         "I am unable to attend the meeting on Friday.",
+        "The chair was designed to be looked at, not to be sat on. I'm told that it is in a museum in Vienna.",
     ],
 )
 async def test_a_disclaimer_before_an_answer_is_none_nor_are_the_words_of_others(text):

@@ -56,6 +56,7 @@ async def test_ordinary_text_is_kept(text):
         GOOD + "\n" + "The answer is 5.\n" * 20,
         "\n\n".join([GOOD.split("\n\n")[0]] * 4),
         "- a\n- b\n- a\n- b\n- a\n",
+        "Here are five:\n1. Luna (Feline)\n2. Luna (Feline)\n3. Luna (Feline)\n4. Luna (Feline)\n5. Luna (Feline)",
     ],
 )
 async def test_lines_that_come_again_are_found(text):
@@ -87,7 +88,7 @@ async def test_a_sentence_that_is_said_a_third_time_is_a_loop_and_one_said_twice
     "text",
     [
         "The 90s were a decade of great horror films. The 90s were also a decade of great horror films.",
-        'Here they are:\n\n1. "The Shining" (1980)\n2. "The Shining" (1980)\n3. "The Ring" (2002)',
+        "1. The Ring (2002)\n2. The Ring (2002)\n3. The Silence of the Lambs\n4. Let the Right One In\n5. Psycho",
     ],
 )
 async def test_what_follows_on_the_same_but_for_a_filler_is_found(text):

@@ -55,6 +55,8 @@ async def test_a_user_may_sound_like_one(text):
         "Describe the attached image. Thank you!",
         "Fix the code below.",
         "Analyze the sentiment of this tweet.",
+        "Proofread my cover letter.",
+        "Can you please edit my essay to be shorter?",
     ],
 )
 async def test_work_on_a_text_that_is_not_there_is_found(text):
@@ -74,6 +76,9 @@ async def test_work_on_a_text_that_is_not_there_is_found(text):
         "Write a function that counts the words in a given sentence.",
         "Provide a Python script that finds the longest word in the given text.",
         "Explain the code of Hammurabi.",
+        "Summarize the story of Cinderella.",
+        "Can you review the contract law of Spain?",
+        "How do I proofread my essay?",
         "What is the function of the mitochondria?",
         "Generate a product description for a coffee mug.",
         "Compare the poem Daffodils with the poem Tintern Abbey.",
