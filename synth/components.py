@@ -49,7 +49,9 @@ def build(node: Any, key: str, protocol: type, **given: Any) -> Any:
     are for a class that takes them, and are no keys of its node.
     """
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
-        raise ConfigError(f"{key}: needs a _target_, the dotted name of a class or function")
+        is_name = isinstance(node, str) and node.isidentifier()
+        hint = f"; did you mean '${{{key.partition('.')[0]}.{node}}}'?" if is_name else ""
+        raise ConfigError(f"{key}: needs a _target_, the dotted name of a class or function{hint}")
     dotted = node["_target_"]
     target = locate(dotted, f"{key}._target_")
     _refuse_unfit(unfit_target(target, protocol, by_name=is_own(module_of(target))), protocol, dotted, key)

@@ -317,6 +317,8 @@ def test_a_step_that_does_not_fit_is_refused(steps, step, told):
 def test_a_step_without_a_dotted_target_is_refused():
     told = refusal(plain() | {"strategy": {"steps": [{"language": "German"}]}})
     assert told == "strategy.steps[0]: needs a _target_, the dotted name of a class or function"
+    told = refusal(plain() | {"strategy": {"steps": ["magpie"]}})
+    assert told.endswith("name of a class or function; did you mean '${strategy.magpie}'?")
     told = refusal(plain() | {"strategy": {"steps": [{"_target_": "translate"}]}})
     assert told == "strategy.steps[0]._target_: 'translate' is no dotted name, such as my_steps.translate"
 
