@@ -29,8 +29,9 @@ help:
 run: setup
 	@.venv/bin/python -m synth.run +strategy=magpie $(ARGS)
 
+# In two processes, or up to four: many tests wait more than they compute.
 test: lint types
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n logical --maxprocesses=4 --dist=loadgroup $(ARGS)
 
 test-faults: setup
 	@.venv/bin/python -m pytest tests/test_faults.py -m faults $(ARGS)
