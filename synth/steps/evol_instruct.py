@@ -199,7 +199,8 @@ class EvolInstruct:
             return "no_gain"
         if self.target == "response":  # the question to the judge is about instructions
             return None
-        verdict = await llm.chat(render("evolve_equal", first=before, second=after), self.judge)
+        asked = render("evolve_equal", first=before, second=after)
+        verdict = await llm.chat(asked, self.judge, choice=("Equal", "Not equal"))
         equal = judged_equal(verdict.text)
         return "no_verdict" if equal is None else "no_gain" if equal else None
 

@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import field, replace
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -23,15 +23,21 @@ from synth.steps.prompts import render
 from synth.steps.template import Template, fill, needed
 
 SCALE = (1, 2, 3, 4, 5)
+# The reason comes first, so that the score follows from it, and is too short for max_tokens to cut the score away.
+LONGEST_REASON = 240  # characters
 SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"score": {"type": "integer", "enum": list(SCALE)}, "reason": {"type": "string"}},
-    "required": ["score", "reason"],
+    "properties": {
+        "reason": {"type": "string", "maxLength": LONGEST_REASON},
+        "score": {"type": "integer", "enum": list(SCALE)},
+    },
+    "required": ["reason", "score"],
     "additionalProperties": False,
 }
 # What stands in a prompt for a reason to be written: the words at its place, and what people put in brackets.
 _EXAMPLE = re.compile(r'"reason"\s*:\s*"([^"\n]*)"')
 _PLACEHOLDER = re.compile(r"[.…\s]*|<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}")
+_ECHO = 6  # words in a row of the prompt, and no others: fewer may be a label of the scale
 _FILES = (".jinja", ".jinja2", ".j2", ".txt")
 
 
@@ -63,7 +69,7 @@ class Judge:
     """Adds `judge_score` and `judge_reason` to a record that has an instruction and a response.
 
     `prompt` is a Jinja text, or the name of a file with one, over the record's columns and `criteria`; null is the
-    shipped prompt, before which the criteria are put. It should ask for JSON with `score`, from 1 to 5, and `reason`.
+    shipped prompt, before which the criteria are put. It should ask for JSON with `reason` and then `score`, 1 to 5.
     With several `votes` the score is their mean, and the column holds fractions.
 
     A score below `min_score` rejects the record, as `low_score`. A judgement that can't be read is
@@ -119,9 +125,11 @@ class Judge:
 
     async def verdict(self, record: Record, llm: LLM) -> Verdict:
         """What the judge makes of a record's response. Raises Rejection where there is nothing to judge."""
-        asked, sampling = self._asked(record), replace(self.sampling, json_schema=self.schema)
+        asked = self._asked(record)
         async with asyncio.TaskGroup() as group:
-            votes = [group.create_task(llm.chat(asked, sampling)) for _ in range(self.votes)]
+            votes = [
+                group.create_task(llm.chat(asked, self.sampling, json_schema=self.schema)) for _ in range(self.votes)
+            ]
         template = self.prompt or render("judge", instruction="", response="")
         verdicts = [_read(vote.result(), template) for vote in votes]
         read = [(one.score, one.reason) for one in verdicts if one.score is not None]
@@ -151,12 +159,19 @@ def _read(answer: Completion, template: str) -> Verdict:
 
 
 def _is_echo(found: Mapping[str, Any], template: str) -> bool:
-    """Whether a judgement is the prompt's own example of one, or its reason is the words that stand for a reason."""
+    """Whether a judgement is the prompt's own example of one, or its reason is nothing but words of the prompt."""
     reason = found.get("reason")
     if not isinstance(reason, str) or not reason.strip():
         return found == json_object(template, "score")
     examples = {words.strip(" .").casefold() for words in _EXAMPLE.findall(template)}
-    return reason.strip(" .").casefold() in examples or _PLACEHOLDER.fullmatch(reason.strip()) is not None
+    if reason.strip(" .").casefold() in examples or _PLACEHOLDER.fullmatch(reason.strip()):
+        return True
+    words = _words(reason)
+    return len(words) >= _ECHO and f" {' '.join(words)} " in f" {' '.join(_words(template))} "
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
 
 
 def _score(value: Any) -> float | None:

@@ -141,7 +141,9 @@ class Instances:
         task = text_of(record, "instruction")
         if not task:
             raise Rejection("no_task")
-        verdict = await llm.chat(prompts.render("self_instruct_classify", instruction=task), self.classify)
+        verdict = await llm.chat(
+            prompts.render("self_instruct_classify", instruction=task), self.classify, choice=("Yes", "No")
+        )
         is_classification = parsing.is_yes(verdict.text)
         if is_classification is None:
             raise Rejection("no_verdict", verdict.text)

@@ -5,7 +5,7 @@ those of synth/steps/prompts, or a user's own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict
@@ -80,7 +80,7 @@ class Tag:
             raise Rejection("no_instruction")
         response = text_of(record, "response") or None if self.with_response else None
         asked = render("tag", instruction=record["instruction"], response=response, labels=self.labels)
-        answer = await llm.chat(asked, replace(self.sampling, json_schema=self.schema))
+        answer = await llm.chat(asked, self.sampling, json_schema=self.schema)
         found = json_object(answer.text, next(iter(self.labels))) or {}
         tagged = record | {_column(name): _label(found.get(name), values) for name, values in self.labels.items()}
         unread = [column for column in self.columns if tagged[column] is None]

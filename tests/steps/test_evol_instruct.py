@@ -49,6 +49,13 @@ def rounds(row):
     return [(one["text"], one["operation"]) for one in row["lineage"]]
 
 
+async def test_the_judge_of_a_gain_is_held_to_its_two_words():
+    engine = Script()
+    await evolve(engine, rounds=1)
+    asked = engine.samplings[engine.asked.index("equal")]
+    assert asked.choice == ("Equal", "Not equal")
+
+
 async def test_each_round_evolves_what_the_round_before_has_made():
     (row,) = (await evolve(rounds=3)).kept
     assert (row["instruction"], row["response"]) == ("Name a bee.+++", "Answer 3")

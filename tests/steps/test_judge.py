@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from synth.column_types import type_from_text
 from synth.engines import Sampling
+from synth.steps.json_answer import json_object
 from synth.steps.judge import SCHEMA, Judge
+from synth.steps.prompts import render
 from tests.steps.fakes import FakeEngine, finish
 
 RECORD = {"instruction": "Name a bee.", "response": "Maja"}
@@ -28,7 +30,7 @@ async def judge(*said, record=RECORD, **keys):
 
 
 def verdict(score, reason="It fits."):
-    return json.dumps({"score": score, "reason": reason})
+    return json.dumps({"reason": reason, "score": score})
 
 
 async def test_a_response_is_scored_with_a_reason():
@@ -72,12 +74,29 @@ async def test_what_is_no_judgement_is_rejected_as_unparsable(said):
     assert row["judge_score"] is None
 
 
-@pytest.mark.parametrize(
-    "reason", ["one short sentence", "One short sentence.", "...", "<reason>", "[your reason]", "…"]
-)
+@pytest.mark.parametrize("reason", ["...", "<reason>", "[your reason]", "…"])
 async def test_the_prompts_own_placeholder_is_no_judgement(reason):
     row, _ = await judge(verdict(1, reason))
     assert (row["reason"], row["judge_score"]) == ("unparsable_judgement", None)
+
+
+@pytest.mark.parametrize(
+    "echo",
+    ["Judge how well the response does what the instruction asks.", "a sentence on what is right and what is wrong"],
+)
+async def test_a_sentence_of_the_prompt_is_no_judgement(echo):
+    row, _ = await judge(verdict(4, echo))
+    assert (row["reason"], row["judge_score"]) == ("unparsable_judgement", None)
+
+
+def test_nothing_in_the_prompt_can_be_read_as_a_judgement():
+    prompt = render("judge", instruction="Name a bee.", response="Maja")
+    assert json_object(prompt, "score") is None and "{" not in prompt
+
+
+def test_the_reason_comes_before_the_score_and_is_bounded():
+    assert list(SCHEMA["properties"]) == SCHEMA["required"] == ["reason", "score"]
+    assert SCHEMA["properties"]["reason"]["maxLength"] < Judge().sampling.max_tokens
 
 
 async def test_the_example_of_a_prompt_of_ones_own_is_no_judgement_either():

@@ -223,3 +223,9 @@ async def test_text_in_a_context_is_no_template():
 
 async def test_queries_read_the_column_that_holds_the_context():
     assert Queries(context="text").needs() == [{"text": "text"}]
+
+
+async def test_whether_a_task_is_a_classification_is_a_held_yes_or_no():
+    engine = FakeEngine(lambda prompt: "Yes", max_model_len=10**5)
+    await finish(Instances(), engine=engine, record={"instruction": "Sort the words."}, columns=COLUMNS)
+    assert [one.choice for one in engine.samplings] == [("Yes", "No"), None]
