@@ -70,7 +70,7 @@ def _samplings(config: Config) -> dict[str, str]:
     lines: list[str] = []
     for step in config.strategy.steps:
         calls = getattr(step.function, "calls", None)
-        keys = list(_sampling_keys(step.function, step.name))
+        keys = list(sampling_keys(step.function, step.name))
         drawn = list(calls()) if calls else []
         for at, sampling in enumerate(drawn):
             if sampling in drawn[:at]:
@@ -83,15 +83,16 @@ def _samplings(config: Config) -> dict[str, str]:
     return {"sampling": f"\n{'':9} ".join(lines)} if lines else {}
 
 
-def _sampling_keys(value: Any, key: str) -> Iterator[tuple[str, Sampling]]:
+def sampling_keys(value: Any, key: str) -> Iterator[tuple[str, Sampling]]:
+    """The samplings of a step, each with the key that sets it."""
     if isinstance(value, Sampling):
         yield key, value
     elif isinstance(value, list | tuple):
         for at, one in enumerate(value):
-            yield from _sampling_keys(one, f"{key}[{at}]" if len(value) > 1 else key)
+            yield from sampling_keys(one, f"{key}[{at}]" if len(value) > 1 else key)
     elif is_dataclass(value):
         for field in fields(value):
-            yield from _sampling_keys(getattr(value, field.name), f"{key}.{field.name}")
+            yield from sampling_keys(getattr(value, field.name), f"{key}.{field.name}")
 
 
 def _drawn(sampling: Sampling) -> str:
@@ -102,19 +103,28 @@ def _drawn(sampling: Sampling) -> str:
 
 def _cost(config: Config, records: int, which: str) -> dict[str, str]:
     """Calls and tokens, as far as the steps tell them."""
+    most = at_most(config)
+    if isinstance(most, str):
+        return {"calls": most}
+    calls, tokens = most
+    return {
+        "calls": f"at most {calls} a record, {records * calls:,} {which} while none is rejected",
+        "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} {which}",
+    }
+
+
+def at_most(config: Config) -> tuple[int, int] | str:
+    """Calls of a record, and the tokens that they generate, at the most; or why that is not known."""
     calls = tokens = 0
     branches: int | None = 1
     for step in config.strategy.steps:
         told = getattr(step.function, "calls", None)
         if told is None:
-            return {"calls": f"not known: the step {step.name} does not tell"}
+            return f"not known: the step {step.name} does not tell"
         if branches is None:
-            return {"calls": f"at most {calls} a record before the step {step.name}; how many come to it is not known"}
+            return f"at most {calls} a record before the step {step.name}; how many come to it is not known"
         calls += branches * len(told())
         tokens += branches * sum(call.max_tokens for call in told())
         fan_out = getattr(step.function, "fan_out", 1)
         branches = None if fan_out is None else branches * fan_out
-    return {
-        "calls": f"at most {calls} a record, {records * calls:,} {which} while none is rejected",
-        "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} {which}",
-    }
+    return calls, tokens

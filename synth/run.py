@@ -53,18 +53,23 @@ def _run(config: Config) -> int:
 
 def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] = _run) -> int:
     """The exit code of `work` on what the arguments compose, or the highest of a multirun's."""
-    program, words = sys.argv[0], list(sys.argv[1:] if arguments is None else arguments)
-    # Hydra then raises what went wrong instead of printing it in its own many lines.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    typed = sys.argv
-    sys.argv = [program, *words]
     try:
-        return _compose_and_run(words, work)
+        return composed(list(sys.argv[1:] if arguments is None else arguments), work)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return STOPPED
+
+
+def composed(words: Sequence[str], work: Callable[[Config], int]) -> int:
+    """The same for other doors. Raises ConfigError."""
+    # Hydra then raises what went wrong instead of printing it in its own many lines.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    typed = sys.argv
+    sys.argv = [typed[0], *words]
+    try:
+        return _compose_and_run(words, work)
     finally:
         sys.argv = typed
 

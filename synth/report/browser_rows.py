@@ -12,7 +12,7 @@ from synth.records import CONTRACT_COLUMNS, Record
 from synth.report.run_data import Run
 from synth.report.samples import printable
 
-KEPT, REJECTED = 300, 100  # rows of a run at the most
+KEPT, REJECTED = 300, 100  # rows of a run at the most; of each of many, fewer
 LONGEST = 2000  # characters of a text
 MOST_TURNS = 12
 
@@ -20,15 +20,20 @@ _ENDS = ("rejected_by", "reason", "detail")
 
 
 def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Rows of all runs, in order of their records; where there are two, the second's rows with the first's ids."""
+    """Rows of all runs, in order of their records; of several, the others' with the first one's ids."""
     rows: list[dict[str, Any]] = []
     ids: list[str] = []
     for place, run in enumerate(runs):
-        found = [(True, row) for row in run.rows("kept", KEPT, ids)]
-        found += [(False, row) for row in run.rows("rejected", REJECTED, ids)]
-        ids = [row["id"] for _, row in found if row["id"] is not None]
+        found = [(True, row) for row in run.rows("kept", most_rows(KEPT, len(runs)), ids)]
+        found += [(False, row) for row in run.rows("rejected", most_rows(REJECTED, len(runs)), ids)]
+        ids = ids or [row["id"] for _, row in found if row["id"] is not None]
         rows += [_shown(place, kept, row) for kept, row in found]
     return sorted(rows, key=lambda row: (row["order"], row["run"]))
+
+
+def most_rows(of_one: int, runs: int) -> int:
+    """How many rows each of so many runs has in a page that has `of_one` of one run, or of each of two."""
+    return max(10, 2 * of_one // max(2, runs))
 
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:

@@ -1,8 +1,8 @@
-"""The report of a run, or of two beside one another: one HTML file that needs nothing else and asks for nothing.
+"""The report of a run, or of several beside one another: one HTML file that needs nothing else and asks for nothing.
 
 Promises: text of models, seeds and configuration is text, wherever it stands: autoescaped, control characters spelled
 out, and a content security policy lets no script run but the page's own, by its hash, and nothing be loaded.
-What is drawn from a sample says so, with its size. Two runs are drawn to one scale.
+What is drawn from a sample says so, with its size. Runs beside one another are drawn to one scale.
 """
 
 import base64
@@ -18,14 +18,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from synth.report import charts
-from synth.report.browser_rows import KEPT, LONGEST, REJECTED, as_json, rows_of
+from synth.report.browser_rows import KEPT, LONGEST, REJECTED, as_json, most_rows, rows_of
+from synth.report.comparison import GROUPS, Comparison, letter
 from synth.report.diversity import MOST_TEXTS, Diversity, diversity, instructions
 from synth.report.figures import Figures, flat, measure
 from synth.report.run_data import Run
 from synth.report.samples import printable
+from synth.report.soundness import FACTS
 from synth.report.throughput import Throughput, throughput
 from synth.steps.prompts import LABELS
-from synth.storage.manifest import differing_keys
 from synth.storage.run_folder import whole, written_over
 
 _FOLDER = Path(__file__).parent / "page"
@@ -41,11 +42,20 @@ _SERIES = {
 }
 
 
-def write_report(path: Path, runs: Sequence[Run]) -> None:
+def write_report(path: Path, runs: Sequence[Run], comparison: Comparison | None = None) -> None:
     """Raises Unreadable where a run can't be read, OSError where the file can't be written or is another one's."""
-    if path != runs[0].folder.report:  # which is the run's own, whatever it holds
-        path = written_over(path, _mark(runs[0]))
-    text = report(runs)
+    if path == runs[0].folder.report:  # which is the run's own, whatever it holds
+        _write(path, report(runs))
+    else:
+        write_page(path, runs, _mark(runs[0]), comparison)
+
+
+def write_page(path: Path, runs: Sequence[Run], mark: str, comparison: Comparison | None = None) -> None:
+    """The same in place of nothing but an earlier page with this mark."""
+    _write(written_over(path, mark), report(runs, mark, comparison))
+
+
+def _write(path: Path, text: str) -> None:
     with whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
@@ -55,18 +65,21 @@ def _mark(run: Run) -> str:
     return f"Synth report of {run.manifest.fingerprint}"
 
 
-def report(runs: Sequence[Run]) -> str:
-    """The page of one run or of two. Raises Unreadable."""
+def report(runs: Sequence[Run], mark: str | None = None, comparison: Comparison | None = None) -> str:
+    """The page of one run or of several. By its mark it is known again. Raises Unreadable."""
     measured = [measure(run) for run in runs]
     paces = [throughput(run.snapshots) for run in runs]
     varied = [diversity(instructions(run)) for run in runs]
     script = (_FOLDER / "browser.js").read_text(encoding="utf-8")
-    views = [_view(*one) for one in zip("AB", runs, measured, paces, varied, strict=False)]
+    views = [_view(letter(place), *one) for place, one in enumerate(zip(runs, measured, paces, varied, strict=True))]
+    if len(runs) > 1 and comparison is None:
+        comparison = Comparison.of(runs)
     return _environment().get_template("report.html.jinja").render(
         runs=views,
+        comparison=comparison,
         data=Markup(as_json(rows_of(runs))),
         script=Markup(script),
-        mark=_mark(runs[0]),
+        mark=mark or _mark(runs[0]),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
         lengths=_histograms([one.lengths for one in measured]),
@@ -74,8 +87,11 @@ def report(runs: Sequence[Run]) -> str:
         labels=_labels([_all_labels(one) for one in measured]),
         nearest=_histograms([{"nearest": one.nearest} for one in varied], SIMILARITIES)["nearest"],
         lines=_lines(paces),
-        differences=_differences(runs),
-        caps={"kept": KEPT, "rejected": REJECTED, "longest": LONGEST, "texts": MOST_TEXTS},
+        differences=comparison.settings[:MOST_DIFFERENCES] if comparison else [],
+        groups=GROUPS,
+        facts=FACTS,
+        caps={"longest": LONGEST, "texts": MOST_TEXTS}
+        | {name: most_rows(most, len(runs)) for name, most in (("kept", KEPT), ("rejected", REJECTED))},
     )  # fmt: skip
 
 
@@ -164,27 +180,6 @@ def _lines(paces: Sequence[Throughput]) -> list[dict[str, Any]]:
     return drawn
 
 
-def _differences(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
-    """Keys and both values. A step's keys stand in a strategy twice, under its name and in the list: once is enough."""
-    if len(runs) < 2:
-        return []
-    one, other = (run.manifest for run in runs)
-    found = differing_keys(one.identity, other.identity)
-    if one.num_records != other.num_records:
-        found.insert(0, ("num_records", one.num_records, other.num_records))
-    named = {(key.split(".", 2)[-1], str(a), str(b)) for key, a, b in found if not key.startswith("strategy.steps[")}
-    told = [
-        (key, _shown(a), _shown(b))
-        for key, a, b in found
-        if not (key.startswith("strategy.steps[") and (key.split(".", 2)[-1], str(a), str(b)) in named)
-    ]
-    return told[:MOST_DIFFERENCES]
-
-
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)
-
-
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -201,6 +196,7 @@ def _environment() -> Environment:
         "number": lambda value: "–" if value is None else charts.number(value),
         "percent": lambda value: "–" if value is None else percent(value),
         "duration": duration,
+        "setting": lambda value: "null" if value is None else str(value),
         "short": lambda value: value if len(value) <= 300 else f"{value[:300]}…",
     }
     return environment

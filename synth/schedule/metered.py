@@ -65,11 +65,13 @@ class SharedTime:
 
 
 class Metered:
-    """A Generator. Counts call by call, what was lost too: a record's own count comes only when it is finished."""
+    """A Generator. Counts call by call, what was lost too: a record's own count comes only when it is finished.
 
-    def __init__(self, engine: Engine):
+    `time` is given where others ask the same engine."""
+
+    def __init__(self, engine: Engine, time: SharedTime | None = None):
         self._engine = engine
-        self._time = SharedTime(engine.concurrency)
+        self._time = time or SharedTime(engine.concurrency)
         self.max_model_len = engine.max_model_len
         self.holds: frozenset[Form] = getattr(engine, "holds", frozenset())
         self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0

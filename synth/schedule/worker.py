@@ -24,7 +24,7 @@ from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.schedule.claims import SettledClaims
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
-from synth.schedule.metered import Metered
+from synth.schedule.metered import Metered, SharedTime
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.schedule.watchdog import Watchdog
@@ -69,8 +69,9 @@ class Worker:
         pool: SharedPool | None = None,
         claims: SettledClaims | None = None,
         earlier: Collection[str] = (),
+        time: SharedTime | None = None,
     ):
-        self._config, self._claims = config, claims
+        self._config, self._claims, self._time = config, claims, time
         self._earlier, self._again = earlier, config.settings.retry
         self._folder = RunFolder(run_dir)
         self._fingerprint = fingerprint
@@ -102,7 +103,7 @@ class Worker:
         self._launched = asyncio.Event()
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
-        self._engine = Metered(config.engine)
+        self._engine = Metered(config.engine, self._time)
         self._context = Context(
             config.strategy,
             self._engine,

@@ -3,7 +3,8 @@
 (() => {
   const PAGE = 20;
   const rows = JSON.parse(document.getElementById("data").textContent);
-  const two = document.body.classList.contains("two");
+  const runs = Number(document.body.dataset.runs);
+  const letter = (run) => run < 26 ? "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[run] : String(run + 1);
   const [list, search, fate, found, further] =
     ["list", "search", "fate", "found", "further"].map((id) => document.getElementById(id));
   const words = new Map(rows.map((row) => [row, JSON.stringify([row.id, row.why, row.detail,
@@ -34,7 +35,7 @@
     element("div", "", element("dt", "", name), element("dd", "", marked(value, query)))));
 
   const card = (row, query) => {
-    const head = element("header", "", ...(two ? [element("b", "badge " + "AB"[row.run], "AB"[row.run])] : []),
+    const head = element("header", "", ...(runs > 1 ? [element("b", "badge " + letter(row.run), letter(row.run))] : []),
       element("b", "id", "#", marked(row.id, query)));
     if (!row.kept) head.append(element("span", "chip lost", marked(row.why, query)));
     for (const [name, value] of row.columns) {
@@ -54,10 +55,10 @@
   };
 
   const groups = (chosen) => {
-    if (!two) return chosen.map((row) => [row]);
+    if (runs < 2) return chosen.map((row) => [row]);
     const byId = new Map();
     for (const row of chosen) byId.set(row.id, [...(byId.get(row.id) || []), row]);
-    return [...byId.values()].sort((one, other) => (other.length > 1) - (one.length > 1));
+    return [...byId.values()].sort((one, other) => other.length - one.length);
   };
 
   const draw = () => {
@@ -67,8 +68,8 @@
     const chosen = rows.filter((row) => (fate.value === "" || (fate.value === "kept" ? row.kept : row.why === fate.value.slice(1)))
       && words.get(row).includes(needle));
     const all = groups(chosen);
-    list.replaceChildren(...all.slice(0, shown).map((group) => two
-      ? element("div", "pair", ...[0, 1].map((run) => {
+    list.replaceChildren(...all.slice(0, shown).map((group) => runs > 1
+      ? element("div", "pair", ...[...Array(runs).keys()].map((run) => {
           const cards = group.filter((row) => row.run === run).map((row) => card(row, query));
           return element("div", "", ...(cards.length ? cards : [element("p", "none", "not among these rows")]));
         }))

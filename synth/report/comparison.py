@@ -1,0 +1,136 @@
+"""Runs beside one another in one table: the settings in which they differ, and what came of each.
+
+The best run is the one with the most usable rows for the tokens that it generated; synth/report/soundness.py says
+which rows are usable.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from string import ascii_uppercase
+from typing import Any
+
+from synth.report.run_data import Run
+from synth.report.samples import printable
+from synth.report.soundness import Soundness, soundness
+from synth.storage.manifest import differing_keys
+
+MOST_SETTINGS = 6  # keys that get a column each; runs that differ in more are told apart by their folders' names
+LONGEST = 24  # characters of a value
+# Headings of shares, by what they are shares of.
+GROUPS = {
+    "rows": {"kept": "kept", "usable": "usable"},
+    "instructions": {"end": "asked_ended", "odd": "asked_odd", "new": "new"},
+    "answers": {"end": "said_ended", "loop": "loop", "copy": "copy", "refuse": "refusal", "odd": "said_odd"},
+}
+TOKENS = {"kept": "kept", "usable": "usable"}  # for a row
+Setting = tuple[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`settings` are keys with a value for each run; `found` what is in each run."""
+
+    runs: Sequence[Run]
+    settings: list[Setting]
+    found: list[Soundness]
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> "Comparison":
+        """Raises Unreadable."""
+        return cls(runs, settings(runs), [soundness(run) for run in runs])
+
+    @property
+    def best(self) -> int | None:
+        """The run with the most usable rows for the tokens generated; None where no run has any."""
+        tokens = {place: each for place, one in enumerate(self.found) if (each := one.tokens_per("usable"))}
+        return min(tokens, key=tokens.__getitem__) if tokens else None
+
+    @property
+    def names(self) -> list[Setting]:
+        """What the runs are told apart by: few settings, or the names of their folders."""
+        shown = [(short, values) for short, (_, values) in zip(_short(self.settings), self.settings, strict=True)]
+        return shown if 0 < len(shown) <= MOST_SETTINGS else [("run", [run.name for run in self.runs])]
+
+    @property
+    def chance(self) -> float:
+        """The difference of two shares that may well be chance, with as few rows as the smallest run has."""
+        return 1.96 * sqrt(2 * 0.25 / max(1, min(one.rows for one in self.found)))
+
+    @property
+    def near_best(self) -> list[int]:
+        """Runs whose share of usable rows is no further than chance from that of the best."""
+        if self.best is None:
+            return []
+        shares = [one.shares.get("usable", 0.0) for one in self.found]
+        others = (place for place in range(len(shares)) if place != self.best)
+        return [place for place in others if abs(shares[place] - shares[self.best]) < self.chance]
+
+    def lines(self) -> Iterator[str]:
+        """The table as text, the best run with a star."""
+        columns = [["", "", *(("*" if place == self.best else " ") + letter(place) for place in range(len(self.runs)))]]
+        columns += [["", name, *(_cell(value) for value in values)] for name, values in self.names]
+        columns.append(["", "rows", *(f"{one.rows:,}" for one in self.found)])
+        for group, names in GROUPS.items():
+            for at, (name, share) in enumerate(names.items()):
+                shares = [percent(one.shares.get(share)) for one in self.found]
+                columns.append(["" if at or group == "rows" else group, name, *shares])
+        for at, (name, which) in enumerate(TOKENS.items()):
+            columns.append(["" if at else "tokens a row", name, *(number(one.tokens_per(which)) for one in self.found)])
+        left = 1 + len(self.names)
+        widths = [max(map(len, column[1:])) for column in columns]
+        for row in range(len(columns[0])):
+            line = ""
+            for place, column in enumerate(columns):
+                start = sum(widths[:place]) + 2 * place
+                if row == 0:  # headings of groups reach over the columns beside them
+                    line = line.ljust(start) + column[0] if column[0] else line
+                else:
+                    cell = column[row].ljust(widths[place]) if place < left else column[row].rjust(widths[place])
+                    line += cell + "  "
+            yield line.rstrip()
+
+
+def settings(runs: Sequence[Run]) -> list[Setting]:
+    """The keys in which the runs' identities differ, with each run's value. A step's keys stand in a strategy twice,
+    under its name and in the list: once is enough."""
+    flat = [{key: value for key, _, value in differing_keys({}, run.manifest.identity)} for run in runs]
+    keys = sorted({key for one in flat for key in one})
+    found = {key: [one.get(key) for one in flat] for key in keys}
+    found = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+    named = [(key.rpartition(".")[2], values) for key, values in found.items() if not key.startswith("strategy.steps[")]
+    told = [
+        (key, values)
+        for key, values in found.items()
+        if not (key.startswith("strategy.steps[") and (key.rpartition(".")[2], values) in named)
+    ]
+    asked = [run.manifest.num_records for run in runs]
+    return [("num_records", asked), *told] if any(one != asked[0] for one in asked) else told
+
+
+def letter(place: int) -> str:
+    """What a run is called in tables and on pages: A, B and so on, then numbers."""
+    return ascii_uppercase[place] if place < len(ascii_uppercase) else str(place + 1)
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _short(settings: Sequence[Setting]) -> list[str]:
+    """The shortest ends of dotted keys that are different."""
+    keys = [key.split(".") for key, _ in settings]
+    short = []
+    for key in keys:
+        ends = (key[-count:] for count in range(1, len(key) + 1))
+        short.append(".".join(next(end for end in ends if sum(one[-len(end) :] == end for one in keys) == 1)))
+    return short
+
+
+def _cell(value: Any) -> str:
+    text = " ".join(printable("null" if value is None else str(value)).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -1,0 +1,127 @@
+"""What Synth's own filters find in a run's rows, counted and not rejected: how many rows are usable, and what is wrong
+with the others.
+
+A row is usable if it was kept, its instruction and its answer ended by themselves, none of the filters finds a fault
+in either, and its instruction is not nearly that of an earlier row. The filters are those of synth/quality that need
+no model and judge every language, with their own defaults; docs/filters.md says how right they are.
+
+Large runs are judged by a sample, evenly spaced from the first row to the last.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from synth.quality.answer import Answer
+from synth.quality.gibberish import Gibberish
+from synth.quality.near_duplicate import NearDuplicate, signature
+from synth.quality.refusal import Refusal
+from synth.quality.repetition import Repetition
+from synth.quality.request import Request
+from synth.records import Record, Rejection
+from synth.report.run_data import Run
+
+MOST_ROWS = 500  # kept ones, and as many rejected ones
+
+_ASKED: tuple[Any, ...] = (Request(column="user"), Repetition(column="user"), Gibberish(column="user"))
+_SAID: tuple[Any, ...] = (
+    Repetition(column="assistant"),
+    Refusal(column="assistant"),
+    Answer(),
+    Gibberish(column="assistant"),
+)
+_NAMES = {"repeated_lines": "loop", "repeated_words": "loop", "copies_instruction": "copy", "refusal": "refusal"}
+
+Facts = dict[str, bool]
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """`shares`, from 0 to 1, are by the names of FACTS; one is missing where no row has what it is a share of.
+    `tokens` are all that were generated for the `rows`."""
+
+    rows: int
+    tokens: int
+    shares: dict[str, float] = field(default_factory=dict)
+
+    def tokens_per(self, name: str) -> float | None:
+        """Generated tokens, rejected rows counted in, for each row that is `kept` or `usable`."""
+        share = self.shares.get(name)
+        return self.tokens / (share * self.rows) if share else None
+
+
+# What each share is: of all rows, of those with an instruction, of kept ones (`new`), and of those with an answer.
+FACTS = {
+    "kept": "rows kept, of all",
+    "usable": "rows kept and found without a fault, of all",
+    "asked_ended": "instructions that ended by themselves",
+    "asked_odd": "instructions that loop, are gibberish, or no user's words",
+    "new": "kept instructions that are not nearly those of an earlier row",
+    "said_ended": "answers that ended by themselves",
+    "loop": "answers that loop",
+    "copy": "answers that copy the instruction",
+    "refusal": "answers that refuse",
+    "said_odd": "answers that are gibberish, hold the chat's scaffolding, or are a user's words",
+}
+
+
+def soundness(run: Run) -> Soundness:
+    """Raises Unreadable."""
+    found: dict[str, list[tuple[bool, float]]] = {name: [] for name in FACTS}
+    for fate in ("kept", "rejected"):
+        rows = run.rows(fate, MOST_ROWS)
+        for facts in _kept_facts(rows) if fate == "kept" else map(_rejected_facts, rows):
+            for name, is_so in facts.items():
+                found[name].append((is_so, run.counts[fate] / len(rows)))
+    shares = {
+        name: sum(weight for is_so, weight in one if is_so) / sum(weight for _, weight in one)
+        for name, one in found.items()
+        if one
+    }
+    tokens = sum(one.completion_tokens for one in run.manifest.summaries)
+    return Soundness(sum(run.counts.values()), tokens, shares)
+
+
+def _kept_facts(rows: Sequence[Record]) -> Iterator[Facts]:
+    """Of rows in the order of their records."""
+    duplicates = NearDuplicate()
+    earlier = duplicates.duplicates.index()
+    for place, row in enumerate(rows):
+        facts = _facts(row) | {"kept": True}
+        if text := row["instruction"]:
+            key = signature(text, duplicates.ngram, duplicates.permutations)
+            facts["new"] = earlier.lowest((place,), key) is None
+            earlier.put((place,), key)
+        good = all(facts.get(name, True) for name in ("asked_ended", "said_ended", "new"))
+        yield facts | {"usable": good and not any(facts.get(name) for name in (*_faults(), "asked_odd"))}
+
+
+def _rejected_facts(row: Record) -> Facts:
+    return _facts(row) | {"kept": False, "usable": False}
+
+
+def _faults() -> tuple[str, ...]:
+    return ("loop", "copy", "refusal", "said_odd")
+
+
+def _facts(row: Record) -> Facts:
+    """What is so of a row; what can't be said of it is left out."""
+    facts: Facts = {}
+    if row["instruction"] is not None:
+        is_cut = row.get("reason") == "truncated_instruction"
+        facts |= {"asked_ended": not is_cut, "asked_odd": any(_found(row, _ASKED))}
+    if row["response"]:
+        is_cut = row["finish_reason"] == "length" or row.get("reason") == "truncated_response"
+        names = {_NAMES.get(reason, "said_odd") for reason in _found(row, _SAID)}
+        facts |= {"said_ended": not is_cut} | {name: name in names for name in _faults()}
+    return facts
+
+
+def _found(row: Record, filters: Sequence[Any]) -> Iterator[str]:
+    """The reasons for which filters would reject it, but for the want of a text."""
+    for one in filters:
+        try:
+            one(row, None)
+        except Rejection as why:
+            if not why.reason.startswith("no_"):
+                yield why.reason
