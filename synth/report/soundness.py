@@ -113,6 +113,7 @@ def _facts(row: Record) -> Facts:
     if row["response"]:
         is_cut = row["finish_reason"] == "length" or row.get("reason") == "truncated_response"
         names = {_NAMES.get(reason, "said_odd") for reason in _found(row, _SAID)}
+        names = names - {"said_odd"} or names  # a loop is gibberish to a filter that compresses it
         facts |= {"said_ended": not is_cut} | {name: name in names for name in _faults()}
     return facts
 
