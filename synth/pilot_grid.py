@@ -95,8 +95,6 @@ def _pair(override: str) -> tuple[str, str]:
 def _refuse(found: Sequence[Trial]) -> None:
     """What no pilot can do. Raises ConfigError."""
     one = found[0].config
-    if one.settings.num_records == "all" and one.source is None:
-        raise ConfigError("num_records: of a pilot is the number of records that each trial begins")
     for other in found[1:]:
         if differing := differing_keys(_of_engine(one), _of_engine(other.config)):
             raise ConfigError(

@@ -20,6 +20,7 @@ from synth.config import CONF_DIR, Config, ConfigError, parse
 from synth.exit_codes import BAD_INPUT, STOPPED
 from synth.hydra_errors import CommandLine, in_full
 from synth.sweep import fixed_keys, folder_name, hydras_folder
+from synth.sweep_runs import Runs
 
 
 class _Ended(BaseException):
@@ -51,10 +52,15 @@ def _run(config: Config) -> int:
     return job.run(config)
 
 
-def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] = _run) -> int:
-    """The exit code of `work` on what the arguments compose, or the highest of a multirun's."""
+def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] | None = None) -> int:
+    """The exit code of `work` on what the arguments compose, or the highest of a multirun's. Without it, of runs."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    runs = Runs(words, _run)
     try:
-        return composed(list(sys.argv[1:] if arguments is None else arguments), work)
+        code = composed(words, work or runs)
+        if code != STOPPED:
+            runs.tell()
+        return code
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -1,14 +1,16 @@
 """The folders of a sweep's runs: one for each, below output_dir, named by what is swept over.
 
 Promises: the same values have the same folder, whatever else is on the command line, and others another one, on file
-systems too that take A for a. A name is one folder of any file system, whatever the values are: what can't stand in it
-as it is, or is too long, is told apart by a checksum.
+systems too that take A for a. A run of another num_records is the same run, further on or not as far: only a sweep over
+nothing else has it in its folders' names. A name is one folder of any file system, whatever the values are: what can't
+stand in it as it is, or is too long, is told apart by a checksum.
 """
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from math import prod
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -27,10 +29,24 @@ def fixed_keys(overrides: Iterable[Override]) -> set[str]:
     return {key for key, fixed in is_fixed.items() if fixed}
 
 
+def swept(overrides: Iterable[str], command_line: Iterable[Override]) -> list[str]:
+    """Of a run's own overrides those that other runs of the sweep have with other values."""
+    fixed = fixed_keys(command_line)
+    parser = OverridesParser.create()
+    return [word for word in overrides if _key(parser.parse_override(word)) not in fixed]
+
+
+def count(command_line: Iterable[Override]) -> int:
+    """How many runs a command line sweeps over; a sweeper that is told more in a file makes more."""
+    last = {_key(one): one for one in command_line}
+    return prod(len(list(one.sweep_string_iterator())) for one in last.values() if one.is_sweep_override())
+
+
 def folder_name(overrides: Iterable[str], fixed: Iterable[str]) -> str:
     """The name of a run's folder by its own overrides; nothing where it is not told apart by any."""
     parser = OverridesParser.create()
     swept = [one for one in map(parser.parse_override, overrides) if _key(one) not in (*fixed, *_UNNAMED)]
+    swept = [one for one in swept if _key(one) != "num_records"] or swept
     words = sorted(f"{one.get_key_element().removeprefix('++')}={one.get_value_element_as_str()}" for one in swept)
     text = ",".join(words)
     if all(map(_AS_IT_IS.fullmatch, words)) and len(text) <= LONGEST:

@@ -19,7 +19,6 @@ from synth.engines.openai import OpenAI
 from synth.engines.vllm import VLLM
 from synth.model import Model
 
-
 ENGINES = {"engine", "real_engine", "openai_server", "openai_engine", "running"}
 
 

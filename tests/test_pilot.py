@@ -82,7 +82,6 @@ def test_the_default_system_prompt_is_varied_where_the_template_has_one(real_mod
     [
         ("nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
         ("slice=0/2", "slice: is for a run; leave it out of a pilot"),
-        ("num_records=all", "num_records: of a pilot is the number of records that each trial begins"),
         ("engine.max_num_seqs=1,2", "engine.max_num_seqs: a pilot loads one engine for all its trials, so this key "
          "has one value; python -m synth.run --multirun tries several"),
         ("model.path=demo,/nope", "model.path: there is no folder '/nope'; a Hub name has the form ORGANIZATION/MODEL"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from synth.run import main
 from synth.sweep import LONGEST, folder_name
+from tests.report.runs import kept, make_run
 from tests.test_run_errors import GOOD, job  # noqa: F401
 
 
@@ -37,6 +38,11 @@ def test_runs_are_named_by_what_is_swept_over_and_by_no_other_key(folders):
     assert folders(*GOOD, *more, "seed=1,2", "output_dir=out") == ["out/seed=1", "out/seed=2"]
 
 
+def test_a_run_of_more_records_goes_on_in_the_folder_of_the_same_run(folders):
+    assert folders(*GOOD, "output_dir=out", "seed=1,2", "num_records=9,20") == 2 * ["out/seed=1"] + 2 * ["out/seed=2"]
+    assert folders(*GOOD, "output_dir=out", "num_records=9,20") == ["out/num_records=9", "out/num_records=20"]
+
+
 def test_a_key_that_changes_no_data_is_a_folder_where_it_is_swept_over(folders):
     names = ["engine.max_num_seqs=64", "engine.max_num_seqs=128"]
     assert folders(*GOOD, "output_dir=out", "engine.max_num_seqs=64,128") == [f"out/{name}" for name in names]
@@ -51,6 +57,36 @@ def test_a_dry_run_shows_the_folder_of_the_run(job, capsys):  # noqa: F811
     assert main(["--multirun", *GOOD, "seed=1,2", "output_dir=out", "dry_run=true"]) == 0
     told = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("folder")]
     assert told == ["out/seed=1", "out/seed=2"]
+
+
+def test_each_run_has_a_heading_as_it_starts(folders, capsys):
+    folders(*GOOD, "output_dir=out", "seed=1,2", "model.dtype=auto,float32", "num_records=9")
+    told = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert told == [
+        "run 1 of 4: seed=1 model.dtype=auto",
+        "run 2 of 4: seed=1 model.dtype=float32",
+        "run 3 of 4: seed=2 model.dtype=auto",
+        "run 4 of 4: seed=2 model.dtype=float32",
+    ]
+
+
+def test_a_sweep_ends_with_one_table_and_one_page_of_all_its_runs(job, tmp_path, capsys, monkeypatch):  # noqa: F811
+    def run(config):
+        seed = config.settings.seed
+        make_run(config.settings.output_dir, [kept(0, f"Why is {seed}?")], identity={"seed": seed})
+        return 0
+
+    monkeypatch.setattr(job, "run", run)
+    assert main(["--multirun", *GOOD, "seed=3,4,5", "output_dir=out"]) == 0
+    table = capsys.readouterr().out.splitlines()[-4:]
+    assert [line.split()[:3] for line in table[:3]] == [["*A", "3", "1"], ["B", "4", "1"], ["C", "5", "1"]]
+    assert table[3] == "The page of all runs is out/sweep.html"
+    assert "comparison of 3 runs" in (tmp_path / "out" / "sweep.html").read_text()
+
+
+def test_one_run_alone_has_neither_heading_nor_table(job, capsys):  # noqa: F811
+    assert main([*GOOD, "output_dir=out"]) == 0
+    assert not capsys.readouterr().out
 
 
 def test_what_a_sweeper_is_told_in_a_file_is_swept_over_too(folders, tmp_path):
