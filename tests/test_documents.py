@@ -24,7 +24,7 @@ from datasets import Dataset
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
-from synth import draw, export, inspect, run
+from synth import draw, export, inspect, pilot, run
 from tests.documents import PAGES, ROOT, commands, look_like_the_checkout, write_files
 from tests.hub_stand_in import TOKEN, HubStandIn
 from tests.storage.rows import run_of
@@ -62,6 +62,8 @@ def understood(command, shell):
     match shlex.split(command):
         case ["python", "-m", "synth.run", *words]:
             return shell(f"{command} dry_run=true") if "source=hub" in words else run.main([*words, "dry_run=true"])
+        case ["python", "-m", "synth.pilot", *words]:
+            return pilot.main([*words, "dry_run=true"])
         case ["python", "-m", "synth.draw", *words]:
             return draw.main(words)
         case ["python", "-m", "synth.inspect" | "synth.export" as door, folder, *words]:
