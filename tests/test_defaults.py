@@ -13,7 +13,7 @@ from synth.steps.preference import Preference
 
 # What a strategy sets because that is what makes it this strategy. All else in conf/ is the default, for people to see.
 CHOSEN = {
-    "Magpie": {"only_instruction", "n_turns", "system_prompts", "keep_system_prompt"},
+    "Magpie": {"min_logprob", "only_instruction", "n_turns", "system_prompts", "keep_system_prompt"},
     "EvolInstruct": {"answers"},
     "Judge": {"min_score"},
     "Tag": {"with_response"},

@@ -28,6 +28,8 @@ class Sampling:
     the texts of which it is one, or a regular expression that it matches from its first character to its last. An
     engine that can't hold a form (Generator.holds) is not asked for it.
 
+    `logprob` true asks for Answer.logprob, which costs a little time for every token.
+
     Raises ValueError where more than one is given.
     """
 
@@ -44,6 +46,7 @@ class Sampling:
     json_schema: dict[str, Any] | None = None
     choice: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     regex: str | None = None
+    logprob: bool = False
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -63,7 +66,9 @@ class Answer:
 
     `text` is filled by the engine only where it had to make it (stop strings); else the caller decodes.
     `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer. `engine_seconds` are
-    filled in by the worker.
+    filled in by the worker. `logprob` is the mean natural logarithm of the probabilities that the model gave to its
+    tokens, the one that ended it among them, before temperature and filters; None unless it was asked for, and of an
+    engine that doesn't tell.
     """
 
     token_ids: Sequence[int]
@@ -72,6 +77,7 @@ class Answer:
     cached_tokens: int = 0
     text: str | None = None
     engine_seconds: float = 0.0
+    logprob: float | None = None
 
 
 @dataclass(slots=True)

@@ -191,6 +191,8 @@ class OpenAI:
                 body[name] = value
         if sampling.seed is not None and sampling.temperature > 0:
             body["seed"] = sampling.seed
+        if sampling.logprob:
+            body["logprobs"] = 1  # of the likeliest token too: some servers take 0 for none at all
         if sampling.json_schema is not None:
             form = {"name": "answer", "schema": sampling.json_schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
@@ -224,7 +226,8 @@ class OpenAI:
             if token_ids and ended == "stop" and not isinstance(choice.get("stop_reason"), str):
                 token_ids = token_ids[:-1]
             text = text if sampling.stop else None
-        return Answer(token_ids, _ENDS[ended], len(prompt), int(details.get("cached_tokens") or 0), text)
+        cached = int(details.get("cached_tokens") or 0)
+        return Answer(token_ids, _ENDS[ended], len(prompt), cached, text, logprob=_logprob(choice))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -240,3 +243,10 @@ def _is_held(text: str) -> bool:
         return bool(json.loads(text) == _HELD)
     except (ValueError, RecursionError):
         return False
+
+
+def _logprob(choice: Mapping[str, Any]) -> float | None:
+    """The mean of a choice's log-probabilities, None where the server tells none."""
+    told = choice.get("logprobs")
+    found = [one for one in (told.get("token_logprobs") or ()) if one is not None] if isinstance(told, dict) else []
+    return sum(found) / len(found) if found and all(isinstance(one, int | float) for one in found) else None

@@ -28,9 +28,14 @@ class Row:
         self.text: str | None = None
         self.finish_reason: Literal["stop", "length"] | None = None
         self.rng = random.Random(sampling.seed)
+        self.logprobs: list[float] = []  # of its tokens and of the one that ended it, where they are asked for
         self._most = min(sampling.max_tokens, room)
         self._stop_ids = {*sampling.stop_token_ids, *eos}
         self._decode = decode
+
+    @property
+    def logprob(self) -> float | None:
+        return sum(self.logprobs) / len(self.logprobs) if self.logprobs else None
 
     @property
     def left(self) -> int:

@@ -81,7 +81,7 @@ class Transformers:
         self._waiting.append(request)
         self._arrived.set()
         await request.ended
-        return Answer(row.said, row.finish_reason or "stop", len(prompt), text=row.text)
+        return Answer(row.said, row.finish_reason or "stop", len(prompt), text=row.text, logprob=row.logprob)
 
     def load(self) -> Load:
         return Load(running=sum(one.goes_on for one in self._running), waiting=len(self._waiting))
@@ -147,6 +147,8 @@ class Transformers:
             only = torch.full_like(scores, -torch.inf)
             only[:, 0] = 0.0
             for index, row, token in zip(going, rows, draw(scores[going], rows) if rows else [], strict=True):
+                if row.sampling.logprob:
+                    row.logprobs.append(float(scores[index, token] - scores[index].logsumexp(-1)))
                 row.say(token)
                 only[index, 0], only[index, token] = -torch.inf, 0.0
                 if row.finish_reason:

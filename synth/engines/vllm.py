@@ -183,6 +183,7 @@ class VLLM:
                 seed=sampling.seed if sampling.temperature > 0 else None,
                 detokenize=bool(sampling.stop),
                 structured_outputs=_structured_outputs(sampling),
+                logprobs=0 if sampling.logprob else None,  # of the tokens that were drawn, and no others
                 output_kind=RequestOutputKind.FINAL_ONLY,
                 skip_clone=True,
             )
@@ -201,6 +202,8 @@ class VLLM:
         if answer.finish_reason not in ("stop", "length"):
             raise EngineError(f"vLLM ended a request with finish_reason {answer.finish_reason!r}")
         token_ids = list(answer.token_ids)
+        total = answer.cumulative_logprob
+        logprob = total / len(token_ids) if sampling.logprob and token_ids and total is not None else None
         # Where a token ended it, one asked for or the model's own, it is the last.
         if answer.finish_reason == "stop" and not isinstance(answer.stop_reason, str):
             token_ids.pop()
@@ -210,6 +213,7 @@ class VLLM:
             prompt_tokens=len(prompt),
             cached_tokens=final.num_cached_tokens or 0,
             text=answer.text if sampling.stop else None,
+            logprob=logprob,
         )
 
     def load(self) -> Load:

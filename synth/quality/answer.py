@@ -26,10 +26,10 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LABELLED = re.compile(r"[^:：\"“«]*(?:[:：]|[\"“«])[\W_]*")  # with one colon or quotation mark, and nothing after it
 _SENTENCE_ENDS = re.compile(r"[.!?。！？][\"'”’)]*\s+\W*$")
 _TO_REPEAT = re.compile(r"\b(?:repeat|copy|copypaste|echo|recite|quote|extract|transcribe|say)\b", re.IGNORECASE)
-_TO_EDIT = re.compile(
-    r"\b(?:correct|fix|proofread|edit|rewrite|rephrase|paraphrase|improve|format|reformat|translate|convert|change"
-    r"|replace|remove|add|insert|complete|continue|fill|punctuate|capitali[sz]e|highlight|classify|label|sort|arrange"
-    r"|reorder|shorten|simplify|summari[sz]e|polish|revise|expand|clean)\b",
+_TO_EDIT = re.compile(  # in any form: "edited", "a revision of"
+    r"\b(?:correct|fix|proofread|edit|rewrit|rephras|paraphras|improv|format|reformat|translat|convert|chang|replac|remov"
+    r"|insert|complet|continu|punctuat|capitali[sz]|highlight|classif|label|sort|arrang|reorder|shorten|simplif"
+    r"|summari[sz]|polish|revis|expand|clean)\w{0,4}\b|\b(?:add|fill)(?:ed|ing|s)?\b",
     re.IGNORECASE,
 )
 _TO_WRITE = re.compile(

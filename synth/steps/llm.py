@@ -36,13 +36,14 @@ class Completion:
     """A model's words. `finish_reason` is `length` when they were cut, `stop` when the model ended by itself.
 
     `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
-    its thoughts were cut, `text` is empty.
+    its thoughts were cut, `text` is empty. `logprob` is that of Answer, None for a form that is held after thoughts.
     """
 
     text: str
     token_ids: Sequence[int]
     finish_reason: Literal["stop", "length"]
     reasoning: str | None = None
+    logprob: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ class LLM:
             text, reasoning = self._text(answer), None
             if thinks:
                 reasoning, text = self._template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
-            return self._said(text, answer.token_ids, answer.finish_reason, reasoning)
+            return self._said(text, answer.token_ids, answer.finish_reason, reasoning, answer.logprob)
         limit = self._engine.max_model_len
         reasoning = await thoughts_before(ask, self._template, prompt, sampling, stop, limit)
         before = self._template.after_thoughts(prompt, reasoning)
@@ -221,10 +222,15 @@ class LLM:
         return self._template.decode(answer.token_ids) if answer.text is None else answer.text
 
     def _said(
-        self, text: str, token_ids: Sequence[int], finish_reason: Literal["stop", "length"], reasoning: str | None
+        self,
+        text: str,
+        token_ids: Sequence[int],
+        finish_reason: Literal["stop", "length"],
+        reasoning: str | None,
+        logprob: float | None = None,
     ) -> Completion:
         self._ledger.finish_reason = finish_reason
-        said = Completion(text.strip(), token_ids, finish_reason, reasoning)
+        said = Completion(text.strip(), token_ids, finish_reason, reasoning, logprob)
         self._ledger.said[said.text] = said
         return said
 

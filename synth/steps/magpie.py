@@ -46,9 +46,13 @@ class Magpie:
     nothing else. With `keep_system_prompt` false the system prompt steers the user's words only: the answers are
     given without it, and of the row's columns the lineage alone tells which it was.
 
+    `min_logprob` bounds what a user's message may surprise the model that wrote it: the mean natural logarithm of its
+    tokens' probabilities, before temperature and filters (Answer.logprob). Word salad is what a hot draw of many
+    unlikely tokens in a row reads like. An engine that tells no probabilities rejects nothing.
+
     A row has all its turns or is a rejection: `empty_instruction`, `truncated_instruction` (max_tokens cut it),
-    `empty_response`, and `truncated_response` where a turn was to follow. A last answer that was cut is kept; its
-    `finish_reason` is `length`.
+    `incoherent_instruction` (below `min_logprob`), `empty_response`, and `truncated_response` where a turn was to
+    follow. A last answer that was cut is kept; its `finish_reason` is `length`.
     """
 
     instruction: Sampling = field(default_factory=Sampling)
@@ -58,14 +62,9 @@ class Magpie:
     only_instruction: bool = False
     system_prompts: Annotated[list[SystemPrompt], BeforeValidator(_as_prompts)] = field(default_factory=list)
     keep_system_prompt: bool = True
+    min_logprob: Annotated[float, Field(le=0, allow_inf_nan=False)] | None = None
 
     columns: ClassVar[dict[str, str]] = {}
-    rejections: ClassVar[tuple[str, ...]] = (
-        "empty_instruction",
-        "truncated_instruction",
-        "empty_response",
-        "truncated_response",
-    )
     speaks_as_user: ClassVar[bool] = True  # which not every chat template lets it do
 
     def __post_init__(self) -> None:
@@ -73,6 +72,11 @@ class Magpie:
             raise ValueError("only_instruction draws one user message: it can't be combined with n_turns > 1")
         if self.system_prompts and not any(prompt.weight for prompt in self.system_prompts):
             raise ValueError("system_prompts: at least one weight must be above 0")
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        incoherent = ("incoherent_instruction",) if self.min_logprob is not None else ()
+        return ("empty_instruction", "truncated_instruction", *incoherent, "empty_response", "truncated_response")
 
     def calls(self) -> list[Sampling]:
         """Every engine call of one record at the most."""
@@ -97,7 +101,7 @@ class Magpie:
     async def _talk(self, turns: list[Message], system: list[Message], kept_system: list[Message], llm: LLM) -> str:
         """Fills `turns`. Returns how the last one ended; raises Rejection where the conversation can't go on."""
         for turn in range(1, self.n_turns + 1):
-            query = await llm.query(system + turns, self.instruction)
+            query = await llm.query(system + turns, self.instruction, logprob=self.min_logprob is not None)
             turns.append({"role": "user", "content": query.text})
             if turn == 1:
                 llm.note(query.text, "instruction")
@@ -105,6 +109,8 @@ class Magpie:
                 raise Rejection("truncated_instruction")
             if not query.text:
                 raise Rejection("empty_instruction")
+            if self.min_logprob is not None and query.logprob is not None and query.logprob < self.min_logprob:
+                raise Rejection("incoherent_instruction", f"a mean log-probability of {query.logprob:.2f}")
             if turn == self.n_turns and (self.end_with_user or self.only_instruction):
                 return query.finish_reason
             answer = await llm.chat(kept_system + turns, self.response)

@@ -125,3 +125,13 @@ async def test_a_replica_takes_a_gpu_or_its_share_of_the_cores():
     assert Transformers(model=MODEL, device="cpu").placement(on_gpu=True, replicas_beside=0).gpus == 0
     beside = engine.placement(on_gpu=False, replicas_beside=1)
     assert beside.env["OMP_NUM_THREADS"] == str(max(1, len(os.sched_getaffinity(0)) // 2))
+
+
+async def test_an_answers_probability_is_that_of_the_model_before_temperature(engine, ask, template):
+    said = await ask(1, temperature=2.0, logprob=True, max_tokens=5, stop_token_ids=())
+    prompt = template.pre_query()
+    with torch.inference_mode():
+        logits = engine._model(torch.tensor([[*prompt, *said.token_ids]])).logits[0, len(prompt) - 1 : -1]
+    told = logits.log_softmax(-1).gather(1, torch.tensor(said.token_ids)[:, None]).mean()
+    assert said.logprob == pytest.approx(float(told), abs=1e-3)
+    assert (await ask(1)).logprob is None

@@ -259,3 +259,14 @@ def test_a_dead_engine_core_ends_every_waiting_request_at_once(tmp_path):
     assert told["broken"] + told["answered"] == 300
     assert told["seconds"] < 5
     assert told["later"] == "vLLM's engine core died"
+
+
+@on_vllm
+async def test_an_answer_tells_how_likely_its_tokens_were_where_that_is_asked_for(engine, template):
+    prompt = template.pre_query()
+    greedy, hot = [
+        await engine.generate(prompt, Sampling(temperature=temperature, seed=1, max_tokens=40, logprob=True))
+        for temperature in (0.0, 2.0)
+    ]
+    assert hot.logprob < greedy.logprob < 0
+    assert (await engine.generate(prompt, Sampling(max_tokens=4))).logprob is None

@@ -45,6 +45,10 @@ async def test_an_instruction_that_is_handed_back_is_found(asked, said):
             f"{PASSAGE}\n\nWho gathers the nectar?",
             "A hive has one queen, some drones and thousands of workers, who do it.",
         ),
+        (
+            f"Provide an edited version of this: {PASSAGE}",
+            PASSAGE.replace("live", "dwell").replace("gather all", "collect"),
+        ),
         ("Which one is a fruit?\n\nan apple\na stone", "an apple"),
         ("Which one is a fruit?\n\na stone\nan apple", "an apple"),
         ("Which one is a fruit? A: a stone B: an apple", "An apple"),

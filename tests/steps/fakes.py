@@ -51,6 +51,8 @@ class FakeEngine:
 
     holds = frozenset(FORMS.values())
 
+    logprob: float | None = None
+
     def __init__(self, reply: Callable[[str], Reply] = lambda prompt: "words", max_model_len: int = 1000):
         self.reply, self.max_model_len = reply, max_model_len
         self.prompts: list[str] = []
@@ -62,7 +64,8 @@ class FakeEngine:
         self.samplings.append(sampling)
         reply = self.reply(asked)
         text, finish_reason = reply if isinstance(reply, tuple) else (reply, "stop")
-        return Answer([ord(letter) for letter in text], finish_reason, len(prompt))  # type: ignore[arg-type]
+        logprob = self.logprob if sampling.logprob else None
+        return Answer([ord(letter) for letter in text], finish_reason, len(prompt), logprob=logprob)  # type: ignore[arg-type]
 
 
 def context(

@@ -175,3 +175,20 @@ async def test_calls_tells_every_call_of_a_record(engine, keys):
     magpie = Magpie(instruction=Sampling(max_tokens=5), response=Sampling(max_tokens=9), **keys)
     await talk(engine, instruction=magpie.instruction, response=magpie.response, **keys)
     assert [call.max_tokens for call in magpie.calls()] == [one.max_tokens for one in engine.samplings]
+
+
+async def test_an_instruction_that_surprises_the_model_which_wrote_it_is_incoherent(engine):
+    engine.logprob = -3.2
+    (rejection,) = (await talk(engine, min_logprob=-3.0)).rejected
+    assert (rejection["reason"], rejection["detail"]) == (
+        "incoherent_instruction",
+        "a mean log-probability of -3.20",
+    )
+    assert len(engine.prompts) == 1
+    assert (await talk(engine, min_logprob=-3.5)).kept
+    assert (await talk(engine)).kept
+
+
+async def test_an_engine_that_tells_no_probabilities_makes_nothing_incoherent(engine):
+    assert (await talk(engine, min_logprob=-0.1)).kept
+    assert [one.logprob for one in engine.samplings] == [True, False]
