@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from synth.quality.asking import BEFORE_VERB, VERBS
 from synth.report.run_data import Run, spread
 
 MOST_TEXTS = 5000
@@ -29,22 +30,6 @@ LONGEST = 2000  # characters of an instruction that are looked at
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 _TOKEN = re.compile(r"[^\W\d][\w'’-]*|\d[\w.,]*\w|[^\w\s]|\d|\n")
-_VERBS = frozenset(
-    """add advise analyse analyze answer apply argue arrange ask assess assign brainstorm break build calculate
-    categorize change check choose cite clarify classify combine come compare compile complete compose compute
-    conduct construct continue contrast convert correct count craft create criticize critique debug deduce
-    define demonstrate derive describe design detect determine develop devise diagnose differentiate discuss
-    distinguish divide draft draw edit elaborate eliminate enumerate estimate evaluate examine expand explain
-    explore express extract fill find fix follow form formulate gather generate give guess highlight identify
-    illustrate imagine implement improve include infer insert interpret introduce invent investigate join judge
-    justify label list make match measure mention modify multiply name number offer optimize order organize
-    outline paraphrase parse pick plan point predict prepare present produce propose prove provide put rank rate
-    read recommend recount reduce refactor relate remove rename reorder rephrase replace report research restate
-    reverse review revise rewrite rhyme round say select send separate sequence share shorten show simplify
-    simulate sketch solve sort specify spell split state subtract suggest sum summarise summarize tell test
-    think trace transform translate turn use validate verify visualize write""".split()
-)
-_BEFORE_VERB = frozenset("please kindly you to me us and then now also just first next finally let's so".split())
 _SKIPPED = frozenset(
     """a an the this that these those my your his her its our their some any each every all both me us him them it up
     out down one two three four five six seven eight nine ten several many few first second third last next same other
@@ -116,9 +101,9 @@ def verb_and_object(text: str) -> tuple[str, str] | None:
     at_start = True
     for place, token in enumerate(tokens):
         word = token.lower()
-        if at_start and word in _VERBS and (noun := _object(tokens[place + 1 : place + 9])):
+        if at_start and word in VERBS and (noun := _object(tokens[place + 1 : place + 9])):
             return word, noun
-        at_start = word in _BEFORE_VERB or not word[0].isalnum()
+        at_start = word in BEFORE_VERB or not word[0].isalnum()
     return None
 
 

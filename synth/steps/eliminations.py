@@ -9,6 +9,10 @@ Knows nothing of records or models.
 import re
 from functools import cache
 
+from synth.quality.asking import asks
+from synth.quality.refusal import refusal
+from synth.quality.request import in_assistants_voice
+from synth.steps.evol_examples import EXAMPLES
 from synth.steps.prompts import render
 from synth.steps.remarks import without_remarks
 
@@ -27,6 +31,10 @@ _ANNOUNCED = re.compile(
     r"\b(given|rewritten|created|evolved) (prompt|instruction)\b|#\s*(given|rewritten|created|new) prompt\b"
     r"|\binstruction below\b|^\W*(the )?(new |final )?instruction\W*:|^\W*new (instruction|prompt)\b"
     r"|^\W*(sure|certainly|of course|absolutely)\s*[!,.]"
+    r"|\b(the|this|your) (new|original|old|rewritten|revised|evolved) (instruction|prompt)\b"
+    r"|\bto (make|rewrite|improve|evolve|modify) (the|this|your) (\w+ )?(instruction|prompt)\b"
+    r"|^\W*(the|this|your) (\w+ )?(instruction|prompt|question|request)\b( \w+){0,2}? (is|asks?|could|should|can|would"
+    r"|has|requires?|seems|already|involves|focuses|aims)\b"
     r"|\bhere(['’]s| is) (an?|the|your|my) [^.:\n]{0,60}\b(version|rewrite|revision) of (the|your|this)\b",
     re.IGNORECASE,
 )
@@ -53,6 +61,14 @@ def says_nothing(response: str) -> bool:
     return all(word in _STOP_WORDS for word in re.findall(r"\w+", response.lower()))
 
 
+def is_response(evolved: str, before: str) -> bool:
+    """Whether an instruction was answered in place of rewritten: it asked for something, and what came of it does not,
+    or speaks as an assistant does. In English; a rewriting of another language is never found to be a response."""
+    if in_assistants_voice(evolved) or refusal(evolved):
+        return not (in_assistants_voice(before) or refusal(before))
+    return asks(before) and not asks(evolved)
+
+
 def same_words(one: str, other: str) -> bool:
     """Whether two texts differ in punctuation, case and space at the most. Signs that tell words apart (C++) count."""
     return _bare_words(one) == _bare_words(other)
@@ -63,18 +79,18 @@ def _bare_words(text: str) -> list[str]:
     return [word for word in words if word]
 
 
-def leaks(evolved: str, before: str, prompt: str) -> bool:
+def leaks(evolved: str, before: str, operation: str) -> bool:
     """Whether words of the evolving prompt got into the evolved text, other than those that it had before.
 
-    `prompt` is a template's name. Found are words that announce a result, label it or explain it, and any five words in
-    a row of the prompt.
+    Found are words that announce a result, label it or explain it, and any five words in a row of the operation's
+    prompt or of the example in it.
     """
     if without_remarks(evolved, before) != evolved.strip():
         return True
     announced = {match[0].lower() for match in _ANNOUNCED.finditer(evolved)}
     if announced - {match[0].lower() for match in _ANNOUNCED.finditer(before)}:
         return True
-    return bool((_windows(evolved) - _windows(before)) & _prompt_windows(prompt))
+    return bool((_windows(evolved) - _windows(before)) & _prompt_windows(operation))
 
 
 def _windows(text: str) -> frozenset[tuple[str, ...]]:
@@ -83,5 +99,6 @@ def _windows(text: str) -> frozenset[tuple[str, ...]]:
 
 
 @cache
-def _prompt_windows(prompt: str) -> frozenset[tuple[str, ...]]:
-    return _windows(render(prompt, instruction="", response=""))
+def _prompt_windows(operation: str) -> frozenset[tuple[str, ...]]:
+    shown = [_windows(text) for text in EXAMPLES.get(operation, ())]
+    return frozenset().union(_windows(render(f"evolve_{operation}", instruction="", response="")), *shown)

@@ -17,14 +17,15 @@ from pydantic.dataclasses import dataclass
 from synth.engines import Sampling
 from synth.quality.refusal import refusal
 from synth.records import Needs, Record, Rejection, text_of
-from synth.steps.eliminations import judged_equal, leaks, same_words, says_nothing
+from synth.steps.eliminations import is_response, judged_equal, leaks, same_words, says_nothing
+from synth.steps.evol_examples import EXAMPLES
 from synth.steps.llm import LLM, Branch
 from synth.steps.prompts import render
 from synth.steps.remarks import without_remarks
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Elimination = Literal["no_gain", "refusal", "empty_words", "leaked"]
-ELIMINATIONS: tuple[Elimination, ...] = ("no_gain", "refusal", "empty_words", "leaked")
+Elimination = Literal["no_gain", "refusal", "empty_words", "leaked", "answered"]
+ELIMINATIONS: tuple[Elimination, ...] = ("no_gain", "refusal", "empty_words", "leaked", "answered")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -66,7 +67,7 @@ class EvolInstruct:
     eliminate: list[Elimination] | None = None
     keep_unevolved: bool = False
     draw: Sampling | None = None
-    evolve: Sampling = field(default_factory=Sampling)
+    evolve: Sampling = field(default_factory=lambda: Sampling(temperature=0.7))
     judge: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=128))
     response: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=2048))
 
@@ -91,7 +92,7 @@ class EvolInstruct:
         if self.eliminate is not None:
             return set(self.eliminate)
         unanswered = self.target == "instruction" and self.answers == "none"
-        return {"no_gain", "leaked"} if unanswered else set(ELIMINATIONS)
+        return {"no_gain", "leaked", "answered"} if unanswered else set(ELIMINATIONS)
 
     @property
     def _answers_rounds(self) -> bool:
@@ -176,7 +177,7 @@ class EvolInstruct:
         """The record, evolved. Raises Rejection, of this round and not of the record, where that fails."""
         before, prompt = now[self.target], f"evolve_{operation}"
         asked = render(prompt, instruction=now["instruction"], response=now.get("response"))
-        evolved = await llm.chat(asked, self.evolve)
+        evolved = await llm.chat([*_shown(operation, prompt), {"role": "user", "content": asked}], self.evolve)
         text = without_remarks(evolved.text, before)
         after = now | {self.target: text, "finish_reason": evolved.finish_reason, "messages": None}
         if self.target == "instruction":
@@ -185,8 +186,10 @@ class EvolInstruct:
             raise Rejection("truncated", record=after)
         if not text:
             raise Rejection("empty")
-        if "leaked" in self._eliminated and leaks(text, before, prompt):
+        if "leaked" in self._eliminated and leaks(text, before, operation):
             raise Rejection("leaked", record=after)
+        if "answered" in self._eliminated and self.target == "instruction" and is_response(text, before):
+            raise Rejection("answered", record=after)
         if "no_gain" in self._eliminated and (failure := await self._without_gain(before, text, llm)):
             raise Rejection(failure, record=after)
         if self.target == "instruction" and self._answers_rounds:
@@ -233,3 +236,12 @@ class EvolInstruct:
         if self.answers != "every":
             return row | {"response": None, "finish_reason": "stop"}  # how the instruction ended
         return row if row.get("response") else Rejection("empty_response", record=row)
+
+
+def _shown(operation: str, prompt: str) -> list[dict[str, str]]:
+    """An example of the operation, as a turn before the one that is asked."""
+    if operation not in EXAMPLES:
+        return []
+    before, after = EXAMPLES[operation]
+    asked = render(prompt, instruction=before, response="")
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": after}]

@@ -24,7 +24,7 @@ from synth.steps.template import Template, fill, needed
 
 SCALE = (1, 2, 3, 4, 5)
 # The reason comes first, so that the score follows from it, and is too short for max_tokens to cut the score away.
-LONGEST_REASON = 240  # characters
+LONGEST_REASON = 200  # characters
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {

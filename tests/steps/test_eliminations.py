@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.steps.eliminations import judged_equal, leaks, says_nothing
+from synth.steps.eliminations import is_response, judged_equal, leaks, says_nothing
 from synth.steps.prompts import render
 
 IN_DEPTH = ["constraints", "deepen", "concretize", "reasoning", "complicate_input"]
@@ -64,22 +64,61 @@ def test_a_single_word_of_meaning_says_something(response):
     ],
 )
 def test_words_of_the_prompt_are_found(evolved):
-    assert leaks(evolved, "Name a bee.", "evolve_constraints")
+    assert leaks(evolved, "Name a bee.", "constraints")
+
+
+@pytest.mark.parametrize(
+    "evolved",
+    [
+        "This instruction asks for the name of a bee, and could be harder.",
+        "To make this instruction harder, add a place.",
+        "The new instruction has one more requirement.",
+        "The question is about bees.",
+    ],
+)
+def test_a_text_that_speaks_of_the_instruction_is_none(evolved):
+    assert leaks(evolved, "Name a bee.", "constraints")
+
+
+@pytest.mark.parametrize(
+    "evolved",
+    [
+        "The honeybee is a bee.",
+        "I'm sorry, but I can't help with that.",
+        "Sure, here is one: the honeybee.",
+        "As an AI language model, I can name a bee.",
+        "Bees live in a hive.\n\n1. Find a hive.\n2. Name each bee.",
+    ],
+)
+def test_an_answer_to_the_old_instruction_is_no_new_one(evolved):
+    assert is_response(evolved, "Name a bee.")
+
+
+@pytest.mark.parametrize(
+    "evolved",
+    ["Name a bee that lives in Rome.", "Which bees sting?", "Nenne zwei Bienen.", "Bees: list three of them."],
+)
+def test_a_rewriting_is_no_answer(evolved):
+    assert not is_response(evolved, "Name a bee.")
+
+
+def test_an_instruction_that_asks_for_nothing_in_words_may_become_another_of_its_kind():
+    assert not is_response("History of jazz in the city of New Orleans", "History of jazz")
 
 
 def test_words_that_the_instruction_had_before_are_its_own():
     before = "Explain what a given prompt is. Keep its subject and add one requirement."
-    assert not leaks(f"{before} Use ten words.", before, "evolve_constraints")
+    assert not leaks(f"{before} Use ten words.", before, "constraints")
 
 
 @pytest.mark.parametrize("operation", [*IN_DEPTH, "breadth", "response"])
 def test_a_whole_prompt_is_found_and_a_plain_instruction_is_not(operation):
-    prompt = f"evolve_{operation}"
-    assert leaks(render(prompt, instruction="Name a bee.", response="Maja"), "Name a bee.", prompt)
-    assert not leaks("Name two bees that live in Rome, and say why.", "Name a bee.", prompt)
+
+    assert leaks(render(f"evolve_{operation}", instruction="Name a bee.", response="Maja"), "Name a bee.", operation)
+    assert not leaks("Name two bees that live in Rome, and say why.", "Name a bee.", operation)
 
 
 @given(st.text(), st.text())
 def test_any_text_can_be_looked_at(one, other):
-    for answer in (judged_equal(one), says_nothing(one), leaks(one, other, "evolve_deepen")):
+    for answer in (judged_equal(one), says_nothing(one), leaks(one, other, "deepen")):
         assert answer in (True, False, None)

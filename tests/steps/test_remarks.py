@@ -44,8 +44,8 @@ NOTED = [
 @pytest.mark.parametrize("said", [*ANNOUNCED, *LABELLED, *WRAPPED, *NOTED])
 def test_a_remark_is_taken_off_and_is_a_leak_where_it_stays(said):
     assert without_remarks(said.format(AFTER), BEFORE) == AFTER
-    assert leaks(said.format(AFTER), BEFORE, "evolve_constraints")
-    assert not leaks(AFTER, BEFORE, "evolve_constraints")
+    assert leaks(said.format(AFTER), BEFORE, "constraints")
+    assert not leaks(AFTER, BEFORE, "constraints")
 
 
 @given(st.sampled_from(ANNOUNCED), st.sampled_from(LABELLED), st.sampled_from(NOTED))
@@ -95,7 +95,7 @@ def test_what_the_text_had_before_is_its_own():
 def test_nothing_but_remarks_stays_and_is_a_leak():
     said = "Sure! Here is a more complex version of the prompt:"
     assert without_remarks(said, BEFORE) == said
-    assert leaks(said, BEFORE, "evolve_constraints")
+    assert leaks(said, BEFORE, "constraints")
 
 
 @given(st.text(), st.text())
