@@ -115,7 +115,7 @@ def test_what_lost_decisions_of_a_pool_let_through_is_made_again_by_an_engine_th
     outcome = case.command(run.path)
     assert outcome.code == 0, outcome
     assert run.pool.name in outcome.err and "are made again" in outcome.err
-    novelty = Novelty(0.7, read_seeds(SHIPPED))
+    novelty = Novelty(0.7, (seed.instruction for seed in read_seeds(SHIPPED)))
     tasks = {}
     for index in Manifest.read(run).committed:
         for row in [*table(run.shard(index)).to_pylist(), *table(run.rejected(index)).to_pylist()]:

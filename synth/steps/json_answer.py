@@ -14,6 +14,7 @@ from synth.steps.marks import marks_of
 _ATTEMPTS = 50  # braces to look behind: text of nothing but braces is not worth more
 _DECODER = json.JSONDecoder(strict=False)  # a line break inside of a string is no reason to lose the answer
 _LIST = re.compile(r"^[ \t]*(?:`{3,}\w*[ \t]*)?(?=\[\s*[\"'{\[]|\{\s*[\"'])", re.MULTILINE)
+_AROUND_LIST = re.compile(r"\[|\{\s*\"\w{1,40}\"\s*:\s*(?=\[)")  # what may be there without its end
 _TEXT_KEYS = ("query", "question", "task", "instruction", "prompt", "request", "text", "item")
 _QUOTED = re.compile(r"[\[\s,]*'(?P<text>.+?)'\s*(?=,\s*['\"]|,?\s*\])", re.DOTALL)
 
@@ -65,9 +66,10 @@ def _decoded(text: str, at: int) -> Iterator[Any]:
             value, at = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError):
             failures += 1
-            if text[at] != "[" or failures > _ATTEMPTS:
+            around = _AROUND_LIST.match(text, at)
+            if around is None or failures > _ATTEMPTS:
                 return
-            at += 1
+            at = around.end()
         else:
             yield value
         gap = re.compile(r"[\s,]*").match(text, at)

@@ -4,6 +4,7 @@ A JSON object a line: {"id", "name", "instruction", "instances": [{"input", "out
 them is read as a source is (docs/sources.md). seed_tasks.jsonl, beside this file, are those shipped with Synth.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,19 @@ from synth.sources.files import Files, format_of
 SHIPPED = Path(__file__).with_name("seed_tasks.jsonl")
 
 
-def read_seeds(path: Path) -> list[str]:
-    """The instructions of a file of seed tasks, each on one line. Raises ValueError, which names file and line."""
+@dataclass(frozen=True)
+class Seed:
+    """A task's instruction, on one line, with its (input, output) pairs. An input may be empty."""
+
+    instruction: str
+    instances: tuple[tuple[str, str], ...] = ()
+    is_classification: bool = False
+
+
+def read_seeds(path: Path) -> list[Seed]:
+    """The tasks of a file. Raises ValueError, which names file and line."""
     source = Files(path=[str(path)], format="auto" if format_of(path.name) else "jsonl")
-    seeds = []
+    seeds: list[Seed] = []
     try:
         for file, line, task in source.rows():
             try:
@@ -32,8 +42,7 @@ def read_seeds(path: Path) -> list[str]:
     return seeds
 
 
-def _seed(task: Record | Bad) -> str:
-    """Checks all of a task, though its instruction alone is used: a file that is wrong there is not what it seems."""
+def _seed(task: Record | Bad) -> Seed:
     if isinstance(task, Bad):
         raise ValueError(str(task))
     instruction = task.get("instruction")
@@ -44,7 +53,8 @@ def _seed(task: Record | Bad) -> str:
         raise ValueError('"instances" must be a list of {"input", "output"}, both texts or null')
     if not isinstance(task.get("is_classification", False), bool):
         raise ValueError('"is_classification" must be true or false')
-    return " ".join(instruction.split())
+    pairs = [((one.get("input") or "").strip(), (one.get("output") or "").strip()) for one in instances]
+    return Seed(" ".join(instruction.split()), tuple(pairs), task.get("is_classification", False))
 
 
 def _is_instance(value: Any) -> bool:

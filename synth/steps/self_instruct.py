@@ -5,8 +5,9 @@ offers its new ones to the pool (section 2.2, steps 1 and 4); `Instances` finds 
 and makes its inputs and outputs, label first for a classification, input first for others (steps 2 and 3).
 Context mode is one step, `Queries`: what users might ask about a text.
 
-An answer that max_tokens cut loses its last item and is no failure for that. What is left out is a rejection with its
-reason, item by item.
+Examples are shown as earlier turns of the conversation, in the JSON that an engine is asked to hold the answer to. An
+answer in another form is read too. One that max_tokens cut loses its last item and is no failure for that. What is left
+out is a rejection with its reason, item by item.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,13 @@ from synth.paths import LocalPath
 from synth.records import Needs, Record, Rejection, text_of
 from synth.steps import prompts
 from synth.steps import self_instruct_parsing as parsing
+from synth.steps.copies import is_copy
+from synth.steps.few_shot import Schema, few_shot, list_schema, object_schema, objects_schema
 from synth.steps.llm import LLM
 from synth.steps.pool import PoolRules
-from synth.steps.seed_tasks import SHIPPED, read_seeds
+from synth.steps.query_examples import SHIPPED as SHIPPED_QUERIES
+from synth.steps.query_examples import QueryExample
+from synth.steps.seed_tasks import SHIPPED, Seed, read_seeds
 
 
 def _readable(path: Path) -> Path:
@@ -39,22 +44,27 @@ _Seeds = Annotated[LocalPath, _Shipped, AfterValidator(_readable)]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Tasks:
-    """One prompt of `in_context` tasks, at most `machine_made` of them from the pool; a record for each accepted one.
+    """Shows `in_context` tasks, at most `machine_made` of them from the pool, and asks for `tasks` new ones.
 
-    `seeds` is a file in the paper's jsonl format, null for the tasks shipped with Synth. A task is new if its ROUGE-L
-    with each seed and each task accepted before is at most `threshold`. At most `pool_lag` records wait for their tasks
-    to be decided: more keep the engine busier, fewer let machine-made tasks come into the prompts sooner.
+    Each accepted one is a record.
+
+    They are shown as answers to the same request, `tasks` in each. `seeds` is a file in the paper's jsonl format, null
+    for the tasks shipped with Synth. A task is new if its ROUGE-L with each seed and each task accepted before is at
+    most `threshold`. At most `pool_lag` records wait for their tasks to be decided: more keep the engine busier, fewer
+    let machine-made tasks come into the prompts sooner.
 
     Rejections: `no_tasks`, `truncated_tasks` (max_tokens cut the only one), and for single tasks `too_short`,
-    `too_long`, `keyword`, `asks_for_a_program`, `first_character` and `not_novel`.
+    `too_long`, `keyword`, `asks_for_a_program`, `first_character`, `copies_prompt` (the prompt's own words, or a
+    part of a task that it showed) and `not_novel`.
     """
 
     seeds: _Seeds = SHIPPED
+    tasks: Annotated[int, Field(ge=1)] = 4
     in_context: Annotated[int, Field(ge=1)] = 8
     machine_made: Annotated[int, Field(ge=0)] = 2
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.7
     pool_lag: Annotated[int, Field(ge=1)] = 256
-    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, top_p=0.5, max_tokens=1024))
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=512))
 
     columns: ClassVar[dict[str, str]] = {}
     rejections: ClassVar[tuple[str, ...]] = (
@@ -65,6 +75,7 @@ class Tasks:
         "keyword",
         "asks_for_a_program",
         "first_character",
+        "copies_prompt",
         "not_novel",
     )
     fan_out: ClassVar[int | None] = None
@@ -75,7 +86,7 @@ class Tasks:
 
     @cached_property
     def _seed_tasks(self) -> list[str]:
-        return read_seeds(self.seeds)
+        return [seed.instruction for seed in read_seeds(self.seeds)]
 
     @property
     def pool(self) -> PoolRules:
@@ -86,10 +97,14 @@ class Tasks:
 
     async def __call__(self, record: Record, llm: LLM) -> list[Record | Rejection]:
         shown = self._draw(await llm.pool.examples(), llm)
-        answer = await llm.chat(prompts.render("self_instruct_tasks", tasks=shown), self.sampling)
+        request = prompts.render("self_instruct_tasks", n=self.tasks)
+        groups = [shown[at : at + self.tasks] for at in range(0, len(shown), self.tasks)]
+        examples = [(prompts.render("self_instruct_tasks", n=len(group)), {"tasks": group}) for group in groups]
+        form = list_schema("tasks", self.tasks)
+        answer = await llm.chat(few_shot(examples, request), self.sampling, json_schema=form)
         tasks = _list_of(answer.text, answer.finish_reason == "length", "tasks")
         tasks = [task[:1].upper() + task[1:] for task in tasks]
-        unfit = [parsing.unfit_task(task) for task in tasks]
+        unfit = [parsing.unfit_task(task) or _copied(task, [request, *shown], "copies_prompt") for task in tasks]
         fit = [task for task, reason in zip(tasks, unfit, strict=True) if reason is None]
         accepted = iter(await llm.pool.offer(fit))
         reasons = [reason or (None if next(accepted) else "not_novel") for reason in unfit]
@@ -110,10 +125,15 @@ class Instances:
     A record's instruction is then what a user would send: the task and, below it, the input. Both are in columns of
     their own too, `task` and `input` (empty where the task needs none), with `is_classification`.
 
+    The prompt shows `in_context` tasks of the file `seeds` with their instances, of the same kind as this one.
+
     Rejections: `no_task`, `no_verdict` (neither Yes nor No), `no_instances`, `truncated_instances`, and for single
-    instances `empty_output`, `output_is_input`, `ends_with_colon`, `contradictory_outputs` and `repeated_instance`.
+    instances `empty_output`, `output_is_input`, `output_is_task`, `ends_with_colon`, `contradictory_outputs`,
+    `repeated_instance` and `copies_prompt` (an example's input, or output where there is no input).
     """
 
+    seeds: _Seeds = SHIPPED
+    in_context: Annotated[int, Field(ge=0)] = 3
     classify: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=8))
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=1024))
 
@@ -125,11 +145,17 @@ class Instances:
         "truncated_instances",
         "empty_output",
         "output_is_input",
+        "output_is_task",
         "ends_with_colon",
         "contradictory_outputs",
         "repeated_instance",
+        "copies_prompt",
     )
     fan_out: ClassVar[int | None] = None
+
+    @cached_property
+    def _seed_tasks(self) -> list[Seed]:
+        return read_seeds(self.seeds)
 
     def needs(self) -> list[Needs]:
         return [{"instruction": "text"}]
@@ -147,14 +173,15 @@ class Instances:
         is_classification = parsing.is_yes(verdict.text)
         if is_classification is None:
             raise Rejection("no_verdict", verdict.text)
-        form, parse = (
-            ("self_instruct_output_first", parsing.output_first)
-            if is_classification
-            else ("self_instruct_input_first", parsing.input_first)
+        examples = self._draw(task, is_classification, llm)
+        messages = few_shot(
+            [(_request(one), _form(one)) for one in examples], _request(Seed(task, (), is_classification))
         )
-        answer = await llm.chat(prompts.render(form, instruction=task), self.sampling)
+        answer = await llm.chat(messages, self.sampling, json_schema=_FORMS[is_classification])
         cut = answer.finish_reason == "length"
-        instances = parsing.sifted(parse(answer.text, cut))
+        parse = parsing.output_first if is_classification else parsing.input_first
+        shown = {pair for one in examples for pair in one.instances}
+        instances = parsing.sifted(parse(answer.text, cut), task, shown)
         if not instances:
             raise Rejection("truncated_instances" if cut else "no_instances", answer.text)
         outcomes: list[Record | Rejection] = []
@@ -170,6 +197,30 @@ class Instances:
             outcomes.append(record | made if one.unfit is None else Rejection(one.unfit, record=made))
         return outcomes
 
+    def _draw(self, task: str, is_classification: bool, llm: LLM) -> list[Seed]:
+        alike = [seed for seed in self._seed_tasks if seed.is_classification == is_classification and seed.instances]
+        others = [seed for seed in alike if seed.instruction != task]
+        return llm.rng.sample(others, min(self.in_context, len(others)))
+
+
+_FORMS: dict[bool, Schema] = {
+    False: object_schema({"input": {"type": "string"}, "output": {"type": "string", "minLength": 1}}),
+    True: objects_schema("instances", ["class_label", "input"], most=8),
+}
+
+
+def _request(task: Seed) -> str:
+    form = "self_instruct_output_first" if task.is_classification else "self_instruct_input_first"
+    return prompts.render(form, instruction=task.instruction)
+
+
+def _form(task: Seed) -> Any:
+    """What a model is to answer to `_request`."""
+    if task.is_classification:
+        return {"instances": [{"class_label": output, "input": given} for given, output in task.instances]}
+    given, output = task.instances[0]
+    return {"input": given, "output": output}
+
 
 def _as_text(criteria: Any) -> Any:
     return " ".join(criteria) if isinstance(criteria, list | tuple) and all(map(_is_text, criteria)) else criteria
@@ -183,21 +234,30 @@ def _is_text(value: Any) -> bool:
 class Queries:
     """Asks for `queries` queries about the text in the column `context`, as users of `application` might send them.
 
-    `criteria` is what each query must fulfil, a text or a list of texts. A record for each query: fewer than asked for
-    are as good as any, and those beyond are left out.
+    `criteria` is what each query must fulfil, a text or a list of texts. `examples` are texts with queries, which the
+    prompt shows as earlier answers; null for those shipped with Synth, [] for none. A record for each query: fewer than
+    asked for are as good as any, and those beyond are left out.
 
     Rejections: `no_context`, `no_queries`, `truncated_queries` (max_tokens cut the only one), and for single queries
-    `repeated_query`.
+    `repeated_query`, `copies_context` (a sentence of the context, not a query about it) and `copies_prompt`.
     """
 
     context: str = "context"
     queries: Annotated[int, Field(ge=1)] = 5
+    examples: list[QueryExample] | None = None
     application: str = "AI assistant"
     criteria: Annotated[str, BeforeValidator(_as_text)] = ""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=1024))
 
     columns: ClassVar[dict[str, str]] = {}
-    rejections: ClassVar[tuple[str, ...]] = ("no_context", "no_queries", "truncated_queries", "repeated_query")
+    rejections: ClassVar[tuple[str, ...]] = (
+        "no_context",
+        "no_queries",
+        "truncated_queries",
+        "repeated_query",
+        "copies_context",
+        "copies_prompt",
+    )
 
     def needs(self) -> list[Needs]:
         return [{self.context: "text"}]
@@ -216,14 +276,33 @@ class Queries:
         context = record[self.context]
         if not isinstance(context, str) or not context.strip():
             raise Rejection("no_context", f"the column {self.context!r} holds {context!r}")
-        asked = {"n": self.queries, "application": self.application, "criteria": self.criteria, "context": context}
-        answer = await llm.chat(prompts.render("self_instruct_queries", **asked), self.sampling)
+        request = self._request(context, self.queries)
+        known = SHIPPED_QUERIES if self.examples is None else self.examples
+        examples = [self._example(one) for one in known]
+        shown = [request, *(text for one in known for text in (one.context, *one.queries))]
+        form = list_schema("queries", self.queries)
+        answer = await llm.chat(few_shot(examples, request), self.sampling, json_schema=form)
         queries = _list_of(answer.text, answer.finish_reason == "length", "queries")[: self.queries]
         first = {query.casefold(): number for number, query in reversed(list(enumerate(queries)))}
         reasons = [
-            None if first[query.casefold()] == number else "repeated_query" for number, query in enumerate(queries)
+            ("repeated_query" if first[query.casefold()] < number else None)
+            or _copied(query, [context], "copies_context")
+            or _copied(query, shown, "copies_prompt")
+            for number, query in enumerate(queries)
         ]
         return _outcomes(record, queries, reasons)
+
+    def _request(self, context: str, n: int) -> str:
+        asked = {"n": n, "application": self.application, "criteria": self.criteria, "context": context}
+        return prompts.render("self_instruct_queries", **asked)
+
+    def _example(self, one: QueryExample) -> tuple[str, Any]:
+        queries = one.queries[: self.queries]
+        return self._request(one.context, len(queries)), {"queries": queries}
+
+
+def _copied(text: str, shown: Sequence[str], reason: str) -> str | None:
+    return reason if is_copy(text, shown) else None
 
 
 def _list_of(text: str, cut: bool, what: str) -> list[str]:

@@ -10,8 +10,11 @@ Knows nothing of models, records or pools.
 import re
 import string
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 
+from synth.quality.exact_duplicate import normalized
+from synth.steps.copies import is_copy
 from synth.steps.instances import Instance, input_first, output_first
 from synth.steps.item_list import items
 
@@ -47,8 +50,12 @@ def is_yes(text: str) -> bool | None:
     return None if found is None else found["verdict"].lower() == "yes"
 
 
-def sifted(instances: list[Instance]) -> list[Instance]:
-    """The instances, the unfit ones with their reason (the post-processing of the paper's code).
+def sifted(
+    instances: list[Instance], task: str = "", shown: Collection[tuple[str, str]] = frozenset()
+) -> list[Instance]:
+    """The instances of a task, the unfit ones with their reason (the post-processing of the paper's code).
+
+    `shown` are the inputs and outputs of the prompt's examples.
 
     Same input and different outputs: nobody knows which is right, so none of these is kept. That holds for tasks
     without an input too, which the paper's code lets through.
@@ -59,7 +66,7 @@ def sifted(instances: list[Instance]) -> list[Instance]:
     seen: set[Instance] = set()
     found = []
     for one in instances:
-        unfit = _unfit(one)
+        unfit = _unfit(one, task, shown)
         if unfit is None and len(outputs[one.input]) > 1:
             unfit = "contradictory_outputs"
         if unfit is None and one in seen:
@@ -69,11 +76,16 @@ def sifted(instances: list[Instance]) -> list[Instance]:
     return found
 
 
-def _unfit(instance: Instance) -> str | None:
+def _unfit(instance: Instance, task: str, shown: Collection[tuple[str, str]]) -> str | None:
     if re.fullmatch(r"[\s.…]*", instance.output):
         return "empty_output"  # or the prompt's "Output: ..."
     if instance.input == instance.output:
         return "output_is_input"
+    if task and normalized(instance.output) == normalized(task):
+        return "output_is_task"
+    # An example's label is anyone's; its input, or the whole that was made from nothing, is the example's.
+    if is_copy(instance.input or instance.output, [given or output for given, output in shown]):
+        return "copies_prompt"
     if instance.input.endswith(":") or instance.output.endswith(":"):
         return "ends_with_colon"  # something was to follow
     return None

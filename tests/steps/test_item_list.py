@@ -172,6 +172,7 @@ def test_a_cut_list_loses_its_last_item_and_no_other(found, line):
 @settings(max_examples=30, deadline=None)
 def test_a_cut_json_list_keeps_what_is_whole(found):
     assert items(json.dumps([*found, "Name the last"])[:-6], cut=True) == found
+    assert items(json.dumps({"tasks": [*found, "Name the last"]})[:-6], cut=True) == found
 
 
 @pytest.mark.parametrize(

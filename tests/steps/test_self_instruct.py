@@ -1,5 +1,6 @@
 """Self-Instruct: queries from a context, tasks from a pool, instances for a task."""
 
+import json
 from dataclasses import replace
 
 import pyarrow as pa
@@ -36,9 +37,13 @@ async def tasks(reply, pool=None, number=0, **keys):
 
 
 def shown(engine):
-    """The tasks in a prompt."""
-    lines = engine.prompts[0].removesuffix("<assistant>").splitlines()
-    return [line.partition(". ")[2] for line in lines if line[:1].isdigit()]
+    """The tasks in a prompt: the earlier answers."""
+    return [task for answer in earlier(engine.prompts[0]) for task in answer["tasks"]]
+
+
+def earlier(prompt):
+    """The answers in a few-shot prompt."""
+    return [json.loads(turn.partition("<user>")[0]) for turn in prompt.split("<assistant>")[1:-1]]
 
 
 async def instances(verdict, answer, task="Sort the words."):
@@ -73,7 +78,22 @@ async def test_only_tasks_that_pass_the_filters_are_offered_to_the_pool_at_once(
 async def test_a_prompt_shows_eight_seeds_while_the_pool_is_empty():
     _, engine = await tasks("1. Name four tall trees.")
     assert len(set(shown(engine))) == 8
-    assert set(shown(engine)) <= {seed.rstrip(" :") for seed in read_seeds(SHIPPED)}
+    assert set(shown(engine)) <= {seed.instruction.rstrip(" :") for seed in read_seeds(SHIPPED)}
+
+
+async def test_what_the_prompt_shows_is_no_new_task():
+    seed = "Find three rhymes for each of the words in this old song about the sea."
+    cut, said = "Find three rhymes for each of the words.", "Write 4 tasks that people might give to an assistant."
+    finished, _ = await tasks(json.dumps({"tasks": [cut, said, "Name four tall trees."]}), FakePool(seed))
+    assert [row["instruction"] for row in finished.kept] == ["Name four tall trees."]
+    assert reasons(finished) == ["copies_prompt", "copies_prompt"]
+
+
+async def test_an_engine_is_asked_to_hold_as_many_tasks_as_each_earlier_answer_has():
+    _, engine = await tasks("1. Name four tall trees.", tasks=4)
+    assert [len(answer["tasks"]) for answer in earlier(engine.prompts[0])] == [4, 4]
+    held = engine.samplings[0].json_schema["properties"]["tasks"]
+    assert (held["minItems"], held["maxItems"]) == (4, 4)
 
 
 async def test_at_most_two_of_them_are_machine_made():
@@ -113,7 +133,7 @@ async def test_machine_made_tasks_can_not_be_more_than_all():
 
 async def test_a_classification_gets_its_instances_label_first():
     finished, engine = await instances("Yes", "Class label: good\nInput: fun\n\nClass label: bad\nInput: dull")
-    assert "Class label: ..." in engine.prompts[1]
+    assert "for each of its class labels" in engine.prompts[1]
     assert [(row["id"], row["input"], row["response"]) for row in finished.kept] == [
         ("0/0", "fun", "good"), ("0/1", "dull", "bad")
     ]  # fmt: skip
@@ -122,7 +142,7 @@ async def test_a_classification_gets_its_instances_label_first():
 
 async def test_another_task_gets_its_instance_input_first():
     finished, engine = await instances("No.", "Input: b a\nOutput: a b")
-    assert "Class label: ..." not in engine.prompts[1]
+    assert "for each of its class labels" not in engine.prompts[1]
     (row,) = finished.kept
     assert (row["task"], row["input"], row["response"], row["is_classification"]) == (
         "Sort the words.",
@@ -136,6 +156,29 @@ async def test_the_user_sends_the_task_with_its_input():
     (row,) = (await instances("No", "Input: b a\nOutput: a b"))[0].kept
     assert row["instruction"] == row["messages"][0]["content"] == "Sort the words.\n\nb a"
     assert row["messages"][1]["content"] == "a b"
+
+
+async def test_seeds_of_the_same_kind_are_examples_of_what_is_asked_for():
+    _, engine = await instances("No", "Input: b a\nOutput: a b")
+    shown = earlier(engine.prompts[-1])
+    assert len(shown) == 3
+    pairs = {pair for seed in read_seeds(SHIPPED) if not seed.is_classification for pair in seed.instances}
+    assert {(one["input"], one["output"]) for one in shown} <= pairs
+    assert list(engine.samplings[-1].json_schema["properties"]) == ["input", "output"]
+
+
+async def test_an_instance_of_the_prompt_is_no_instance_of_the_task():
+    seed = next(seed for seed in read_seeds(SHIPPED) if seed.instances[0][0] and not seed.is_classification)
+    (given, output), *_ = seed.instances
+    engine = FakeEngine(lambda prompt: "No", max_model_len=10**5)
+    everything = Instances(in_context=40)
+    engine.reply = lambda prompt: json.dumps({"input": given, "output": output}) if "right output" in prompt else "No"
+    finished = await finish(everything, engine=engine, columns=COLUMNS, record={"instruction": "Sort the words."})
+    assert reasons(finished) == ["copies_prompt"]
+
+
+async def test_the_task_itself_is_no_output():
+    assert reasons((await instances("No", "Input: b a\nOutput: sort the words"))[0]) == ["output_is_task"]
 
 
 async def test_a_task_without_an_input_is_sent_alone():
@@ -186,7 +229,7 @@ async def test_the_prompt_tells_application_and_criteria():
     keys = {"application": "a beekeepers' chat", "criteria": ["Be brief.", "Be kind."], "context": "text"}
     _, engine = await queries("1. Why?", {"text": "Bees dance."}, **keys)
     assert "a beekeepers' chat" in engine.prompts[0]
-    assert "Criteria: Be brief. Be kind.\n" in engine.prompts[0]
+    assert "Criteria: Be brief. Be kind.<assistant>" in engine.prompts[0]
 
 
 @pytest.mark.parametrize(("lines", "kept"), [(1, 1), (3, 3), (5, 3)])
@@ -199,6 +242,30 @@ async def test_a_repeated_query_is_a_rejection():
     finished, _ = await queries("1. Why do bees dance?\n2. why do bees dance?\n3. Who saw it?")
     assert [row["instruction"] for row in finished.kept] == ["Why do bees dance?", "Who saw it?"]
     assert reasons(finished) == ["repeated_query"]
+
+
+async def test_a_sentence_of_the_context_is_no_query_about_it():
+    text = "Bees dance to tell each other where flowers are. They also hum."
+    queried = [
+        "Bees dance to tell each other where flowers are.",
+        "Why do bees dance to tell each other where flowers are?",
+    ]
+    finished, _ = await queries(json.dumps({"queries": queried}), {"context": text})
+    assert [row["instruction"] for row in finished.kept] == queried[1:]
+    assert reasons(finished) == ["copies_context"]
+
+
+async def test_a_query_of_the_examples_is_no_query_about_the_context():
+    finished, _ = await queries("1. What do red pandas eat?\n2. Why do bees dance?")
+    assert [row["instruction"] for row in finished.kept] == ["Why do bees dance?"]
+    assert reasons(finished) == ["copies_prompt"]
+
+
+async def test_examples_of_ones_own_are_shown_in_place_of_the_shipped_ones():
+    _, engine = await queries("1. Why?", examples=[{"context": "Ants carry leaves.", "queries": ["What for?"]}])
+    assert "Ants carry leaves." in engine.prompts[0] and "red panda" not in engine.prompts[0]
+    _, engine = await queries("1. Why?", examples=[])
+    assert engine.prompts[0].count("<assistant>") == 1
 
 
 @pytest.mark.parametrize(

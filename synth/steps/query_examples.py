@@ -1,0 +1,47 @@
+"""Texts with queries that users might send about them: what the prompt for queries shows as earlier answers.
+
+Knows nothing of prompts.
+"""
+
+from dataclasses import field
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class QueryExample:
+    """A text, and queries about it."""
+
+    context: str
+    queries: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.context.strip() or not self.queries or not all(query.strip() for query in self.queries):
+            raise ValueError("an example has a context and at least one query, none of them empty")
+
+
+SHIPPED = (
+    QueryExample(
+        "Red pandas live in the forests of the eastern Himalaya. They eat bamboo for the most part, sleep in trees by "
+        "day and are active at dusk. Fewer than ten thousand are thought to be left in the wild.",
+        [
+            "What do red pandas eat?",
+            "Explain why a red panda is hard to see by day.",
+            "Write a short poem about a red panda at dusk.",
+            "Compare the red panda with the giant panda.",
+            "How many red pandas are left in the wild?",
+        ],
+    ),
+    QueryExample(
+        "Members of the library may borrow up to eight books for four weeks. A book that nobody has reserved can be "
+        "renewed twice. Each day that a book is late costs 20 cents.",
+        [
+            "How many books can I borrow from the library at once?",
+            "Calculate the fee for a library book that is nine days late.",
+            "Draft a friendly reminder for a library member whose books are due tomorrow.",
+            "Can I renew a book that somebody else has reserved?",
+            "Summarize a library's rules for borrowing in two sentences.",
+        ],
+    ),
+)
