@@ -39,6 +39,11 @@ _EXAMPLE = re.compile(
     rf"(?:{_EMPHASIS})?[.:：]?(?:{_EMPHASIS})?[ \t]{{0,9}}$|^[ \t]*[(\[]?\d{{1,3}}[.):\]]+[ \t]*$|{_RULE}",
     re.IGNORECASE | re.MULTILINE,
 )
+_ANNOUNCED = re.compile(
+    rf"\s*(?P<said>[^\n]{{1,120}}?[:：!.])[ \t]{{1,9}}(?=(?:{_EMPHASIS})?(?:expected )?"
+    rf"(?:inputs?|outputs?|class[ \t]labels?)[ \t]?\d{{0,3}}(?:{_EMPHASIS})?[:：])",
+    re.IGNORECASE,
+)
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]*[ \t]*")
 _FENCED = re.compile(r"(`{3,}|~{3,})[ \t]*(?:text|txt|plaintext|markdown|md)?[ \t]*\n(.*?)\n?[ \t]*\1", re.DOTALL)
 
@@ -70,7 +75,7 @@ def input_first(text: str, cut: bool = False) -> list[Instance]:
 
 
 def _instances(text: str, cut: bool, *, label_first: bool) -> list[Instance]:
-    text = text.replace("\r\n", "\n")
+    text = _on_lines_of_their_own(text.replace("\r\n", "\n"))
     if found := [one for value in json_values(text) for one in _of_json(value)]:
         return found
     head, fields = _fields(text, "input" if label_first else "output")
@@ -87,6 +92,14 @@ def _instances(text: str, cut: bool, *, label_first: bool) -> list[Instance]:
     if head and kinds[0] == "output" and found and not label_first:
         found[0] = Instance(_input(head), found[0].output)
     return found[:-1] if cut else found
+
+
+def _on_lines_of_their_own(text: str) -> str:
+    """`Here is an example: Input: a`: the first label after what announces it."""
+    found = _ANNOUNCED.match(text)
+    if found and is_announcement(found["said"]):
+        return f"{found['said']}\n{text[found.end() :]}"
+    return text
 
 
 def _fields(text: str, wanted: Kind) -> tuple[str, list[_Field]]:
@@ -149,16 +162,21 @@ def _unclosed(mark: "re.Match[str] | None") -> str:
 def _value(text: str, unclosed: str, last: bool) -> str:
     """A field's text without what leads over to the next one, or ends the answer."""
     lines = text.strip().splitlines()
-    fences = [line for line in lines if _FENCE_LINE.fullmatch(line)]
-    if len(fences) % 2 and lines and _FENCE_LINE.fullmatch(lines[-1]):
-        del lines[-1]  # it ends a fence around the whole answer
-    while len(lines) > 1 and (_leads_over(lines[-1]) or (last and is_closing(lines[-1]))):
+    while lines and (
+        _ends_a_fence_around_all(lines)
+        or (len(lines) > 1 and (_leads_over(lines[-1]) or (last and is_closing(lines[-1]))))
+    ):
         del lines[-1]
     text = "\n".join(lines).strip()
     if unclosed and text.endswith(unclosed):
         text = text.removesuffix(unclosed).rstrip()
     whole = _FENCED.fullmatch(text)
     return whole[2].strip() if whole and whole[1] not in whole[2] else text
+
+
+def _ends_a_fence_around_all(lines: Sequence[str]) -> bool:
+    fences = sum(_FENCE_LINE.fullmatch(line) is not None for line in lines)
+    return fences % 2 == 1 and _FENCE_LINE.fullmatch(lines[-1]) is not None
 
 
 def _leads_over(line: str) -> bool:

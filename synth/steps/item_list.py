@@ -231,7 +231,7 @@ def _plain(lines: Sequence[str]) -> list[str]:
         del found[0]
     while len(found) > 1 and is_closing(found[-1]):
         del found[-1]
-    return found
+    return _without_titles(found) if len(found) > 1 else found
 
 
 def _without_titles(found: list[str]) -> list[str]:

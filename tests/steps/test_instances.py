@@ -48,6 +48,7 @@ AROUND = [
     "Sure! Here are some examples of the task:\n{}",
     "{}\n\nLet me know if you need more examples!",
     "```\n{}\n```",
+    "Here is an example:\n```\n{}\n```\nI hope this helps!",
 ]
 WORDS = "the cat sat, Is it 3.5? in 2024. **so** `x[1]` a) b) (none of) Katze: 水 no input x:".split()
 line = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(lambda words: "The " + " ".join(words) + ".")
@@ -106,6 +107,12 @@ def test_inputs_may_come_before_all_outputs(found):
 
 def test_numbered_inputs_of_one_output_are_one_input():
     assert input_first("Input 1: a\nInput 2: b\nOutput: c") == [Instance("a\nb", "c")]
+
+
+@pytest.mark.parametrize("said", ["Here is an example:", "Sure! Here's one:", "Sure!"])
+@pytest.mark.parametrize("pair", ["Input: a\nOutput: b", "**Input:** a\n**Output:** b", "Input: a Output: b"])
+def test_an_announcement_may_stand_before_the_first_label_in_its_line(said, pair):
+    assert input_first(f"{said} {pair}") == [Instance("a", "b")]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ LINES = {
     "1. **title**: x": "{N}. **A title**: {x}",
     "1. **title:** x": "{N}. **A title:** {x}",
     "- **title** - x": "- **A title** - {x}",
+    "**title:** x": "**A title:** {x}",
     "**title**, x": "**A title**\n{x}\n",
     "### title, x": "### A title\n{x}\n",
     '1. "x"': '{N}. "{x}"',
