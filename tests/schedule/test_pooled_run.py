@@ -40,7 +40,7 @@ class Scripted(Simulated):
         if self.calls > self.breaks_after:
             raise EngineError("scripted break")
         rng, asked = random.Random(sampling.seed), self.decode(prompt)
-        if "numbered list of tasks" in asked:
+        if "tasks that people might give" in asked:
             tasks = [f"{n}. {rng.choice(VERBS)} {rng.choice(THINGS)} for {rng.choice(THINGS)}." for n in range(1, 5)]
             # What was shown leaves its mark on what is made: were the examples others, so would be the dataset.
             tasks.append(f"5. Explain the word x{zlib.crc32(asked.encode()):x} to some {rng.choice(THINGS)}.")
