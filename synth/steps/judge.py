@@ -4,6 +4,7 @@ The answer follows a JSON schema where the engine can make it, and is looked for
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
@@ -18,6 +19,7 @@ from synth.engines import Sampling
 from synth.paths import expanded
 from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.json_answer import json_object
+from synth.steps.judge_examples import EXAMPLES
 from synth.steps.llm import LLM, Completion
 from synth.steps.prompts import render
 from synth.steps.template import Template, fill, needed
@@ -130,22 +132,36 @@ class Judge:
             votes = [
                 group.create_task(llm.chat(asked, self.sampling, json_schema=self.schema)) for _ in range(self.votes)
             ]
-        template = self.prompt or render("judge", instruction="", response="")
+        template = self.prompt or _SHOWN
         verdicts = [_read(vote.result(), template) for vote in votes]
         read = [(one.score, one.reason) for one in verdicts if one.score is not None]
         if not read:
             return verdicts[0]
         return Verdict(sum(score for score, _ in read) / len(read), read[0][1])
 
-    def _asked(self, record: Record) -> str:
+    def _asked(self, record: Record) -> list[dict[str, str]]:
         if self.prompt is not None:
-            return fill(self.prompt, record | {"criteria": self.criteria})
+            return [{"role": "user", "content": fill(self.prompt, record | {"criteria": self.criteria})}]
         for name in ("instruction", "response"):
             if not text_of(record, name):
                 raise Rejection(f"no_{name}")
         asked = render("judge", instruction=record["instruction"], response=record["response"])
         listed = "\n".join(f"- {one}" for one in self.criteria)
-        return f"What counts:\n{listed}\n\n{asked}" if listed else asked
+        asked = f"What counts:\n{listed}\n\n{asked}" if listed else asked
+        return [*_examples(), {"role": "user", "content": asked}]
+
+
+def _examples() -> list[dict[str, str]]:
+    turns = []
+    for one in EXAMPLES:
+        turns.append({"role": "user", "content": render("judge", instruction=one.instruction, response=one.response)})
+        judgement = json.dumps({"reason": one.reason, "score": one.score})
+        turns.append({"role": "assistant", "content": judgement})
+    return turns
+
+
+# What a reason may be an echo of.
+_SHOWN = "\n\n".join(turn["content"] for turn in _examples())
 
 
 def _read(answer: Completion, template: str) -> Verdict:

@@ -11,6 +11,7 @@ from synth.column_types import type_from_text
 from synth.engines import Sampling
 from synth.steps.json_answer import json_object
 from synth.steps.judge import SCHEMA, Judge
+from synth.steps.judge_examples import EXAMPLES
 from synth.steps.prompts import render
 from tests.steps.fakes import FakeEngine, finish
 
@@ -82,11 +83,22 @@ async def test_the_prompts_own_placeholder_is_no_judgement(reason):
 
 @pytest.mark.parametrize(
     "echo",
-    ["Judge how well the response does what the instruction asks.", "a sentence on what is right and what is wrong"],
+    [
+        "Judge how well the response does what the instruction asks.",
+        "a sentence on what is right and what is wrong",
+        EXAMPLES[0].reason,
+    ],
 )
 async def test_a_sentence_of_the_prompt_is_no_judgement(echo):
     row, _ = await judge(verdict(4, echo))
     assert (row["reason"], row["judge_score"]) == ("unparsable_judgement", None)
+
+
+async def test_the_judge_is_shown_judgements_whose_scores_differ():
+    _, engine = await judge(verdict(4))
+    shown = engine.prompts[0].split("<assistant>")[1:-1]
+    scores = [json.loads(one.partition("<user>")[0])["score"] for one in shown]
+    assert len(set(scores)) == len(scores) == 3
 
 
 def test_nothing_in_the_prompt_can_be_read_as_a_judgement():
@@ -140,7 +152,7 @@ def test_greedy_votes_are_refused():
 
 async def test_criteria_stand_before_the_shipped_prompt():
     _, engine = await judge(verdict(4), criteria=["brevity", "truth"])
-    assert engine.prompts[0].startswith("<user>What counts:\n- brevity\n- truth\n\nJudge how")
+    assert "<user>What counts:\n- brevity\n- truth\n\nJudge how" in engine.prompts[0]
 
 
 async def test_a_prompt_of_ones_own_sees_the_columns_and_the_criteria():
