@@ -20,9 +20,20 @@ Decode = Callable[[list[int]], str]
 
 
 class Row:
-    """Ends with finish_reason `stop` or `length`, and is None until then; `said` then has no stop token in it."""
+    """Ends with finish_reason `stop` or `length`, and is None until then; `said` then has no stop token in it.
 
-    def __init__(self, prompt: Sequence[int], sampling: Sampling, room: int, eos: Set[int], decode: Decode):
+    With `choices`, token ids each, it says one of these.
+    """
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        room: int,
+        eos: Set[int],
+        decode: Decode,
+        choices: Sequence[Sequence[int]] = (),
+    ):
         self.prompt, self.sampling = list(prompt), sampling
         self.said: list[int] = []
         self.text: str | None = None
@@ -32,6 +43,17 @@ class Row:
         self._most = min(sampling.max_tokens, room)
         self._stop_ids = {*sampling.stop_token_ids, *eos}
         self._decode = decode
+        self._choices = [list(choice) for choice in choices]
+
+    @property
+    def allowed(self) -> list[int] | None:
+        """The tokens that may come next; None for all."""
+        if not self._choices:
+            return None
+        here = len(self.said)
+        begun = [choice for choice in self._choices if choice[:here] == self.said]
+        ends = self._stop_ids if self.said in begun else set()
+        return sorted({choice[here] for choice in begun if len(choice) > here} | ends)
 
     @property
     def logprob(self) -> float | None:
@@ -46,7 +68,10 @@ class Row:
             self.finish_reason = "stop"
         else:
             self.said.append(token)
-            if self._ends_with_stop_string():
+            # One that is said whole, and is the beginning of no other, is over.
+            if self._ends_with_stop_string() or (
+                self.said in self._choices and self._stop_ids.issuperset(self.allowed or ())
+            ):
                 self.finish_reason = "stop"
             elif not self.left:
                 self.finish_reason = "length"
@@ -68,6 +93,10 @@ def draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
     samplings = [row.sampling for row in rows]
     for row, scores in zip(rows, logits, strict=True):
         _penalize(scores, row)
+        if allowed := row.allowed:
+            kept = scores[allowed]
+            scores.fill_(-torch.inf)
+            scores[allowed] = kept
     greedy = logits.argmax(-1).tolist()
     if not any(sampling.temperature for sampling in samplings):
         return greedy

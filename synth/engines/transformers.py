@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, EngineError, Load, Placement, Sampling
+from synth.engines import Answer, EngineError, Form, Load, Placement, Sampling
 from synth.model import Model
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Transformers:
     max_num_seqs: Count = 32
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Count | Literal["auto"] = "auto"
+
+    holds: ClassVar[frozenset[Form]] = frozenset({"choice"})
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset({"max_num_seqs", "threads"})
 
@@ -76,7 +78,8 @@ class Transformers:
 
         if len(prompt) >= self.max_model_len:
             raise ValueError(f"a prompt of {len(prompt)} tokens: the model reads {self.max_model_len}")
-        row = Row(prompt, sampling, self.max_model_len - len(prompt), self._eos, self._decode)
+        choices = [self._tokenizer.encode(choice, add_special_tokens=False) for choice in sampling.choice or ()]
+        row = Row(prompt, sampling, self.max_model_len - len(prompt), self._eos, self._decode, choices)
         request = _Request(row, self._loop.create_future())
         self._waiting.append(request)
         self._arrived.set()

@@ -15,8 +15,8 @@ LOGITS = [2.0, 1.0, 0.0, -1.0, -2.0]
 PROBABILITIES = [math.exp(one) / sum(map(math.exp, LOGITS)) for one in LOGITS]  # 0.64, 0.23, 0.09, 0.03, 0.01
 
 
-def row(seed=0, prompt=(), said=(), room=100, eos=(), decode=lambda ids: "".join(map(chr, ids)), **keys):
-    made = Row(prompt, Sampling(seed=seed, **keys), room, set(eos), decode)
+def row(seed=0, prompt=(), said=(), room=100, eos=(), decode=lambda ids: "".join(map(chr, ids)), choices=(), **keys):
+    made = Row(prompt, Sampling(seed=seed, **keys), room, set(eos), decode, choices)
     made.said = list(said)
     return made
 
@@ -110,3 +110,22 @@ def test_a_stop_string_ends_a_row_across_tokens_and_stays_out_of_its_text():
         made.say(ord(letter))
     assert (made.text, made.finish_reason) == ("abc", "stop")
     assert "".join(map(chr, made.said)) == "abcEND"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_with_choices_says_one_of_them_and_ends(temperature):
+    said = set()
+    for seed in range(30):
+        made = row(seed, temperature=temperature, choices=[[3], [3, 4], [4, 1]], eos=[0])
+        generator = torch.Generator().manual_seed(seed)
+        while made.finish_reason is None:
+            made.say(draw(torch.randn(1, 6, generator=generator), [made])[0])
+        assert made.finish_reason == "stop"
+        said.add(tuple(made.said))
+    assert said == {(3,), (3, 4), (4, 1)}
+
+
+def test_a_row_with_choices_that_max_tokens_cuts_says_so():
+    made = row(choices=[[4, 1]], max_tokens=1)
+    made.say(4)
+    assert made.finish_reason == "length"

@@ -135,3 +135,10 @@ async def test_an_answers_probability_is_that_of_the_model_before_temperature(en
     told = logits.log_softmax(-1).gather(1, torch.tensor(said.token_ids)[:, None]).mean()
     assert said.logprob == pytest.approx(float(told), abs=1e-3)
     assert (await ask(1)).logprob is None
+
+
+async def test_an_answer_is_one_of_the_choices(engine, template, ask):
+    answers = await asyncio.gather(*(ask(seed, choice=("Equal", "Not equal")) for seed in range(8)))
+    said = [template.decode(answer.token_ids) for answer in answers]
+    assert set(said) == {"Equal", "Not equal"}
+    assert all(answer.finish_reason == "stop" for answer in answers)
