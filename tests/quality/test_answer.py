@@ -86,6 +86,12 @@ async def test_a_response_that_only_asks_back_is_found_where_there_was_something
     ) == ("asks_back")
     assert await judged(Answer(min_asked=None), instruction=ASKED, response=OFFER) is None
     assert await judged(Answer(), instruction="I need some advice.", response=OFFER) is None
+    only = "I'm here to help with food, but I'm not a dietitian. I can assist with recipes."
+    assert (
+        await judged(Answer(), instruction="Can you explain what a dietitian does all day?", response=only)
+        == "asks_back"
+    )
+    assert await judged(Answer(), instruction="Can you help me?", response=only) is None
     assert await judged(Answer(), instruction=ASKED, response=f"{OFFER} Leaves make sugar from light.") is None
     assert await judged(Answer(), instruction=ASKED, response="What do leaves make of light?") is None
     assert await judged(Answer(), instruction=f"{ASKED} Write it as a reply.", response=OFFER) is None

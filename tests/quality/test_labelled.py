@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.quality.labelled import GOOD, QUERIES, ROWS, figures, problems, verdict
+from tests.quality.labelled import GOOD, QUERIES, ROWS, UNSEEN, figures, problems, verdict
 
 ANSWER = {"response": "Here is what I know of it.", "finish_reason": "stop"}
 
@@ -12,6 +12,13 @@ async def test_nearly_all_that_is_kept_is_usable_and_nearly_nothing_usable_is_re
     assert found["kept_sound"] >= 0.95 * found["kept"]
     assert found["kept_usable"] >= 0.95 * found["kept"]
     assert found["usable_rejected"] <= 0.03 * found["usable"]
+
+
+async def test_what_holds_for_rows_that_the_rules_were_made_without():
+    """Of 40 rows or so, 95 % and 3 % are a row or two: the bounds are what such a sample can show (docs/filters.md)."""
+    found = figures(UNSEEN, [await verdict(row) for row in UNSEEN])
+    assert found["kept_sound"] >= 0.87 * found["kept"]
+    assert found["usable_rejected"] <= 0.04 * found["usable"]
 
 
 @pytest.mark.parametrize("problem", ["refusal", "leak", "loop", "cut_off", "copies_instruction", "assistant_voice"])
