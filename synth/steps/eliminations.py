@@ -38,6 +38,13 @@ _ANNOUNCED = re.compile(
     r"|\bhere(['’]s| is) (an?|the|your|my) [^.:\n]{0,60}\b(version|rewrite|revision) of (the|your|this)\b",
     re.IGNORECASE,
 )
+# How an assistant speaks to whoever asked; a user offers help to nobody.
+_OFFERS = re.compile(
+    r"\bi(['’]m| am) (\w+ )?(here|glad|happy|ready|excited) to (help|assist|hear|provide)\b|\bi(['’]m| am) glad you\b"
+    r"|\bi(['’]d| would) (love|be (happy|glad)) to (help|assist)\b"
+    r"|\bi can (\w+ )?(help|assist|guide|support) (you|with)\b|\bi(['’]ll| will) (help|guide|assist) you\b|\blet me help\b",
+    re.IGNORECASE,
+)
 _WINDOW = 5  # words in a row that nobody but the prompt's author would have written
 
 
@@ -64,9 +71,13 @@ def says_nothing(response: str) -> bool:
 def is_response(evolved: str, before: str) -> bool:
     """Whether an instruction was answered in place of rewritten: it asked for something, and what came of it does not,
     or speaks as an assistant does. In English; a rewriting of another language is never found to be a response."""
-    if in_assistants_voice(evolved) or refusal(evolved):
-        return not (in_assistants_voice(before) or refusal(before))
+    if _speaks_as_assistant(evolved):
+        return not _speaks_as_assistant(before)
     return asks(before) and not asks(evolved)
+
+
+def _speaks_as_assistant(text: str) -> bool:
+    return in_assistants_voice(text) or _OFFERS.search(text) is not None or refusal(text) is not None
 
 
 def same_words(one: str, other: str) -> bool:

@@ -87,6 +87,8 @@ def test_a_text_that_speaks_of_the_instruction_is_none(evolved):
         "I'm sorry, but I can't help with that.",
         "Sure, here is one: the honeybee.",
         "As an AI language model, I can name a bee.",
+        "That's fantastic, I'm glad to help. Which bee do you mean?",
+        "Yes, I can help you with bees. What is it that you want to know?",
         "Bees live in a hive.\n\n1. Find a hive.\n2. Name each bee.",
     ],
 )
