@@ -42,7 +42,8 @@ _ANNOUNCED = re.compile(
 _OFFERS = re.compile(
     r"\bi(['’]m| am) (\w+ )?(here|glad|happy|ready|excited) to (help|assist|hear|provide)\b|\bi(['’]m| am) glad you\b"
     r"|\bi(['’]d| would) (love|be (happy|glad)) to (help|assist)\b"
-    r"|\bi can (\w+ )?(help|assist|guide|support) (you|with)\b|\bi(['’]ll| will) (help|guide|assist) you\b|\blet me help\b",
+    r"|\bi can (\w+ )?(help|assist|guide|support) (you|with)\b|\bi(['’]ll| will) (help|guide|assist) you\b"
+    r"|\blet me help\b",
     re.IGNORECASE,
 )
 _WINDOW = 5  # words in a row that nobody but the prompt's author would have written
