@@ -48,7 +48,7 @@ def test_an_answer_does_not(text):
 
 
 def test_tasks_of_people_ask():
-    assert all(map(asks, read_seeds(SHIPPED)))
+    assert all(asks(seed.instruction) for seed in read_seeds(SHIPPED))
 
 
 def test_of_labelled_instructions_nearly_all_ask_and_of_their_answers_few_do():
