@@ -137,13 +137,13 @@ async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -
         with stop_signals(lambda line: print(line, file=sys.stderr)) as stop:
             tasks = [asyncio.create_task(one) for one in (runs.run(), stop.wait(), _tell_progress(runs, planned))]
             await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
-            done = tasks[0].done()
+            stopped_by = stop.signal  # which an engine may have heard of, too, and ended
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            if done:
+            if not stopped_by:
                 await tasks[0]
-            return None if done else stop.signal
+            return stopped_by
 
 
 async def _tell_progress(runs: SideBySide, planned: int) -> None:
