@@ -25,7 +25,7 @@ LEAST_SENTENCES = 12  # words
 LEAST_ASKED = 8  # words, to which offers without a question are no answer
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LABELLED = re.compile(r"[^:：\"“«]*(?:[:：]|[\"“«])[\W_]*")  # with one colon or quotation mark, and nothing after it
-_SENTENCE_ENDS = re.compile(r"[.!?。！？][\"'”’)]*\s+\W*$")
+_SENTENCE_ENDS = frozenset(".!?。！？")
 _TO_REPEAT = re.compile(r"\b(?:repeat|copy|copypaste|echo|recite|quote|extract|transcribe|say)\b", re.IGNORECASE)
 _TO_EDIT = re.compile(  # in any form: "edited", "a revision of"
     r"\b(?:correct|fix|proofread|edit|rewrit|rephras|paraphras|improv|format|reformat|translat|convert|chang|replac|remov"
@@ -39,9 +39,10 @@ _TO_WRITE = re.compile(
     re.IGNORECASE,
 )
 _ASKS_FOR_HELP = re.compile(
-    r"\b(?:can|could|would|will) (?:you|someone|anyone) (?:please )?(?:help|assist) me\b[^.!?]*\?|\bplease help me\b"
+    r"\b(?:can|could|would|will) (?:you|someone|anyone) (?:please )?(?:help|assist) me\b[^.!?]{0,300}\?"
+    r"|\bplease help me\b"
     r"|\b(?:can|could) you (?:please )?(?:suggest|recommend|provide|give|tell|explain)(?: to)? me\b(?! more| with more"
-    r"| a (?:bit|little) more| some more| your| the (?:text|details))[^.!?]*\?",
+    r"| a (?:bit|little) more| some more| your| the (?:text|details))[^.!?]{0,300}\?",
     re.IGNORECASE,
 )
 _ABOUT_ASSISTANT = re.compile(r"\b(?:who|what) (?:can|could|do|are) you\b|\bare you an?\b", re.IGNORECASE)
@@ -140,7 +141,8 @@ def _is_material(words: Sequence[str], text: str) -> bool:
     if _LABELLED.fullmatch(line):
         return True
     at_line = not any(map(str.isalnum, line))
-    if at_line or _SENTENCE_ENDS.search(line):
+    gap = line[max((at + 1 for at, sign in enumerate(line) if sign.isalnum()), default=0) :]
+    if at_line or not _SENTENCE_ENDS.isdisjoint(gap):
         several = len(words) >= LEAST_SENTENCES and len(_SENTENCE.findall(text[start:].strip())) > 1
         above = above.rstrip(" \t")
         return several or (at_line and (not line_break or above.endswith(("\n", ":", "：")) or "\n" not in above))

@@ -159,8 +159,8 @@ HUMAN = _english(
 
 # What is no answer: apologies, offers, thanks, what the assistant is, questions back, directions elsewhere.
 EMPTY = _english(
-    r"^\W*(?:(?:however|but|that said|instead|still|so|and|therefore|also|for now|if so|please|hello|hi|great),?"
-    r"|(?:sure|certainly|absolutely|of course|yes|okay)(?: thing)?[,!.]*)?\W*"
+    r"^\W*+(?:(?:however|but|that said|instead|still|so|and|therefore|also|for now|if so|please|hello|hi|great),?"
+    r"|(?:sure|certainly|absolutely|of course|yes|okay)(?: thing)?[,!.]*)?\W*+"
     + _any(r"""
         $|i(?:'m| am)(?: always| still| just)? (?:here|happy|glad|available|designed|sorry|excited|ready|more than)\b
         i(?:'m| am) (?:not )?an?\b

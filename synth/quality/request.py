@@ -16,7 +16,7 @@ from synth.quality.texts import columns_of, missing, texts
 from synth.records import Needs, Record, Rejection
 
 _ASSISTANT = re.compile(
-    r"""\W*(?:
+    r"""\W*+(?:
       (?:hello|hi|hey|greetings|good\s\w+)?[\s,!.]*(?:
           how\s(?:can|may|could)\si\s(?:help|assist|be\sof\s\w+\sto)\syou(?!\sunderstand)
         | what\scan\si\s(?:do\sfor|help)\syou

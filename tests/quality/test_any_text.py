@@ -28,7 +28,7 @@ texts = st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=8)), min_siz
 
 
 @given(texts, texts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 async def test_a_verdict_depends_on_the_record_alone(instruction, response):
     record = {"instruction": instruction, "response": response, "finish_reason": "stop"}
     assert await reasons(record) == await reasons(dict(record))

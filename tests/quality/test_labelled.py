@@ -4,11 +4,19 @@ import pytest
 
 from tests.quality.labelled import GOOD, QUERIES, ROWS, UNSEEN, figures, problems, verdict
 
+VERDICTS: dict[str, str | None] = {}
 ANSWER = {"response": "Here is what I know of it.", "finish_reason": "stop"}
 
 
+async def known(row):
+    """The verdict on one of ROWS, taken once for all tests."""
+    if row["key"] not in VERDICTS:
+        VERDICTS[row["key"]] = await verdict(row)
+    return VERDICTS[row["key"]]
+
+
 async def test_nearly_all_that_is_kept_is_usable_and_nearly_nothing_usable_is_rejected():
-    found = figures(ROWS, [await verdict(row) for row in ROWS])
+    found = figures(ROWS, [await known(row) for row in ROWS])
     assert found["kept_sound"] >= 0.95 * found["kept"]
     assert found["kept_usable"] >= 0.95 * found["kept"]
     assert found["usable_rejected"] <= 0.03 * found["usable"]
@@ -24,7 +32,7 @@ async def test_what_holds_for_rows_that_the_rules_were_made_without():
 @pytest.mark.parametrize("problem", ["refusal", "leak", "loop", "cut_off", "copies_instruction", "assistant_voice"])
 async def test_every_kind_of_fault_is_found_nearly_always(problem):
     faulty = [row for row in ROWS if problem in problems(row)]
-    kept = [row["key"] for row in faulty if await verdict(row) is None]
+    kept = [row["key"] for row in faulty if await known(row) is None]
     assert len(kept) <= 0.12 * len(faulty), kept
 
 

@@ -1,6 +1,7 @@
 """The shipped strategies with filters: what they keep, and what a rejected record has cost by then."""
 
 import json
+from functools import cache
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -41,6 +42,7 @@ class Points:
         return self.points
 
 
+@cache  # steps keep nothing from one record for the next
 def strategy(name, points=0.0):
     overrides = [f"+strategy={name}", "engine=simulated"]
     if name != "magpie_filtered":
