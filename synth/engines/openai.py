@@ -191,8 +191,8 @@ class OpenAI:
                 body[name] = value
         if sampling.seed is not None and sampling.temperature > 0:
             body["seed"] = sampling.seed
-        if sampling.logprob:
-            body["logprobs"] = 1  # of the likeliest token too: some servers take 0 for none at all
+        if sampling.logprob and self._speaks_vllm:  # others may refuse the request for it
+            body["logprobs"] = 1
         if sampling.json_schema is not None:
             form = {"name": "answer", "schema": sampling.json_schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}

@@ -172,6 +172,17 @@ async def test_with_a_stop_string_the_servers_text_counts(server, connect):
     assert (ended.token_ids, ended.text) == ([8, 9, 4], "a b")
 
 
+async def test_a_servers_log_probabilities_are_asked_for_where_it_is_known_to_tell_them(server, connect):
+    engine = await connect()
+    told = {"token_logprobs": [-1.0, -3.0], "tokens": ["a", "b"]}
+    server.replies = [(200, answer("a b", token_ids=[8, 9], logprobs=told), {})]
+    assert (await engine.generate([5], Sampling(logprob=True))).logprob == -2.0
+    assert (await engine.generate([5], Sampling(logprob=True))).logprob is None
+    server.cards = [{"id": "synth-demo", "owned_by": "somebody", "max_model_len": 100}]
+    await (await connect()).generate([5], Sampling(logprob=True))
+    assert ["logprobs" in body for body in server.bodies] == [True, True, False]
+
+
 async def test_without_token_ids_the_text_is_taken_and_counted(server, connect):
     engine = await connect(model=plain(server))
     server.replies = [(200, answer("What is the capital of Morocco?"), {})]
