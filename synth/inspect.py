@@ -163,9 +163,9 @@ def _steps(run: Run, figures: Figures) -> Table:
 
 def _a_kept_row(figures: Figures) -> str:
     kept, spent = figures.kept.rows, figures.spent_on()
-    seconds = "" if spent is None else f" and {number(spent.engine_seconds / kept)} engine-seconds"
     tokens = figures.total.usage.completion_tokens / kept
-    return f"{tokens:,.0f} tokens written{seconds}, rejected rows counted in"
+    seconds = number(spent.engine_seconds / kept)
+    return f"{tokens:,.0f} tokens written and {seconds} engine-seconds, rejected rows counted in"
 
 
 def _held(run: Run, kept: int) -> str:
@@ -182,8 +182,8 @@ def _held(run: Run, kept: int) -> str:
     return ", ".join(told)
 
 
-def _seconds(spent: Spent | None) -> str:
-    return "–" if spent is None else f"{spent.engine_seconds:,.1f}"
+def _seconds(spent: Spent) -> str:
+    return f"{spent.engine_seconds:,.1f}"
 
 
 def _values(figures: Figures) -> Table:

@@ -1,6 +1,5 @@
 """The door that shows a run in the terminal."""
 
-import dataclasses
 import io
 import re
 
@@ -77,15 +76,6 @@ def test_a_run_that_has_all_it_wants_does_not_look_unfinished(tmp_path):
 def test_what_was_spent_at_each_step_is_shown(tmp_path):
     text = shown(make_run(tmp_path, [kept(0), kept(1), rejected(2)]))
     assert re.search(r"judge +2 +2 +0\.2 +1 +1 +0\.1\n", text)
-
-
-def test_of_shards_that_tell_no_engine_seconds_all_else_is_shown(tmp_path):
-    run = Run.open(make_run(tmp_path, [kept(0), rejected(1)]))
-    run.manifest.committed[0] = dataclasses.replace(run.manifest.committed[0], spent=None)
-    run.manifest.write(run.folder)
-    text = shown(tmp_path)
-    assert "10 tokens written, rejected rows counted in" in text
-    assert "1    50%       5         –" in text and "spent at each step" not in text
 
 
 def test_what_a_run_held_and_cost_is_that_of_all_its_processes(tmp_path):

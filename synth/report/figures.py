@@ -34,7 +34,7 @@ class Cost:
 class Figures:
     """`rejected` is by (step, reason), steps in the order of the strategy; `lengths` and `numbers` hold a value a kept
     row that has one; `labels` count a column's values, null as None. `distinct` instructions are all different. `spent`
-    is what calls took, by `kept` or `step: reason` and by their own step; None where not all shards know."""
+    is what calls took, by `kept` or `step: reason` and by their own step."""
 
     kept: Cost
     rejected: dict[tuple[str, str], Cost]
@@ -44,7 +44,7 @@ class Figures:
     turns: Counter[str | None]
     operations: Counter[str | None]
     distinct: int
-    spent: dict[str, dict[str, Spent]] | None = None
+    spent: dict[str, dict[str, Spent]]
 
     @property
     def wasted(self) -> Cost:
@@ -55,20 +55,17 @@ class Figures:
     def total(self) -> Cost:
         return self.kept + self.wasted
 
-    def spent_on(self, end: str | None = None) -> Spent | None:
-        """What all calls took for rows with this end, or for all rows; None where it is not known."""
-        if self.spent is None:
-            return None
+    def spent_on(self, end: str | None = None) -> Spent:
+        """What all calls took for rows with this end, or for all rows."""
         chosen = self.spent.values() if end is None else [self.spent.get(end, {})]
         return sum((one for steps in chosen for one in steps.values()), Spent())
 
     def spent_at(self, steps: Sequence[str]) -> dict[str, tuple[Spent, Spent]]:
         """For kept and for rejected rows, step by step, in this order."""
-        known = self.spent or {}
-        kept = known.get("kept", {})
+        kept = self.spent.get("kept", {})
         lost: dict[str, Spent] = {}
-        for end in known.keys() - {"kept"}:
-            add_spent(lost, known[end])
+        for end in self.spent.keys() - {"kept"}:
+            add_spent(lost, self.spent[end])
         names = dict.fromkeys([*(name for name in steps if name in kept or name in lost), *kept, *lost])
         return {name: (kept.get(name, Spent()), lost.get(name, Spent())) for name in names}
 

@@ -116,7 +116,7 @@ def _view(letter: str, run: Run, figures: Figures, pace: Throughput, varied: Div
         "costs": flat(figures.rejected),
         "spent": spent,
         "steps": figures.spent_at(run.steps),
-        "seconds_per_kept": spent.engine_seconds / kept if spent and kept else None,
+        "seconds_per_kept": spent.engine_seconds / kept if kept else None,
         "held": run.held,
         "quantiles": {name: _quantiles(one) for name, one in (figures.lengths | figures.numbers).items()},
         "nearest": _quantiles(varied.nearest),

@@ -135,12 +135,10 @@ class Manifest:
         return sum((Counter(one.reasons) for one in self.summaries), Counter())
 
     @property
-    def spent(self) -> dict[str, dict[str, Spent]] | None:
-        """What calls took, by `kept` or `step: reason` and by their step; None where not all shards know."""
+    def spent(self) -> dict[str, dict[str, Spent]]:
+        """What calls took, by `kept` or `step: reason` and by their step."""
         total: dict[str, dict[str, Spent]] = {}
         for summary in self.summaries:
-            if summary.spent is None:
-                return None
             for end, steps in summary.spent.items():
                 add_spent(total.setdefault(end, {}), steps)
         return total

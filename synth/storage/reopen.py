@@ -25,7 +25,7 @@ def reopened(folder: RunFolder, summary: ShardSummary, again: Collection[str]) -
             finished = records.setdefault(number, Finished(number, made_by=summary.maker(number)))
             getattr(finished, name).append(row)
     # What calls took is known for all rows of one end together: its first row has it from here on.
-    left = dict(summary.spent or {})
+    left = dict(summary.spent)
     for number in sorted(records):
         finished = records[number]
         if not any(is_again(again, row["rejected_by"], row["reason"]) for row in finished.rejected):

@@ -31,9 +31,8 @@ class ShardSummary:
 
     `fingerprint` is that of the configuration which made them, in whatever run they are now. `reasons` counts
     rejections by `step: reason`; the checksums are the BLAKE2b of the two files. `spent` is what
-    calls took, by the end of the row that they were for (`kept`, or `step: reason`) and by their step; None in shards
-    that were committed before this was counted. `decided` is how many of the run's first records the pool had decided,
-    as far as these relied on them.
+    calls took, by the end of the row that they were for (`kept`, or `step: reason`) and by their step. `decided` is how
+    many of the run's first records the pool had decided, as far as these relied on them.
 
     `earlier` says what in it was made by an earlier configuration: by its fingerprint, how many rows were `kept`, and
     the `records` as ranges [start, stop].
@@ -53,7 +52,7 @@ class ShardSummary:
     checksum: str = ""
     rejected_checksum: str = ""
     decided: int = 0
-    spent: dict[str, dict[str, Spent]] | None = None
+    spent: dict[str, dict[str, Spent]] = field(default_factory=dict)
     earlier: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -75,12 +74,10 @@ class ShardSummary:
 
     def __post_init__(self) -> None:
         """`spent` may be as it was read from JSON. Raises TypeError or AttributeError where it is damaged."""
-        if self.spent is not None:
-            spent = {
-                end: {step: Spent() + Spent._make(one) for step, one in steps.items()}
-                for end, steps in self.spent.items()
-            }
-            object.__setattr__(self, "spent", spent)
+        spent = {
+            end: {step: Spent() + Spent._make(one) for step, one in steps.items()} for end, steps in self.spent.items()
+        }
+        object.__setattr__(self, "spent", spent)
 
 
 def commit(
