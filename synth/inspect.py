@@ -1,8 +1,8 @@
-"""What is in a run, in the terminal: python -m synth.inspect RUN_DIR [--rows N].
+"""What is in a run, in the terminal: python -m synth.inspect RUN_DIR [--rows N] [--rejected REASON].
 
-Counts, yield by reason, lengths, labels, tokens and some rows, of what is committed; a run beside it may go on. Of a
-run in slices, how far each of them is. Text of models and seeds is shown with its control characters spelled out. Exit
-codes: 0 done, 2 when the folder can't be read.
+Counts, yield by reason, lengths, labels, tokens and some rows, of what is committed; a run beside it may go on. With a
+reason, rows that were rejected for it instead. Of a run in slices, how far each of them is. Text of models and seeds is
+shown with its control characters spelled out. Exit codes: 0 done, 2 when the folder can't be read.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from synth.errors import nearest
 from synth.paths import argument
 from synth.records import Slice, Spent
 from synth.report.charts import number
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     parser = argparse.ArgumentParser("python -m synth.inspect", description="Show what is in a run's folder.")
     parser.add_argument("run_dir", type=argument, metavar="RUN_DIR")
     parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show, evenly spaced (default: 3)")
+    parser.add_argument(
+        "--rejected", metavar="REASON", help="rows rejected for it, as low_score, or judge: low_score for one step's"
+    )
     given = parser.parse_args(arguments)
     # What is piped is searched by lines, so none is folded.
     console = console or Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
@@ -46,7 +50,11 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
         else:
             run = Run.open(given.run_dir)
             run.refuse_damage()
-            _show(console, run, measure(run), max(0, given.rows))
+            if given.rejected is None:
+                _show(console, run, measure(run), max(0, given.rows))
+            else:
+                _refuse_unknown(given.rejected, run)
+                show_rows(console, run.rejected(given.rejected, max(0, given.rows)))
     except Unreadable as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -62,6 +70,14 @@ def _show(console: Console, run: Run, figures: Figures, rows: int) -> None:
             _section(console, "spent at each step", _steps(run, figures))
         _section(console, "of kept rows", _values(figures))
     show_rows(console, run.rows("kept", rows))
+
+
+def _refuse_unknown(reason: str, run: Run) -> None:
+    """Raises Unreadable for a reason for which no row was rejected."""
+    reasons = run.manifest.reasons
+    known = {name.rpartition(": ")[2] for name in reasons}
+    if reason not in known and reason not in reasons:
+        raise Unreadable(f"--rejected: no row was rejected as {reason!r}{nearest(reason, known)}")
 
 
 def _section(console: Console, title: str, table: Table) -> None:

@@ -10,9 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-
-from rich.console import Console
+from contextlib import AsyncExitStack, suppress
 
 from synth.config import Config, ConfigError, refuse_bad_chat_template
 from synth.dry_run import told_source
@@ -21,11 +19,11 @@ from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
 from synth.missing import refuse_missing_files
 from synth.opening import opened
 from synth.records import Shard
+from synth.report.outcome import Outcome
 from synth.report.page import write_report
 from synth.report.progress import Progress
 from synth.report.prometheus import Exported
 from synth.report.run_data import Run
-from synth.report.samples import show_samples
 from synth.report.tracking import Tracking, refuse_missing
 from synth.resume import plan_of
 from synth.schedule.background import asked, beside, kept_up
@@ -46,7 +44,7 @@ from synth.sources.store import Contents
 from synth.storage.card import write_card
 from synth.storage.hub import Unpushable, make_ready, push
 from synth.storage.journal import finished_numbers, owner_of
-from synth.storage.manifest import Manifest, Unreadable
+from synth.storage.manifest import Manifest
 from synth.storage.merge import merge
 from synth.storage.run_folder import RunFolder, whole
 from synth.storage.shard import ShardSummary
@@ -92,6 +90,7 @@ def _push(folder: RunFolder, hub: str, code: int) -> int:
         return code
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the same command goes on with the push
+    print(f"pushing to {hub}", file=sys.stderr)
     try:
         print(f"pushed to {push(folder, hub)}", file=sys.stderr)
     except Unpushable as error:
@@ -108,8 +107,7 @@ class _Run:
     ):
         self._config, self._folder, self._manifest, self._contents = config, folder, manifest, contents
         self._write_down, self._begun = begin, False
-        self._wanted = manifest.wanted or manifest.own(contents.size) or 0
-        self._console = Console(highlight=False, markup=False)
+        self._wanted = manifest.own(contents.size) or 0 if manifest.wanted is None else manifest.wanted
         self._progress = Progress(folder.metrics)
         self._written = 0.0
         self._first = FirstRows()
@@ -130,38 +128,44 @@ class _Run:
             return code
 
     async def _make(self) -> int:
-        with self._progress, stop_signals(self._progress.say) as stopping:
-            try:
-                plan = self._plan(1)
-                tried = not (plan.done or plan.hopeless)
-                if tried:
-                    plan = await self._schedule(stopping)
-                else:
-                    self._begin_nothing()
-                self._manifest.write(self._folder)
-                if stopping.signal and not plan.done:
-                    self._progress.say(
-                        f"stopped by {stopping.signal}: {self._watch.last.kept:,} records kept so far are safe in "
-                        f"{self._folder.path}; the same command goes on from there"
-                    )
-                    return STOPPED
-                rows = await asyncio.to_thread(self._merge)
-            except (RayLost, StepsFail, WorkerLost, EngineError, OSError) as error:
-                with suppress(OSError):  # there may be no room for it: shards tell of themselves
-                    self._begin()
+        with self._progress:
+            with stop_signals(self._progress.say) as stopping:
+                try:
+                    plan = self._plan(1)
+                    tried = not (plan.done or plan.hopeless)
+                    if tried:
+                        plan = await self._schedule(stopping)
+                    else:
+                        self._begin_nothing()
                     self._manifest.write(self._folder)
-                reason = error.strerror if isinstance(error, OSError) else None
-                self._progress.say(f"failed: {reason or error}")
-                self._progress.say(f"finished records are safe in {self._folder.path}; logs are in {self._folder.logs}")
-                return FAILED
-        self._report()
-        self._tell(rows)
-        self._tell_error()
-        if plan.done:
+                    if stopping.signal and not plan.done:
+                        self._progress.say(
+                            f"stopped by {stopping.signal}: {self._watch.last.kept:,} records kept so far are safe in "
+                            f"{self._folder.path}; the same command goes on from there"
+                        )
+                        return STOPPED
+                    with self._progress.doing("making one dataset of the shards"):
+                        rows = await asyncio.to_thread(self._merge)
+                except (RayLost, StepsFail, WorkerLost, EngineError, OSError) as error:
+                    with suppress(OSError):  # there may be no room for it: shards tell of themselves
+                        self._begin()
+                        self._manifest.write(self._folder)
+                    reason = error.strerror if isinstance(error, OSError) else None
+                    self._progress.say(f"failed: {reason or error}")
+                    self._progress.say(
+                        f"finished records are safe in {self._folder.path}; logs are in {self._folder.logs}"
+                    )
+                    return FAILED
+            with self._progress.doing("writing the report"):
+                self._report()
+        run = Run(self._folder, self._manifest)
+        outcome = Outcome(run, self._config.strategy, rows, self._wanted, self._progress.say)
+        outcome.show(time.monotonic() - self._started)
+        if plan.done and (rows or not self._wanted):
             if not tried:
-                self._tell_nothing_new(rows)
+                outcome.tell_nothing_new()
             return DONE
-        self._tell_why(plan, rows, tried)
+        outcome.tell_too_few(None if plan.exhausted else self._config.settings.min_yield, tried)
         return TOO_FEW
 
     def _begin(self) -> None:
@@ -184,7 +188,9 @@ class _Run:
 
     async def _schedule(self, stopping: Stop) -> Plan:
         config = self._config
-        async with connected(config.cluster, config.engine) as self._room:
+        async with AsyncExitStack() as ray:
+            with self._progress.doing("starting Ray"):
+                self._room = await ray.enter_async_context(connected(config.cluster, config.engine))
             self._begin()
             self._tell_room()
             plan = self._plan(self._room.replicas)
@@ -206,7 +212,6 @@ class _Run:
             self._progress.followers += followers
             watch = self._watch = Watch(
                 scheduler,
-                plan,
                 self._manifest,
                 wanted=self._wanted,
                 gpus=self._room.placement.gpus,
@@ -222,7 +227,10 @@ class _Run:
                     self._stop(stopping, scheduler),
                 )
             finally:
-                watch.end(self._progress)
+                # Of a worker that committed a shard and ended before it told of it.
+                for summary in self._manifest.take_up_committed(self._folder):
+                    plan.commit(summary.index, summary.kept)
+                watch.end(self._progress, Run(self._folder, self._manifest).in_journals)
                 for one in followers:  # Ray is about to go
                     with suppress(ValueError):  # gone already, because it failed
                         self._progress.followers.remove(one)
@@ -323,39 +331,3 @@ class _Run:
             write_report(self._folder.report, [Run(self._folder, self._manifest)])
         except Exception as error:  # the dataset is there, and a picture of it is no reason to call the run failed
             self._progress.say(f"{self._folder.report.name} could not be written: {error}")
-
-    def _tell(self, rows: int) -> None:
-        rejected = sum(one.rejected for one in self._manifest.summaries)
-        seconds = time.monotonic() - self._started
-        print_ = self._console.print
-        print_(f"{rows:,} records kept, {rejected:,} rejected, in {seconds:,.0f} s")
-        show_samples(self._console, self._folder.dataset)
-        print_()
-        print_(f"The dataset is in {self._folder.dataset}", soft_wrap=True)
-        print_(f'  datasets.load_from_disk("{self._folder.dataset}")', soft_wrap=True)
-
-    def _tell_error(self) -> None:
-        """A mistake in a step is seen in the first short run, and not only in the report."""
-        if any(name.endswith(": error") for name in self._manifest.reasons):
-            with suppress(Unreadable):
-                self._progress.say(f"the commonest error: {Run(self._folder, self._manifest).commonest_error()}")
-
-    def _tell_why(self, plan: Plan, rows: int, tried: bool) -> None:
-        reasons = self._manifest.reasons.most_common(3)
-        why = ", ".join(f"{count:,} {reason}" for reason, count in reasons) or "nothing was rejected"
-        bound = "the source has no more records"
-        if not plan.exhausted:
-            bound = f"fewer than min_yield={self._config.settings.min_yield:g} of the records were kept"
-        self._progress.say(f"ended with {rows:,} of {self._wanted:,} records, {bound}: {why}")
-        if not tried:
-            self._progress.say(
-                "nothing new was made, for what is rejected stays so: retry=[REASON,...] makes it again, a lower "
-                "min_yield goes on, another output_dir begins anew"
-            )
-
-    def _tell_nothing_new(self, rows: int) -> None:
-        """Else whoever has mended something would take what was there for its result."""
-        wanted = "all that the source gives" if self._manifest.wanted is None else f"all {self._wanted:,} records"
-        errors = sum(count for name, count in self._manifest.reasons.items() if name.endswith((": error", ": poison")))
-        again = f"; retry=[error,poison] makes {errors:,} of the rejected ones again" if errors else ""
-        self._progress.say(f"nothing new was made: {self._folder.path} has {wanted} already{again}")

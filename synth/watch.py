@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from synth.engines import EngineError
 from synth.records import Spent, add_spent
 from synth.report.held import HeldTime
 from synth.report.progress import Progress, Snapshot
-from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.storage.manifest import Manifest
+from synth.storage.shard import ShardSummary
+from synth.storage.tally import Tally
 
 INTERVAL_S = 0.5
 ANSWER_S = 5.0
@@ -26,7 +28,6 @@ class Watch:
     def __init__(
         self,
         scheduler: Scheduler,
-        plan: Plan,
         manifest: Manifest,
         *,
         wanted: int,
@@ -35,9 +36,11 @@ class Watch:
         blocked: BlockedSteps,
     ):
         self._blocked = blocked
-        self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
+        self._scheduler, self._manifest = scheduler, manifest
         self._gpus, self._held = gpus, HeldTime(price)
         self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
+        self._counted: dict[int, ShardSummary] = {}
+        self._total = Tally()
         self.last = Snapshot(kept=0, rejected=0, wanted=wanted)
 
     async def look_on(self, progress: Progress) -> None:
@@ -51,19 +54,32 @@ class Watch:
                 progress.say(line)
             await asyncio.sleep(INTERVAL_S)
 
-    def end(self, progress: Progress) -> None:
-        """All workers are gone: what counts now is what they committed."""
-        kept, rejected = self._plan.kept, sum(one.rejected for one in self._manifest.summaries)
+    def end(self, progress: Progress, in_journals: Tally) -> None:
+        """All workers are gone: what counts now is what is on disk."""
         held = self._held.look(self._scheduler.held, self._gpus)
-        progress.update(replace(self.last, kept=kept, rejected=rejected, held=held, in_flight=0, running=0, waiting=0))
+        there = _finished(self._committed() + in_journals)
+        self.last = replace(self.last, **there, held=held, in_flight=0, running=0, waiting=0)
+        progress.update(self.last)
+
+    def _committed(self) -> Tally:
+        """Of all committed shards; only those are counted that are new since it was asked before."""
+        for index, summary in self._manifest.committed.items():
+            before = self._counted.get(index)
+            if summary is not before:
+                self._counted[index] = summary
+                for one, sign in ((before, -1), (summary, 1)):
+                    if one is not None:
+                        self._total.records += sign * (one.stop - one.start)
+                        self._total.kept += sign * one.kept
+                        self._total.rejected += sign * one.rejected
+                        self._total.reasons.update({name: sign * count for name, count in one.reasons.items()})
+        return self._total
 
     def _snapshot(self, here: list[Counters]) -> Snapshot:
         """`here` is what those say that run now; what the others made counts too."""
         told = self._told.values()
-        committed = self._manifest.committed.values()
         return Snapshot(
-            kept=self._plan.kept + sum(one.kept for one in here),
-            rejected=sum(one.rejected for one in committed) + sum(one.rejected for one in here),
+            **_finished(sum((one.uncommitted for one in here), self._committed())),
             wanted=self.last.wanted,
             in_flight=sum(one.in_flight for one in here),
             made=sum(one.made for one in told),
@@ -79,6 +95,15 @@ class Watch:
             replicas_ready=len(self._scheduler.workers),
             replicas=self._scheduler.replicas,
         )
+
+
+def _finished(tally: Tally) -> dict[str, Any]:
+    return {
+        "kept": tally.kept,
+        "rejected": tally.rejected,
+        "records": tally.records,
+        "reasons": dict(tally.reasons),
+    }
 
 
 def _sums(workers: Iterable[dict[str, Spent]]) -> dict[str, Spent]:

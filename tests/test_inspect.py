@@ -61,7 +61,7 @@ def test_of_a_run_in_slices_each_is_shown_those_too_that_have_not_begun(tmp_path
 
 def test_what_is_piped_is_not_folded(tmp_path, capsys):
     rows = [kept(number, quality=f"label of thirty letters, nr. {number}") for number in range(6)]
-    assert main([str(make_run(tmp_path, rows, {"quality": "string"}))]) == 0
+    assert main([str(make_run(tmp_path, rows, {"quality": "string"})), "--rows", "0"]) == 0
     [line] = [line for line in capsys.readouterr().out.splitlines() if "quality" in line]
     assert line.count("label of") == 6
 
@@ -76,6 +76,20 @@ def test_a_run_that_has_all_it_wants_does_not_look_unfinished(tmp_path):
 def test_what_was_spent_at_each_step_is_shown(tmp_path):
     text = shown(make_run(tmp_path, [kept(0), kept(1), rejected(2)]))
     assert re.search(r"judge +2 +2 +0\.2 +1 +1 +0\.1\n", text)
+
+
+def test_rows_rejected_for_a_reason_are_shown_with_it(tmp_path):
+    few = [rejected(n, "filter", "too_short", messages=None, response=None) for n in range(2)]
+    run = make_run(tmp_path, [*few, *(rejected(n, detail="2: vague") for n in range(2, 9)), kept(9, "Kept.")])
+    text = shown(run, "--rejected", "low_score", "--rows", "2")
+    assert "2 rejected by judge: low_score: 2: vague" in text and text.count("rejected by") == 2
+    text = shown(run, "--rejected", "filter: too_short")
+    assert "0 user: Write a story.\n0 rejected by filter: too_short" in text and "Kept." not in text
+
+
+def test_a_reason_for_which_nothing_was_rejected_is_refused_with_the_nearest(tmp_path, capsys):
+    assert main([str(make_run(tmp_path, [kept(0), rejected(1)])), "--rejected", "low_scores"]) == 2
+    assert capsys.readouterr().err.endswith("no row was rejected as 'low_scores'; did you mean 'low_score'?\n")
 
 
 def test_what_a_run_held_and_cost_is_that_of_all_its_processes(tmp_path):

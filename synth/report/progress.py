@@ -5,8 +5,9 @@ Knows numbers only; it asks nobody for them, and hands the lines of metrics.json
 
 import json
 import logging
+import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from synth.errors import reason
 from synth.records import Spent
@@ -29,12 +31,14 @@ METRICS_INTERVAL_S = 5.0
 FIRST_INTERVAL_S = 1.0  # for a minute, so that a short run can be measured too
 FIRST_S = 60.0
 RATE_WINDOW_S = 30.0
+SLOW_S = 2.0
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The run at one moment. `wanted` is num_records; `made`, tokens, seconds and what was `spent` at each step are
-    totals since this process started.
+    totals since this process started. `records` are finished, with `kept` and `rejected` rows; `reasons` are those of
+    the rejected ones.
 
     `kept` grows by what is found on disk too, `made` by what is new only. `engine_seconds` are those in which engines
     had requests; replicas and their GPUs are `held` in between, too.
@@ -43,6 +47,8 @@ class Snapshot:
     kept: int
     rejected: int
     wanted: int
+    records: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
     made: int = 0
     in_flight: int = 0
     prompt_tokens: int = 0
@@ -90,6 +96,24 @@ class Progress:
     def say(self, line: str) -> None:
         """One line that stays: a worker lost, a stop begun. It may have a model's words in it."""
         self._console.print(printable(line), markup=False, soft_wrap=True)
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Says what takes its time while there is nothing to count: at once on a terminal, elsewhere if it takes more
+        than SLOW_S."""
+        began = time.monotonic()
+        slow = threading.Timer(SLOW_S, lambda: self.say(what))
+        slow.daemon = True
+        if self._console.is_interactive:
+            self._live.update(_Growing(lambda: f"{what}, {_duration(time.monotonic() - began)}"))
+        else:
+            slow.start()
+        try:
+            yield
+        finally:
+            slow.cancel()
+            if self._console.is_interactive:
+                self._live.update("")
 
     @contextmanager
     def warnings_of(self, log: logging.Logger) -> Iterator[None]:
@@ -159,21 +183,27 @@ class Progress:
 
     def _line(self, now: Snapshot) -> str:
         if self._ready_at is None:
-            return f"starting {now.replicas} engine(s), {_duration(time.monotonic() - self._started)}"
+            return self._loading(now)
         return (
-            f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}  {self.tokens_per_second:,.0f} tokens/s  "
+            f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}{short_reasons(now.reasons)}{_records(now)}  "
+            f"{self.tokens_per_second:,.0f} tokens/s  "
             f"running {now.running}  waiting {now.waiting}  left {self._time_left(now)}"
             f"{''.join(f'  {one}' for one in self._told_cost(now))}"
         )
 
-    def _table(self, now: Snapshot) -> Table:
+    def _loading(self, now: Snapshot) -> str:
+        waited = _duration(time.monotonic() - self._started)
+        return f"loading the model: {now.replicas_ready} of {now.replicas} engine(s) ready, {waited}"
+
+    def _table(self, now: Snapshot) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        engines = f"{now.replicas_ready}/{now.replicas} engines"
         if self._ready_at is None:
-            table.add_row(f"starting {engines}", _duration(time.monotonic() - self._started))
+            table.add_row(self._loading(now))
             return table
         bar = ProgressBar(total=now.wanted, completed=min(now.kept, now.wanted), width=30)
-        table.add_row(bar, f"{now.kept:,}/{now.wanted:,} kept", f"{now.rejected:,} rejected", engines)
+        engines = f"{now.replicas_ready}/{now.replicas} engines"
+        rejected = f"{now.rejected:,} rejected{_records(now)}"
+        table.add_row(bar, f"{now.kept:,}/{now.wanted:,} kept", rejected, engines)
         table.add_row(
             f"{self.tokens_per_second:,.0f} tokens/s",
             f"{now.running} running, {now.waiting} waiting",
@@ -182,6 +212,8 @@ class Progress:
         )
         if told := self._told_cost(now):
             table.add_row(*told)
+        if reasons := short_reasons(now.reasons, 5):
+            return Group(table, Text(f"rejected:{printable(reasons)}", "dim"))
         return table
 
     def _told_cost(self, now: Snapshot) -> list[str]:
@@ -198,7 +230,7 @@ class Progress:
             "goodput": round(self.goodput, 3),
         }
         times = {"time": round(self._updated, 3), "started": round(self._started_at, 3)}
-        plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name != "held"}
+        plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name not in ("held", "reasons")}
         spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
         line = times | _rounded(plain) | {"spent": spent} | rates
         # A full disk is no reason to stop drawing.
@@ -210,6 +242,32 @@ class Progress:
             except Exception as error:  # of somebody else's library, which may fail in any way
                 self.followers.remove(follow)
                 self.say(f"metrics: {type(follow).__name__} failed ({reason(error)}); the run goes on without it")
+
+
+class _Growing:
+    """What is drawn anew each time, as one that waits wants to see."""
+
+    def __init__(self, text: Callable[[], str]):
+        self._text = text
+
+    def __rich__(self) -> str:
+        return self._text()
+
+
+def _records(now: Snapshot) -> str:
+    """How many records the rows are of, where that is another number."""
+    rows = now.kept + now.rejected
+    return f", rows of {now.records:,} records" if now.records and now.records != rows else ""
+
+
+def short_reasons(reasons: Mapping[str, int], most: int = 3) -> str:
+    """` (12 too_short, 3 refusal, …)` of reasons by `step: reason`; nothing where there are none."""
+    total: Counter[str] = Counter()
+    for name, count in reasons.items():
+        total[name.rpartition(": ")[2]] += count
+    total = +total
+    shown = [f"{count:,} {name}" for name, count in total.most_common(most)]
+    return f" ({', '.join([*shown, *(['…'] if len(total) > most else [])])})" if shown else ""
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:

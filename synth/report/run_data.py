@@ -23,11 +23,12 @@ from synth.errors import reason
 from synth.records import Record
 from synth.report.held import Held, held_by
 from synth.steps.chain import step_names
-from synth.storage.journal import finished_numbers, owner_of
+from synth.storage.journal import owner_of, tally_of
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.provenance import Share, shares
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
+from synth.storage.tally import Tally
 
 Fate = Literal["kept", "rejected"]
 
@@ -85,11 +86,19 @@ class Run:
         return {"kept": sum(one.kept for one in summaries), "rejected": sum(one.rejected for one in summaries)}
 
     @cached_property
+    def in_journals(self) -> Tally:
+        """What is finished and not yet committed."""
+        open_ = (one for one in self.manifest.shards if one.index not in self.manifest.committed)
+        prints = [one.fingerprint for one in self.manifest.configurations]
+        tallies = (
+            tally_of(self.folder.journal(one.index), [owner_of(one, print_) for print_ in prints]) for one in open_
+        )
+        return sum(tallies, Tally())
+
+    @property
     def unfinished(self) -> int:
         """Records in journals, finished and not yet committed."""
-        open_ = (one for one in self.manifest.shards if one.index not in self.manifest.committed)
-        print_ = self.manifest.fingerprint
-        return sum(len(finished_numbers(self.folder.journal(one.index), owner_of(one, print_))) for one in open_)
+        return self.in_journals.records
 
     @cached_property
     def snapshots(self) -> list[dict[str, Any]]:
@@ -117,18 +126,41 @@ class Run:
                 sizes[status.st_dev, status.st_ino] = status.st_size
         return sum(sizes.values())
 
-    def batches(self, fate: Fate) -> Iterator[pa.RecordBatch]:
-        """All committed rows of one fate, in order of the shards. Raises Unreadable."""
+    def batches(self, fate: Fate, column: str | None = None) -> Iterator[pa.RecordBatch]:
+        """All committed rows of one fate, in order of the shards, or one `column` of them. Raises Unreadable."""
         for summary in self.manifest.summaries:
             name = self.folder.shard if fate == "kept" else self.folder.rejected
             path = name(summary.index)
             try:
                 with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
                     for batch in reader:
-                        batch.validate(full=True)
-                        yield batch
-            except (OSError, pa.ArrowException) as error:
+                        chosen = batch if column is None else batch.select([column])
+                        chosen.validate(full=True)
+                        yield chosen
+            except (OSError, KeyError, pa.ArrowException) as error:
                 raise Unreadable(f"{path}: can't be read ({reason(error)})") from None
+
+    def values(self, fate: Fate, column: str) -> Counter[Any]:
+        """How often each value is in a column of all committed rows, null as None. Reads that column alone. Raises
+        Unreadable."""
+        counts: Counter[Any] = Counter()
+        for batch in self.batches(fate, column):
+            for one in pc.value_counts(batch[column]).to_pylist():
+                counts[one["values"]] += one["counts"]
+        return counts
+
+    def rejected(self, reason: str, most: int) -> list[Record]:
+        """At most `most` rows rejected for a reason, as `low_score` or `judge: low_score`, evenly spaced. Raises
+        Unreadable."""
+        reasons = {name: count for name, count in self.manifest.reasons.items() if reason in (name, _short(name))}
+        wanted, found, start = set(spread(sum(reasons.values()), most)), [], 0
+        for batch in self.batches("rejected"):
+            names = zip(batch["rejected_by"].to_pylist(), batch["reason"].to_pylist(), strict=True)
+            places = [place for place, (by, why) in enumerate(names) if f"{by}: {why}" in reasons]
+            chosen = [place for at, place in enumerate(places, start) if at in wanted]
+            found += batch.take(pa.array(chosen, pa.int64())).to_pylist()
+            start += len(places)
+        return found
 
     def commonest_error(self) -> str | None:
         """What was most often wrong with records that a mistake ended, in a step for instance. Raises Unreadable."""
@@ -155,6 +187,10 @@ class Run:
         rest = [place for place in found if place not in named]
         chosen = [*named][:most] + [rest[place] for place in spread(len(rest), max(0, most - len(named)))]
         return [(named | found)[place] for place in sorted(chosen)]
+
+
+def _short(name: str) -> str:
+    return name.rpartition(": ")[2]
 
 
 def spread(count: int, most: int) -> list[int]:

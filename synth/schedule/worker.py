@@ -35,6 +35,7 @@ from synth.storage.reopen import reopened
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
+from synth.storage.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,10 @@ JOURNAL_INTERVAL_S = 2.0
 
 @dataclass
 class Counters:
-    """What a worker is at: rows of its uncommitted shards; since it started, kept rows that it made, tokens, seconds in
-    which its engine was busy, and what was `spent` at each step on records that are finished."""
+    """What a worker is at: what is finished of its `uncommitted` shards; since it started, kept rows that it made,
+    tokens, seconds in which its engine was busy, and what was `spent` at each step on records that are finished."""
 
-    kept: int = 0
-    rejected: int = 0
+    uncommitted: Tally = field(default_factory=Tally)
     made: int = 0
     in_flight: int = 0
     prompt_tokens: int = 0
@@ -160,8 +160,7 @@ class Worker:
         counters.load = self._config.engine.load()
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds"):
             setattr(counters, name, getattr(self._engine, name))
-        counters.kept = sum(journal.kept for journal in self._journals)
-        counters.rejected = sum(journal.rejected for journal in self._journals)
+        counters.uncommitted = sum((journal.tally for journal in self._journals), Tally())
         return counters
 
     async def stop(self) -> None:
@@ -224,7 +223,7 @@ class Worker:
                 raise RuntimeError(f"records {lost[:5]} have come to no end")
             duplicates = await self._settled(shard, journal)
             summary = await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint, duplicates)
-            late = journal.kept - summary.kept  # duplicates, some of them perhaps of an earlier process
+            late = journal.tally.kept - summary.kept  # duplicates, some of them perhaps of an earlier process
             self._counters.made = max(0, self._counters.made - late)
             return summary
         except ExceptionGroup as failures:

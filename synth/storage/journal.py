@@ -38,6 +38,7 @@ from synth.records import (
     rejected_schema,
 )
 from synth.storage.run_folder import sync_folder, whole
+from synth.storage.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +53,13 @@ _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
 class Journal:
     """`open` one, `append` finished records, `sync` them to disk, read them back `in_order`.
 
-    `finished` holds the numbers of all records in it; `kept` and `rejected` count their rows.
+    `finished` holds the numbers of all records in it; `tally` counts them and their rows.
     """
 
     def __init__(self, path: Path, schema: pa.Schema):
         self.path = path
         self.finished: set[int] = set()
-        self.kept = self.rejected = 0
+        self.tally = Tally()
         self._schema = schema
         self._made_by = schema.metadata[_OWNER].decode().partition(" ")[0]
         self._pending: deque[Finished] = deque()
@@ -91,8 +92,7 @@ class Journal:
                 if decided is not None:
                     batch = batch.filter(pc.less_equal(batch["decided"], decided))
                 journal.finished.update(batch["number"].to_pylist())
-                journal.kept += len(batch["kept"].flatten())
-                journal.rejected += len(batch["rejected"].flatten())
+                journal.tally.add_batch(batch)
                 file.write(message(batch))
         journal._file = os.open(path, os.O_WRONLY | os.O_APPEND)
         journal._end = os.fstat(journal._file).st_size
@@ -101,8 +101,7 @@ class Journal:
     def append(self, finished: Finished) -> None:
         """Take a record down; it is safe after the next `sync`."""
         self.finished.add(finished.number)
-        self.kept += len(finished.kept)
-        self.rejected += len(finished.rejected)
+        self.tally.add(len(finished.kept), finished.rejected)
         self._pending.append(finished)
 
     def sync(self) -> None:
@@ -201,11 +200,10 @@ class Journal:
 
     def _unfit_as_rejection(self, finished: Finished, error: Exception) -> pa.RecordBatch:
         log.warning("record %d can't be written: %r", finished.number, error)
-        self.kept -= len(finished.kept)
-        self.rejected += 1 - len(finished.rejected)
         why = Rejection("unwritable", " ".join(str(error).split()))
         ids = [str(row["id"]) for row in finished.kept + finished.rejected]
         row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
+        self.tally.replace(finished, [row])
         spent: dict[str, Spent] = {}
         for steps in finished.spent.values():
             add_spent(spent, steps)
@@ -257,6 +255,16 @@ def finished_numbers(path: Path, owner: str | None = None) -> set[int]:
             for batch in _batches(path, None):
                 numbers.update(batch["number"].to_pylist())
     return numbers
+
+
+def tally_of(path: Path, owners: Collection[str]) -> Tally:
+    """What is in a journal of one of these owners, which another process may be writing to."""
+    tally = Tally()
+    if owner_in(path) in owners:
+        with suppress(pa.ArrowException, OSError, ValueError, KeyError):
+            for batch in _batches(path, None):
+                tally.add_batch(batch)
+    return tally
 
 
 def owner_in(path: Path) -> str | None:

@@ -192,9 +192,19 @@ class Manifest:
             manifest.shards.append(shard)
             if one.pop("state") == "committed":
                 manifest.committed[shard.index] = ShardSummary(**one)
-            elif summary := committed(folder, shard, manifest.fingerprint, [one.fingerprint for one in earlier]):
-                manifest.committed[shard.index] = summary
+        manifest.take_up_committed(folder)
         return manifest
+
+    def take_up_committed(self, folder: RunFolder) -> list[ShardSummary]:
+        """Shards that say themselves that they are committed, and of which the manifest has not heard. Returns them."""
+        earlier = [one.fingerprint for one in self.earlier]
+        unheard = [one for one in self.shards if one.index not in self.committed or one.index in self.again]
+        found = [summary for one in unheard if (summary := committed(folder, one, self.fingerprint, earlier))]
+        # One that is to be made again has been if the current configuration made it.
+        found = [one for one in found if one.index not in self.again or one.fingerprint == self.fingerprint]
+        self.committed |= {one.index: one for one in found}
+        self.again -= {one.index for one in found}
+        return found
 
 
 def recover(folder: RunFolder, manifest: Manifest) -> bool:

@@ -77,7 +77,7 @@ def test_lines_hold_no_control_sequence(plain, output):
 def test_before_any_engine_runs_it_says_how_long_they_have_been_starting(plain, output, clock):
     clock.now += 20
     plain.update(START)
-    assert output.getvalue() == "starting 2 engine(s), 20s\n"
+    assert output.getvalue() == "loading the model: 0 of 2 engine(s) ready, 20s\n"
 
 
 def test_a_run_that_lost_its_engines_still_tells_what_is_kept(plain, output, clock):

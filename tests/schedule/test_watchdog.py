@@ -124,7 +124,7 @@ async def test_a_record_whose_step_blocks_for_ever_is_rejected_on_disk_before_it
         if not written:
             worker._set_aside(id, step)
             [journal] = worker._journals
-            written.append((id, step, finished_numbers(folder.journal(0)) - {0, 1, 2, 4, 5}, journal.rejected))
+            written.append((id, step, finished_numbers(folder.journal(0)) - {0, 1, 2, 4, 5}, journal.tally.rejected))
         FREED.set()
 
     worker._on_stuck = end_of_the_process

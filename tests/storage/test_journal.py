@@ -124,7 +124,8 @@ def test_a_value_that_its_column_can_not_hold_rejects_its_record_and_no_other(pa
     good, bad = table_of(journal).to_pylist()
     assert [row["id"] for row in good["kept"]] == ["1/0"]
     assert (bad["kept"], bad["rejected"][0]["id"], bad["rejected"][0]["reason"]) == ([], "2", "unwritable")
-    assert (journal.kept, journal.rejected) == (1, 1)
+    assert (journal.tally.kept, journal.tally.rejected) == (1, 1)
+    assert +journal.tally.reasons == {"journal: unwritable": 1}
 
 
 def test_what_was_spent_on_a_record_that_does_not_fit_is_spent_on_its_rejection(path):

@@ -1,0 +1,146 @@
+"""How a run ended: its last lines, with what somebody has to know who is about to train on its rows.
+
+Counts and samples go to standard output; what is wrong with them is said beside it, where the run's other lines are.
+Columns are read one by one, where they lie on disk.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+
+from rich.console import Console
+
+from synth.report.progress import short_reasons
+from synth.report.run_data import Run
+from synth.report.samples import show_samples
+from synth.steps.chain import Strategy
+from synth.storage.manifest import Unreadable
+
+MOST_REASONS = 3
+LOW_YIELD = 0.5
+ENOUGH = 20  # verdicts, before anything is said of how they are distributed
+NEARLY_ALL = 0.95
+# A verdict that could not be read, by the reason for which its record was rejected.
+_UNREADABLE = ("no_verdict", "unparsable_", "unreadable_", "truncated_judgement", "truncated_tags")
+
+
+class Outcome:
+    """Of a run whose dataset is merged and has `rows` rows, of `wanted`."""
+
+    def __init__(self, run: Run, strategy: Strategy, rows: int, wanted: int, say: Callable[[str], None]):
+        self._run, self._strategy, self._rows, self._wanted, self._say = run, strategy, rows, wanted, say
+        self._reasons = run.manifest.reasons
+
+    def show(self, seconds: float) -> None:
+        console, folder = Console(highlight=False, markup=False), self._run.folder
+        console.print(f"{self._counts()}, in {seconds:,.0f} s", soft_wrap=True)
+        if self._rows:
+            show_samples(console, folder.dataset)
+        console.print()
+        for note in self._notes():
+            self._say(note)
+        if self._rows:
+            console.print(f"The dataset is in {folder.dataset}", soft_wrap=True)
+            console.print(f'  datasets.load_from_disk("{folder.dataset}")', soft_wrap=True)
+        if folder.report.exists():
+            console.print(f"The report is in {folder.report}", soft_wrap=True)
+        if self._reasons:
+            example = self._reasons.most_common(1)[0][0].rpartition(": ")[2]
+            console.print(f"Rejected rows: python -m synth.inspect {folder.path} --rejected {example}", soft_wrap=True)
+
+    def tell_too_few(self, min_yield: float | None, tried: bool) -> None:
+        """`min_yield` is the one that was not reached; None: the source has no more records."""
+        bound = "the source has no more records"
+        if min_yield is not None:
+            bound = f"fewer than min_yield={min_yield:g} of the records were kept"
+        why = ", ".join(f"{count:,} {reason}" for reason, count in self._reasons.most_common(MOST_REASONS))
+        self._say(f"ended with {self._rows:,} of {self._wanted:,} records, {bound}: {why or 'nothing was rejected'}")
+        if not tried:
+            self._say(
+                "nothing new was made, for what is rejected stays so: retry=[REASON,...] makes it again, a lower "
+                "min_yield goes on, another output_dir begins anew"
+            )
+
+    def tell_nothing_new(self) -> None:
+        """Else whoever has mended something would take what was there for its result."""
+        wanted = self._run.manifest.wanted
+        there = "all that the source gives" if wanted is None else f"all {wanted:,} records"
+        errors = sum(count for name, count in self._reasons.items() if name.endswith((": error", ": poison")))
+        again = f"; retry=[error,poison] makes {errors:,} of the rejected ones again" if errors else ""
+        self._say(f"nothing new was made: {self._run.folder.path} has {there} already{again}")
+
+    @property
+    def _records(self) -> int:
+        return sum(one.stop - one.start for one in self._run.manifest.summaries)
+
+    def _counts(self) -> str:
+        """Where a record became several rows, both are told."""
+        kept, rejected = self._run.counts["kept"], self._run.counts["rejected"]
+        told = f", {rejected:,} rejected{short_reasons(self._reasons)}"
+        spare = f" ({kept - self._rows:,} more than asked for)" if kept > self._rows else ""
+        if kept + rejected == self._records:
+            return f"{self._rows:,} records kept{spare}{told}"
+        return f"{self._rows:,} rows kept{spare}{told}, of {self._records:,} records"
+
+    def _notes(self) -> Iterator[str]:
+        run, kept, rejected = self._run, self._run.counts["kept"], self._run.counts["rejected"]
+        if any(name.endswith(": error") for name in self._reasons):
+            with suppress(Unreadable):  # a mistake in a step is seen in the first short run, and not only in the report
+                yield f"the commonest error: {run.commonest_error()}"
+        if rejected and kept / (kept + rejected) < LOW_YIELD:
+            share = f"{kept / (kept + rejected):.0%}" if kept else "none"
+            planned = f", and {self._wanted:,} were planned for a yield of 100 %" if run.manifest.wanted else ""
+            yield f"low yield: {share} of the rows were kept; {self._records:,} records were made{planned}"
+        with suppress(Unreadable):
+            yield from self._cut()
+            yield from self._verdicts()
+
+    def _cut(self) -> Iterator[str]:
+        ends = self._run.values("kept", "finish_reason")
+        answers = sum(count for end, count in ends.items() if end is not None)
+        if cut := ends["length"]:
+            yield (
+                f"cut by max_tokens: {cut:,} of {answers:,} answers ({_percent(cut / answers)}; their finish_reason is "
+                "length)"
+            )
+
+    def _verdicts(self) -> Iterator[str]:
+        """Those that could not be read, and judges that tell nothing apart."""
+        unread = [(name, count) for name, count in self._reasons.most_common() if is_unreadable(name)]
+        if unread:
+            told = ", ".join(f"{count:,} {name}" for name, count in unread)
+            yield f"verdicts that could not be read: {told}; these rows are rejected"
+        for column in self._verdict_columns():
+            values = self._run.values("kept", column)
+            if missing := values.pop(None, 0):
+                yield f"verdicts that could not be read: {column} is null in {missing:,} kept rows"
+        for column in self._verdict_columns("score"):
+            values = self._run.values("kept", column) + self._run.values("rejected", column)
+            values.pop(None, None)
+            if (same := constant(column, values)) is not None:
+                yield same
+
+    def _verdict_columns(self, *ends: str) -> list[str]:
+        """What steps write down that may fail to read a model's verdict."""
+        found = [
+            name for one in self._strategy.steps if hasattr(one.function, "on_failure") for name in one.columns or {}
+        ]
+        return [name for name in found if not name.endswith("_reason") and (not ends or name.endswith(ends))]
+
+
+def constant(column: str, values: Mapping[object, int]) -> str | None:
+    """What to say of verdicts that are nearly all the same."""
+    total = sum(values.values())
+    value, count = Counter(values).most_common(1)[0] if total else (None, 0)
+    if total < ENOUGH or count < NEARLY_ALL * total:
+        return None
+    return f"{column} tells nothing apart: it is {value} in {count:,} of {total:,} verdicts"
+
+
+def is_unreadable(reason: str) -> bool:
+    """Whether rows rejected as `step: reason` were so because a verdict could not be read."""
+    return reason.rpartition(": ")[2].startswith(_UNREADABLE)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "under 1%"

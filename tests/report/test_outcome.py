@@ -1,0 +1,84 @@
+"""The last lines of a run: counts, and what is to be known of the rows before they are used."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from synth.report.outcome import Outcome, is_unreadable
+from synth.report.run_data import Run
+from synth.steps.chain import Step, Strategy
+from synth.steps.judge import Judge
+from synth.storage.merge import merge
+from tests.report.runs import kept, make_run, rejected
+
+JUDGED = {"judge_score": "int64", "judge_reason": "string"}
+STRATEGY = Strategy("mine", [Step("judge", Judge(), JUDGED)])
+
+
+@pytest.fixture
+def told(tmp_path, capsys):
+    """What is said of a run with these rows, as (standard output, notes)."""
+
+    def told(rows, columns=None, wanted=None):
+        run = Run.open(make_run(tmp_path / "run", rows, columns, num_records=wanted))
+        merged = merge([(run.folder, run.manifest)], run.folder.dataset, wanted)
+        notes = []
+        Outcome(run, STRATEGY, merged, wanted or len(rows), notes.append).show(12.3)
+        return SimpleNamespace(out=capsys.readouterr().out, notes=notes)
+
+    return told
+
+
+def test_it_says_what_was_kept_and_rejected_for_which_reasons_and_how_to_see_them(told, tmp_path):
+    rows = [*(kept(n) for n in range(7)), rejected(7), rejected(8), rejected(9, "filter", "too_short")]
+    out = told(rows, wanted=5).out
+    assert out.startswith("5 records kept (2 more than asked for), 3 rejected (2 low_score, 1 too_short), in 12 s\n")
+    assert f"python -m synth.inspect {tmp_path / 'run'} --rejected low_score" in out
+
+
+def test_a_sample_shows_the_columns_that_are_the_runs_own(told):
+    row = kept(0, topic="rivers\nand lakes", judge_score=4, judge_reason=None)
+    out = told([row], JUDGED | {"topic": "string"}).out
+    assert "0 columns: judge_score: 4; topic: rivers and lakes\n" in out
+
+
+def test_answers_that_were_cut_are_counted(told):
+    assert told([kept(0, finish_reason="length"), *(kept(n) for n in range(1, 4))]).notes == [
+        "cut by max_tokens: 1 of 4 answers (25%; their finish_reason is length)"
+    ]
+
+
+def test_verdicts_that_could_not_be_read_are_counted_whatever_became_of_their_rows(told):
+    good = [kept(n, judge_score=n % 3 + 1, judge_reason="Because.") for n in range(6)]
+    lost = kept(6, judge_score=None, judge_reason="unparsable_judgement")
+    notes = told([*good, lost, rejected(7, reason="truncated_judgement")], JUDGED).notes
+    assert notes == [
+        "verdicts that could not be read: 1 judge: truncated_judgement; these rows are rejected",
+        "verdicts that could not be read: judge_score is null in 1 kept rows",
+    ]
+    assert is_unreadable("classify: no_verdict") and not is_unreadable("judge: low_score")
+
+
+def test_a_judge_that_says_the_same_of_nearly_all_is_named_rejected_rows_counted_in(told):
+    rows = [kept(n, judge_score=4) for n in range(30)]
+    assert told([*rows, rejected(30, judge_score=1)], JUDGED).notes == [
+        "judge_score tells nothing apart: it is 4 in 30 of 31 verdicts"
+    ]
+
+
+def test_a_judge_that_tells_rows_apart_is_not(told):
+    rows = [*(kept(n, judge_score=4) for n in range(15)), *(rejected(n, judge_score=1) for n in range(15, 28))]
+    assert told(rows, JUDGED).notes == []
+
+
+def test_a_low_yield_is_told_with_what_was_planned(told):
+    rows = [kept(0), *(rejected(n) for n in range(1, 10))]
+    assert told(rows, wanted=1).notes == [
+        "low yield: 10% of the rows were kept; 10 records were made, and 1 were planned for a yield of 100 %"
+    ]
+
+
+def test_of_a_run_without_any_row_no_dataset_is_announced(told):
+    told = told([rejected(0), rejected(1)])
+    assert told.out.startswith("0 records kept, 2 rejected (2 low_score), in 12 s\n") and "dataset" not in told.out
+    assert told.notes == ["low yield: none of the rows were kept; 2 records were made"]
