@@ -6,6 +6,7 @@ says where its finished records are, and the same command goes on from there.
 
 import asyncio
 import logging
+import math
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 from synth.config import Config, ConfigError, refuse_bad_chat_template
-from synth.dry_run import told_source
+from synth.dry_run import at_most, told_source
 from synth.engines import EngineError
 from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
 from synth.missing import refuse_missing_files
@@ -212,10 +213,12 @@ class _Run:
             self._progress.followers += followers
             watch = self._watch = Watch(
                 scheduler,
+                plan,
                 self._manifest,
                 wanted=self._wanted,
                 gpus=self._room.placement.gpus,
                 price=config.settings.price_per_gpu_hour,
+                longest=math.inf if isinstance(bounds := at_most(config), str) else bounds[1],
                 blocked=BlockedSteps(self._folder.blocked),
             )
             try:

@@ -10,6 +10,8 @@ from synth.engines import EngineError
 from synth.records import Spent, add_spent
 from synth.report.held import HeldTime
 from synth.report.progress import Progress, Snapshot
+from synth.report.time_left import Left
+from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker import Counters
@@ -17,26 +19,31 @@ from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.storage.manifest import Manifest
 from synth.storage.shard import ShardSummary
 from synth.storage.tally import Tally
+from synth.work import Work
 
 INTERVAL_S = 0.5
 ANSWER_S = 5.0
 
 
 class Watch:
-    """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `last` is what was seen last."""
+    """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `longest` is the
+    most that a record may write, in tokens, `last` is what was seen last."""
 
     def __init__(
         self,
         scheduler: Scheduler,
+        plan: Plan,
         manifest: Manifest,
         *,
         wanted: int,
         gpus: float,
         price: float | None,
+        longest: float,
         blocked: BlockedSteps,
     ):
+        self._longest = longest
         self._blocked = blocked
-        self._scheduler, self._manifest = scheduler, manifest
+        self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
         self._gpus, self._held = gpus, HeldTime(price)
         self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
         self._counted: dict[int, ShardSummary] = {}
@@ -61,6 +68,11 @@ class Watch:
         self.last = replace(self.last, **there, held=held, in_flight=0, running=0, waiting=0)
         progress.update(self.last)
 
+    def _left(self, uncommitted: Tally) -> Left:
+        plan = self._plan
+        missing = None if plan.missing is None else plan.missing - uncommitted.kept
+        return Left(missing, max(0, plan.in_flight - uncommitted.records), plan.unleased, self._longest)
+
     def _committed(self) -> Tally:
         """Of all committed shards; only those are counted that are new since it was asked before."""
         for index, summary in self._manifest.committed.items():
@@ -78,8 +90,13 @@ class Watch:
     def _snapshot(self, here: list[Counters]) -> Snapshot:
         """`here` is what those say that run now; what the others made counts too."""
         told = self._told.values()
+        uncommitted = sum((one.uncommitted for one in here), Tally())
         return Snapshot(
-            **_finished(sum((one.uncommitted for one in here), self._committed())),
+            **_finished(self._committed() + uncommitted),
+            left=self._left(uncommitted),
+            work=replace(
+                sum((one.work for one in told), Work()), running=sum((one.work for one in here), Work()).running
+            ),
             wanted=self.last.wanted,
             in_flight=sum(one.in_flight for one in here),
             made=sum(one.made for one in told),

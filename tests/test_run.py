@@ -168,7 +168,12 @@ def test_a_run_that_keeps_nothing_of_a_source_is_not_done(tmp_path, capsys, monk
     (tmp_path / "picky.py").write_text(code)
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "Sing."}\n' * 3)
     monkeypatch.syspath_prepend(tmp_path)
-    words = ["num_records=null", f"source={tmp_path / 'seeds.jsonl'}", "strategy.steps=[{_target_: picky.strict}]"]
+    words = [
+        "num_records=all",
+        "source=file",
+        f"source.path={tmp_path / 'seeds.jsonl'}",
+        "strategy.steps=[{_target_: picky.strict}]",
+    ]
     assert run(tmp_path / "run", *words) == 3
     told = capsys.readouterr()
     assert told.out.startswith("0 records kept, 3 rejected (3 too_plain), in ") and "The dataset is in" not in told.out

@@ -82,11 +82,13 @@ class Answer:
 
 @dataclass(slots=True)
 class Load:
-    """What an engine is busy with at this moment. Shares are from 0 to 1."""
+    """What an engine is busy with at this moment. Shares are from 0 to 1. `generated` are all tokens that it has
+    written since it started, for answers that have not ended too; None where it hears of them at the end only."""
 
     running: int = 0
     waiting: int = 0
     cache_usage: float = 0.0
+    generated: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ the same words, lengths and endings, whatever else runs beside it. Nothing that 
 import asyncio
 import math
 import random
+import time
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
@@ -43,7 +44,9 @@ class Simulated:
 
     async def start(self) -> None:
         self._slots = asyncio.Semaphore(self.max_num_seqs)
-        self._load = Load()
+        self._load = Load(generated=0.0)
+        self._rate = 0.0  # tokens a second of all that run, each evenly over its time
+        self._then = time.monotonic()
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
         rng = random.Random(sampling.seed if sampling.seed is not None else repr(list(prompt)))
@@ -56,9 +59,12 @@ class Simulated:
         finally:
             load.waiting -= 1
         load.running += 1
+        seconds = self.first_token_s + length / self.tokens_per_second
+        self._speed_up(length / seconds)
         try:
-            await asyncio.sleep(self.first_token_s + length / self.tokens_per_second)
+            await asyncio.sleep(seconds)
         finally:
+            self._speed_up(-length / seconds)
             load.running -= 1
             self._slots.release()
         return Answer(
@@ -69,7 +75,13 @@ class Simulated:
         )
 
     def load(self) -> Load:
+        self._speed_up(0.0)
         return self._load
+
+    def _speed_up(self, rate: float) -> None:
+        now = time.monotonic()
+        self._load.generated = (self._load.generated or 0.0) + self._rate * (now - self._then)
+        self._rate, self._then = self._rate + rate, now
 
     async def stop(self) -> None:
         """Nothing is held."""

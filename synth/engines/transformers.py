@@ -59,6 +59,7 @@ class Transformers:
 
     async def start(self) -> None:
         """Load the model. Raises EngineError with the reason why it can't be."""
+        self._generated = 0
         self._waiting: deque[_Request] = deque()
         self._running: list[_Request] = []
         self._arrived = asyncio.Event()
@@ -87,7 +88,8 @@ class Transformers:
         return Answer(row.said, row.finish_reason or "stop", len(prompt), text=row.text, logprob=row.logprob)
 
     def load(self) -> Load:
-        return Load(running=sum(one.goes_on for one in self._running), waiting=len(self._waiting))
+        running = sum(one.goes_on for one in self._running)
+        return Load(running=running, waiting=len(self._waiting), generated=self._generated)
 
     async def stop(self) -> None:
         """Ends within one token."""
@@ -153,6 +155,7 @@ class Transformers:
                 if row.sampling.logprob:
                     row.logprobs.append(float(scores[index, token] - scores[index].logsumexp(-1)))
                 row.say(token)
+                self._generated += row.finish_reason != "stop"
                 only[index, 0], only[index, token] = -torch.inf, 0.0
                 if row.finish_reason:
                     self._loop.call_soon_threadsafe(batch[index].end)

@@ -207,6 +207,7 @@ class VLLM:
         # Where a token ended it, one asked for or the model's own, it is the last.
         if answer.finish_reason == "stop" and not isinstance(answer.stop_reason, str):
             token_ids.pop()
+            self._statistics.count(-1)
         return Answer(
             token_ids=token_ids,
             finish_reason="stop" if answer.finish_reason == "stop" else "length",
@@ -229,18 +230,23 @@ class _Statistics:
     """The engine's own gauges, kept as they arrive with each scheduler step."""
 
     def __init__(self) -> None:
-        self.load = Load()
+        self.load = Load(generated=0)
+
+    def count(self, tokens: int) -> None:
+        self.load.generated = (self.load.generated or 0) + tokens
 
     def logger(self, vllm_config: Any, engine_index: int = 0) -> Any:
         from vllm.v1.metrics.loggers import StatLoggerBase
 
-        load = self.load
+        load, count = self.load, self.count
 
         class Gauges(StatLoggerBase):
             def __init__(self, vllm_config: Any, engine_index: int = 0):
                 pass
 
-            def record(self, scheduler_stats: Any, *_: Any, **__: Any) -> None:
+            def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
+                if iteration_stats is not None:  # vLLM counts for any logger, so that this costs nothing more
+                    count(iteration_stats.num_generation_tokens)
                 if scheduler_stats is not None:
                     load.running = scheduler_stats.num_running_reqs
                     load.waiting = scheduler_stats.num_waiting_reqs

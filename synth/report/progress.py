@@ -25,20 +25,24 @@ from synth.errors import reason
 from synth.records import Spent
 from synth.report.held import NOTHING, Held
 from synth.report.samples import printable
+from synth.report.time_left import Left, seconds_left
+from synth.work import Work
 
 PLAIN_INTERVAL_S = 10.0
 METRICS_INTERVAL_S = 5.0
 FIRST_INTERVAL_S = 1.0  # for a minute, so that a short run can be measured too
 FIRST_S = 60.0
 RATE_WINDOW_S = 30.0
+LATELY_S = 5.0
 SLOW_S = 2.0
+_NOT_METRICS = ("held", "reasons", "left", "work")
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The run at one moment. `wanted` is num_records; `made`, tokens, seconds and what was `spent` at each step are
     totals since this process started. `records` are finished, with `kept` and `rejected` rows; `reasons` are those of
-    the rejected ones.
+    the rejected ones. What is `left` takes as long as the `work` says that records take.
 
     `kept` grows by what is found on disk too, `made` by what is new only. `engine_seconds` are those in which engines
     had requests; replicas and their GPUs are `held` in between, too.
@@ -49,6 +53,8 @@ class Snapshot:
     wanted: int
     records: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    left: Left | None = None
+    work: Work | None = None
     made: int = 0
     in_flight: int = 0
     prompt_tokens: int = 0
@@ -159,10 +165,22 @@ class Progress:
         """Completion tokens a second over the last half minute."""
         return self._rate("completion_tokens")
 
-    def _rate(self, name: str) -> float:
-        if len(self._history) < 2:
+    def _rate(self, name: str, window: float = RATE_WINDOW_S) -> float:
+        lately = self._lately(window)
+        if len(lately) < 2:
             return 0.0
-        return self._growth(name) / max(self._history[-1][0] - self._history[0][0], 1e-9)
+        (begin, first), (end, last) = lately[0], lately[-1]
+        # A lost worker takes its counters with it.
+        return max(0.0, getattr(last, name) - getattr(first, name)) / max(end - begin, 1e-9)
+
+    def _lately(self, window: float) -> list[tuple[float, Snapshot]]:
+        """The last `window` seconds; of what is kept, which is the rates' window, all."""
+        history = self._history
+        return [one for one in history if window >= RATE_WINDOW_S or history[-1][0] - one[0] <= window]
+
+    def _mean_running(self, window: float) -> float:
+        lately = self._lately(window)
+        return sum(one.running for _, one in lately) / max(1, len(lately))
 
     @property
     def goodput(self) -> float:
@@ -175,11 +193,21 @@ class Progress:
         # A lost worker takes its counters with it.
         return float(max(0.0, getattr(last, name) - getattr(first, name)))
 
+    def _seconds_left(self) -> float | None:
+        """None where nothing can be said yet."""
+        if not self._history:
+            return None
+        now = self._history[-1][1]
+        if now.work and now.left and self.tokens_per_second:
+            at_once = self._mean_running(RATE_WINDOW_S)
+            speed = self._rate("completion_tokens", LATELY_S) / max(1.0, self._mean_running(LATELY_S))
+            return seconds_left(now.work, now.left, self.tokens_per_second, at_once, speed)
+        rate = self._rate("made")  # of records that ask no model
+        return max(0.0, now.wanted - now.kept) / rate if rate > 0 else None
+
     def _time_left(self, now: Snapshot) -> str:
-        rate = self._rate("made")
-        if now.kept >= now.wanted:
-            return "0s"
-        return _duration((now.wanted - now.kept) / rate) if rate > 0 else "?"
+        left = 0.0 if now.kept >= now.wanted and not now.in_flight else self._seconds_left()
+        return "?" if left is None else _duration(left)
 
     def _line(self, now: Snapshot) -> str:
         if self._ready_at is None:
@@ -228,9 +256,10 @@ class Progress:
             "tokens_per_second": round(self.tokens_per_second, 1),
             "kept_per_second": round(self._rate("made"), 3),
             "goodput": round(self.goodput, 3),
+            "seconds_left": None if (left := self._seconds_left()) is None else round(left, 1),
         }
         times = {"time": round(self._updated, 3), "started": round(self._started_at, 3)}
-        plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name not in ("held", "reasons")}
+        plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name not in _NOT_METRICS}
         spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
         line = times | _rounded(plain) | {"spent": spent} | rates
         # A full disk is no reason to stop drawing.

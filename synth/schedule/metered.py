@@ -1,13 +1,14 @@
 """The engine as records see it, with what each call takes: its tokens, and its share of the engine's time.
 
 An engine answers `concurrency` requests at once, in the order they came; at every moment its time is shared evenly by
-those. So the shares of all requests add up to the time in which the engine had any, and one that waits for its turn
-takes nothing. Asks the engine nothing: it is a model of it, exact in the sum.
+those, and so are the tokens that it writes. So the shares of all requests add up to the time in which the engine had
+any, and one that waits for its turn takes nothing. It is a model of the engine, exact in the sum: of the engine itself
+it asks one number, how many tokens it has written so far.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from synth.engines import Answer, Engine, Form, Sampling
@@ -15,22 +16,41 @@ from synth.engines import Answer, Engine, Form, Sampling
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """A request. `begun` is what each request in its turn had taken when this one's came, None before that."""
+    """A request. `begun` is what each request in its turn had taken when this one's came, None before that; so is
+    `begun_tokens`."""
 
     begun: float | None = None
+    begun_tokens: float = 0.0
     over: bool = False
 
 
 class SharedTime:
-    """`join` when a request comes, `leave` when it is answered or given up; `busy` are seconds with any request."""
+    """`join` when a request comes, `leave` when it is answered or given up; `busy` are seconds with any request.
+    `generated` tells how many tokens the engine has written so far, None where it does not say."""
 
-    def __init__(self, concurrency: int, now: Callable[[], float] = time.perf_counter):
-        self._concurrency, self._now = concurrency, now
+    def __init__(
+        self,
+        concurrency: int,
+        now: Callable[[], float] = time.perf_counter,
+        generated: Callable[[], float | None] = lambda: None,
+    ):
+        self._concurrency, self._now, self._generated = concurrency, now, generated
         self._then = now()
-        self._each = 0.0  # what a request has taken that has been in its turn all the time
+        self._tokens_then: float | None = None
+        self._each = self._each_tokens = 0.0  # what a request has taken that has been in its turn all the time
         self._running = 0
         self._waiting: deque[Turn] = deque()
+        self._answered = 0
         self.busy = 0.0
+
+    @classmethod
+    def of(cls, engine: Engine) -> "SharedTime":
+        return cls(engine.concurrency, generated=lambda: engine.load().generated)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the engine tells of tokens while it writes them."""
+        return self._generated() is not None
 
     def join(self) -> Turn:
         self._pass()
@@ -39,9 +59,10 @@ class SharedTime:
         self._admit()
         return turn
 
-    def leave(self, turn: Turn) -> float:
-        """The request's seconds."""
+    def leave(self, turn: Turn, tokens: int = 0) -> float:
+        """The request's seconds; it was answered with so many tokens."""
         self._pass()
+        self._answered += tokens
         turn.over = True
         if turn.begun is None:
             return 0.0
@@ -49,44 +70,91 @@ class SharedTime:
         self._admit()
         return self._each - turn.begun
 
+    def written(self, turn: Turn) -> float:
+        """The tokens of a request that is not answered yet: its share of those that were written since its turn."""
+        self._pass()
+        return 0.0 if turn.begun is None else max(0.0, self._each_tokens - turn.begun_tokens)
+
     def _admit(self) -> None:
         while self._waiting and self._running < self._concurrency:
             turn = self._waiting.popleft()
             if not turn.over:
-                turn.begun = self._each
+                turn.begun, turn.begun_tokens = self._each, self._each_tokens
                 self._running += 1
 
     def _pass(self) -> None:
-        now = self._now()
+        now, generated = self._now(), self._generated()
+        tokens = self._answered if generated is None else generated
         if self._running:
             self.busy += now - self._then
             self._each += (now - self._then) / self._running
-        self._then = now
+            if self._tokens_then is not None:
+                self._each_tokens += (tokens - self._tokens_then) / self._running
+        self._then, self._tokens_then = now, tokens
 
 
 class Metered:
-    """A Generator. Counts call by call, what was lost too: a record's own count comes only when it is finished.
+    """The engine's meter. A record's own count comes only when it is finished. Tokens are counted while they are
+    written where the engine tells of them, else when a call ends.
 
     `time` is given where others ask the same engine."""
 
     def __init__(self, engine: Engine, time: SharedTime | None = None):
         self._engine = engine
-        self._time = time or SharedTime(engine.concurrency)
+        self._time = time or SharedTime.of(engine)
+        self._turns: set[Turn] = set()
+        self._answered = 0
         self.max_model_len = engine.max_model_len
         self.holds: frozenset[Form] = getattr(engine, "holds", frozenset())
-        self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
+        self.prompt_tokens = self.cached_tokens = 0
 
     @property
     def engine_seconds(self) -> float:
         return self._time.busy
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
-        turn = self._time.join()
+    @property
+    def completion_tokens(self) -> int:
+        """Of answers, and of what has been written of those to come."""
+        return self._answered + (round(self.written(self._turns)) if self._time.counts else 0)
+
+    def written(self, turns: Iterable[Turn]) -> float:
+        return sum(map(self._time.written, turns))
+
+    def of_a_record(self) -> "RecordMeter":
+        return RecordMeter(self)
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, turns: set[Turn]) -> Answer:
+        """The request's turn is among the record's `turns` as long as it is not answered."""
+        turn, tokens, seconds = self._time.join(), 0, 0.0
+        self._turns.add(turn)
+        turns.add(turn)
         try:
             answer = await self._engine.generate(prompt, sampling)
+            tokens = len(answer.token_ids)
         finally:
-            seconds = self._time.leave(turn)
+            seconds = self._time.leave(turn, tokens)
+            self._turns.discard(turn)
+            turns.discard(turn)
         self.prompt_tokens += answer.prompt_tokens
         self.cached_tokens += answer.cached_tokens
-        self.completion_tokens += len(answer.token_ids)
+        self._answered += tokens
         return replace(answer, engine_seconds=seconds)
+
+
+class RecordMeter:
+    """A Generator: the engine for one record, with what it has `written` so far, in tokens."""
+
+    def __init__(self, meter: Metered):
+        self._meter = meter
+        self._turns: set[Turn] = set()
+        self._answered = 0
+        self.max_model_len, self.holds = meter.max_model_len, meter.holds
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+        answer = await self._meter.generate(prompt, sampling, self._turns)
+        self._answered += len(answer.token_ids)
+        return answer
+
+    @property
+    def written(self) -> float:
+        return self._answered + self._meter.written(self._turns)

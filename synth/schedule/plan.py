@@ -115,6 +115,21 @@ class Plan:
         missing = max(0.0, self._num_records - self._expected_before(len(self.shards)))
         return self._in_flight + self._records_for(missing)
 
+    @property
+    def in_flight(self) -> int:
+        """Records of leased shards."""
+        return self._in_flight
+
+    @property
+    def unleased(self) -> float:
+        """Records that there may still be beside those: without end where the source has none."""
+        return max(0.0, self._most - self._finished_records - self._in_flight)
+
+    @property
+    def missing(self) -> float | None:
+        """Kept records that committed shards lack; None where all records are to be made."""
+        return None if self._num_records == math.inf else max(0.0, self._num_records - self._total_kept)
+
     def next(self) -> Shard | None:
         """The shard that `lease` would give."""
         if self._changed:
@@ -205,8 +220,7 @@ class Plan:
 
     def _records_for(self, missing: float) -> int:
         """Records, beside those in flight, that will give so many kept ones: as many as the source has at the most."""
-        left = self._most - self._finished_records - self._in_flight
-        return math.ceil(min(missing / max(self.yield_so_far, self._min_yield), left))
+        return math.ceil(min(missing / max(self.yield_so_far, self._min_yield), self.unleased))
 
     def _grow(self) -> None:
         records = self._records_for(self._num_records - self._expected_before(len(self.shards)))

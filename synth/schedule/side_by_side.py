@@ -68,7 +68,7 @@ class SideBySide:
 
     def __init__(self, engine: SharedEngine, runs: Sequence[tuple[Config, Opened]]):
         self._runs = runs
-        self._time = SharedTime(engine.concurrency)
+        self._time = SharedTime.of(engine)
         self._engine = engine
         self._workers: list[Worker] = []
 

@@ -24,7 +24,7 @@ from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.schedule.claims import SettledClaims
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
-from synth.schedule.metered import Metered, SharedTime
+from synth.schedule.metered import Metered, RecordMeter, SharedTime
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.schedule.watchdog import Watchdog
@@ -36,6 +36,7 @@ from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
 from synth.storage.tally import Tally
+from synth.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ JOURNAL_INTERVAL_S = 2.0
 @dataclass
 class Counters:
     """What a worker is at: what is finished of its `uncommitted` shards; since it started, kept rows that it made,
-    tokens, seconds in which its engine was busy, and what was `spent` at each step on records that are finished."""
+    tokens, seconds in which its engine was busy, what was `spent` at each step on records that are finished, and how
+    much `work` records are."""
 
     uncommitted: Tally = field(default_factory=Tally)
     made: int = 0
@@ -55,6 +57,7 @@ class Counters:
     completion_tokens: int = 0
     engine_seconds: float = 0.0
     spent: dict[str, Spent] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
     load: Load = field(default_factory=Load)
 
 
@@ -81,6 +84,7 @@ class Worker:
         self._journals: set[Journal] = set()
         self._running: set[asyncio.Task[Any]] = set()
         self._making: dict[int, Journal] = {}  # records that run, with where they are to be written down
+        self._meters: dict[int, RecordMeter] = {}  # theirs
         self._backlog = 0  # records leased and not yet launched
         self._disk_failure: Exception | None = None
 
@@ -106,7 +110,7 @@ class Worker:
         self._engine = Metered(config.engine, self._time)
         self._context = Context(
             config.strategy,
-            self._engine,
+            self._engine.of_a_record(),
             template,
             str(config.model.name),
             config.settings.seed,
@@ -160,6 +164,7 @@ class Worker:
         counters.load = self._config.engine.load()
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds"):
             setattr(counters, name, getattr(self._engine, name))
+        counters.work.count_running(meter.written for meter in self._meters.values())
         counters.uncommitted = sum((journal.tally for journal in self._journals), Tally())
         return counters
 
@@ -253,20 +258,24 @@ class Worker:
     async def _make(self, number: int, journal: Journal, slot: Slot, visible: int) -> None:
         self._counters.in_flight += 1
         self._making[number] = journal
+        meter = self._meters[number] = self._engine.of_a_record()
         seat = Seat(self._door, number, visible, slot) if self._door else None
         try:
-            finished = await run_record(number, await self._row(number), replace(self._context, pool=seat))
+            context = replace(self._context, pool=seat, engine=meter)
+            finished = await run_record(number, await self._row(number), context)
             if seat:
                 await seat.leave()
                 finished = replace(finished, decided=seat.decided)
         finally:
             self._counters.in_flight -= 1
             self._making.pop(number, None)
+            self._meters.pop(number, None)
             slot.release()
             self._launches.end(number)
         journal.append(finished)
         self._first.finished(finished)
         self._counters.made += len(finished.kept)
+        self._counters.work.end(round(meter.written), len(finished.kept))
         for steps in finished.spent.values():
             add_spent(self._counters.spent, steps)
 

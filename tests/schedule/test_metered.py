@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from synth.engines import Sampling
+from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
 from synth.schedule.metered import Metered, SharedTime
 
@@ -55,10 +55,52 @@ async def test_the_shares_of_all_requests_add_up_to_the_busy_time():
     engine = Simulated(max_num_seqs=4, tokens_per_second=5000, first_token_s=0.001)
     await engine.start()
     metered = Metered(engine)
-    requests = [metered.generate([1, 2], Sampling(seed=seed)) for seed in range(40)]
+    requests = [metered.of_a_record().generate([1, 2], Sampling(seed=seed)) for seed in range(40)]
     answers = await asyncio.gather(*requests)
     assert sum(one.engine_seconds for one in answers) == pytest.approx(metered.engine_seconds)
-    assert metered.completion_tokens == sum(len(one.token_ids) for one in answers)
+
+
+class Written(Simulated):
+    """Its tokens are written when the test says so: those of its `load`, and answers of three tokens."""
+
+    async def start(self):
+        await super().start()
+        self._load.generated, self.go_on = 5.0, asyncio.Event()
+
+    async def generate(self, prompt, sampling):
+        await self.go_on.wait()
+        return Answer([0] * 3, "stop", len(prompt))
+
+    def load(self):
+        return self._load
+
+
+async def test_tokens_are_counted_while_they_are_written():
+    engine = Written()
+    await engine.start()
+    metered = Metered(engine)
+    record, other = metered.of_a_record(), metered.of_a_record()
+    calls = [asyncio.create_task(one.generate([1], Sampling())) for one in (record, other)]
+    await asyncio.sleep(0)
+    engine._load.generated += 4
+    assert metered.completion_tokens == 4
+    assert (record.written, other.written) == (2, 2)
+    engine.go_on.set()
+    await asyncio.gather(*calls)
+    assert (record.written, other.written) == (3, 3)  # what its answer says
+
+
+async def test_of_an_engine_that_tells_of_none_tokens_are_counted_when_an_answer_is_there():
+    engine = Written()
+    await engine.start()
+    engine._load.generated = None
+    metered = Metered(engine)
+    call = asyncio.create_task(metered.of_a_record().generate([1], Sampling()))
+    await asyncio.sleep(0)
+    assert metered.completion_tokens == 0
+    engine.go_on.set()
+    await call
+    assert metered.completion_tokens == 3
 
 
 async def test_a_request_that_fails_takes_time_too():
@@ -67,7 +109,9 @@ async def test_a_request_that_fails_takes_time_too():
             await asyncio.sleep(0.01)
             raise RuntimeError("no")
 
-    metered = Metered(Failing())
+    engine = Failing()
+    await engine.start()
+    metered = Metered(engine)
     with pytest.raises(RuntimeError):
-        await metered.generate([1], Sampling())
+        await metered.of_a_record().generate([1], Sampling())
     assert metered.engine_seconds > 0.009
