@@ -163,23 +163,6 @@ def test_a_hopeless_run_ends_with_3_and_says_what_ate_the_records(tmp_path, caps
     assert "nothing new was made, for what is rejected stays so" in capsys.readouterr().err
 
 
-def test_a_run_that_keeps_nothing_of_a_source_is_not_done(tmp_path, capsys, monkeypatch):
-    code = "from synth.records import Rejection\nasync def strict(record, llm):\n    return Rejection('too_plain')\n"
-    (tmp_path / "picky.py").write_text(code)
-    (tmp_path / "seeds.jsonl").write_text('{"instruction": "Sing."}\n' * 3)
-    monkeypatch.syspath_prepend(tmp_path)
-    words = [
-        "num_records=all",
-        "source=file",
-        f"source.path={tmp_path / 'seeds.jsonl'}",
-        "strategy.steps=[{_target_: picky.strict}]",
-    ]
-    assert run(tmp_path / "run", *words) == 3
-    told = capsys.readouterr()
-    assert told.out.startswith("0 records kept, 3 rejected (3 too_plain), in ") and "The dataset is in" not in told.out
-    assert "ended with 0 of 3 records, the source has no more records: 3 strict: too_plain" in told.err
-
-
 def test_a_run_whose_first_records_are_errors_ends_with_1_and_the_commonest(tmp_path, capsys, monkeypatch):
     (tmp_path / "wrong.py").write_text("async def misspelt(record, llm):\n    return recrod\n")
     monkeypatch.syspath_prepend(tmp_path)

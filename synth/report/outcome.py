@@ -80,7 +80,7 @@ class Outcome:
         spare = f" ({kept - self._rows:,} more than asked for)" if kept > self._rows else ""
         if kept + rejected == self._records:
             return f"{self._rows:,} records kept{spare}{told}"
-        return f"{self._rows:,} rows kept{spare}{told}, of {self._records:,} records"
+        return f"{self._rows:,} rows kept{spare}{told}, of {self._records:,} record{'s' if self._records > 1 else ''}"
 
     def _notes(self) -> Iterator[str]:
         run, kept, rejected = self._run, self._run.counts["kept"], self._run.counts["rejected"]
