@@ -142,9 +142,9 @@ async def test_finished_records_are_on_disk_long_before_their_shard_is(folder, s
 async def test_a_stop_leaves_what_is_finished_in_the_journal(folder, start):
     worker = await start(records_in_flight=8)
     running = asyncio.create_task(worker.run(Shard(0, 0, 500)))
-    while (await worker.counters()).kept < 20:
+    while (await worker.counters()).uncommitted.kept < 20:
         await asyncio.sleep(0.01)
-    kept = (await worker.counters()).kept
+    kept = (await worker.counters()).uncommitted.kept
     await worker.stop()
     assert await running is None
     assert len(finished(folder, 0)) >= kept
@@ -155,7 +155,7 @@ async def test_records_of_the_journal_are_not_made_again_and_the_shard_comes_out
     shard = Shard(0, 0, 60)
     first = await start(records_in_flight=8)
     running = asyncio.create_task(first.run(shard))
-    while (await first.counters()).kept < 20:
+    while (await first.counters()).uncommitted.kept < 20:
         await asyncio.sleep(0.01)
     await first.stop()
     await running
@@ -173,7 +173,7 @@ async def test_records_of_the_journal_are_not_made_again_and_the_shard_comes_out
 async def test_what_calls_took_is_whole_after_a_stop_and_no_part_of_a_row(folder, start):
     first = await start(records_in_flight=8)
     running = asyncio.create_task(first.run(Shard(0, 0, 60)))
-    while (await first.counters()).kept < 20:
+    while (await first.counters()).uncommitted.kept < 20:
         await asyncio.sleep(0.01)
     await first.stop()
     await running
@@ -238,7 +238,7 @@ async def test_counters_tell_what_is_under_way_and_what_it_has_cost(start):
     engine = CountingEngine(max_num_seqs=4, **FAST)
     worker = await start(engine, records_in_flight=8)
     running = asyncio.create_task(worker.run(Shard(0, 0, 60)))
-    while (await worker.counters()).kept < 5:
+    while (await worker.counters()).uncommitted.kept < 5:
         await asyncio.sleep(0.01)
     counters = await worker.counters()
     assert 4 <= counters.in_flight <= 8
@@ -293,7 +293,7 @@ async def test_a_worker_whose_journal_another_one_has_taken_over_commits_nothing
     first, second = await start(records_in_flight=4), await start(records_in_flight=4)
     shard = Shard(0, 0, 60)
     running = asyncio.create_task(first.run(shard))
-    while (await first.counters()).kept < 20:
+    while (await first.counters()).uncommitted.kept < 20:
         await asyncio.sleep(0.01)
     other = asyncio.create_task(second.run(shard))
     [lost, summary] = await asyncio.gather(running, other, return_exceptions=True)
