@@ -247,7 +247,7 @@ async def test_counters_tell_what_is_under_way_and_what_it_has_cost(start):
     assert counters.prompt_tokens > 100
     summary = await running
     after = await worker.counters()
-    assert (after.kept, after.rejected, after.in_flight) == (0, 0, 0)
+    assert (after.uncommitted.kept, after.uncommitted.rejected, after.in_flight) == (0, 0, 0)
     assert after.completion_tokens == summary.completion_tokens
 
 
