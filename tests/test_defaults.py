@@ -18,7 +18,7 @@ CHOSEN = {
     "Judge": {"min_score"},
     "Tag": {"with_response"},
     "Queries": {"criteria"},
-    "TextGeneration": {"template", "system_prompt", "output"},
+    "TextGeneration": {"template", "system_prompt", "output", "examples"},
     "Length": {"column", "unit", "min", "max", "unless"},
     "Ending": {"column", "punctuation"},
     "Gibberish": {"column"},

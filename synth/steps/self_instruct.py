@@ -135,7 +135,7 @@ class Instances:
     seeds: _Seeds = SHIPPED
     in_context: Annotated[int, Field(ge=0)] = 3
     classify: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=8))
-    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=1024))
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, presence_penalty=1.5, max_tokens=512))
 
     columns: ClassVar[dict[str, str]] = {"task": "string", "input": "string", "is_classification": "bool"}
     rejections: ClassVar[tuple[str, ...]] = (

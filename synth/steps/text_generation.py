@@ -7,13 +7,15 @@ response.
 
 import asyncio
 from dataclasses import field
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.records import Needs, Record, Rejection, rejected_schema
+from synth.steps.copies import is_copy
+from synth.steps.few_shot import conversation
 from synth.steps.llm import LLM, Completion
 from synth.steps.template import Template, fill, needed
 
@@ -27,22 +29,33 @@ class TextGeneration:
     `system_prompt` is a template too; null takes the column of that name if there is one, an empty text none.
     `samples` answers make as many records (ids 17/0, 17/1, …), each with a seed of its own.
 
+    `examples` are records with the columns that the template reads and with `output`: each is shown as an earlier
+    turn, the template filled in and its answer (few-shot).
+
     Where `output` is `response`, the prompt becomes the `instruction` and the system prompt stays with it; else the
     lineage alone tells the prompt. A response that max_tokens cut is kept, with finish_reason `length`.
 
     Rejections: `missing_column` (not there, or null where the template prints it), `template_failed`, `empty_prompt`;
-    of single samples `empty_OUTPUT`, and `truncated_OUTPUT` of an instruction or a system prompt.
+    of single samples `empty_OUTPUT`, `copies_prompt` (an example's answer, or an instruction that is the template's own
+    words), and `truncated_OUTPUT` of an instruction or a system prompt.
     """
 
     template: Template
     system_prompt: Template | None = None
     output: str = "response"
+    examples: list[dict[str, Any]] = field(default_factory=list)
     samples: Annotated[int, Field(ge=1)] = 1
     sampling: Sampling = field(default_factory=Sampling)
 
     def __post_init__(self) -> None:
         if self.output in set(rejected_schema().names) - set(_TEXTS):
             raise ValueError(f"output: {self.output!r} is a column that is there in any case")
+        for number, example in enumerate(self.examples):
+            missing = sorted((needed(self.template) | {self.output}) - example.keys())
+            if missing:
+                raise ValueError(f"examples[{number}]: has no {missing[0]!r}, only {', '.join(example) or 'nothing'}")
+            if not isinstance(example[self.output], str) or not example[self.output].strip():
+                raise ValueError(f"examples[{number}]: its {self.output!r} must be a text")
 
     @property
     def columns(self) -> dict[str, str]:
@@ -55,7 +68,8 @@ class TextGeneration:
     @property
     def rejections(self) -> tuple[str, ...]:
         truncated = (f"truncated_{self.output}",) if self.output in ("instruction", "system_prompt") else ()
-        return ("missing_column", "template_failed", "empty_prompt", f"empty_{self.output}", *truncated)
+        copies = ("copies_prompt",) if self._not_to_be_copied else ()
+        return ("missing_column", "template_failed", "empty_prompt", f"empty_{self.output}", *truncated, *copies)
 
     @property
     def fan_out(self) -> int:
@@ -71,8 +85,11 @@ class TextGeneration:
         asked: Record = {"instruction": prompt, "system_prompt": system} if self.output == "response" else {}
         if not asked:
             llm.note(prompt, "prompt")
+        turns = conversation((fill(self.template, one), one[self.output]) for one in self.examples)
+        messages = [*turns, {"role": "user", "content": prompt}]
         async with asyncio.TaskGroup() as group:
-            answers = [group.create_task(llm.chat(prompt, self.sampling, system=system)) for _ in range(self.samples)]
+            calls = [llm.chat(messages, self.sampling, system=system) for _ in range(self.samples)]
+            answers = [group.create_task(call) for call in calls]
         outcomes = [self._outcome(record | asked, answer.result()) for answer in answers]
         if self.samples > 1:
             return outcomes
@@ -89,9 +106,17 @@ class TextGeneration:
             made["messages"] = None  # a conversation that the record brought is not about these words
         if not answer.text:
             return Rejection(f"empty_{self.output}", record=made)
+        if is_copy(answer.text, self._not_to_be_copied):
+            return Rejection("copies_prompt", record=made)
         if answer.finish_reason == "length" and self.output in ("instruction", "system_prompt"):
             return Rejection(f"truncated_{self.output}", record=made)
         return made
+
+    @property
+    def _not_to_be_copied(self) -> list[str]:
+        """The template's own words are no instruction; what it is filled in with may well come back in one."""
+        template = [self.template] if self.output == "instruction" else []
+        return [*template, *(one[self.output] for one in self.examples)]
 
     def _system_prompt(self, record: Record) -> str | None:
         if self.system_prompt is not None:

@@ -172,3 +172,38 @@ def test_needs_are_the_columns_that_the_templates_can_not_do_without():
 def test_calls_tells_a_call_for_each_sample():
     calls = TextGeneration(template="x", samples=3, sampling=Sampling(max_tokens=7)).calls()
     assert [call.max_tokens for call in calls] == [7, 7, 7]
+
+
+EXAMPLES = [{"topic": "ants", "instruction": "How much can an ant lift?"}]
+
+
+async def test_examples_are_earlier_turns_of_the_same_template():
+    engine = FakeEngine(lambda prompt: "Why do bees hum?")
+    (row,) = await ask({"topic": "bees"}, engine, output="instruction", examples=EXAMPLES)
+    assert engine.prompts == ["<user>About ants<assistant>How much can an ant lift?<user>About bees<assistant>"]
+    assert row["instruction"] == "Why do bees hum?"
+
+
+@pytest.mark.parametrize("copied", ["How much can an ant lift", "Write a question on it"])
+async def test_an_example_and_the_templates_own_words_are_no_instruction(copied):
+    keys = {"template": "{{ topic }}\nWrite a question on it.", "output": "instruction", "examples": EXAMPLES}
+    (row,) = await ask({"topic": "bees"}, FakeEngine(lambda prompt: copied), **keys)
+    assert (row["reason"], row["instruction"]) == ("copies_prompt", copied)
+
+
+async def test_a_response_may_repeat_its_prompt():
+    (row,) = await ask({"topic": "bees"}, FakeEngine(lambda prompt: "About bees"))
+    assert row["response"] == "About bees"
+
+
+@pytest.mark.parametrize(
+    ("example", "why"),
+    [
+        ({"instruction": "Why?"}, r"examples\[0\]: has no 'topic', only instruction"),
+        ({"topic": "ants"}, r"examples\[0\]: has no 'instruction', only topic"),
+        ({"topic": "ants", "instruction": " "}, r"examples\[0\]: its 'instruction' must be a text"),
+    ],
+)
+def test_an_example_without_a_column_is_refused(example, why):
+    with pytest.raises(pydantic.ValidationError, match=why):
+        TextGeneration(template="About {{ topic }}", output="instruction", examples=[example])
