@@ -193,7 +193,7 @@ def test_a_dry_run_shows_how_each_call_is_drawn_under_the_key_that_sets_it(job, 
     words = ["strategy.preference.judge.sampling.max_tokens=99", "strategy.magpie.instruction.stop=[x]"]
     assert main(["+strategy=preference", *GOOD[1:], *words, "dry_run=true"]) == 0
     told = capsys.readouterr().out
-    assert "magpie.instruction: temperature 1.0, top_p 1.0, max_tokens 1024, stop ('x',)\n" in told
+    assert "magpie.instruction: temperature 0.9, top_p 1.0, max_tokens 1024, stop ('x',)\n" in told
     assert "preference.responses: temperature 1.0, top_p 1.0, max_tokens 2048 (4 times)\n" in told
     assert "preference.judge.sampling: temperature 0.0, top_p 1.0, max_tokens 99 (4 times)\n" in told
 

@@ -55,7 +55,7 @@ class Magpie:
     follow. A last answer that was cut is kept; its `finish_reason` is `length`.
     """
 
-    instruction: Sampling = field(default_factory=Sampling)
+    instruction: Sampling = field(default_factory=lambda: Sampling(temperature=0.9))
     response: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=2048))
     n_turns: Annotated[int, Field(ge=1)] = 1
     end_with_user: bool = False
