@@ -45,7 +45,7 @@ async def test_instruction_and_response_are_sampled_separately(engine):
 
 async def test_answers_are_greedy_unless_told_otherwise(engine):
     await talk(engine)
-    assert [one.temperature for one in engine.samplings] == [1.0, 0.0]
+    assert [one.temperature for one in engine.samplings] == [0.9, 0.0]
 
 
 async def test_n_turns_makes_a_conversation_of_so_many_turns(engine):
