@@ -114,7 +114,7 @@ def _pilot(found: Sequence[Trial], words: Sequence[str]) -> int:
     comparison = Comparison.of(runs)
     _tell(found, comparison, words)
     try:
-        write_page(page, runs, MARK, comparison)
+        write_page(page, runs, MARK, comparison, _own(found, comparison))
     except OSError as error:
         print(f"failed: {page} can't be written ({error.strerror})", file=sys.stderr)
         return FAILED
@@ -180,8 +180,13 @@ def _tell(found: Sequence[Trial], comparison: Comparison, words: Sequence[str]) 
     )
     if near := [letter(place) for place in comparison.near_best]:
         console.print(f"As few rows don't tell it from {', '.join(near)}: a larger num_records does.")
-    console.print(f"  {shlex.join(best.words) or 'no override'}")
+    console.print(f"  {_own(found, comparison)}")
     console.print(f"  python -m synth.run {_command(words, best)}")
+
+
+def _own(found: Sequence[Trial], comparison: Comparison) -> str | None:
+    """The best trial's overrides as they are typed."""
+    return None if comparison.best is None else shlex.join(found[comparison.best].words) or "as configured"
 
 
 def _command(words: Sequence[str], best: Trial) -> str:

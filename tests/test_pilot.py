@@ -131,7 +131,7 @@ def test_a_pilot_tells_what_came_of_each_trial_and_leaves_one_folder(capsys, tmp
     trial = "strategy.magpie.response.max_tokens"
     assert {path.name for path in folder.iterdir()} == {"pilot.html", f"{trial}=40", f"{trial}=4000"}
     page = (folder / "pilot.html").read_text()
-    assert "strategy.magpie.response.max_tokens" in page and "comparison of 2 runs" in page
+    assert "<code>strategy.magpie.response.max_tokens=4000</code>" in page and "comparison of 2 runs" in page
 
     no_engine()  # and none is needed for what is there
     assert main([*words, f"{TEMPERATURE}=0.9"]) == 0

@@ -50,9 +50,11 @@ def write_report(path: Path, runs: Sequence[Run], comparison: Comparison | None 
         write_page(path, runs, _mark(runs[0]), comparison)
 
 
-def write_page(path: Path, runs: Sequence[Run], mark: str, comparison: Comparison | None = None) -> None:
-    """The same in place of nothing but an earlier page with this mark."""
-    _write(written_over(path, mark), report(runs, mark, comparison))
+def write_page(
+    path: Path, runs: Sequence[Run], mark: str, comparison: Comparison | None = None, best: str | None = None
+) -> None:
+    """The same in place of nothing but an earlier page with this mark. `best` are the best run's settings in words."""
+    _write(written_over(path, mark), report(runs, mark, comparison, best))
 
 
 def _write(path: Path, text: str) -> None:
@@ -65,7 +67,9 @@ def _mark(run: Run) -> str:
     return f"Synth report of {run.manifest.fingerprint}"
 
 
-def report(runs: Sequence[Run], mark: str | None = None, comparison: Comparison | None = None) -> str:
+def report(
+    runs: Sequence[Run], mark: str | None = None, comparison: Comparison | None = None, best: str | None = None
+) -> str:
     """The page of one run or of several. By its mark it is known again. Raises Unreadable."""
     measured = [measure(run) for run in runs]
     paces = [throughput(run.snapshots) for run in runs]
@@ -77,6 +81,7 @@ def report(runs: Sequence[Run], mark: str | None = None, comparison: Comparison 
     return _environment().get_template("report.html.jinja").render(
         runs=views,
         comparison=comparison,
+        best=best,
         data=Markup(as_json(rows_of(runs))),
         script=Markup(script),
         mark=mark or _mark(runs[0]),
