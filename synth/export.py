@@ -1,4 +1,4 @@
-"""The export by hand: python -m synth.export RUN_DIR --format parquet|sharegpt|alpaca --output-dir DIR.
+"""The export by hand: python -m synth.export RUN_DIR --format parquet|sharegpt|alpaca --output-dir DIR [--without-cut].
 
 Or python -m synth.export RUN_DIR --push-to-hub user/name, which sends Parquet to the Hugging Face Hub and goes on
 with a push that broke off. Exit codes: 0 done, 1 when the Hub could not be given all, 2 when there is nothing to
@@ -24,11 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--output-dir", type=argument_or_url, help="a folder, or a URL as s3://bucket/folder")
     place.add_argument("--push-to-hub", metavar="USER/NAME", help="a dataset on the Hugging Face Hub")
+    parser.add_argument(
+        "--without-cut", action="store_true", help="leave out rows whose answer max_tokens cut (sharegpt, alpaca)"
+    )
     given = parser.parse_args(arguments)
+    if given.without_cut and (given.push_to_hub or given.format == "parquet"):
+        parser.error("--without-cut: Parquet has the column finish_reason to choose by; it is for sharegpt and alpaca")
     folder = RunFolder(given.run_dir)
     try:
         if given.push_to_hub is None:
-            return _export(folder, given.format, given.output_dir)
+            return _export(folder, given.format, given.output_dir, given.without_cut)
         if given.format != "parquet":
             parser.error("--push-to-hub: the Hub gets Parquet; for other formats, give --output-dir")
         return _push(folder, given.push_to_hub)
@@ -37,8 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _export(folder: RunFolder, format: str, destination: str) -> int:
-    done = export(folder, format, destination)
+def _export(folder: RunFolder, format: str, destination: str, without_cut: bool) -> int:
+    done = export(folder, format, destination, without_cut=without_cut)
+    if done.cut:
+        print(f"left out, as max_tokens cut their answers: {done.cut:,}", file=sys.stderr)
     if done.left_out:
         print(f"left out, as {format} can't hold them: {told(done.left_out)}", file=sys.stderr)
     if done.left_behind:

@@ -144,13 +144,24 @@ def test_what_alpaca_can_not_hold_is_left_out_and_counted_in_one_line(tmp_path, 
     assert door.main([str(folder.path), "--format", "alpaca", "--output-dir", str(tmp_path / "out")]) == 0
     told = capsys.readouterr()
     assert told.out == f"1 rows in {tmp_path / 'out'}\n"
-    assert told.err == "left out, as alpaca can't hold them: 2 of several turns, 1 without a response\n"
+    assert told.err.startswith("left out, as alpaca can't hold them: 2 of several turns, 1 without a response\n")
 
 
 def test_columns_without_a_place_are_named_in_one_line(small, tmp_path, capsys):
     assert door.main([str(small.path), "--format", "sharegpt", "--output-dir", str(tmp_path)]) == 0
-    told = "left behind, as sharegpt has no place for them: the columns score\n"
+    columns = "strategy, model, seed, lineage, usage, finish_reason, score"
+    told = f"left behind, as sharegpt has no place for them: the columns {columns}\n"
     assert capsys.readouterr().err == told
+
+
+def test_answers_that_were_cut_are_left_out_where_that_is_wanted(tmp_path, capsys):
+    rows = [said("Why?", "Because."), said("How?", "Like this, and", finish_reason="length")]
+    folder = run_of(tmp_path / "run", *rows)
+    for wanted, count in ([], 2), (["--without-cut"], 1):
+        place = tmp_path / str(count)
+        assert door.main([str(folder.path), "--format", "alpaca", "--output-dir", str(place), *wanted]) == 0
+        assert len(lines(place / "alpaca.jsonl")) == count
+    assert "left out, as max_tokens cut their answers: 1\n" in capsys.readouterr().err
 
 
 def test_a_dataset_of_which_nothing_fits_is_refused_and_no_file_is_left(tmp_path, capsys):

@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from synth.errors import reason
-from synth.records import CONTRACT_COLUMNS
 from synth.storage.card import exported
 from synth.storage.merge import damaged_part
 from synth.storage.new_paths import NewPaths
@@ -46,22 +45,29 @@ class Unfit(ValueError):
 
 @dataclass
 class Exported:
-    """`rows` are written; `left_out` counts others by the reason; `left_behind` are columns without a place."""
+    """`rows` are written; `left_out` counts others by the reason, `cut` those whose answer max_tokens cut and that were
+    not wanted; `left_behind` are columns without a place."""
 
     rows: int = 0
+    cut: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     left_behind: list[str] = field(default_factory=list)
 
 
-def export(folder: RunFolder, format: str, destination: str, name: str | None = None) -> Exported:
-    """Write a run's dataset into `destination`, a folder or a URL, as one of FORMATS.
+def export(
+    folder: RunFolder, format: str, destination: str, name: str | None = None, *, without_cut: bool = False
+) -> Exported:
+    """Write a run's dataset into `destination`, a folder or a URL, as one of FORMATS; JSON lines `without_cut` answers
+    if wanted.
 
     `name` is what its card tells to load it by; else the destination. Raises Unexportable and OSError.
     """
     dataset = dataset_of(folder)
     names, write = FORMATS[format]
     with _new_files(destination, names) as create:
-        done = write(dataset, create)
+        done = write(dataset, create, without_cut)
+        if not done.rows and done.cut and not done.left_out:
+            raise Unexportable(f"{folder.dataset}: max_tokens cut all of its {done.cut:,} answers")
         if not done.rows and done.left_out:
             raise Unexportable(f"{folder.dataset}: {format} holds none of its rows: {told(done.left_out)}")
         if format == "parquet":
@@ -110,7 +116,7 @@ def alpaca(row: Row) -> Row:
 Create = Callable[[str], Any]  # a context with a file of that name to write to
 
 
-def _parquet(dataset: Any, create: Create) -> Exported:
+def _parquet(dataset: Any, create: Create, without_cut: bool = False) -> Exported:
     rows, schema = dataset.with_format("arrow"), dataset.features.arrow_schema
     for number, start in enumerate(range(0, max(1, len(dataset)), ROWS_PER_FILE)):  # an empty dataset is a file too
         stop = min(start + ROWS_PER_FILE, len(dataset))
@@ -126,15 +132,23 @@ def _parquet_writer(file: IO[bytes], schema: Any) -> pq.ParquetWriter:
     return pq.ParquetWriter(file, schema, compression="zstd", use_content_defined_chunking=True)
 
 
-def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> Callable[[Any, Create], Exported]:
+Write = Callable[[Any, Create, bool], Exported]  # of a dataset, without cut answers or with them
+_IN_MESSAGES = ("instruction", "response", "system_prompt")
+
+
+def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> Write:
     """A writer of one JSON object a line. `read` are the columns that it needs or has a use for."""
 
-    def write(dataset: Any, create: Create) -> Exported:
-        done = Exported(left_behind=[one for one in dataset.column_names if one not in {*CONTRACT_COLUMNS, *read}])
-        rows = dataset.select_columns([one for one in read if one in dataset.column_names]).with_format("arrow")
+    def write(dataset: Any, create: Create, without_cut: bool = False) -> Exported:
+        done = Exported(left_behind=[one for one in dataset.column_names if one not in {*_IN_MESSAGES, *read}])
+        needed = [*read, "finish_reason"]
+        rows = dataset.select_columns([one for one in needed if one in dataset.column_names]).with_format("arrow")
         with create(name) as file:
             for table in rows.iter(1000):
                 for row in table.to_pylist():
+                    if without_cut and row["finish_reason"] == "length":
+                        done.cut += 1
+                        continue
                     try:
                         line = json.dumps(convert(row), ensure_ascii=False)
                     except Unfit as reason:
@@ -148,7 +162,7 @@ def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> C
 
 
 # The names that must be free in the destination, and the writer.
-FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Any, Create], Exported]]] = {
+FORMATS: dict[str, tuple[tuple[str, ...], Write]] = {
     "parquet": (("data", "README.md"), _parquet),
     "sharegpt": (("sharegpt.jsonl",), _lines("sharegpt.jsonl", sharegpt, ("id", "messages"))),
     "alpaca": (("alpaca.jsonl",), _lines("alpaca.jsonl", alpaca, ("messages", "task", "input"))),
