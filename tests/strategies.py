@@ -1,0 +1,81 @@
+"""Shipped strategies, composed as the command line composes them, on an engine that is there already."""
+
+import json
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from synth.config import CONF_DIR
+from synth.records import Shard
+from synth.run import main
+from synth.schedule.claims import SettlingClaims
+from synth.schedule.pool import GrowingPool
+from synth.schedule.worker import Worker
+from synth.sources.store import stored
+from synth.storage.decisions import Decisions
+from synth.storage.run_folder import RunFolder
+
+STRATEGIES = sorted(file.stem for file in (CONF_DIR / "strategy").glob("*.yaml"))
+
+
+class Shared:
+    """A real engine that outlives the worker that starts and stops it."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    async def start(self):
+        pass
+
+    async def stop(self):
+        pass
+
+
+class Made(NamedTuple):
+    """What came of a shard: its summary, and the rows."""
+
+    summary: object
+    kept: list
+    rejected: list
+
+
+def composed(strategy, folder, records, source=None, *overrides):
+    """The configuration as the command line gives it. `source` are columns, each with a list of texts."""
+    words = [f"+strategy={strategy}", f"output_dir={folder}", f"num_records={records}", "min_yield=0.9", *overrides]
+    if source:
+        path = folder.parent / f"{strategy}.jsonl"
+        rows = [dict(zip(source, row, strict=True)) for row in zip(*source.values(), strict=True)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        words += ["source=file", f"source.path={path}", "num_records=all"]
+    if strategy == "preference":
+        words.append("strategy.preference.ties=keep")
+    if strategy.startswith("magpie_filtered_"):  # in place of models from the Hub
+        words.append("strategy.reward.model={_target_: tests.quality.test_presets.Points, points: 0}")
+        words.append("strategy.repeated.model={_target_: tests.quality.test_presets.Directions}")
+    found = []
+    assert main(words, work=lambda config: found.append(config) or 0) == 0
+    return found[0]
+
+
+async def made(config, path, records):
+    """The first `records` records of a run, as one shard of one worker."""
+    folder = RunFolder(path)
+    folder.make()
+    rules, duplicates = config.strategy.pool, config.strategy.duplicates
+    pool = GrowingPool(rules, Decisions(folder.pool)) if rules else None
+    claims = SettlingClaims(duplicates, folder.path, "fingerprint") if duplicates else None
+    with stored(config.source, folder.source) as (_, put_in_place):
+        put_in_place()
+    worker = Worker(config, folder.path, "fingerprint", pool, claims)
+    await worker.start()
+    summary = await worker.run(Shard(0, 0, records))
+    await worker.stop()
+    return Made(summary, *(_rows(path) for path in (folder.shard(0), folder.rejected(0))))
+
+
+def _rows(path):
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+        return reader.read_all().to_pylist()
