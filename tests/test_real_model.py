@@ -1,17 +1,20 @@
 """Every shipped strategy on a real chat model, SmolLM2-135M-Instruct in vLLM: what is kept is worth a look.
 
-A model of this size is a weak writer. What is asserted is what a technique is responsible for: how much it keeps, that
-no words of its prompts and no control tokens are in the rows, that verdicts vary.
+A model of this size is a weak writer (docs/real_model.md). What is asserted is what a technique is responsible for: how
+much it keeps, that no words of its prompts and no control tokens are in the rows, that verdicts are read and vary.
 """
 
 import asyncio
 import dataclasses
-import os
-import json
+import itertools
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from synth.steps import prompts
 from tests.strategies import STRATEGIES, Shared, composed, made
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -27,7 +30,7 @@ INSTRUCTIONS = [
     "Suggest a plan for learning to play the guitar.",
 ]
 CONTEXTS = [
-    "Honeybees collect nectar from flowers and store it in the comb, where they fan it with their wings until it thickens.",
+    "Honeybees collect nectar from flowers and store it in the comb, where they fan it with their wings.",
     "The public library is open from nine to six on weekdays. Members may borrow ten books for four weeks.",
     "A vegetable garden needs six hours of sun a day, loose soil and regular water. Tomatoes want a stake.",
     "The Rhine rises in the Swiss Alps and flows through Basel, Cologne and Rotterdam into the North Sea.",
@@ -37,9 +40,33 @@ SOURCES = {
     "evol_instruct_judged": {"instruction": INSTRUCTIONS},
     "text_generation": {"instruction": INSTRUCTIONS},
     "instruct_and_respond": {"topic": ["gardening", "saving money", "the history of trains", "healthy breakfasts"] * 2},
+    "preference": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
     "self_instruct_context": {"context": CONTEXTS},
 }
-RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12, "preference": 6}
+RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12}  # of the others without a source: 4
+COOLER = ["strategy.evol_instruct.evolve.temperature=0.7"]  # as a model of this size needs it
+OVERRIDES = {
+    "evol_instruct": COOLER,
+    "evol_instruct_judged": COOLER,
+    "evol_instruct_from_nothing": COOLER,
+    "preference": ["strategy.steps=[${strategy.preference}]"],
+}
+# Rows of the least that a strategy keeps. Those that are not here reject by what a filter or a judge makes of a row.
+LEAST = {
+    "evol_instruct": 2,
+    "instruct_and_respond": 3,
+    "magpie": 7,
+    "magpie_code": 2,
+    "magpie_math": 2,
+    "magpie_reasoning": 2,
+    "magpie_translation": 2,
+    "preference": 3,
+    "self_instruct": 3,
+    "self_instruct_context": 6,
+    "text_generation": 8,
+}
+UNREADABLE = {"unparsable_judgement", "truncated_judgement", "unparsable_tags", "truncated_tags", "no_verdict"}
+SENTENCE = re.compile(r"[^.!?\n]{40,}")
 
 
 class ShortAnswers(Shared):
@@ -58,17 +85,32 @@ async def runs(real_engine, real_model_folder, tmp_path_factory):
     words = ["model=smollm2-135m-instruct", f"model.path={real_model_folder}", "model.dtype=bfloat16"]
 
     async def one(strategy):
-        records = len(next(iter(SOURCES[strategy].values()))) if strategy in SOURCES else RECORDS.get(strategy, 4)
-        config = composed(strategy, root / strategy, records, SOURCES.get(strategy), *words)
+        source = SOURCES.get(strategy)
+        records = len(next(iter(source.values()))) if source else RECORDS.get(strategy, 4)
+        config = composed(strategy, root / strategy, records, source, *words, *OVERRIDES.get(strategy, []))
         return await made(dataclasses.replace(config, engine=ShortAnswers(real_engine)), root / strategy, records)
 
-    found = dict(zip(STRATEGIES, await asyncio.gather(*map(one, STRATEGIES)), strict=True))
-    if os.environ.get("KEEP"):
-        for name, m in found.items():
-            open(f"{os.environ['KEEP']}/{name}.json","w").write(json.dumps({"kept": m.kept, "rejected": m.rejected}, default=str))
-    return found
+    return dict(zip(STRATEGIES, await asyncio.gather(*map(one, STRATEGIES)), strict=True))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-async def test_a_strategy_keeps_rows(strategy, runs):
-    assert runs[strategy].kept
+async def test_a_strategy_keeps_rows_without_scaffolding_and_can_read_its_verdicts(strategy, runs):
+    _, kept, rejected = runs[strategy]
+    reasons = Counter(row["reason"] for row in rejected)
+    assert len(kept) >= LEAST.get(strategy, 0), reasons
+    assert sum(reasons[one] for one in UNREADABLE) <= 0.1 * (len(kept) + len(rejected)), reasons
+    files = Path(prompts.__file__).parent.glob("*.jinja")
+    shown = [one for file in files for one in SENTENCE.findall(file.read_text()) if "{" not in one]
+    for row in kept:
+        said = [turn["content"] for turn in row["messages"]]
+        assert all(said) and not any("<|im_" in text for text in said)
+        assert not [one for text, one in itertools.product(said, shown) if one.strip() in text]
+
+
+async def test_the_scores_of_a_judge_and_the_tags_of_rows_differ(runs):
+    judged = [row for rows in runs["evol_instruct_judged"][1:] for row in rows if row["judge_score"] is not None]
+    pairs = [score for row in runs["preference"].kept for score in (row["chosen_score"], row["rejected_score"])]
+    assert len({row["judge_score"] for row in judged} | set(pairs)) > 1
+    tagged = [row for name, made in runs.items() if name.startswith("magpie_filtered_") for row in made[1] + made[2]]
+    for label in ("quality", "task_category"):
+        assert len({row[label] for row in tagged if row.get(label)}) > 1
