@@ -53,13 +53,13 @@ OVERRIDES = {
 }
 # Rows of the least that a strategy keeps. Those that are not here reject by what a filter or a judge makes of a row.
 LEAST = {
-    "evol_instruct": 2,
+    "evol_instruct": 1,
     "instruct_and_respond": 3,
     "magpie": 7,
-    "magpie_code": 2,
-    "magpie_math": 2,
-    "magpie_reasoning": 2,
-    "magpie_translation": 2,
+    "magpie_code": 1,
+    "magpie_math": 1,
+    "magpie_reasoning": 1,
+    "magpie_translation": 1,
     "preference": 3,
     "self_instruct": 3,
     "self_instruct_context": 6,

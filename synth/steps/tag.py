@@ -1,9 +1,11 @@
 """Labels of an instruction and its response, by the model: task category, quality, difficulty and language.
 
 As in Magpie (arXiv 2406.08464, section 3), where such tags choose what is worth keeping. The labels to choose from are
-those of synth/steps/prompts, or a user's own.
+those of synth/steps/prompts, or a user's own. The shipped ones are shown in use, as turns before the question: of 40
+instructions SmolLM2-135M called all "very poor" and "very easy" without that.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,6 +19,16 @@ from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM
 from synth.steps.prompts import LABELS, render
+
+_EXAMPLES = (
+    ('Translate "good morning" into French.', ("translation", "good", "very easy", "en")),
+    ("thing the do of it", ("other", "very poor", "very hard", "en")),
+    (
+        "Schreibe eine Python-Funktion, die alle Primzahlen bis n findet, und erkläre ihre Laufzeit.",
+        ("code", "excellent", "hard", "de"),
+    ),
+    ("Plan a week of dinners for a family.", ("planning", "average", "medium", "en")),
+)
 
 
 def _checked(given: Mapping[str, Sequence[str] | None]) -> dict[str, tuple[str, ...]]:
@@ -79,8 +91,7 @@ class Tag:
         if not text_of(record, "instruction"):
             raise Rejection("no_instruction")
         response = text_of(record, "response") or None if self.with_response else None
-        asked = render("tag", instruction=record["instruction"], response=response, labels=self.labels)
-        answer = await llm.chat(asked, self.sampling, json_schema=self.schema)
+        answer = await llm.chat(self._asked(record["instruction"], response), self.sampling, json_schema=self.schema)
         found = json_object(answer.text, next(iter(self.labels))) or {}
         tagged = record | {_column(name): _label(found.get(name), values) for name, values in self.labels.items()}
         unread = [column for column in self.columns if tagged[column] is None]
@@ -88,6 +99,21 @@ class Tag:
             reason = "truncated_tags" if answer.finish_reason == "length" else "unparsable_tags"
             raise Rejection(reason, f"no label that can be read for {', '.join(unread)}", record=tagged)
         return tagged
+
+    def _asked(self, instruction: str, response: str | None) -> list[dict[str, str]]:
+        """The turns of a conversation, of which the first alone has the lists of labels."""
+        shown = _EXAMPLES if all(LABELS.get(name) == values for name, values in self.labels.items()) else ()
+        turns: list[dict[str, str]] = []
+        for text, given in (*shown, (instruction, None)):
+            said = None if given else response
+            prompt = "tag_text" if turns else "tag"
+            asked = render(prompt, instruction=text, response=said, labels=self.labels)
+            turns.append({"role": "user", "content": asked})
+            if given:
+                labels = dict(zip(LABELS, given, strict=True))
+                answer = json.dumps({name: labels[name] for name in self.labels})
+                turns.append({"role": "assistant", "content": answer})
+        return turns
 
 
 def _column(name: str) -> str:
