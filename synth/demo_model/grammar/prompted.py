@@ -92,25 +92,23 @@ def _queries(rng: Random, topic: Topic) -> Pair:
         ["Use many different verbs and repeat none.", "Ask for things that a text generator can do.", "One or two sentences each.",
          "Each query stands on its own.", "Mix simple and hard ones.", "Stay polite."], rng.choice([0, 1, 2, 3, 4])
     )  # fmt: skip
-    lines = []
-    for i in range(1, n + 1):
+    queries = []
+    for _ in range(n):
         a, b = rng.choice(words), rng.choice(words)
         query = rng.choice(
             [f"What is known about {a}?", f"Explain why {a} matters.", f"How does {a} go together with {b}?",
              f"Describe {a} in a few words.", f"Name three things that have to do with {a}.", f"Where would one meet {a}?",
              f"Write a sentence with {a} and {b}.", f"Who needs {a}?"]
         )  # fmt: skip
-        lines.append(f"{i}. {query}")
+        queries.append(query)
     joined = rng.choice([" ", "\n"]).join(criteria)
     prompt = prompts.render("self_instruct_queries", n=n, application=application, criteria=joined, context=context)
-    return prompt, "\n".join(lines)
+    return prompt, json.dumps({"queries": queries})
 
 
 def _tasks(rng: Random, topic: Topic) -> Pair:
-    count = rng.choice([8, 8, 8, 1, 2, 3, 4, 5, 6, 7])
-    tasks = [_one_line(rng, topic) for _ in range(count + 8)]
-    numbered = [f"{i}. {task}" for i, task in enumerate(tasks, 1)]
-    return prompts.render("self_instruct_tasks", tasks=tasks[:count]), "\n".join(numbered[count:])
+    tasks = [_one_line(rng, topic) for _ in range(rng.choice([8, 8, 8, 1, 2, 3, 4, 5, 6, 7]))]
+    return prompts.render("self_instruct_tasks", n=len(tasks)), json.dumps({"tasks": tasks})
 
 
 def _classify(rng: Random, topic: Topic) -> Pair:
@@ -152,7 +150,7 @@ def _judge(rng: Random, topic: Topic) -> Pair:
             (other.answer, 1, f"It has nothing to do with a request for {drawn.category}."),
         ]
     )
-    answer = json.dumps({"score": score, "reason": reason})
+    answer = json.dumps({"reason": reason, "score": score})
     return prompts.render("judge", instruction=drawn.question, response=response), answer
 
 
