@@ -117,14 +117,15 @@ def _of_engine(config: Config) -> dict[str, Any]:
 
 def _grid(found: Sequence[Trial], named: set[str]) -> dict[str, list[str]]:
     """The keys that are tried unasked, with their values: those that all trials have and nobody named."""
-    grids = [_own_grid(one.config) for one in found]
+    grids = [own_grid(one.config) for one in found]
     keys = [key for key in grids[0] if all(key in one for one in grids)]
     grids[0] = {key: list(dict.fromkeys(value for one in grids for value in one[key])) for key in keys}
     fixed = tuple(f"{one}." for one in named - set(GROUPS))
     return {key: values for key, values in grids[0].items() if not f"{key}.".startswith(fixed)}
 
 
-def _own_grid(config: Config) -> dict[str, list[str]]:
+def own_grid(config: Config) -> dict[str, list[str]]:
+    """The keys of one configuration that are tried unasked, each with its values and what is configured among them."""
     grid: dict[str, list[str]] = {}
     steps = config.strategy.steps
     if any(map(_draws_under_the_default, steps)) and has_default_system_prompt(config.model):

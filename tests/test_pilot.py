@@ -11,7 +11,7 @@ from synth.engines.simulated import Simulated
 from synth.model import Model
 from synth.opening import opened
 from synth.pilot import main
-from synth.pilot_grid import has_default_system_prompt, trials
+from synth.pilot_grid import has_default_system_prompt, own_grid, trials
 from synth.report.comparison import Comparison
 from synth.report.run_data import Run
 from synth.schedule.side_by_side import SharedEngine, SideBySide, plan
@@ -51,9 +51,10 @@ def own(words):
 
 
 def test_instructions_are_drawn_in_all_combinations_of_temperature_and_top_p_unasked():
-    assert own(FAST) == [
-        {TEMPERATURE: temperature, TOP_P: top_p} for temperature in ("0.7", "1") for top_p in ("0.9", "1")
-    ]
+    found = own(FAST)
+    temperatures = list(dict.fromkeys(one[TEMPERATURE] for one in found))
+    assert found == [{TEMPERATURE: one, TOP_P: top_p} for one in temperatures for top_p in ("0.9", "1")]
+    assert {"0.7", "1"} <= set(temperatures)
 
 
 def test_keys_with_several_values_are_tried_and_keys_that_are_named_are_not_varied():
@@ -68,8 +69,8 @@ def test_a_list_is_one_value_of_a_key_that_takes_lists():
 
 
 def test_what_is_configured_is_among_what_is_tried():
-    words = ["+strategy=self_instruct", "engine=simulated"]
-    assert {"strategy.tasks.sampling.temperature": "0.7", "strategy.tasks.sampling.top_p": "0.5"} in own(words)
+    (trial,) = trials([*FAST, f"{TEMPERATURE}=0.3", f"{TOP_P}=0.5"])
+    assert own_grid(trial.config) == {TEMPERATURE: ["0.3", "0.7", "1"], TOP_P: ["0.5", "0.9", "1"]}
 
 
 def test_the_default_system_prompt_is_varied_where_the_template_has_one(real_model_folder):
@@ -103,7 +104,7 @@ def test_a_page_of_somebody_elses_is_refused_before_an_engine_is_loaded(no_engin
 
 
 def test_a_dry_run_shows_the_grid_and_the_most_tokens(capsys, tmp_path):
-    assert main([*FAST, *ALONE, "dry_run=true", "num_records=10"]) == 0
+    assert main([*FAST, *ALONE, f"{TEMPERATURE}=0.7,1.0", "dry_run=true", "num_records=10"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told == [
         "folder    pilots/magpie-synth-demo",
@@ -111,7 +112,7 @@ def test_a_dry_run_shows_the_grid_and_the_most_tokens(capsys, tmp_path):
         "trials    2 of 10 records each",
         "tokens    at most 61,440 generated in all",
         f"A         {TEMPERATURE}=0.7",
-        f"B         {TEMPERATURE}=1",
+        f"B         {TEMPERATURE}=1.0",
     ]
     assert not list(tmp_path.iterdir())
 
