@@ -119,5 +119,6 @@ def seconds_left(work: Work, left: Left, rate: float, at_once: float, speed: flo
         longer = sum((count * known.longer(written, rests) for count, written in begun), np.zeros(len(rests)))
         end = tokens
     longest = float(np.interp(-np.log(2), -longer, rests))  # more likely than not, none has more to write
+    speed = max(speed, rate / max(1.0, at_once) / 4)  # engines that stand still for a moment, or are told to stop
     # While the last ones run, engines are less and less filled.
-    return (tokens - end) / rate + (1 - FIXED) * end / rate + FIXED * max(end / rate, longest / max(speed, 1e-9))
+    return (tokens - end) / rate + (1 - FIXED) * end / rate + FIXED * max(end / rate, longest / speed)
