@@ -1,6 +1,6 @@
 """Judgements that are shown to the judge as turns before its own: what a reason is, and that scores differ.
 
-Of 32 rows SmolLM2-135M gave one score to 29 without them, and four scores or five with them. It leans towards the last
+Without them SmolLM2-135M gave one score to 20 of 23 rows, and five scores to 32 with them. It leans towards the last
 one's, which is therefore the middle of the scale.
 """
 
