@@ -1,6 +1,6 @@
 """One example of each operation of Evol-Instruct, shown to the model as a turn before its own.
 
-A model that has seen a rewriting answers less often where it should rewrite: of 18 instructions, SmolLM2-135M rewrote 2
+A model that has seen a rewriting answers less often where it should rewrite: of 18 instructions, SmolLM2-135M rewrote 3
 without an example and 9 with one (docs/evol_instruct.md). Their subjects differ, so that none is taken for the topic.
 """
 
