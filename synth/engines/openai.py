@@ -11,7 +11,6 @@ Knows nothing of chat templates, nor of what else the server is doing.
 """
 
 import asyncio
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -35,14 +34,9 @@ _ENDS: dict[str, Literal["stop", "length"]] = {
     "length": "length",
     "max_tokens": "length",
 }
-# What a server is asked once, at the start: only one that holds its answers to a form gives these.
-_HELD = {"held": "yes"}
-_HELD_SCHEMA = {
-    "type": "object",
-    "properties": {"held": {"type": "string", "enum": ["yes"]}},
-    "required": ["held"],
-    "additionalProperties": False,
-}
+# What a server is asked once, at the start: only one that holds its answers to a form gives this. It is no object, into
+# which a model may write blank space without end.
+_HELD = "held to a form"
 _DEFAULTS = Sampling()
 _ALWAYS = ("temperature", "top_p")
 _SOMETIMES = ("top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
@@ -155,12 +149,11 @@ class OpenAI:
     async def _shown_to_hold(self) -> frozenset[Form]:
         """Many a server takes a field that it does not know, and answers as if it were not there."""
         forms: set[Form] = set()
-        if _is_held(await self._tried(Sampling(temperature=0.0, max_tokens=32, json_schema=_HELD_SCHEMA))):
+        schema = {"type": "string", "enum": [_HELD]}
+        if (await self._tried(Sampling(temperature=0.0, max_tokens=32, json_schema=schema))).strip() == f'"{_HELD}"':
             forms.add("json")
-        if self._speaks_vllm:
-            choice = json.dumps(_HELD)
-            if await self._tried(Sampling(temperature=0.0, max_tokens=32, choice=(choice,))) == choice:
-                forms |= {"choice", "regex"}
+        if self._speaks_vllm and await self._tried(Sampling(temperature=0.0, max_tokens=32, choice=(_HELD,))) == _HELD:
+            forms |= {"choice", "regex"}
         return frozenset(forms)
 
     async def _tried(self, sampling: Sampling) -> str:
@@ -236,13 +229,6 @@ class OpenAI:
         return AutoTokenizer.from_pretrained(
             self.model.tokenizer or self.model.path, revision=self.model.revision, trust_remote_code=False
         )
-
-
-def _is_held(text: str) -> bool:
-    try:
-        return bool(json.loads(text) == _HELD)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _logprob(choice: Mapping[str, Any]) -> float | None:

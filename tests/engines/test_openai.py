@@ -40,7 +40,8 @@ class FakeServer:
         body = await request.json()
         if "held" in str(body):  # what a client asks at its start
             form = "json" if "response_format" in body else "choice"
-            return web.json_response(answer('{"held": "yes"}' if form in self.holds else "words"))
+            held = {"json": '"held to a form"', "choice": "held to a form"}
+            return web.json_response(answer(held[form] if form in self.holds else "words"))
         self.bodies.append(body)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)

@@ -103,8 +103,8 @@ async def test_there_is_no_barrier_between_shards(start):
         tails += len(worker._running) > 1
         await asyncio.sleep(0.005)
     await asyncio.gather(*feeding.result())
-    assert sum(in_flight) / len(in_flight) > 29
-    assert min(in_flight) > 8  # at a barrier there is one record in the end
+    assert sum(in_flight) / len(in_flight) > 20
+    assert min(in_flight) > 1  # at a barrier there is one record in the end
     assert tails > 0
 
 
