@@ -43,6 +43,7 @@ def describe(config: Config) -> str:
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
         "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
         **_samplings(config),
+        **_prompts(config, contents),
         **_cost(config, max(0, records - plan.kept - run.unfinished), "left" if begun else "in all"),
         **estimate(config, run if plan.kept else None, manifest, contents.size, plan.kept),
     }
@@ -93,6 +94,15 @@ def sampling_keys(value: Any, key: str) -> Iterator[tuple[str, Sampling]]:
     elif is_dataclass(value):
         for field in fields(value):
             yield from sampling_keys(getattr(value, field.name), f"{key}.{field.name}")
+
+
+def _prompts(config: Config, contents: Contents) -> dict[str, str]:
+    if not config.model.is_here:
+        return {}
+    from synth.first_prompts import first_prompts
+
+    lines = first_prompts(config, contents.columns)
+    return {"prompts": f"\n{'':9} ".join(lines)} if lines else {}
 
 
 def _drawn(sampling: Sampling) -> str:

@@ -118,6 +118,10 @@ class ChatTemplate:
             text = self._drawn_start + text.removeprefix(self._start)
         return self._guard.encode(text)
 
+    def spelled(self, token_ids: Sequence[int]) -> str:
+        """A prompt with its control tokens as they are spelled."""
+        return str(self._tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """What was said in `token_ids`, without special tokens and whatever ended it."""
         return self._text(token_ids, self._not_text)

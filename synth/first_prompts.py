@@ -1,0 +1,75 @@
+"""The first prompt of each step, as the model would see it: for `dry_run=true`. Loads a tokenizer, and no engine.
+
+A step is called with a record whose texts are their columns' names in angle brackets, and ends where it first asks the
+model. Only steps of Synth's own are called: what others do beside asking is not known.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from synth.chat import ChatTemplate
+from synth.config import Config
+from synth.engines import FORMS, Answer, Form, Sampling
+from synth.report.samples import printable
+from synth.steps.chain import Step
+from synth.steps.llm import LLM, Ledger
+
+HEAD, TAIL = 400, 120  # characters of a prompt that are shown
+LIMIT_S = 5.0
+
+
+class _Seen(BaseException):
+    """The step has asked: of what it asks for, no more is wanted. No step's own `except Exception` takes it."""
+
+
+class _Asked:
+    """A Generator that keeps the first prompt."""
+
+    max_model_len = 2**31
+    holds: frozenset[Form] = frozenset(FORMS.values())
+
+    def __init__(self) -> None:
+        self.prompt: Sequence[int] | None = None
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+        self.prompt = prompt if self.prompt is None else self.prompt
+        raise _Seen
+
+
+def first_prompts(config: Config, columns: Sequence[str]) -> list[str]:
+    """A line for each step that asks the model. `columns` are the source's."""
+    template = config.model.load_chat_template()
+    record: dict[str, Any] = {name: f"<{name}>" for name in columns}
+    lines = []
+    for place, step in enumerate(config.strategy.steps):
+        if (calls := getattr(step.function, "calls", None)) and calls():
+            known = record if not place else {"instruction": "<instruction>", "response": "<response>"} | record
+            lines.append(f"{step.name}: {_first_prompt(step, known, template, config.settings.seed)}")
+    return lines
+
+
+def _first_prompt(step: Step, record: dict[str, Any], template: ChatTemplate, seed: int) -> str:
+    if not type(step.function).__module__.startswith("synth."):
+        return "not known: a step of one's own is not run"
+    asked = _Asked()
+    llm = LLM(asked, template, Ledger(), seed, "0", step.name)
+
+    async def ask() -> None:
+        with suppress(_Seen):
+            await asyncio.wait_for(step.function(dict(record), llm), LIMIT_S)
+
+    with suppress(Exception, BaseExceptionGroup):  # it takes more than names to ask
+        asyncio.run(ask())
+    if asked.prompt is None:
+        return "not known: it depends on what comes before"
+    return shown(template.spelled(asked.prompt))
+
+
+def shown(prompt: str) -> str:
+    """A prompt in one line, long ones without their middle."""
+    if len(prompt) > HEAD + TAIL:
+        left_out = len(prompt) - HEAD - TAIL
+        prompt = f"{prompt[:HEAD]} … {left_out:,} characters … {prompt[-TAIL:]}"
+    return printable(prompt).replace("\n", "\\n")
