@@ -38,6 +38,16 @@ class _Asked:
         raise _Seen
 
 
+class _NobodysPool:
+    """A pool that is empty, as it is for the first records of a run."""
+
+    async def examples(self) -> list[str]:
+        return []
+
+    async def offer(self, texts: Sequence[str]) -> list[bool]:
+        return [True] * len(texts)
+
+
 def first_prompts(config: Config, columns: Sequence[str]) -> list[str]:
     """A line for each step that asks the model. `columns` are the source's."""
     template = config.model.load_chat_template()
@@ -54,7 +64,7 @@ def _first_prompt(step: Step, record: dict[str, Any], template: ChatTemplate, se
     if not type(step.function).__module__.startswith("synth."):
         return "not known: a step of one's own is not run"
     asked = _Asked()
-    llm = LLM(asked, template, Ledger(), seed, "0", step.name)
+    llm = LLM(asked, template, Ledger(), seed, "0", step.name, pool=_NobodysPool())
 
     async def ask() -> None:
         with suppress(_Seen):
