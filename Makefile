@@ -31,7 +31,7 @@ run: setup
 
 # In two processes, or up to four: many tests wait more than they compute.
 test: lint types
-	@.venv/bin/python -m pytest -n logical --maxprocesses=4 --dist=loadgroup $(ARGS)
+	@.venv/bin/python -m pytest -n logical --maxprocesses=4 --dist=loadfile $(ARGS)
 
 test-faults: setup
 	@.venv/bin/python -m pytest tests/test_faults.py -m faults $(ARGS)

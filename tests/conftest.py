@@ -19,17 +19,6 @@ from synth.engines.openai import OpenAI
 from synth.engines.vllm import VLLM
 from synth.model import Model
 
-ENGINES = {"engine", "real_engine", "openai_server", "openai_engine", "running"}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Of several processes one runs all tests that share engines, which would else be loaded in each; and a module's
-    tests, which share fixtures too, stay together."""
-    for item in items:
-        group = "engines" if ENGINES & set(item.fixturenames) else item.module.__name__
-        item.add_marker(pytest.mark.xdist_group(group))
-
 
 @pytest.fixture(scope="session", autouse=True)
 def away_from_the_checkout(tmp_path_factory):

@@ -43,7 +43,8 @@ TASKS, VERDICT, INSTANCES = 301, 8, 302  # max_tokens by which the made-up engin
 
 @component(kw_only=True, config=ConfigDict(extra="forbid"))
 class MadeUp(Simulated):
-    """Answers that a prompt and a seed decide, some of them alike. At the `at`-th call of a run `then` is called."""
+    """Answers that a prompt and a seed decide, some of them alike. At the `at`-th call of a run `then` is called; where
+    that stops the run, nothing is answered from there on, so that the run is not over before it is stopped."""
 
     calls = 0
     at = 10**9
@@ -55,6 +56,8 @@ class MadeUp(Simulated):
         cls.calls += 1
         if cls.calls == cls.at:
             cls.then()
+        if cls.calls >= cls.at and cls.then is stop:
+            await asyncio.sleep(3600)
         rng = random.Random(zlib.crc32(repr((list(prompt), sampling.seed, self.salt)).encode()))
         await asyncio.sleep(0)
         if sampling.max_tokens == TASKS:

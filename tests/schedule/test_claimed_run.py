@@ -141,7 +141,7 @@ async def test_late_duplicates_are_not_counted_among_what_was_made(tmp_path):
     columns = local.worker._config.strategy.columns
     there = [shard for shard in run.plan.shards if run.folder.journal(shard.index).exists()]
     owners = {shard.index: f"fingerprint {shard.start} {shard.stop}" for shard in there}
-    left = sum(Journal.open(run.folder.journal(index), columns, owner).kept for index, owner in owners.items())
+    left = sum(Journal.open(run.folder.journal(index), columns, owner).tally.kept for index, owner in owners.items())
     assert (await local.worker.counters()).made == left + sum(one.kept for one in run.summaries)
 
 

@@ -34,7 +34,7 @@ def test_synced_records_come_back_after_a_kill(path):
     journal_of(path, 3, 1)
     again = Journal.open(path, {})
     assert again.finished == {1, 3}
-    assert (again.kept, again.rejected) == (4, 2)
+    assert (again.tally.kept, again.tally.rejected) == (4, 2)
 
 
 def test_records_come_back_in_order_of_their_numbers(path):
@@ -50,7 +50,7 @@ def test_what_records_claimed_comes_back_with_them_their_rows_fit_or_not(path):
     journal.append(finished(8))
     journal.close()
     again = Journal.open(path, {})
-    assert (again.claims(), again.kept, again.rejected) == (claims, 1, 1)
+    assert (again.claims(), again.tally.kept, again.tally.rejected) == (claims, 1, 1)
 
 
 def test_an_unsynced_record_is_not_on_disk_and_closing_writes_it(path):
