@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
+import setuptools  # noqa: F401 - before a test imports distutils, which it replaces, and vLLM's start fails without it
 
 from benchmarks.real_model import NAME, real_model
 from synth.engines.openai import OpenAI

@@ -7,12 +7,13 @@ Columns are read one by one, where they lie on disk.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from shlex import quote
 
 from rich.console import Console
 
 from synth.report.progress import short_reasons
 from synth.report.run_data import Run
-from synth.report.samples import show_samples
+from synth.report.samples import in_a_line, show_samples
 from synth.steps.chain import Strategy
 from synth.storage.manifest import Unreadable
 
@@ -28,7 +29,8 @@ class Outcome:
     """Of a run whose dataset is merged and has `rows` rows, of `wanted`."""
 
     def __init__(self, run: Run, strategy: Strategy, rows: int, wanted: int, say: Callable[[str], None]):
-        self._run, self._strategy, self._rows, self._wanted, self._say = run, strategy, rows, wanted, say
+        self._run, self._strategy, self._rows, self._wanted = run, strategy, rows, wanted
+        self._say = lambda line: say(in_a_line(line))  # reasons and errors may be a model's words
         self._reasons = run.manifest.reasons
 
     def show(self, seconds: float) -> None:
@@ -46,7 +48,8 @@ class Outcome:
             console.print(f"The report is in {folder.report}", soft_wrap=True)
         if self._reasons:
             example = self._reasons.most_common(1)[0][0].rpartition(": ")[2]
-            console.print(f"Rejected rows: python -m synth.inspect {folder.path} --rejected {example}", soft_wrap=True)
+            command = f"python -m synth.inspect {quote(str(folder.path))} --rejected {quote(in_a_line(example))}"
+            console.print(f"Rejected rows: {command}", soft_wrap=True)
 
     def tell_too_few(self, min_yield: float | None, tried: bool) -> None:
         """`min_yield` is the one that was not reached; None: the source has no more records."""

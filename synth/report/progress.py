@@ -24,7 +24,7 @@ from rich.text import Text
 from synth.errors import reason
 from synth.records import Spent
 from synth.report.held import NOTHING, Held
-from synth.report.samples import printable
+from synth.report.samples import in_a_line, printable
 from synth.report.time_left import Left, seconds_left
 from synth.work import Work
 
@@ -295,7 +295,7 @@ def short_reasons(reasons: Mapping[str, int], most: int = 3) -> str:
     for name, count in reasons.items():
         total[name.rpartition(": ")[2]] += count
     total = +total
-    shown = [f"{count:,} {name}" for name, count in total.most_common(most)]
+    shown = [f"{count:,} {in_a_line(name)}" for name, count in total.most_common(most)]
     return f" ({', '.join([*shown, *(['…'] if len(total) > most else [])])})" if shown else ""
 
 

@@ -67,5 +67,9 @@ def printable(text: str) -> str:
     )
 
 
+def in_a_line(text: str) -> str:
+    return printable(text).replace("\n", "\\n")
+
+
 def _spelled(character: str) -> str:
     return character.encode("unicode_escape").decode()
