@@ -37,7 +37,8 @@ def ends_with_one_line(run, line, seconds):
     safe, began = run.written, time.monotonic()
     assert run.process.wait(2 * seconds) == 1, run.told
     assert time.monotonic() - began < seconds
-    said = [one for one in run.told.splitlines() if not one.startswith(("starting", "kept", "cluster:"))]
+    display = ("starting", "loading", "kept", "making", "writing", "cluster:")
+    said = [one for one in run.told.splitlines() if not one.startswith(display)]
     assert [one for one in said if "failed: " in one] == [f"failed: {line}"]
     assert said[-1].startswith("finished records are safe in")
     assert "Traceback" not in run.told
