@@ -18,22 +18,6 @@ from synth.storage.run_folder import RunFolder
 STRATEGIES = sorted(file.stem for file in (CONF_DIR / "strategy").glob("*.yaml"))
 
 
-class Shared:
-    """A real engine that outlives the worker that starts and stops it."""
-
-    def __init__(self, engine):
-        self._engine = engine
-
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
-
-    async def start(self):
-        pass
-
-    async def stop(self):
-        pass
-
-
 class Made(NamedTuple):
     """What came of a shard: its summary, and the rows."""
 

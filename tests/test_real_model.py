@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from synth.schedule.side_by_side import SharedEngine
 from synth.steps import prompts
-from tests.strategies import STRATEGIES, Shared, composed, made
+from tests.strategies import STRATEGIES, composed, made
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -67,7 +68,7 @@ UNREADABLE = {"unparsable_judgement", "truncated_judgement", "unparsable_tags", 
 SENTENCE = re.compile(r"[^.!?\n]{40,}")
 
 
-class ShortAnswers(Shared):
+class ShortAnswers(SharedEngine):
     """The engine, with answers that a test has time for: no more than some tokens, and of all of the vocabulary, which
     a CPU would sort at every step for a top_p."""
 

@@ -8,7 +8,8 @@ import pytest_asyncio
 from synth.engines.transformers import Transformers
 from synth.model import Model
 from synth.records import record_id
-from tests.strategies import STRATEGIES, Shared, composed, made
+from synth.schedule.side_by_side import SharedEngine
+from tests.strategies import STRATEGIES, composed, made
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -41,7 +42,7 @@ async def transformers():
 @pytest.fixture(scope="session", params=["vllm", "openai", "transformers"])
 def running(request):
     fixtures = {"vllm": "engine", "openai": "openai_engine"}
-    return Shared(request.getfixturevalue(fixtures.get(request.param, request.param)))
+    return SharedEngine(request.getfixturevalue(fixtures.get(request.param, request.param)))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -70,10 +70,10 @@ class SharedTime:
         self._admit()
         return self._each - turn.begun
 
-    def written(self, turn: Turn) -> float:
-        """The tokens of a request that is not answered yet: its share of those that were written since its turn."""
+    def written(self, turns: Iterable[Turn]) -> float:
+        """The tokens of requests that are not answered yet: their shares of what was written since their turns."""
         self._pass()
-        return 0.0 if turn.begun is None else max(0.0, self._each_tokens - turn.begun_tokens)
+        return sum(max(0.0, self._each_tokens - turn.begun_tokens) for turn in turns if turn.begun is not None)
 
     def _admit(self) -> None:
         while self._waiting and self._running < self._concurrency:
@@ -118,7 +118,7 @@ class Metered:
         return self._answered + (round(self.written(self._turns)) if self._time.counts else 0)
 
     def written(self, turns: Iterable[Turn]) -> float:
-        return sum(map(self._time.written, turns))
+        return self._time.written(turns)
 
     def of_a_record(self) -> "RecordMeter":
         return RecordMeter(self)
