@@ -263,6 +263,18 @@ def test_a_file_that_a_step_reads_is_refused_by_name_when_it_has_changed(folder,
     assert begin(folder, override, "resume=force", **chosen).fingerprint != before.fingerprint
 
 
+@pytest.mark.parametrize("given", ["~/rubric.jinja", "rubric.jinja", "@rubric.jinja"])
+def test_a_prompt_from_a_file_counts_by_its_text_however_the_file_is_named(folder, prompt, given, monkeypatch):
+    monkeypatch.setenv("HOME", str(prompt.parent))
+    monkeypatch.chdir(prompt.parent)
+    override = f"+{JUDGED}='{given}'"
+    before = begin(folder, override, strategy="evol_instruct_judged")
+    prompt.touch()
+    assert begin(folder, override, strategy="evol_instruct_judged").fingerprint == before.fingerprint
+    prompt.write_text("Grade {{ response }}.")
+    assert refusal(folder, override, strategy="evol_instruct_judged").startswith(f"{JUDGED} was ")
+
+
 def test_a_file_may_move(folder, prompt, tmp_path):
     chosen, override = judged(prompt)
     before = begin(folder, override, **chosen)

@@ -15,19 +15,29 @@ from pydantic.dataclasses import dataclass
 from synth.quality.texts import columns_of, missing, texts
 from synth.records import Needs, Record, Rejection
 
+# A user offers help to nobody; "I'm ready to help my son" is no offer.
+_OFFER = r"""(?:
+    i(?:'m|\sam)\s(?:\w+\s)?(?:here|happy|glad|ready|excited)\sto\s
+      (?:hear\b|support\syou\b|(?:help|assist|answer|provide)(?:\s(?:you|with|any)\b|[,.!?\n]|$))
+  | i(?:'m|\sam)\sglad\syou\b
+  | i(?:'d|\swould|'ll|\swill)\s(?:love|be\s(?:happy|glad|delighted))\sto\s(?:help|assist|provide|answer)\b
+  | i\scan\s(?:\w+\s)?(?:help|assist|guide|support)\s(?:you|with)\b
+  | i(?:'ll|\swill)\s(?:help|guide|assist)\syou\b
+  | let\sme\shelp\b
+)"""
+_OFFERS = re.compile(rf"\b{_OFFER}", re.IGNORECASE | re.VERBOSE)
 _ASSISTANT = re.compile(
-    r"""\W*+(?:
+    rf"""\W*+(?:
       (?:hello|hi|hey|greetings|good\s\w+)?[\s,!.]*(?:
           how\s(?:can|may|could)\si\s(?:help|assist|be\sof\s\w+\sto)\syou(?!\sunderstand)
         | what\scan\si\s(?:do\sfor|help)\syou
-        | i(?:'m|\sam)\s(?:here|happy|glad|ready)\sto\s(?:help|assist|answer|provide)\s?(?:you\b|with\b|any\b|$)
-        | i(?:'d|\swould|'ll|\swill)\sbe\s(?:happy|glad|delighted)\sto\s(?:help|assist|provide|answer)
+        | {_OFFER}
         | welcome\sto\b
       )
     | (?:sure|certainly|of\scourse|absolutely)[,!.]\s(?:here|let|i\s(?:can|will|would)|i'(?:m|ll|d))\b
-    | as\san?\s(?:\w+\s){0,3}(?:ai|language\smodel|chatbot|assistant),\si\b
+    | as\san?\s(?:\w+\s){{0,3}}(?:ai|language\smodel|chatbot|assistant),\si\b
     | i(?:'m|\sam)\s(?:sorry|afraid),?\s(?:but\s)?i\s(?:can't|cannot|am\s(?:un|not\s)able)
-    | here(?:'s|\sis|\sare)\s(?:\w+\s){1,5}(?:that|to|for|of)\b[^:?]*:\s*(?:\n|1\.)
+    | here(?:'s|\sis|\sare)\s(?:\w+\s){{1,5}}(?:that|to|for|of)\b[^:?]*:\s*(?:\n|1\.)
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -105,6 +115,11 @@ def in_assistants_voice(text: str) -> bool:
     if _WELCOME.match(text):  # one that asks something is a user who sets a scene
         return "?" not in text
     return _ASSISTANT.match(text) is not None
+
+
+def offers_help(text: str) -> bool:
+    """Whether an assistant speaks to whoever asked, in any place of the text."""
+    return _OFFERS.search(text.replace("’", "'")) is not None
 
 
 def lacks_material(text: str) -> bool:

@@ -113,6 +113,12 @@ class Outcome:
         if unread:
             told = ", ".join(f"{count:,} {name}" for name, count in unread)
             yield f"verdicts that could not be read: {told}; these rows are rejected"
+        noted: Counter[str] = Counter()
+        for (step, operation), count in self._run.rounds(is_unreadable).items():
+            noted[f"{step}: {_verdict(operation)}"] += count
+        if noted:
+            told = ", ".join(f"{count:,} {name}" for name, count in noted.most_common())
+            yield f"verdicts that could not be read: {told}; the lineages of their rows have them"
         for column in self._verdict_columns():
             values = self._run.values("kept", column)
             if missing := values.pop(None, 0):
@@ -141,8 +147,13 @@ def constant(column: str, values: Mapping[object, int]) -> str | None:
 
 
 def is_unreadable(reason: str) -> bool:
-    """Whether rows rejected as `step: reason` were so because a verdict could not be read."""
-    return reason.rpartition(": ")[2].startswith(_UNREADABLE)
+    """Whether rows rejected as `step: reason` were so because a verdict could not be read, or rounds of a lineage that
+    are noted as `eliminated: reason (operation)`."""
+    return _verdict(reason).startswith(_UNREADABLE)
+
+
+def _verdict(noted: str) -> str:
+    return noted.rpartition(": ")[2].partition(" (")[0]
 
 
 def _percent(share: float) -> str:

@@ -9,9 +9,10 @@ Knows nothing of what the figures are for.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,15 +127,15 @@ class Run:
                 sizes[status.st_dev, status.st_ino] = status.st_size
         return sum(sizes.values())
 
-    def batches(self, fate: Fate, column: str | None = None) -> Iterator[pa.RecordBatch]:
-        """All committed rows of one fate, in order of the shards, or one `column` of them. Raises Unreadable."""
+    def batches(self, fate: Fate, *columns: str) -> Iterator[pa.RecordBatch]:
+        """All committed rows of one fate, in order of the shards; all columns or these. Raises Unreadable."""
         for summary in self.manifest.summaries:
             name = self.folder.shard if fate == "kept" else self.folder.rejected
             path = name(summary.index)
             try:
                 with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
                     for batch in reader:
-                        chosen = batch if column is None else batch.select([column])
+                        chosen = batch.select(columns) if columns else batch
                         chosen.validate(full=True)
                         yield chosen
             except (OSError, KeyError, pa.ArrowException) as error:
@@ -148,6 +149,25 @@ class Run:
             for one in pc.value_counts(batch[column]).to_pylist():
                 counts[one["values"]] += one["counts"]
         return counts
+
+    def rounds(self, chosen: Callable[[str], bool]) -> Counter[tuple[str, str]]:
+        """How often each step has noted a chosen operation in the lineages of committed rows, by step and operation.
+
+        Branches of one record share rounds, and each round counts once. Raises Unreadable.
+        """
+        rounds: set[tuple[str, int, str, str, int]] = set()
+        for batch in chain(self.batches("kept", "id", "lineage"), self.batches("rejected", "id", "lineage")):
+            names = pc.struct_field(pc.list_flatten(batch["lineage"]), "operation")
+            wanted = {name for name in pc.unique(names).to_pylist() if name is not None and chosen(name)}
+            places = pc.list_parent_indices(batch["lineage"]).filter(pc.is_in(names, pa.array(wanted, pa.string())))
+            for row in batch.take(pc.unique(places)).to_pylist():
+                record = row["id"].partition("/")[0]
+                rounds |= {
+                    (record, place, one["step"], one["operation"], hash(one["text"]))
+                    for place, one in enumerate(row["lineage"])
+                    if one["operation"] in wanted
+                }
+        return Counter((step, operation) for _, _, step, operation, _ in rounds)
 
     def rejected(self, reason: str, most: int) -> list[Record]:
         """At most `most` rows rejected for a reason, as `low_score` or `judge: low_score`, evenly spaced. Raises

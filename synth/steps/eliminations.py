@@ -1,7 +1,7 @@
 """Elimination evolving (arXiv 2304.12244, section 3.2): what shows that an evolution has failed.
 
 The judge's verdict and English words are all that is looked at: an answer in another language is never found to be
-empty words. What a refusal is, synth/quality/refusal.py knows.
+empty words. What a refusal and an assistant's voice are, synth/quality knows.
 
 Knows nothing of records or models.
 """
@@ -11,7 +11,7 @@ from functools import cache
 
 from synth.quality.asking import asks
 from synth.quality.refusal import refusal
-from synth.quality.request import in_assistants_voice
+from synth.quality.request import in_assistants_voice, offers_help
 from synth.steps.evol_examples import EXAMPLES
 from synth.steps.prompts import render
 from synth.steps.remarks import without_remarks
@@ -38,16 +38,7 @@ _ANNOUNCED = re.compile(
     r"|\bhere(['’]s| is) (an?|the|your|my) [^.:\n]{0,60}\b(version|rewrite|revision) of (the|your|this)\b",
     re.IGNORECASE,
 )
-# How an assistant speaks to whoever asked; a user offers help to nobody.
-_OFFERS = re.compile(
-    r"\bi(['’]m| am) (\w+ )?(here|glad|happy|ready|excited) to (help|assist|hear|provide)\b|\bi(['’]m| am) glad you\b"
-    r"|\bi(['’]d| would) (love|be (happy|glad)) to (help|assist)\b"
-    r"|\bi can (\w+ )?(help|assist|guide|support) (you|with)\b|\bi(['’]ll| will) (help|guide|assist) you\b"
-    r"|\blet me help\b",
-    re.IGNORECASE,
-)
 _WINDOW = 5  # words in a row that nobody but the prompt's author would have written
-
 
 _EQUAL = re.compile(
     r"\W*(?:(?:the )?(?:verdict|answer|result)(?: is)?\W+)?(?P<not>not |un)?equal\b(?!\W*or\W+(?:not |un)equal)",
@@ -78,7 +69,7 @@ def is_response(evolved: str, before: str) -> bool:
 
 
 def _speaks_as_assistant(text: str) -> bool:
-    return in_assistants_voice(text) or _OFFERS.search(text) is not None or refusal(text) is not None
+    return in_assistants_voice(text) or offers_help(text) or refusal(text) is not None
 
 
 def same_words(one: str, other: str) -> bool:

@@ -19,6 +19,7 @@ from synth.quality.refusal import refusal
 from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.eliminations import is_response, judged_equal, leaks, same_words, says_nothing
 from synth.steps.evol_examples import EXAMPLES
+from synth.steps.few_shot import few_shot
 from synth.steps.llm import LLM, Branch
 from synth.steps.prompts import render
 from synth.steps.remarks import without_remarks
@@ -177,7 +178,7 @@ class EvolInstruct:
         """The record, evolved. Raises Rejection, of this round and not of the record, where that fails."""
         before, prompt = now[self.target], f"evolve_{operation}"
         asked = render(prompt, instruction=now["instruction"], response=now.get("response"))
-        evolved = await llm.chat([*_shown(operation, prompt), {"role": "user", "content": asked}], self.evolve)
+        evolved = await llm.chat(few_shot(_shown(operation, prompt), asked), self.evolve)
         text = without_remarks(evolved.text, before)
         after = now | {self.target: text, "finish_reason": evolved.finish_reason, "messages": None}
         if self.target == "instruction":
@@ -238,10 +239,9 @@ class EvolInstruct:
         return row if row.get("response") else Rejection("empty_response", record=row)
 
 
-def _shown(operation: str, prompt: str) -> list[dict[str, str]]:
-    """An example of the operation, as a turn before the one that is asked."""
+def _shown(operation: str, prompt: str) -> list[tuple[str, str]]:
+    """An example of the operation, as it is asked and answered."""
     if operation not in EXAMPLES:
         return []
     before, after = EXAMPLES[operation]
-    asked = render(prompt, instruction=before, response="")
-    return [{"role": "user", "content": asked}, {"role": "assistant", "content": after}]
+    return [(render(prompt, instruction=before, response=""), after)]

@@ -1,7 +1,7 @@
 """Few-shot prompts as a conversation: the same request, asked and answered before, then asked once more.
 
-`few_shot` makes each earlier answer JSON of the form that is asked for. A model that is too small to follow a
-description follows these, and an engine that can hold a JSON schema is asked to: see `list_schema` and the like.
+A model that is too small to follow a description follows earlier answers. What is to be JSON is shown as JSON, and an
+engine that can hold a JSON schema is asked to: see `list_schema` and the like.
 
 Knows nothing of where the examples come from.
 """
@@ -17,18 +17,15 @@ _TEXT: Schema = {"type": "string", "minLength": 1}  # a maxLength of hundreds ta
 
 
 def few_shot(examples: Iterable[tuple[str, Any]], request: str) -> list[Message]:
-    """The messages of a conversation: requests with their answers, which become JSON, and the request to answer."""
-    turns = conversation((asked, json.dumps(answer, ensure_ascii=False)) for asked, answer in examples)
-    return [*turns, {"role": "user", "content": request}]
+    """The messages of a conversation: requests with their answers, and the request to answer.
 
-
-def conversation(turns: Iterable[tuple[str, str]]) -> list[Message]:
-    """What a user asked and what was answered, as messages."""
-    return [
-        {"role": role, "content": content}
-        for turn in turns
-        for role, content in zip(("user", "assistant"), turn, strict=True)
-    ]
+    An answer that is no text becomes JSON.
+    """
+    messages = []
+    for asked, answer in examples:
+        shown = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+        messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": shown}]
+    return [*messages, {"role": "user", "content": request}]
 
 
 def list_schema(name: str, items: int) -> Schema:

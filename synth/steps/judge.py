@@ -4,7 +4,6 @@ The answer follows a JSON schema where the engine can make it, and is looked for
 """
 
 import asyncio
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
@@ -18,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from synth.engines import Sampling
 from synth.paths import expanded
 from synth.records import Needs, Record, Rejection, text_of
+from synth.steps.few_shot import Message, few_shot
 from synth.steps.json_answer import json_object
 from synth.steps.judge_examples import EXAMPLES
 from synth.steps.llm import LLM, Completion
@@ -139,29 +139,24 @@ class Judge:
             return verdicts[0]
         return Verdict(sum(score for score, _ in read) / len(read), read[0][1])
 
-    def _asked(self, record: Record) -> list[dict[str, str]]:
+    def _asked(self, record: Record) -> list[Message]:
         if self.prompt is not None:
-            return [{"role": "user", "content": fill(self.prompt, record | {"criteria": self.criteria})}]
+            return few_shot((), fill(self.prompt, record | {"criteria": self.criteria}))
         for name in ("instruction", "response"):
             if not text_of(record, name):
                 raise Rejection(f"no_{name}")
         asked = render("judge", instruction=record["instruction"], response=record["response"])
         listed = "\n".join(f"- {one}" for one in self.criteria)
         asked = f"What counts:\n{listed}\n\n{asked}" if listed else asked
-        return [*_examples(), {"role": "user", "content": asked}]
+        return few_shot(_EXAMPLES, asked)
 
 
-def _examples() -> list[dict[str, str]]:
-    turns = []
-    for one in EXAMPLES:
-        turns.append({"role": "user", "content": render("judge", instruction=one.instruction, response=one.response)})
-        judgement = json.dumps({"reason": one.reason, "score": one.score})
-        turns.append({"role": "assistant", "content": judgement})
-    return turns
-
-
+_EXAMPLES = [
+    (render("judge", instruction=one.instruction, response=one.response), {"reason": one.reason, "score": one.score})
+    for one in EXAMPLES
+]
 # What a reason may be an echo of.
-_SHOWN = "\n\n".join(turn["content"] for turn in _examples())
+_SHOWN = "\n\n".join(turn["content"] for turn in few_shot(_EXAMPLES, "")[:-1])
 
 
 def _read(answer: Completion, template: str) -> Verdict:

@@ -101,6 +101,7 @@ class Preference:
         if best == worst and self.ties == "reject":
             _note(ranked, llm)
             raise Rejection("no_preference", f"all responses that were ranked have the score {best:g}")
+        _note([(score, one) for score, one in ranked if isinstance(score, Rejection)], llm)
         answered = [{"role": "assistant", "content": chosen.text}]
         return record | {
             "messages": prompt + answered,
@@ -127,7 +128,7 @@ class Preference:
 
 
 def _note(candidates: Sequence[tuple[float | Rejection | str, Completion]], llm: LLM) -> None:
-    """The candidates of a record that is rejected, for a look: in its lineage, each with its score or what it lacks."""
+    """Candidates that no pair holds, for a look: in the record's lineage, each with its score or what it lacks."""
     for fate, one in candidates:
         told = f"{fate:g}" if isinstance(fate, float) else fate.reason if isinstance(fate, Rejection) else fate
         llm.note(one.text, f"candidate: {told}")

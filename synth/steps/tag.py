@@ -5,7 +5,6 @@ those of synth/steps/prompts, or a user's own. The shipped ones are shown in use
 instructions SmolLM2-135M called all "very poor" and "very easy" without that.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from synth.components import nearest
 from synth.engines import Sampling
 from synth.records import Needs, Record, Rejection, text_of
+from synth.steps.few_shot import Message, few_shot
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM
 from synth.steps.prompts import LABELS, render
@@ -100,20 +100,17 @@ class Tag:
             raise Rejection(reason, f"no label that can be read for {', '.join(unread)}", record=tagged)
         return tagged
 
-    def _asked(self, instruction: str, response: str | None) -> list[dict[str, str]]:
+    def _asked(self, instruction: str, response: str | None) -> list[Message]:
         """The turns of a conversation, of which the first alone has the lists of labels."""
         shown = _EXAMPLES if all(LABELS.get(name) == values for name, values in self.labels.items()) else ()
-        turns: list[dict[str, str]] = []
-        for text, given in (*shown, (instruction, None)):
-            said = None if given else response
-            prompt = "tag_text" if turns else "tag"
-            asked = render(prompt, instruction=text, response=said, labels=self.labels)
-            turns.append({"role": "user", "content": asked})
-            if given:
-                labels = dict(zip(LABELS, given, strict=True))
-                answer = json.dumps({name: labels[name] for name in self.labels})
-                turns.append({"role": "assistant", "content": answer})
-        return turns
+        texts = [*((text, None) for text, _ in shown), (instruction, response)]
+        *earlier, last = [
+            render("tag_text" if at else "tag", instruction=text, response=said, labels=self.labels)
+            for at, (text, said) in enumerate(texts)
+        ]
+        labels = (dict(zip(LABELS, given, strict=True)) for _, given in shown)
+        answers = ({name: one[name] for name in self.labels} for one in labels)
+        return few_shot(zip(earlier, answers, strict=True), last)
 
 
 def _column(name: str) -> str:

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from synth.engines import Sampling
 from synth.records import Needs, Record, Rejection, rejected_schema
 from synth.steps.copies import is_copy
-from synth.steps.few_shot import conversation
+from synth.steps.few_shot import few_shot
 from synth.steps.llm import LLM, Completion
 from synth.steps.template import Template, fill, needed
 
@@ -85,8 +85,7 @@ class TextGeneration:
         asked: Record = {"instruction": prompt, "system_prompt": system} if self.output == "response" else {}
         if not asked:
             llm.note(prompt, "prompt")
-        turns = conversation((fill(self.template, one), one[self.output]) for one in self.examples)
-        messages = [*turns, {"role": "user", "content": prompt}]
+        messages = few_shot(((fill(self.template, one), one[self.output]) for one in self.examples), prompt)
         async with asyncio.TaskGroup() as group:
             calls = [llm.chat(messages, self.sampling, system=system) for _ in range(self.samples)]
             answers = [group.create_task(call) for call in calls]

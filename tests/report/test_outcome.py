@@ -59,6 +59,26 @@ def test_verdicts_that_could_not_be_read_are_counted_whatever_became_of_their_ro
     assert is_unreadable("classify: no_verdict") and not is_unreadable("judge: low_score")
 
 
+def test_verdicts_within_a_step_are_counted_by_the_rounds_that_they_ended_each_once(told):
+    def evolved(number, *operations, path="", **more):
+        lineage = [{"step": "evol", "text": f"{number}, {at}", "operation": one} for at, one in enumerate(operations)]
+        return kept(number, lineage=lineage, **more) | {"id": f"{number}{path}"}
+
+    unread = "eliminated: no_verdict (deepen)"
+    candidate = {"step": "preference", "text": "Maybe.", "operation": "candidate: unparsable_judgement"}
+    rows = [
+        evolved(0, unread, "deepen", path="/0"),  # both are of one record, and share its first round
+        evolved(0, unread, "deepen", unread, "eliminated: no_gain (reasoning)", path="/1"),
+        rejected(1, "evol", "not_evolved", lineage=evolved(1, unread, None)["lineage"]),
+        rejected(2, lineage=[candidate]),
+        kept(3, lineage=None),
+    ]
+    assert told(rows).notes == [
+        "verdicts that could not be read: 3 evol: no_verdict, 1 preference: unparsable_judgement; the lineages of "
+        "their rows have them"
+    ]
+
+
 def test_a_judge_that_says_the_same_of_nearly_all_is_named_rejected_rows_counted_in(told):
     rows = [kept(n, judge_score=4) for n in range(30)]
     assert told([*rows, rejected(30, judge_score=1)], JUDGED).notes == [

@@ -134,7 +134,9 @@ async def test_too_few_responses_are_a_rejection_that_tells_why(responses, reaso
 
 
 async def test_a_judgement_that_can_not_be_read_leaves_its_response_out():
-    assert (await pair(scored(9, 5, 2), k=3))["chosen"][0]["content"] == "r1"
+    row = await pair(scored(9, 5, 2), k=3)
+    assert row["chosen"][0]["content"] == "r1"
+    assert [(one["text"], one["operation"]) for one in row["lineage"]] == [("r0", "candidate: unparsable_judgement")]
     assert (await pair(scored(9, 5), k=2))["reason"] == "unparsable_judgement"
 
 
