@@ -32,6 +32,7 @@ from tests.quality.labelled import (
     QUERIES,
     ROWS,
     UNSEEN,
+    UNSEEN2,
     figures,
     is_close,
     is_usable,
@@ -174,4 +175,4 @@ def identifiers() -> Iterator[tuple[str, Callable[[str], Awaitable[bool]]]]:
 if __name__ == "__main__":
     given = sys.argv[1:]
     chosen = {path: [json.loads(line) for line in Path(path).read_text().splitlines()] for path in given}
-    asyncio.run(main(chosen or {"unseen": UNSEEN, "made on": ROWS}))
+    asyncio.run(main(chosen or {"unseen": UNSEEN, "unseen 2": UNSEEN2, "made on": ROWS}))

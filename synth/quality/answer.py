@@ -1,9 +1,9 @@
 """Responses that answer nothing: they hand the instruction back, go on as the user, or show the chat's scaffolding.
 
-A copy is measured in words that stand in eight words in a row of the instruction: their share of the response, and the
+A copy is measured in words that stand in five words in a row of the instruction: their share of the response, and the
 share of the instruction that was copied. A quotation is a small part of the one or the other. All of the material that
 an instruction brings, and nothing else, is a copy however short. Where an instruction asks for an edit of a text, most
-of it comes back, and only a response that is nothing else is a copy. Code is left out.
+of it comes back, and only a response in which nothing is changed is a copy. Code is left out.
 
 What it does not know: a copy in other words. The user's voice is known in English alone.
 """
@@ -17,16 +17,20 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
 from synth.quality.refusal_phrases import EMPTY
-from synth.quality.texts import columns_of, missing, prose, texts
+from synth.quality.texts import columns_of, missing, prose, texts, unquoted
 from synth.records import Needs, Record, Rejection
 
-NOTHING_ELSE = 0.95  # of a response to a request for an edit
 LEAST_SENTENCES = 12  # words
 LEAST_ASKED = 8  # words, to which offers without a question are no answer
+LEAST_OFFER = 4  # words: "Yes." and "Sure!" answer what asks for no more
+LEAST_LABELLED = 4  # words of a copy after a label, or of what was to be picked; fewer may be what was looked for
+MOSTLY = 0.95  # of a response to a request to pick or to judge: "The statement ... is false."
+MOST_SAID = 0.05  # of an offer's words, beside the offer
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LABELLED = re.compile(r"[^:：\"“«]*(?:[:：]|[\"“«])[\W_]*")  # with one colon or quotation mark, and nothing after it
 _SENTENCE_ENDS = frozenset(".!?。！？")
-_TO_REPEAT = re.compile(r"\b(?:repeat|copy|copypaste|echo|recite|quote|extract|transcribe|say)\b", re.IGNORECASE)
+_TO_REPEAT = re.compile(r"\b(?:repeat|copy|copypaste|echo|recite|quote|transcribe|say)\b", re.IGNORECASE)
+_TO_PICK = re.compile(r"\b(?:extract|find|identify|pick|choose|select|name|which|true|false)\b", re.IGNORECASE)
 _TO_EDIT = re.compile(  # in any form: "edited", "a revision of"
     r"\b(?:correct|fix|proofread|edit|rewrit|rephras|paraphras|improv|format|reformat|translat|convert|chang|replac|remov"
     r"|insert|complet|continu|punctuat|capitali[sz]|highlight|classif|label|sort|arrang|reorder|shorten|simplif"
@@ -47,6 +51,15 @@ _ASKS_FOR_HELP = re.compile(
 )
 _ABOUT_ASSISTANT = re.compile(r"\b(?:who|what) (?:can|could|do|are) you\b|\bare you an?\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
+_SERVICE = re.compile(  # "As a helpful AI, I can support you in this"
+    r"^.{0,80}?\b(?:i|we)(?:'(?:m|d|ll|ve)| am| can| will| would| could| have)? (?:[^.!?\s]+ ){0,6}?"
+    r"(?:help|assist|support|guide|offer|provide|tailor|happy|glad|thrilled|excited|delighted|ready|here to|love to"
+    r"|need to know|need (?:some|more|a (?:bit|little) more)|know (?:\w+ ){0,3}more|my best|get started)\b",
+    re.IGNORECASE,
+)
+_QUOTES = re.compile(r"[\"“”«»]|(?<!\w)['‘’]|['’](?!\w)")
+_INVITES = re.compile(r"\?|\b(?:let me know|feel free|tell me|share)\b", re.IGNORECASE)
+_LABEL = re.compile(r"[^:\n]{1,60}:\s*")
 _SCAFFOLDING = re.compile(
     r"<\|[\w ]{2,30}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
     r"|^#{2,3} ?(?:Instruction|Response|Input|Human|Assistant|User)s?:",
@@ -67,10 +80,10 @@ class Answer:
     Also: `no_user`, `no_assistant`.
     """
 
-    copied: Share = 0.6
+    copied: Share = 0.75
     of_instruction: Share = 0.5
-    ngram: Annotated[int, Field(ge=2)] = 8
-    min_asked: Annotated[int, Field(ge=1)] | None = 20
+    ngram: Annotated[int, Field(ge=2)] = 5
+    min_asked: Annotated[int, Field(ge=1)] | None = 19
 
     columns: ClassVar[dict[str, str]] = {}
     rejections: ClassVar[tuple[str, ...]] = (
@@ -114,18 +127,39 @@ class Answer:
     def _copied(self, asked: str, said: str) -> float:
         """The share of a response that is copied, 0 where that is too little to matter."""
         theirs, mine = _words(prose(asked)), _words(said)
-        if len(mine) > 1 and _is_material(mine, asked):
-            return 1.0
+        labelled = _LABEL.sub("", said, count=1) if _LABEL.match(said) else ""
+        edits = _TO_EDIT.search(asked) is not None
+        for text, least in ((said, LEAST_LABELLED if _TO_PICK.search(asked) else 2), (labelled, LEAST_LABELLED)):
+            words = _words(text)
+            if len(words) >= least and _is_material(words, asked) and not (edits and _is_edited(text, asked)):
+                return 1.0
         share = _shared(mine, theirs, self.ngram)
-        least = NOTHING_ELSE if _TO_EDIT.search(asked) else self.copied
-        return share if share > least and _shared(theirs, mine, self.ngram) > self.of_instruction else 0.0
+        if share <= self.copied or _shared(theirs, mine, self.ngram) <= self.of_instruction:
+            return 0.0
+        allowed = (edits and _is_edited(said, asked)) or (_TO_PICK.search(asked) and share < MOSTLY)
+        return 0.0 if allowed else share
+
+
+def _is_edited(text: str, asked: str) -> bool:
+    """Whether anything is changed, were it a comma, or said beside it; quotation marks and the last stop aside.
+
+    What has both the first and the last words of a request has the request itself in it: that is no edit.
+    """
+    mine, theirs = _words(text), _words(asked)
+    if mine[:3] == theirs[:3] and mine[-3:] == theirs[-3:]:
+        return False
+    told, material = (" ".join(_QUOTES.sub("", one).split()) for one in (text, asked))
+    return told.rstrip(" .") not in material
 
 
 def _is_offer(text: str) -> bool:
     """All of its sentences offer help or ask back, and one offers: a question alone may be what was asked for."""
-    sentences = [sentence.strip() for sentence in _SENTENCE.findall(text.replace("’", "'")) if sentence.strip()]
+    sentences = [sentence.strip() for sentence in _SENTENCE.findall(unquoted(text)) if sentence.strip()]
     said = [sentence for sentence in sentences if not sentence.endswith("?")]
-    return bool(said) and all(map(EMPTY.match, said))
+    invites = _INVITES.search(text) is not None  # who tells how he would help asks for nothing
+    told = [one for one in said if ":" in one or not (EMPTY.match(one) or (invites and _SERVICE.search(one)))]
+    words, beside = (sum(len(sentence.split()) for sentence in some) for some in (sentences, told))
+    return bool(said) and words >= LEAST_OFFER and beside <= MOST_SAID * words
 
 
 def _is_material(words: Sequence[str], text: str) -> bool:

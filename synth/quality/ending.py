@@ -19,7 +19,7 @@ _INLINE_CODE = re.compile(r"(`+).+?\1")
 _OPENERS, _CLOSERS = "([{（［｛「『【", ")]}）］｝」』】"
 _FACE = re.compile(r"[:;=]-?[(\[{]")
 _ITEM = re.compile(r"\s*([-*+•|>#]|\d+[.)]\s|\(?[a-z][.)]\s)")
-_AWAITING = tuple(",;:，；：、-–—")
+_AWAITING = tuple(",:，：、-–—")  # not a semicolon: code ends in it
 # What is asked for is said before a colon, a quotation mark or a line's end, and what is to be continued comes after.
 _TO_GO_ON = re.compile(
     r"\b(?:continue|complete|finish|extend|go on|fill in|next|comes? after|start(?:s|ing)?|begin(?:s|ning)?)\b",

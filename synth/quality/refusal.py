@@ -7,11 +7,12 @@ has no access. Whether the response is a refusal then depends on what else it sa
 * An apology for what it is ("I'm sorry, but as a chatbot I'm not equipped to ...") is one whatever follows: either
   nothing does, or an answer that contradicts it.
 * A disclaimer of what is human ("As an AI, I have no feelings, but here is a poem") is none if an answer follows.
+* What may as well begin an answer ("I'm not familiar with it") is one if next to nothing is said beside it.
 * Anything else is one unless more than `max_words` follow. Apologies, offers of help and questions back don't count.
 
 What it does not know: refusals in other languages, refusals that begin with something else, and whether it was right
 to refuse. What stands in quotation marks and in a letter is not the assistant's own. Where the instruction asked for a
-refusal ("decline this invitation politely"), a good answer can be taken for one. Languages but English have the third
+refusal ("decline this invitation politely"), a good answer can be taken for one. Languages but English have the last
 rule alone. The phrases are in synth/quality/refusal_phrases.py.
 """
 
@@ -26,14 +27,14 @@ from pydantic.dataclasses import dataclass
 
 from synth.quality import refusal_phrases as phrases
 from synth.quality.refusal_phrases import LANGUAGES, Language
-from synth.quality.texts import columns_of, missing, texts
+from synth.quality.texts import columns_of, missing, texts, unquoted
 from synth.records import Needs, Record, Rejection
 
 OPENING = 350  # characters
 MAX_WORDS = 80
 LEAST_ANSWER = 5  # words after a disclaimer of what is human
+LEAST_BESIDE = 12  # words beside what may as well begin an answer
 
-_QUOTED = re.compile(r'"[^"]*"|“[^”]*”|«[^»]*»')
 _LETTER = re.compile(r"\W*(?:dear\b|subject\s*:|to whom it may)", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 
@@ -48,22 +49,24 @@ def refusal(
     """The words by which a response declines, or None where it does not."""
     if _LETTER.match(response):
         return None
-    text = _QUOTED.sub(" ", response.replace("’", "'"))
+    text = unquoted(response)
     own = _any_of(tuple(patterns))
     declining = _declining(tuple(languages))
     if patterns and (found := own.search(" ".join(text[:opening].split()))):
         return found[0]
     sentences = [(match.start(), match[0].strip()) for match in _SENTENCE.finditer(text)]
+    said, english = [sentence for _, sentence in sentences], "en" in languages
     for start, sentence in sentences:
         if start >= opening:
             return None
         if not (found := declining.search(sentence)):
+            if english and (found := phrases.SOFT.search(sentence)) and _answer(said, phrases.SOFT) < LEAST_BESIDE:
+                return found[0]
             continue
-        english = "en" in languages
         if english and phrases.APOLOGY_FOR_ITSELF.search(sentence):
             return found[0]
         human = english and phrases.HUMAN.search(sentence) is not None
-        answer = _answer([other for _, other in sentences], declining)
+        answer = _answer(said, declining)
         if human and answer >= LEAST_ANSWER:
             return None
         return None if max_words is not None and answer > max_words else found[0]

@@ -19,6 +19,7 @@ _PATTERNS: dict[Language, str] = {
         \bSORRY\b…\bbut (?:that|this|it)(?:'s| is) (?:not something|beyond|outside)
         \bas an? IDENTITY\b…\bi(?: \w+)? (?:CANNOT|UNABLE|LACK|don't|do not|am not|have no)\b
         \bas an? IDENTITY\b…\bi'm not\b
+        \bas an? IDENTITY\b…\bi(?:'m| am) (?:\w+ )?(?:unable|not able) to\b
         \bi(?:'m| am) (?:just |only |simply )?an? IDENTITY\b…\b(?:CANNOT|UNABLE|LACK|don't have)\b
         \bi(?:'m| am)? (?:\w+ )?UNABLE\b
         \bi(?:'m| am) (?:\w+ )?(?:designed|made|built|trained|programmed) (?:to|for)\b…, (?:and )?not (?:to|for)\b
@@ -145,7 +146,28 @@ def _english(pattern: str) -> re.Pattern[str]:
 
 
 # "I'm sorry for the confusion, but as a chatbot designed to help with X, I'm not equipped to".
-APOLOGY_FOR_ITSELF = _english(r"\bSORRY\b…\bas an? …\bi(?:'m| am)? ?(?:CANNOT (?:\w+ )?DO|UNABLE|LACK)")
+APOLOGY_FOR_ITSELF = _english(r"\bSORRY\b…\bas an? …\bi(?:'m| am)? ?(?:CANNOT (?:\w+ )?DO|UNABLE|LACK|unable to)")
+
+# What may as well begin an answer: a response that says little else declines.
+SOFT = _english(
+    _any(r"""
+        \bi (?:don't|do not) have (?:\w+ ){0,3}?(?:information|knowledge|details|context|tools|expertise|authority)\b
+        \bi (?:don't|do not) know (?:the answer|anything about|how to help|what you)\b
+        \bi(?:'m| am) not (?:\w+ )?(?:qualified to|in a position to|familiar with|sure (?:if )?i can help)\b
+        \bi (?:can|could) only (?:help|assist|answer|provide|discuss)\b
+        \bi(?:'d rather| would rather| prefer| would prefer to) not (?:to )?(?:answer|discuss|say|talk|write)\b
+        \b(?:CANNOT|wouldn't be able to) (?:see|view|hear|play|show) (?:\w+ )?(?:images?|music|songs?|videos?)\b
+        \bi CANNOT (?:tell (?:you )?the (?:current |exact )?(?:time|date|weather)|make (?:a |that |this |the )?decision)
+        \bi (?:won't be|wouldn't be able to) (?:DO|provid|writ|creat|generat|shar|discuss)
+        \b(?:i|we) CANNOT replace an?\b|\bwe CANNOT (?:help|assist) (?:you|with)\b
+        \b(?:outside|beyond) (?:of )?(?:my|the scope of (?:my|what i)) (?:\w+ ){0,2}?(?:expert|capab|abilit|scope|can)
+        \b(?:not|isn't) (?:something i can|possible for me|appropriate for me|ethical for me)\b
+        \bagainst my (?:\w+ )?(?:guideline|polic|program|princip|rules)
+        \b(?:your|this|that) request (?:CANNOT|violates|is against|goes against)
+        \bSORRY\b…\b(?:(?:is|was) no (?:\w+ )?information|not possible|not aware of any|(?:could not|couldn't) find)\b
+        \bi(?:'m| am) (?:just |only )?an? IDENTITY\b…\b(?:not possible|impossible)\b
+    """)
+)
 
 # What people have and a model has not, and what it can't know: no reason not to answer.
 HUMAN = _english(

@@ -7,16 +7,18 @@ Three kinds of repetition are measured:
 * Words in a row that were there before. A sentence may be said twice, so two bounds hold: one for what is said again,
   and a far lower one for what is said a third time and more. The paper's own bounds on words were made for web pages
   and find a third of good short answers repetitive; these are measured (benchmarks/filters.py).
-* A sentence or an item of a list that follows on nearly the same one.
+* A sentence or an item of a list that follows on nearly the same one, a few words many times in a row, and a long
+  paragraph that comes again nearly as it was.
 
 Words are runs of letters and digits in lower case, and a row of numbers alone is none. Code and tables are left out:
-good ones repeat themselves. Verse may have a refrain: it is judged by its lines, which may come twice as often.
+good ones repeat themselves. Verse may have a refrain: it is judged by its lines, of which six in ten may be refrain.
 
 What it does not know: a drill is repetition too. In a language without blanks between words only lines are compared;
 what runs in circles there is found by synth/quality/gibberish.py.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import field
 from itertools import compress, pairwise
@@ -34,13 +36,19 @@ from synth.records import Needs, Record, Rejection
 Size = Annotated[int, Field(ge=1)]
 
 LEAST_LINES = 4  # of fewer, two that are alike are a large share
+REFRAIN = 0.6  # of a poem or a song
+LEAST_WORDS_OF_A_LINE = 12  # shorter ones may come twice: "- [ ]: a blank or nothing"
 LEAST_WORDS_OF_A_SENTENCE = 8  # shorter ones may be said twice in a row: "Run, run!"
 LEAST_WORDS_OF_AN_ITEM = 3
+LEAST_WORDS_OF_A_PARAGRAPH = 25
+ALIKE = 0.75  # of the three words in a row that two paragraphs have
+_IN_A_ROW = {1: 20, 2: 6, 3: 4, 4: 4, 5: 4, 6: 3, 7: 3, 8: 3}  # words, and how often is too often: "la la la" may be
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s+")
 _NUMBER = re.compile(r"^\s*\d+[.)]\s+")
 _FILLERS = frozenset("a again also and but just so still the then too".split())
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
+_PARAGRAPH_END = re.compile(r"\n\s*\n")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -51,8 +59,8 @@ class Repetition:
     `lines` and `paragraphs` bound the share of those that were there before, `line_text` and `paragraph_text` their
     share of the text; null is no bound. `duplicate_words` has the share of words, by n, that may stand in n words in a
     row that were there before; `looped_words` in those that were there twice before. `adjacent` false allows for two
-    sentences or items in a row that are nearly the same. Of fewer than `min_words` words `duplicate_words` judges none,
-    and of fewer than four lines `lines`. Also: `no_COLUMN`.
+    sentences or items in a row that are nearly the same, and for a few words many times in a row. Of fewer than
+    `min_words` words `duplicate_words` judges none, and of fewer than four lines `lines`. Also: `no_COLUMN`.
     """
 
     column: str = "response"
@@ -81,14 +89,18 @@ class Repetition:
         for text in texts(record, self.column):
             told = without_tables(prose(text))
             verse = is_verse(told)
-            self._look_at_lines(told, 2 if verse else 1)
+            self._look_at_lines(told, verse)
             if not verse:
                 self._look_at_words(Words(_words(_INLINE_CODE.sub(" ", told))))
                 if self.adjacent and (said := _said_twice(told)):
                     raise Rejection("repeated_words", f"twice in a row: {said!r}")
+                if self.adjacent and (said := _said_in_a_row(told)):
+                    raise Rejection("repeated_words", f"again and again: {said!r}")
+                if self.paragraphs is not None and (said := _paragraph_again(told)):
+                    raise Rejection("repeated_lines", f"a paragraph comes again: {said!r}")
         return record
 
-    def _look_at_lines(self, text: str, times: int) -> None:
+    def _look_at_lines(self, text: str, verse: bool) -> None:
         for name, parts, most, most_text in (
             ("lines", text.splitlines(), self.lines, self.line_text),
             ("paragraphs", re.split(r"\n\s*\n", text), self.paragraphs, self.paragraph_text),
@@ -98,10 +110,13 @@ class Repetition:
                 continue
             again = _again(stripped)
             share = sum(again) / len(again)
-            if most is not None and share > most * times:
+            if most is not None and share > (REFRAIN if verse else most):
                 raise Rejection("repeated_lines", f"{share:.0%} of the {name} were there before")
-            share = sum(map(len, compress(stripped, again))) / sum(map(len, stripped))
-            if most_text is not None and share > most_text * times:
+            repeated = list(compress(stripped, again))
+            if len(repeated) == 1 and len(repeated[0].split()) < LEAST_WORDS_OF_A_LINE:
+                continue
+            share = sum(map(len, repeated)) / sum(map(len, stripped))
+            if most_text is not None and share > (REFRAIN if verse else most_text):
                 raise Rejection("repeated_lines", f"{share:.0%} of the text are {name} that were there before")
 
     def _look_at_words(self, words: "Words") -> None:
@@ -141,6 +156,35 @@ class Words:
         np.add.at(inside, again, 1)
         np.add.at(inside, again + n, -1)
         return float((np.cumsum(inside[:-1]) > 0).mean())
+
+
+def _said_in_a_row(text: str) -> str | None:
+    """A few words that come many times in a row: "the red worm, the red worm, the red worm, the red worm"."""
+    words = _words(_INLINE_CODE.sub(" ", text))
+    hashes = hashed(words)
+    for period, least in _IN_A_ROW.items():
+        again = np.flatnonzero(np.diff(hashes[period:] == hashes[:-period], prepend=False, append=False))
+        for start, end in zip(again[::2], again[1::2], strict=True):
+            phrase = words[start : start + period]
+            if end - start >= period * (least - 1) and not all(map(str.isdigit, phrase)):
+                return " ".join(phrase)
+    return None
+
+
+def _paragraph_again(text: str) -> str | None:
+    """A paragraph most of whose three words in a row stand in one that came before."""
+    last: dict[int, int] = {}  # the paragraph in which three words stood last
+    sizes: list[int] = []
+    for number, paragraph in enumerate(_PARAGRAPH_END.split(text)):
+        grams = set(windows(hashed(_words(paragraph)), 3).tolist())
+        sizes.append(len(grams))
+        if len(grams) >= LEAST_WORDS_OF_A_PARAGRAPH:
+            common = Counter(last[gram] for gram in grams if gram in last).most_common(1)
+            for before, count in common:
+                if count / (len(grams) + sizes[before] - count) >= ALIKE:
+                    return " ".join(paragraph.split())[:80]
+        last |= dict.fromkeys(grams, number)
+    return None
 
 
 def _words(text: str) -> list[str]:

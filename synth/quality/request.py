@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from synth.quality.texts import columns_of, missing, texts
+from synth.quality.asking import asks
+from synth.quality.texts import columns_of, missing, texts, unquoted
 from synth.records import Needs, Record, Rejection
 
 # A user offers help to nobody; "I'm ready to help my son" is no offer.
@@ -21,25 +22,61 @@ _OFFER = r"""(?:
       (?:hear\b|support\syou\b|(?:help|assist|answer|provide)(?:\s(?:you|with|any)\b|[,.!?\n]|$))
   | i(?:'m|\sam)\sglad\syou\b
   | i(?:'d|\swould|'ll|\swill)\s(?:love|be\s(?:happy|glad|delighted))\sto\s(?:help|assist|provide|answer)\b
-  | i\scan\s(?:\w+\s)?(?:help|assist|guide|support)\s(?:you|with)\b
+  | i\scan\s(?:\w+\s)?(?:help|assist|guide|support)\s(?:you|with\s(?:that|this|your|any|all))\b
   | i(?:'ll|\swill)\s(?:help|guide|assist)\syou\b
   | let\sme\shelp\b
 )"""
 _OFFERS = re.compile(rf"\b{_OFFER}", re.IGNORECASE | re.VERBOSE)
 _ASSISTANT = re.compile(
-    rf"""\W*+(?:
-      (?:hello|hi|hey|greetings|good\s\w+)?[\s,!.]*(?:
-          how\s(?:can|may|could)\si\s(?:help|assist|be\sof\s\w+\sto)\syou(?!\sunderstand)
-        | what\scan\si\s(?:do\sfor|help)\syou
-        | {_OFFER}
-        | welcome\sto\b
-      )
-    | (?:sure|certainly|of\scourse|absolutely)[,!.]\s(?:here|let|i\s(?:can|will|would)|i'(?:m|ll|d))\b
-    | as\san?\s(?:\w+\s){{0,3}}(?:ai|language\smodel|chatbot|assistant),\si\b
-    | i(?:'m|\sam)\s(?:sorry|afraid),?\s(?:but\s)?i\s(?:can't|cannot|am\s(?:un|not\s)able)
-    | here(?:'s|\sis|\sare)\s(?:\w+\s){{1,5}}(?:that|to|for|of)\b[^:?]*:\s*(?:\n|1\.)
-    )""",
+    rf"""\W*+(?:(?:hello|hi|hey|greetings|good\s\w+|great|okay|alright|of\scourse|sure|certainly|absolutely)\b
+        (?:\sthere|\severyone)?[\s,!.]+)?(?:
+      how\s(?:can|may|could)\si\s(?:help|assist|be\sof\s\w+\sto)\syou(?!\sunderstand)
+    | what\scan\si\s(?:do\sfor|help)\syou
+    | (?:can|may)\si\s(?:help|assist)\syou\b
+    | what\swould\syou\slike\s(?:to\s(?:know|learn|discuss|talk|ask)|me\sto|help|assistance)\b
+    | what(?:'s|\sis)\s(?:your\squestion|on\syour\smind)\b
+    | is\sthere\sanything\s(?:else\s|specific\s)?(?:i\scan\s(?:help|assist|do\sfor\syou)
+        |you(?:'d|\swould)\slike\s(?:me|help|to\s(?:know|discuss)))
+    | please\s(?:provide|share|paste|enter|specify|tell|let)\b[^.!?]{{0,60}}?\b(?:
+        you(?:'d|\swould|)\s(?:like|want|need)\s(?:me\sto|help|assistance)|(?:how|what|so|so\sthat)\si\s(?:can|may)\s(?:help|assist))
+    | {_OFFER}
+    | i\sunderstand\s(?:that\s)?you(?:'re|\sare|'d|\swould)\s(?:like|looking|interested|trying|asking|having)\b
+    | i(?:'m|\sam)\s(?:(?:an?|the)\s(?:[\w-]+\s){{0,4}}?(?:ai|chatbot|assistant|language\smodel)\s
+        (?:designed|created|made|trained|developed|built|here\sto|and\si\s(?:will|can)|(?:that|who)\scan)\b
+        |your\s(?:[\w-]+\s){{0,3}}?(?:ai|chatbot|assistant)\b)
+    | thank\syou\sfor\s(?:your\s(?:question|interest|inquiry)|asking|reaching\sout|contacting)\b
+    | you(?:'re|\sare)\swelcome[,!.]
+    | i\shope\s(?:this|that)\shelps\b
+    | feel\sfree\sto\s(?:ask|reach|contact)\b
+    | i\sapologi[sz]e\sfor\s(?:the|any)\s(?:confusion|misunderstanding|inconvenience)
+    | welcome\sto\b
+    )
+    | \W*+(?:sure|certainly|of\scourse|absolutely)[,!.]\s
+        (?:here|below|let(?:'s|\sme)|i\s(?:can|will|would)|i'(?:m|ll|d))\b
+    | \W*+as\san?\s(?:\w+\s){{0,3}}(?:ai|language\smodel|chatbot|assistant),\si\b
+    | \W*+i(?:'m|\sam)\s(?:sorry|afraid),?\s(?:but\s)?i\s(?:(?:can't|cannot)\s
+        (?:help|assist|provide|answer|fulfil|comply|do\s(?:that|this)|generate|create)|am\s(?:un|not\s)able)
+    | \W*+here(?:'s|\sis|\sare)\s(?:\w+\s){{1,5}}(?:that|to|for|of)\b[^:?]*:\s*(?:\n|1\.)
+    """,
     re.IGNORECASE | re.VERBOSE,
+)
+# Beyond the beginning: "I'm Emma, a travel blogger. I'm here to help you with your plans. What's on your mind?"
+_BEYOND = re.compile(
+    r"\bi(?:'m|\sam)(?:\salways)?\shere\sto\s(?:help|assist)\s(?:you\b|with\s(?:any|your)\b)|\bwhat's\son\syour\smind\b"
+    r"|\bhow\s(?:can|may)\si\s(?:help|assist)\syou\s(?:today|with)\b"
+    r"|\bi(?:'d|\swould)\sbe\shappy\sto\s(?:help|assist)\syou\b",
+    re.IGNORECASE,
+)
+_ROLE = re.compile(
+    r"\b(?:write|draft|compose|reply|respond|answer|act|role|play|pretend|script|chat\w*|bot|dialogue|conversation"
+    r"|e-?mail|message|letter|re(?:write|phrase|view)|translate|correct|edit|you\sare|your\s(?:task|job|goal))\b",
+    re.IGNORECASE,
+)
+# What comes after code that an assistant wrote.
+_EXPLAINS = re.compile(
+    r"^(?:this|the)\s(?:\w+\s)?(?:function|implementation|code|script|program|solution|version)\s(?:above\s|first\s)?"
+    r"(?:uses|takes|returns|creates|iterates|checks|defines|works|will)\b",
+    re.IGNORECASE | re.MULTILINE,
 )
 _WELCOME = re.compile(r"\W*welcome\sto\b", re.IGNORECASE)
 
@@ -54,6 +91,7 @@ _REFERENCE = re.compile(
     | the\s(?:given|provided)\s(?:\w+\s){{0,2}}?{_MATERIAL}
     | (?:this|these)\s(?:\w+\s)?{_MATERIAL}
     | the\s{_MATERIAL}\s(?:below|above|attached|provided)
+    | the\s(?:argument|passage|excerpt)(?!\s(?:for|from|of|against|that|about|between|over|with|in|to)\b)
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -111,9 +149,11 @@ class Request:
 
 
 def in_assistants_voice(text: str) -> bool:
-    text = text.replace("’", "'")
+    text = unquoted(text)
+    if (_BEYOND.search(text) and not _ROLE.search(text)) or (_EXPLAINS.search(text) and not asks(text)):
+        return True
     if _WELCOME.match(text):  # one that asks something is a user who sets a scene
-        return "?" not in text
+        return not asks(text)
     return _ASSISTANT.match(text) is not None
 
 

@@ -13,6 +13,7 @@ _SIDES = {"user": "instruction", "assistant": "response"}
 _TABLE_ROW = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
 MOST_WORDS_OF_A_VERSE = 12
 LEAST_LINES_OF_VERSE = 4
+_QUOTED = re.compile(r'"[^"]*"|“[^”]*”|«[^»]*»')
 _FENCED = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -50,13 +51,19 @@ def without_tables(text: str) -> str:
     return _TABLE_ROW.sub("", text)
 
 
+def unquoted(text: str) -> str:
+    """The text with a sign for each word between quotation marks, which are not the speaker's own, and straight
+    apostrophes."""
+    return _QUOTED.sub(lambda quoted: "_ " * len(quoted[0].split()), text.replace("’", "'"))
+
+
 def is_verse(text: str) -> bool:
     """Whether most lines are as those of a poem or a song: short, with a capital, and not all of them sentences."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     short = [
         line for line in lines if line.lstrip("\"'“‘(")[:1].isupper() and len(line.split()) <= MOST_WORDS_OF_A_VERSE
     ]
-    sentences = sum(line.endswith((".", "!", "?", ":")) for line in short)
+    sentences = sum(line.endswith((".", "?", ":")) for line in short)
     return len(short) >= max(LEAST_LINES_OF_VERSE, 0.8 * len(lines)) and sentences <= 0.6 * len(short)
 
 

@@ -6,9 +6,12 @@ labelled.jsonl is Magpie on SmolLM2-135M-Instruct, unfiltered: temperature 0.9 w
 300 tokens at most. `instruction_problem` and `response_problems` say what a reader found; a row is usable if its
 instruction and its response are. `off_topic` and `wrong` are for a judge, and leave a response usable.
 
-unseen.jsonl has as many more rows, and is what counts: the rules were made without it, and labels given before a filter
-had seen a row. The same model at temperatures of 0.7 to 1.0 without top_p, and a fifth of the instructions written by
+unseen.jsonl has as many more rows: most of the rules were made without it, and labels given before a filter had seen a
+row. The same model at temperatures of 0.7 to 1.0 without top_p, and a fifth of the instructions written by
 hand; answers of 200 to 400 tokens. `logprob` is the mean log-probability of an instruction that was drawn.
+
+unseen2.jsonl has 118 more of other runs: `keep` and `drop` at 0.7 to 1.0, and answers to short instructions that the
+same model wrote in few-shot prompts. Labelled before a filter had seen them; some rules were mended by them after.
 
 good.jsonl has records that nobody would throw away, of many kinds; queries.json ordinary short queries, verbs and
 topics that make a grid of more, English with words of other languages in it, and queries in other languages.
@@ -30,6 +33,7 @@ NO_FILTERS = {"incoherent", "fragment", "off_topic", "wrong"}  # what a judge is
 _HERE = Path(__file__).parent
 ROWS = [json.loads(line) for line in (_HERE / "labelled.jsonl").read_text().splitlines()]
 UNSEEN = [json.loads(line) for line in (_HERE / "unseen.jsonl").read_text().splitlines()]
+UNSEEN2 = [json.loads(line) for line in (_HERE / "unseen2.jsonl").read_text().splitlines()]
 GOOD = [json.loads(line) | {"finish_reason": "stop"} for line in (_HERE / "good.jsonl").read_text().splitlines()]
 QUERIES = json.loads((_HERE / "queries.json").read_text())
 GRID = [f"{verb} {topic}" for verb in QUERIES["verbs"] for topic in QUERIES["topics"]]

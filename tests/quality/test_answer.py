@@ -22,6 +22,9 @@ PASSAGE = "Bees live in hives. A hive has one queen, some drones and thousands o
         ("Rewrite the sentence in passive voice: The dog chased the cat.", "The dog chased the cat."),
         ('Classify this review: "The food was cold."', '"The food was cold."'),
         (f"Bees are nice. {PASSAGE}", PASSAGE),
+        ('Is it positive or negative? "I loved every minute."', 'The sentence is: "I loved every minute."'),
+        (f"Correct this text. {PASSAGE}", f"Correct this text. {PASSAGE.replace('some drones and ', '')}"),
+        ('Extract the names from: "Anna met Peter in Rome."', "Anna met Peter in Rome."),
     ],
 )
 async def test_an_instruction_that_is_handed_back_is_found(asked, said):
@@ -53,6 +56,17 @@ async def test_an_instruction_that_is_handed_back_is_found(asked, said):
         ("Which one is a fruit?\n\na stone\nan apple", "an apple"),
         ("Which one is a fruit? A: a stone B: an apple", "An apple"),
         ("Which sentence is a question? I like cats. Do you like cats?", "Do you like cats?"),
+        ("Extract the address: Write to anna@example.com", "anna@example.com"),
+        ("Capitalize it: john lives in paris", "John lives in Paris"),
+        (
+            "Correct it: I has a cat and a dog, and we live in a big old house at the end of the street in a town.",
+            "I have a cat and a dog, and we live in a big old house at the end of the street in a town.",
+        ),
+        (
+            "True or false: the Great Wall of China is visible from space with the naked eye.",
+            'The statement "the Great Wall of China is visible from space with the naked eye" is false.',
+        ),
+        ("Which word is wrong: teh cat?", "The wrong word is: teh"),
         ("Fix it.\n```\nx = [1, 2\n```", "```\nx = [1, 2]\n```"),
     ],
 )
@@ -97,6 +111,32 @@ async def test_a_response_that_only_asks_back_is_found_where_there_was_something
     assert await judged(Answer(), instruction=f"{ASKED} Write it as a reply.", response=OFFER) is None
     assert await judged(Answer(), instruction=f"{ASKED} What can you do?", response=OFFER) is None
     assert await judged(Answer(), instruction=ASKED, response="Sure, here it is:\n```\nx = 1\n```") is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I'm thrilled to help you explain it to a child. As a garden AI, I can support you with many "
+        "topics, from leaves to roots.\n\nWhat do you have in mind? Once I know more about it, I'll tailor it.",
+        "I'm glad you're here. I can assist with a wide range of tasks. So, what are you working on?",
+    ],
+)
+async def test_an_offer_in_any_words_is_no_answer(said):
+    assert await judged(Answer(), instruction=ASKED, response=said) == "asks_back"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Yes",
+        "Sure!",
+        'Bots say: "I\'m here to help. I can assist with many tasks." Others ask: "What do you need help with?"',
+        "I would help them to find their own words. I would also support them after class, and provide easier texts.",
+        "I can suggest three: the lime, the oak and the elm. Which one do you like?",
+    ],
+)
+async def test_an_answer_in_a_word_or_in_an_assistants_words_is_one(said):
+    assert await judged(Answer(), instruction=ASKED, response=said) is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ WHOLE = [
     "Paris",
     "The capital of France is Paris.",
     "x = 5",
+    "SELECT name\nFROM bees;",
     'He said: "I\'ll be back."',
     "It is done (as you wished).",
     "It's done :)",

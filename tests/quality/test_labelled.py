@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.quality.labelled import GOOD, QUERIES, ROWS, UNSEEN, figures, problems, verdict
+from tests.quality.labelled import GOOD, QUERIES, ROWS, UNSEEN, UNSEEN2, figures, problems, verdict
 
 VERDICTS: dict[str, str | None] = {}
 ANSWER = {"response": "Here is what I know of it.", "finish_reason": "stop"}
@@ -22,11 +22,17 @@ async def test_nearly_all_that_is_kept_is_usable_and_nearly_nothing_usable_is_re
     assert found["usable_rejected"] <= 0.03 * found["usable"]
 
 
-async def test_what_holds_for_rows_that_the_rules_were_made_without():
-    """Of 40 rows or so, 95 % and 3 % are a row or two: the bounds are what such a sample can show (docs/filters.md)."""
+async def test_the_same_holds_for_rows_that_most_rules_were_made_without():
     found = figures(UNSEEN, [await verdict(row) for row in UNSEEN])
-    assert found["kept_sound"] >= 0.87 * found["kept"]
-    assert found["usable_rejected"] <= 0.04 * found["usable"]
+    assert found["kept_sound"] >= 0.95 * found["kept"]
+    assert found["usable_rejected"] <= 0.03 * found["usable"]
+
+
+async def test_what_holds_where_instructions_are_drawn_without_a_system_prompt_or_few_shot():
+    """Many of these are no requests at all, which a judge has to find."""
+    found = figures(UNSEEN2, [await verdict(row) for row in UNSEEN2])
+    assert found["kept_sound"] >= 0.75 * found["kept"]
+    assert found["usable_rejected"] <= 0.03 * found["usable"]
 
 
 @pytest.mark.parametrize("problem", ["refusal", "leak", "loop", "cut_off", "copies_instruction", "assistant_voice"])

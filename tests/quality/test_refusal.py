@@ -41,11 +41,26 @@ OF_SMALL_MODELS = [
     "Thank you for asking. Unfortunately, I'm not able to assist with emergencies. Please call your doctor.",
     "I'm glad to help with your project. However, I must say that my expertise lies in the realm of music, and I'm "
     "not equipped to help with your project. If you need help with another one, I can certainly assist you.",
+    "I'm sorry for any inconvenience, but as a product-based AI, I'm unable to make offers. However, I can provide a "
+    "recommendation that is based on your preferences.",
     "I won't be able to help you with that. Is there anything else?",
     "As a digital assistant, I am not able to make purchases for you.",
     "Sorry, no.",
     "As a chatbot, I'm designed to provide information and assistance, not to offer exclusive content.",
     "Sure, I'd be happy to help. However, I'm not a chatbot capable of providing medical advice.",
+]
+SOFT = [
+    "I'm sorry, but I do not have enough information to answer this question.",
+    "I don't know the answer to that question.",
+    "I don't have the expertise for medical questions. Please ask a doctor.",
+    "I'm not qualified to give legal advice. Please consult a lawyer.",
+    "That's outside my area of expertise.",
+    "I can only help with questions about cooking.",
+    "I'd rather not answer that.",
+    "I'm sorry, but I couldn't find any information on that.",
+    "Sorry, that's not something I can do.",
+    "I can't see images. Can you describe it to me?",
+    "Your request cannot be fulfilled.",
 ]
 PAIRS = [(code, text) for code, texts in REFUSALS.items() for text in texts]
 
@@ -87,6 +102,13 @@ async def test_a_refusal_in_the_words_of_small_models_is_found(text):
     assert await judged(Refusal(), response=text) == "refusal"
 
 
+@pytest.mark.parametrize("text", SOFT)
+async def test_what_may_begin_an_answer_declines_where_nothing_is_said_beside_it(text):
+    assert await judged(Refusal(), response=text) == "refusal"
+    answer = " What is known of it is that it began in Paris in 1889, and that it drew two million people."
+    assert await judged(Refusal(), response=text + answer) is None
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -99,6 +121,10 @@ async def test_a_refusal_in_the_words_of_small_models_is_found(text):
         "I'm sorry to hear that you're sad. Here is what may help: go for a walk, call a friend, and sleep well.",
         "As a machine learning model, a decision tree does not need scaled features.",
         "As an assistant manager, I have not only led a team of ten but also cut costs by a fifth.",
+        "I don't know of a better book on the subject than that of Strunk and White, which is short and clear.",
+        "It is not appropriate to wear white to a wedding; choose a pastel.",
+        "The text does not say who she is.",
+        "We cannot say that the groups differ: p = 0.3 is above 0.05.",
         "If you can't provide a receipt, the shop will not refund you.",
         "I am unable to attend the meeting on Friday.",
         "The chair was designed to be looked at, not to be sat on. I'm told that it is in a museum in Vienna.",

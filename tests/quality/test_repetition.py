@@ -96,6 +96,29 @@ async def test_what_follows_on_the_same_but_for_a_filler_is_found(text):
     assert await judged(Repetition(adjacent=False), response=text) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Some that glow are the sea worm, the sea worm, the sea worm, the sea worm, and the glow-worm.",
+        "It is good or bad or good or bad or good or bad or good or bad or good or bad or good or bad.",
+    ],
+)
+async def test_a_few_words_that_come_many_times_in_a_row_are_found_in_a_short_text_too(text):
+    assert await judged(Repetition(), response=text) == "repeated_words"
+
+
+async def test_a_long_paragraph_that_comes_again_nearly_as_it_was_is_found():
+    first, *rest = GOOD.replace("of three", "of two").split("\n\n")
+    told = (
+        "In the end it is up to you and to those whom you ask, for each of you knows best what you are "
+        "ready to give, what you would rather keep, and what you can do without."
+    )
+    again = told.replace("In the end", "Finally,")
+    assert await judged(Repetition(), response="\n\n".join([told, first, *rest])) is None
+    assert await judged(Repetition(), response="\n\n".join([told, first, *rest, again])) == "repeated_lines"
+    assert await judged(Repetition(paragraphs=None), response="\n\n".join([told, first, *rest, again])) is None
+
+
 CHORUS = "Oh, bring me back to the sea\nWhere the wind is wild and free\nBring me back, bring me back\nTo the sea"
 VERSES = [
     "I left the town in early May\nThe road was long, the sky was gray\nI would not stay\nAnd yet I did",
@@ -113,6 +136,9 @@ VERSES = [
         "\n".join("Fizz" * (n % 3 == 0) + "Buzz" * (n % 5 == 0) or str(n) for n in range(1, 31)),
         "\n".join(f"{n}. What is the capital of {land}?" for n, land in enumerate(LANDS, 1)),
         "\n\n".join(f"{verse}\n\n{CHORUS}" for verse in VERSES),
+        "Who are we? Lions!\nWho are we? Lions!\nWho will win? Lions!\nRun to the left, and right\nRoar all night",
+        "- `a`: a letter\n- `b`: a blank, a dot or not\n- `c`: a digit\n- `b`: a blank, a dot or not\n- `d`: end",
+        "Row, row, row your boat. La la la la la la la! Tick tock, tick tock, tick tock. 0 1 0 1 0 1 0 1 0 1 0 1 0 1",
         "| day | meal |\n| --- | --- |\n" + "\n".join(f"| {day} | rice with beans and a cup of tea |" for day in DAYS),
         "\n".join(f"The derivative of x^{n} with respect to x is {n}x^{n - 1}." for n in range(2, 9)),
     ],
