@@ -10,8 +10,9 @@ unseen.jsonl has as many more rows: most of the rules were made without it, and 
 row. The same model at temperatures of 0.7 to 1.0 without top_p, and a fifth of the instructions written by
 hand; answers of 200 to 400 tokens. `logprob` is the mean log-probability of an instruction that was drawn.
 
-unseen2.jsonl has 118 more of other runs: `keep` and `drop` at 0.7 to 1.0, and answers to short instructions that the
-same model wrote in few-shot prompts. Labelled before a filter had seen them; some rules were mended by them after.
+unseen2.jsonl has 152 more of other runs: `keep` and `drop` at 0.7 to 1.0, and answers to short instructions that the
+same model wrote in few-shot prompts. Labelled before a filter had seen them; some rules were mended by them after, but
+for the last 34.
 
 good.jsonl has records that nobody would throw away, of many kinds; queries.json ordinary short queries, verbs and
 topics that make a grid of more, English with words of other languages in it, and queries in other languages.
