@@ -27,7 +27,7 @@ from synth.demo_model import PATH
 from synth.engines.vllm import VLLM
 from synth.model import Model
 from synth.records import Record
-from synth.steps.chain import Step, Strategy
+from synth.steps.strategy import Step, Strategy
 
 SHAPES = {  # layers, hidden, intermediate, heads, key-value heads, vocabulary
     "tiny": (2, 256, 688, 4, 2, 2048),

@@ -84,6 +84,12 @@ def _complete(made: Any, protocol: type, values: Mapping[str, Any], key: str) ->
                 raise ConfigError(f"{_join(key, name)}: {type(made).__name__} has no room for this attribute") from None
 
 
+def takes(node: Mapping[str, Any], name: str, key: str) -> bool:
+    """Whether what a node's `_target_` names has this parameter. Raises ConfigError where it names nothing."""
+    dotted = node.get("_target_")
+    return isinstance(dotted, str) and name in _parameters(locate(dotted, f"{key}._target_"))
+
+
 def _takes(target: Callable[..., Any], name: str) -> bool:
     parameters = _parameters(target)
     return name in parameters or any(one.kind == one.VAR_KEYWORD for one in parameters.values())

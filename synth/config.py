@@ -9,39 +9,38 @@ takes (see components.py).
 
 import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import pyarrow as pa
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.column_types import type_from_text
 from synth.components import ConfigError, build, construct, nearest, refuse_unknown_keys
-from synth.demo_model import KEYS as DEMO
-from synth.engines import Engine, Sampling
+from synth.engines import Engine
 from synth.errors import reason
 from synth.model import Model
+from synth.models import ServedModel, served, spelled_out, with_demo_keys
 from synth.paths import LocalPath
-from synth.protocols import unfit
-from synth.quality.duplicates import Index
-from synth.records import Needs, Slice, rejected_schema
+from synth.records import Slice
 from synth.sources import Source
-from synth.steps.chain import Step, Strategy, step_names
-from synth.steps.function import Description, StepFunction
+from synth.steps.llm import MAIN
+from synth.steps.strategy import Strategy
 from synth.storage.hub import dataset_name
 from synth.storage.run_folder import RunFolder
+from synth.strategy_of import models_asked, strategy_of
 from synth.value_files import with_files
+
+if TYPE_CHECKING:
+    from synth.chat import ChatTemplate
 
 __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
 
 _PACKAGE = Path(__file__).parent
 CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
-MOST_NAME = 200  # bytes of UTF-8; a file system takes 255
 GROUPS = ("strategy", "model", "engine", "cluster", "source")
 
 
@@ -134,18 +133,51 @@ class Config:
     strategy: Strategy
     model: Model
     engine: Any
+    models: dict[str, ServedModel]
     cluster: Cluster
     source: Source | None
     resolved: dict[str, Any]
 
+    @property
+    def all_models(self) -> dict[str, Model]:
+        """All of the run by their names, main first."""
+        return {MAIN: self.model, **{name: one.model for name, one in self.models.items()}}
+
+    def load_chat_templates(self) -> "dict[str, ChatTemplate]":
+        """Those of all its models; models that are the same have one. Raises as Model.load_chat_template."""
+        loaded: dict[str, ChatTemplate] = {}
+        for name, model in self.all_models.items():
+            same = next((other for other in loaded if self.all_models[other] == model), None)
+            loaded[name] = loaded[same] if same else model.load_chat_template()
+        return loaded
+
+    @property
+    def are_here(self) -> bool:
+        """Whether all its models are on this machine."""
+        return all(model.is_here for model in self.all_models.values())
+
+    @property
+    def pools(self) -> dict[str, ServedModel]:
+        """The models that have engines of their own beside main's."""
+        return {name: one for name, one in self.models.items() if one.engine_of == name}
+
     def identity(self) -> dict[str, Any]:
         """What decides the data, but for what the source holds: with the same rows, the same identity makes the same
         records."""
-        data = {key: self.resolved[key] for key in ("strategy", "model", "engine", "seed")}
-        for key, component in (("model", self.model), ("engine", self.engine)):
-            harmless: frozenset[str] = getattr(component, "HARMLESS", frozenset())
-            data[key] = {name: value for name, value in data[key].items() if name not in harmless}
-        return data
+        data = {key: self.resolved[key] for key in ("strategy", "seed")}
+        data |= _deciding(self.resolved, self.model, self.engine)
+        nodes = self.resolved["models"]
+        data["models"] = {name: _deciding(nodes[name], one.model, one.engine) for name, one in self.models.items()}
+        return data if data["models"] else {key: value for key, value in data.items() if key != "models"}
+
+
+def _deciding(node: Mapping[str, Any], model: Model, engine: Any) -> dict[str, Any]:
+    """The keys of a model and its engine that decide the data."""
+    kept: dict[str, Any] = {}
+    for key, component in (("model", model), ("engine", engine)):
+        harmless: frozenset[str] = getattr(component, "HARMLESS", frozenset())
+        kept[key] = {name: value for name, value in node[key].items() if name not in harmless}
+    return kept
 
 
 def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
@@ -156,16 +188,28 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     for group in GROUPS:
         if group not in resolved:
             raise ConfigError(f"{group}: none is chosen; choose from {', '.join(options(group))}")
-    settings = {key: value for key, value in resolved.items() if key not in GROUPS}
-    refuse_unknown_keys(settings, [*inspect.signature(Settings).parameters, *GROUPS])
-    if resolved["model"].get("path") == "demo":
-        resolved["model"] |= {key: DEMO[key] for key in DEMO if resolved["model"].get(key) in (None, "auto")}
+    settings = {key: value for key, value in resolved.items() if key not in (*GROUPS, "models")}
+    refuse_unknown_keys(settings, [*inspect.signature(Settings).parameters, *GROUPS, "models"])
+    resolved["model"] = with_demo_keys(resolved["model"])
     model = construct(Model, resolved["model"], "model")
+    engine = build(resolved["engine"], "engine", Engine, model=model)
+    of_strategy = None
+    if isinstance(resolved["strategy"], Mapping):
+        of_strategy = resolved["strategy"].get("models")
+        resolved["strategy"] = {name: one for name, one in resolved["strategy"].items() if name != "models"}
+    resolved["models"] = spelled_out(resolved.get("models"), of_strategy, resolved, _folders())
+    models = served(resolved["models"], resolved)
+    strategy = _strategy(resolved["strategy"])
+    asked = models_asked(strategy, models)
+    columns = dict(model.columns)
+    for name in asked:
+        columns |= models[name].model.columns
     config = Config(
         settings=construct(Settings, settings, ""),
-        strategy=dataclasses.replace(_strategy(resolved["strategy"]), of_model=model.columns),
+        strategy=dataclasses.replace(strategy, of_model=columns),
         model=model,
-        engine=build(resolved["engine"], "engine", Engine, model=model),
+        engine=engine,
+        models=models,
         cluster=construct(Cluster, resolved["cluster"], "cluster"),
         source=_source(resolved["source"]),
         resolved=resolved,
@@ -180,9 +224,15 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         raise ConfigError("cluster.metrics_port: a cluster that is there already has its own; leave it null")
     if config.settings.slice is not None or config.settings.retry:
         _refuse_what_takes_all_records(config)
-    if missing := model.missing_file():
-        raise MissingFile(f"model.{missing}")
+    for name, one in config.all_models.items():
+        if problem := one.missing_file():
+            raise MissingFile(f"{key_of(name)}.{problem}")
     return config
+
+
+def key_of(model: str) -> str:
+    """The key below which a model of the run has its keys."""
+    return "model" if model == MAIN else f"models.{model}"
 
 
 def refuse_bad_chat_template(config: Config) -> None:
@@ -192,16 +242,23 @@ def refuse_bad_chat_template(config: Config) -> None:
     from synth.chat import ChatTemplateError
 
     logging.set_verbosity_error()  # it tells of every try to reach the Hub
-    try:
-        template = config.model.load_chat_template()
-        if any(getattr(step.function, "speaks_as_user", False) for step in config.strategy.steps):
-            template.pre_query()
-    except ChatTemplateError as error:
-        raise ConfigError(f"model: {error}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"model.path: the tokenizer of {config.model.path!r} can't be loaded: {reason(error)}"
-        ) from None
+    as_user = {name for step in config.strategy.steps if getattr(step.function, "speaks_as_user", False)
+               for name in step.models}  # fmt: skip
+    seen: list[Model] = []
+    for name, model in config.all_models.items():
+        key = key_of(name)
+        if model in seen and name not in as_user:
+            continue
+        seen.append(model)
+        try:
+            template = model.load_chat_template()
+            if name in as_user:
+                template.pre_query()
+        except ChatTemplateError as error:
+            raise ConfigError(f"{key}: {error}") from None
+        except (OSError, ValueError) as error:
+            told = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
+            raise ConfigError(f"{key}.path: {told}") from None
 
 
 def _refuse_what_takes_all_records(config: Config) -> None:
@@ -217,11 +274,13 @@ def _refuse_what_takes_all_records(config: Config) -> None:
 
 def options(group: str) -> list[str]:
     """The names that `group=NAME` can choose: the shipped ones and, while Hydra runs, the user's own."""
-    folders = [CONF_DIR]
-    if HydraConfig.initialized():
-        sources = HydraConfig.get().runtime.config_sources
-        folders += [Path(source.path) for source in sources if source.schema == "file"]
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    return sorted({path.stem for folder in _folders() for path in (folder / group).glob("*.yaml")})
+
+
+def _folders() -> list[Path]:
+    """Where files of groups are; the user's own go before those of Synth."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    return [*(Path(source.path) for source in sources if source.schema == "file"), CONF_DIR]
 
 
 def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
@@ -264,89 +323,8 @@ def _source(node: Any) -> Any:
 
 
 def _strategy(node: Any) -> Strategy:
-    """The steps in the order of `steps`. All other keys but `name` and `columns` are steps that it may refer to."""
     if not isinstance(node, Mapping):
         raise ConfigError(f"strategy: {node!r} is no strategy{nearest(str(node), options('strategy'))}")
-    steps = node.get("steps")
-    if steps is None and HydraConfig.initialized() and _chosen("strategy") is None:
+    if node.get("steps") is None and HydraConfig.initialized() and _chosen("strategy") is None:
         raise ConfigError(f"strategy.{next(iter(node))}: no strategy is chosen; add one by +strategy=NAME")
-    if not isinstance(steps, list) or not steps:
-        raise ConfigError("strategy.steps: needs a list with at least one step")
-    named = {name: value for name, value in node.items() if name not in ("name", "steps", "columns")}
-    for name, value in named.items():
-        if not isinstance(value, Mapping) or "_target_" not in value:
-            others = [other for other in ("name", "steps", "columns", *named) if other != name]
-            raise ConfigError(
-                f"strategy.{name}: is neither a key of a strategy nor a step with a _target_{nearest(name, others)}"
-            )
-    built: list[tuple[Any, Mapping[str, pa.DataType] | None]] = []
-    for index, step in enumerate(steps):
-        name = next((name for name, value in named.items() if value == step), None)
-        key = f"strategy.{name}" if name else f"strategy.steps[{index}]"
-        function = build(step, key, StepFunction)
-        _refuse_misdescribed(function, step["_target_"], key)
-        if getattr(function, "pool", None) is not None and built:
-            raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
-        declared = getattr(function, "columns", None)
-        columns = None if declared is None else _columns(declared, f"{key}.columns")
-        built.append((function, columns))
-    declared = node.get("columns")
-    columns = None if declared is None else _columns(declared, "strategy.columns")
-    steps = [Step(name, *one) for name, one in zip(step_names(node), built, strict=True)]
-    return Strategy(_name(node.get("name")), steps, columns)
-
-
-def _name(given: Any) -> str:
-    """A folder is called by it: runs/NAME."""
-    name = "strategy" if given is None else str(given)
-    wrong = {
-        "is empty": not name.strip(),
-        "has a slash, and a folder is called by it": "/" in name or "\\" in name,
-        "is no name of a folder": name in (".", ".."),
-        "has signs that can't be printed": not name.isprintable(),
-        f"is longer than {MOST_NAME} bytes": len(name.encode(errors="surrogatepass")) > MOST_NAME,
-    }
-    for what, is_so in wrong.items():
-        if is_so:
-            raise ConfigError(f"strategy.name: {name[:80]!r} {what}")
-    return name
-
-
-def _refuse_misdescribed(function: Any, target: str, key: str) -> None:
-    """What a step tells of itself is asked for later by many, of whom none looks at it again."""
-    problem = unfit(function, Description, optional=True)
-    try:
-        problem = problem or _wrong_answer(function)
-    except Exception as error:  # the step may be anyone's
-        problem = repr(error)
-    if problem:
-        raise ConfigError(f"{key}: {target!r} tells of itself what is no use: {problem}")
-
-
-def _wrong_answer(function: Any) -> str | None:
-    kinds: dict[str, Any] = {"needs": Sequence[Needs], "calls": Sequence[Sampling]}
-    for name, kind in kinds.items():
-        if hasattr(function, name):
-            answer = getattr(function, name)()
-            try:
-                TypeAdapter(kind).validate_python(answer, strict=True)
-            except ValidationError as error:
-                return f"{name}() gives {answer!r}: {reason(error)}"
-    if hasattr(function, "duplicates"):
-        problem = unfit(function.duplicates.index(), Index)
-        return problem and f"of duplicates.index(), {problem}"
-    return None
-
-
-def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:
-    if not isinstance(declared, Mapping):
-        raise ConfigError(f"{key}: must be a mapping of column names to types, got {declared!r}")
-    columns: dict[str, pa.DataType] = {}
-    for name, text in declared.items():
-        if name in rejected_schema().names:
-            raise ConfigError(f"{key}.{name}: this name is taken by a column that is there in any case")
-        try:
-            columns[str(name)] = type_from_text(text)
-        except ValueError as error:
-            raise ConfigError(f"{key}.{name}: {error}") from None
-    return columns
+    return strategy_of(node)

@@ -1,6 +1,6 @@
 """What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ from synth.config import Config, refuse_bad_chat_template
 from synth.engines import Sampling
 from synth.estimate import estimate
 from synth.missing import refuse_missing_files
+from synth.model import Model
+from synth.models import ServedModel
 from synth.opening import refuse_foreign
 from synth.report.run_data import Run
 from synth.resume import manifest_of, plan_of
@@ -17,7 +19,7 @@ from synth.storage.run_folder import RunFolder
 
 def describe(config: Config) -> str:
     """The plan of a run, in words, without starting anything. Raises ConfigError."""
-    if config.model.is_here:
+    if config.are_here:
         refuse_bad_chat_template(config)
     refuse_missing_files(config)
     settings, cluster = config.settings, config.cluster
@@ -36,7 +38,8 @@ def describe(config: Config) -> str:
     lines = {
         "folder": f"{folder.path}{begun}",
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
-        "model": _model(config),
+        "model": _model(config.model, config.resolved["engine"]),
+        **_models(config),
         "source": told_source(config, contents),
         "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
         + (f", as slice {settings.slice}" if settings.slice else ""),
@@ -50,8 +53,25 @@ def describe(config: Config) -> str:
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
 
 
-def _model(config: Config) -> str:
-    model, engine = config.model, config.resolved["engine"]["_target_"].rpartition(".")[2]
+def _models(config: Config) -> dict[str, str]:
+    """The models beside main, each with the engines that serve it and the steps that ask it."""
+    lines = []
+    for name, one in config.models.items():
+        asking = [step.name for step in config.strategy.steps if name in step.models]
+        of = f"the engines of {one.engine_of}" if one.engine_of != name else _engines(one)
+        told = _model(one.model, config.resolved["models"][name]["engine"])
+        lines.append(f"{name}: {told}; {of}; asked by {', '.join(asking) or 'a step of its own choice'}")
+    return {"models": f"\n{'':9} ".join(lines)} if lines else {}
+
+
+def _engines(one: ServedModel) -> str:
+    count = 1 if one.replicas == "auto" else one.replicas
+    gpus = one.engine.placement(False, 0).gpus
+    return f"{count} engine(s)" + (f" of {gpus:g} GPU(s) each" if gpus else "")
+
+
+def _model(model: Model, engine_keys: Mapping[str, Any]) -> str:
+    engine = engine_keys["_target_"].rpartition(".")[2]
     told = str(model.name) if model.is_demo or model.name == model.path else f"{model.name} of {model.path}"
     unchecked = "" if model.is_here else "; not on this machine yet, so its chat template is not checked"
     return f"{told}, {engine}{unchecked}"
@@ -97,7 +117,7 @@ def sampling_keys(value: Any, key: str) -> Iterator[tuple[str, Sampling]]:
 
 
 def _prompts(config: Config, contents: Contents) -> dict[str, str]:
-    if not config.model.is_here:
+    if not config.are_here:
         return {}
     from synth.first_prompts import first_prompts
 

@@ -5,7 +5,7 @@ model. Only steps of Synth's own are called: what others do beside asking is not
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,8 +13,8 @@ from synth.chat import ChatTemplate
 from synth.config import Config
 from synth.engines import FORMS, Answer, Form, Sampling
 from synth.report.samples import printable
-from synth.steps.chain import Step
-from synth.steps.llm import LLM, Ledger
+from synth.steps.llm import LLM, Endpoint, Ledger
+from synth.steps.strategy import Step, is_own_step
 
 HEAD, TAIL = 400, 120  # characters of a prompt that are shown
 LIMIT_S = 5.0
@@ -25,16 +25,16 @@ class _Seen(BaseException):
 
 
 class _Asked:
-    """A Generator that keeps the first prompt."""
+    """A Generator that keeps the first prompt, as its template spells it."""
 
     max_model_len = 2**31
     holds: frozenset[Form] = frozenset(FORMS.values())
 
-    def __init__(self) -> None:
-        self.prompt: Sequence[int] | None = None
+    def __init__(self, template: ChatTemplate, prompts: list[str]):
+        self._template, self._prompts = template, prompts
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
-        self.prompt = prompt if self.prompt is None else self.prompt
+        self._prompts.append(self._template.spelled(prompt))
         raise _Seen
 
 
@@ -50,21 +50,22 @@ class _NobodysPool:
 
 def first_prompts(config: Config, columns: Sequence[str]) -> list[str]:
     """A line for each step that asks the model. `columns` are the source's."""
-    template = config.model.load_chat_template()
+    templates = config.load_chat_templates()
     record: dict[str, Any] = {name: f"<{name}>" for name in columns}
     lines = []
     for place, step in enumerate(config.strategy.steps):
         if (calls := getattr(step.function, "calls", None)) and calls():
             known = record if not place else {"instruction": "<instruction>", "response": "<response>"} | record
-            lines.append(f"{step.name}: {_first_prompt(step, known, template, config.settings.seed)}")
+            lines.append(f"{step.name}: {_first_prompt(step, known, templates, config.settings.seed)}")
     return lines
 
 
-def _first_prompt(step: Step, record: dict[str, Any], template: ChatTemplate, seed: int) -> str:
-    if not type(step.function).__module__.startswith("synth."):
+def _first_prompt(step: Step, record: dict[str, Any], templates: Mapping[str, ChatTemplate], seed: int) -> str:
+    if not is_own_step(step.function):
         return "not known: a step of one's own is not run"
-    asked = _Asked()
-    llm = LLM(asked, template, Ledger(), seed, "0", step.name, pool=_NobodysPool())
+    prompts: list[str] = []
+    endpoints = {name: Endpoint(_Asked(one, prompts), one, name) for name, one in templates.items()}
+    llm = LLM(endpoints, Ledger(), seed, "0", step.name, step.model, pool=_NobodysPool())
 
     async def ask() -> None:
         with suppress(_Seen):
@@ -72,9 +73,7 @@ def _first_prompt(step: Step, record: dict[str, Any], template: ChatTemplate, se
 
     with suppress(Exception, BaseExceptionGroup):  # it takes more than names to ask
         asyncio.run(ask())
-    if asked.prompt is None:
-        return "not known: it depends on what comes before"
-    return shown(template.spelled(asked.prompt))
+    return shown(prompts[0]) if prompts else "not known: it depends on what comes before"
 
 
 def shown(prompt: str) -> str:

@@ -29,6 +29,7 @@ class CommandLine:
     """The words after `python -m synth.run`. Raises ConfigError for those that Hydra would not understand."""
 
     def __init__(self, arguments: Sequence[str]):
+        arguments = [_of_model(word) for word in arguments]
         self._arguments = _Parser().parse(arguments)
         read = {word: _override(word) for word in self._arguments.overrides}
         self.words = [str(read[word].input_line) if word in read else word for word in arguments]
@@ -151,6 +152,17 @@ class CommandLine:
         GlobalHydra.instance().clear()
         with initialize_config_dir(folders[0], version_base=None):
             return compose(name, [*overrides, f"hydra.searchpath=[{folders[1]!r}]"])
+
+
+def _of_model(word: str) -> str:
+    """`models.judge=NAME` chooses a preset beside which the model may have keys, as may its engine; all of them are
+    new to Hydra."""
+    key, equals, value = word.lstrip("+").partition("=")
+    if not equals or not key.startswith("models.") or word.startswith("~"):
+        return word
+    _, _, *rest = key.split(".")
+    is_name = rest in ([], ["engine"]) and not value.lstrip("'\"").startswith("{") and value not in ("null", "")
+    return f"++{key}{'.preset' if is_name else ''}={value}"
 
 
 def in_full(message: str, key: str) -> str:

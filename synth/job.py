@@ -30,11 +30,13 @@ from synth.resume import plan_of
 from synth.schedule.background import asked, beside, kept_up
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.cluster import connected, room_after
+from synth.schedule.engine_pool import Pools
 from synth.schedule.first_records import FirstRows, StepsFail
+from synth.schedule.placed_process import REMOVAL_S
 from synth.schedule.plan import Plan
 from synth.schedule.pool import PoolProcess
 from synth.schedule.ray_life import RayLost, until_lost
-from synth.schedule.ray_worker import REMOVAL_S, RayWorker
+from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.shared import SharedProcess
 from synth.schedule.watchdog import BlockedSteps
@@ -64,8 +66,9 @@ def run(config: Config) -> int:
         config.source.stamp()  # what is not there is said before the folder is made
     if config.settings.tracking:
         refuse_missing(config.settings.tracking)
-    if not config.model.is_here:
-        print(f"the Hub is asked for the tokenizer of {config.model.path}", file=sys.stderr)
+    for model in config.all_models.values():
+        if not model.is_here:
+            print(f"the Hub is asked for the tokenizer of {model.path}", file=sys.stderr)
     refuse_bad_chat_template(config)
     refuse_missing_files(config)
     hub = config.settings.push_to_hub
@@ -191,7 +194,7 @@ class _Run:
         config = self._config
         async with AsyncExitStack() as ray:
             with self._progress.doing("starting Ray"):
-                self._room = await ray.enter_async_context(connected(config.cluster, config.engine))
+                self._room = await ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
             self._begin()
             self._tell_room()
             plan = self._plan(self._room.replicas)
@@ -199,10 +202,11 @@ class _Run:
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
             earlier = [one.fingerprint for one in self._manifest.earlier]
             code = source_code(config.identity())
+            pools = Pools(config, run_dir, self._room.others)
 
             def spawn(index: int) -> WorkerHandle:
                 placement = self._room.placement
-                return RayWorker(config, run_dir, fingerprint, index, placement, pool, claims, earlier, code)
+                return RayWorker(config, run_dir, fingerprint, index, placement, pool, claims, earlier, code, pools)
 
             ordered = pool is not None or claims is not None
             scheduler = Scheduler(
@@ -220,6 +224,7 @@ class _Run:
                 price=config.settings.price_per_gpu_hour,
                 longest=math.inf if isinstance(bounds := at_most(config), str) else bounds[1],
                 blocked=BlockedSteps(self._folder.blocked),
+                pools=pools,
             )
             try:
                 await beside(
@@ -228,6 +233,7 @@ class _Run:
                     kept_up("the look at the cluster's nodes", lambda: self._follow_cluster(scheduler)),
                     self._lost_ray(scheduler),
                     self._stop(stopping, scheduler),
+                    self._serve(pools, scheduler),
                 )
             finally:
                 # Of a worker that committed a shard and ended before it told of it.
@@ -254,6 +260,13 @@ class _Run:
         except RayLost as lost:
             if scheduler is None:
                 raise
+            scheduler.fail(lost)
+
+    async def _serve(self, pools: Pools, scheduler: Scheduler) -> None:
+        """A model of which no engine is left is the run's end."""
+        try:
+            await pools.run()
+        except EngineError as lost:
             scheduler.fail(lost)
 
     async def _shared(self) -> tuple[SharedProcess | None, SharedProcess | None]:
@@ -312,7 +325,7 @@ class _Run:
             await asyncio.sleep(NODES_INTERVAL_S)
             before = self._room
             # In a thread of its own, because what stops the run may have stopped Ray's head, too.
-            self._room = await room_after(before, cluster, self._config.engine)
+            self._room = await room_after(before, cluster, self._config.engine, self._config.pools)
             if self._room != before:
                 self._tell_room()
                 scheduler.resize(self._room.replicas)
@@ -321,7 +334,8 @@ class _Run:
         """Of a cluster that was there before: a machine that does not come would be missed by nobody else."""
         if self._config.cluster.address is not None:
             room = self._room
-            self._progress.say(f"cluster: {room.machines:,} machine(s) with room, {room.replicas:,} engine(s)")
+            beside = "".join(f", {count:,} of {name}" for name, (count, _) in room.others.items())
+            self._progress.say(f"cluster: {room.machines:,} machine(s) with room, {room.replicas:,} engine(s){beside}")
 
     def _merge(self) -> int:
         runs = [(self._folder, self._manifest)]

@@ -12,8 +12,9 @@ from synth.config import Config
 
 def refuse_missing_files(config: Config) -> None:
     """Raises ConfigError for the first file that is known to be missing on this machine."""
-    if problem := _asked(config.engine):
-        raise ConfigError(problem)
+    for name, engine in {"": config.engine, **{name: one.engine for name, one in config.pools.items()}}.items():
+        if problem := _asked(engine):
+            raise ConfigError(f"models.{name}.{problem.removeprefix('model.')}" if name else problem)
     for step in config.strategy.steps:
         if problem := _missing(step.function, f"strategy.{step.name}"):
             raise ConfigError(problem)

@@ -21,7 +21,7 @@ from synth.hydra_errors import CommandLine
 from synth.missing import refuse_missing_files
 from synth.model import Model
 from synth.run import composed
-from synth.steps.chain import Step
+from synth.steps.strategy import Step
 from synth.storage.manifest import differing_keys
 
 RECORDS = 32

@@ -203,7 +203,7 @@ def derive_seed(seed: int, *parts: int | str) -> int:
 
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-_LINEAGE = pa.list_(pa.struct([("step", pa.string()), ("text", pa.string()), ("operation", pa.string())]))
+_LINEAGE = pa.list_(pa.struct([(name, pa.string()) for name in ("step", "text", "operation", "model")]))
 _USAGE = pa.struct([(name, pa.int64()) for name in asdict(Usage())])
 
 SPENT = pa.struct(

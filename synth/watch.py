@@ -8,9 +8,10 @@ from typing import Any
 
 from synth.engines import EngineError
 from synth.records import Spent, add_spent
-from synth.report.held import HeldTime
-from synth.report.progress import Progress, Snapshot
+from synth.report.held import Held, HeldTime
+from synth.report.progress import ModelAtWork, Progress, Snapshot
 from synth.report.time_left import Left
+from synth.schedule.engine_pool import Pools
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.watchdog import BlockedSteps
@@ -26,8 +27,8 @@ ANSWER_S = 5.0
 
 
 class Watch:
-    """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `longest` is the
-    most that a record may write, in tokens, `last` is what was seen last."""
+    """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `pools` the engines of other models;
+    `longest` is the most that a record may write, in tokens, `last` is what was seen last."""
 
     def __init__(
         self,
@@ -40,9 +41,12 @@ class Watch:
         price: float | None,
         longest: float,
         blocked: BlockedSteps,
+        pools: Pools,
     ):
         self._longest = longest
         self._blocked = blocked
+        self._pools = pools
+        self._models: dict[str, ModelAtWork] = {}
         self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
         self._gpus, self._held = gpus, HeldTime(price)
         self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
@@ -54,6 +58,7 @@ class Watch:
         while True:
             workers = list(self._scheduler.workers.values())
             answers = await asyncio.gather(*map(_counters, workers))
+            self._models = {name: await pool.at_work() for name, pool in self._pools.pools.items()}
             self._told |= {worker: counters for worker, counters in zip(workers, answers, strict=True) if counters}
             self.last = self._snapshot([self._told[worker] for worker in workers if worker in self._told])
             progress.update(self.last)
@@ -63,10 +68,17 @@ class Watch:
 
     def end(self, progress: Progress, in_journals: Tally) -> None:
         """All workers are gone: what counts now is what is on disk."""
-        held = self._held.look(self._scheduler.held, self._gpus)
+        held = self._look()
         there = _finished(self._committed() + in_journals)
         self.last = replace(self.last, **there, held=held, in_flight=0, running=0, waiting=0)
         progress.update(self.last)
+
+    def _look(self) -> Held:
+        """All replicas and engines that are held, and their GPUs."""
+        held = {name: len(pool.held) for name, pool in self._pools.pools.items()}
+        gpus = sum(count * self._pools.gpus[name] for name, count in held.items())
+        replicas = self._scheduler.held
+        return self._held.look(replicas + sum(held.values()), replicas * self._gpus + gpus)
 
     def _left(self, uncommitted: Tally) -> Left:
         plan = self._plan
@@ -105,7 +117,8 @@ class Watch:
             completion_tokens=sum(one.completion_tokens for one in told),
             engine_seconds=sum(one.engine_seconds for one in told),
             spent=_sums(one.spent for one in told),
-            held=self._held.look(self._scheduler.held, self._gpus),
+            held=self._look(),
+            models=self._models,
             running=sum(one.load.running for one in here),
             waiting=sum(one.load.waiting for one in here),
             cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),

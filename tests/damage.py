@@ -31,7 +31,7 @@ from synth.exit_codes import BAD_INPUT
 from synth.report import __main__ as report
 from synth.run import main
 from synth.schedule import worker as worker_module
-from synth.schedule.cluster import Room
+from synth.schedule.room import Room
 from synth.schedule.worker import Worker
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder
@@ -120,7 +120,7 @@ class Shared:
 
 
 @contextlib.asynccontextmanager
-async def _connected(cluster, engine):
+async def _connected(cluster, engine, others):
     yield Room(1, Placement(cpus=0), on_gpu=False, machines=1)
 
 

@@ -15,7 +15,7 @@ from synth.steps.preference import Preference
 CHOSEN = {
     "Magpie": {"min_logprob", "only_instruction", "n_turns", "system_prompts", "keep_system_prompt"},
     "EvolInstruct": {"answers"},
-    "Judge": {"min_score"},
+    "Judge": {"min_score", "model"},
     "Tag": {"with_response"},
     "Queries": {"criteria"},
     "TextGeneration": {"template", "system_prompt", "output", "examples"},
@@ -30,6 +30,7 @@ CHOSEN = {
     "Reward": {"model"},
 }
 SAMPLINGS = {("instruct_and_respond", "instruct.sampling"), ("evol_instruct_from_nothing", "evol_instruct.draw")}
+SAMPLINGS |= {("preference", "preference.judge")}  # whose model has a name
 STRATEGIES = options("strategy")
 
 

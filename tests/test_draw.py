@@ -10,7 +10,7 @@ from synth.config import options
 from synth.draw import main
 from synth.report.diagram import mermaid, stages, whole_cost
 from synth.report.diagram_svg import svg
-from synth.steps.chain import Step, Strategy
+from synth.steps.strategy import Step, Strategy
 
 EVIL = """a"]]></text><script>alert(1)</script>&amp;`x`|{end};\n%%{init}%%\u202e"""
 

@@ -3,8 +3,8 @@
 from synth.engines import Sampling
 from synth.first_prompts import first_prompts, shown
 from synth.model import Model
-from synth.steps.chain import Step, Strategy
 from synth.steps.magpie import Magpie
+from synth.steps.strategy import Step, Strategy
 from synth.steps.tag import Tag
 
 
@@ -23,8 +23,10 @@ class Config:
 
     def __init__(self, *steps):
         self.strategy = Strategy("test", [Step(type(one).__name__, one) for one in steps])
-        self.model = Model(path="demo")
         self.settings = type("Settings", (), {"seed": 0})
+
+    def load_chat_templates(self):
+        return {"main": Model(path="demo").load_chat_template()}
 
 
 def test_the_first_prompt_of_each_step_is_shown_and_no_step_of_ones_own_is_run():

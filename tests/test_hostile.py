@@ -26,6 +26,7 @@ from synth.merge import main as merge
 from synth.model import DEMO
 from synth.run import main
 from synth.steps.chain import Context, run_record
+from synth.steps.llm import Endpoint
 from tests.test_config import composed
 
 ROOT = Path(synth.__file__).parent.parent
@@ -57,6 +58,7 @@ TEXTS = {
 REASON = f"{MARKUP}`|\n{ESCAPES}"
 STEPS = f"""
 from synth.records import Rejection
+from synth.steps.llm import Endpoint
 
 async def pick(record, llm):
     if record["kind"] == "rejected":
@@ -282,7 +284,7 @@ def test_what_a_model_says_never_becomes_a_control_token_of_the_next_prompt(kind
 
     def counted(text):
         engine = Parrot(text)
-        asyncio.run(run_record(0, {}, Context(config.strategy, engine, template, "model", 0)))
+        asyncio.run(run_record(0, {}, Context(config.strategy, {"main": Endpoint(engine, template, "model")}, 0)))
         return [sum(id in control for id in prompt) for prompt in engine.prompts]
 
     plain = counted("words")

@@ -75,7 +75,7 @@ def world(tmp_path_factory):
 
 
 @asynccontextmanager
-async def no_room(cluster, engine):
+async def no_room(cluster, engine, others):
     raise ConfigError("cluster.replicas: there is no room")
     yield
 

@@ -30,6 +30,8 @@ class Sampling:
 
     `logprob` true asks for Answer.logprob, which costs a little time for every token.
 
+    `model` names the model of the run that is asked; None is the step's own. No engine is told.
+
     Raises ValueError where more than one is given.
     """
 
@@ -48,6 +50,7 @@ class Sampling:
     regex: str | None = None
     logprob: bool = False
     seed: int | None = None
+    model: str | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in FORMS if getattr(self, name) is not None]
@@ -96,13 +99,15 @@ class Placement:
     """What one replica takes from its machine.
 
     One with several `parts` may be on as many machines, an equal share of its GPUs on each: where it has to be, a Ray
-    placement group holds its GPUs, one in each bundle.
+    placement group holds its GPUs, one in each bundle. `share` is how much of a GPU's memory an engine of one GPU takes
+    where it has to share it with others; None: it can't.
     """
 
     gpus: float = 0
     cpus: float = 1
     env: dict[str, str] = field(default_factory=dict)
     parts: int = 1
+    share: float | None = None
 
 
 class Generator(Protocol):

@@ -79,7 +79,8 @@ class VLLM:
         if not _is_cpu_build():
             # FlashInfer's sampler is built by nvcc at the start of an engine, and draws no row that has a seed.
             env["VLLM_USE_FLASHINFER_SAMPLER"] = os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0")
-            return Placement(gpus=ranks, cpus=0, env=env, parts=self.pipeline_parallel_size)
+            share = self.gpu_memory_utilization if ranks == 1 else None
+            return Placement(gpus=ranks, cpus=0, env=env, parts=self.pipeline_parallel_size, share=share)
         if on_gpu:
             raise ConfigError(
                 "engine: there are GPUs, and this vLLM is built for CPUs; make setup DEVICE=gpu installs the other "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synth.components import ConfigError
-from synth.steps.chain import Step, Strategy
+from synth.steps.strategy import Step, Strategy
 
 
 @dataclass(frozen=True)

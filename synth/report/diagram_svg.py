@@ -12,7 +12,7 @@ from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
 from synth.report.diagram import Stage, printable, stages, whole_cost
-from synth.steps.chain import Strategy
+from synth.steps.strategy import Strategy
 
 # In SVG's own units, which are pixels at the usual size.
 LEFT, WIDTH, RIGHT = 40, 280, 440

@@ -43,11 +43,11 @@ class HeldTime:
         self._price, self._now, self._then = price_per_gpu_hour, now, now()
         self._held = Held()
 
-    def look(self, replicas: int, gpus_each: float) -> Held:
-        """All there was, if since the last look so many replicas have been held."""
+    def look(self, replicas: int, gpus: float) -> Held:
+        """All there was, if since the last look so many replicas have been held, with so many GPUs in all."""
         now = self._now()
-        seconds, self._then = replicas * (now - self._then), now
-        gpu_seconds = seconds * gpus_each
+        passed, self._then = now - self._then, now
+        seconds, gpu_seconds = replicas * passed, gpus * passed
         cost = None if self._price is None or not gpu_seconds else gpu_seconds / 3600 * self._price
         self._held += Held(seconds, gpu_seconds, cost)
         return self._held

@@ -14,7 +14,7 @@ from rich.console import Console
 from synth.report.progress import short_reasons
 from synth.report.run_data import Run
 from synth.report.samples import in_a_line, show_samples
-from synth.steps.chain import Strategy
+from synth.steps.strategy import Strategy
 from synth.storage.manifest import Unreadable
 
 MOST_REASONS = 3

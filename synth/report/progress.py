@@ -10,7 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,7 +35,21 @@ FIRST_S = 60.0
 RATE_WINDOW_S = 30.0
 LATELY_S = 5.0
 SLOW_S = 2.0
-_NOT_METRICS = ("held", "reasons", "left", "work")
+_NOT_METRICS = ("held", "reasons", "left", "work", "models")
+
+
+@dataclass(frozen=True)
+class ModelAtWork:
+    """What the engines of a model beside main are at: `engines_ready` of `engines` answer; requests that are running
+    and waiting; their tokens, and seconds with any request, since the run's process started."""
+
+    engines_ready: int
+    engines: int
+    running: int
+    waiting: int
+    prompt_tokens: int
+    completion_tokens: int
+    engine_seconds: float
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,7 @@ class Snapshot:
     cache_usage: float = 0.0
     replicas_ready: int = 0
     replicas: int = 0
+    models: Mapping[str, ModelAtWork] = field(default_factory=dict)
 
 
 class Progress:
@@ -216,12 +231,28 @@ class Progress:
             f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}{short_reasons(now.reasons)}{_records(now)}  "
             f"{self.tokens_per_second:,.0f} tokens/s  "
             f"running {now.running}  waiting {now.waiting}  left {self._time_left(now)}"
-            f"{''.join(f'  {one}' for one in self._told_cost(now))}"
+            f"{''.join(f'  {one}' for one in [*self._told_models(now), *self._told_cost(now)])}"
         )
+
+    def _told_models(self, now: Snapshot) -> list[str]:
+        """Each model beside main, with its tokens a second over the last half minute."""
+        return [
+            f"{name}: {one.engines_ready}/{one.engines} engines, {self._rate_of(name):,.0f} tokens/s, "
+            f"running {one.running}, waiting {one.waiting}"
+            for name, one in now.models.items()
+        ]
+
+    def _rate_of(self, model: str) -> float:
+        told = [(moment, one.models[model]) for moment, one in self._lately(RATE_WINDOW_S) if model in one.models]
+        if len(told) < 2:
+            return 0.0
+        (begin, first), (end, last) = told[0], told[-1]
+        return max(0, last.completion_tokens - first.completion_tokens) / max(end - begin, 1e-9)
 
     def _loading(self, now: Snapshot) -> str:
         waited = _duration(time.monotonic() - self._started)
-        return f"loading the model: {now.replicas_ready} of {now.replicas} engine(s) ready, {waited}"
+        others = "".join(f", {name} {one.engines_ready} of {one.engines}" for name, one in now.models.items())
+        return f"loading the model: {now.replicas_ready} of {now.replicas} engine(s) ready{others}, {waited}"
 
     def _table(self, now: Snapshot) -> RenderableType:
         table = Table.grid(padding=(0, 2))
@@ -238,8 +269,9 @@ class Progress:
             f"{now.cache_usage:.0%} of KV cache",
             f"{self._time_left(now)} left",
         )
-        if told := self._told_cost(now):
-            table.add_row(*told)
+        for told in (self._told_models(now), self._told_cost(now)):
+            if told:
+                table.add_row(*told)
         if reasons := short_reasons(now.reasons, 5):
             return Group(table, Text(f"rejected:{printable(reasons)}", "dim"))
         return table
@@ -262,6 +294,8 @@ class Progress:
         plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name not in _NOT_METRICS}
         spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
         line = times | _rounded(plain) | {"spent": spent} | rates
+        if now.models:
+            line["models"] = {name: _rounded(asdict(one)) for name, one in now.models.items()}
         # A full disk is no reason to stop drawing.
         with suppress(OSError), self._metrics.open("ab", buffering=0) as file:
             file.write(json.dumps(line).encode() + b"\n")

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from synth.errors import reason
 from synth.records import Record
 from synth.report.held import Held, held_by
-from synth.steps.chain import step_names
+from synth.steps.strategy import step_names
 from synth.storage.journal import owner_of, tally_of
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.provenance import Share, shares

@@ -1,7 +1,6 @@
 """The Ray cluster a run uses: one started here and ended with the run, or one that is there already.
 
-A replica has its GPUs on one machine where any machine has room for it. Where none has, its parts, such as the stages
-of a pipeline, are on several; and then so are those of all replicas, as long as the run lasts.
+What there is room for on its machines is said by room.py.
 
 A cluster started here is for this run alone: it listens on the loopback address only, behind a secret of its own,
 and leaves nothing behind in the file system. It writes no log to the terminal and sends no usage statistics. Its
@@ -10,7 +9,6 @@ processes don't hear Ctrl-C (Ray blocks SIGINT in them), so they are there until
 
 import asyncio
 import logging
-import math
 import os
 import secrets
 import signal
@@ -19,15 +17,16 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from synth.config import Cluster, ConfigError
-from synth.engines import Engine, EngineError, Placement
+from synth.engines import Engine, EngineError
 from synth.errors import reason
+from synth.models import ServedModel
 from synth.schedule.background import asked
 from synth.schedule.ray_life import HEAD_S, own_node
+from synth.schedule.room import NoRoom, Room, room
 from synth.schedule.scratch import scratch
 
 log = logging.getLogger(__name__)
@@ -58,26 +57,10 @@ _ALONE = {
 }
 
 
-class NoRoom(ConfigError):
-    """What is asked for is more than there is, so far."""
-
-
-@dataclass(frozen=True)
-class Room:
-    """What a cluster has for replicas: their number, what each of them takes, whether that is GPUs, and how many of its
-    machines have room for any.
-
-    Only where a replica has to be on several machines, `placement` has several parts.
-    """
-
-    replicas: int
-    placement: Placement
-    on_gpu: bool
-    machines: int
-
-
 @asynccontextmanager
-async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
+async def connected(
+    cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel] | None = None
+) -> AsyncIterator[Room]:
     """Ray, ready for actors. Raises ConfigError when it is not there or has less room than is asked for, EngineError
     when it does not come up, on a machine that is too busy for instance."""
     if cluster.metrics_port is not None:
@@ -97,7 +80,7 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
         try:
             try:
                 await asyncio.to_thread(_knock, cluster.address or "")
-                thread = await _started(_arguments(cluster, folder))
+                thread = await _started(_arguments(cluster, folder, others or {}))
             except ConnectionError as error:
                 at = repr(cluster.address) if cluster.address != "auto" else "RAY_ADDRESS or here: set one of the two"
                 raise ConfigError(f"cluster.address: no Ray cluster answers at {at}") from error
@@ -106,7 +89,7 @@ async def connected(cluster: Cluster, engine: Engine) -> AsyncIterator[Room]:
                 raise EngineError(f"Ray could not {what}: {reason(error)}") from error
             # Ray puts a handler over the run's own that aborts the process three seconds after a SIGTERM.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-            yield await _room_soon(cluster, engine)
+            yield await _room_soon(cluster, engine, others or {})
         finally:
             if thread is not None:
                 await asyncio.wait([loop.run_in_executor(thread, _end)], timeout=END_S)
@@ -159,15 +142,15 @@ def _told(variables: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-async def _room_soon(cluster: Cluster, engine: Engine) -> Room:
+async def _room_soon(cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel]) -> Room:
     """The room there is. Where it does not suffice, further nodes are waited for, if there may be any."""
 
     if cluster.address is None:
-        return room(cluster, engine, await _nodes())
+        return room(cluster, engine, await _nodes(), others=others)
     began = time.monotonic()
     while True:
         try:
-            found = room(cluster, engine, await _nodes())
+            found = room(cluster, engine, await _nodes(), others=others)
             shared = not found.placement.gpus and found.machines < found.replicas
             if not shared or time.monotonic() >= began + GATHER_S:
                 await asyncio.sleep(KNOWN_S)
@@ -187,59 +170,15 @@ async def _nodes() -> list[dict[str, Any]]:
         raise EngineError(f"Ray's head is gone: no answer for {HEAD_S:g} s") from None
 
 
-async def room_after(before: Room, cluster: Cluster, engine: Engine) -> Room:
+async def room_after(before: Room, cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel]) -> Room:
     """The same for the nodes that are there now. While they have no room at all, all stays as it was."""
 
     with suppress(ConfigError, EngineError):
         nodes = await _nodes()
-        after = room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1)
+        after = room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1, others)
         await asyncio.sleep(KNOWN_S if after.replicas > before.replicas else 0)
         return after
     return before
-
-
-def room(
-    cluster: Cluster, engine: Engine, nodes: list[dict[str, Any]], on_gpu: bool = False, apart: bool = False
-) -> Room:
-    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoRoom, or ConfigError for
-    what more nodes would not change.
-
-    Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
-    parts on machines of their own (`apart`), it stays at that.
-    """
-    machines = [node["Resources"] for node in nodes if node["Alive"]]
-    on_gpu = on_gpu or any(machine.get("GPU", 0) for machine in machines)
-    need = engine.placement(on_gpu, 0)
-    if need.gpus and not on_gpu:
-        raise NoRoom(f"cluster: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
-    fits = _fits(machines, need)
-    most = sum(fits)
-    parts = need.parts if apart or not fits else 1
-    if parts > 1:
-        fits = _fits(machines, replace(need, gpus=need.gpus / parts))
-        most = sum(fits) // parts
-    replicas = cluster.replicas
-    if replicas == "auto":  # as many as fill the GPUs; an engine on a CPU fills its whole machine
-        replicas = int(most) if need.gpus else len(fits)
-    if not 1 <= replicas <= most:
-        takes = f"{need.gpus:g} GPU(s)" if need.gpus else f"{need.cpus:g} CPU(s)"
-        of = f"of one machine or of {parts} each" if parts > 1 else "of one machine each"
-        raise NoRoom(f"cluster.replicas: there is room for {most:g} that take {takes} {of}, not for {max(1, replicas)}")
-    beside = math.ceil(replicas / len(fits)) - 1
-    return Room(replicas, replace(engine.placement(on_gpu, beside), parts=parts), on_gpu, len(fits))
-
-
-def _fits(machines: list[Mapping[str, float]], need: Placement) -> list[float]:
-    """How many of these each machine has room for, of those that have any."""
-    return [fit for machine in machines if (fit := _fit(machine, need)) >= 1]
-
-
-def _fit(machine: Mapping[str, float], need: Placement) -> float:
-    """How many replicas one machine has room for. One that offers neither GPUs nor CPUs has none."""
-    if not machine.get("GPU", 0) and not machine.get("CPU", 0):
-        return 0
-    needs = {"GPU": need.gpus, "CPU": need.cpus}
-    return min((machine.get(name, 0) // amount for name, amount in needs.items() if amount), default=math.inf)
 
 
 def _knock(address: str) -> None:
@@ -262,11 +201,11 @@ def _refuse_taken(port: int) -> None:
             raise ConfigError(f"cluster.metrics_port: {port} can't be listened at ({error.strerror})") from None
 
 
-def _arguments(cluster: Cluster, folder: Path | None) -> dict[str, Any]:
+def _arguments(cluster: Cluster, folder: Path | None, others: Mapping[str, ServedModel]) -> dict[str, Any]:
     arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if cluster.address is not None:
         return arguments | {"address": cluster.address}
-    wanted = 1 if cluster.replicas == "auto" else cluster.replicas
+    wanted = sum(1 if one == "auto" else one for one in (cluster.replicas, *(one.replicas for one in others.values())))
     if cluster.metrics_port is not None:
         arguments["_metrics_export_port"] = cluster.metrics_port
     return arguments | {

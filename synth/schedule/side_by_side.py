@@ -20,8 +20,8 @@ from synth.opening import Opened
 from synth.records import Shard
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.metered import SharedTime
+from synth.schedule.placed_process import root_cause
 from synth.schedule.pool import PoolProcess
-from synth.schedule.ray_worker import root_cause
 from synth.schedule.worker import Counters, Worker
 
 

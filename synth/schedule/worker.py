@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.config import Config
-from synth.engines import Engine, EngineError, Load, Sampling, Unusable
+from synth.engines import Engine, EngineError, Generator, Load, Sampling, Unusable
 from synth.engines.start import start_failure
 from synth.protocols import unfit
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
@@ -30,6 +30,7 @@ from synth.schedule.slots import Slot, Slots
 from synth.schedule.watchdog import Watchdog
 from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record, set_aside, timed_out
+from synth.steps.llm import MAIN, Endpoint
 from synth.storage.journal import Journal, owner_of
 from synth.storage.reopen import reopened
 from synth.storage.run_folder import RunFolder
@@ -73,8 +74,10 @@ class Worker:
         claims: SettledClaims | None = None,
         earlier: Collection[str] = (),
         time: SharedTime | None = None,
+        engines: Mapping[str, Generator] | None = None,
     ):
         self._config, self._claims, self._time = config, claims, time
+        self._engines = engines or {}
         self._earlier, self._again = earlier, config.settings.retry
         self._folder = RunFolder(run_dir)
         self._fingerprint = fingerprint
@@ -92,7 +95,7 @@ class Worker:
         """Load the engine: seconds to minutes. Raises EngineError: Unusable where another try would end the same."""
         config = self._config
         try:
-            template = await asyncio.to_thread(config.model.load_chat_template)
+            self._templates = await asyncio.to_thread(config.load_chat_templates)
             await config.engine.start()
         except Exception as error:  # of any library
             raise start_failure(error) from error
@@ -110,9 +113,7 @@ class Worker:
         self._engine = Metered(config.engine, self._time)
         self._context = Context(
             config.strategy,
-            self._engine.of_a_record(),
-            template,
-            str(config.model.name),
+            self._endpoints(self._engine.of_a_record()),
             config.settings.seed,
             claims=self._claims,
             branching=self._launches,
@@ -151,7 +152,7 @@ class Worker:
     async def probe(self, seconds: float) -> None:
         """Returns when the engine has lived so long and answers a request that is no record's. Raises EngineError."""
         await asyncio.sleep(seconds)
-        prompt = self._context.template.encode([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
+        prompt = self._templates[MAIN].encode([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
         try:
             await self._config.engine.generate(prompt, Sampling(temperature=0.0, max_tokens=1))
         except EngineError:
@@ -261,7 +262,7 @@ class Worker:
         meter = self._meters[number] = self._engine.of_a_record()
         seat = Seat(self._door, number, visible, slot) if self._door else None
         try:
-            context = replace(self._context, pool=seat, engine=meter)
+            context = replace(self._context, pool=seat, endpoints=self._endpoints(meter))
             finished = await run_record(number, await self._row(number), context)
             if seat:
                 await seat.leave()
@@ -278,6 +279,16 @@ class Worker:
         self._counters.work.end(round(meter.written), len(finished.kept))
         for steps in finished.spent.values():
             add_spent(self._counters.spent, steps)
+
+    def _endpoints(self, meter: Generator) -> dict[str, Endpoint]:
+        """The models of the run for one record, whose `meter` is this worker's own engine."""
+        config = self._config
+        engines = {MAIN: meter, **self._engines}
+        engine_of = {MAIN: MAIN, **{name: one.engine_of for name, one in config.models.items()}}
+        return {
+            name: Endpoint(engines[engine_of[name]], self._templates[name], str(model.name))
+            for name, model in config.all_models.items()
+        }
 
     def _on_stuck(self, id: str, step: str) -> None:
         """A step blocks this worker for good, or takes no cancellation. Only the end of the process ends that."""

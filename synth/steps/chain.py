@@ -1,4 +1,4 @@
-"""A strategy: a chain of steps, and the road of one record through it.
+"""The road of one record through a strategy's chain of steps.
 
 Promises: whatever a step returns or raises, the record ends as exactly one Finished: rows kept, rows rejected
 with a reason, or both after a fan-out, all of them fit to be written. Only a broken engine is let through,
@@ -8,98 +8,31 @@ Knows nothing of shards, files or machines.
 """
 
 import asyncio
-import functools
 import inspect
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import pyarrow as pa
 from pydantic import ValidationError
 
-from synth.chat import ChatTemplate
-from synth.engines import EngineError, Generator
+from synth.engines import EngineError
 from synth.errors import reason
 from synth.own_time import OwnTime
-from synth.quality.duplicates import Duplicates
 from synth.records import Finished, Record, Rejection, record_id, text_of
-from synth.steps.llm import LLM, Branch, Ledger
-from synth.steps.pool import Pool, PoolRules
-from synth.steps.rows import EXTRA, checked, clean, row, unfit, without
+from synth.steps.llm import LLM, MAIN, Branch, Endpoint, Ledger
+from synth.steps.pool import Pool
+from synth.steps.rows import checked, clean, row, unfit, without
+from synth.steps.strategy import Step, Strategy, module_of_step
 from synth.steps.twins import Claimant, SharedClaims, Twins
 
 log = logging.getLogger(__name__)
 
 Lineage = list[dict[str, str | None]]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step's function, the name that seeds and lineage know it by, and the columns that it says it adds.
-
-    `columns` is None where the step says nothing about them, as a plain function does.
-    """
-
-    name: str
-    function: Any
-    columns: Mapping[str, pa.DataType] | None = None
-
-
-def step_names(strategy: Mapping[str, Any]) -> list[str]:
-    """What the steps of a strategy's YAML are called, in order: by their key, else by their target; `judge#2` for the
-    second of a name."""
-    names: list[str] = []
-    for step in strategy.get("steps", []):
-        keys = (key for key, value in strategy.items() if key not in ("name", "steps", "columns") and value == step)
-        name = next(keys, str(step.get("_target_")).rpartition(".")[2])
-        count = sum(one.partition("#")[0] == name for one in names)
-        names.append(f"{name}#{count + 1}" if count else name)
-    return names
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """Steps in order. `declared` are the columns of the strategy's YAML, None if it has no such key.
-
-    What a record holds beside the dataset's columns goes from step to step and is not written. Only where nobody
-    said which columns there are, a column `extra` keeps it, as JSON. `of_model` are columns that come with the model.
-    """
-
-    name: str
-    steps: Sequence[Step]
-    declared: Mapping[str, pa.DataType] | None = None
-    of_model: Mapping[str, pa.DataType] = field(default_factory=dict)
-
-    @property
-    def columns(self) -> dict[str, pa.DataType]:
-        """What the dataset has beside the contract's columns."""
-        columns = {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
-        silent = self.declared is None and any(step.columns is None for step in self.steps)
-        return columns | dict(self.declared or {}) | dict(self.of_model) | ({EXTRA: pa.string()} if silent else {})
-
-    @property
-    def pool(self) -> PoolRules | None:
-        """The pool that its first step needs."""
-        return getattr(self.steps[0].function, "pool", None)
-
-    @property
-    def tells_fan_out(self) -> bool:
-        """Whether it is known how many records it makes of one, before it has made any. Synth's own steps say so; what
-        a step of someone's own returns may be anything, unless it has a number as its `fan_out`."""
-        return all(
-            _module(step.function).startswith("synth.") or isinstance(getattr(step.function, "fan_out", None), int)
-            for step in self.steps
-        )
-
-    @property
-    def duplicates(self) -> dict[str, Duplicates]:
-        """What its steps against duplicates compare by, by their names, in order."""
-        return {step.name: step.function.duplicates for step in self.steps if hasattr(step.function, "duplicates")}
 
 
 class Turn(Protocol):
@@ -120,16 +53,14 @@ class Branching(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What every record of a run shares, but for `pool`, its own door to what they share, and `turn`, a branch's own.
-    `claims` are there where a step is against duplicates. Without `branching` all branches run at once.
-    `step_timeout_s` bounds what a step takes of its own (synth/own_time.py); `on_stuck` hears of
-    the id and the step of a record that does not end even so. `foreign` is the record's own: what its source has under
-    a column's name and does not fit there. Steps see it, and it is not written."""
+    """What every record of a run shares, the `endpoints` of its models by name among it; but for `pool`, its own door
+    to what they share, and `turn`, a branch's own. `claims` are there where a step is against duplicates. Without
+    `branching` all branches run at once. `step_timeout_s` bounds what a step takes of its own (synth/own_time.py);
+    `on_stuck` hears of the id and the step of a record that does not end even so. `foreign` is the record's own: what
+    its source has under a column's name and does not fit there. Steps see it, and it is not written."""
 
     strategy: Strategy
-    engine: Generator
-    template: ChatTemplate
-    model: str
+    endpoints: Mapping[str, Endpoint]
     seed: int
     pool: Pool | None = None
     claims: SharedClaims | None = None
@@ -184,7 +115,7 @@ async def _walk(
         pool = None if index else context.pool
         claims = context.claims if hasattr(step.function, "duplicates") else None
         twins = Twins(claims, step.name, (number, *path)) if claims else None
-        llm = LLM(context.engine, context.template, ledger, context.seed, id, step.name, pool, twins)
+        llm = LLM(context.endpoints, ledger, context.seed, id, step.name, step.model, pool, twins)
         rounds = llm.rounds
         outcome = await _call(step, record, llm, context)
         if isinstance(outcome, Rejection):
@@ -287,12 +218,6 @@ def timed_out(step: str, seconds: float | None) -> Rejection:
     return Rejection("timeout", why)
 
 
-def _module(function: Any) -> str:
-    """Where a step is from, whether it is a function, one that is bound to parameters, or an object."""
-    function = function.func if isinstance(function, functools.partial) else function
-    return str(getattr(function if inspect.isroutine(function) else type(function), "__module__", ""))
-
-
 def _checked(outcome: object, context: Context) -> Record | Rejection:
     try:
         if isinstance(outcome, dict):
@@ -316,7 +241,7 @@ def _as_rejection(step: Step, error: BaseException) -> Rejection:
         raise error
     log.debug("step %s failed", step.name, exc_info=error)
     frames = list(traceback.extract_tb(error.__traceback__))
-    own = getattr(sys.modules.get(_module(step.function)), "__file__", None)
+    own = getattr(sys.modules.get(module_of_step(step.function)), "__file__", None)
     frames = [frame for frame in frames if frame.filename == own] or frames  # what it calls is of less use
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     said = reason(error) if isinstance(error, ValidationError) else error
@@ -327,12 +252,14 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
     """The record after a step, with what follows from the step's changes to the first turn."""
     asked, answered = (before.get(name) != after.get(name) for name in ("instruction", "response"))
     if asked and not noted:
-        ledger.lineage.append({"step": step.name, "text": text_of(after, "instruction"), "operation": None})
+        ledger.trace(step.name, text_of(after, "instruction"), several=len(context.endpoints) > 1)
     words = text_of(after, "instruction") if after.get("response") is None else text_of(after, "response")
     said = ledger.said.get(words or "")
     if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
         # The model may have been asked more since: this is about these words.
         after["finish_reason"] = said.finish_reason if said else ledger.finish_reason
+    if (asked or answered) and said:
+        ledger.model = said.model
     if answered and "reasoning" in context.strategy.columns and before.get("reasoning") == after.get("reasoning"):
         after["reasoning"] = said.reasoning if said else None
     if (asked or answered) and before.get("messages") == after.get("messages"):
@@ -343,7 +270,8 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
 def _row(id: str, record: Record, ledger: Ledger, context: Context) -> Record:
     strategy, foreign = context.strategy, context.foreign
     record = without(foreign, record) if foreign else record
-    return row(id, record, ledger, strategy.columns, strategy=strategy.name, model=context.model, seed=context.seed)
+    model = ledger.model or context.endpoints[MAIN].model
+    return row(id, record, ledger, strategy.columns, strategy=strategy.name, model=model, seed=context.seed)
 
 
 def _rejected_row(id: str, record: Record, ledger: Ledger, by: str, rejection: Rejection, context: Context) -> Record:

@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -78,8 +78,11 @@ class Judge:
     `truncated_judgement` where max_tokens cut it, else `unparsable_judgement`: `on_failure` rejects the record for
     it, or keeps it with a null score and that word as its reason. Others: `no_instruction`, `no_response`, where the
     record has none and the shipped prompt is used.
+
+    `model` names the model of the run that judges, None the one that the step asks.
     """
 
+    model: str | None = None
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=256))
     prompt: Annotated[Template | None, BeforeValidator(_from_file)] = None
     criteria: Annotated[list[str], BeforeValidator(_as_list)] = field(default_factory=list)
@@ -110,7 +113,11 @@ class Judge:
         return [(name,) for name in sorted(needed(self.prompt) - {"criteria"})]
 
     def calls(self) -> list[Sampling]:
-        return [self.sampling] * self.votes
+        return [self._sampling] * self.votes
+
+    @property
+    def _sampling(self) -> Sampling:
+        return replace(self.sampling, model=self.sampling.model or self.model)
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
         verdict = await self.verdict(record, llm)
@@ -130,7 +137,7 @@ class Judge:
         asked = self._asked(record)
         async with asyncio.TaskGroup() as group:
             votes = [
-                group.create_task(llm.chat(asked, self.sampling, json_schema=self.schema)) for _ in range(self.votes)
+                group.create_task(llm.chat(asked, self._sampling, json_schema=self.schema)) for _ in range(self.votes)
             ]
         template = self.prompt or _SHOWN
         verdicts = [_read(vote.result(), template) for vote in votes]

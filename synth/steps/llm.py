@@ -2,23 +2,26 @@
 
 It adds what a technique should not have to think of: the seed of every call, the stop tokens of the chat
 template, the record's token count and its lineage. It speaks token ids to the engine, and text that it is given
-never becomes a control token (synth/chat/guard.py).
+never becomes a control token (synth/chat/guard.py). A run's models have names, and `on` gives the handle of another.
 
-Promises: the n-th call that a step starts for a record has the same seed in every run with the same run seed.
+Promises: the n-th call that a step starts for a record has the same seed in every run with the same run seed, whatever
+models were asked before.
 
 Knows nothing of other records, of shards, or of where the engine runs.
 """
 
 import asyncio
+import copy
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from synth.chat import ChatTemplate, Stop
 from synth.engines import FORMS, Answer, EngineError, Form, Generator, Sampling
+from synth.errors import nearest
 from synth.own_time import ours
 from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
 from synth.steps.held import free, thoughts_before
@@ -27,8 +30,18 @@ from synth.steps.twins import Twins
 
 Messages = Sequence[dict[str, str]]
 
+MAIN = "main"  # the model of the keys `model` and `engine`
 ATTEMPTS = 3
 LONG = 50_000  # characters, which take about 20 ms to encode
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model of the run is asked, how conversations are written for it, and its name in the dataset."""
+
+    engine: Generator
+    template: ChatTemplate
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,7 @@ class Completion:
 
     `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
     its thoughts were cut, `text` is empty. `logprob` is that of Answer, None for a form that is held after thoughts.
+    `model` is the one that was asked, as the dataset calls it.
     """
 
     text: str
@@ -44,6 +58,7 @@ class Completion:
     finish_reason: Literal["stop", "length"]
     reasoning: str | None = None
     logprob: float | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,7 @@ class Branch:
 @dataclass
 class Ledger:
     """What one branch of a record has cost, step by step, and where it came from. A fan-out's branches have one each.
+    `model` is the one that wrote its words, None for what no model of the run wrote.
 
     `said` are the model's words by their text, so that a response is known by its own end and thoughts, whatever was
     asked after it.
@@ -65,7 +81,14 @@ class Ledger:
     spent: dict[str, Spent] = field(default_factory=dict)
     lineage: list[dict[str, str | None]] = field(default_factory=list)
     finish_reason: str | None = None
+    model: str | None = None
     said: dict[str, Completion] = field(default_factory=dict)
+
+    def trace(self, step: str, text: str | None, operation: str | None = None, several: bool = False) -> None:
+        """One round more in the lineage. Where a run has `several` models, with the one that wrote it, if one did."""
+        said = self.said.get((text or "").strip()) if several else None
+        model = said.model if said else None
+        self.lineage.append({"step": step, "text": text, "operation": operation, "model": model})
 
     @property
     def usage(self) -> Usage:
@@ -74,43 +97,74 @@ class Ledger:
         return Usage(total.prompt_tokens, total.cached_tokens, total.completion_tokens)
 
 
+@dataclass
+class _Visit:
+    """One record at one step, whichever models it asks there. `scope` is what its seeds are made of."""
+
+    scope: tuple[int, str, str]
+    calls: Iterator[int] = field(default_factory=itertools.count)
+    failure: EngineError | None = None
+
+    @cached_property
+    def rng(self) -> random.Random:
+        return random.Random(derive_seed(*self.scope))
+
+
 class LLM:
     """`step(record, llm)`: ask with `chat`, draw what a user would say with `query`, note a round with `note`.
 
-    `failure` is the EngineError of a call, whatever the step made of it: a broken engine says nothing of a record.
+    It speaks to the model called `model`, one of the `endpoints`; `on` gives a handle of the same record for another.
     """
 
     def __init__(
         self,
-        engine: Generator,
-        template: ChatTemplate,
+        endpoints: Mapping[str, Endpoint],
         ledger: Ledger,
         seed: int,
         id: str,
         step: str,
+        model: str = MAIN,
         pool: Pool | None = None,
         twins: Twins | None = None,
     ):
-        self._engine, self._template, self._ledger = engine, template, ledger
+        self._endpoints, self._model, self._ledger = endpoints, model, ledger
         self._pool, self._twins = pool, twins
-        self._scope: tuple[int, str, str] = (seed, id, step)
-        self._calls = 0
-        self.failure: EngineError | None = None
+        self._visit = _Visit((seed, id, step))
+
+    def on(self, model: str | None) -> "LLM":
+        """The same record's handle for another model of the run; None: for this one. Raises ValueError for an unknown
+        name."""
+        if model is None or model == self._model:
+            return self
+        self._endpoint(model)
+        other = copy.copy(self)
+        other._model = model
+        return other
+
+    def _endpoint(self, model: str) -> Endpoint:
+        if model not in self._endpoints:
+            raise ValueError(f"there is no model {model!r} in this run{nearest(model, self._endpoints)}")
+        return self._endpoints[model]
 
     @property
     def id(self) -> str:
         """The record's, as `17` or `17/2`."""
-        return self._scope[1]
+        return self._visit.scope[1]
 
-    @cached_property
+    @property
+    def failure(self) -> EngineError | None:
+        """Of a call, whatever the step made of it: a broken engine says nothing of a record."""
+        return self._visit.failure
+
+    @property
     def rng(self) -> random.Random:
         """Randomness of this record in this step: the same in every run with the same seed."""
-        return random.Random(derive_seed(*self._scope))
+        return self._visit.rng
 
     @property
     def holds(self) -> frozenset[Form]:
         """The forms that the engine can make an answer have: `json`, `choice`, `regex`. Any other is not asked for."""
-        return getattr(self._engine, "holds", frozenset())
+        return _holds(self._endpoint(self._model))
 
     @property
     def pool(self) -> Pool:
@@ -143,20 +197,23 @@ class LLM:
             messages = [{"role": "user", "content": messages}]
         if system is not None:
             messages = [{"role": "system", "content": system}, *messages]
+        sampling, endpoint = self._asked(sampling, changes)
+        template = endpoint.template
         # Not every template takes the thoughts out of earlier answers.
-        messages = [self._without_reasoning(one) for one in messages]
-        template = self._template
-        return await self._generate(template.encode, messages, template.response_stop, sampling, changes, thinks=True)
+        messages = [_without_reasoning(one, template) for one in messages]
+        return await self._generate(endpoint, template.encode, messages, template.response_stop, sampling, thinks=True)
 
     async def query(self, messages: Messages = (), sampling: Sampling | None = None, **changes: Any) -> Completion:
         """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2)."""
-        template = self._template
-        return await self._generate(template.pre_query, messages, template.query_stop, sampling, changes, thinks=False)
+        sampling, endpoint = self._asked(sampling, changes)
+        template = endpoint.template
+        return await self._generate(endpoint, template.pre_query, messages, template.query_stop, sampling, thinks=False)
 
     def note(self, text: str, operation: str | None = None) -> None:
         """Write one round into the record's lineage."""
         operation = None if operation is None else str(operation)
-        self._ledger.lineage.append({"step": self._scope[2], "text": str(text), "operation": operation})
+        several = len(self._endpoints) > 1
+        self._ledger.trace(self._visit.scope[2], str(text), operation, several)
 
     def branch(self, outcome: Record | Rejection) -> Branch:
         """One of several records that the step will return: its lineage is what has been noted up to here."""
@@ -167,95 +224,100 @@ class LLM:
         """How many rounds the record's lineage has, of all steps."""
         return len(self._ledger.lineage)
 
+    def _asked(self, sampling: Sampling | None, changes: dict[str, Any]) -> tuple[Sampling, Endpoint]:
+        """What is asked, and of whom."""
+        sampling = sampling or Sampling()
+        if not changes.keys().isdisjoint(FORMS):
+            sampling = free(sampling)  # for the form that the call gives
+        sampling = replace(sampling, **changes)
+        return replace(sampling, model=None), self._endpoint(sampling.model or self._model)
+
     async def _generate(
         self,
+        endpoint: Endpoint,
         encode: Callable[[Messages], list[int]],
         messages: Messages,
         stop: Stop,
-        sampling: Sampling | None,
-        changes: dict[str, Any],
+        sampling: Sampling,
         *,
         thinks: bool,
     ) -> Completion:
-        call = self._calls
-        self._calls += 1
+        call = next(self._visit.calls)
         # Ten megabytes take seconds to encode: other records go on meanwhile.
         long = sum(len(str(message.get("content"))) for message in messages) > LONG
         with ours():
             prompt = await asyncio.to_thread(encode, messages) if long else encode(messages)
-        if len(prompt) >= self._engine.max_model_len:
-            raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {self._engine.max_model_len}")
-        sampling = self._sampling(sampling or Sampling(), changes, stop)
+        template, limit = endpoint.template, endpoint.engine.max_model_len
+        if len(prompt) >= limit:
+            raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {limit}")
+        sampling = replace(
+            sampling if sampling.form in _holds(endpoint) else free(sampling),
+            stop=(*sampling.stop, *stop.strings),
+            stop_token_ids=(*sampling.stop_token_ids, *stop.token_ids),
+        )
         requests = itertools.count()
 
         async def ask(prompt: list[int], sampling: Sampling) -> Answer:
             further = [number for number in [next(requests)] if number]
-            return await self._answer(prompt, replace(sampling, seed=derive_seed(*self._scope, call, *further)))
+            seed = derive_seed(*self._visit.scope, call, *further)
+            return await self._answer(endpoint.engine, prompt, replace(sampling, seed=seed))
+
+        def said(answer: Answer, text: str, reasoning: str | None) -> Completion:
+            return self._said(Completion(
+                text.strip(), answer.token_ids, answer.finish_reason, reasoning, answer.logprob, endpoint.model
+            ))  # fmt: skip
 
         if not (thinks and sampling.form):
             answer = await ask(prompt, sampling)
-            text, reasoning = self._text(answer), None
-            if thinks:
-                reasoning, text = self._template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
-            return self._said(text, answer.token_ids, answer.finish_reason, reasoning, answer.logprob)
-        limit = self._engine.max_model_len
-        reasoning = await thoughts_before(ask, self._template, prompt, sampling, stop, limit)
-        before = self._template.after_thoughts(prompt, reasoning)
+            if not thinks:
+                return said(answer, _text(answer, template), None)
+            reasoning, text = template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
+            return said(answer, text, reasoning)
+        reasoning = await thoughts_before(ask, template, prompt, sampling, stop, limit)
+        before = template.after_thoughts(prompt, reasoning)
         thought = before[len(prompt) :]
         if len(before) >= limit:
-            return self._said("", thought, "length", reasoning)
+            return said(Answer(thought, "length", len(prompt)), "", reasoning)
         answer = await ask(before, sampling)
-        return self._said(self._text(answer), [*thought, *answer.token_ids], answer.finish_reason, reasoning)
+        whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
+        return said(whole, _text(answer, template), reasoning)
 
-    def _sampling(self, sampling: Sampling, changes: dict[str, Any], stop: Stop) -> Sampling:
-        """What is asked of the engine, but for the seed."""
-        if not changes.keys().isdisjoint(FORMS):
-            sampling = free(sampling)  # for the form that the call gives
-        sampling = replace(sampling, **changes)
-        return replace(
-            sampling if sampling.form in self.holds else free(sampling),
-            stop=(*sampling.stop, *stop.strings),
-            stop_token_ids=(*sampling.stop_token_ids, *stop.token_ids),
-        )
-
-    def _text(self, answer: Answer) -> str:
-        return self._template.decode(answer.token_ids) if answer.text is None else answer.text
-
-    def _said(
-        self,
-        text: str,
-        token_ids: Sequence[int],
-        finish_reason: Literal["stop", "length"],
-        reasoning: str | None,
-        logprob: float | None = None,
-    ) -> Completion:
-        self._ledger.finish_reason = finish_reason
-        said = Completion(text.strip(), token_ids, finish_reason, reasoning, logprob)
+    def _said(self, said: Completion) -> Completion:
+        self._ledger.finish_reason = said.finish_reason
         self._ledger.said[said.text] = said
         return said
 
-    async def _answer(self, prompt: list[int], sampling: Sampling) -> Answer:
+    async def _answer(self, engine: Generator, prompt: list[int], sampling: Sampling) -> Answer:
         """Asks again where the engine failed at this request and lives: another time it may not."""
         failures = 0
         while True:
             try:
                 with ours():
-                    answer = await self._engine.generate(prompt, sampling)
+                    answer = await engine.generate(prompt, sampling)
                 tokens = (answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
-                add_spent(self._ledger.spent, {self._scope[2]: Spent(1, *tokens, answer.engine_seconds)})
+                add_spent(self._ledger.spent, {self._visit.scope[2]: Spent(1, *tokens, answer.engine_seconds)})
                 return answer
             except EngineError as error:
-                self.failure = error
+                self._visit.failure = error
                 raise
-            except ValueError:  # it is refused, and will be
+            except (ValueError, Rejection):  # it is refused, and will be
                 raise
             except Exception as error:
                 failures += 1
                 if failures == ATTEMPTS:
                     raise Rejection("poison", f"{type(error).__name__}: {error}") from error
 
-    def _without_reasoning(self, message: dict[str, str]) -> dict[str, str]:
-        content = message.get("content")
-        if message.get("role") != "assistant" or not isinstance(content, str):
-            return message
-        return {**message, "content": self._template.without_reasoning(content)}
+
+def _holds(endpoint: Endpoint) -> frozenset[Form]:
+    return getattr(endpoint.engine, "holds", frozenset())
+
+
+def _text(answer: Answer, template: ChatTemplate) -> str:
+    return template.decode(answer.token_ids) if answer.text is None else answer.text
+
+
+def _without_reasoning(message: dict[str, str], template: ChatTemplate) -> dict[str, str]:
+    content = message.get("content")
+    if message.get("role") != "assistant" or not isinstance(content, str):
+        return message
+    return {**message, "content": template.without_reasoning(content)}

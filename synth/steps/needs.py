@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from synth.components import ConfigError, nearest
 from synth.records import CONTRACT_COLUMNS
-from synth.steps.chain import Strategy
+from synth.steps.strategy import Strategy
 
 _FITS = {
     "text": {"text"},

@@ -69,6 +69,10 @@ class RunFolder:
     def worker_log(self, index: int) -> Path:
         return self.logs / f"worker-{index}.log"
 
+    def engine_log(self, model: str, number: int) -> Path:
+        """Of an engine beside the workers."""
+        return self.logs / f"{model}-{number}.log"
+
     def slice(self, one: Slice) -> "RunFolder":
         """The run folder of a part of this run."""
         return RunFolder(self._slices / f"{one.number}-of-{one.of}")

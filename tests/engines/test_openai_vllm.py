@@ -7,8 +7,10 @@ import pytest
 from synth.engines import EngineError, Sampling
 from synth.engines.openai import OpenAI
 from synth.model import Model
-from synth.steps.chain import Context, Step, Strategy, run_record
+from synth.steps.chain import Context, run_record
+from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie
+from synth.steps.strategy import Step, Strategy
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -32,7 +34,7 @@ async def test_the_server_tells_its_context_length(engine):
 
 async def test_magpie_makes_whole_conversations_from_token_ids(engine, template):
     magpie = Magpie(instruction=Sampling(max_tokens=200), response=Sampling(temperature=0.0, max_tokens=200))
-    context = Context(Strategy("magpie", [Step("magpie", magpie, {})]), engine, template, "demo", 0)
+    context = Context(Strategy("magpie", [Step("magpie", magpie, {})]), {"main": Endpoint(engine, template, "demo")}, 0)
     finished = await asyncio.gather(*(run_record(number, {}, context) for number in range(20)))
     rows = [row for one in finished for row in one.kept]
     assert len(rows) >= 15

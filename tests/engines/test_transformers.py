@@ -8,13 +8,15 @@ import pytest_asyncio
 
 from synth.engines import EngineError, Sampling
 from synth.model import Model
-from synth.steps.chain import Context, Step, Strategy, run_record
+from synth.steps.chain import Context, run_record
 from synth.steps.magpie import Magpie
+from synth.steps.strategy import Step, Strategy
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 from synth.engines.transformers import Transformers  # noqa: E402
+from synth.steps.llm import Endpoint  # noqa: E402
 
 MODEL = Model(path="demo", dtype="float32")
 SHORT = Sampling(max_tokens=80)
@@ -50,7 +52,7 @@ def ask(engine, template):
 
 async def test_magpie_makes_whole_conversations(engine, template):
     magpie = Magpie(instruction=SHORT, response=Sampling(temperature=0.0, max_tokens=80))
-    context = Context(Strategy("magpie", [Step("magpie", magpie, {})]), engine, template, "demo", 0)
+    context = Context(Strategy("magpie", [Step("magpie", magpie, {})]), {"main": Endpoint(engine, template, "demo")}, 0)
     finished = await asyncio.gather(*(run_record(number, {}, context) for number in range(3)))
     rows = [row for one in finished for row in one.kept]
     assert len(rows) + sum(len(one.rejected) for one in finished) == 3

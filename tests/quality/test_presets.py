@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from synth.config import CONF_DIR, parse
 from synth.steps.chain import Context, run_record
+from synth.steps.llm import Endpoint
 from tests.steps.fakes import FakeEngine, FakeTemplate
 
 TAGS = {"category": "code", "quality": "good", "difficulty": "hard", "language": "en"}
@@ -61,7 +62,9 @@ async def made(name, question=QUESTION, answer=ANSWER, points=0.0, repeated=Fals
         return json.dumps(TAGS | tags) if '"category"' in prompt else answer
 
     engine = FakeEngine(reply, max_model_len=100_000)
-    context = Context(strategy(name, points), engine, FakeTemplate(), "fake", 0, claims=Claimed(repeated))
+    context = Context(
+        strategy(name, points), {"main": Endpoint(engine, FakeTemplate(), "fake")}, 0, claims=Claimed(repeated)
+    )
     finished = await run_record(1, {}, context)
     (row,) = finished.kept + finished.rejected
     return row.get("reason"), len(engine.prompts)

@@ -12,7 +12,7 @@ class Clock:
         return self.now
 
 
-def held(price=None, looks=((1800, 2, 4),)):
+def held(price=None, looks=((1800, 2, 8),)):
     clock = Clock()
     time = HeldTime(price, clock)
     for seconds, replicas, gpus in looks:
@@ -23,7 +23,7 @@ def held(price=None, looks=((1800, 2, 4),)):
 
 def test_all_gpus_of_all_replicas_are_counted():
     assert held() == Held(3600, 4 * 3600)
-    assert held(looks=[(10, 2, 1), (5, 3, 1), (5, 0, 1)]) == Held(35, 35)
+    assert held(looks=[(10, 2, 2), (5, 3, 3), (5, 0, 0)]) == Held(35, 35)
 
 
 def test_the_cost_is_that_of_the_gpu_hours():

@@ -6,8 +6,8 @@ import pytest
 
 from synth.report.outcome import Outcome, is_unreadable
 from synth.report.run_data import Run
-from synth.steps.chain import Step, Strategy
 from synth.steps.judge import Judge
+from synth.steps.strategy import Step, Strategy
 from synth.storage.merge import merge
 from tests.report.runs import kept, make_run, rejected
 

@@ -35,7 +35,7 @@ class Local:
             await asyncio.sleep(3600)
         await self.worker.start()
         self.started = True
-        self.worker._config.engine.decode = self.worker._context.template.decode
+        self.worker._config.engine.decode = self.worker._templates["main"].decode
 
     async def run(self, shard, numbers=None, poison=None):
         self.lives -= 1

@@ -7,7 +7,8 @@ import pytest
 
 from synth.config import Cluster, ConfigError
 from synth.engines import EngineError, Placement
-from synth.schedule.cluster import TRIES, _started, connected, room
+from synth.schedule.cluster import TRIES, _started, connected
+from synth.schedule.room import room
 from tests.schedule.configs import config
 
 

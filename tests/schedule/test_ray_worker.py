@@ -14,8 +14,9 @@ import pytest_asyncio
 from synth.config import Cluster
 from synth.schedule import scheduler as module
 from synth.schedule.cluster import connected
+from synth.schedule.placed_process import PASSED_ON, root_cause
 from synth.schedule.plan import Plan
-from synth.schedule.ray_worker import PASSED_ON, RayWorker, root_cause
+from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.run_folder import RunFolder
@@ -23,7 +24,7 @@ from tests.schedule.configs import config
 
 LEADER = """
 import subprocess, sys, time
-from synth.schedule.ray_worker import lead_process_group
+from synth.schedule.placed_process import lead_process_group
 lead_process_group()
 print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
 time.sleep(600)

@@ -10,8 +10,10 @@ from synth.chat import Stop
 from synth.chat.reasoning import Reasoning
 from synth.engines import FORMS, Answer, Sampling
 from synth.records import Finished
-from synth.steps.chain import Context, Step, Strategy, run_record
+from synth.steps.chain import Context, run_record
+from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie
+from synth.steps.strategy import Step, Strategy
 
 Reply = str | tuple[str, str]
 
@@ -74,7 +76,8 @@ def context(
     """Steps `first`, `second`, … of a run with seed 0. `columns` are those that each step says it adds."""
     names = ["first", "second", "third"]
     steps = [Step(name, function, columns) for name, function in zip(names, functions, strict=False)]
-    return Context(Strategy("test", steps, declared), engine or FakeEngine(), FakeTemplate(), "fake", 0, claims=claims)
+    endpoints = {"main": Endpoint(engine or FakeEngine(), FakeTemplate(), "fake")}
+    return Context(Strategy("test", steps, declared), endpoints, 0, claims=claims)
 
 
 async def finish(*functions: Any, number: int = 0, record: Any = None, **given: Any) -> Finished:

@@ -65,7 +65,7 @@ async def test_a_step_may_change_the_record_in_place():
 
     row = await only(shout, record={"instruction": "why"})
     assert row["instruction"] == "WHY"
-    assert row["lineage"] == [{"step": "first", "text": "WHY", "operation": None}]
+    assert row["lineage"] == [{"step": "first", "text": "WHY", "operation": None, "model": None}]
 
 
 async def test_several_records_become_rows_with_paths_as_ids():
@@ -275,7 +275,7 @@ async def test_the_lineage_has_a_steps_own_notes_instead_where_it_makes_them():
         llm.note("why", operation="deepen")
         return record | {"instruction": "why"}
 
-    assert (await only(evolve))["lineage"] == [{"step": "first", "text": "why", "operation": "deepen"}]
+    assert (await only(evolve))["lineage"] == [{"step": "first", "text": "why", "operation": "deepen", "model": None}]
 
 
 async def test_branches_do_not_share_their_lineage():

@@ -6,7 +6,7 @@ from synth.chat import Stop
 from synth.engines import Answer, Sampling
 from synth.records import Usage, derive_seed
 from synth.steps.held import OPENING
-from synth.steps.llm import LLM, Ledger
+from synth.steps.llm import LLM, Endpoint, Ledger
 from tests.chat import formats
 from tests.chat.families import FAMILIES
 from tests.chat.formats import chat, tokenizer
@@ -34,7 +34,7 @@ class SilentEngine:
 
 
 def handle(engine, template=None, ledger=None):
-    return LLM(engine, template or FakeTemplate(), ledger or Ledger(), 7, "17", "judge")
+    return LLM({"main": Endpoint(engine, template or FakeTemplate(), "fake")}, ledger or Ledger(), 7, "17", "judge")
 
 
 async def test_a_form_that_the_engine_does_not_hold_is_not_asked_for():

@@ -6,7 +6,7 @@ import pytest
 
 from synth.engines import Sampling
 from synth.records import Rejection, Usage, derive_seed
-from synth.steps.llm import LLM, LONG, Ledger
+from synth.steps.llm import LLM, LONG, Endpoint, Ledger
 from tests.steps.fakes import FakeEngine, FakeTemplate
 
 
@@ -26,7 +26,7 @@ def llm(engine, ledger):
 
 
 def handle(engine, ledger=None, seed=7, id="17", step="judge"):
-    return LLM(engine, FakeTemplate(), ledger or Ledger(), seed, id, step)
+    return LLM({"main": Endpoint(engine, FakeTemplate(), "fake")}, ledger or Ledger(), seed, id, step)
 
 
 async def test_a_text_is_asked_as_a_users_turn(llm, engine):
@@ -110,7 +110,7 @@ async def test_a_prompt_that_leaves_no_room_for_an_answer_is_a_rejection(ledger)
 
 async def test_a_note_is_text_whatever_it_was(llm, ledger):
     llm.note(5, operation=6)
-    assert ledger.lineage == [{"step": "judge", "text": "5", "operation": "6"}]
+    assert ledger.lineage == [{"step": "judge", "text": "5", "operation": "6", "model": None}]
 
 
 class FailingEngine(FakeEngine):

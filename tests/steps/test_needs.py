@@ -5,9 +5,9 @@ import pytest
 
 from synth.components import ConfigError
 from synth.quality.length import Length
-from synth.steps.chain import Step, Strategy
 from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.steps.respond import Respond
+from synth.steps.strategy import Step, Strategy
 from synth.steps.text_generation import TextGeneration
 
 

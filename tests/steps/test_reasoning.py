@@ -8,6 +8,7 @@ import pytest
 from synth.engines import Answer
 from synth.model import Model
 from synth.steps.chain import run_record
+from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie
 from tests.chat import formats
 from tests.chat.formats import chat, tokenizer
@@ -116,8 +117,9 @@ class Harmony:
     ],
 )
 async def test_of_an_answer_in_channels_the_final_one_is_the_response(words, finish_reason, reasoning, response):
-    made = context(answer, engine=Harmony("<|channel|>" + words, finish_reason), columns={}, declared=KEEP)
-    (row,) = (await run_record(0, {}, replace(made, template=chat(formats.HARMONY)))).kept
+    made = context(answer, columns={}, declared=KEEP)
+    endpoints = {"main": Endpoint(Harmony("<|channel|>" + words, finish_reason), chat(formats.HARMONY), "harmony")}
+    (row,) = (await run_record(0, {}, replace(made, endpoints=endpoints))).kept
     assert (row["reasoning"], row["response"], row["finish_reason"]) == (reasoning, response, finish_reason)
 
 

@@ -12,7 +12,7 @@ from synth.quality.asking import asks
 from synth.records import Rejection
 from synth.steps.evol_instruct import EvolInstruct
 from synth.steps.judge import SCHEMA, Judge
-from synth.steps.llm import LLM, Ledger
+from synth.steps.llm import LLM, Endpoint, Ledger
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -23,7 +23,9 @@ SHORT = [row for row in ROWS if row["instruction_usable"] and len(row["response"
 @pytest.fixture
 def handle(real_engine):
     template = real_engine.model.load_chat_template()
-    return lambda id, ledger=None: LLM(real_engine, template, ledger or Ledger(), 0, str(id), "step")
+    return lambda id, ledger=None: LLM(
+        {"main": Endpoint(real_engine, template, "real")}, ledger or Ledger(), 0, str(id), "step"
+    )
 
 
 async def test_judgements_can_be_read_and_differ(handle):

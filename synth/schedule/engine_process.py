@@ -1,0 +1,185 @@
+"""An engine in a process of its own, for all workers of a run: what serves a model beside main.
+
+It answers whoever asks. When its engine breaks, `serve` says so and the process is of no further use: another one takes
+its place (engine_pool.py). A request that is to run alone waits for the others to end, and the others wait for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synth.config import parse
+from synth.engines import Answer, Engine, EngineError, Form, Load, Sampling, Unusable
+from synth.engines.start import start_failure
+from synth.protocols import unfit
+from synth.schedule.metered import Metered
+from synth.schedule.placed_process import Log, call, lead_process_group
+from synth.storage.run_folder import RunFolder
+
+GRANTED_S = 60.0  # how long an engine is kept for a request that was to run alone, and does not come
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of an engine once it has started."""
+
+    max_model_len: int
+    holds: frozenset[Form]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A request that the engine could not do, and has survived. `refused`: nor can it do so another time."""
+
+    why: str
+    refused: bool
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`requests` are those that the engine has, from anyone, but for this one."""
+
+    answer: Answer | Failed
+    requests: int
+
+
+@dataclass
+class EngineCounters:
+    """What an engine has done since it started."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    engine_seconds: float
+    load: Load
+
+
+class Turnstile:
+    """Lets any number in at once, or one alone, who goes before those that come later."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self._alone = asyncio.Lock()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @asynccontextmanager
+    async def among_others(self) -> AsyncIterator[None]:
+        async with self._alone:
+            self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def close(self) -> None:
+        """Returns when nobody is inside; nobody else comes in before it is opened."""
+        await self._alone.acquire()
+        try:
+            await self._empty.wait()
+        except BaseException:
+            self._alone.release()
+            raise
+
+    def open(self) -> None:
+        self._alone.release()
+
+    def _enter(self) -> None:
+        self.inside += 1
+        self._empty.clear()
+
+    def _leave(self) -> None:
+        self.inside -= 1
+        if not self.inside:
+            self._empty.set()
+
+
+class EngineProcess:
+    """The engine of `model`, one of the run's, made of plain data, as the Ray actor that it is."""
+
+    def __init__(self, resolved: dict[str, Any], run_dir: str, model: str, number: int):
+        lead_process_group()
+        self._log = Log(RunFolder(Path(run_dir)).engine_log(model, number))
+        self._engine: Engine = parse(resolved).models[model].engine
+        self._turnstile = Turnstile()
+        self._granted: dict[int, asyncio.TimerHandle] = {}
+        self._broken: asyncio.Future[None] | None = None
+
+    async def start(self) -> Facts:
+        """Load the model. Raises EngineError: Unusable where another try would end the same."""
+        try:
+            await self._engine.start()
+        except Exception as error:  # of any library
+            raise self._log.explained(start_failure(error)) from error
+        if problem := unfit(self._engine, Engine):
+            raise Unusable(f"engine: when it is started, {problem}")
+        self._broken = asyncio.get_running_loop().create_future()
+        self._metered = Metered(self._engine)
+        return Facts(self._engine.max_model_len, self._metered.holds)
+
+    async def serve(self) -> None:
+        """Raises EngineError when the engine is broken; never returns."""
+        assert self._broken is not None
+        await self._broken
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, granted: int | None = None) -> Reply:
+        """With `granted`, what was said by `alone`, it runs alone. Raises EngineError."""
+        if granted is None:
+            async with self._turnstile.among_others():
+                return await self._generate(prompt, sampling)
+        if (timer := self._granted.pop(granted, None)) is None:
+            raise EngineError("this request was to come sooner")
+        timer.cancel()
+        try:
+            return await self._generate(prompt, sampling)
+        finally:
+            self._turnstile.open()
+
+    async def alone(self) -> int:
+        """Returns when no request runs, and keeps it so for the one that comes with this number."""
+        await self._turnstile.close()
+        number = len(self._granted)
+        while number in self._granted:
+            number += 1
+        self._granted[number] = asyncio.get_running_loop().call_later(GRANTED_S, self._take_back, number)
+        return number
+
+    def _take_back(self, granted: int) -> None:
+        del self._granted[granted]
+        self._turnstile.open()
+
+    async def _generate(self, prompt: Sequence[int], sampling: Sampling) -> Reply:
+        answer: Answer | Failed
+        try:
+            answer = await self._metered.generate(prompt, sampling, set())
+        except EngineError as error:
+            if self._broken and not self._broken.done():
+                self._broken.set_exception(EngineError(str(error)))
+            raise
+        except Exception as error:
+            answer = Failed(str(error) or type(error).__name__, isinstance(error, ValueError))
+        return Reply(answer, max(0, self._turnstile.inside - 1))
+
+    async def counters(self) -> EngineCounters:
+        one = self._metered
+        return EngineCounters(
+            one.prompt_tokens, one.cached_tokens, one.completion_tokens, one.engine_seconds, self._engine.load()
+        )
+
+
+class RayEngine:
+    """An engine's process, as workers ask it. Raises WorkerLost where it is gone, EngineError where it is broken."""
+
+    def __init__(self, actor: Any):
+        self._actor = actor
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, granted: int | None = None) -> Reply:
+        reply: Reply = await call(self._actor, "generate", prompt, sampling, granted)
+        return reply
+
+    async def alone(self) -> int:
+        granted: int = await call(self._actor, "alone")
+        return granted

@@ -1,0 +1,194 @@
+"""A process of its own, on whichever machine Ray finds room for it: what a worker is, and an engine beside it.
+
+Its output goes to RUN_DIR/logs: a terminal is no place for it. It leads a process group, so that a terminal's Ctrl-C is
+for the job alone, and whatever it started (an engine core, its ranks) ends when it does, even by SIGKILL. It is never
+restarted by Ray, since a new process has none of the old one's state: whoever has it starts another.
+"""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from synth.engines import EngineError, Placement, Unavailable, Unusable
+from synth.engines.start import judged, kind_of
+from synth.errors import reason
+from synth.schedule.background import asked
+from synth.schedule.first_records import StepsFail
+from synth.schedule.shared import SharedLost
+from synth.schedule.worker_handle import WorkerLost
+
+REMOVAL_S = 5.0
+A_LITTLE = 0.001  # of a CPU: what needs nothing Ray puts anywhere, and not evenly on all machines
+# Of the environment of the run, which a cluster that was there before does not know. Keys stay where they are.
+PASSED_ON = re.compile(r"(?!.*(KEY|TOKEN|PASSWORD))(VLLM|NCCL)_")
+_ERROR = re.compile(r"(?:^|\s)((?:\w+\.)*\w*(?:Error|Exception): \S.*)")
+# Else Ray hides all GPUs from a process that has none of its own, and engines look for them.
+_SEES_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+# Errors that mean the same on this side.
+_AS_THEY_ARE = (SharedLost, Unusable, Unavailable, StepsFail)
+CALLS = 1000  # under way at once
+
+# Stands outside the group and waits for the end of its input, which comes when the group's leader has gone.
+_GUARD = "trap '' INT TERM HUP; read -r end; kill -s KILL -- -{group}"
+
+
+def lead_process_group() -> None:
+    """From here on, all that this process starts ends with it."""
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)
+    guard = ["sh", "-c", _GUARD.format(group=os.getpid())]
+    nowhere = subprocess.DEVNULL
+    _guards.append(
+        subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True)
+    )
+
+
+_guards: list[subprocess.Popen[bytes]] = []  # a Popen that is dropped would close the pipe
+
+
+class Log:
+    """Where all goes that this process prints, and what it starts."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        path.parent.mkdir(exist_ok=True)
+        self._begins = path.stat().st_size if path.exists() else 0
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+
+    def explained(self, error: EngineError) -> EngineError:
+        """The failed start of an engine, with the cause where vLLM tells it in its log only."""
+        if "root cause" not in str(error):
+            return error
+        with self._path.open(errors="replace") as log:  # what failed was a process below this one
+            log.seek(self._begins)
+            cause = root_cause(log)
+        return judged(f"{error} ({cause or f'see {self._path}'})", kind_of(cause or ""))
+
+
+def root_cause(log: Iterable[str]) -> str | None:
+    """The first error in vLLM's log that is more than a pointer to another one."""
+    found = [match[1] for line in log if (match := _ERROR.search(line))]
+    return next((one for one in found if "root cause" not in one), None)
+
+
+class PlacedProcess:
+    """A Ray actor: an object of class `kind`, made there of `arguments`, whose coroutines are called from here.
+
+    Its end raises WorkerLost from every call.
+    """
+
+    def __init__(self, kind: type, arguments: tuple[Any, ...], placement: Placement, calls: int = CALLS):
+        self._kind, self._arguments, self._placement, self._calls = kind, arguments, placement, calls
+        self._group: Any = None
+        self._actor: Any = None
+        self._killed = False
+
+    async def make(self, timeout_s: float) -> None:
+        """Ask Ray for it, which may take a minute where Ray's head is gone."""
+        try:
+            await asked(self._make, timeout_s)
+        except TimeoutError:
+            raise
+        except Exception as error:
+            raise WorkerLost(f"Ray did not start its process: {reason(error)}") from error
+
+    @property
+    def actor(self) -> Any:
+        """The actor itself, which goes to other processes by pickle."""
+        return self._actor
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        return await call(self._actor, method, *arguments)
+
+    async def kill(self) -> None:
+        """Never raises: what Ray can't end any more ends with Ray, or is no more."""
+        self._killed = True
+        if self._actor is not None:
+            with suppress(Exception):
+                await asked(self._end, REMOVAL_S)
+
+    def _make(self) -> None:
+        import ray
+
+        placement = self._placement
+        self._group = _group(placement) if placement.parts > 1 else None
+        passed_on = {name: value for name, value in os.environ.items() if PASSED_ON.match(name)}
+        env = passed_on | placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        self._actor = (
+            ray.remote(self._kind)
+            .options(
+                **_in_group(self._group, placement) if self._group else _on_one_machine(placement),
+                max_restarts=0,
+                max_concurrency=self._calls,
+                runtime_env={"env_vars": env | (_SEES_GPUS if self._group else {})},
+            )
+            .remote(*self._arguments)
+        )
+        if self._killed:  # meanwhile
+            self._end()
+
+    def _end(self) -> None:
+        import ray
+
+        ray.kill(self._actor)
+        if self._group:
+            ray.util.remove_placement_group(self._group)
+
+
+async def call(actor: Any, method: str, *arguments: Any) -> Any:
+    """A coroutine of an actor's. Raises WorkerLost where its process has ended, or failed in a way of its own."""
+    from ray.exceptions import RayActorError, RayTaskError
+
+    try:
+        return await getattr(actor, method).remote(*arguments)
+    except RayActorError as error:
+        raise WorkerLost(f"its process ended: {_short(error)}") from error
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, _AS_THEY_ARE):
+            raise type(cause)(str(cause)) from error
+        if isinstance(cause, EngineError):
+            raise EngineError(str(cause)) from error
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:  # it is the same for every other worker
+            raise OSError(cause.errno, f"{cause.strerror} ({cause.filename or 'journal'})") from error
+        raise WorkerLost(f"{type(cause).__name__}: {_short(cause)}") from error
+
+
+def _group(placement: Placement) -> Any:
+    """A replica's GPUs on several machines, on as few as there is room; all of them or none. It ends with the run.
+
+    vLLM wants each GPU in a bundle of its own. The process, which needs none itself, is in the first.
+    """
+    import ray
+
+    bundles: list[dict[str, float]] = [{"GPU": 1} for _ in range(int(placement.gpus))]
+    bundles[0]["CPU"] = max(placement.cpus, A_LITTLE)
+    return ray.util.placement_group(bundles, strategy="PACK")
+
+
+def _on_one_machine(placement: Placement) -> dict[str, Any]:
+    """Options of the actor."""
+    return {"num_gpus": placement.gpus, "num_cpus": max(placement.cpus, A_LITTLE), "scheduling_strategy": "SPREAD"}
+
+
+def _in_group(group: Any, placement: Placement) -> dict[str, Any]:
+    """Options of the actor. What an engine starts from there finds the group as the current one."""
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    place = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
+    return {"num_gpus": 0, "num_cpus": max(placement.cpus, A_LITTLE), "scheduling_strategy": place}
+
+
+def _short(error: BaseException) -> str:
+    """What happened: the last line. The lines above it say where, and Ray's advice after it is long."""
+    last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    return last.rpartition("Worker exit detail: ")[2].partition(" Some common causes")[0].strip()

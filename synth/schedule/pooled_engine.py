@@ -1,0 +1,99 @@
+"""The engines of one model as a worker asks them: each request goes to the one with the least to do.
+
+Promises: an engine that dies loses no record of those who asked it. Its requests go to another engine, or wait for the
+next. A request over which engines die is made alone, and is rejected as `poison` when two have died of it so.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from synth.engines import Answer, EngineError, Form, Sampling
+from synth.records import Rejection
+from synth.schedule.engine_process import Facts, Failed, Reply
+from synth.schedule.worker_handle import WorkerLost
+
+SUSPICIOUS = 2  # engines that were lost while they had a request
+MORTAL = 2  # engines that were lost while they had nothing else
+
+
+class Asked(Protocol):
+    """An engine, wherever it runs. Raises WorkerLost or EngineError when it is gone."""
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, granted: int | None = None) -> Reply: ...
+
+    async def alone(self) -> int: ...
+
+
+@dataclass
+class _Member:
+    """`own` are this worker's requests to it, `others` those of other workers as it said last."""
+
+    number: int
+    engine: Asked
+    own: int = 0
+    others: int = 0
+
+    @property
+    def queue(self) -> int:
+        return self.own + self.others
+
+
+class PooledEngine:
+    """A Generator. It is told of its engines; before there was any, `ready` waits."""
+
+    holds: frozenset[Form] = frozenset()
+    max_model_len = 0
+
+    def __init__(self, model: str):
+        self._model = model
+        self._members: dict[int, _Member] = {}
+        self._lost: set[int] = set()
+        self._changed = asyncio.Event()
+        self._known = False
+
+    def tell(self, engines: Mapping[int, Asked], facts: Facts) -> None:
+        """All engines that there are. A number is never given to another one."""
+        self.max_model_len, self.holds, self._known = facts.max_model_len, facts.holds, True
+        there = {number: one for number, one in engines.items() if number not in self._lost}
+        self._members = {
+            number: self._members.get(number) or _Member(number, engine) for number, engine in there.items()
+        }
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def ready(self) -> None:
+        while not self._known:
+            await self._changed.wait()
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+        """Raises Rejection for what engines die of, ValueError for what they refuse, RuntimeError for what failed."""
+        lost = died = 0
+        while True:
+            member = await self._least_busy()
+            member.own += 1
+            has_it_alone = False
+            try:
+                granted = await member.engine.alone() if lost >= SUSPICIOUS else None
+                has_it_alone = granted is not None
+                reply = await member.engine.generate(prompt, sampling, granted)
+            except (WorkerLost, EngineError) as error:
+                self._lost.add(member.number)
+                self._members.pop(member.number, None)
+                lost, died = lost + 1, died + has_it_alone
+                if died >= MORTAL:
+                    why = f"{died} engines of {self._model} died while they had this request alone: {error}"
+                    raise Rejection("poison", why) from error
+                continue
+            finally:
+                member.own -= 1
+            member.others = max(0, reply.requests - member.own)
+            if isinstance(reply.answer, Failed):
+                raise (ValueError if reply.answer.refused else RuntimeError)(reply.answer.why)
+            return reply.answer
+
+    async def _least_busy(self) -> _Member:
+        while not self._members:
+            await self._changed.wait()
+        return min(self._members.values(), key=lambda one: one.queue)

@@ -1,0 +1,157 @@
+"""What there is room for on the machines of a cluster: replicas, and engines of the models beside main.
+
+A replica has its GPUs on one machine where any machine has room for it. Where none has, its parts, such as the stages
+of a pipeline, are on several; and then so are those of all replicas, as long as the run lasts.
+
+Where the GPUs don't suffice for one engine each, those that take one GPU share it, as their configured shares of its
+memory allow.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from synth.config import Cluster, ConfigError
+from synth.engines import Engine, Placement
+from synth.models import ServedModel
+
+MAIN_KEY = "cluster"
+
+
+class NoRoom(ConfigError):
+    """What is asked for is more than there is, so far."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a cluster has for replicas: their number, what each of them takes, whether that is GPUs, and how many of its
+    machines have room for any. For each model beside main the same two: `others`.
+
+    Only where a replica has to be on several machines, `placement` has several parts.
+    """
+
+    replicas: int
+    placement: Placement
+    on_gpu: bool
+    machines: int
+    others: Mapping[str, tuple[int, Placement]] = field(default_factory=dict)
+
+
+def room(
+    cluster: Cluster,
+    engine: Engine,
+    nodes: Sequence[Mapping[str, Any]],
+    on_gpu: bool = False,
+    apart: bool = False,
+    others: Mapping[str, ServedModel] | None = None,
+) -> Room:
+    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoRoom, or ConfigError for
+    what more nodes would not change.
+
+    Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
+    parts on machines of their own (`apart`), it stays at that.
+    """
+    machines = [dict(node["Resources"]) for node in nodes if node["Alive"]]
+    on_gpu = on_gpu or any(machine.get("GPU", 0) for machine in machines)
+    engines = {MAIN_KEY: engine, **{f"models.{name}": one.engine for name, one in (others or {}).items()}}
+    needs = {key: one.placement(on_gpu, 0) for key, one in engines.items()}
+    if not on_gpu and (key := next((key for key, need in needs.items() if need.gpus), None)):
+        raise NoRoom(f"{key}: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
+    try:
+        return _room(cluster, engines, needs, machines, on_gpu, apart, others or {})
+    except NoRoom:
+        if not others or not on_gpu or not all(need.share for need in needs.values() if need.gpus):
+            raise
+    shares = {key: replace(need, gpus=need.share or 0) for key, need in needs.items()}
+    try:
+        return _room(cluster, engines, shares, machines, on_gpu, apart, others or {})
+    except NoRoom as full:
+        told = ", ".join(f"{_setting(key)}={need.share:g}" for key, need in needs.items() if need.share)
+        raise NoRoom(f"{full}; engines that share a GPU take together at most all of it: {told}") from None
+
+
+def _setting(key: str) -> str:
+    return f"{'' if key == MAIN_KEY else f'{key}.'}engine.gpu_memory_utilization"
+
+
+def _room(
+    cluster: Cluster,
+    engines: Mapping[str, Engine],
+    needs: Mapping[str, Placement],
+    machines: Sequence[Mapping[str, float]],
+    on_gpu: bool,
+    apart: bool,
+    others: Mapping[str, ServedModel],
+) -> Room:
+    """Main has what the other models leave."""
+    free = [dict(machine) for machine in machines]
+    counts: dict[str, int] = {}
+    for name, one in others.items():
+        key = f"models.{name}"
+        counts[key] = 1 if one.replicas == "auto" else one.replicas
+        for number in range(counts[key]):
+            if not _take(free, needs[key]):
+                raise NoRoom(
+                    f"{key}.replicas: there is room for {number} that take {_told(needs[key])} of one machine each, "
+                    f"not for {counts[key]}"
+                )
+    need = needs[MAIN_KEY]
+    fits = _fits(free, need)
+    most = sum(fits)
+    parts = need.parts if apart or not fits else 1
+    if parts > 1:
+        fits = _fits(free, replace(need, gpus=need.gpus / parts))
+        most = sum(fits) // parts
+    replicas = cluster.replicas
+    if replicas == "auto":  # as many as fill the GPUs; an engine on a CPU fills its whole machine
+        replicas = int(most) if need.gpus else len(fits)
+    if not 1 <= replicas <= most:
+        of = f"of one machine or of {parts} each" if parts > 1 else "of one machine each"
+        with_others = f" beside {sum(counts.values())} of other models" if counts else ""
+        raise NoRoom(
+            f"cluster.replicas: there is room for {most:g} that take {_told(need)} {of}{with_others}, "
+            f"not for {max(1, replicas)}"
+        )
+    beside = math.ceil((replicas + sum(counts.values())) / max(1, len(_fits(machines, need)))) - 1
+    placed = {
+        key: replace(one.placement(on_gpu, beside), gpus=needs[key].gpus, parts=parts if key == MAIN_KEY else 1)
+        for key, one in engines.items()
+    }
+    return Room(
+        replicas,
+        placed[MAIN_KEY],
+        on_gpu,
+        len(fits),
+        {name: (counts[f"models.{name}"], placed[f"models.{name}"]) for name in others},
+    )
+
+
+def _told(need: Placement) -> str:
+    return f"{need.gpus:g} GPU(s)" if need.gpus else f"{need.cpus:g} CPU(s)"
+
+
+def _take(machines: Sequence[dict[str, float]], need: Placement) -> bool:
+    """Take it from the machine that has most left. Returns whether any has room."""
+    best = max(machines, key=lambda machine: _fit(machine, need), default={})
+    if _fit(best, need) < 1:
+        return False
+    for name, amount in (("GPU", need.gpus), ("CPU", need.cpus)):
+        if amount:
+            best[name] -= amount
+    return True
+
+
+def _fits(machines: Sequence[Mapping[str, float]], need: Placement) -> list[float]:
+    """How many of these each machine has room for, of those that have any."""
+    return [fit for machine in machines if (fit := _fit(machine, need)) >= 1]
+
+
+def _fit(machine: Mapping[str, float], need: Placement) -> float:
+    """How many replicas one machine has room for. One that offers neither GPUs nor CPUs has none."""
+    if not machine.get("GPU", 0) and not machine.get("CPU", 0):
+        return 0
+    needs = {"GPU": need.gpus, "CPU": need.cpus}
+    # The sum of 0.6 and 0.3 is a little more than 0.9.
+    rooms = ((machine.get(name, 0) + 1e-6) // amount for name, amount in needs.items() if amount)
+    return min(rooms, default=math.inf)

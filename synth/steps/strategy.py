@@ -1,0 +1,109 @@
+"""A strategy: steps in order, and what they tell of themselves.
+
+Knows nothing of records, engines or shards: what becomes of a record is chain.py's.
+"""
+
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from synth.quality.duplicates import Duplicates
+from synth.steps.llm import MAIN
+from synth.steps.pool import PoolRules
+from synth.steps.rows import EXTRA
+
+NO_STEPS = ("name", "steps", "columns", "models")  # keys of a strategy; all others are steps
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step's function, the name that seeds and lineage know it by, and the columns that it says it adds.
+
+    `columns` is None where the step says nothing about them, as a plain function does. `model` is the one of the run
+    that it asks, where a call names no other.
+    """
+
+    name: str
+    function: Any
+    columns: Mapping[str, pa.DataType] | None = None
+    model: str = MAIN
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The models that it is known to ask, each with the key that names it, as `sampling.model`."""
+        calls = getattr(self.function, "calls", None)
+        named = {call.model: "sampling.model" for call in (calls() if calls else ()) if call.model}
+        own = {} if calls and all(call.model for call in calls()) else {self.model: "model"}
+        return named | own
+
+    @property
+    def tells_calls(self) -> bool:
+        """Whether it is known whom it asks: what a function of someone's own does is not."""
+        return is_own_step(self.function) or hasattr(self.function, "calls")
+
+
+def step_names(strategy: Mapping[str, Any]) -> list[str]:
+    """What the steps of a strategy's YAML are called, in order: by their key, else by their target; `judge#2` for the
+    second of a name."""
+    names: list[str] = []
+    for step in strategy.get("steps", []):
+        keys = (key for key, value in strategy.items() if key not in NO_STEPS and value == step)
+        name = next(keys, str(step.get("_target_")).rpartition(".")[2])
+        count = sum(one.partition("#")[0] == name for one in names)
+        names.append(f"{name}#{count + 1}" if count else name)
+    return names
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """Steps in order. `declared` are the columns of the strategy's YAML, None if it has no such key.
+
+    What a record holds beside the dataset's columns goes from step to step and is not written. Only where nobody
+    said which columns there are, a column `extra` keeps it, as JSON. `of_model` are columns that come with the model.
+    """
+
+    name: str
+    steps: Sequence[Step]
+    declared: Mapping[str, pa.DataType] | None = None
+    of_model: Mapping[str, pa.DataType] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """What the dataset has beside the contract's columns."""
+        columns = {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
+        silent = self.declared is None and any(step.columns is None for step in self.steps)
+        return columns | dict(self.declared or {}) | dict(self.of_model) | ({EXTRA: pa.string()} if silent else {})
+
+    @property
+    def pool(self) -> PoolRules | None:
+        """The pool that its first step needs."""
+        return getattr(self.steps[0].function, "pool", None)
+
+    @property
+    def tells_fan_out(self) -> bool:
+        """Whether it is known how many records it makes of one, before it has made any. Synth's own steps say so; what
+        a step of someone's own returns may be anything, unless it has a number as its `fan_out`."""
+        return all(
+            is_own_step(step.function) or isinstance(getattr(step.function, "fan_out", None), int)
+            for step in self.steps
+        )
+
+    @property
+    def duplicates(self) -> dict[str, Duplicates]:
+        """What its steps against duplicates compare by, by their names, in order."""
+        return {step.name: step.function.duplicates for step in self.steps if hasattr(step.function, "duplicates")}
+
+
+def module_of_step(function: Any) -> str:
+    """Where a step is from, whether it is a function, one that is bound to parameters, or an object."""
+    function = function.func if isinstance(function, functools.partial) else function
+    return str(getattr(function if inspect.isroutine(function) else type(function), "__module__", ""))
+
+
+def is_own_step(function: Any) -> bool:
+    """Whether it is one of Synth's."""
+    return module_of_step(function).startswith("synth.")

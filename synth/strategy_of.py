@@ -1,0 +1,137 @@
+"""A strategy from its keys: its steps built and looked at as a whole, before any of them runs.
+
+Raises ConfigError, with the key, for what is no step, tells of itself what is no use, or asks a model that the run has
+not.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
+
+from synth.column_types import type_from_text
+from synth.components import build, takes
+from synth.engines import Sampling
+from synth.errors import ConfigError, nearest, reason
+from synth.protocols import unfit
+from synth.quality.duplicates import Index
+from synth.records import Needs, rejected_schema
+from synth.steps.function import Description, StepFunction
+from synth.steps.llm import MAIN
+from synth.steps.strategy import NO_STEPS, Step, Strategy, step_names
+
+MOST_NAME = 200  # bytes of UTF-8; a file system takes 255
+
+
+def strategy_of(node: Mapping[str, Any]) -> Strategy:
+    """The steps in the order of `steps`. All other keys but `name` and `columns` are steps that it may refer to."""
+    steps = node.get("steps")
+    if not isinstance(steps, list) or not steps:
+        raise ConfigError("strategy.steps: needs a list with at least one step")
+    named = {name: value for name, value in node.items() if name not in NO_STEPS}
+    for name, value in named.items():
+        if not isinstance(value, Mapping) or "_target_" not in value:
+            others = [other for other in (*NO_STEPS, *named) if other != name]
+            raise ConfigError(
+                f"strategy.{name}: is neither a key of a strategy nor a step with a _target_{nearest(name, others)}"
+            )
+    built: list[tuple[Any, Mapping[str, pa.DataType] | None, str]] = []
+    for index, step in enumerate(steps):
+        of_key = next((name for name, value in named.items() if value == step), None)
+        key = f"strategy.{of_key}" if of_key else f"strategy.steps[{index}]"
+        step, model = _without_model(step, key)
+        function = build(step, key, StepFunction)
+        _refuse_misdescribed(function, step["_target_"], key)
+        if getattr(function, "pool", None) is not None and built:
+            raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
+        declared = getattr(function, "columns", None)
+        columns = None if declared is None else _columns(declared, f"{key}.columns")
+        built.append((function, columns, model))
+    declared = node.get("columns")
+    columns = None if declared is None else _columns(declared, "strategy.columns")
+    steps = [Step(name, *one) for name, one in zip(step_names(node), built, strict=True)]
+    return Strategy(_name(node.get("name")), steps, columns)
+
+
+def _without_model(step: Any, key: str) -> tuple[Any, str]:
+    """A step's node and the name of the model that it asks, which is no parameter of what its `_target_` names, unless
+    that takes one."""
+    if not isinstance(step, Mapping) or step.get("model") is None or takes(step, "model", key):
+        return step, MAIN
+    if not isinstance(step["model"], str):
+        raise ConfigError(f"{key}.model: must be the name of a model of the run, got {step['model']!r}")
+    return {name: value for name, value in step.items() if name != "model"}, step["model"]
+
+
+def _name(given: Any) -> str:
+    """A folder is called by it: runs/NAME."""
+    name = "strategy" if given is None else str(given)
+    wrong = {
+        "is empty": not name.strip(),
+        "has a slash, and a folder is called by it": "/" in name or "\\" in name,
+        "is no name of a folder": name in (".", ".."),
+        "has signs that can't be printed": not name.isprintable(),
+        f"is longer than {MOST_NAME} bytes": len(name.encode(errors="surrogatepass")) > MOST_NAME,
+    }
+    for what, is_so in wrong.items():
+        if is_so:
+            raise ConfigError(f"strategy.name: {name[:80]!r} {what}")
+    return name
+
+
+def _refuse_misdescribed(function: Any, target: str, key: str) -> None:
+    """What a step tells of itself is asked for later by many, of whom none looks at it again."""
+    problem = unfit(function, Description, optional=True)
+    try:
+        problem = problem or _wrong_answer(function)
+    except Exception as error:  # the step may be anyone's
+        problem = repr(error)
+    if problem:
+        raise ConfigError(f"{key}: {target!r} tells of itself what is no use: {problem}")
+
+
+def _wrong_answer(function: Any) -> str | None:
+    kinds: dict[str, Any] = {"needs": Sequence[Needs], "calls": Sequence[Sampling]}
+    for name, kind in kinds.items():
+        if hasattr(function, name):
+            answer = getattr(function, name)()
+            try:
+                TypeAdapter(kind).validate_python(answer, strict=True)
+            except ValidationError as error:
+                return f"{name}() gives {answer!r}: {reason(error)}"
+    if hasattr(function, "duplicates"):
+        problem = unfit(function.duplicates.index(), Index)
+        return problem and f"of duplicates.index(), {problem}"
+    return None
+
+
+def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:
+    if not isinstance(declared, Mapping):
+        raise ConfigError(f"{key}: must be a mapping of column names to types, got {declared!r}")
+    columns: dict[str, pa.DataType] = {}
+    for name, text in declared.items():
+        if name in rejected_schema().names:
+            raise ConfigError(f"{key}.{name}: this name is taken by a column that is there in any case")
+        try:
+            columns[str(name)] = type_from_text(text)
+        except ValueError as error:
+            raise ConfigError(f"{key}.{name}: {error}") from None
+    return columns
+
+
+def models_asked(strategy: Strategy, models: Collection[str]) -> list[str]:
+    """Those of the run's `models` beside main that its steps ask. Refuses what is not there, and what nobody asks."""
+    asked: set[str] = set()
+    for step in strategy.steps:
+        for name, key in step.models.items():
+            if name not in (MAIN, *models):
+                there = nearest(name, [MAIN, *models])
+                raise ConfigError(f"strategy.{step.name}.{key}: there is no model {name!r} in this run{there}")
+            asked.add(name)
+    idle = [name for name in models if name not in asked]
+    if idle and all(step.tells_calls for step in strategy.steps):
+        raise ConfigError(
+            f"models.{idle[0]}: no step asks it; strategy.STEP.model={idle[0]} has one of its steps do so"
+        )
+    return [name for name in models if name in asked]

@@ -1,0 +1,155 @@
+"""The engines of a model beside main, as a worker asks them. They are simulated, and die as they are told to."""
+
+import asyncio
+
+import pytest
+
+from synth.engines import Answer, EngineError, Load, Sampling
+from synth.records import Rejection
+from synth.schedule.engine_process import EngineProcess, Facts
+from synth.schedule.metered import Metered
+from synth.schedule.pooled_engine import PooledEngine
+from synth.schedule.worker_handle import WorkerLost
+
+FACTS = Facts(100, frozenset({"json"}))
+DEADLY = [6, 6, 6]
+
+
+class Mortal:
+    """An engine that dies of one prompt, takes a moment for any other, and keeps what it was asked together."""
+
+    concurrency, max_model_len, holds = 8, 100, frozenset({"json"})
+
+    def __init__(self):
+        self.dead, self.asked, self.together, self.running = False, [], [], 0
+
+    def load(self):
+        return Load(generated=None)
+
+    async def generate(self, prompt, sampling):
+        self.running += 1
+        self.asked.append(list(prompt))
+        try:
+            await asyncio.sleep(0.01)
+            self.together.append(self.running)
+            if self.dead or list(prompt) == DEADLY:
+                self.dead = True
+                raise EngineError("out of memory")
+            if list(prompt) == [0]:
+                raise ValueError("no such token")
+            return Answer([sampling.seed], "stop", len(prompt))
+        finally:
+            self.running -= 1
+
+
+class Here(EngineProcess):
+    """An engine's process without the process."""
+
+    def __init__(self, engine):
+        from synth.schedule.engine_process import Turnstile
+
+        self._engine, self._metered, self._turnstile = engine, Metered(engine), Turnstile()
+        self._granted, self._broken = {}, asyncio.get_running_loop().create_future()
+        self._broken.add_done_callback(lambda future: future.exception())
+
+
+class Pool:
+    """Engines that are replaced when they die, as a run does it."""
+
+    def __init__(self, count):
+        self.engines = []
+        self.model = PooledEngine("judge")
+        self.there = {}
+        for _ in range(count):
+            self.add()
+
+    def add(self):
+        engine = Mortal()
+        here = Here(engine)
+        number = len(self.engines)
+        self.engines.append(engine)
+        self.there[number] = here
+        self.model.tell(self.there, FACTS)
+
+        def replace(_):
+            self.there.pop(number, None)
+            self.add()
+
+        here._broken.add_done_callback(replace)
+
+    async def ask(self, prompt, seed=0):
+        return await self.model.generate(prompt, Sampling(seed=seed))
+
+
+async def test_requests_go_to_the_engine_with_the_least_to_do():
+    pool = Pool(3)
+    await asyncio.gather(*(pool.ask([one]) for one in range(1, 10)))
+    assert [len(engine.asked) for engine in pool.engines] == [3, 3, 3]
+
+
+async def test_what_an_engine_had_when_it_died_is_answered_by_another_with_the_same_seed():
+    pool = Pool(2)
+    asking = [asyncio.create_task(pool.ask([5], seed)) for seed in range(6)]
+    await asyncio.sleep(0)
+    pool.engines[0].dead = True
+    answers = await asyncio.gather(*asking)
+    assert [list(one.token_ids) for one in answers] == [[seed] for seed in range(6)]
+    assert len(pool.engines) == 3
+
+
+async def test_before_there_is_an_engine_requests_wait_and_what_it_holds_is_known_with_the_first():
+    pool = Pool(0)
+    asking = asyncio.create_task(pool.ask([5], 3))
+    ready = asyncio.create_task(pool.model.ready())
+    await asyncio.sleep(0.01)
+    assert not asking.done() and not ready.done()
+    pool.add()
+    await ready
+    assert list((await asking).token_ids) == [3]
+    assert (pool.model.max_model_len, pool.model.holds) == (100, {"json"})
+
+
+async def test_a_request_that_engines_die_of_is_poison_and_costs_no_other_its_answer():
+    pool = Pool(2)
+    asking = [pool.ask([5], seed) for seed in range(20)]
+    with pytest.raises(Rejection) as caught:
+        answers = asyncio.gather(*asking)
+        await pool.ask(DEADLY)
+    assert caught.value.reason == "poison" and "out of memory" in caught.value.detail
+    assert [list(one.token_ids) for one in await answers] == [[seed] for seed in range(20)]
+    killers = [engine for engine in pool.engines if DEADLY in engine.asked]
+    assert len(killers) == 4 and all(engine.together[-1] == 1 for engine in killers[2:])
+
+
+async def test_a_request_that_is_refused_says_why_and_the_engine_goes_on():
+    pool = Pool(1)
+    with pytest.raises(ValueError, match="no such token"):
+        await pool.ask([0])
+    assert list((await pool.ask([5], 1)).token_ids) == [1]
+    assert len(pool.engines) == 1
+
+
+async def test_an_engine_that_was_kept_for_a_request_which_never_comes_takes_others_again(monkeypatch):
+    monkeypatch.setattr("synth.schedule.engine_process.GRANTED_S", 0.02)
+    here = Here(Mortal())
+    granted = await here.alone()
+    assert (await here.generate([5], Sampling(seed=2))).answer.token_ids == [2]
+    with pytest.raises(EngineError, match="sooner"):
+        await here.generate([5], Sampling(seed=2), granted)
+
+
+async def test_a_process_that_is_gone_is_not_asked_again_though_it_is_still_told_of():
+    class Gone:
+        calls = 0
+
+        async def generate(self, *_):
+            Gone.calls += 1
+            raise WorkerLost("its process ended")
+
+    pool = Pool(1)
+    pool.there[7] = Gone()
+    pool.model.tell(pool.there, FACTS)
+    await asyncio.gather(*(pool.ask([5], seed) for seed in range(4)))
+    pool.model.tell(pool.there, FACTS)
+    await asyncio.gather(*(pool.ask([5], seed) for seed in range(4)))
+    assert 0 < Gone.calls <= 2

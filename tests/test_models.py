@@ -1,0 +1,94 @@
+"""A run of several models: how they are named, which of them a step asks, and what is refused before any is loaded."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from synth.config import CONF_DIR, ConfigError, parse
+from synth.dry_run import describe
+from synth.hydra_errors import CommandLine
+
+JUDGED = "+strategy=evol_instruct_judged"
+
+
+def config(*words):
+    with initialize_config_dir(str(CONF_DIR), version_base=None):
+        return parse(compose("config", CommandLine([JUDGED, "engine=simulated", *words]).words))
+
+
+def test_a_preset_is_named_and_its_engine_is_of_mains_kind_with_the_values_of_its_file():
+    judge = config("engine.median_tokens=7", "models.judge=qwen3-8b").models["judge"]
+    assert judge.model.path == "Qwen/Qwen3-8B" and judge.model.template_kwargs == {"enable_thinking": False}
+    assert type(judge.engine).__name__ == "Simulated" and judge.engine.median_tokens == 120
+
+
+def test_keys_of_a_model_and_of_its_engine_are_set_beside_its_preset():
+    words = ["models.judge.engine=openai", "models.judge.engine.base_url=http://127.0.0.1:9/v1"]
+    words += ["models.judge.max_model_len=512", "models.judge.replicas=3", "models.judge=demo"]
+    judge = config(*words).models["judge"]
+    assert type(judge.engine).__name__ == "OpenAI" and judge.engine.model is judge.model
+    assert (judge.model.max_model_len, judge.model.license, judge.replicas) == (512, "apache-2.0", 3)
+
+
+def test_a_folder_or_a_name_on_the_hub_is_a_model_too():
+    assert config("models.judge=org/model").models["judge"].model.path == "org/model"
+
+
+def test_the_command_line_goes_before_the_strategy_which_asks_main_where_no_judge_is_named():
+    assert config().models["judge"].engine_of == "main"
+    assert config("models.judge=qwen3-8b").models["judge"].engine_of == "judge"
+    (judging,) = [step for step in config().strategy.steps if "judge" in step.models]
+    assert judging.name == "judge"
+
+
+def test_the_same_model_is_loaded_once_though_it_is_spoken_to_in_another_way():
+    same = config("models.judge=demo", "models.judge.default_system_prompt=drop")
+    assert same.models["judge"].engine_of == "main" and not same.pools
+    assert same.models["judge"].model.default_system_prompt == "drop"
+    assert list(config("models.judge=demo", "models.judge.engine.median_tokens=9").pools) == ["judge"]
+
+
+def test_what_is_spelled_out_once_means_the_same_when_it_is_read_again():
+    first = config("models.judge=qwen3-8b", "models.judge.engine.median_tokens=9")
+    again = parse(first.resolved)
+    assert again.resolved == first.resolved and again.identity() == first.identity()
+
+
+def test_a_models_data_is_part_of_the_runs_identity_and_its_speed_is_not():
+    plain = config("models.judge=qwen3-8b").identity()
+    assert config("models.judge=qwen3-8b", "models.judge.replicas=4").identity() == plain
+    assert config("models.judge=qwen3-8b", "models.judge.engine.tokens_per_second=4").identity() == plain
+    assert config("models.judge=qwen3-8b", "models.judge.engine.median_tokens=4").identity() != plain
+    assert config("models.judge=gemma-3-4b-it").identity() != plain
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["models.judge=qwen3-8"], "models.judge: there is no 'qwen3-8'; did you mean 'qwen3-8b'?"),
+        (["models.judge.replicas=2"], "models.judge.replicas: its engines are those of main, the same model: set"),
+        (["models.judge=qwen3-8b", "models.judge.replicas=0"], "models.judge.replicas: must be a whole number from 1"),
+        (
+            ["models.judge=qwen3-8b", "models.judge.engin=vllm"],
+            "models.judge.engin: no such key; did you mean 'engine'?",
+        ),
+        (["models.judge=qwen3-8b", "models.judge.engine=vlm"], "models.judge.engine: there is no 'vlm'; did you mean"),
+        (["models.judge=qwen3-8b", "models.judge.engine.x=1"], "models.judge.engine.x: no such key"),
+        (["models.jugde=qwen3-8b"], "models.jugde: no step asks it"),
+        (["models.main=qwen3-8b"], "models.main: is set by the keys model, engine and cluster.replicas"),
+        (["models.judge=qwen3-8b", "strategy.judge.model=jugde"], "strategy.judge.sampling.model: there is no model"),
+        (["++strategy.respond.sampling.model=rival"], "strategy.respond.sampling.model: there is no model 'rival'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_the_key(words, told):
+    with pytest.raises(ConfigError) as caught:
+        config(*words)
+    assert str(caught.value).startswith(told), caught.value
+
+
+def test_the_plan_names_each_model_its_engines_and_who_asks_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "seeds.jsonl").write_text('{"instruction": "Why is the sky blue?"}\n')
+    told = describe(config("models.judge=demo", "models.judge.engine.median_tokens=5", "models.judge.replicas=2",
+                           "source=file", "source.path=seeds.jsonl", "num_records=1"))  # fmt: skip
+    (line,) = [line for line in told.splitlines() if line.startswith("models")]
+    assert line.split(maxsplit=1)[1] == "judge: synth-demo, Simulated; 2 engine(s); asked by judge"
