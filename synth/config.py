@@ -143,6 +143,12 @@ class Config:
         """All of the run by their names, main first."""
         return {MAIN: self.model, **{name: one.model for name, one in self.models.items()}}
 
+    @property
+    def license(self) -> str | None:
+        """That of all its models, `other` where they have several: each one's terms go with what it had a part in."""
+        licenses = {model.license for model in self.all_models.values()}
+        return licenses.pop() if len(licenses) == 1 else "other"
+
     def load_chat_templates(self) -> "dict[str, ChatTemplate]":
         """Those of all its models; models that are the same have one. Raises as Model.load_chat_template."""
         loaded: dict[str, ChatTemplate] = {}

@@ -68,6 +68,8 @@ def _show(console: Console, run: Run, figures: Figures, rows: int) -> None:
         _section(console, "yield", _yield(run, figures))
         if figures.spent:
             _section(console, "spent at each step", _steps(run, figures))
+        if run.models:
+            _section(console, "models beside main", _models(run))
         _section(console, "of kept rows", _values(figures))
     show_rows(console, run.rows("kept", rows))
 
@@ -174,6 +176,18 @@ def _steps(run: Run, figures: Figures) -> Table:
     for step, both in figures.spent_at(run.steps).items():
         cells = [(f"{one.calls:,}", f"{one.completion_tokens:,}", _seconds(one)) for one in both]
         table.add_row(Text(printable(step)), *cells[0], *cells[1])
+    return table
+
+
+def _models(run: Run) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    for _ in range(3):
+        table.add_column(justify="right")
+    table.add_row("", *(Text(head, "dim") for head in ("tokens read", "tokens written", "engine-s")))
+    for name, one in run.models.items():
+        told = (f"{one.prompt_tokens:,}", f"{one.completion_tokens:,}", f"{one.engine_seconds:,.1f}")
+        table.add_row(Text(printable(name)), *told)
     return table
 
 

@@ -26,7 +26,7 @@ from synth.steps.llm import MAIN
 _OF_SERVED = ("preset", "engine", "replicas")
 _OF_MODEL = [one.name for one in dataclasses.fields(Model)]
 # What an engine loads of a model. The other keys are about its conversations.
-_LOADED = ("path", "tokenizer", "revision", "dtype", "max_model_len")
+LOADED = ("path", "tokenizer", "revision", "dtype", "max_model_len")
 
 Replicas = int | Literal["auto"]
 Keys = Mapping[str, Any]
@@ -117,7 +117,8 @@ def _spelled_out(name: str, node: dict[str, Any], before: Sequence[Keys], folder
         engine = same["engine"]
     else:
         engine = next((one for one in _presets("engine", folders) if one.get("_target_") == kind), {"_target_": kind})
-    return {"model": model, "engine": _merged(engine, given), "replicas": "auto" if node.get("replicas") is None else node["replicas"]}
+    replicas = "auto" if node.get("replicas") is None else node["replicas"]
+    return {"model": model, "engine": _merged(engine, given), "replicas": replicas}
 
 
 def _as_keys(node: Any, key: str) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def _presets(group: str, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _of_model(model: Keys) -> list[Any]:
-    return [None if model.get(name) == "auto" else model.get(name) for name in _LOADED]
+    return [None if model.get(name) == "auto" else model.get(name) for name in LOADED]
 
 
 def _loaded(node: Keys) -> tuple[list[Any], Keys]:

@@ -14,7 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -128,12 +128,18 @@ async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -
     if all(shard.index in one.manifest.committed for one in places for shard in one.manifest.shards):
         return None
     print(f"loading the model for {len(found)} trials, {planned:,} records", file=sys.stderr)
-    async with loaded(found[0].config.engine, folder / "engine.log") as engine:
+    config = found[0].config
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(loaded(config.engine, folder / "engine.log"))
+        others = {
+            name: await stack.enter_async_context(loaded(one.engine, folder / f"{name}.log"))
+            for name, one in config.pools.items()
+        }
         for one in places:
             one.begin()
             one.manifest.write(one.folder)
         pairs = [(trial.config, place) for trial, place in zip(found, places, strict=True)]
-        runs = SideBySide(engine, pairs)
+        runs = SideBySide(engine, pairs, others)
         with stop_signals(lambda line: print(line, file=sys.stderr)) as stop:
             tasks = [asyncio.create_task(one) for one in (runs.run(), stop.wait(), _tell_progress(runs, planned))]
             await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)

@@ -20,6 +20,7 @@ from synth.dry_run import sampling_keys
 from synth.hydra_errors import CommandLine
 from synth.missing import refuse_missing_files
 from synth.model import Model
+from synth.models import LOADED
 from synth.run import composed
 from synth.steps.strategy import Step
 from synth.storage.manifest import differing_keys
@@ -29,7 +30,6 @@ TEMPERATURES, TOP_PS = (0.7, 1.0), (0.9, 1.0)  # beside what is configured
 SYSTEM_PROMPT = "model.default_system_prompt"
 _OF_A_RUN = ("slice", "push_to_hub", "tracking", "retry", "price_per_gpu_hour", "estimate_from")
 _VARIED = ("strategy", "seed", "output_dir")  # top-level keys that may have several values
-_LOADED = ("path", "tokenizer", "revision", "dtype", "max_model_len")  # keys of a model that its engine reads
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,11 @@ def _refuse(found: Sequence[Trial]) -> None:
 def _of_engine(config: Config) -> dict[str, Any]:
     """All that is the same for all trials."""
     same = {key: value for key, value in config.resolved.items() if key not in _VARIED}
-    return same | {"model": {key: config.resolved["model"].get(key) for key in _LOADED}}
+    return {**same, **_loaded(same), "models": {name: {**one, **_loaded(one)} for name, one in same["models"].items()}}
+
+
+def _loaded(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {"model": {key: node["model"].get(key) for key in LOADED}}
 
 
 def _grid(found: Sequence[Trial], named: set[str]) -> dict[str, list[str]]:

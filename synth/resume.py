@@ -44,7 +44,7 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
     plain, versions = config.identity(), _versions()
     identity = by_content(plain) | {"source": contents.identity, "synth": versions.get("synth")} | source_code(plain)
-    fresh = Manifest(identity, columns, versions, settings.most_records, config.model.license)
+    fresh = Manifest(identity, columns, versions, settings.most_records, config.license)
     try:
         manifest = _known(folder, fresh, config) or fresh
         if settings.slice is not None:

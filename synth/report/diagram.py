@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from synth.components import ConfigError
+from synth.steps.llm import MAIN
 from synth.steps.strategy import Step, Strategy
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A step as drawn. `calls` are those for each record that comes to it, None where it does not tell.
+    """A step as drawn. `calls` are those for each record that comes to it, None where it does not tell; `models` the
+    models of the run that answer them.
 
     `fan_out` is 1 for a step that makes one record of one, None where it makes several and can't say how many.
     """
 
     name: str
     calls: int | None
+    models: tuple[str, ...]
     rejections: tuple[str, ...]
     fan_out: int | None
 
@@ -33,7 +36,8 @@ class Stage:
         """`at most 2 calls` in words."""
         if self.calls is None:
             return "calls not told"
-        return "no calls" if not self.calls else f"at most {_counted(self.calls, 'call')}"
+        of = "" if self.models in ((), (MAIN,)) else f" of {' and '.join(self.models)}"
+        return "no calls" if not self.calls else f"at most {_counted(self.calls, 'call')}{of}"
 
     @property
     def branches(self) -> str:
@@ -97,7 +101,8 @@ def _stage(step: Step) -> Stage:
     fan_out = _told(step, "fan_out", 1)
     if fan_out is not None and (type(fan_out) is not int or fan_out < 1):
         raise ConfigError(f"{key}: its fan_out must be a whole number above 0, or None, got {fan_out!r}")
-    return Stage(printable(step.name), calls, tuple(printable(one) for one in rejections), fan_out)
+    models = tuple(map(printable, step.models))
+    return Stage(printable(step.name), calls, models, tuple(printable(one) for one in rejections), fan_out)
 
 
 def _told(step: Step, name: str, default: Any = None) -> Any:

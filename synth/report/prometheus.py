@@ -1,7 +1,8 @@
 """The numbers of metrics.jsonl as Prometheus metrics, by way of Ray: where a Ray node exports its own, these are too.
 
-Totals become counters, the rest gauges; what is told step by step has a label `step`, and all have `run`, the name of
-the run's folder, because a cluster may have several. Ray puts `ray_` before each name and `_total` after a counter's.
+Totals become counters, the rest gauges; what is told step by step has a label `step`, what is told of the models beside
+main one `model`, and all have `run`, the name of the run's folder, because a cluster may have several. Ray puts `ray_`
+before each name and `_total` after a counter's.
 """
 
 from collections.abc import Mapping
@@ -34,6 +35,9 @@ class Exported:
         for step, spent in line["spent"].items():
             for name, value in spent.items():
                 self._tell(f"synth_step_{name}", value, total=True, step=step)
+        for model, told in line.get("models", {}).items():
+            for name, value in told.items():
+                self._tell(f"synth_model_{name}", value, total=name in TOTALS, model=model)
 
     def _tell(self, name: str, value: float, *, total: bool, **labels: str) -> None:
         from ray.util.metrics import Counter, Gauge  # late, because `connected` sets what Ray reads when it is imported
@@ -44,7 +48,7 @@ class Exported:
         if not total:
             self._metrics[name].set(value, labels)
             return
-        key = (name, labels.get("step", ""))
+        key = (name, labels.get("step") or labels.get("model", ""))
         more = value - self._told.get(key, 0)
         if more > 0:
             self._metrics[name].inc(more, labels)

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from synth.errors import reason
 from synth.records import Record
+from synth.report.by_model import OfModel, by_model
 from synth.report.held import Held, held_by
 from synth.steps.strategy import step_names
 from synth.storage.journal import owner_of, tally_of
@@ -114,6 +115,11 @@ class Run:
     def held(self) -> Held:
         """How long its replicas and GPUs were held, by all its processes."""
         return held_by(self.snapshots)
+
+    @cached_property
+    def models(self) -> dict[str, OfModel]:
+        """What its models beside main did."""
+        return by_model(self.snapshots)
 
     def bytes_on_disk(self) -> int:
         """Of the whole folder; a file with two names, as a shard in the dataset, counts once."""

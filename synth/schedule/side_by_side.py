@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from synth.engines.start import judged, kind_of, start_failure
 from synth.opening import Opened
 from synth.records import Shard
 from synth.schedule.claims import SettlingClaims
-from synth.schedule.metered import SharedTime
+from synth.schedule.metered import Metered, SharedTime
 from synth.schedule.placed_process import root_cause
 from synth.schedule.pool import PoolProcess
 from synth.schedule.worker import Counters, Worker
@@ -64,10 +64,11 @@ async def loaded(engine: Engine, log: Path) -> AsyncIterator[SharedEngine]:
 
 
 class SideBySide:
-    """`run` all, and ask for `counters` meanwhile."""
+    """`run` all, and ask for `counters` meanwhile. `others` are the engines of the models beside main."""
 
-    def __init__(self, engine: SharedEngine, runs: Sequence[tuple[Config, Opened]]):
+    def __init__(self, engine: SharedEngine, runs: Sequence[tuple[Config, Opened]], others: Mapping[str, SharedEngine]):
         self._runs = runs
+        self._others = {name: Metered(one).of_a_record() for name, one in others.items()}
         self._time = SharedTime.of(engine)
         self._engine = engine
         self._workers: list[Worker] = []
@@ -98,7 +99,7 @@ class SideBySide:
             claims = SettlingClaims(duplicates, folder.path, manifest.fingerprint, list(manifest.shards))
             await claims.start()
         config = dataclasses.replace(config, engine=self._engine)
-        worker = Worker(config, folder.path, manifest.fingerprint, pool, claims, time=self._time)
+        worker = Worker(config, folder.path, manifest.fingerprint, pool, claims, time=self._time, engines=self._others)
         await worker.start()
         self._workers.append(worker)
         try:

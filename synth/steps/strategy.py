@@ -36,9 +36,8 @@ class Step:
     def models(self) -> dict[str, str]:
         """The models that it is known to ask, each with the key that names it, as `sampling.model`."""
         calls = getattr(self.function, "calls", None)
-        named = {call.model: "sampling.model" for call in (calls() if calls else ()) if call.model}
-        own = {} if calls and all(call.model for call in calls()) else {self.model: "model"}
-        return named | own
+        asked = [getattr(call, "model", None) for call in calls()] if calls else [None]
+        return {name or self.model: "sampling.model" if name else "model" for name in asked}
 
     @property
     def tells_calls(self) -> bool:
