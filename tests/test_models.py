@@ -6,6 +6,10 @@ from hydra import compose, initialize_config_dir
 from synth.config import CONF_DIR, ConfigError, parse
 from synth.dry_run import describe
 from synth.hydra_errors import CommandLine
+from synth.steps.chain import Context, run_record
+from synth.steps.llm import LLM, Endpoint, Ledger
+from synth.steps.strategy import Step, Strategy
+from tests.steps.fakes import FakeEngine, FakeTemplate
 
 JUDGED = "+strategy=evol_instruct_judged"
 
@@ -92,3 +96,44 @@ def test_the_plan_names_each_model_its_engines_and_who_asks_it(tmp_path, monkeyp
                            "source=file", "source.path=seeds.jsonl", "num_records=1"))  # fmt: skip
     (line,) = [line for line in told.splitlines() if line.startswith("models")]
     assert line.split(maxsplit=1)[1] == "judge: synth-demo, Simulated; 2 engine(s); asked by judge"
+
+
+async def test_the_row_names_the_model_that_answered_and_a_round_the_one_that_wrote_it():
+    async def step(record, llm):
+        question = await llm.query()
+        llm.note(question.text)
+        answer = await llm.on("teacher").chat(question.text)
+        assert llm.on("teacher").rng is llm.rng
+        return record | {"instruction": question.text, "response": answer.text}
+
+    endpoints = {"main": Endpoint(FakeEngine(lambda _: "Why?"), FakeTemplate(), "small"),
+                 "teacher": Endpoint(FakeEngine(lambda _: "So."), FakeTemplate(), "large")}  # fmt: skip
+    finished = await run_record(0, {}, Context(Strategy("test", [Step("step", step)]), endpoints, 0))
+    (row,) = finished.kept
+    assert row["model"] == "large" and [round["model"] for round in row["lineage"]] == ["small"]
+
+
+async def test_a_model_that_is_not_there_is_named_with_the_nearest_one():
+    async def step(record, llm):
+        await llm.on("teachr").chat("Why?")
+
+    endpoints = {name: Endpoint(FakeEngine(), FakeTemplate(), name) for name in ("main", "teacher")}
+    finished = await run_record(0, {}, Context(Strategy("test", [Step("step", step)]), endpoints, 0))
+    assert "there is no model 'teachr' in this run; did you mean 'teacher'?" in finished.rejected[0]["detail"]
+
+
+async def test_calls_to_several_models_have_seeds_of_their_own_in_one_order():
+    engines = [FakeEngine(), FakeEngine()]
+    endpoints = {
+        name: Endpoint(one, FakeTemplate(), name) for name, one in zip(("main", "other"), engines, strict=True)
+    }
+    llm = LLM(endpoints, Ledger(), 0, "7", "step")
+    await llm.chat("one")
+    await llm.on("other").chat("two")
+    await llm.chat("three", model="other")
+    alone = LLM({"main": Endpoint(FakeEngine(), FakeTemplate(), "main")}, Ledger(), 0, "7", "step")
+    for word in ("one", "two", "three"):
+        await alone.chat(word)
+    seeds = [one.seed for engine in engines for one in engine.samplings]
+    assert seeds == [one.seed for one in alone._endpoint("main").engine.samplings] and len(set(seeds)) == 3
+    assert {one.model for engine in engines for one in engine.samplings} == {None}

@@ -146,12 +146,10 @@ class PlacedProcess:
 
 async def call(actor: Any, method: str, *arguments: Any) -> Any:
     """A coroutine of an actor's. Raises WorkerLost where its process has ended, or failed in a way of its own."""
-    from ray.exceptions import RayActorError, RayTaskError
+    from ray.exceptions import RayError, RayTaskError
 
     try:
         return await getattr(actor, method).remote(*arguments)
-    except RayActorError as error:
-        raise WorkerLost(f"its process ended: {_short(error)}") from error
     except RayTaskError as error:
         cause = error.cause
         if isinstance(cause, _AS_THEY_ARE):
@@ -161,6 +159,16 @@ async def call(actor: Any, method: str, *arguments: Any) -> Any:
         if isinstance(cause, OSError) and cause.errno in NO_ROOM:  # it is the same for every other worker
             raise OSError(cause.errno, f"{cause.strerror} ({cause.filename or 'journal'})") from error
         raise WorkerLost(f"{type(cause).__name__}: {_short(cause)}") from error
+    except RayError as error:
+        raise WorkerLost(f"its process ended: {why_it_ended(error)}") from error
+
+
+def why_it_ended(error: Exception) -> str:
+    """In one line what Ray says of an actor's end, be it in many."""
+    from ray.exceptions import OutOfMemoryError
+
+    memory = "its machine's memory was nearly full, and Ray ended it"
+    return memory if isinstance(error, OutOfMemoryError) else _short(error)
 
 
 def _group(placement: Placement) -> Any:

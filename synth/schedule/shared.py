@@ -47,14 +47,14 @@ class SharedProcess:
         return partial(self._call, method)
 
     async def _call(self, method: str, *arguments: Any) -> Any:
-        from ray.exceptions import RayActorError, RayTaskError
+        from ray.exceptions import RayError, RayTaskError
 
         try:
             return await getattr(self._actor, method).remote(*arguments)
-        except RayActorError as error:
-            raise SharedLost(f"{self._name}: its process ended; run again to go on") from error
         except RayTaskError as error:
             raise SharedLost(f"{self._name}: {error.cause}") from error
+        except RayError as error:
+            raise SharedLost(f"{self._name}: its process ended; run again to go on") from error
 
     def kill(self) -> None:
         import ray

@@ -10,11 +10,12 @@ import sys
 import psutil
 import pytest
 import pytest_asyncio
+from ray.exceptions import OutOfMemoryError
 
 from synth.config import Cluster
 from synth.schedule import scheduler as module
 from synth.schedule.cluster import connected
-from synth.schedule.placed_process import PASSED_ON, root_cause
+from synth.schedule.placed_process import PASSED_ON, call, root_cause
 from synth.schedule.plan import Plan
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
@@ -94,6 +95,21 @@ async def test_an_actor_that_can_not_be_made_says_why_in_one_line(placement, fol
     with pytest.raises(WorkerLost, match=r"engine.tokens_per_second: .*'fast'") as caught:
         await worker.start()
     assert "\n" not in str(caught.value)
+
+
+async def test_a_process_that_ray_ends_because_memory_is_short_is_a_lost_worker_told_in_one_line():
+    class Actor:
+        """An actor of a machine whose memory is full."""
+
+        class run:
+            @staticmethod
+            async def remote():
+                raise OutOfMemoryError("2 worker(s) were killed due to the node running low on memory.\nMemory on the")
+
+    with pytest.raises(
+        WorkerLost, match=r"^its process ended: its machine's memory was nearly full, and Ray ended it$"
+    ):
+        await call(Actor, "run")
 
 
 def test_what_ended_an_engines_process_is_found_in_its_log():
