@@ -16,6 +16,7 @@ CHOSEN = {
     "Magpie": {"min_logprob", "only_instruction", "n_turns", "system_prompts", "keep_system_prompt"},
     "EvolInstruct": {"answers"},
     "Judge": {"min_score", "model"},
+    "UltraFeedback": {"model"},
     "Tag": {"with_response"},
     "Queries": {"criteria"},
     "TextGeneration": {"template", "system_prompt", "output", "examples"},

@@ -43,6 +43,7 @@ SOURCES = {
     "instruct_and_respond": {"topic": ["gardening", "saving money", "the history of trains", "healthy breakfasts"] * 2},
     "preference": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
     "self_instruct_context": {"context": CONTEXTS},
+    "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS[:4]]},
 }
 RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12}  # of the others without a source: 4
 COOLER = ["strategy.evol_instruct.evolve.temperature=0.7"]  # as a model of this size needs it
@@ -51,6 +52,7 @@ OVERRIDES = {
     "evol_instruct_judged": COOLER,
     "evol_instruct_from_nothing": COOLER,
     "preference": ["strategy.steps=[${strategy.preference}]"],
+    "ultrafeedback": ["strategy.steps=[${strategy.ultrafeedback}]", "strategy.ultrafeedback.k=2"],
 }
 # The fewest rows that a strategy keeps. Of those that are not here so small a model may keep none of so few records.
 LEAST = {
@@ -73,7 +75,7 @@ class ShortAnswers(SharedEngine):
     a CPU would sort at every step for a top_p."""
 
     async def generate(self, prompt, sampling):
-        most = min(sampling.max_tokens, 160)
+        most = min(sampling.max_tokens, 160 if sampling.json_schema is None else 400)
         return await self._engine.generate(prompt, dataclasses.replace(sampling, max_tokens=most, top_p=1.0))
 
 

@@ -23,7 +23,8 @@ class Description(Protocol):
     """All of it is optional. `columns`, which is optional too, is read by synth/config.py.
 
     `rejections` are reasons. `fan_out` is how many records it makes of one at the most, None for several. A step that
-    `speaks_as_user` needs the pre-query template. The first step may have a `pool`, any step `duplicates`.
+    `speaks_as_user` needs the pre-query template. The first step may have a `pool`, any step `duplicates`. `models` are
+    those of the run that it may ask beside its own and those that its calls name.
     """
 
     rejections: Sequence[str]
@@ -31,6 +32,7 @@ class Description(Protocol):
     speaks_as_user: bool
     pool: PoolRules | None
     duplicates: Duplicates
+    models: Sequence[str]
 
     def needs(self) -> Sequence[Needs]:
         """For each thing that it reads the columns that will do, and what they have to hold, if that matters."""

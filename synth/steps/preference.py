@@ -79,7 +79,7 @@ class Preference:
         return [self._sampling(index) for index in range(self.k)] + judged
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
-        prompt = _prompt(record)
+        prompt = prompt_of(record)
         async with asyncio.TaskGroup() as group:
             answers = [group.create_task(llm.chat(prompt, self._sampling(index))) for index in range(self.k)]
         drawn = [answer.result() for answer in answers]
@@ -102,17 +102,7 @@ class Preference:
             _note(ranked, llm)
             raise Rejection("no_preference", f"all responses that were ranked have the score {best:g}")
         _note([(score, one) for score, one in ranked if isinstance(score, Rejection)], llm)
-        answered = [{"role": "assistant", "content": chosen.text}]
-        return record | {
-            "messages": prompt + answered,
-            "response": next(turn["content"] for turn in prompt + answered if turn["role"] == "assistant"),
-            "finish_reason": chosen.finish_reason,
-            "prompt": prompt,
-            "chosen": answered,
-            "rejected": [{"role": "assistant", "content": rejected.text}],
-            "chosen_score": best,
-            "rejected_score": worst,
-        }
+        return record | pair(prompt, chosen.text, rejected.text, best, worst)
 
     def _sampling(self, index: int) -> Sampling:
         return self.responses[index % len(self.responses)]
@@ -127,6 +117,21 @@ class Preference:
         return value if math.isfinite(value) else Rejection("no_score", f"the reward model gave {value}")
 
 
+def pair(prompt: Messages, chosen: str, rejected: str, best: float, worst: float) -> Record:
+    """The columns of two whole responses, of which the chosen one is the record's own."""
+    answered = [{"role": "assistant", "content": chosen}]
+    return {
+        "messages": prompt + answered,
+        "response": next(turn["content"] for turn in prompt + answered if turn["role"] == "assistant"),
+        "finish_reason": "stop",
+        "prompt": prompt,
+        "chosen": answered,
+        "rejected": [{"role": "assistant", "content": rejected}],
+        "chosen_score": best,
+        "rejected_score": worst,
+    }
+
+
 def _note(candidates: Sequence[tuple[float | Rejection | str, Completion]], llm: LLM) -> None:
     """Candidates that no pair holds, for a look: in the record's lineage, each with its score or what it lacks."""
     for fate, one in candidates:
@@ -134,7 +139,7 @@ def _note(candidates: Sequence[tuple[float | Rejection | str, Completion]], llm:
         llm.note(one.text, f"candidate: {told}")
 
 
-def _prompt(record: Record) -> Messages:
+def prompt_of(record: Record) -> Messages:
     """What is answered: a conversation up to its last user's turn. Raises Rejection where there is none."""
     turns: Messages = conversation_of(record)
     while turns and turns[-1].get("role") != "user":

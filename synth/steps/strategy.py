@@ -37,7 +37,8 @@ class Step:
         """The models that it is known to ask, each with the key that names it, as `sampling.model`."""
         calls = getattr(self.function, "calls", None)
         asked = [getattr(call, "model", None) for call in calls()] if calls else [None]
-        return {name or self.model: "sampling.model" if name else "model" for name in asked}
+        told = {name or self.model: "sampling.model" if name else "model" for name in asked}
+        return {name: "models" for name in getattr(self.function, "models", ())} | told
 
     @property
     def tells_calls(self) -> bool:
