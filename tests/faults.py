@@ -54,15 +54,21 @@ class Nodes:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def _start(self):
-        return self._cluster.add_node(num_cpus=1, num_gpus=self._num_gpus, wait=False)
+    def _start(self, **takes):
+        """Ray gives its own agents 15 s to start, whatever the machine is busy with: it is tried again."""
+        for tries_left in (2, 1, 0):
+            try:
+                return self._cluster.add_node(num_cpus=1, wait=False, **{"num_gpus": self._num_gpus} | takes)
+            except Exception as error:
+                if "timed out during startup" not in str(error) or not tries_left:
+                    raise
 
     def add(self) -> None:
         self._nodes.append(self._start())
 
     def add_without_gpus(self) -> str:
         """What Ray calls the new node, which has room for an engine on a CPU."""
-        return self._cluster.add_node(num_cpus=1, wait=False).node_id
+        return self._start(num_gpus=0).node_id
 
     def kill_node(self, id: str) -> None:
         """The same for the node that Ray calls so."""

@@ -23,20 +23,20 @@ from synth.schedule.worker_handle import WorkerLost
 
 log = logging.getLogger(__name__)
 
-MAX_FAILURES = 3  # in a row
+MAX_FAILURES = 5  # in a row, of engines that answered nothing: more than a request that is poison takes
 PAUSE_S = 1.0
 ANSWER_S = 5.0
 CALLS = 100_000  # under way at once: a request waits in the engine's own queue
 
 
 class EnginePool:
-    """`replicas` engines of one model. `spawn` makes the process of one, `on_change` hears of all that come and go."""
+    """`replicas` engines of one model. `spawn` makes the n-th process, `on_change` hears of all that come and go."""
 
     def __init__(
         self,
         model: str,
         replicas: int,
-        spawn: Callable[[], PlacedProcess],
+        spawn: Callable[[int], PlacedProcess],
         timeout_s: float,
         on_change: Callable[[], None],
     ):
@@ -57,13 +57,14 @@ class EnginePool:
     async def _keep_alive(self) -> None:
         failures, ever_ran = 0, False
         while True:
-            number, process = next(self._numbers), self._spawn()
+            number = next(self._numbers)
+            process = self._spawn(number)
             self.held.add(number)
             try:
                 await self._serve(number, process)
             except (WorkerLost, EngineError) as error:
-                ran = number in self.running
-                ever_ran, failures = ever_ran or ran, 1 if ran else failures + 1
+                answered = number in self._last and self._last[number].completion_tokens > 0
+                ever_ran, failures = ever_ran or number in self.running, 1 if answered else failures + 1
                 final = isinstance(error, Unusable) and not ever_ran
                 if failures >= MAX_FAILURES or final:
                     self._given_up += 1
@@ -96,9 +97,7 @@ class EnginePool:
 
     async def at_work(self) -> ModelAtWork:
         """What its engines are at; what those have done that are gone counts too."""
-        for number, process in list(self.running.items()):
-            with suppress(WorkerLost, EngineError, TimeoutError):
-                self._last[number] = await asyncio.wait_for(process.call("counters"), ANSWER_S)
+        await asyncio.gather(*(self._ask(number, process) for number, process in self.running.items()))
         here, told = list(self._last.values()), [*self._done, *self._last.values()]
         return ModelAtWork(
             engines_ready=len(self.running),
@@ -109,6 +108,12 @@ class EnginePool:
             completion_tokens=sum(one.completion_tokens for one in told),
             engine_seconds=sum(one.engine_seconds for one in told),
         )
+
+    async def _ask(self, number: int, process: PlacedProcess) -> None:
+        with suppress(WorkerLost, EngineError, TimeoutError):
+            counters = await asyncio.wait_for(process.call("counters"), ANSWER_S)
+            if number in self.running:
+                self._last[number] = counters
 
 
 class Pools:
@@ -123,10 +128,8 @@ class Pools:
     def _pool(
         self, config: Config, run_dir: Path, served: ServedModel, replicas: int, placement: Placement
     ) -> EnginePool:
-        numbers = itertools.count()
-
-        def spawn() -> PlacedProcess:
-            given = (config.resolved, str(run_dir), served.name, next(numbers))
+        def spawn(number: int) -> PlacedProcess:
+            given = (config.resolved, str(run_dir), served.name, number)
             return PlacedProcess(EngineProcess, given, placement, CALLS)
 
         timeout_s = config.cluster.start_timeout_s

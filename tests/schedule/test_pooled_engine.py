@@ -6,7 +6,9 @@ import pytest
 
 from synth.engines import Answer, EngineError, Load, Sampling
 from synth.records import Rejection
-from synth.schedule.engine_process import EngineProcess, Facts
+from synth.schedule import engine_pool
+from synth.schedule.engine_pool import EnginePool
+from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts
 from synth.schedule.metered import Metered
 from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.worker_handle import WorkerLost
@@ -153,3 +155,57 @@ async def test_a_process_that_is_gone_is_not_asked_again_though_it_is_still_told
     pool.model.tell(pool.there, FACTS)
     await asyncio.gather(*(pool.ask([5], seed) for seed in range(4)))
     assert 0 < Gone.calls <= 2
+
+
+class Process:
+    """The process of an engine that dies as soon as it is there, after `answers` tokens."""
+
+    def __init__(self, answers):
+        self.answers, self.killed = answers, False
+        self.actor = object()
+
+    async def make(self, timeout_s): ...
+
+    async def call(self, method):
+        if method == "start":
+            return FACTS
+        if method == "counters":
+            return EngineCounters(0, 0, self.answers, 0.0, Load())
+        await asyncio.sleep(0.01)
+        raise WorkerLost("its process ended")
+
+    async def kill(self):
+        self.killed = True
+
+
+def pool(processes, replicas=1):
+    """Of engines that die one after the other; each is asked for its counters before."""
+    made = []
+
+    def spawn(number):
+        made.append(Process(processes(number)))
+        return made[-1]
+
+    pool = EnginePool("judge", replicas, spawn, 5.0, lambda: asking.append(asyncio.ensure_future(pool.at_work())))
+    asking = []
+    return pool, made
+
+
+async def test_engines_that_die_without_an_answer_are_given_up_and_with_the_last_of_them_the_model(monkeypatch):
+    monkeypatch.setattr(engine_pool, "PAUSE_S", 0.0)
+    judge, made = pool(lambda number: 0, replicas=2)
+    with pytest.raises(EngineError, match=r"^models.judge: its process ended$"):
+        await judge.run()
+    assert len(made) == 2 * engine_pool.MAX_FAILURES and all(one.killed for one in made)
+
+
+async def test_engines_that_die_after_they_have_answered_are_replaced_for_as_long_as_it_takes(monkeypatch):
+    monkeypatch.setattr(engine_pool, "PAUSE_S", 0.0)
+    judge, made = pool(lambda number: 7)
+    running = asyncio.create_task(judge.run())
+    while len(made) < 3 * engine_pool.MAX_FAILURES:
+        await asyncio.sleep(0.01)
+        assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert (await judge.at_work()).completion_tokens >= 7 * 2 * engine_pool.MAX_FAILURES

@@ -1,0 +1,83 @@
+"""Room for several models: what main has left, GPUs that are shared, and what is refused."""
+
+import pytest
+
+from synth.config import Cluster, ConfigError
+from synth.engines import Placement
+from synth.models import ServedModel
+from synth.schedule.room import room
+
+
+class Engine:
+    """What a cluster asks of an engine: so many GPUs, and the `share` of one that it can do with."""
+
+    def __init__(self, gpus=1.0, share=None, parts=1):
+        self.gpus, self.share, self.parts = gpus, share, parts
+
+    def placement(self, on_gpu, replicas_beside):
+        if not on_gpu:
+            return Placement(cpus=1, env={"BESIDE": str(replicas_beside)})
+        return Placement(gpus=self.gpus, cpus=0, parts=self.parts, share=self.share)
+
+
+def nodes(*gpus, cpus=16.0):
+    return [{"Alive": True, "Resources": {"CPU": cpus, **({"GPU": one} if one else {})}} for one in gpus]
+
+
+def others(**engines):
+    return {name: ServedModel(name, None, engine, count, name) for name, (engine, count) in engines.items()}
+
+
+def split(machines, main, replicas="auto", **models):
+    found = room(Cluster(replicas=replicas), main, machines, others=others(**models))
+    return found.replicas, {name: count for name, (count, _) in found.others.items()}
+
+
+def test_main_fills_the_gpus_that_the_other_models_leave():
+    assert split(nodes(8.0), Engine(), judge=(Engine(), 2)) == (6, {"judge": 2})
+    assert split(nodes(8.0, 8.0), Engine(4.0), judge=(Engine(), "auto")) == (3, {"judge": 1})
+
+
+def test_other_models_are_spread_as_ray_spreads_them():
+    # One on each machine, so that neither has four GPUs left twice.
+    assert split(nodes(8.0, 8.0), Engine(4.0), judge=(Engine(), 2)) == (2, {"judge": 2})
+
+
+def test_engines_of_one_gpu_share_it_by_their_parts_of_its_memory_where_there_are_not_enough():
+    made = room(Cluster(), Engine(share=0.6), nodes(1.0), others=others(judge=(Engine(share=0.3), 1)))
+    assert (made.placement.gpus, made.others["judge"][1].gpus) == (0.6, 0.3)
+    assert split(nodes(2.0), Engine(share=0.6), judge=(Engine(share=0.3), 1)) == (1, {"judge": 1})
+
+
+def test_three_models_share_one_gpu():
+    models = {"judge": (Engine(share=0.3), 1), "tagger": (Engine(share=0.1), 1)}
+    assert split(nodes(1.0), Engine(share=0.6), **models) == (1, {"judge": 1, "tagger": 1})
+
+
+def test_shares_that_are_together_more_than_a_gpu_are_refused_with_the_keys_that_set_them():
+    with pytest.raises(ConfigError) as caught:
+        split(nodes(1.0), Engine(share=0.9), judge=(Engine(share=0.9), 1))
+    told = "take together at most all of it: engine.gpu_memory_utilization=0.9, "
+    assert told + "models.judge.engine.gpu_memory_utilization=0.9" in str(caught.value)
+
+
+def test_what_no_machine_has_room_for_is_refused_by_its_own_key():
+    with pytest.raises(ConfigError, match=r"^models.judge.replicas: there is room for 2 that take 4 GPU\(s\)"):
+        split(nodes(8.0), Engine(), judge=(Engine(4.0), 3))
+    with pytest.raises(ConfigError, match=r"^cluster.replicas: there is room for 0 .* beside 1 of other models"):
+        split(nodes(4.0), Engine(4.0), judge=(Engine(), 1))
+
+
+def test_an_engine_that_takes_a_gpu_where_there_is_none_is_named():
+    class OnlyGPU(Engine):
+        def placement(self, on_gpu, replicas_beside):
+            return Placement(gpus=1)
+
+    with pytest.raises(ConfigError, match=r"^models.judge: the engine takes a GPU, and Ray finds none"):
+        split(nodes(0), Engine(), judge=(OnlyGPU(), 1))
+
+
+def test_engines_on_a_cpu_share_its_cores_with_those_of_other_models():
+    made = room(Cluster(), Engine(), nodes(0), others=others(judge=(Engine(), 2)))
+    assert made.replicas == 1
+    assert {made.placement.env["BESIDE"], made.others["judge"][1].env["BESIDE"]} == {"2"}
