@@ -114,7 +114,7 @@ async def _run(path: Path, names: list[str], filters: Mapping[str, Record], reco
         {
             **{"num_records": records, "seed": 0, "output_dir": str(path), "shard_size": SHARD, "resume": "auto"},
             **{"min_yield": 0.05, "push_to_hub": None, "dry_run": False, "cluster": {}, "source": {}},
-            "strategy": {"name": "early_rejection", **steps, "steps": [steps[name] for name in names]},
+            "strategy": {"name": "early_rejection", **steps, "steps": list(names)},
             "model": {"path": "demo"},
             "engine": {"_target_": "synth.engines.simulated.Simulated"},
         }

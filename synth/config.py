@@ -9,6 +9,7 @@ takes (see components.py).
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -206,7 +207,7 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     resolved["models"] = spelled_out(resolved.get("models"), of_strategy, resolved, _folders())
     models = served(resolved["models"], resolved)
     strategy = _strategy(resolved["strategy"])
-    asked = models_asked(strategy, models)
+    asked = models_asked(strategy, {name: one.engine_of == name for name, one in models.items()})
     columns = dict(model.columns)
     for name in asked:
         columns |= models[name].model.columns
@@ -299,9 +300,20 @@ def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
             chosen = (_chosen("strategy") or "strategy").rpartition("/")[2]
             OmegaConf.update(composed, "strategy.name", chosen, force_add=True)
         plain = _given(OmegaConf.to_container(composed, resolve=True))
+        if isinstance(strategy, DictConfig):
+            _name_steps(plain["strategy"], OmegaConf.to_container(strategy, resolve=False))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {reason(error)}") from None
     return {str(key): with_files(value, "strategy") if key == "strategy" else value for key, value in plain.items()}
+
+
+def _name_steps(strategy: dict[str, Any], raw: Any) -> None:
+    """A step that is referred to, as `${strategy.judge}`, keeps its name: what was resolved has none."""
+    steps = raw.get("steps")
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        referred = re.fullmatch(r"\$\{(?:strategy)?\.(\w+)\}", step) if isinstance(step, str) else None
+        if referred:
+            strategy["steps"][index] = referred[1]
 
 
 def _given(value: Any) -> Any:

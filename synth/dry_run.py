@@ -1,7 +1,7 @@
 """What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from synth.config import Config, refuse_bad_chat_template
@@ -97,7 +97,7 @@ def _samplings(config: Config) -> dict[str, str]:
             if sampling in drawn[:at]:
                 continue
             # A step may make up a sampling of its own, which no key sets.
-            key = next((key for key, one in keys if one == sampling), step.name)
+            key = next((key for key, one in keys if one == replace(sampling, model=one.model)), step.name)
             count = drawn.count(sampling)
             times = f" ({count} times)" if count > 1 else ""
             lines.append(f"{key}: {_drawn(sampling)}{times}")

@@ -162,7 +162,11 @@ def has_default_system_prompt(model: Model) -> bool:
 
 def _key(step: Step, drawn: Any, strategy: Mapping[str, Any]) -> str | None:
     """Of the first call's sampling, where a command line can set it."""
-    keys = [key for key, sampling in sampling_keys(step.function, step.name) if sampling == drawn]
+    keys = [
+        key
+        for key, sampling in sampling_keys(step.function, step.name)
+        if sampling == dataclasses.replace(drawn, model=sampling.model)
+    ]
     if not keys or step.name not in strategy:
         return None
     node: Any = strategy

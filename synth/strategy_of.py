@@ -4,7 +4,7 @@ Raises ConfigError, with the key, for what is no step, tells of itself what is n
 not.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ MOST_NAME = 200  # bytes of UTF-8; a file system takes 255
 
 
 def strategy_of(node: Mapping[str, Any]) -> Strategy:
-    """The steps in the order of `steps`. All other keys but `name` and `columns` are steps that it may refer to."""
+    """The steps in the order of `steps`, by their keys or as they are. All keys but NO_STEPS are steps."""
     steps = node.get("steps")
     if not isinstance(steps, list) or not steps:
         raise ConfigError("strategy.steps: needs a list with at least one step")
@@ -38,8 +38,11 @@ def strategy_of(node: Mapping[str, Any]) -> Strategy:
             )
     built: list[tuple[Any, Mapping[str, pa.DataType] | None, str]] = []
     for index, step in enumerate(steps):
-        of_key = next((name for name, value in named.items() if value == step), None)
-        key = f"strategy.{of_key}" if of_key else f"strategy.steps[{index}]"
+        key = f"strategy.steps[{index}]"
+        if isinstance(step, str):
+            if step not in named:
+                raise ConfigError(f"{key}: {step!r} is no step of this strategy{nearest(step, named)}")
+            key, step = f"strategy.{step}", named[step]
         step, model = _without_model(step, key)
         function = build(step, key, StepFunction)
         _refuse_misdescribed(function, step["_target_"], key)
@@ -120,8 +123,9 @@ def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:
     return columns
 
 
-def models_asked(strategy: Strategy, models: Collection[str]) -> list[str]:
-    """Those of the run's `models` beside main that its steps ask. Refuses what is not there, and what nobody asks."""
+def models_asked(strategy: Strategy, models: Mapping[str, bool]) -> list[str]:
+    """Those of the run's `models` beside main that its steps ask. Refuses what is not there, and what would be loaded
+    for nobody; whether a model is loaded is its value."""
     asked: set[str] = set()
     for step in strategy.steps:
         for name, key in step.models.items():
@@ -129,7 +133,7 @@ def models_asked(strategy: Strategy, models: Collection[str]) -> list[str]:
                 there = nearest(name, [MAIN, *models])
                 raise ConfigError(f"strategy.{step.name}.{key}: there is no model {name!r} in this run{there}")
             asked.add(name)
-    idle = [name for name in models if name not in asked]
+    idle = [name for name, is_loaded in models.items() if is_loaded and name not in asked]
     if idle and all(step.tells_calls for step in strategy.steps):
         raise ConfigError(
             f"models.{idle[0]}: no step asks it; strategy.STEP.model={idle[0]} has one of its steps do so"

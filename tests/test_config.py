@@ -201,7 +201,7 @@ def test_a_value_of_a_wrong_type_is_refused(key, value, told):
 )
 def test_a_wrong_value_inside_a_step_is_refused_by_its_place(keys, told):
     magpie = {"_target_": "synth.steps.magpie.Magpie", **keys}
-    assert refusal(plain() | {"strategy": {"magpie": magpie, "steps": [magpie]}}) == f"strategy.magpie.{told}"
+    assert refusal(plain() | {"strategy": {"magpie": magpie, "steps": ["magpie"]}}) == f"strategy.magpie.{told}"
 
 
 def test_the_plain_data_is_what_yaml_can_hold():
@@ -283,7 +283,7 @@ def test_who_writes_partial_as_for_hydra_gets_the_same(steps):
 def test_a_step_is_called_by_its_key_and_numbered_when_it_comes_again(steps):
     judge = {"_target_": "users_steps.Judge", "threshold": 1}
     plain_one = {"_target_": "users_steps.scored"}
-    names = [step.name for step in strategy(judge, plain_one, judge, plain_one, quality=judge).steps]
+    names = [step.name for step in strategy("quality", plain_one, "quality", plain_one, quality=judge).steps]
     assert names == ["quality", "scored", "quality#2", "scored#2"]
 
 
@@ -314,11 +314,26 @@ def test_a_step_that_does_not_fit_is_refused(steps, step, told):
     assert refusal(plain() | {"strategy": {"steps": [step]}}) == f"strategy.steps[0]{told}"
 
 
+@pytest.mark.parametrize("word", ["strategy.steps=[magpie,tag]", "strategy.steps=[${strategy.magpie},${strategy.tag}]"])
+def test_steps_are_listed_by_their_names_or_referred_to_and_keep_them(word):
+    found = parse(composed("+strategy.tag._target_=synth.steps.tag.Tag", word, strategy="magpie"))
+    assert [step.name for step in found.strategy.steps] == ["magpie", "tag"]
+    assert found.resolved["strategy"]["steps"] == ["magpie", "tag"]
+    assert parse(found.resolved).identity() == found.identity()
+
+
+def test_two_steps_with_the_same_keys_keep_their_own_names():
+    tag = {"_target_": "synth.steps.tag.Tag"}
+    made = parse(plain() | {"strategy": {"first": tag, "second": tag, "steps": ["second", "first", "first", tag]}})
+    assert [step.name for step in made.strategy.steps] == ["second", "first", "first#2", "Tag"]
+
+
 def test_a_step_without_a_dotted_target_is_refused():
     told = refusal(plain() | {"strategy": {"steps": [{"language": "German"}]}})
     assert told == "strategy.steps[0]: needs a _target_, the dotted name of a class or function"
-    told = refusal(plain() | {"strategy": {"steps": ["magpie"]}})
-    assert told.endswith("name of a class or function; did you mean '${strategy.magpie}'?")
+    magpie = {"_target_": "synth.steps.magpie.Magpie"}
+    told = refusal(plain() | {"strategy": {"magpie": magpie, "steps": ["magpi"]}})
+    assert told == "strategy.steps[0]: 'magpi' is no step of this strategy; did you mean 'magpie'?"
     told = refusal(plain() | {"strategy": {"steps": [{"_target_": "translate"}]}})
     assert told == "strategy.steps[0]._target_: 'translate' is no dotted name, such as my_steps.translate"
 
@@ -371,7 +386,7 @@ def test_what_is_no_engine_is_refused(steps):
 def test_steps_against_duplicates_stand_anywhere_in_a_chain_and_are_known_by_their_names():
     steps = ["synth.quality.near_duplicate.NearDuplicate", "synth.quality.exact_duplicate.ExactDuplicate"]
     first, second = ({"_target_": step} for step in steps)
-    duplicates = strategy({"_target_": "synth.steps.magpie.Magpie"}, first, second, repeated=second).duplicates
+    duplicates = strategy({"_target_": "synth.steps.magpie.Magpie"}, first, "repeated", repeated=second).duplicates
     assert {name: one.reason for name, one in duplicates.items()} == {
         "NearDuplicate": "near_duplicate",
         "repeated": "exact_duplicate",

@@ -195,7 +195,7 @@ def test_a_dry_run_shows_how_each_call_is_drawn_under_the_key_that_sets_it(job, 
     told = capsys.readouterr().out
     assert "magpie.instruction: temperature 0.9, top_p 1.0, max_tokens 1024, stop ('x',)\n" in told
     assert "preference.responses: temperature 1.0, top_p 1.0, max_tokens 2048 (4 times)\n" in told
-    assert "preference.judge.sampling: temperature 0.0, top_p 1.0, max_tokens 99 (4 times)\n" in told
+    assert "preference.judge.sampling: temperature 0.0, top_p 1.0, max_tokens 99, model judge (4 times)\n" in told
 
 
 def test_a_dry_run_refuses_a_chat_template_that_the_strategy_can_not_use(job, tmp_path, capsys):
@@ -255,7 +255,7 @@ def test_help_names_the_choices_and_the_keys(job, capsys):
         "model: demo, gemma-3-4b-it, gpt-oss-20b, llama-3.1-8b-instruct, qwen2.5-7b-instruct, qwen3-4b-think" in shown
     )
     assert "num_records: 100" in shown
-    assert "- ${strategy.magpie}" in shown
+    assert "- magpie" in shown
 
 
 @pytest.fixture

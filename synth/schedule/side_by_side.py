@@ -66,9 +66,14 @@ async def loaded(engine: Engine, log: Path) -> AsyncIterator[SharedEngine]:
 class SideBySide:
     """`run` all, and ask for `counters` meanwhile. `others` are the engines of the models beside main."""
 
-    def __init__(self, engine: SharedEngine, runs: Sequence[tuple[Config, Opened]], others: Mapping[str, SharedEngine]):
+    def __init__(
+        self,
+        engine: SharedEngine,
+        runs: Sequence[tuple[Config, Opened]],
+        others: Mapping[str, SharedEngine] | None = None,
+    ):
         self._runs = runs
-        self._others = {name: Metered(one).of_a_record() for name, one in others.items()}
+        self._others = {name: Metered(one).of_a_record() for name, one in (others or {}).items()}
         self._time = SharedTime.of(engine)
         self._engine = engine
         self._workers: list[Worker] = []

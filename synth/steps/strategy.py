@@ -47,12 +47,11 @@ class Step:
 
 
 def step_names(strategy: Mapping[str, Any]) -> list[str]:
-    """What the steps of a strategy's YAML are called, in order: by their key, else by their target; `judge#2` for the
-    second of a name."""
+    """What the steps of a strategy's YAML are called, in order: by their key, one that stands in the list itself by its
+    target; `judge#2` for the second of a name."""
     names: list[str] = []
     for step in strategy.get("steps", []):
-        keys = (key for key, value in strategy.items() if key not in NO_STEPS and value == step)
-        name = next(keys, str(step.get("_target_")).rpartition(".")[2])
+        name = step if isinstance(step, str) else str(step.get("_target_")).rpartition(".")[2]
         count = sum(one.partition("#")[0] == name for one in names)
         names.append(f"{name}#{count + 1}" if count else name)
     return names

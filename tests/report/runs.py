@@ -28,8 +28,8 @@ def make_run(path, rows, columns=None, shard_size=1000, identity=None, snapshots
     """A folder with all `rows` committed; a row with `rejected_by` is a rejection."""
     folder = RunFolder(path)
     folder.make()
-    steps = [{"_target_": "a.Magpie"}, {"_target_": "a.Judge"}]
-    strategy = {"name": "mine", "magpie": steps[0], "judge": steps[1], "steps": steps}
+    steps = {"magpie": {"_target_": "a.Magpie"}, "judge": {"_target_": "a.Judge"}}
+    strategy = {"name": "mine", **steps, "steps": list(steps)}
     identity = {"strategy": strategy, "model": {"path": "demo"}, "seed": 0} | (identity or {})
     columns = columns or {}
     manifest = Manifest(identity, columns, {"synth": "0"}, num_records)

@@ -98,5 +98,5 @@ def test_sampled_rows_are_spread_over_all_and_named_ones_come_first(tmp_path):
 
 def test_steps_have_the_names_that_rejections_call_them(tmp_path):
     step = {"_target_": "a.b.Judge"}
-    strategy = {"name": "x", "judge": step, "steps": [step, step, {"_target_": "a.c.Tag"}]}
+    strategy = {"name": "x", "judge": step, "steps": ["judge", "judge", {"_target_": "a.c.Tag"}]}
     assert Run.open(make_run(tmp_path, [], identity={"strategy": strategy})).steps == ["judge", "judge#2", "Tag"]

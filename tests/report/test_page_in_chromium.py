@@ -38,7 +38,7 @@ def hostile_run(path):
     rows = [kept(0, **more) | {"id": EVIL}, kept(1, **more), kept(2, **more) | {"messages": None}]
     rows += [rejected(3, EVIL, EVIL, detail=EVIL, **more) | {"id": f"3{EVIL}"}]
     step = {"_target_": f"a.{EVIL}", "prompt": f"{path}{EVIL}"}
-    identity = {"strategy": {"name": EVIL, EVIL: step, "steps": [step]}, "model": {"path": EVIL}, "seed": EVIL}
+    identity = {"strategy": {"name": EVIL, EVIL: step, "steps": [EVIL]}, "model": {"path": EVIL}, "seed": EVIL}
     name = path / "<img src=x onerror='window.ran=6'>\u202e"
     return Run.open(make_run(name, rows, {"label": "string", "long": "string"}, identity=identity))
 
