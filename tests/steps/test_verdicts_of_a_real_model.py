@@ -54,7 +54,7 @@ async def test_where_the_template_opens_a_thought_the_model_thinks_first_and_is_
     (tmp_path / "thinking.jinja").write_text(opens)  # as the templates of Qwen3 and DeepSeek do
     model = dataclasses.replace(real_engine.model, chat_template=str(tmp_path / "thinking.jinja"))
     template, ledger = model.load_chat_template(), Ledger()
-    llm = LLM(real_engine, template, ledger, 0, "0", "step")
+    llm = LLM({"main": Endpoint(real_engine, template, "real")}, ledger, 0, "0", "step")
     asked, greedy = "Is a bee an insect? Say why.", Sampling(temperature=0.0, max_tokens=48)
     verdict, judgement, free = await asyncio.gather(
         llm.chat(asked, greedy, choice=("Yes", "No")),
