@@ -192,3 +192,13 @@ async def test_a_real_model_writes_fewer_instructions_to_their_end_without_its_d
     words += ["strategy.magpie.response.max_tokens=8", f"output_dir={tmp_path}/pilot"]
     kept, dropped = (await side_by_side(real_engine, words, started=True)).found
     assert kept.shares["asked_ended"] > dropped.shares["asked_ended"]
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_a_server_that_is_running_already_may_be_asked(openai_server, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", openai_server.key)
+    server = ["engine=openai", f"engine.base_url={openai_server.base_url}", "model.dtype=float32"]
+    assert main(["+strategy=magpie", *server, *ALONE, f"{TEMPERATURE}=0.7,1.0", "num_records=4"]) == 0
+    table = capsys.readouterr().out.partition("temperature  rows")[2].splitlines()
+    assert [line.lstrip("*").split()[:3] for line in table[1:3]] == [["A", "0.7", "4"], ["B", "1.0", "4"]]
