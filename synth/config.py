@@ -200,14 +200,20 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     resolved["model"] = with_demo_keys(resolved["model"])
     model = construct(Model, resolved["model"], "model")
     engine = build(resolved["engine"], "engine", Engine, model=model)
-    of_strategy = None
+    given, of_strategy = resolved.get("models"), None
     if isinstance(resolved["strategy"], Mapping):
         of_strategy = resolved["strategy"].get("models")
         resolved["strategy"] = {name: one for name, one in resolved["strategy"].items() if name != "models"}
-    resolved["models"] = spelled_out(resolved.get("models"), of_strategy, resolved, _folders())
+    resolved["models"] = spelled_out(given, of_strategy, resolved, _folders(), _chosen("engine"))
     models = served(resolved["models"], resolved)
     strategy = _strategy(resolved["strategy"])
-    asked = models_asked(strategy, {name: one.engine_of == name for name, one in models.items()})
+    asked, idle = models_asked(strategy, resolved["strategy"], models)
+    for name in idle:
+        if models[name].engine_of == name and name in (given or {}):
+            raise ConfigError(f"models.{name}: no step asks it; strategy.STEP.model={name} has one of its steps do so")
+    if idle:  # named by the strategy for steps that are left out, or other names of models that are loaded anyway
+        resolved["models"] = {name: one for name, one in resolved["models"].items() if name not in idle}
+        models = served(resolved["models"], resolved)
     columns = dict(model.columns)
     for name in asked:
         columns |= models[name].model.columns

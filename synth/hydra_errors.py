@@ -158,8 +158,10 @@ def _of_model(word: str) -> str:
     """`models.judge=NAME` chooses a preset beside which the model may have keys, as may its engine; all of them are
     new to Hydra."""
     key, equals, value = word.lstrip("+").partition("=")
-    if not equals or not key.startswith("models.") or word.startswith("~"):
+    if not equals or not f"{key}.".startswith("models.") or word.startswith("~"):
         return word
+    if key == "models":
+        return f"++{word.lstrip('+')}"
     _, _, *rest = key.split(".")
     is_name = rest in ([], ["engine"]) and not value.lstrip("'\"").startswith("{") and value not in ("null", "")
     return f"++{key}{'.preset' if is_name else ''}={value}"

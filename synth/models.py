@@ -44,22 +44,27 @@ class ServedModel:
     engine_of: str
 
 
-def spelled_out(given: Any, of_strategy: Any, main: Keys, folders: Sequence[Path]) -> dict[str, Any]:
+def spelled_out(
+    given: Any, of_strategy: Any, main: Keys, folders: Sequence[Path], engine_option: str | None = None
+) -> dict[str, Any]:
     """`{name: {model: keys, engine: keys, replicas: number}}` of what is configured. Raises ConfigError.
 
-    `given` are the keys of `models`, which go before those `of_strategy`; `main` has the keys of `model` and `engine`;
-    presets are looked for in `folders`.
+    `given` are the keys of `models`, which go before those `of_strategy`; `main` has the keys of `model` and `engine`,
+    which is one of the `engine_option`; presets are looked for in `folders`.
     """
     nodes: dict[str, dict[str, Any]] = {}
     for key, group in (("strategy.models", of_strategy), ("models", given)):
         if group is not None and not isinstance(group, Mapping):
             raise ConfigError(f"{key}: must be a mapping of names to models, got {group!r}")
         for name, node in (group or {}).items():
-            nodes[str(name)] = _merged(nodes.get(str(name), {}), _as_keys(node, f"{key}.{name}"))
+            if node is None:  # which takes the strategy's away
+                nodes.pop(str(name), None)
+            else:
+                nodes[str(name)] = _laid_over(nodes.get(str(name), {}), _as_keys(node, f"{key}.{name}"))
     before: list[Keys] = [main]
     found: dict[str, Any] = {}
     for name, node in nodes.items():
-        found[name] = _spelled_out(name, node, before, folders)
+        found[name] = _spelled_out(name, node, before, folders, engine_option)
         before.append(found[name])
     return found
 
@@ -91,20 +96,22 @@ def with_demo_keys(model: Keys) -> dict[str, Any]:
     return {**model, **{key: value for key, value in brought.items() if model.get(key) in (None, "auto")}}
 
 
-def _spelled_out(name: str, node: dict[str, Any], before: Sequence[Keys], folders: Sequence[Path]) -> dict[str, Any]:
+def _spelled_out(
+    name: str, node: dict[str, Any], before: Sequence[Keys], folders: Sequence[Path], engine_option: str | None
+) -> dict[str, Any]:
     key = f"models.{name}"
     if name == MAIN:
         raise ConfigError(f"{key}: is set by the keys model, engine and cluster.replicas")
     if not name.isidentifier():
         raise ConfigError(f"{key}: a model is called by a word, as judge")
-    if isinstance(node.get("model"), Mapping):  # it is spelled out already
+    if node.keys() == {"model", "engine", "replicas"} and "_target_" in node["engine"]:  # it is spelled out already
         return node
     refuse_unknown_keys(node, [*_OF_SERVED, *_OF_MODEL], key)
     if node.get("preset") == MAIN:
         model = {} if "path" in node else dict(before[0]["model"])
     else:
         model = _preset("model", node.get("preset"), key, folders)
-    model = with_demo_keys(model | {one: value for one, value in node.items() if one not in _OF_SERVED})
+    model = with_demo_keys(_merged(model, {one: value for one, value in node.items() if one not in _OF_SERVED}))
     if not model.get("path"):
         choices = ", ".join(_names("model", folders))
         raise ConfigError(f"{key}: names no model; {key}=PRESET with one of {choices}, or {key}.path=FOLDER")
@@ -116,7 +123,8 @@ def _spelled_out(name: str, node: dict[str, Any], before: Sequence[Keys], folder
     elif same and same["engine"]["_target_"] == kind:
         engine = same["engine"]
     else:
-        engine = next((one for one in _presets("engine", folders) if one.get("_target_") == kind), {"_target_": kind})
+        files = _presets("engine", engine_option, folders)
+        engine = next((one for one in files if one.get("_target_") == kind), {"_target_": kind})
     replicas = "auto" if node.get("replicas") is None else node["replicas"]
     return {"model": model, "engine": _merged(engine, given), "replicas": replicas}
 
@@ -133,8 +141,17 @@ def _as_keys(node: Any, key: str) -> dict[str, Any]:
     return keys
 
 
+def _laid_over(under: Keys, over: Keys) -> dict[str, Any]:
+    """What goes before. A preset of a model, or of an engine, takes the place of all that was said of it."""
+    if "preset" in over:
+        under = {name: under[name] for name in ("engine", "replicas") if name in under}
+    if "preset" in (over.get("engine") or {}):
+        under = {name: value for name, value in under.items() if name != "engine"}
+    return _merged(under, over)
+
+
 def _merged(under: Keys, over: Keys) -> dict[str, Any]:
-    """`over` goes before; an engine's keys one by one."""
+    """`over` goes before, key by key."""
     merged = dict(under)
     for name, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
@@ -164,16 +181,18 @@ def _read(path: Path, folders: Sequence[Path]) -> dict[str, Any]:
     under: dict[str, Any] = {}
     for one in keys.pop("defaults", None) or []:
         if one != "_self_":
-            under |= _preset(path.parent.name, one, str(path), folders)
-    return under | keys
+            under = _merged(under, _preset(path.parent.name, one, str(path), folders))
+    return _merged(under, keys)
 
 
 def _names(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
-def _presets(group: str, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    return (_preset(group, name, group, folders) for name in _names(group, folders))
+def _presets(group: str, chosen: str | None, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """The chosen one first, then those of Synth."""
+    names = [*([chosen] if chosen else []), *_names(group, folders[-1:])]
+    return (_preset(group, name, group, folders) for name in names)
 
 
 def _of_model(model: Keys) -> list[Any]:

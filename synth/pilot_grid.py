@@ -101,6 +101,11 @@ def _refuse(found: Sequence[Trial]) -> None:
                 f"{differing[0][0]}: a pilot loads one engine for all its trials, so this key has one value; "
                 "python -m synth.run --multirun tries several"
             )
+    if own := next((name for name, served in one.pools.items() if served.engine.placement(False, 0).gpus), None):
+        raise ConfigError(
+            f"models.{own}: a pilot loads all models in one process, which GPUs would not be divided for; leave it out, "
+            "or try the settings by python -m synth.run --multirun"
+        )
     checked: list[Any] = []
     for trial in found:
         if trial.config.model.is_here and trial.config.resolved["model"] not in checked:

@@ -4,7 +4,7 @@ Raises ConfigError, with the key, for what is no step, tells of itself what is n
 not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,8 @@ from synth.records import Needs, rejected_schema
 from synth.steps.function import Description, StepFunction
 from synth.steps.llm import MAIN
 from synth.steps.strategy import NO_STEPS, Step, Strategy, step_names
+
+Keys = Mapping[str, Any]
 
 MOST_NAME = 200  # bytes of UTF-8; a file system takes 255
 
@@ -60,8 +62,10 @@ def strategy_of(node: Mapping[str, Any]) -> Strategy:
 def _without_model(step: Any, key: str) -> tuple[Any, str]:
     """A step's node and the name of the model that it asks, which is no parameter of what its `_target_` names, unless
     that takes one."""
-    if not isinstance(step, Mapping) or step.get("model") is None or takes(step, "model", key):
+    if not isinstance(step, Mapping) or "model" not in step or takes(step, "model", key):
         return step, MAIN
+    if step["model"] is None:
+        return {name: value for name, value in step.items() if name != "model"}, MAIN
     if not isinstance(step["model"], str):
         raise ConfigError(f"{key}.model: must be the name of a model of the run, got {step['model']!r}")
     return {name: value for name, value in step.items() if name != "model"}, step["model"]
@@ -123,19 +127,26 @@ def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:
     return columns
 
 
-def models_asked(strategy: Strategy, models: Mapping[str, bool]) -> list[str]:
-    """Those of the run's `models` beside main that its steps ask. Refuses what is not there, and what would be loaded
-    for nobody; whether a model is loaded is its value."""
+def models_asked(strategy: Strategy, node: Keys, models: Collection[str]) -> tuple[list[str], list[str]]:
+    """Those of the run's `models` beside main that its steps ask, and those that none asks, as far as all steps tell.
+    Refuses what is not there; `node` are the strategy's keys, by which it is named."""
     asked: set[str] = set()
     for step in strategy.steps:
-        for name, key in step.models.items():
+        for name in step.models:
             if name not in (MAIN, *models):
-                there = nearest(name, [MAIN, *models])
-                raise ConfigError(f"strategy.{step.name}.{key}: there is no model {name!r} in this run{there}")
+                key = ".".join(["strategy", step.name, *(_place_of(name, node.get(step.name)) or ["model"])])
+                raise ConfigError(f"{key}: there is no model {name!r} in this run{nearest(name, [MAIN, *models])}")
             asked.add(name)
-    idle = [name for name, is_loaded in models.items() if is_loaded and name not in asked]
-    if idle and all(step.tells_calls for step in strategy.steps):
-        raise ConfigError(
-            f"models.{idle[0]}: no step asks it; strategy.STEP.model={idle[0]} has one of its steps do so"
-        )
-    return [name for name in models if name in asked]
+    tell = all(step.tells_calls for step in strategy.steps)
+    idle = [name for name in models if tell and name not in asked]
+    return [name for name in models if name in asked], idle
+
+
+def _place_of(name: str, node: Any) -> list[str] | None:
+    """The keys that lead to a model's name."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if value == name or (isinstance(value, list) and name in value):
+            return [str(key)]
+        if (inside := _place_of(name, value)) is not None:
+            return [str(key), *inside]
+    return None

@@ -1,11 +1,14 @@
 """A run of several models: how they are named, which of them a step asks, and what is refused before any is loaded."""
 
+import asyncio
+
 import pytest
 from hydra import compose, initialize_config_dir
 
 from synth.config import CONF_DIR, ConfigError, parse
 from synth.dry_run import describe
 from synth.hydra_errors import CommandLine
+from synth.run import main
 from synth.steps.chain import Context, run_record
 from synth.steps.llm import LLM, Endpoint, Ledger
 from synth.steps.strategy import Step, Strategy
@@ -33,6 +36,11 @@ def test_keys_of_a_model_and_of_its_engine_are_set_beside_its_preset():
     assert (judge.model.max_model_len, judge.model.license, judge.replicas) == (512, "apache-2.0", 3)
 
 
+def test_models_are_given_as_one_mapping_too():
+    assert config("models={judge:{preset:demo,engine:{median_tokens:3}}}").models["judge"].engine.median_tokens == 3
+    assert config("models={judge:qwen3-8b}").models["judge"].model.path == "Qwen/Qwen3-8B"
+
+
 def test_a_folder_or_a_name_on_the_hub_is_a_model_too():
     assert config("models.judge=org/model").models["judge"].model.path == "org/model"
 
@@ -49,6 +57,37 @@ def test_the_same_model_is_loaded_once_though_it_is_spoken_to_in_another_way():
     assert same.models["judge"].engine_of == "main" and not same.pools
     assert same.models["judge"].model.default_system_prompt == "drop"
     assert list(config("models.judge=demo", "models.judge.engine.median_tokens=9").pools) == ["judge"]
+
+
+def test_a_preset_of_the_command_line_takes_the_place_of_what_the_strategy_says_of_the_model():
+    named = ["++strategy.models.judge={path:org/mine,max_model_len:99,replicas:2,engine:{median_tokens:3}}"]
+    judge = config(*named, "models.judge=qwen3-8b").models["judge"]
+    assert (judge.model.path, judge.model.max_model_len, judge.replicas) == ("Qwen/Qwen3-8B", 16384, 2)
+    assert judge.engine.median_tokens == 3
+    other = config(*named, "models.judge.engine=openai", "models.judge.engine.base_url=http://127.0.0.1:9/v1")
+    assert type(other.models["judge"].engine).__name__ == "OpenAI"
+
+
+def test_a_key_of_a_mapping_leaves_the_presets_other_keys():
+    judge = config("models.judge=qwen3-8b", "models.judge.template_kwargs.tone=dry").models["judge"]
+    assert judge.model.template_kwargs == {"enable_thinking": False, "tone": "dry"}
+
+
+def test_a_model_of_the_strategy_that_no_step_asks_is_not_loaded():
+    left_out = config("++strategy.models.tagger=qwen3-8b", "strategy.steps=[evol_instruct,respond]")
+    assert not left_out.models and not left_out.resolved["models"]
+    assert "judge" not in config("models.judge=null", "strategy.judge.model=main").models
+
+
+def test_an_engine_of_ones_own_is_the_judges_only_where_it_is_chosen(tmp_path):
+    (tmp_path / "engine").mkdir()
+    keys = "_target_: synth.engines.simulated.Simulated\nmedian_tokens: 999\n"
+    (tmp_path / "engine" / "fast.yaml").write_text(keys)
+    found = []
+    for chosen in ("simulated", "fast"):
+        words = [JUDGED, f"engine={chosen}", "models.judge=org/model", f"--config-dir={tmp_path}"]
+        assert main(words, work=lambda config: found.append(config) or 0) == 0
+    assert [one.models["judge"].engine.median_tokens for one in found] == [120, 999]
 
 
 def test_what_is_spelled_out_once_means_the_same_when_it_is_read_again():
@@ -78,8 +117,9 @@ def test_a_models_data_is_part_of_the_runs_identity_and_its_speed_is_not():
         (["models.judge=qwen3-8b", "models.judge.engine=vlm"], "models.judge.engine: there is no 'vlm'; did you mean"),
         (["models.judge=qwen3-8b", "models.judge.engine.x=1"], "models.judge.engine.x: no such key"),
         (["models.jugde=qwen3-8b"], "models.jugde: no step asks it"),
+        (["models.judge.model.path=org/x"], "models.judge.model: no such key"),
         (["models.main=qwen3-8b"], "models.main: is set by the keys model, engine and cluster.replicas"),
-        (["models.judge=qwen3-8b", "strategy.judge.model=jugde"], "strategy.judge.sampling.model: there is no model"),
+        (["models.judge=qwen3-8b", "strategy.judge.model=jugde"], "strategy.judge.model: there is no model"),
         (["++strategy.respond.sampling.model=rival"], "strategy.respond.sampling.model: there is no model 'rival'"),
     ],
 )
@@ -111,6 +151,38 @@ async def test_the_row_names_the_model_that_answered_and_a_round_the_one_that_wr
     finished = await run_record(0, {}, Context(Strategy("test", [Step("step", step)]), endpoints, 0))
     (row,) = finished.kept
     assert row["model"] == "large" and [round["model"] for round in row["lineage"]] == ["small"]
+
+
+class Slow(FakeEngine):
+    """Answers after the others."""
+
+    async def generate(self, prompt, sampling):
+        await asyncio.sleep(0.02)
+        return await super().generate(prompt, sampling)
+
+
+async def model_named(step):
+    """By the row, where `main` answers later than `teacher`, which was asked after it."""
+    endpoints = {"main": Endpoint(Slow(), FakeTemplate(), "small"),
+                 "teacher": Endpoint(FakeEngine(), FakeTemplate(), "large")}  # fmt: skip
+    finished = await run_record(0, {}, Context(Strategy("test", [Step("step", step)]), endpoints, 0))
+    return finished.kept[0]["model"]
+
+
+async def test_words_that_are_no_answers_are_those_of_the_model_that_was_asked_last_in_the_order_of_calls():
+    async def step(record, llm):
+        slow, quick = await asyncio.gather(llm.chat("one"), llm.on("teacher").chat("two"))
+        return record | {"instruction": f"[{slow.text}]", "response": f"[{quick.text}]"}
+
+    assert await model_named(step) == "large"
+
+
+async def test_of_models_that_say_the_same_the_one_that_was_asked_first_said_it():
+    async def step(record, llm):
+        _, quick = await asyncio.gather(llm.chat("one"), llm.on("teacher").chat("two"))
+        return record | {"instruction": "Why?", "response": quick.text}
+
+    assert await model_named(step) == "small"
 
 
 async def test_a_model_that_is_not_there_is_named_with_the_nearest_one():

@@ -101,7 +101,7 @@ def _stage(step: Step) -> Stage:
     fan_out = _told(step, "fan_out", 1)
     if fan_out is not None and (type(fan_out) is not int or fan_out < 1):
         raise ConfigError(f"{key}: its fan_out must be a whole number above 0, or None, got {fan_out!r}")
-    models = tuple(map(printable, step.models))
+    models = tuple(map(printable, sorted(step.models)))
     return Stage(printable(step.name), calls, models, tuple(printable(one) for one in rejections), fan_out)
 
 

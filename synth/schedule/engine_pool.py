@@ -7,6 +7,7 @@ ends. Where the records are, the scheduler knows: here are engines only.
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from synth.schedule.worker_handle import WorkerLost
 log = logging.getLogger(__name__)
 
 MAX_FAILURES = 5  # in a row, of engines that answered nothing: more than a request that is poison takes
+LASTED_S = 600.0  # of an engine that has been of use, whether or not it was heard of
 PAUSE_S = 1.0
 ANSWER_S = 5.0
 CALLS = 100_000  # under way at once: a request waits in the engine's own queue
@@ -60,11 +62,13 @@ class EnginePool:
             number = next(self._numbers)
             process = self._spawn(number)
             self.held.add(number)
+            began = time.monotonic()
             try:
                 await self._serve(number, process)
             except (WorkerLost, EngineError) as error:
                 answered = number in self._last and self._last[number].completion_tokens > 0
-                ever_ran, failures = ever_ran or number in self.running, 1 if answered else failures + 1
+                lasted = time.monotonic() - began > LASTED_S
+                ever_ran, failures = ever_ran or number in self.running, 1 if answered or lasted else failures + 1
                 final = isinstance(error, Unusable) and not ever_ran
                 if failures >= MAX_FAILURES or final:
                     self._given_up += 1
@@ -122,6 +126,7 @@ class Pools:
     def __init__(self, config: Config, run_dir: Path, placements: Mapping[str, tuple[int, Placement]]):
         self._followers: set[PlacedProcess] = set()
         self._telling: set[asyncio.Task[None]] = set()
+        self._news = itertools.count()
         self.pools = {name: self._pool(config, run_dir, one, *placements[name]) for name, one in config.pools.items()}
         self.gpus = {name: placement.gpus for name, (_, placement) in placements.items()}
 
@@ -156,10 +161,11 @@ class Pools:
         if pool.facts is None:
             return
         actors: dict[int, Any] = {number: one.actor for number, one in pool.running.items()}
+        version = next(self._news)
 
         async def tell() -> None:
             with suppress(WorkerLost, EngineError):  # its end is told elsewhere
-                await process.call("tell_engines", model, actors, pool.facts)
+                await process.call("tell_engines", model, actors, pool.facts, version)
 
         telling = asyncio.create_task(tell())
         self._telling.add(telling)

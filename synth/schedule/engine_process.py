@@ -5,6 +5,7 @@ its place (engine_pool.py). A request that is to run alone waits for the others 
 """
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -40,9 +41,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class Reply:
-    """`requests` are those that the engine has, from anyone, but for this one."""
+    """`requests` are those that the engine has, from anyone, but for this one. No answer has who came too late for what
+    was kept for it."""
 
-    answer: Answer | Failed
+    answer: Answer | Failed | None
     requests: int
 
 
@@ -106,6 +108,7 @@ class EngineProcess:
         self._engine: Engine = parse(resolved).models[model].engine
         self._turnstile = Turnstile()
         self._granted: dict[int, asyncio.TimerHandle] = {}
+        self._grants = itertools.count()
         self._broken: asyncio.Future[None] | None = None
 
     async def start(self) -> Facts:
@@ -131,7 +134,7 @@ class EngineProcess:
             async with self._turnstile.among_others():
                 return await self._generate(prompt, sampling)
         if (timer := self._granted.pop(granted, None)) is None:
-            raise EngineError("this request was to come sooner")
+            return Reply(None, self._turnstile.inside)
         timer.cancel()
         try:
             return await self._generate(prompt, sampling)
@@ -141,9 +144,7 @@ class EngineProcess:
     async def alone(self) -> int:
         """Returns when no request runs, and keeps it so for the one that comes with this number."""
         await self._turnstile.close()
-        number = len(self._granted)
-        while number in self._granted:
-            number += 1
+        number = next(self._grants)
         self._granted[number] = asyncio.get_running_loop().call_later(GRANTED_S, self._take_back, number)
         return number
 

@@ -5,7 +5,9 @@ next. A request over which engines die is made alone, and is rejected as `poison
 """
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +16,8 @@ from synth.records import Rejection
 from synth.schedule.engine_process import Facts, Failed, Reply
 from synth.schedule.worker_handle import WorkerLost
 
-SUSPICIOUS = 2  # engines that were lost while they had a request
+SUSPICIOUS = 3  # engines that were lost while they had a request
+ASIDE_S = 5.0
 MORTAL = 2  # engines that were lost while they had nothing else
 
 
@@ -28,12 +31,14 @@ class Asked(Protocol):
 
 @dataclass
 class _Member:
-    """`own` are this worker's requests to it, `others` those of other workers as it said last."""
+    """`own` are this worker's requests to it, `others` those of other workers as it said last. One that seemed lost is
+    not asked before `aside_until`, on the clock of the event loop."""
 
     number: int
     engine: Asked
     own: int = 0
     others: int = 0
+    aside_until: float = 0.0
 
     @property
     def queue(self) -> int:
@@ -49,22 +54,23 @@ class PooledEngine:
     def __init__(self, model: str):
         self._model = model
         self._members: dict[int, _Member] = {}
-        self._lost: set[int] = set()
         self._changed = asyncio.Event()
-        self._known = False
+        self._version = -1
 
-    def tell(self, engines: Mapping[int, Asked], facts: Facts) -> None:
-        """All engines that there are. A number is never given to another one."""
-        self.max_model_len, self.holds, self._known = facts.max_model_len, facts.holds, True
-        there = {number: one for number, one in engines.items() if number not in self._lost}
+    def tell(self, engines: Mapping[int, Asked], facts: Facts, version: int) -> None:
+        """All engines that there are, as of the n-th news of them, which may come late. A number is never given to
+        another one."""
+        if version < self._version:
+            return
+        self.max_model_len, self.holds, self._version = facts.max_model_len, facts.holds, version
         self._members = {
-            number: self._members.get(number) or _Member(number, engine) for number, engine in there.items()
+            number: self._members.get(number) or _Member(number, engine) for number, engine in engines.items()
         }
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def ready(self) -> None:
-        while not self._known:
+        while self._version < 0:
             await self._changed.wait()
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
@@ -79,8 +85,8 @@ class PooledEngine:
                 has_it_alone = granted is not None
                 reply = await member.engine.generate(prompt, sampling, granted)
             except (WorkerLost, EngineError) as error:
-                self._lost.add(member.number)
-                self._members.pop(member.number, None)
+                # It may only seem so: where it lives on, it is asked again after a while.
+                member.aside_until = asyncio.get_running_loop().time() + ASIDE_S
                 lost, died = lost + 1, died + has_it_alone
                 if died >= MORTAL:
                     why = f"{died} engines of {self._model} died while they had this request alone: {error}"
@@ -89,11 +95,18 @@ class PooledEngine:
             finally:
                 member.own -= 1
             member.others = max(0, reply.requests - member.own)
+            if reply.answer is None:
+                continue
             if isinstance(reply.answer, Failed):
                 raise (ValueError if reply.answer.refused else RuntimeError)(reply.answer.why)
             return reply.answer
 
     async def _least_busy(self) -> _Member:
-        while not self._members:
-            await self._changed.wait()
-        return min(self._members.values(), key=lambda one: one.queue)
+        while True:
+            now = asyncio.get_running_loop().time()
+            ready = [one for one in self._members.values() if one.aside_until <= now]
+            if ready:
+                return min(ready, key=lambda one: one.queue)
+            back = min((one.aside_until for one in self._members.values()), default=math.inf)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), None if back == math.inf else back - now)

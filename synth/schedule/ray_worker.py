@@ -10,8 +10,8 @@ from typing import Any
 from synth.config import Config, parse
 from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
-from synth.schedule.engine_pool import Facts, Pools
-from synth.schedule.engine_process import RayEngine
+from synth.schedule.engine_pool import Pools
+from synth.schedule.engine_process import Facts, RayEngine
 from synth.schedule.placed_process import Log, PlacedProcess, lead_process_group
 from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.shared import SharedProcess
@@ -45,9 +45,9 @@ class WorkerProcess(Worker):
         self._pooled = {name: PooledEngine(name) for name in config.pools}
         super().__init__(config, Path(run_dir), fingerprint, pool, claims, earlier, engines=self._pooled)
 
-    async def tell_engines(self, model: str, engines: Mapping[int, Any], facts: Facts) -> None:
+    async def tell_engines(self, model: str, engines: Mapping[int, Any], facts: Facts, version: int) -> None:
         """Which engines there are by now for a model, as actors by their numbers."""
-        self._pooled[model].tell({number: RayEngine(actor) for number, actor in engines.items()}, facts)
+        self._pooled[model].tell({number: RayEngine(actor) for number, actor in engines.items()}, facts, version)
 
     def _on_stuck(self, id: str, step: str) -> None:
         try:

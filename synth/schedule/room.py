@@ -8,7 +8,7 @@ memory allow.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,10 +65,18 @@ def room(
             raise
     shares = {key: replace(need, gpus=need.share or 0) for key, need in needs.items()}
     try:
-        return _room(cluster, engines, shares, machines, on_gpu, apart, others or {})
+        found = _room(cluster, engines, shares, list(_each_gpu(machines)), on_gpu, apart, others or {})
+        return replace(found, machines=len(_fits(machines, needs[MAIN_KEY])))
     except NoRoom as full:
         told = ", ".join(f"{_setting(key)}={need.share:g}" for key, need in needs.items() if need.share)
         raise NoRoom(f"{full}; engines that share a GPU take together at most all of it: {told}") from None
+
+
+def _each_gpu(machines: Sequence[Mapping[str, float]]) -> Iterator[dict[str, float]]:
+    """Each GPU with its share of the cores: what takes a part of one can't have it of two."""
+    for machine in machines:
+        count = int(machine.get("GPU", 0))
+        yield from ({"GPU": 1.0, "CPU": machine.get("CPU", 0) / count} for _ in range(count))
 
 
 def _setting(key: str) -> str:

@@ -157,7 +157,7 @@ async def _fan_out(
         # The trunk's calls are charged to the first branch, so that a sum over rows is what was spent.
         spent = dict(ledger.spent) if child == 0 else {}
         noted = ledger.lineage if lineage is None else lineage
-        own = replace(ledger, spent=spent, lineage=list(noted), said=dict(ledger.said))
+        own = ledger.branched(spent, list(noted))
         if isinstance(outcome, Rejection):
             id = record_id(number, child_path)
             rejected = _rejected_row(id, record, own, step.name, outcome, context)
@@ -258,8 +258,9 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
     if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
         # The model may have been asked more since: this is about these words.
         after["finish_reason"] = said.finish_reason if said else ledger.finish_reason
-    if (asked or answered) and said:
-        ledger.model = said.model
+    if asked or answered:
+        by = said or (ledger.last[2] if ledger.last and ledger.last[0].step == step.name else None)
+        ledger.model = by.model if by else ledger.model
     if answered and "reasoning" in context.strategy.columns and before.get("reasoning") == after.get("reasoning"):
         after["reasoning"] = said.reasoning if said else None
     if (asked or answered) and before.get("messages") == after.get("messages"):

@@ -75,14 +75,32 @@ class Ledger:
     `model` is the one that wrote its words, None for what no model of the run wrote.
 
     `said` are the model's words by their text, so that a response is known by its own end and thoughts, whatever was
-    asked after it.
+    asked after it. Of the same words, those of the first call of the last step count, and `last` is the last call, in
+    the order of calls: the order in which answers come is another one in each run.
     """
 
     spent: dict[str, Spent] = field(default_factory=dict)
     lineage: list[dict[str, str | None]] = field(default_factory=list)
-    finish_reason: str | None = None
     model: str | None = None
     said: dict[str, Completion] = field(default_factory=dict)
+    last: tuple[Any, int, Completion] | None = None  # with the record's visit of a step, and the number of the call
+    _calls: dict[str, tuple[Any, int]] = field(default_factory=dict)  # by which `said` has its words
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self.last[2].finish_reason if self.last else None
+
+    def hear(self, said: Completion, visit: Any, call: int) -> None:
+        before = self._calls.get(said.text)
+        if before is None or before[0] is not visit or call < before[1]:
+            self._calls[said.text] = (visit, call)
+            self.said[said.text] = said
+        if self.last is None or self.last[0] is not visit or call > self.last[1]:
+            self.last = (visit, call, said)
+
+    def branched(self, spent: dict[str, Spent], lineage: list[dict[str, str | None]]) -> "Ledger":
+        """One for a branch, which has heard what was said so far."""
+        return replace(self, spent=spent, lineage=lineage, said=dict(self.said), _calls=dict(self._calls))
 
     def trace(self, step: str, text: str | None, operation: str | None = None, several: bool = False) -> None:
         """One round more in the lineage. Where a run has `several` models, with the one that wrote it, if one did."""
@@ -104,6 +122,10 @@ class _Visit:
     scope: tuple[int, str, str]
     calls: Iterator[int] = field(default_factory=itertools.count)
     failure: EngineError | None = None
+
+    @property
+    def step(self) -> str:
+        return self.scope[2]
 
     @cached_property
     def rng(self) -> random.Random:
@@ -262,30 +284,26 @@ class LLM:
             seed = derive_seed(*self._visit.scope, call, *further)
             return await self._answer(endpoint.engine, prompt, replace(sampling, seed=seed))
 
-        def said(answer: Answer, text: str, reasoning: str | None) -> Completion:
-            return self._said(Completion(
-                text.strip(), answer.token_ids, answer.finish_reason, reasoning, answer.logprob, endpoint.model
-            ))  # fmt: skip
+        def told(answer: Answer, text: str, reasoning: str | None) -> Completion:
+            ids, end = answer.token_ids, answer.finish_reason
+            said = Completion(text.strip(), ids, end, reasoning, answer.logprob, endpoint.model)
+            self._ledger.hear(said, self._visit, call)
+            return said
 
         if not (thinks and sampling.form):
             answer = await ask(prompt, sampling)
             if not thinks:
-                return said(answer, _text(answer, template), None)
+                return told(answer, _text(answer, template), None)
             reasoning, text = template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
-            return said(answer, text, reasoning)
+            return told(answer, text, reasoning)
         reasoning = await thoughts_before(ask, template, prompt, sampling, stop, limit)
         before = template.after_thoughts(prompt, reasoning)
         thought = before[len(prompt) :]
         if len(before) >= limit:
-            return said(Answer(thought, "length", len(prompt)), "", reasoning)
+            return told(Answer(thought, "length", len(prompt)), "", reasoning)
         answer = await ask(before, sampling)
         whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
-        return said(whole, _text(answer, template), reasoning)
-
-    def _said(self, said: Completion) -> Completion:
-        self._ledger.finish_reason = said.finish_reason
-        self._ledger.said[said.text] = said
-        return said
+        return told(whole, _text(answer, template), reasoning)
 
     async def _answer(self, engine: Generator, prompt: list[int], sampling: Sampling) -> Answer:
         """Asks again where the engine failed at this request and lives: another time it may not."""

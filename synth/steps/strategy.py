@@ -33,12 +33,11 @@ class Step:
     model: str = MAIN
 
     @property
-    def models(self) -> dict[str, str]:
-        """The models that it is known to ask, each with the key that names it, as `sampling.model`."""
+    def models(self) -> set[str]:
+        """The models that it is known to ask."""
         calls = getattr(self.function, "calls", None)
-        asked = [getattr(call, "model", None) for call in calls()] if calls else [None]
-        told = {name or self.model: "sampling.model" if name else "model" for name in asked}
-        return {name: "models" for name in getattr(self.function, "models", ())} | told
+        named = [getattr(call, "model", None) for call in calls()] if calls else [None]
+        return {name or self.model for name in named} | set(getattr(self.function, "models", ()))
 
     @property
     def tells_calls(self) -> bool:

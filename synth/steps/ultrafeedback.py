@@ -8,6 +8,7 @@ The words of principles and rubrics are ours.
 """
 
 import asyncio
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
@@ -98,7 +99,8 @@ class UltraFeedback:
 
     `authors` are models of the run. Where they are fewer than `k`, each answers several times, under principles of
     its own. `model` names the model that rates, None the one that the step asks. With `principles` false nothing is
-    asked of the authors but the instruction. Responses that are empty or cut by max_tokens are not rated.
+    asked of the authors but the instruction. Responses that are empty, cut by max_tokens or the same as another are not
+    rated.
 
     Rejections: `no_instruction`, `truncated_response`, `empty_response` where fewer than two responses are left,
     `truncated_judgement` and `unparsable_judgement` where an aspect could not be read, and `no_preference` where all
@@ -132,7 +134,8 @@ class UltraFeedback:
     }
 
     def __post_init__(self) -> None:
-        if self.responses.temperature == 0 and len(set(self.authors)) < self.k and not self.principles:
+        drawn = math.lcm(len(self.authors), len(PRINCIPLES) if self.principles else 1)
+        if self.responses.temperature == 0 and drawn < self.k:
             raise ValueError("responses: one author's greedy answers are all the same; set temperature above 0")
 
     @property
@@ -162,8 +165,10 @@ class UltraFeedback:
                 group.create_task(self._rated(aspect, instruction, candidates, order, llm))
                 for aspect, order in zip(ASPECTS, orders, strict=True)
             ]
-        for aspect, ratings in zip(ASPECTS, rated, strict=True):
-            for candidate, (rating, rationale) in zip(candidates, ratings.result(), strict=True):
+        for aspect, ratings in zip(ASPECTS, [one.result() for one in rated], strict=True):
+            if isinstance(ratings, Rejection):
+                raise ratings
+            for candidate, (rating, rationale) in zip(candidates, ratings, strict=True):
                 candidate |= {aspect.name: rating, f"{aspect.name}_rationale": rationale}
         for candidate in candidates:
             given = [candidate[aspect.name] for aspect in ASPECTS if candidate[aspect.name] is not None]
@@ -195,12 +200,15 @@ class UltraFeedback:
         ]
         if len(whole) < 2:
             raise Rejection(_lacking(answers))
-        return whole
+        different = list({one["text"]: one for one in reversed(whole)}.values())[::-1]
+        if len(different) < 2:
+            raise Rejection("no_preference", "all responses are the same")
+        return different
 
     async def _rated(
         self, aspect: Aspect, instruction: str, candidates: Sequence[dict[str, Any]], order: Sequence[int], llm: LLM
-    ) -> list[tuple[int | None, str | None]]:
-        """Each candidate's rating, in the candidates' order. Raises Rejection for an answer that can't be read."""
+    ) -> list[tuple[int | None, str | None]] | Rejection:
+        """Each candidate's rating, in the candidates' order; or why the answer can't be read."""
         asked = render(
             "ultrafeedback",
             aspect=aspect.name.replace("_", " "),
@@ -212,6 +220,8 @@ class UltraFeedback:
         )
         answer = await llm.chat(asked, self._rating, json_schema=_schema(aspect, len(order)))
         ratings = _read(answer, aspect, len(order))
+        if isinstance(ratings, Rejection):
+            return ratings
         given: list[tuple[int | None, str | None]] = [(None, None)] * len(order)
         for place, one in zip(order, ratings, strict=True):
             given[place] = one
@@ -257,13 +267,13 @@ def _schema(aspect: Aspect, count: int) -> dict[str, Any]:
     }
 
 
-def _read(answer: Completion, aspect: Aspect, count: int) -> list[tuple[int | None, str | None]]:
+def _read(answer: Completion, aspect: Aspect, count: int) -> list[tuple[int | None, str | None]] | Rejection:
     found = (json_object(answer.text, "ratings") or {}).get("ratings")
     ratings = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     values = [one.get("rating") for one in ratings]
     allowed = {1, 2, 3, 4, 5} | ({None} if aspect.may_not_apply else set())
     if len(values) != count or not all(type(one) in (int, type(None)) and one in allowed for one in values):
-        raise Rejection(
+        return Rejection(
             "truncated_judgement" if answer.finish_reason == "length" else "unparsable_judgement", aspect.name
         )
     return [(one["rating"], str(one.get("rationale") or "").strip() or None) for one in ratings]

@@ -1,16 +1,17 @@
 """The engines of a model beside main, as a worker asks them. They are simulated, and die as they are told to."""
 
 import asyncio
+import itertools
 
 import pytest
 
 from synth.engines import Answer, EngineError, Load, Sampling
 from synth.records import Rejection
-from synth.schedule import engine_pool
+from synth.schedule import engine_pool, pooled_engine
 from synth.schedule.engine_pool import EnginePool
-from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts
+from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts, Reply
 from synth.schedule.metered import Metered
-from synth.schedule.pooled_engine import PooledEngine
+from synth.schedule.pooled_engine import MORTAL, SUSPICIOUS, PooledEngine
 from synth.schedule.worker_handle import WorkerLost
 
 FACTS = Facts(100, frozenset({"json"}))
@@ -51,7 +52,7 @@ class Here(EngineProcess):
         from synth.schedule.engine_process import Turnstile
 
         self._engine, self._metered, self._turnstile = engine, Metered(engine), Turnstile()
-        self._granted, self._broken = {}, asyncio.get_running_loop().create_future()
+        self._granted, self._grants, self._broken = {}, itertools.count(), asyncio.get_running_loop().create_future()
         self._broken.add_done_callback(lambda future: future.exception())
 
 
@@ -60,7 +61,7 @@ class Pool:
 
     def __init__(self, count):
         self.engines = []
-        self.model = PooledEngine("judge")
+        self.model, self.news = PooledEngine("judge"), itertools.count()
         self.there = {}
         for _ in range(count):
             self.add()
@@ -71,13 +72,16 @@ class Pool:
         number = len(self.engines)
         self.engines.append(engine)
         self.there[number] = here
-        self.model.tell(self.there, FACTS)
+        self.tell()
 
         def replace(_):
             self.there.pop(number, None)
             self.add()
 
         here._broken.add_done_callback(replace)
+
+    def tell(self):
+        self.model.tell(self.there, FACTS, next(self.news))
 
     async def ask(self, prompt, seed=0):
         return await self.model.generate(prompt, Sampling(seed=seed))
@@ -120,7 +124,8 @@ async def test_a_request_that_engines_die_of_is_poison_and_costs_no_other_its_an
     assert caught.value.reason == "poison" and "out of memory" in caught.value.detail
     assert [list(one.token_ids) for one in await answers] == [[seed] for seed in range(20)]
     killers = [engine for engine in pool.engines if DEADLY in engine.asked]
-    assert len(killers) == 4 and all(engine.together[-1] == 1 for engine in killers[2:])
+    assert len(killers) == SUSPICIOUS + MORTAL
+    assert all(engine.together[-1] == 1 for engine in killers[SUSPICIOUS:])
 
 
 async def test_a_request_that_is_refused_says_why_and_the_engine_goes_on():
@@ -136,25 +141,49 @@ async def test_an_engine_that_was_kept_for_a_request_which_never_comes_takes_oth
     here = Here(Mortal())
     granted = await here.alone()
     assert (await here.generate([5], Sampling(seed=2))).answer.token_ids == [2]
-    with pytest.raises(EngineError, match="sooner"):
-        await here.generate([5], Sampling(seed=2), granted)
+    assert (await here.generate([5], Sampling(seed=2), granted)).answer is None  # too late, and to come again
+    again = await here.alone()
+    assert again != granted and (await here.generate([5], Sampling(seed=3), again)).answer.token_ids == [3]
 
 
-async def test_a_process_that_is_gone_is_not_asked_again_though_it_is_still_told_of():
-    class Gone:
-        calls = 0
+class Away:
+    """An engine that does not answer for a while, and has not gone."""
 
-        async def generate(self, *_):
-            Gone.calls += 1
-            raise WorkerLost("its process ended")
+    def __init__(self, failures):
+        self.calls, self.failures = 0, failures
 
-    pool = Pool(1)
-    pool.there[7] = Gone()
-    pool.model.tell(pool.there, FACTS)
-    await asyncio.gather(*(pool.ask([5], seed) for seed in range(4)))
-    pool.model.tell(pool.there, FACTS)
-    await asyncio.gather(*(pool.ask([5], seed) for seed in range(4)))
-    assert 0 < Gone.calls <= 2
+    async def generate(self, prompt, sampling, granted=None):
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise WorkerLost("its process ended: unavailable")
+        return Reply(Answer([sampling.seed], "stop", 1), 0)
+
+    async def alone(self):
+        return 0
+
+
+async def test_an_engine_that_seems_lost_is_left_alone_while_there_are_others():
+    pool, away = Pool(1), Away(10**6)
+    pool.there[7] = away
+    pool.tell()
+    for _ in range(2):
+        await asyncio.gather(*(pool.ask([5], seed) for seed in range(4)))
+        pool.tell()
+    assert 0 < away.calls <= 2
+
+
+async def test_an_engine_that_only_seemed_lost_and_is_the_only_one_is_asked_again(monkeypatch):
+    monkeypatch.setattr(pooled_engine, "ASIDE_S", 0.02)
+    model = PooledEngine("judge")
+    model.tell({0: Away(2)}, FACTS, 0)
+    assert (await model.generate([5], Sampling(seed=4))).token_ids == [4]
+
+
+async def test_news_that_come_late_are_not_believed():
+    model, engine = PooledEngine("judge"), Away(0)
+    model.tell({1: engine}, FACTS, 2)
+    model.tell({0: Away(10**6)}, FACTS, 1)
+    assert (await model.generate([5], Sampling(seed=4))).token_ids == [4]
 
 
 class Process:

@@ -61,6 +61,12 @@ def test_shares_that_are_together_more_than_a_gpu_are_refused_with_the_keys_that
     assert told + "models.judge.engine.gpu_memory_utilization=0.9" in str(caught.value)
 
 
+def test_a_share_is_of_one_gpu_and_not_of_what_is_left_on_two():
+    with pytest.raises(ConfigError, match=r"^cluster.replicas: there is room for 1 .* not for 2; engines that share"):
+        split(nodes(2.0), Engine(share=0.6), replicas=2, judge=(Engine(share=0.6), 1))
+    assert split(nodes(2.0), Engine(share=0.6), replicas=2, judge=(Engine(share=0.4), 2)) == (2, {"judge": 2})
+
+
 def test_what_no_machine_has_room_for_is_refused_by_its_own_key():
     with pytest.raises(ConfigError, match=r"^models.judge.replicas: there is room for 2 that take 4 GPU\(s\)"):
         split(nodes(8.0), Engine(), judge=(Engine(4.0), 3))

@@ -1,5 +1,6 @@
 """UltraFeedback: who answers under which principle, how responses are rated, and which two are the pair."""
 
+import asyncio
 import json
 import re
 
@@ -27,9 +28,9 @@ def rate(prompt):
     return json.dumps({"ratings": [{"rationale": one, "rating": None if honesty else QUALITY[one]} for one in shown]})
 
 
-async def finish(words, judge=rate, number=0, **keys):
+async def finish(words, judge=rate, number=0, engine=None, **keys):
     engines = {f"m{place}": author(word) for place, word in enumerate(words)}
-    engines |= {"judge": FakeEngine(judge), "main": FakeEngine()}
+    engines |= {"judge": engine or FakeEngine(judge), "main": FakeEngine()}
     step = UltraFeedback(**{"authors": list(engines)[: len(words)], "model": "judge"} | keys)
     columns = {name: type_from_text(text) for name, text in step.columns.items()}
     chain = Strategy("test", [Step("ultrafeedback", step, columns)], {})
@@ -68,11 +69,33 @@ async def test_responses_are_shown_in_an_order_of_its_own_for_each_aspect_and_ea
     assert len(orders) > 8
 
 
+async def test_of_aspects_that_can_not_be_read_the_first_is_told_whichever_comes_first():
+    class Judge(FakeEngine):
+        async def generate(self, prompt, sampling):
+            asked = "".join(map(chr, prompt))
+            place = next(at for at, one in enumerate(ASPECTS) if f"only: {one.name.replace('_', ' ')}" in asked)
+            await asyncio.sleep(0.01 * (4 - place))
+            return await super().generate(prompt, sampling)
+
+    row, _ = await finish(["poor", "fine"], engine=Judge(lambda _: "Both."), k=2)
+    assert (row["reason"], row["detail"]) == ("unparsable_judgement", "instruction_following")
+
+
+async def test_a_judge_that_rates_by_place_makes_no_pair_of_twins():
+    def by_place(prompt):
+        count = len(re.findall(r"Response \d+:", prompt))
+        return json.dumps({"ratings": [{"rationale": "", "rating": 5 - place} for place in range(count)]})
+
+    row, _ = await finish(["fine", "fine", "poor", "poor"], by_place)
+    assert {row["chosen"][0]["content"], row["rejected"][0]["content"]} == {"fine", "poor"} or "reason" in row
+
+
 async def test_of_more_authors_than_answers_some_are_drawn_and_of_fewer_all_answer_more_than_once():
     row, _ = await finish(["poor", "fine", "awful", "fair"], k=2)
     assert len(row["candidates"]) == 2
     row, engines = await finish(["poor", "fine"], k=4)
-    assert len(row["candidates"]) == 4 and len(engines["m0"].prompts) == 2
+    assert len(engines["m0"].prompts) == len(engines["m1"].prompts) == 2
+    assert [one["text"] for one in row["candidates"]] in (["poor", "fine"], ["fine", "poor"])  # each is rated once
     assert [one.seed for one in engines["m0"].samplings] != [one.seed for one in engines["m1"].samplings]
 
 
@@ -101,5 +124,5 @@ def test_an_author_whose_greedy_answers_would_all_be_the_same_is_refused():
 
 def test_it_tells_of_all_its_authors_and_of_each_call():
     step = UltraFeedback(authors=["a", "b", "c"], k=2, model="judge")
-    assert Step("ultrafeedback", step).models.keys() == {"a", "b", "c", "judge"}
+    assert Step("ultrafeedback", step).models == {"a", "b", "c", "judge"}
     assert len(step.calls()) == 2 + len(ASPECTS)
