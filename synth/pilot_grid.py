@@ -103,8 +103,8 @@ def _refuse(found: Sequence[Trial]) -> None:
             )
     if own := next((name for name, served in one.pools.items() if served.engine.placement(False, 0).gpus), None):
         raise ConfigError(
-            f"models.{own}: a pilot loads all models in one process, which GPUs would not be divided for; leave it out, "
-            "or try the settings by python -m synth.run --multirun"
+            f"models.{own}: a pilot loads all models in one process, where no GPUs are divided among them; leave it "
+            "out, or try the settings by python -m synth.run --multirun"
         )
     checked: list[Any] = []
     for trial in found:
