@@ -14,6 +14,9 @@ unseen2.jsonl has 152 more of other runs: `keep` and `drop` at 0.7 to 1.0, and a
 same model wrote in few-shot prompts. Labelled before a filter had seen them; some rules were mended by them after, but
 for the last 34.
 
+unseen3.jsonl has 133 of Magpie at 0.9, labelled after the last rule was made and not used for any; one label was put
+right when it was looked at.
+
 good.jsonl has records that nobody would throw away, of many kinds; queries.json ordinary short queries, verbs and
 topics that make a grid of more, English with words of other languages in it, and queries in other languages.
 """
@@ -35,6 +38,7 @@ _HERE = Path(__file__).parent
 ROWS = [json.loads(line) for line in (_HERE / "labelled.jsonl").read_text().splitlines()]
 UNSEEN = [json.loads(line) for line in (_HERE / "unseen.jsonl").read_text().splitlines()]
 UNSEEN2 = [json.loads(line) for line in (_HERE / "unseen2.jsonl").read_text().splitlines()]
+UNSEEN3 = [json.loads(line) for line in (_HERE / "unseen3.jsonl").read_text().splitlines()]
 GOOD = [json.loads(line) | {"finish_reason": "stop"} for line in (_HERE / "good.jsonl").read_text().splitlines()]
 QUERIES = json.loads((_HERE / "queries.json").read_text())
 GRID = [f"{verb} {topic}" for verb in QUERIES["verbs"] for topic in QUERIES["topics"]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.quality.labelled import GOOD, QUERIES, ROWS, UNSEEN, UNSEEN2, figures, problems, verdict
+from tests.quality.labelled import GOOD, QUERIES, ROWS, UNSEEN, UNSEEN2, UNSEEN3, figures, problems, verdict
 
 VERDICTS: dict[str, str | None] = {}
 ANSWER = {"response": "Here is what I know of it.", "finish_reason": "stop"}
@@ -33,6 +33,12 @@ async def test_what_holds_where_instructions_are_drawn_without_a_system_prompt_o
     found = figures(UNSEEN2, [await verdict(row) for row in UNSEEN2])
     assert found["kept_sound"] >= 0.75 * found["kept"]
     assert found["usable_rejected"] <= 0.03 * found["usable"]
+
+
+async def test_what_holds_for_rows_that_no_rule_was_made_by():
+    found = figures(UNSEEN3, [await verdict(row) for row in UNSEEN3])
+    assert found["kept_sound"] >= 0.85 * found["kept"]
+    assert found["usable_rejected"] <= 0.06 * found["usable"]
 
 
 @pytest.mark.parametrize("problem", ["refusal", "leak", "loop", "cut_off", "copies_instruction", "assistant_voice"])
