@@ -43,7 +43,7 @@ SOURCES = {
     "instruct_and_respond": {"topic": ["gardening", "saving money", "the history of trains", "healthy breakfasts"] * 2},
     "preference": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
     "self_instruct_context": {"context": CONTEXTS},
-    "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS[:4]]},
+    "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
 }
 RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12}  # of the others without a source: 4
 COOLER = ["strategy.evol_instruct.evolve.temperature=0.7"]  # as a model of this size needs it
@@ -99,7 +99,7 @@ async def test_a_strategy_keeps_rows_without_scaffolding_and_can_read_its_verdic
     _, kept, rejected = runs[strategy]
     reasons = Counter(row["reason"] for row in rejected)
     assert len(kept) >= LEAST.get(strategy, 0), reasons
-    assert sum(reasons[one] for one in UNREADABLE) <= 0.1 * (len(kept) + len(rejected)), reasons
+    assert sum(reasons[one] for one in UNREADABLE) <= max(1, 0.1 * (len(kept) + len(rejected))), reasons
     files = Path(prompts.__file__).parent.glob("*.jinja")
     shown = [one for file in files for one in SENTENCE.findall(file.read_text()) if "{" not in one]
     for row in kept:

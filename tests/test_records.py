@@ -49,7 +49,7 @@ def test_the_datasets_columns_are_those_of_the_contract_then_what_steps_add():
         ("id", "string"),
         ("seed", "int64"),
         ("messages", "list<item: struct<role: string, content: string>>"),
-        ("lineage", "list<item: struct<step: string, text: string, operation: string>>"),
+        ("lineage", "list<item: struct<step: string, text: string, operation: string, model: string>>"),
         ("usage", "struct<prompt_tokens: int64, cached_tokens: int64, completion_tokens: int64>"),
     ],
 )

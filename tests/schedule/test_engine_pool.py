@@ -17,6 +17,7 @@ from synth.schedule.engine_pool import Pools
 from synth.schedule.plan import Plan
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
+from synth.source_code import source_code
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import FAST, config
 
@@ -55,7 +56,8 @@ class Run:
         self.committed = []
 
         def spawn(index):
-            return RayWorker(settings, path, "fingerprint", index, room.placement, pools=self.pools)
+            code = source_code(settings.identity())
+            return RayWorker(settings, path, "fingerprint", index, room.placement, code=code, pools=self.pools)
 
         self.scheduler = Scheduler(self.plan, 1, spawn, self.committed.append)
 
@@ -93,7 +95,8 @@ async def test_a_judge_that_is_killed_loses_no_record_and_changes_none(room, tmp
     assert len(kept) == 60 and {row["model"] for row in kept} == {"synth-demo"}
     assert {one["model"] for row in kept for one in row["lineage"]} == {"synth-demo"}
     assert "of judge: its process ended" in caplog.text and "another one starts" in caplog.text
-    assert not engines()
+    _, left = psutil.wait_procs(engines(), timeout=60)
+    assert not left
 
 
 @pytest.mark.asyncio(loop_scope="module")
