@@ -24,7 +24,7 @@ from synth.components import ConfigError, build, construct, nearest, refuse_unkn
 from synth.engines import Engine
 from synth.errors import reason
 from synth.model import Model
-from synth.models import ServedModel, served, spelled_out, with_demo_keys
+from synth.models import ServedModel, preset_names, served, spelled_out, with_demo_keys
 from synth.paths import LocalPath
 from synth.records import Slice
 from synth.sources import Source
@@ -287,7 +287,7 @@ def _refuse_what_takes_all_records(config: Config) -> None:
 
 def options(group: str) -> list[str]:
     """The names that `group=NAME` can choose: the shipped ones and, while Hydra runs, the user's own."""
-    return sorted({path.stem for folder in _folders() for path in (folder / group).glob("*.yaml")})
+    return preset_names(group, _folders())
 
 
 def _folders() -> list[Path]:

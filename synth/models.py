@@ -113,7 +113,7 @@ def _spelled_out(
         model = _preset("model", node.get("preset"), key, folders)
     model = with_demo_keys(_merged(model, {one: value for one, value in node.items() if one not in _OF_SERVED}))
     if not model.get("path"):
-        choices = ", ".join(_names("model", folders))
+        choices = ", ".join(preset_names("model", folders))
         raise ConfigError(f"{key}: names no model; {key}=PRESET with one of {choices}, or {key}.path=FOLDER")
     given = dict(node.get("engine") or {})
     same = next((one for one in before if _of_model(one["model"]) == _of_model(model)), None)
@@ -168,7 +168,7 @@ def _preset(group: str, name: Any, key: str, folders: Sequence[Path]) -> dict[st
         return _read(path, folders)
     if group == "model" and "/" in text:  # a folder, or a name on the Hub
         return {"path": text}
-    raise ConfigError(f"{key}: there is no {text!r}{nearest(text, _names(group, folders))}")
+    raise ConfigError(f"{key}: there is no {text!r}{nearest(text, preset_names(group, folders))}")
 
 
 def _read(path: Path, folders: Sequence[Path]) -> dict[str, Any]:
@@ -185,13 +185,14 @@ def _read(path: Path, folders: Sequence[Path]) -> dict[str, Any]:
     return _merged(under, keys)
 
 
-def _names(group: str, folders: Sequence[Path]) -> list[str]:
+def preset_names(group: str, folders: Sequence[Path]) -> list[str]:
+    """Of the files that a group has in these folders."""
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def _presets(group: str, chosen: str | None, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """The chosen one first, then those of Synth."""
-    names = [*([chosen] if chosen else []), *_names(group, folders[-1:])]
+    names = [*([chosen] if chosen else []), *preset_names(group, folders[-1:])]
     return (_preset(group, name, group, folders) for name in names)
 
 

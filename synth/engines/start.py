@@ -1,4 +1,4 @@
-"""What the failed start of an engine says: whether another try can end differently.
+"""The start of an engine, and what a failed one says: whether another try can end differently.
 
 What is configured wrongly, missing or too large stays so. What another process holds, or a machine that does not answer
 yet, may come. Of all else nobody knows: it is tried twice (see synth/schedule/scheduler.py).
@@ -7,8 +7,9 @@ yet, may come. Of all else nobody knows: it is tried twice (see synth/schedule/s
 import re
 from collections.abc import Iterable
 
-from synth.engines import EngineError, Unavailable, Unusable
+from synth.engines import Engine, EngineError, Unavailable, Unusable
 from synth.errors import reason
+from synth.protocols import unfit
 
 # By their names, because vLLM tells those of its other processes as text. OSError is what transformers raises for files
 # that are not there.
@@ -21,6 +22,16 @@ _PASSES = frozenset("ConnectionError TimeoutError ConnectTimeout ReadTimeout Blo
 _STAYS_SAYING = re.compile(r"find any model weights|max seq len|KV cache|cache blocks", re.IGNORECASE)
 _PASSES_SAYING = re.compile(r"free memory|couldn't connect|connection (error|refused|reset)|timed out", re.I)
 _NAMED = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception)): ")
+
+
+async def start(engine: Engine) -> None:
+    """Load its model. Raises what start_failure makes of an error, and Unusable where it is no engine even then."""
+    try:
+        await engine.start()
+    except Exception as error:  # of any library
+        raise start_failure(error) from error
+    if problem := unfit(engine, Engine):
+        raise Unusable(f"engine: when it is started, {problem}")
 
 
 def start_failure(error: Exception) -> EngineError:

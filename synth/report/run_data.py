@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.errors import reason
-from synth.records import Record
-from synth.report.by_model import OfModel, by_model
+from synth.records import Record, Spent
+from synth.report.by_model import by_model
 from synth.report.held import Held, held_by
 from synth.steps.strategy import step_names
 from synth.storage.journal import owner_of, tally_of
@@ -117,7 +117,7 @@ class Run:
         return held_by(self.snapshots)
 
     @cached_property
-    def models(self) -> dict[str, OfModel]:
+    def models(self) -> dict[str, Spent]:
         """What its models beside main did."""
         return by_model(self.snapshots)
 

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from synth.config import parse
-from synth.engines import Answer, Engine, EngineError, Form, Load, Sampling, Unusable
-from synth.engines.start import start_failure
-from synth.protocols import unfit
+from synth.engines import Answer, Engine, EngineError, Form, Load, Sampling
+from synth.engines.start import start
 from synth.schedule.metered import Metered
 from synth.schedule.placed_process import Log, call, lead_process_group
 from synth.storage.run_folder import RunFolder
@@ -114,11 +113,9 @@ class EngineProcess:
     async def start(self) -> Facts:
         """Load the model. Raises EngineError: Unusable where another try would end the same."""
         try:
-            await self._engine.start()
-        except Exception as error:  # of any library
-            raise self._log.explained(start_failure(error)) from error
-        if problem := unfit(self._engine, Engine):
-            raise Unusable(f"engine: when it is started, {problem}")
+            await start(self._engine)
+        except EngineError as error:
+            raise self._log.explained(error) from error
         self._broken = asyncio.get_running_loop().create_future()
         self._metered = Metered(self._engine)
         return Facts(self._engine.max_model_len, self._metered.holds)

@@ -65,13 +65,17 @@ class Log:
         os.dup2(file, 2)
 
     def explained(self, error: EngineError) -> EngineError:
-        """The failed start of an engine, with the cause where vLLM tells it in its log only."""
-        if "root cause" not in str(error):
-            return error
-        with self._path.open(errors="replace") as log:  # what failed was a process below this one
-            log.seek(self._begins)
-            cause = root_cause(log)
-        return judged(f"{error} ({cause or f'see {self._path}'})", kind_of(cause or ""))
+        return explained(error, self._path, self._begins)
+
+
+def explained(error: EngineError, log_path: Path, begins: int = 0) -> EngineError:
+    """The failed start of an engine, with the cause where vLLM tells it in its log only, from byte `begins` on."""
+    if "root cause" not in str(error):
+        return error
+    with log_path.open(errors="replace") as log:  # what failed was a process below this one
+        log.seek(begins)
+        cause = root_cause(log)
+    return judged(f"{error} ({cause or f'see {log_path}'})", kind_of(cause or ""))
 
 
 def root_cause(log: Iterable[str]) -> str | None:

@@ -34,7 +34,6 @@ class _Member:
     """`own` are this worker's requests to it, `others` those of other workers as it said last. One that seemed lost is
     not asked before `aside_until`, on the clock of the event loop."""
 
-    number: int
     engine: Asked
     own: int = 0
     others: int = 0
@@ -63,9 +62,7 @@ class PooledEngine:
         if version < self._version:
             return
         self.max_model_len, self.holds, self._version = facts.max_model_len, facts.holds, version
-        self._members = {
-            number: self._members.get(number) or _Member(number, engine) for number, engine in engines.items()
-        }
+        self._members = {number: self._members.get(number) or _Member(engine) for number, engine in engines.items()}
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -52,20 +52,21 @@ def room(
     Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
     parts on machines of their own (`apart`), it stays at that.
     """
+    others = others or {}
     machines = [dict(node["Resources"]) for node in nodes if node["Alive"]]
     on_gpu = on_gpu or any(machine.get("GPU", 0) for machine in machines)
-    engines = {MAIN_KEY: engine, **{f"models.{name}": one.engine for name, one in (others or {}).items()}}
+    engines = {MAIN_KEY: engine, **{f"models.{name}": one.engine for name, one in others.items()}}
     needs = {key: one.placement(on_gpu, 0) for key, one in engines.items()}
     if not on_gpu and (key := next((key for key, need in needs.items() if need.gpus), None)):
         raise NoRoom(f"{key}: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
     try:
-        return _room(cluster, engines, needs, machines, on_gpu, apart, others or {})
+        return _room(cluster, engines, needs, machines, on_gpu, apart, others)
     except NoRoom:
         if not others or not on_gpu or not all(need.share for need in needs.values() if need.gpus):
             raise
     shares = {key: replace(need, gpus=need.share or 0) for key, need in needs.items()}
     try:
-        found = _room(cluster, engines, shares, list(_each_gpu(machines)), on_gpu, apart, others or {})
+        found = _room(cluster, engines, shares, list(_each_gpu(machines)), on_gpu, apart, others)
         return replace(found, machines=len(_fits(machines, needs[MAIN_KEY])))
     except NoRoom as full:
         told = ", ".join(f"{_setting(key)}={need.share:g}" for key, need in needs.items() if need.share)

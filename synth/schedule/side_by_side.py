@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from synth.config import Config
 from synth.engines import Engine
-from synth.engines.start import judged, kind_of, start_failure
+from synth.engines.start import start_failure
 from synth.opening import Opened
 from synth.records import Shard
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.metered import Metered, SharedTime
-from synth.schedule.placed_process import root_cause
+from synth.schedule.placed_process import explained
 from synth.schedule.pool import PoolProcess
 from synth.schedule.worker import Counters, Worker
 
@@ -50,12 +50,7 @@ async def loaded(engine: Engine, log: Path) -> AsyncIterator[SharedEngine]:
         with _printing_to(log):
             await engine.start()
     except Exception as error:
-        failure = start_failure(error)
-        if "root cause" in str(failure):  # what failed was a process below this one
-            with log.open(errors="replace") as lines:
-                cause = root_cause(lines)
-            failure = judged(f"{failure} ({cause or f'see {log}'})", kind_of(cause or ""))
-        raise failure from error
+        raise explained(start_failure(error), log) from error
     try:
         yield SharedEngine(engine)
     finally:

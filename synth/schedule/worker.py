@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from synth.config import Config
-from synth.engines import Engine, EngineError, Generator, Load, Sampling, Unusable
-from synth.engines.start import start_failure
-from synth.protocols import unfit
+from synth.engines import EngineError, Generator, Load, Sampling
+from synth.engines.start import start, start_failure
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.schedule.claims import SettledClaims
 from synth.schedule.first_records import FirstRecords
@@ -96,11 +95,9 @@ class Worker:
         config = self._config
         try:
             self._templates = await asyncio.to_thread(config.load_chat_templates)
-            await config.engine.start()
         except Exception as error:  # of any library
             raise start_failure(error) from error
-        if problem := unfit(config.engine, Engine):
-            raise Unusable(f"engine: when it is started, {problem}")
+        await start(config.engine)
         in_flight = config.cluster.records_in_flight
         self._in_flight = 2 * config.engine.concurrency if in_flight == "auto" else in_flight
         self._slots = Slots(self._in_flight)
@@ -111,9 +108,12 @@ class Worker:
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
         self._engine = Metered(config.engine, self._time)
+        own = self._engine.of_a_record()
+        endpoints = self._endpoints(own)
+        self._metered = [name for name, one in endpoints.items() if one.engine is own]  # for each record by itself
         self._context = Context(
             config.strategy,
-            self._endpoints(self._engine.of_a_record()),
+            endpoints,
             config.settings.seed,
             claims=self._claims,
             branching=self._launches,
@@ -262,7 +262,8 @@ class Worker:
         meter = self._meters[number] = self._engine.of_a_record()
         seat = Seat(self._door, number, visible, slot) if self._door else None
         try:
-            context = replace(self._context, pool=seat, endpoints=self._endpoints(meter))
+            own = {name: replace(self._context.endpoints[name], engine=meter) for name in self._metered}
+            context = replace(self._context, pool=seat, endpoints={**self._context.endpoints, **own})
             finished = await run_record(number, await self._row(number), context)
             if seat:
                 await seat.leave()
@@ -280,10 +281,10 @@ class Worker:
         for steps in finished.spent.values():
             add_spent(self._counters.spent, steps)
 
-    def _endpoints(self, meter: Generator) -> dict[str, Endpoint]:
-        """The models of the run for one record, whose `meter` is this worker's own engine."""
+    def _endpoints(self, own: Generator) -> dict[str, Endpoint]:
+        """The models of the run, of which this worker's `own` engine serves main."""
         config = self._config
-        engines = {MAIN: meter, **self._engines}
+        engines = {MAIN: own, **self._engines}
         engine_of = {MAIN: MAIN, **{name: one.engine_of for name, one in config.models.items()}}
         return {
             name: Endpoint(engines[engine_of[name]], self._templates[name], str(model.name))

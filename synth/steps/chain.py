@@ -254,12 +254,12 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
     if asked and not noted:
         ledger.trace(step.name, text_of(after, "instruction"), several=len(context.endpoints) > 1)
     words = text_of(after, "instruction") if after.get("response") is None else text_of(after, "response")
-    said = ledger.said.get(words or "")
+    said = ledger.said(words)
     if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
         # The model may have been asked more since: this is about these words.
         after["finish_reason"] = said.finish_reason if said else ledger.finish_reason
     if asked or answered:
-        by = said or (ledger.last[2] if ledger.last and ledger.last[0].step == step.name else None)
+        by = said or (ledger.last.said if ledger.last and ledger.last.visit.step == step.name else None)
         ledger.model = by.model if by else ledger.model
     if answered and "reasoning" in context.strategy.columns and before.get("reasoning") == after.get("reasoning"):
         after["reasoning"] = said.reasoning if said else None

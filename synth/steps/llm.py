@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from synth.chat import ChatTemplate, Stop
 from synth.engines import FORMS, Answer, EngineError, Form, Generator, Sampling
@@ -74,7 +74,7 @@ class Ledger:
     """What one branch of a record has cost, step by step, and where it came from. A fan-out's branches have one each.
     `model` is the one that wrote its words, None for what no model of the run wrote.
 
-    `said` are the model's words by their text, so that a response is known by its own end and thoughts, whatever was
+    `heard` are the model's words by their text, so that a response is known by its own end and thoughts, whatever was
     asked after it. Of the same words, those of the first call of the last step count, and `last` is the last call, in
     the order of calls: the order in which answers come is another one in each run.
     """
@@ -82,29 +82,32 @@ class Ledger:
     spent: dict[str, Spent] = field(default_factory=dict)
     lineage: list[dict[str, str | None]] = field(default_factory=list)
     model: str | None = None
-    said: dict[str, Completion] = field(default_factory=dict)
-    last: tuple[Any, int, Completion] | None = None  # with the record's visit of a step, and the number of the call
-    _calls: dict[str, tuple[Any, int]] = field(default_factory=dict)  # by which `said` has its words
+    heard: dict[str, "_Heard"] = field(default_factory=dict)
+    last: "_Heard | None" = None
 
     @property
     def finish_reason(self) -> str | None:
-        return self.last[2].finish_reason if self.last else None
+        return self.last.said.finish_reason if self.last else None
 
-    def hear(self, said: Completion, visit: Any, call: int) -> None:
-        before = self._calls.get(said.text)
-        if before is None or before[0] is not visit or call < before[1]:
-            self._calls[said.text] = (visit, call)
-            self.said[said.text] = said
-        if self.last is None or self.last[0] is not visit or call > self.last[1]:
-            self.last = (visit, call, said)
+    def hear(self, one: "_Heard") -> None:
+        before = self.heard.get(one.said.text)
+        if before is None or before.visit is not one.visit or one.call < before.call:
+            self.heard[one.said.text] = one
+        if self.last is None or self.last.visit is not one.visit or one.call > self.last.call:
+            self.last = one
+
+    def said(self, text: str | None) -> Completion | None:
+        """The model's own, if these are its words."""
+        found = self.heard.get(text or "")
+        return found.said if found else None
 
     def branched(self, spent: dict[str, Spent], lineage: list[dict[str, str | None]]) -> "Ledger":
         """One for a branch, which has heard what was said so far."""
-        return replace(self, spent=spent, lineage=lineage, said=dict(self.said), _calls=dict(self._calls))
+        return replace(self, spent=spent, lineage=lineage, heard=dict(self.heard))
 
     def trace(self, step: str, text: str | None, operation: str | None = None, several: bool = False) -> None:
         """One round more in the lineage. Where a run has `several` models, with the one that wrote it, if one did."""
-        said = self.said.get((text or "").strip()) if several else None
+        said = self.said((text or "").strip()) if several else None
         model = said.model if said else None
         self.lineage.append({"step": step, "text": text, "operation": operation, "model": model})
 
@@ -130,6 +133,14 @@ class _Visit:
     @cached_property
     def rng(self) -> random.Random:
         return random.Random(derive_seed(*self.scope))
+
+
+class _Heard(NamedTuple):
+    """A completion, with the record's visit of the step that asked for it and the number of the call there."""
+
+    visit: _Visit
+    call: int
+    said: Completion
 
 
 class LLM:
@@ -287,7 +298,7 @@ class LLM:
         def told(answer: Answer, text: str, reasoning: str | None) -> Completion:
             ids, end = answer.token_ids, answer.finish_reason
             said = Completion(text.strip(), ids, end, reasoning, answer.logprob, endpoint.model)
-            self._ledger.hear(said, self._visit, call)
+            self._ledger.hear(_Heard(self._visit, call, said))
             return said
 
         if not (thinks and sampling.form):

@@ -21,6 +21,14 @@ from synth.records import Needs, Record, Rejection, conversation_of, text_of
 from synth.steps.judge import Judge
 from synth.steps.llm import LLM, Completion
 
+PAIR_COLUMNS = {
+    "prompt": "messages",
+    "chosen": "messages",
+    "rejected": "messages",
+    "chosen_score": "double",
+    "rejected_score": "double",
+}
+
 
 def _as_list(given: Any) -> Any:
     return [given] if isinstance(given, Mapping | Sampling) else given
@@ -59,13 +67,7 @@ class Preference:
         "no_score",
         "no_preference",
     )
-    columns: ClassVar[dict[str, str]] = {
-        "prompt": "messages",
-        "chosen": "messages",
-        "rejected": "messages",
-        "chosen_score": "double",
-        "rejected_score": "double",
-    }
+    columns: ClassVar[dict[str, str]] = PAIR_COLUMNS
 
     def __post_init__(self) -> None:
         if len(self.responses) == 1 and self.responses[0].temperature == 0:
@@ -109,16 +111,21 @@ class Preference:
 
     async def _score(self, record: Record, prompt: Messages, response: str, llm: LLM) -> float | Rejection:
         if self.reward_model is None:
-            asked = next(turn["content"] for turn in reversed(prompt) if turn["role"] == "user")
-            verdict = await self.judge.verdict(record | {"instruction": asked, "response": response}, llm)
+            turn = {"instruction": asked_in(prompt), "response": response}
+            verdict = await self.judge.verdict(record | turn, llm)
             return Rejection(str(verdict.failure)) if verdict.score is None else verdict.score
         conversation = [*prompt, {"role": "assistant", "content": response}]
         value = float(await scored(self.reward_model, conversation))
         return value if math.isfinite(value) else Rejection("no_score", f"the reward model gave {value}")
 
 
+def asked_in(prompt: Messages) -> str:
+    """What the user said last."""
+    return next(turn["content"] for turn in reversed(prompt) if turn["role"] == "user")
+
+
 def pair(prompt: Messages, chosen: str, rejected: str, best: float, worst: float) -> Record:
-    """The columns of two whole responses, of which the chosen one is the record's own."""
+    """PAIR_COLUMNS of two whole responses, of which the chosen one is the record's own."""
     answered = [{"role": "assistant", "content": chosen}]
     return {
         "messages": prompt + answered,

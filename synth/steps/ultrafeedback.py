@@ -22,7 +22,7 @@ from synth.engines import Sampling
 from synth.records import Needs, Record, Rejection
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM, Completion
-from synth.steps.preference import pair, prompt_of
+from synth.steps.preference import PAIR_COLUMNS, asked_in, pair, prompt_of
 from synth.steps.prompts import render
 
 LONGEST_RATIONALE = 200  # characters, so that max_tokens does not cut the rating after it
@@ -126,11 +126,7 @@ class UltraFeedback:
         "candidates": "list<struct<model: string, principle: string, text: string, score: double, "
         + ", ".join(f"{one.name}: int64, {one.name}_rationale: string" for one in ASPECTS)
         + ">>",
-        "prompt": "messages",
-        "chosen": "messages",
-        "rejected": "messages",
-        "chosen_score": "double",
-        "rejected_score": "double",
+        **PAIR_COLUMNS,
     }
 
     def __post_init__(self) -> None:
@@ -157,7 +153,7 @@ class UltraFeedback:
     async def __call__(self, record: Record, llm: LLM) -> Record:
         prompt = prompt_of(record)
         candidates = await self._drawn(prompt, llm)
-        instruction = next(turn["content"] for turn in reversed(prompt) if turn["role"] == "user")
+        instruction = asked_in(prompt)
         # Drawn before any is awaited, so that they don't depend on which answer comes first.
         orders = [llm.rng.sample(range(len(candidates)), len(candidates)) for _ in ASPECTS]
         async with asyncio.TaskGroup() as group:
