@@ -39,7 +39,8 @@ from machine import processor
 from padded_model import make
 from peer import PEERS, SCRIPTS, Peer
 
-from synth.engines.vllm import CPU_KV_CACHE_GIB, VLLM
+from synth.engines.vllm import VLLM
+from synth.engines.vllm_engine import CPU_KV_CACHE_GIB
 from synth.model import Model
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder

@@ -86,8 +86,14 @@ def _complete(made: Any, protocol: type, values: Mapping[str, Any], key: str) ->
 
 def takes(node: Mapping[str, Any], name: str, key: str) -> bool:
     """Whether what a node's `_target_` names has this parameter. Raises ConfigError where it names nothing."""
+    return name in _parameters(located(node, key))
+
+
+def located(node: Mapping[str, Any], key: str) -> Any:
+    """The class or function that a node's `_target_` names, None where it has none. Raises ConfigError where it names
+    nothing."""
     dotted = node.get("_target_")
-    return isinstance(dotted, str) and name in _parameters(locate(dotted, f"{key}._target_"))
+    return locate(dotted, f"{key}._target_") if isinstance(dotted, str) else None
 
 
 def _takes(target: Callable[..., Any], name: str) -> bool:

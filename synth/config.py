@@ -20,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import ConfigError, build, construct, nearest, refuse_unknown_keys
-from synth.engines import Engine
+from synth.components import ConfigError, build, construct, located, nearest, refuse_unknown_keys
+from synth.engines import Engine, is_pooling
 from synth.errors import reason
 from synth.model import Model
 from synth.models import ServedModel, preset_names, served, spelled_out, with_demo_keys
@@ -36,7 +36,7 @@ from synth.strategy_of import models_asked, strategy_of
 from synth.value_files import with_files
 
 if TYPE_CHECKING:
-    from synth.chat import ChatTemplate
+    from synth.chat import ChatTemplate, PoolingInput
 
 __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
 
@@ -150,13 +150,23 @@ class Config:
         licenses = {model.license for model in self.all_models.values()}
         return licenses.pop() if len(licenses) == 1 else "other"
 
+    @property
+    def generating(self) -> dict[str, Model]:
+        """Those of its models that generate, main first. The others score or embed."""
+        return {name: one for name, one in self.all_models.items() if name == MAIN or not self.models[name].is_pooling}
+
     def load_chat_templates(self) -> "dict[str, ChatTemplate]":
-        """Those of all its models; models that are the same have one. Raises as Model.load_chat_template."""
+        """Those of all its models that generate; models that are the same have one. Raises as
+        Model.load_chat_template."""
         loaded: dict[str, ChatTemplate] = {}
-        for name, model in self.all_models.items():
+        for name, model in self.generating.items():
             same = next((other for other in loaded if self.all_models[other] == model), None)
             loaded[name] = loaded[same] if same else model.load_chat_template()
         return loaded
+
+    def load_pooling_inputs(self) -> "dict[str, PoolingInput]":
+        """How the prompts of the other models are written. Raises as Model.load_pooling_input."""
+        return {name: one.model.load_pooling_input() for name, one in self.models.items() if one.is_pooling}
 
     @property
     def are_here(self) -> bool:
@@ -199,7 +209,7 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     refuse_unknown_keys(settings, [*inspect.signature(Settings).parameters, *GROUPS, "models"])
     resolved["model"] = with_demo_keys(resolved["model"])
     model = construct(Model, resolved["model"], "model")
-    engine = build(resolved["engine"], "engine", Engine, model=model)
+    engine = build(_of_main(resolved["engine"]), "engine", Engine, model=model)
     given, of_strategy = resolved.get("models"), None
     if isinstance(resolved["strategy"], Mapping):
         of_strategy = resolved["strategy"].get("models")
@@ -207,7 +217,8 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     resolved["models"] = spelled_out(given, of_strategy, resolved, _folders(), _chosen("engine"))
     models = served(resolved["models"], resolved)
     strategy = _strategy(resolved["strategy"])
-    asked, idle = models_asked(strategy, resolved["strategy"], models)
+    pooling = [name for name, one in models.items() if one.is_pooling]
+    asked, idle = models_asked(strategy, resolved["strategy"], models, pooling)
     for name in idle:
         if models[name].engine_of == name and name in (given or {}):
             raise ConfigError(f"models.{name}: no step asks it; strategy.STEP.model={name} has one of its steps do so")
@@ -260,6 +271,9 @@ def refuse_bad_chat_template(config: Config) -> None:
     seen: list[Model] = []
     for name, model in config.all_models.items():
         key = key_of(name)
+        if name not in config.generating:
+            _refuse_unfit_pooling(config, name)
+            continue
         if model in seen and name not in as_user:
             continue
         seen.append(model)
@@ -272,6 +286,27 @@ def refuse_bad_chat_template(config: Config) -> None:
         except (OSError, ValueError) as error:
             told = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
             raise ConfigError(f"{key}.path: {told}") from None
+
+
+def _refuse_unfit_pooling(config: Config, name: str) -> None:
+    """A model that scores needs a chat template where conversations are scored, and none of another kind will do."""
+    from synth.chat import ChatTemplateError
+
+    model, engine = config.models[name].model, config.models[name].engine
+    asking = {step.name: step.pooling[name] for step in config.strategy.steps if name in step.pooling}
+    try:
+        task = getattr(engine, "task", None)  # one of someone's own may know it only once it has started
+        prompts = model.load_pooling_input()
+        if "score" in asking.values() and task != "embed":
+            _ = prompts.template
+    except ChatTemplateError as error:
+        raise ConfigError(f"{key_of(name)}: {error}") from None
+    except (OSError, ValueError) as error:
+        told = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
+        raise ConfigError(f"{key_of(name)}.path: {told}") from None
+    for step, asked in asking.items():
+        if task not in (None, asked):
+            raise ConfigError(f"strategy.{step}: asks {name!r} to {asked}, and the model is there to {task}")
 
 
 def _refuse_what_takes_all_records(config: Config) -> None:
@@ -334,6 +369,14 @@ def _given(value: Any) -> Any:
 def _chosen(group: str) -> str | None:
     """The option that was chosen of a group, by a command line or a defaults list."""
     return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
+
+
+def _of_main(node: Any) -> Any:
+    """Refuses an engine that generates nothing."""
+    if isinstance(node, Mapping) and is_pooling(located(node, "engine")):
+        told = f"{node['_target_']!r} generates nothing, as main has to; it is for models.NAME.engine"
+        raise ConfigError(f"engine._target_: {told}")
+    return node
 
 
 def _source(node: Any) -> Any:

@@ -17,7 +17,7 @@ from synth.model_files import is_hub_name, missing_model
 from synth.paths import expanded
 
 if TYPE_CHECKING:
-    from synth.chat import ChatTemplate
+    from synth.chat import ChatTemplate, PoolingInput
 
 Tag = Annotated[str, Field(min_length=1)]
 
@@ -96,16 +96,28 @@ class Model:
 
         Raises ChatTemplateError where there is no chat template or it can't be read.
         """
+        return self._chat_template(self._load_tokenizer())
+
+    def load_pooling_input(self) -> "PoolingInput":
+        """The like for a model that scores or embeds, which needs no chat template for texts."""
+        from synth.chat import PoolingInput
+
+        tokenizer = self._load_tokenizer()
+        return PoolingInput(tokenizer, lambda: self._chat_template(tokenizer))
+
+    def _load_tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        from synth.chat import ChatTemplate
-
-        tokenizer = AutoTokenizer.from_pretrained(
+        return AutoTokenizer.from_pretrained(
             self.tokenizer or self.path,
             revision=self.revision,
             trust_remote_code=False,  # said, since else the terminal is asked
             mistral_format=False,  # mistral-common's own tokenizers have no chat template
         )
+
+    def _chat_template(self, tokenizer: Any) -> "ChatTemplate":
+        from synth.chat import ChatTemplate
+
         return ChatTemplate(
             tokenizer,
             chat_template=Path(self.chat_template).read_text(encoding="utf-8") if self.chat_template else None,
@@ -118,18 +130,21 @@ class Model:
             reasoning=self.reasoning_tags,
         )
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its config.json, which may be asked of the Hub; empty where there is none. Raises OSError."""
+        return self._read("config.json")
+
     def _generation_eos(self) -> list[int]:
         """The ids that end an answer by generation_config.json, which knows more of them than the tokenizer."""
+        eos = self._read("generation_config.json").get("eos_token_id")
+        return [] if eos is None else eos if isinstance(eos, list) else [eos]
+
+    def _read(self, name: str) -> dict[str, Any]:
         from transformers.utils import cached_file
 
-        found = cached_file(
-            self.path,
-            "generation_config.json",
-            revision=self.revision,
-            _raise_exceptions_for_missing_entries=False,
-        )
-        eos = json.loads(Path(found).read_text(encoding="utf-8")).get("eos_token_id") if found else None
-        return [] if eos is None else eos if isinstance(eos, list) else [eos]
+        found = cached_file(self.path, name, revision=self.revision, _raise_exceptions_for_missing_entries=False)
+        return dict(json.loads(Path(found).read_text(encoding="utf-8"))) if found else {}
 
 
 def _missing(key: str, value: str) -> str | None:

@@ -16,9 +16,9 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from synth.components import build, construct, nearest, refuse_unknown_keys
+from synth.components import build, construct, located, nearest, refuse_unknown_keys
 from synth.demo_model import KEYS as DEMO
-from synth.engines import Engine
+from synth.engines import Engine, PoolingEngine, engine_protocol, is_pooling
 from synth.errors import ConfigError, reason
 from synth.model import Model
 from synth.steps.llm import MAIN
@@ -39,9 +39,14 @@ class ServedModel:
 
     name: str
     model: Model
-    engine: Engine
+    engine: Engine | PoolingEngine
     replicas: Replicas
     engine_of: str
+
+    @property
+    def is_pooling(self) -> bool:
+        """Whether it scores or embeds, and does not generate."""
+        return is_pooling(self.engine)
 
 
 def spelled_out(
@@ -82,7 +87,8 @@ def served(nodes: Keys, main: Keys) -> dict[str, ServedModel]:
         if engine_of in made:
             engine = made[engine_of].engine
         else:
-            engine = build(node["engine"], f"{key}.engine", Engine, model=model)
+            protocol = engine_protocol(located(node["engine"], f"{key}.engine"))
+            engine = build(node["engine"], f"{key}.engine", protocol, model=model)
         made[name] = ServedModel(name, model, engine, replicas, engine_of)
         if engine_of != name and replicas != "auto":
             of = "cluster.replicas" if engine_of == MAIN else f"models.{engine_of}.replicas"

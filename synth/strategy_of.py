@@ -5,6 +5,7 @@ not.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from synth.steps.strategy import NO_STEPS, Step, Strategy, step_names
 
 Keys = Mapping[str, Any]
 
+_POOLING = "vllm_pooling"
 MOST_NAME = 200  # bytes of UTF-8; a file system takes 255
 
 
@@ -127,15 +129,26 @@ def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:
     return columns
 
 
-def models_asked(strategy: Strategy, node: Keys, models: Collection[str]) -> tuple[list[str], list[str]]:
+def models_asked(
+    strategy: Strategy, node: Keys, models: Collection[str], pooling: Collection[str]
+) -> tuple[list[str], list[str]]:
     """Those of the run's `models` beside main that its steps ask, and those that none asks, as far as all steps tell.
-    Refuses what is not there; `node` are the strategy's keys, by which it is named."""
+    Refuses what is not there, and words of a `pooling` model or numbers of another; `node` are the strategy's keys, by
+    which it is named."""
     asked: set[str] = set()
     for step in strategy.steps:
         for name in step.models:
+            key = ".".join(["strategy", step.name, *(_place_of(name, node.get(step.name)) or ["model"])])
             if name not in (MAIN, *models):
-                key = ".".join(["strategy", step.name, *(_place_of(name, node.get(step.name)) or ["model"])])
-                raise ConfigError(f"{key}: there is no model {name!r} in this run{nearest(name, [MAIN, *models])}")
+                near = nearest(name, [MAIN, *models])
+                folder = f"; the folder is ./{name}" if name in step.pooling and Path(name).is_dir() else ""
+                raise ConfigError(f"{key}: there is no model {name!r} in this run{folder or near}")
+            if name in pooling and name in step.generating and step.tells_calls:
+                others = [one for one in (MAIN, *models) if one not in pooling]
+                raise ConfigError(f"{key}: {name!r} generates nothing, its engine pools{nearest(name, others)}")
+            if name in step.pooling and name not in pooling:
+                near = nearest(name, pooling) if pooling else f"; models.NAME.engine={_POOLING} serves one that does"
+                raise ConfigError(f"{key}: {name!r} generates, and does not {step.pooling[name]}{near}")
             asked.add(name)
     tell = all(step.tells_calls for step in strategy.steps)
     idle = [name for name in models if tell and name not in asked]

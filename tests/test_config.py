@@ -102,10 +102,15 @@ def test_every_shipped_model_is_a_good_configuration(name):
     assert model.license and model.path
 
 
-@pytest.mark.parametrize("name", options("engine"))
+@pytest.mark.parametrize("name", sorted({*options("engine")} - {"vllm_pooling"}))
 def test_every_shipped_engine_is_a_good_configuration(name):
     engine = parse(composed(f"engine={name}")).engine
     assert type(engine).__name__.lower() == name
+
+
+def test_an_engine_that_generates_nothing_is_not_mains():
+    with pytest.raises(ConfigError, match=r"^engine._target_: .*VLLMPooling' generates nothing, as main has to; it is"):
+        parse(composed("engine=vllm_pooling"))
 
 
 def test_domain_presets_steer_by_system_prompts_and_do_not_keep_them():

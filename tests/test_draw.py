@@ -8,8 +8,10 @@ import pytest
 from synth.components import ConfigError
 from synth.config import options
 from synth.draw import main
+from synth.quality.reward import Reward
 from synth.report.diagram import mermaid, stages, whole_cost
 from synth.report.diagram_svg import svg
+from synth.steps.preference import Preference
 from synth.steps.strategy import Step, Strategy
 
 EVIL = """a"]]></text><script>alert(1)</script>&amp;`x`|{end};\n%%{init}%%\u202e"""
@@ -96,6 +98,13 @@ def test_calls_after_a_fan_out_of_any_size_are_counted_for_each():
     assert (
         whole_cost(chain) == "at most 1 call for a record of the source, and 2 calls for each record that first makes"
     )
+
+
+def test_a_score_is_drawn_with_the_model_that_gives_it():
+    scored, ranked = (
+        stages(strategy(Step("one", one)))[0] for one in (Reward(model="rm"), Preference(reward_model="rm"))
+    )
+    assert (scored.cost, ranked.cost) == ("a score of rm", "at most 4 calls, a score of rm")
 
 
 def test_what_a_step_does_not_tell_is_drawn_as_not_told():

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synth.config import CONF_DIR, ConfigError, parse
+from synth.config import CONF_DIR, ConfigError, parse, refuse_bad_chat_template
 from synth.dry_run import describe
 from synth.hydra_errors import CommandLine
+from synth.model import DEMO
 from synth.run import main
 from synth.steps.chain import Context, run_record
 from synth.steps.llm import LLM, Endpoint, Ledger
@@ -136,6 +137,110 @@ def test_the_plan_names_each_model_its_engines_and_who_asks_it(tmp_path, monkeyp
                            "source=file", "source.path=seeds.jsonl", "num_records=1"))  # fmt: skip
     (line,) = [line for line in told.splitlines() if line.startswith("models")]
     assert line.split(maxsplit=1)[1] == "judge: synth-demo, Simulated; 2 engine(s); asked by judge"
+
+
+FAKE = "{path:demo,engine:{_target_:tests.pooling_engines.FakePooling,task:%s}}"
+REWARD = "++strategy.reward={_target_:synth.quality.reward.Reward,model:%s}"
+REPEATED = "++strategy.repeated={_target_:synth.quality.semantic_duplicate.SemanticDuplicate,model:%s}"
+
+
+def pooled(*words, steps="evol_instruct,respond,reward,repeated", reward="reward", repeated="embedder"):
+    steps = [f"strategy.steps=[{steps}]", REWARD % reward, REPEATED % repeated]
+    models = [f"+models.{name}={FAKE % task}" for name, task in (("reward", "score"), ("embedder", "embed"))]
+    return config(*steps, *models, *words)
+
+
+def test_a_model_that_scores_or_embeds_is_one_of_the_run_with_engines_of_its_own():
+    made = pooled()
+    assert list(made.pools) == ["reward", "embedder"] and all(one.is_pooling for one in made.pools.values())
+    assert list(made.generating) == ["main"]
+    assert [sorted(step.models) for step in made.strategy.steps] == [["main"], ["main"], ["reward"], ["embedder"]]
+    assert parse(made.resolved).identity() == made.identity()
+
+
+def test_the_same_pooling_model_by_two_names_is_loaded_once():
+    again = pooled(f"+models.second={FAKE % 'score'}", "+strategy.second={_target_:synth.quality.reward.Reward,"
+                   "model:second}", steps="evol_instruct,respond,reward,second,repeated")  # fmt: skip
+    assert again.models["second"].engine_of == "reward" and list(again.pools) == ["reward", "embedder"]
+
+
+def test_one_engine_file_serves_a_pooling_model_of_a_strategy():
+    with initialize_config_dir(str(CONF_DIR), version_base=None):
+        made = parse(compose("config", ["+strategy=magpie_filtered_pro", "engine=simulated"]))
+    reward = made.models["reward"]
+    assert type(reward.engine).__name__ == "VLLMPooling" and reward.model.path == "sfairXC/FsfairX-LLaMA3-RM-v0.1"
+    assert made.models["tagger"].engine_of == "main" and list(made.pools) == ["reward"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"reward": "rewrad"}, "strategy.reward.model: there is no model 'rewrad' in this run; did you mean 'reward'?"),
+        ({"repeated": "main"}, "strategy.repeated.model: 'main' generates, and does not embed; choose from"),
+        ({"reward": "folder"}, "strategy.reward.model: there is no model 'folder' in this run; the folder is ./folder"),
+    ],
+)
+def test_a_step_that_asks_no_pooling_model_for_numbers_is_refused(given, told, tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        pooled(**given)
+    assert str(caught.value).startswith(told), caught.value
+
+
+def test_a_step_that_asks_a_pooling_model_for_words_is_refused_with_those_that_have_some():
+    with pytest.raises(ConfigError) as caught:
+        pooled("+strategy.respond.model=reward")
+    told = "strategy.respond.model: 'reward' generates nothing, its engine pools; choose from judge, main"
+    assert str(caught.value).startswith(told), caught.value
+
+
+def test_where_no_model_pools_the_engine_that_does_is_named():
+    with pytest.raises(ConfigError) as caught:
+        config("strategy.steps=[evol_instruct,respond,reward]", REWARD % "main")
+    told = "strategy.reward.model: 'main' generates, and does not score; models.NAME.engine=vllm_pooling serves one"
+    assert str(caught.value).startswith(told), caught.value
+
+
+def test_a_step_of_ones_own_may_ask_a_pooling_model_by_its_key_model(tmp_path, monkeypatch):
+    (tmp_path / "my_scores.py").write_text(
+        "async def add(record, llm):\n    return record | {'x': await llm.score('a')}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = pooled("+strategy.own={_target_:my_scores.add,model:reward}", steps="evol_instruct,own,repeated")
+    assert own.strategy.steps[1].model == "reward"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["models.reward.engine.task=embed"],
+            "strategy.reward: asks 'reward' to score, and the model is there to embed",
+        ),
+        (["models.embedder.path=org/none"], "models.embedder.path: the tokenizer of 'org/none' can't be loaded"),
+        (["models.reward.chat_template=bad.jinja"], "models.reward: model.chat_template: line 1 is not valid Jinja"),
+    ],
+)
+def test_what_a_pooling_model_is_not_made_for_is_said_before_it_is_loaded(words, told, tmp_path, monkeypatch):
+    (tmp_path / "bad.jinja").write_text("{% for")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConfigError) as caught:
+        refuse_bad_chat_template(pooled(*words))
+    assert str(caught.value).startswith(told), caught.value
+
+
+def test_an_embedding_model_needs_no_chat_template(tmp_path):
+    from transformers import AutoTokenizer
+
+    bare = AutoTokenizer.from_pretrained(DEMO)
+    bare.chat_template = None
+    bare.save_pretrained(tmp_path / "bare")
+    (tmp_path / "bare" / "config.json").write_text('{"model_type": "llama"}')
+    made = pooled(f"models.embedder.path={tmp_path / 'bare'}")
+    refuse_bad_chat_template(made)
+    assert list(made.load_pooling_inputs()) == ["reward", "embedder"] and list(made.load_chat_templates()) == ["main"]
+    with pytest.raises(ConfigError, match=r"^models.reward: the tokenizer has no chat template"):
+        refuse_bad_chat_template(pooled(f"models.reward.path={tmp_path / 'bare'}"))
 
 
 async def test_the_row_names_the_model_that_answered_and_a_round_the_one_that_wrote_it():

@@ -4,7 +4,8 @@ There is no table of models here. All that is known of a model is its tokenizer 
 """
 
 from synth.chat.conversation import ChatTemplate
+from synth.chat.pooling import PoolingInput
 from synth.chat.rendering import ChatTemplateError
 from synth.chat.stops import Stop
 
-__all__ = ["ChatTemplate", "ChatTemplateError", "Stop"]
+__all__ = ["ChatTemplate", "ChatTemplateError", "PoolingInput", "Stop"]

@@ -1,4 +1,4 @@
-"""What an engine is: something that continues a list of token ids.
+"""What an engine is: something that continues a list of token ids, or that makes numbers of it.
 
 Four lines of protocol, so that a technique runs unchanged on vLLM in this process, on a server, or on a
 simulation. An engine knows nothing of records, chat templates or strategies.
@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
+import numpy as np
 import pydantic.dataclasses
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from synth.protocols import LATER
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Form = Literal["json", "choice", "regex"]
+Task = Literal["score", "embed"]
 FORMS: dict[str, Form] = {"json_schema": "json", "choice": "choice", "regex": "regex"}  # by their fields in Sampling
 
 
@@ -83,6 +86,17 @@ class Answer:
     logprob: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """What a pooling engine makes of a list of token ids: `values` are a score, as an array of one number, or an
+    embedding, as long as the model's hidden size. `engine_seconds` are filled in by the worker."""
+
+    values: NDArray[np.float32]
+    prompt_tokens: int
+    cached_tokens: int = 0
+    engine_seconds: float = 0.0
+
+
 @dataclass(slots=True)
 class Load:
     """What an engine is busy with at this moment. Shares are from 0 to 1. `generated` are all tokens that it has
@@ -124,7 +138,22 @@ class Generator(Protocol):
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer: ...
 
 
-class Engine(Generator, Protocol):
+class Pooler(Protocol):
+    """The like of an engine that generates nothing. `task` is what it gives: a score, or an embedding.
+
+    The values are as the model's last layer gives them: no sigmoid on a score, no scaling of an embedding to length 1.
+    """
+
+    @property
+    def task(self) -> Annotated[Task, LATER]: ...
+
+    @property
+    def max_model_len(self) -> Annotated[int, Field(gt=0), LATER]: ...
+
+    async def pool(self, prompt: Sequence[int]) -> Pooled: ...
+
+
+class Lifecycle(Protocol):
     """Configuration in its fields, an engine after `start`. Raises EngineError when it cannot go on.
 
     `concurrency` is how many requests it runs at once; `placement` says what a replica needs of a machine that it
@@ -143,6 +172,24 @@ class Engine(Generator, Protocol):
     def load(self) -> Load: ...
 
     async def stop(self) -> None: ...
+
+
+class Engine(Lifecycle, Generator, Protocol):
+    """One that generates: of main, or of another model of a run."""
+
+
+class PoolingEngine(Lifecycle, Pooler, Protocol):
+    """One that scores or embeds, of a model beside main."""
+
+
+def is_pooling(engine: Any) -> bool:
+    """Which of both kinds an engine is, or the class of one."""
+    return hasattr(engine, "pool")
+
+
+def engine_protocol(engine: Any) -> type:
+    """What an engine, or the class of one, has to have."""
+    return PoolingEngine if is_pooling(engine) else Engine
 
 
 class EngineError(RuntimeError):

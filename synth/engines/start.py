@@ -7,7 +7,7 @@ yet, may come. Of all else nobody knows: it is tried twice (see synth/schedule/s
 import re
 from collections.abc import Iterable
 
-from synth.engines import Engine, EngineError, Unavailable, Unusable
+from synth.engines import Engine, EngineError, PoolingEngine, Unavailable, Unusable, engine_protocol
 from synth.errors import reason
 from synth.protocols import unfit
 
@@ -24,13 +24,13 @@ _PASSES_SAYING = re.compile(r"free memory|couldn't connect|connection (error|ref
 _NAMED = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception)): ")
 
 
-async def start(engine: Engine) -> None:
+async def start(engine: Engine | PoolingEngine) -> None:
     """Load its model. Raises what start_failure makes of an error, and Unusable where it is no engine even then."""
     try:
         await engine.start()
     except Exception as error:  # of any library
         raise start_failure(error) from error
-    if problem := unfit(engine, Engine):
+    if problem := unfit(engine, engine_protocol(engine)):
         raise Unusable(f"engine: when it is started, {problem}")
 
 

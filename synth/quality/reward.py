@@ -1,7 +1,8 @@
 """A reward model's score of a record's conversation, in the column `reward`; a threshold on it is a step of its own.
 
-A reward model is any class with `score(messages)`, named by its `_target_`.
-SequenceClassifier is one for models of the form that most have: a chat model with one output in place of words.
+A reward model is a model of the run, whose engines score in batches (docs/models.md), or any class with
+`score(messages)`, named by its `_target_`. SequenceClassifier is one for what vLLM can't load: it runs beside the
+engine, by transformers.
 
 Magpie (arXiv 2406.08464, section 3) keeps what has a reward of -10 or more of FsfairX-LLaMA3-RM-v0.1.
 """
@@ -17,10 +18,12 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import part
+from synth.engines import Task
 from synth.model_files import missing_model
 from synth.own_time import ours
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
+from synth.quality.model_of_run import ModelOfRun, model_of_run
 from synth.records import Needs, Record, Rejection, conversation_of, text_of
 
 Messages = list[dict[str, str]]
@@ -36,28 +39,39 @@ class RewardModel(Protocol):
     def score(self, messages: Messages) -> float | Awaitable[float]: ...
 
 
-async def scored(model: Any, messages: list[dict[str, str]]) -> Any:
+async def scored(model: Any, messages: list[dict[str, str]], llm: Any) -> Any:
     """What a reward model makes of a conversation. A plain function runs in a thread."""
+    if isinstance(model, ModelOfRun):
+        return await llm.on(model.name).score(messages)
     if inspect.iscoroutinefunction(model.score):
         return await model.score(messages)
     given = await asyncio.to_thread(model.score, messages)
     return await given if inspect.isawaitable(given) else given
 
 
-def _reward_model(given: Any) -> Any:
-    return SequenceClassifier(path=given) if isinstance(given, str) else part(given, "model", RewardModel)
+def reward_model(given: Any, key: str = "model") -> Any:
+    """A word is a model of the run, another text a path."""
+    given = model_of_run(given)
+    if isinstance(given, ModelOfRun):
+        return given
+    return SequenceClassifier(path=given) if isinstance(given, str) else part(given, key, RewardModel)
+
+
+def pooling_of(model: Any) -> dict[str, Task]:
+    """What a step with this reward model says of itself as `pooling`."""
+    return {model.name: "score"} if isinstance(model, ModelOfRun) else {}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Reward:
     """Adds `reward`, the score of the whole conversation by `model`; more is better.
 
-    `model` is a reward model, or a text: the path of a SequenceClassifier.
+    `model` is a reward model, the name of a model of the run, or the path of a SequenceClassifier.
 
     Rejections: `no_response`, and `no_score` where the model gives none or one that is not finite.
     """
 
-    model: Annotated[Any, BeforeValidator(_reward_model)]
+    model: Annotated[Any, BeforeValidator(reward_model)]
 
     columns: ClassVar[dict[str, str]] = {"reward": "double"}
     rejections: ClassVar[tuple[str, ...]] = ("no_response", "no_score")
@@ -68,8 +82,12 @@ class Reward:
     def calls(self) -> list[Any]:
         return []
 
+    @property
+    def pooling(self) -> dict[str, Task]:
+        return pooling_of(self.model)
+
     async def __call__(self, record: Record, llm: Any) -> Record:
-        given = await scored(self.model, _conversation(record))
+        given = await scored(self.model, _conversation(record), llm)
         if given is None or not math.isfinite(given):
             raise Rejection("no_score", f"the reward model gave {given}")
         return record | {"reward": float(given)}

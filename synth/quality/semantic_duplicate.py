@@ -20,8 +20,10 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components import part
+from synth.engines import Task
 from synth.quality.duplicates import Index
 from synth.quality.embedding import TransformerEmbedding
+from synth.quality.model_of_run import ModelOfRun, model_of_run
 from synth.quality.texts import columns_of, missing, texts
 from synth.records import Needs, Place, Record, Rejection
 
@@ -39,6 +41,9 @@ class Embedding(Protocol):
 
 
 def _embedding(given: Any) -> Any:
+    given = model_of_run(given)
+    if isinstance(given, ModelOfRun):
+        return given
     return TransformerEmbedding(path=given) if isinstance(given, str) else part(given, "model", Embedding)
 
 
@@ -46,10 +51,10 @@ def _embedding(given: Any) -> Any:
 class SemanticDuplicate:
     """Rejects a record, as `semantic_duplicate`, if a lower one's text in `column` is nearer than `min_distance`.
 
-    `model` is an Embedding, or a text: the path of a TransformerEmbedding. The distance is the squared Euclidean one of
-    embeddings of length 1: 0 for the same direction, 2 for a right angle, and 0.05 for a cosine of 0.975. Of a
-    conversation's texts the first is compared. Also: `no_COLUMN`, and `no_embedding` where the model gives none that is
-    finite.
+    `model` is an Embedding, the name of a model of the run, or the path of a TransformerEmbedding. The distance is the
+    squared Euclidean one of embeddings of length 1: 0 for the same direction, 2 for a right angle, and 0.05 for a
+    cosine of 0.975. Of a conversation's texts the first is compared. Also: `no_COLUMN`, and `no_embedding` where the
+    model gives none that is finite.
     """
 
     model: Annotated[Any, BeforeValidator(_embedding)]
@@ -76,8 +81,13 @@ class SemanticDuplicate:
     def calls(self) -> list[Any]:
         return []
 
+    @property
+    def pooling(self) -> dict[str, Task]:
+        return {self.model.name: "embed"} if isinstance(self.model, ModelOfRun) else {}
+
     async def __call__(self, record: Record, llm: Any) -> Record:
-        embedding = await self.model.embed(texts(record, self.column)[0])
+        embed = llm.on(self.model.name).embed if isinstance(self.model, ModelOfRun) else self.model.embed
+        embedding = await embed(texts(record, self.column)[0])
         vector = np.asarray(embedding, np.float64).reshape(-1)
         length = float(np.linalg.norm(vector))
         if not np.isfinite(length) or length == 0:

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from synth.components import ConfigError
+from synth.engines import Task
 from synth.steps.llm import MAIN
 from synth.steps.strategy import Step, Strategy
+
+_NUMBERS: dict[Task, str] = {"score": "a score", "embed": "an embedding"}
 
 
 @dataclass(frozen=True)
 class Stage:
     """A step as drawn. `calls` are those for each record that comes to it, None where it does not tell; `models` the
-    models of the run that answer them.
+    models of the run that answer them; `numbers` what it asks of others, such as `a score of reward`.
 
     `fan_out` is 1 for a step that makes one record of one, None where it makes several and can't say how many.
     """
@@ -28,6 +31,7 @@ class Stage:
     name: str
     calls: int | None
     models: tuple[str, ...]
+    numbers: tuple[str, ...]
     rejections: tuple[str, ...]
     fan_out: int | None
 
@@ -37,7 +41,8 @@ class Stage:
         if self.calls is None:
             return "calls not told"
         of = "" if self.models in ((), (MAIN,)) else f" of {' and '.join(self.models)}"
-        return "no calls" if not self.calls else f"at most {_counted(self.calls, 'call')}{of}"
+        calls = [f"at most {_counted(self.calls, 'call')}{of}"] if self.calls else []
+        return ", ".join([*calls, *self.numbers]) or "no calls"
 
     @property
     def branches(self) -> str:
@@ -101,8 +106,9 @@ def _stage(step: Step) -> Stage:
     fan_out = _told(step, "fan_out", 1)
     if fan_out is not None and (type(fan_out) is not int or fan_out < 1):
         raise ConfigError(f"{key}: its fan_out must be a whole number above 0, or None, got {fan_out!r}")
-    models = tuple(map(printable, sorted(step.models)))
-    return Stage(printable(step.name), calls, models, tuple(printable(one) for one in rejections), fan_out)
+    models = tuple(map(printable, sorted(step.generating)))
+    numbers = tuple(f"{_NUMBERS[task]} of {printable(name)}" for name, task in sorted(step.pooling.items()))
+    return Stage(printable(step.name), calls, models, numbers, tuple(printable(one) for one in rejections), fan_out)
 
 
 def _told(step: Step, name: str, default: Any = None) -> Any:

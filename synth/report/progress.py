@@ -235,19 +235,22 @@ class Progress:
         )
 
     def _told_models(self, now: Snapshot) -> list[str]:
-        """Each model beside main, with its tokens a second over the last half minute."""
+        """Each model beside main, with its tokens a second over the last half minute: those that it reads, for one that
+        writes none."""
         return [
-            f"{name}: {one.engines_ready}/{one.engines} engines, {self._rate_of(name):,.0f} tokens/s, "
+            f"{name}: {one.engines_ready}/{one.engines} engines, {self._rate_of(name)}, "
             f"running {one.running}, waiting {one.waiting}"
             for name, one in now.models.items()
         ]
 
-    def _rate_of(self, model: str) -> float:
+    def _rate_of(self, model: str) -> str:
         told = [(moment, one.models[model]) for moment, one in self._lately(RATE_WINDOW_S) if model in one.models]
         if len(told) < 2:
-            return 0.0
+            return "0 tokens/s"
         (begin, first), (end, last) = told[0], told[-1]
-        return max(0, last.completion_tokens - first.completion_tokens) / max(end - begin, 1e-9)
+        of, which = ("completion_tokens", "") if last.completion_tokens else ("prompt_tokens", " read")
+        tokens = max(0, getattr(last, of) - getattr(first, of))
+        return f"{tokens / max(end - begin, 1e-9):,.0f} tokens/s{which}"
 
     def _loading(self, now: Snapshot) -> str:
         waited = _duration(time.monotonic() - self._started)

@@ -66,7 +66,8 @@ class EnginePool:
             try:
                 await self._serve(number, process)
             except (WorkerLost, EngineError) as error:
-                answered = number in self._last and self._last[number].completion_tokens > 0
+                last = self._last.get(number)
+                answered = last is not None and last.prompt_tokens + last.completion_tokens > 0
                 lasted = time.monotonic() - began > LASTED_S
                 ever_ran, failures = ever_ran or number in self.running, 1 if answered or lasted else failures + 1
                 final = isinstance(error, Unusable) and not ever_ran

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.config import parse
-from synth.engines import Answer, Engine, EngineError, Form, Load, Sampling
+from synth.engines import Answer, Engine, EngineError, Form, Load, Pooled, PoolingEngine, Sampling, Task
 from synth.engines.start import start
 from synth.schedule.metered import Metered
 from synth.schedule.placed_process import Log, call, lead_process_group
@@ -24,10 +24,11 @@ GRANTED_S = 60.0  # how long an engine is kept for a request that was to run alo
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an engine once it has started."""
+    """What is known of an engine once it has started. `task` is that of a pooling engine."""
 
     max_model_len: int
-    holds: frozenset[Form]
+    holds: frozenset[Form] = frozenset()
+    task: Task | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Reply:
     """`requests` are those that the engine has, from anyone, but for this one. No answer has who came too late for what
     was kept for it."""
 
-    answer: Answer | Failed | None
+    answer: Answer | Pooled | Failed | None
     requests: int
 
 
@@ -104,7 +105,7 @@ class EngineProcess:
     def __init__(self, resolved: dict[str, Any], run_dir: str, model: str, number: int):
         lead_process_group()
         self._log = Log(RunFolder(Path(run_dir)).engine_log(model, number))
-        self._engine: Engine = parse(resolved).models[model].engine
+        self._engine: Engine | PoolingEngine = parse(resolved).models[model].engine
         self._turnstile = Turnstile()
         self._granted: dict[int, asyncio.TimerHandle] = {}
         self._grants = itertools.count()
@@ -118,23 +119,24 @@ class EngineProcess:
             raise self._log.explained(error) from error
         self._broken = asyncio.get_running_loop().create_future()
         self._metered = Metered(self._engine)
-        return Facts(self._engine.max_model_len, self._metered.holds)
+        return Facts(self._engine.max_model_len, self._metered.holds, self._metered.task)
 
     async def serve(self) -> None:
         """Raises EngineError when the engine is broken; never returns."""
         assert self._broken is not None
         await self._broken
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling, granted: int | None = None) -> Reply:
-        """With `granted`, what was said by `alone`, it runs alone. Raises EngineError."""
+    async def ask(self, prompt: Sequence[int], sampling: Sampling | None, granted: int | None = None) -> Reply:
+        """Without a sampling, the prompt is for a pooling engine. With `granted`, what was said by `alone`, it runs
+        alone. Raises EngineError."""
         if granted is None:
             async with self._turnstile.among_others():
-                return await self._generate(prompt, sampling)
+                return await self._ask(prompt, sampling)
         if (timer := self._granted.pop(granted, None)) is None:
             return Reply(None, self._turnstile.inside)
         timer.cancel()
         try:
-            return await self._generate(prompt, sampling)
+            return await self._ask(prompt, sampling)
         finally:
             self._turnstile.open()
 
@@ -149,10 +151,13 @@ class EngineProcess:
         del self._granted[granted]
         self._turnstile.open()
 
-    async def _generate(self, prompt: Sequence[int], sampling: Sampling) -> Reply:
-        answer: Answer | Failed
+    async def _ask(self, prompt: Sequence[int], sampling: Sampling | None) -> Reply:
+        answer: Answer | Pooled | Failed
         try:
-            answer = await self._metered.generate(prompt, sampling, set())
+            if sampling is None:
+                answer = await self._metered.pool(prompt)
+            else:
+                answer = await self._metered.generate(prompt, sampling, set())
         except EngineError as error:
             if self._broken and not self._broken.done():
                 self._broken.set_exception(EngineError(str(error)))
@@ -174,8 +179,8 @@ class RayEngine:
     def __init__(self, actor: Any):
         self._actor = actor
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling, granted: int | None = None) -> Reply:
-        reply: Reply = await call(self._actor, "generate", prompt, sampling, granted)
+    async def ask(self, prompt: Sequence[int], sampling: Sampling | None, granted: int | None = None) -> Reply:
+        reply: Reply = await call(self._actor, "ask", prompt, sampling, granted)
         return reply
 
     async def alone(self) -> int:

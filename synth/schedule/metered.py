@@ -10,8 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from synth.engines import Answer, Engine, Form, Sampling
+from synth.engines import Answer, Engine, Form, Pooled, PoolingEngine, Sampling, Task, is_pooling
 
 
 @dataclass(eq=False, slots=True)
@@ -44,7 +45,7 @@ class SharedTime:
         self.busy = 0.0
 
     @classmethod
-    def of(cls, engine: Engine) -> "SharedTime":
+    def of(cls, engine: Engine | PoolingEngine) -> "SharedTime":
         return cls(engine.concurrency, generated=lambda: engine.load().generated)
 
     @property
@@ -94,12 +95,12 @@ class SharedTime:
 
 
 class Metered:
-    """The engine's meter. A record's own count comes only when it is finished. Tokens are counted while they are
-    written where the engine tells of them, else when a call ends.
+    """The meter of an engine, of either kind. A record's own count comes only when it is finished. Tokens are counted
+    while they are written where the engine tells of them, else when a call ends.
 
     `time` is given where others ask the same engine."""
 
-    def __init__(self, engine: Engine, time: SharedTime | None = None):
+    def __init__(self, engine: Any, time: SharedTime | None = None):
         self._engine = engine
         self._time = time or SharedTime.of(engine)
         self._turns: set[Turn] = set()
@@ -139,6 +140,21 @@ class Metered:
         self.cached_tokens += answer.cached_tokens
         self._answered += tokens
         return replace(answer, engine_seconds=seconds)
+
+    async def pool(self, prompt: Sequence[int]) -> Pooled:
+        turn, seconds = self._time.join(), 0.0
+        try:
+            pooled: Pooled = await self._engine.pool(prompt)
+        finally:
+            seconds = self._time.leave(turn)
+        self.prompt_tokens += pooled.prompt_tokens
+        self.cached_tokens += pooled.cached_tokens
+        return replace(pooled, engine_seconds=seconds)
+
+    @property
+    def task(self) -> Task | None:
+        """Of a pooling engine."""
+        return getattr(self._engine, "task", None) if is_pooling(self._engine) else None
 
 
 class RecordMeter:

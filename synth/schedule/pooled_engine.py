@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from synth.engines import Answer, EngineError, Form, Sampling
+from synth.engines import Answer, EngineError, Form, Pooled, Sampling, Task
 from synth.records import Rejection
 from synth.schedule.engine_process import Facts, Failed, Reply
 from synth.schedule.worker_handle import WorkerLost
@@ -24,7 +24,7 @@ MORTAL = 2  # engines that were lost while they had nothing else
 class Asked(Protocol):
     """An engine, wherever it runs. Raises WorkerLost or EngineError when it is gone."""
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling, granted: int | None = None) -> Reply: ...
+    async def ask(self, prompt: Sequence[int], sampling: Sampling | None, granted: int | None = None) -> Reply: ...
 
     async def alone(self) -> int: ...
 
@@ -45,10 +45,11 @@ class _Member:
 
 
 class PooledEngine:
-    """A Generator. It is told of its engines; before there was any, `ready` waits."""
+    """A Generator or a Pooler, as its engines are. It is told of them; before there was any, `ready` waits."""
 
     holds: frozenset[Form] = frozenset()
     max_model_len = 0
+    task: Task | None = None
 
     def __init__(self, model: str):
         self._model = model
@@ -61,7 +62,8 @@ class PooledEngine:
         another one."""
         if version < self._version:
             return
-        self.max_model_len, self.holds, self._version = facts.max_model_len, facts.holds, version
+        self.max_model_len, self.holds, self.task = facts.max_model_len, facts.holds, facts.task
+        self._version = version
         self._members = {number: self._members.get(number) or _Member(engine) for number, engine in engines.items()}
         self._changed.set()
         self._changed = asyncio.Event()
@@ -72,6 +74,15 @@ class PooledEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
         """Raises Rejection for what engines die of, ValueError for what they refuse, RuntimeError for what failed."""
+        answer: Answer = await self._ask(prompt, sampling)
+        return answer
+
+    async def pool(self, prompt: Sequence[int]) -> Pooled:
+        """Raises the same."""
+        pooled: Pooled = await self._ask(prompt, None)
+        return pooled
+
+    async def _ask(self, prompt: Sequence[int], sampling: Sampling | None) -> Any:
         lost = died = 0
         while True:
             member = await self._least_busy()
@@ -80,7 +91,7 @@ class PooledEngine:
             try:
                 granted = await member.engine.alone() if lost >= SUSPICIOUS else None
                 has_it_alone = granted is not None
-                reply = await member.engine.generate(prompt, sampling, granted)
+                reply = await member.engine.ask(prompt, sampling, granted)
             except (WorkerLost, EngineError) as error:
                 # It may only seem so: where it lives on, it is asked again after a while.
                 member.aside_until = asyncio.get_running_loop().time() + ASIDE_S

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from synth.config import Cluster, ConfigError
-from synth.engines import Engine, Placement
+from synth.engines import Lifecycle, Placement
 from synth.models import ServedModel
 
 MAIN_KEY = "cluster"
@@ -40,7 +40,7 @@ class Room:
 
 def room(
     cluster: Cluster,
-    engine: Engine,
+    engine: Lifecycle,
     nodes: Sequence[Mapping[str, Any]],
     on_gpu: bool = False,
     apart: bool = False,
@@ -86,7 +86,7 @@ def _setting(key: str) -> str:
 
 def _room(
     cluster: Cluster,
-    engines: Mapping[str, Engine],
+    engines: Mapping[str, Lifecycle],
     needs: Mapping[str, Placement],
     machines: Sequence[Mapping[str, float]],
     on_gpu: bool,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synth.config import Config
-from synth.engines import Engine
+from synth.engines import Engine, PoolingEngine
 from synth.engines.start import start_failure
 from synth.opening import Opened
 from synth.records import Shard
@@ -28,7 +28,7 @@ from synth.schedule.worker import Counters, Worker
 class SharedEngine:
     """An engine that outlives the workers that start and stop it."""
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: Engine | PoolingEngine):
         self._engine = engine
 
     def __getattr__(self, name: str) -> Any:
@@ -42,7 +42,7 @@ class SharedEngine:
 
 
 @asynccontextmanager
-async def loaded(engine: Engine, log: Path) -> AsyncIterator[SharedEngine]:
+async def loaded(engine: Engine | PoolingEngine, log: Path) -> AsyncIterator[SharedEngine]:
     """The engine for the time of the context. What it prints while it loads goes into the log, which is there if it
     printed anything. Raises EngineError, and ConfigError where it is not made for this machine."""
     os.environ |= engine.placement(_sees_gpu(), 0).env
@@ -68,7 +68,8 @@ class SideBySide:
         others: Mapping[str, SharedEngine] | None = None,
     ):
         self._runs = runs
-        self._others = {name: Metered(one).of_a_record() for name, one in (others or {}).items()}
+        metered = {name: Metered(one) for name, one in (others or {}).items()}
+        self._others = {name: one if one.task else one.of_a_record() for name, one in metered.items()}
         self._time = SharedTime.of(engine)
         self._engine = engine
         self._workers: list[Worker] = []

@@ -30,6 +30,7 @@ from synth.schedule.watchdog import Watchdog
 from synth.sources.store import Rows
 from synth.steps.chain import Context, run_record, set_aside, timed_out
 from synth.steps.llm import MAIN, Endpoint
+from synth.steps.pooling import PoolingEndpoint
 from synth.storage.journal import Journal, owner_of
 from synth.storage.reopen import reopened
 from synth.storage.run_folder import RunFolder
@@ -62,7 +63,8 @@ class Counters:
 
 
 class Worker:
-    """`start` it, `run` shards, as many as `hungry` asks for, then `stop`."""
+    """`start` it, `run` shards, as many as `hungry` asks for, then `stop`. `engines` are the Generators and Poolers of
+    the models beside main."""
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class Worker:
         claims: SettledClaims | None = None,
         earlier: Collection[str] = (),
         time: SharedTime | None = None,
-        engines: Mapping[str, Generator] | None = None,
+        engines: Mapping[str, Any] | None = None,
     ):
         self._config, self._claims, self._time = config, claims, time
         self._engines = engines or {}
@@ -95,6 +97,7 @@ class Worker:
         config = self._config
         try:
             self._templates = await asyncio.to_thread(config.load_chat_templates)
+            self._pooling_inputs = await asyncio.to_thread(config.load_pooling_inputs)
         except Exception as error:  # of any library
             raise start_failure(error) from error
         await start(config.engine)
@@ -110,7 +113,8 @@ class Worker:
         self._engine = Metered(config.engine, self._time)
         own = self._engine.of_a_record()
         endpoints = self._endpoints(own)
-        self._metered = [name for name, one in endpoints.items() if one.engine is own]  # for each record by itself
+        # Each record has a meter of its own for these.
+        self._own = {name: one for name, one in endpoints.items() if isinstance(one, Endpoint) and one.engine is own}
         self._context = Context(
             config.strategy,
             endpoints,
@@ -262,7 +266,7 @@ class Worker:
         meter = self._meters[number] = self._engine.of_a_record()
         seat = Seat(self._door, number, visible, slot) if self._door else None
         try:
-            own = {name: replace(self._context.endpoints[name], engine=meter) for name in self._metered}
+            own = {name: replace(one, engine=meter) for name, one in self._own.items()}
             context = replace(self._context, pool=seat, endpoints={**self._context.endpoints, **own})
             finished = await run_record(number, await self._row(number), context)
             if seat:
@@ -281,15 +285,19 @@ class Worker:
         for steps in finished.spent.values():
             add_spent(self._counters.spent, steps)
 
-    def _endpoints(self, own: Generator) -> dict[str, Endpoint]:
+    def _endpoints(self, own: Generator) -> dict[str, Endpoint | PoolingEndpoint]:
         """The models of the run, of which this worker's `own` engine serves main."""
         config = self._config
+        found: dict[str, Endpoint | PoolingEndpoint] = {}
         engines = {MAIN: own, **self._engines}
         engine_of = {MAIN: MAIN, **{name: one.engine_of for name, one in config.models.items()}}
-        return {
-            name: Endpoint(engines[engine_of[name]], self._templates[name], str(model.name))
-            for name, model in config.all_models.items()
-        }
+        for name, model in config.all_models.items():
+            engine, called = engines[engine_of[name]], str(model.name)
+            if name in self._templates:
+                found[name] = Endpoint(engine, self._templates[name], called)
+            else:
+                found[name] = PoolingEndpoint(engine, self._pooling_inputs[name], called)
+        return found
 
     def _on_stuck(self, id: str, step: str) -> None:
         """A step blocks this worker for good, or takes no cancellation. Only the end of the process ends that."""

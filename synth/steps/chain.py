@@ -26,6 +26,7 @@ from synth.own_time import OwnTime
 from synth.records import Finished, Record, Rejection, record_id, text_of
 from synth.steps.llm import LLM, MAIN, Branch, Endpoint, Ledger
 from synth.steps.pool import Pool
+from synth.steps.pooling import PoolingEndpoint
 from synth.steps.rows import checked, clean, row, unfit, without
 from synth.steps.strategy import Step, Strategy, module_of_step
 from synth.steps.twins import Claimant, SharedClaims, Twins
@@ -60,7 +61,7 @@ class Context:
     its source has under a column's name and does not fit there. Steps see it, and it is not written."""
 
     strategy: Strategy
-    endpoints: Mapping[str, Endpoint]
+    endpoints: Mapping[str, Endpoint | PoolingEndpoint]
     seed: int
     pool: Pool | None = None
     claims: SharedClaims | None = None

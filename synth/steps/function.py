@@ -3,10 +3,10 @@
 Both are checked where the configuration is read (synth/protocols.py), so that whoever asks later gets an answer.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
-from synth.engines import Sampling
+from synth.engines import Sampling, Task
 from synth.quality.duplicates import Duplicates
 from synth.records import Needs, Record, Rejection
 from synth.steps.llm import LLM, Branch
@@ -24,7 +24,8 @@ class Description(Protocol):
 
     `rejections` are reasons. `fan_out` is how many records it makes of one at the most, None for several. A step that
     `speaks_as_user` needs the pre-query template. The first step may have a `pool`, any step `duplicates`. `models` are
-    those of the run that it may ask beside its own and those that its calls name.
+    those of the run that it may ask beside its own and those that its calls name; `pooling` are the pooling models, by
+    their names, and what it asks of each.
     """
 
     rejections: Sequence[str]
@@ -33,6 +34,7 @@ class Description(Protocol):
     pool: PoolRules | None
     duplicates: Duplicates
     models: Sequence[str]
+    pooling: Mapping[str, Task]
 
     def needs(self) -> Sequence[Needs]:
         """For each thing that it reads the columns that will do, and what they have to hold, if that matters."""

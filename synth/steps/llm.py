@@ -14,25 +14,28 @@ import asyncio
 import copy
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from synth.chat import ChatTemplate, Stop
-from synth.engines import FORMS, Answer, EngineError, Form, Generator, Sampling
+from synth.engines import FORMS, Answer, EngineError, Form, Generator, Pooled, Sampling, Task
 from synth.errors import nearest
 from synth.own_time import ours
 from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
 from synth.steps.held import free, thoughts_before
 from synth.steps.pool import Pool
+from synth.steps.pooling import LONG, Messages, PoolingEndpoint
 from synth.steps.twins import Twins
 
-Messages = Sequence[dict[str, str]]
+T = TypeVar("T", Answer, Pooled)
 
 MAIN = "main"  # the model of the keys `model` and `engine`
 ATTEMPTS = 3
-LONG = 50_000  # characters, which take about 20 ms to encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ class LLM:
 
     def __init__(
         self,
-        endpoints: Mapping[str, Endpoint],
+        endpoints: Mapping[str, Endpoint | PoolingEndpoint],
         ledger: Ledger,
         seed: int,
         id: str,
@@ -169,15 +172,21 @@ class LLM:
         name."""
         if model is None or model == self._model:
             return self
-        self._endpoint(model)
+        self._named(model)
         other = copy.copy(self)
         other._model = model
         return other
 
-    def _endpoint(self, model: str) -> Endpoint:
+    def _named(self, model: str) -> Endpoint | PoolingEndpoint:
         if model not in self._endpoints:
             raise ValueError(f"there is no model {model!r} in this run{nearest(model, self._endpoints)}")
         return self._endpoints[model]
+
+    def _endpoint(self, model: str) -> Endpoint:
+        endpoint = self._named(model)
+        if isinstance(endpoint, PoolingEndpoint):
+            raise ValueError(f"the model {model!r} generates nothing: it is there to {endpoint.engine.task}")
+        return endpoint
 
     @property
     def id(self) -> str:
@@ -242,6 +251,16 @@ class LLM:
         template = endpoint.template
         return await self._generate(endpoint, template.pre_query, messages, template.query_stop, sampling, thinks=False)
 
+    async def score(self, messages: str | Messages) -> float:
+        """What a reward model, or a classifier with one output, gives a conversation, or a plain text: its last layer's
+        number, before any sigmoid. Of a conversation that is too long for the model, the end counts."""
+        pooled = await self._pooled("score", messages)
+        return float(pooled.values[0])
+
+    async def embed(self, text: str) -> NDArray[np.float32]:
+        """An embedding model's vector of a text, not scaled. Of one that is too long for it, the beginning counts."""
+        return (await self._pooled("embed", text)).values
+
     def note(self, text: str, operation: str | None = None) -> None:
         """Write one round into the record's lineage."""
         operation = None if operation is None else str(operation)
@@ -256,6 +275,15 @@ class LLM:
     def rounds(self) -> int:
         """How many rounds the record's lineage has, of all steps."""
         return len(self._ledger.lineage)
+
+    async def _pooled(self, task: Task, given: str | Messages) -> Pooled:
+        endpoint = self._named(self._model)
+        if not isinstance(endpoint, PoolingEndpoint) or endpoint.engine.task != task:
+            does = endpoint.engine.task if isinstance(endpoint, PoolingEndpoint) else "generate"
+            raise ValueError(f"the model {self._model!r} is there to {does}, and not to {task}")
+        with ours():
+            prompt = await endpoint.encode(given)
+        return await self._patiently(lambda: endpoint.engine.pool(prompt))
 
     def _asked(self, sampling: Sampling | None, changes: dict[str, Any]) -> tuple[Sampling, Endpoint]:
         """What is asked, and of whom."""
@@ -293,7 +321,8 @@ class LLM:
         async def ask(prompt: list[int], sampling: Sampling) -> Answer:
             further = [number for number in [next(requests)] if number]
             seed = derive_seed(*self._visit.scope, call, *further)
-            return await self._answer(endpoint.engine, prompt, replace(sampling, seed=seed))
+            seeded = replace(sampling, seed=seed)
+            return await self._patiently(lambda: endpoint.engine.generate(prompt, seeded))
 
         def told(answer: Answer, text: str, reasoning: str | None) -> Completion:
             ids, end = answer.token_ids, answer.finish_reason
@@ -316,14 +345,15 @@ class LLM:
         whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
         return told(whole, _text(answer, template), reasoning)
 
-    async def _answer(self, engine: Generator, prompt: list[int], sampling: Sampling) -> Answer:
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks again where the engine failed at this request and lives: another time it may not."""
         failures = 0
         while True:
             try:
                 with ours():
-                    answer = await engine.generate(prompt, sampling)
-                tokens = (answer.prompt_tokens, answer.cached_tokens, len(answer.token_ids))
+                    answer = await ask()
+                written = len(answer.token_ids) if isinstance(answer, Answer) else 0
+                tokens = (answer.prompt_tokens, answer.cached_tokens, written)
                 add_spent(self._ledger.spent, {self._visit.scope[2]: Spent(1, *tokens, answer.engine_seconds)})
                 return answer
             except EngineError as error:

@@ -2,7 +2,7 @@
 
 Columns `prompt`, `chosen` and `rejected` are conversations, as TRL's DPOTrainer reads them: all messages up to the
 user's turn, and one assistant's message each. Responses are ranked by a judge (synth/steps/judge.py) or by a reward
-model of the user's own.
+model (synth/quality/reward.py).
 """
 
 import asyncio
@@ -14,9 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import part
-from synth.engines import Sampling
-from synth.quality.reward import Messages, RewardModel, scored
+from synth.engines import Sampling, Task
+from synth.quality.reward import Messages, pooling_of, reward_model, scored
 from synth.records import Needs, Record, Rejection, conversation_of, text_of
 from synth.steps.judge import Judge
 from synth.steps.llm import LLM, Completion
@@ -35,7 +34,7 @@ def _as_list(given: Any) -> Any:
 
 
 def _reward_model(given: Any) -> Any:
-    return None if given is None else part(given, "reward_model", RewardModel)
+    return None if given is None else reward_model(given, "reward_model")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -80,6 +79,10 @@ class Preference:
         judged = [] if self.reward_model is not None else self.judge.calls() * self.k
         return [self._sampling(index) for index in range(self.k)] + judged
 
+    @property
+    def pooling(self) -> dict[str, Task]:
+        return pooling_of(self.reward_model)
+
     async def __call__(self, record: Record, llm: LLM) -> Record:
         prompt = prompt_of(record)
         async with asyncio.TaskGroup() as group:
@@ -115,7 +118,7 @@ class Preference:
             verdict = await self.judge.verdict(record | turn, llm)
             return Rejection(str(verdict.failure)) if verdict.score is None else verdict.score
         conversation = [*prompt, {"role": "assistant", "content": response}]
-        value = float(await scored(self.reward_model, conversation))
+        value = float(await scored(self.reward_model, conversation, llm))
         return value if math.isfinite(value) else Rejection("no_score", f"the reward model gave {value}")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from synth.engines import Task
 from synth.quality.duplicates import Duplicates
 from synth.steps.llm import MAIN
 from synth.steps.pool import PoolRules
@@ -34,7 +35,17 @@ class Step:
 
     @property
     def models(self) -> set[str]:
-        """The models that it is known to ask."""
+        """The models that it is known to ask, for whatever."""
+        return self.generating | set(self.pooling)
+
+    @property
+    def pooling(self) -> Mapping[str, Task]:
+        """The models that it asks for a score or an embedding, with what it asks."""
+        return getattr(self.function, "pooling", None) or {}
+
+    @property
+    def generating(self) -> set[str]:
+        """The models that it is known to ask for words."""
         calls = getattr(self.function, "calls", None)
         named = [getattr(call, "model", None) for call in calls()] if calls else [None]
         return {name or self.model for name in named} | set(getattr(self.function, "models", ()))

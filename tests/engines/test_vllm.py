@@ -11,7 +11,7 @@ import pytest
 
 from synth.components import ConfigError
 from synth.engines import Sampling, Unusable
-from synth.engines import vllm as module
+from synth.engines import vllm_engine as module
 from synth.engines.vllm import VLLM
 from synth.model import Model
 
@@ -164,13 +164,13 @@ async def test_what_vllm_refuses_before_it_loads_anything_is_no_case_for_another
 
 
 def test_an_engine_on_gpus_takes_one_for_each_rank(monkeypatch):
-    monkeypatch.setattr(module, "_is_cpu_build", lambda: False)
+    monkeypatch.setattr(module, "is_cpu_build", lambda: False)
     placement = engine_of(tensor_parallel_size=4, pipeline_parallel_size=2).placement(True, 0)
     assert (placement.gpus, placement.parts) == (8, 2)
 
 
 def test_a_build_for_gpus_asks_for_them_where_there_are_none(monkeypatch):
-    monkeypatch.setattr(module, "_is_cpu_build", lambda: False)
+    monkeypatch.setattr(module, "is_cpu_build", lambda: False)
     assert engine_of().placement(False, 0).gpus == 1
 
 
@@ -185,7 +185,7 @@ def test_builds_for_cpus_are_known_by_their_version_or_name(monkeypatch, install
         return installed[name]
 
     monkeypatch.setattr(metadata, "version", version)
-    assert module._is_cpu_build() == is_cpu
+    assert module.is_cpu_build() == is_cpu
 
 
 def test_engines_on_one_cpu_share_its_cores(monkeypatch):
@@ -196,14 +196,14 @@ def test_engines_on_one_cpu_share_its_cores(monkeypatch):
 
 
 def test_a_cpu_build_is_refused_where_it_would_leave_gpus_idle(monkeypatch):
-    monkeypatch.setattr(module, "_is_cpu_build", lambda: True)
+    monkeypatch.setattr(module, "is_cpu_build", lambda: True)
     assert engine_of().placement(False, 0).gpus == 0
     with pytest.raises(ConfigError, match=r"^engine: there are GPUs, .* make setup DEVICE=gpu"):
         engine_of().placement(True, 0)
 
 
 def test_on_a_gpu_no_sampler_is_built_at_the_start_unless_it_is_asked_for(monkeypatch):
-    monkeypatch.setattr(module, "_is_cpu_build", lambda: False)
+    monkeypatch.setattr(module, "is_cpu_build", lambda: False)
     assert engine_of().placement(True, 0).env["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
     monkeypatch.setenv("VLLM_USE_FLASHINFER_SAMPLER", "1")
     assert engine_of().placement(True, 0).env["VLLM_USE_FLASHINFER_SAMPLER"] == "1"

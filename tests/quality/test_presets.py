@@ -62,9 +62,8 @@ async def made(name, question=QUESTION, answer=ANSWER, points=0.0, repeated=Fals
         return json.dumps(TAGS | tags) if '"category"' in prompt else answer
 
     engine = FakeEngine(reply, max_model_len=100_000)
-    context = Context(
-        strategy(name, points), {"main": Endpoint(engine, FakeTemplate(), "fake")}, 0, claims=Claimed(repeated)
-    )
+    endpoints = {one: Endpoint(engine, FakeTemplate(), "fake") for one in ("main", "tagger")}
+    context = Context(strategy(name, points), endpoints, 0, claims=Claimed(repeated))
     finished = await run_record(1, {}, context)
     (row,) = finished.kept + finished.rejected
     return row.get("reason"), len(engine.prompts)

@@ -28,6 +28,19 @@ STEPS = [
 ]
 
 
+REWARDED = [
+    {"_target_": "synth.steps.magpie.Magpie"},
+    {"_target_": "synth.quality.reward.Reward", "model": "judge"},
+]
+
+
+def rewarded(**engine):
+    """The judge's place is taken by a reward model."""
+    node = {"_target_": "tests.pooling_engines.FakePooling", **engine}
+    judge = {"model": {"path": "demo", "name": "judge"}, "engine": node, "replicas": 2}
+    return parse(config().resolved | {"strategy": {"name": "test", "steps": REWARDED}, "models": {"judge": judge}})
+
+
 def judged(**engine):
     judge = {"model": {"path": "demo", "name": "judge"}, "engine": {**SIMULATED, **engine}, "replicas": 2}
     resolved = config().resolved | {"strategy": {"name": "test", "steps": STEPS}, "models": {"judge": judge}}
@@ -97,6 +110,24 @@ async def test_a_judge_that_is_killed_loses_no_record_and_changes_none(room, tmp
     assert "of judge: its process ended" in caplog.text and "another one starts" in caplog.text
     _, left = psutil.wait_procs(engines(), timeout=60)
     assert not left
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_reward_model_that_is_killed_changes_no_score_and_tells_what_it_read(room, tmp_path, monkeypatch):
+    calm = Run(rewarded(), room, tmp_path / "calm", monkeypatch)
+    await calm.go()
+    hit = Run(rewarded(seconds=1.0), room, tmp_path / "hit", monkeypatch)
+    going, pool = asyncio.create_task(hit.go()), hit.pools.pools["judge"]
+    while not (pool.running and (await pool.at_work()).running):
+        await asyncio.sleep(0.02)
+        assert not going.done()
+    os.kill(engines()[0].pid, signal.SIGKILL)
+    while not going.done():
+        work = await pool.at_work()
+        await asyncio.sleep(0.02)
+    await going
+    assert hit.rows == calm.rows and len({row["reward"] for row in hit.rows}) > 50
+    assert work.prompt_tokens > 0 and work.completion_tokens == 0 and work.engine_seconds > 0
 
 
 @pytest.mark.asyncio(loop_scope="module")

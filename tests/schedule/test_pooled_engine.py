@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 
+import numpy as np
 import pytest
 
-from synth.engines import Answer, EngineError, Load, Sampling
+from synth.engines import Answer, EngineError, Load, Pooled, Sampling
 from synth.records import Rejection
 from synth.schedule import engine_pool, pooled_engine
 from synth.schedule.engine_pool import EnginePool
@@ -59,15 +60,15 @@ class Here(EngineProcess):
 class Pool:
     """Engines that are replaced when they die, as a run does it."""
 
-    def __init__(self, count):
-        self.engines = []
+    def __init__(self, count, kind=Mortal):
+        self.kind, self.engines = kind, []
         self.model, self.news = PooledEngine("judge"), itertools.count()
         self.there = {}
         for _ in range(count):
             self.add()
 
     def add(self):
-        engine = Mortal()
+        engine = self.kind()
         here = Here(engine)
         number = len(self.engines)
         self.engines.append(engine)
@@ -140,10 +141,44 @@ async def test_an_engine_that_was_kept_for_a_request_which_never_comes_takes_oth
     monkeypatch.setattr("synth.schedule.engine_process.GRANTED_S", 0.02)
     here = Here(Mortal())
     granted = await here.alone()
-    assert (await here.generate([5], Sampling(seed=2))).answer.token_ids == [2]
-    assert (await here.generate([5], Sampling(seed=2), granted)).answer is None  # too late, and to come again
+    assert (await here.ask([5], Sampling(seed=2))).answer.token_ids == [2]
+    assert (await here.ask([5], Sampling(seed=2), granted)).answer is None  # too late, and to come again
     again = await here.alone()
-    assert again != granted and (await here.generate([5], Sampling(seed=3), again)).answer.token_ids == [3]
+    assert again != granted and (await here.ask([5], Sampling(seed=3), again)).answer.token_ids == [3]
+
+
+class Sums:
+    """A pooling engine that dies of one prompt."""
+
+    concurrency, max_model_len, task = 8, 100, "score"
+
+    def __init__(self):
+        self.dead = False
+
+    def load(self):
+        return Load(generated=0)
+
+    async def pool(self, prompt):
+        await asyncio.sleep(0.01)
+        if self.dead or list(prompt) == DEADLY:
+            self.dead = True
+            raise EngineError("out of memory")
+        return Pooled(np.asarray([sum(prompt)], np.float32), len(prompt))
+
+
+async def test_a_pooling_engine_is_shared_replaced_and_counted_as_any_other():
+    pool = Pool(2, Sums)
+    asking = [asyncio.create_task(pool.model.pool([n, n])) for n in range(8)]
+    await asyncio.sleep(0)
+    pool.engines[0].dead = True
+    assert [float(one.values[0]) for one in await asyncio.gather(*asking)] == [2.0 * n for n in range(8)]
+    assert len(pool.engines) == 3
+    with pytest.raises(Rejection, match="poison"):
+        await pool.model.pool(DEADLY)
+    told = [await one.counters() for one in pool.there.values()]
+    assert sum(one.completion_tokens for one in told) == 0
+    await pool.model.pool([1, 2, 3])
+    assert sum([(await one.counters()).prompt_tokens for one in pool.there.values()]) == 3
 
 
 class Away:
@@ -152,7 +187,7 @@ class Away:
     def __init__(self, failures):
         self.calls, self.failures = 0, failures
 
-    async def generate(self, prompt, sampling, granted=None):
+    async def ask(self, prompt, sampling, granted=None):
         self.calls += 1
         if self.calls <= self.failures:
             raise WorkerLost("its process ended: unavailable")

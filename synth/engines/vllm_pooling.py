@@ -1,0 +1,83 @@
+"""vLLM that scores or embeds, by its pooling runner: token ids in, numbers out, in batches.
+
+Promises: a score is the model's own number, before any sigmoid; an embedding is in float32 unless `dtype` says
+otherwise, and not scaled. So both are what transformers makes of the same tokens, as near as rounding allows.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Pooled, Task, Unusable
+from synth.engines.vllm_engine import VLLMEngine
+
+_SCORES = "ForSequenceClassification"
+_VLLMS_NAME: dict[Task, str] = {"score": "classify", "embed": "embed"}
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class VLLMPooling(VLLMEngine):
+    """One vLLM engine of a reward model, a classifier with one output, or an embedding model. Fields are the keys of
+    `conf/engine/vllm_pooling.yaml`.
+
+    Token states are pooled as the model's folder says (sentence-transformers' `1_Pooling`), else as vLLM does for its
+    architecture.
+    """
+
+    @cached_property
+    def task(self) -> Task:
+        """By its config.json, which may be asked of the Hub. Raises OSError."""
+        return "score" if self._architecture.endswith(_SCORES) else "embed"
+
+    def own_arguments(self) -> dict[str, Any]:
+        config = self.model.config
+        labels = len(config.get("id2label") or range(config.get("num_labels", 2)))
+        if self.task == "score" and labels != 1:
+            raise ValueError(f"{self.model.path} has {labels} outputs, and a score is one")
+        stored = config.get("dtype") or config.get("torch_dtype")
+        as_stored = self.task == "score" and stored in ("bfloat16", "float16")
+        return {
+            "runner": "pooling",
+            # What is stored in float32 vLLM would round to float16: auto is another thing here.
+            "dtype": "float32" if self.model.dtype == "auto" and not as_stored else self.model.dtype,
+            # A prefix that comes out of the cache was rounded in another batch.
+            "enable_prefix_caching": False,
+        }
+
+    async def start(self) -> None:
+        """Raises Unusable for a model of which vLLM can't make a score or an embedding."""
+        try:
+            await super().start()
+        except Unusable as error:
+            if "are not supported" not in str(error):
+                raise
+            raise Unusable(
+                f"vLLM does not know the architecture of {self.model.path}, {self._architecture}: name the model's "
+                "folder at the step, which loads it by transformers"
+            ) from error
+        given = await self._llm.get_supported_tasks()
+        if _VLLMS_NAME[self.task] not in given:
+            await self.stop()
+            raise Unusable(f"of {self.model.path} vLLM makes {', '.join(given)}, and no {_VLLMS_NAME[self.task]}")
+
+    async def pool(self, prompt: Sequence[int]) -> Pooled:
+        """Raises EngineError when the engine is dead, another error for a request that it can't do."""
+        from vllm import PoolingParams
+        from vllm.inputs import tokens_input
+
+        params = PoolingParams(task=_VLLMS_NAME[self.task], use_activation=False)
+        with self.asking():
+            async for output in self._llm.encode(tokens_input(list(prompt)), params, str(next(self._request))):
+                final = output
+        if final.error is not None:
+            raise RuntimeError(f"vLLM failed at this request: {final.error}")
+        values = np.asarray(final.outputs.data.float().numpy(), np.float32).reshape(-1)
+        return Pooled(values, len(prompt), final.num_cached_tokens or 0)
+
+    @property
+    def _architecture(self) -> str:
+        return str((self.model.config.get("architectures") or ["no architecture"])[0])
