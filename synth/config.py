@@ -36,7 +36,7 @@ from synth.strategy_of import models_asked, strategy_of
 from synth.value_files import with_files
 
 if TYPE_CHECKING:
-    from synth.chat import ChatTemplate, PoolingInput
+    from synth.chat import ChatTemplate, PoolingInput, ServedChat
 
 __all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
 
@@ -155,13 +155,19 @@ class Config:
         """Those of its models that generate, main first. The others score or embed."""
         return {name: one for name, one in self.all_models.items() if name == MAIN or not self.models[name].is_pooling}
 
-    def load_chat_templates(self) -> "dict[str, ChatTemplate]":
+    def load_chat_templates(self) -> "dict[str, ChatTemplate | ServedChat]":
         """Those of all its models that generate; models that are the same have one. Raises as
         Model.load_chat_template."""
-        loaded: dict[str, ChatTemplate] = {}
+        from synth.chat import ServedChat
+
+        loaded: dict[str, ChatTemplate | ServedChat] = {}
+        templated = self.templated
         for name, model in self.generating.items():
-            same = next((other for other in loaded if self.all_models[other] == model), None)
-            loaded[name] = loaded[same] if same else model.load_chat_template()
+            same = next((other for other in loaded if templated.get(other) == model), None)
+            if name not in templated:
+                loaded[name] = ServedChat(model.reasoning_tags)
+            else:
+                loaded[name] = loaded[same] if same else model.load_chat_template()
         return loaded
 
     def load_pooling_inputs(self) -> "dict[str, PoolingInput]":
@@ -169,9 +175,21 @@ class Config:
         return {name: one.model.load_pooling_input() for name, one in self.models.items() if one.is_pooling}
 
     @property
+    def engines(self) -> dict[str, Any]:
+        """Those that answer for its models, by the models' names."""
+        return {MAIN: self.engine, **{name: one.engine for name, one in self.models.items()}}
+
+    @property
+    def templated(self) -> dict[str, Model]:
+        """The models whose conversations are written here. Those of the others are written by their servers, which have
+        all of the model that there is."""
+        reads_messages = {name for name, one in self.engines.items() if getattr(one, "reads", None) == "messages"}
+        return {name: model for name, model in self.all_models.items() if name not in reads_messages}
+
+    @property
     def are_here(self) -> bool:
-        """Whether all its models are on this machine."""
-        return all(model.is_here for model in self.all_models.values())
+        """Whether all its models are on this machine, as far as they are to be."""
+        return all(model.is_here for model in self.templated.values())
 
     @property
     def pools(self) -> dict[str, ServedModel]:
@@ -248,10 +266,25 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         raise ConfigError("cluster.metrics_port: a cluster that is there already has its own; leave it null")
     if config.settings.slice is not None or config.settings.retry:
         _refuse_what_takes_all_records(config)
-    for name, one in config.all_models.items():
-        if problem := one.missing_file():
+    _refuse_what_no_chat_api_does(config)
+    for name, one in config.templated.items():
+        if problem := one.missing():
             raise MissingFile(f"{key_of(name)}.{problem}")
     return config
+
+
+def _refuse_what_no_chat_api_does(config: Config) -> None:
+    """Models whose server writes their conversations: it takes no tokens, and nothing of a template."""
+    for name in config.all_models.keys() - config.templated.keys():
+        model, kind = config.all_models[name], type(config.engines[name]).__name__
+        for key in ("tokenizer", "revision", "chat_template", "pre_query", "later_pre_query", "query_stop"):
+            if getattr(model, key) is not None:
+                why = f"the server of the engine {kind} has the tokenizer and the chat template; leave it out"
+                raise ConfigError(f"{key_of(name)}.{key}: {why}")
+        for step in config.strategy.steps:
+            if name in step.models_as_user:
+                why = f"draws what a user would say, and the chat API that the model {name} is asked by can't say that"
+                raise ConfigError(f"strategy.{step.name}: {why}; engine=openai can, where a server takes token ids")
 
 
 def key_of(model: str) -> str:
@@ -266,10 +299,9 @@ def refuse_bad_chat_template(config: Config) -> None:
     from synth.chat import ChatTemplateError
 
     logging.set_verbosity_error()  # it tells of every try to reach the Hub
-    as_user = {name for step in config.strategy.steps if getattr(step.function, "speaks_as_user", False)
-               for name in step.models}  # fmt: skip
+    as_user = {name for step in config.strategy.steps for name in step.models_as_user}
     seen: list[Model] = []
-    for name, model in config.all_models.items():
+    for name, model in config.templated.items():
         key = key_of(name)
         if name not in config.generating:
             _refuse_unfit_pooling(config, name)

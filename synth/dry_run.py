@@ -7,13 +7,13 @@ from typing import Any
 from synth.config import Config, refuse_bad_chat_template
 from synth.engines import Sampling
 from synth.estimate import estimate
-from synth.missing import refuse_missing_files
-from synth.model import Model
+from synth.missing import refuse_what_is_missing
 from synth.models import ServedModel
 from synth.opening import refuse_foreign
 from synth.report.run_data import Run
 from synth.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
+from synth.steps.llm import MAIN
 from synth.storage.run_folder import RunFolder
 
 
@@ -21,7 +21,7 @@ def describe(config: Config) -> str:
     """The plan of a run, in words, without starting anything. Raises ConfigError."""
     if config.are_here:
         refuse_bad_chat_template(config)
-    refuse_missing_files(config)
+    refuse_what_is_missing(config)
     settings, cluster = config.settings, config.cluster
     refuse_foreign(settings)
     folder = RunFolder(settings.run_dir)
@@ -38,7 +38,7 @@ def describe(config: Config) -> str:
     lines = {
         "folder": f"{folder.path}{begun}",
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
-        "model": _model(config.model, config.resolved["engine"]),
+        "model": _model(config, MAIN, config.resolved["engine"]),
         **_models(config),
         "source": told_source(config, contents),
         "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
@@ -59,7 +59,7 @@ def _models(config: Config) -> dict[str, str]:
     for name, one in config.models.items():
         asking = [step.name for step in config.strategy.steps if name in step.models]
         of = f"the engines of {one.engine_of}" if one.engine_of != name else _engines(one)
-        told = _model(one.model, config.resolved["models"][name]["engine"])
+        told = _model(config, name, config.resolved["models"][name]["engine"])
         lines.append(f"{name}: {told}; {of}; asked by {', '.join(asking) or 'a step of its own choice'}")
     return {"models": f"\n{'':9} ".join(lines)} if lines else {}
 
@@ -70,10 +70,13 @@ def _engines(one: ServedModel) -> str:
     return f"{count} engine(s)" + (f" of {gpus:g} GPU(s) each" if gpus else "")
 
 
-def _model(model: Model, engine_keys: Mapping[str, Any]) -> str:
-    engine = engine_keys["_target_"].rpartition(".")[2]
+def _model(config: Config, name: str, engine_keys: Mapping[str, Any]) -> str:
+    model, engine = config.all_models[name], engine_keys["_target_"].rpartition(".")[2]
     told = str(model.name) if model.is_demo or model.name == model.path else f"{model.name} of {model.path}"
-    unchecked = "" if model.is_here else "; not on this machine yet, so its chat template is not checked"
+    if "base_url" in engine_keys:
+        engine += f" at {config.engines[name].base_url}"
+    is_unknown = name in config.templated and not model.is_here
+    unchecked = "; not on this machine yet, so its chat template is not checked" if is_unknown else ""
     return f"{told}, {engine}{unchecked}"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from synth.chat import ChatTemplate
+from synth.chat import ChatTemplate, ServedChat
 from synth.config import Config
 from synth.engines import FORMS, Answer, Form, Sampling
 from synth.report.samples import printable
@@ -30,10 +30,10 @@ class _Asked:
     max_model_len = 2**31
     holds: frozenset[Form] = frozenset(FORMS.values())
 
-    def __init__(self, template: ChatTemplate, prompts: list[str]):
+    def __init__(self, template: ChatTemplate | ServedChat, prompts: list[str]):
         self._template, self._prompts = template, prompts
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+    async def generate(self, prompt: Any, sampling: Sampling) -> Answer:
         self._prompts.append(self._template.spelled(prompt))
         raise _Seen
 
@@ -60,7 +60,9 @@ def first_prompts(config: Config, columns: Sequence[str]) -> list[str]:
     return lines
 
 
-def _first_prompt(step: Step, record: dict[str, Any], templates: Mapping[str, ChatTemplate], seed: int) -> str:
+def _first_prompt(
+    step: Step, record: dict[str, Any], templates: Mapping[str, ChatTemplate | ServedChat], seed: int
+) -> str:
     if not is_own_step(step.function):
         return "not known: a step of one's own is not run"
     prompts: list[str] = []

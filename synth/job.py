@@ -17,7 +17,7 @@ from synth.config import Config, ConfigError, refuse_bad_chat_template
 from synth.dry_run import at_most, told_source
 from synth.engines import EngineError
 from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
-from synth.missing import refuse_missing_files
+from synth.missing import refuse_what_is_missing
 from synth.opening import opened
 from synth.records import Shard
 from synth.report.outcome import Outcome
@@ -66,11 +66,11 @@ def run(config: Config) -> int:
         config.source.stamp()  # what is not there is said before the folder is made
     if config.settings.tracking:
         refuse_missing(config.settings.tracking)
-    for model in config.all_models.values():
+    for model in config.templated.values():
         if not model.is_here:
             print(f"the Hub is asked for the tokenizer of {model.path}", file=sys.stderr)
     refuse_bad_chat_template(config)
-    refuse_missing_files(config)
+    refuse_what_is_missing(config)
     hub = config.settings.push_to_hub
     with opened(config) as place:
         if hub:

@@ -1,6 +1,6 @@
-"""Files that an engine or a step would load, and that are not there: said before anything is started.
+"""What an engine or a step would take, and that is not there, a file or a key: said before anything is started.
 
-Whatever has a method `missing_file() -> str | None` is asked, and answers with `key: problem`: the engine, each step,
+Whatever has a method `missing() -> str | None` is asked, and answers with `key: problem`: the engine, each step,
 and what a step was given as a parameter (a reward model, an embedding).
 """
 
@@ -10,8 +10,8 @@ from synth.components import ConfigError
 from synth.config import Config
 
 
-def refuse_missing_files(config: Config) -> None:
-    """Raises ConfigError for the first file that is known to be missing on this machine."""
+def refuse_what_is_missing(config: Config) -> None:
+    """Raises ConfigError for the first thing that is known to be missing on this machine."""
     for name, engine in {"": config.engine, **{name: one.engine for name, one in config.pools.items()}}.items():
         if problem := _asked(engine):
             raise ConfigError(f"models.{name}.{problem.removeprefix('model.')}" if name else problem)
@@ -31,5 +31,5 @@ def _missing(part: Any, key: str) -> str | None:
 
 
 def _asked(part: Any) -> str | None:
-    ask = getattr(part, "missing_file", None)
+    ask = getattr(part, "missing", None)
     return ask() if callable(ask) else None

@@ -75,7 +75,7 @@ class Model:
         named = [path for path in (self.path, self.tokenizer) if path is not None and is_hub_name(path)]
         return all(isinstance(try_to_load_from_cache(one, "config.json", revision=self.revision), str) for one in named)
 
-    def missing_file(self) -> str | None:
+    def missing(self) -> str | None:
         """What is named but not there, as `key: problem`. A Hub name is not looked up."""
         named = {"path": self.path, "tokenizer": self.tokenizer, "chat_template": self.chat_template}
         for key, value in named.items():

@@ -18,10 +18,11 @@ from synth.chat import ChatTemplateError
 from synth.config import GROUPS, Config, ConfigError, refuse_bad_chat_template
 from synth.dry_run import sampling_keys
 from synth.hydra_errors import CommandLine
-from synth.missing import refuse_missing_files
+from synth.missing import refuse_what_is_missing
 from synth.model import Model
 from synth.models import LOADED
 from synth.run import composed
+from synth.steps.llm import MAIN
 from synth.steps.strategy import Step
 from synth.storage.manifest import differing_keys
 
@@ -111,7 +112,7 @@ def _refuse(found: Sequence[Trial]) -> None:
         if trial.config.model.is_here and trial.config.resolved["model"] not in checked:
             refuse_bad_chat_template(trial.config)
             checked.append(trial.config.resolved["model"])
-        refuse_missing_files(trial.config)
+        refuse_what_is_missing(trial.config)
 
 
 def _of_engine(config: Config) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def own_grid(config: Config) -> dict[str, list[str]]:
 
 
 def _draws_under_the_default(step: Step) -> bool:
-    return getattr(step.function, "speaks_as_user", False) and not getattr(step.function, "system_prompts", None)
+    return MAIN in step.models_as_user and not getattr(step.function, "system_prompts", None)
 
 
 def has_default_system_prompt(model: Model) -> bool:

@@ -101,7 +101,7 @@ def _refuse_misdescribed(function: Any, target: str, key: str) -> None:
 
 
 def _wrong_answer(function: Any) -> str | None:
-    kinds: dict[str, Any] = {"needs": Sequence[Needs], "calls": Sequence[Sampling]}
+    kinds: dict[str, Any] = {"needs": Sequence[Needs], "calls": Sequence[Sampling], "as_user": Sequence[Sampling]}
     for name, kind in kinds.items():
         if hasattr(function, name):
             answer = getattr(function, name)()

@@ -122,6 +122,7 @@ class Watch:
             running=sum(one.load.running for one in here),
             waiting=sum(one.load.waiting for one in here),
             cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),
+            paused_s=max((one.load.paused_s for one in here), default=0.0),
             replicas_ready=len(self._scheduler.workers),
             replicas=self._scheduler.replicas,
         )

@@ -77,12 +77,13 @@ def test_shipped_defaults_are_those_of_the_code(strategy):
     "chosen", [*(f"engine={name}" for name in options("engine")), "source=file", "source=hub", "cluster=local"]
 )
 def test_so_are_those_of_engines_sources_and_clusters(chosen):
+    strategy = "self_instruct" if chosen == "engine=openai_chat" else "magpie"
     words = {"source=file": ("source.path=a.jsonl",), "source=hub": ("source.name=a/b",)}.get(chosen, ())
     if chosen == "engine=vllm_pooling":  # for no main
         made = config(strategy="magpie_filtered_pro")
         made = replace(made, engine=made.models["reward"].engine)
     else:
-        made = config(chosen, *words)
+        made = config(chosen, *words, strategy=strategy)
     component = {"engine": made.engine, "source": made.source, "cluster": made.cluster}[chosen.partition("=")[0]]
     assert differing(component) - {"model"} == set()
     assert made.cluster == Cluster()

@@ -47,6 +47,7 @@ def shell(tmp_path, monkeypatch, hub):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(_registry, "s3", MemoryFileSystem)
     look_like_the_checkout(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-reader")
     env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
     env |= {"HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}

@@ -31,6 +31,7 @@ DATA = """
     model.template_kwargs model.default_system_prompt model.pre_query model.later_pre_query model.query_stop
     model.reasoning model.reasoning_tags
     openai._target_ openai.served_model openai.dialect
+    openai_chat._target_ openai_chat.served_model openai_chat.dialect openai_chat.omit openai_chat.extra
     simulated._target_ simulated.median_tokens simulated.sigma simulated.max_model_len
     transformers._target_ transformers.device
     vllm._target_ vllm.tensor_parallel_size vllm.pipeline_parallel_size vllm.kv_cache_dtype vllm.enforce_eager
@@ -42,6 +43,9 @@ HARMLESS = """
     cluster.address cluster.replicas cluster.records_in_flight cluster.start_timeout_s cluster.metrics_port
     model.license
     openai.base_url openai.api_key_env openai.max_num_seqs openai.timeout_s openai.max_retries
+    openai.price_per_million_tokens
+    openai_chat.base_url openai_chat.api_key_env openai_chat.max_num_seqs openai_chat.timeout_s openai_chat.max_retries
+    openai_chat.price_per_million_tokens
     simulated.max_num_seqs simulated.tokens_per_second simulated.first_token_s
     transformers.max_num_seqs transformers.threads
     vllm.max_num_seqs vllm.max_num_batched_tokens vllm.gpu_memory_utilization vllm.kv_cache_gib
@@ -87,7 +91,7 @@ def with_other(config, key):
 
 @pytest.mark.parametrize("engine", options("engine"))
 def test_each_key_decides_the_data_or_does_not(engine):
-    config = parse(composed(f"engine={engine}", model="demo"))
+    config = parse(composed(f"engine={engine}", strategy="self_instruct", model="demo"))
     for key in set(keys(config.resolved)) - {"models"}:
         decides = with_other(config, key.replace(f"{engine}.", "engine.")).identity() != config.identity()
         assert decides == (key in DATA), key
@@ -103,7 +107,8 @@ def test_every_key_of_a_strategy_decides_the_data(strategy):
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("engine", options("engine"))
 def test_every_key_is_known_for_what_it_is(engine, source):
-    data = parse(composed(f"engine={engine}", f"source={source}", *SOURCES[source], model="demo")).resolved
+    words = [f"engine={engine}", f"source={source}", *SOURCES[source]]
+    data = parse(composed(*words, strategy="self_instruct", model="demo")).resolved
     assert data.pop("models") == {}  # what becomes of their keys is in test_models.py
     assert set(keys(data)) <= {*DATA, *HARMLESS, *OF_THE_SOURCE}
     assert not {*DATA} & {*HARMLESS}

@@ -87,7 +87,10 @@ def refusal(job, capsys):
         ("model.nme=x", "model.nme: no such key; did you mean 'model.name'?"),
         ("model.path=/nope", "model.path: there is no folder '/nope'; a Hub name has the form ORGANIZATION/MODEL"),
         ("engine=vlm", "engine: there is no 'vlm'; did you mean 'vllm'?"),
-        ("engine=null", "engine: null is none of its choices; choose from openai, simulated, transformers, vllm"),
+        (
+            "engine=null",
+            "engine: null is none of its choices; choose from openai, openai_chat, simulated, transformers, vllm",
+        ),
         ("engine.max_num_sequences=4", "engine.max_num_sequences: no such key; did you mean 'engine.max_num_seqs'?"),
         ("engine.max_num_seqs=many", "engine.max_num_seqs: must be a whole number, got 'many'"),
         ("cluster.replicas=0", "cluster.replicas: must be at least 1 or 'auto', got 0"),

@@ -6,6 +6,7 @@ There is no table of models here. All that is known of a model is its tokenizer 
 from synth.chat.conversation import ChatTemplate
 from synth.chat.pooling import PoolingInput
 from synth.chat.rendering import ChatTemplateError
+from synth.chat.served import ServedChat
 from synth.chat.stops import Stop
 
-__all__ = ["ChatTemplate", "ChatTemplateError", "PoolingInput", "Stop"]
+__all__ = ["ChatTemplate", "ChatTemplateError", "PoolingInput", "ServedChat", "Stop"]

@@ -1,10 +1,11 @@
-"""What an engine is: something that continues a list of token ids, or that makes numbers of it.
+"""What an engine is: something that continues a list of token ids, or a conversation where it reads messages, or that
+makes numbers of token ids.
 
 Four lines of protocol, so that a technique runs unchanged on vLLM in this process, on a server, or on a
 simulation. An engine knows nothing of records, chat templates or strategies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
@@ -18,6 +19,8 @@ from synth.protocols import LATER
 Share = Annotated[float, Field(gt=0, le=1)]
 Form = Literal["json", "choice", "regex"]
 Task = Literal["score", "embed"]
+Reads = Literal["token_ids", "messages"]
+Prompt = Sequence[int] | Sequence[Mapping[str, str]]  # token ids, or messages of {role, content}
 FORMS: dict[str, Form] = {"json_schema": "json", "choice": "choice", "regex": "regex"}  # by their fields in Sampling
 
 
@@ -70,7 +73,10 @@ class Sampling:
 class Answer:
     """What an engine gives back. `token_ids` has no stop token in it.
 
-    `text` is filled by the engine only where it had to make it (stop strings); else the caller decodes.
+    `text` is filled by the engine only where it had to make it (stop strings); else the caller decodes. An engine that
+    reads messages gives a text and no token ids: `counted` says how many there were, and `reasoning` holds the thoughts
+    before the text, None without any. `withheld` says why there is no answer, where a server refuses to give one.
+
     `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer. `engine_seconds` are
     filled in by the worker. `logprob` is the mean natural logarithm of the probabilities that the model gave to its
     tokens, the one that ended it among them, before temperature and filters; None unless it was asked for, and of an
@@ -84,6 +90,13 @@ class Answer:
     text: str | None = None
     engine_seconds: float = 0.0
     logprob: float | None = None
+    counted: int | None = None
+    reasoning: str | None = None
+    withheld: str | None = None
+
+    @property
+    def completion_tokens(self) -> int:
+        return len(self.token_ids) if self.counted is None else self.counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +113,14 @@ class Pooled:
 @dataclass(slots=True)
 class Load:
     """What an engine is busy with at this moment. Shares are from 0 to 1. `generated` are all tokens that it has
-    written since it started, for answers that have not ended too; None where it hears of them at the end only."""
+    written since it started, for answers that have not ended too; None where it hears of them at the end only.
+    `paused_s` are the seconds for which a server's rate limit still keeps it from asking."""
 
     running: int = 0
     waiting: int = 0
     cache_usage: float = 0.0
     generated: float | None = None
+    paused_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +150,7 @@ class Generator(Protocol):
     @property
     def max_model_len(self) -> Annotated[int, Field(gt=0), LATER]: ...
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer: ...
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Answer: ...
 
 
 class Pooler(Protocol):
@@ -157,8 +172,10 @@ class Lifecycle(Protocol):
     """Configuration in its fields, an engine after `start`. Raises EngineError when it cannot go on.
 
     `concurrency` is how many requests it runs at once; `placement` says what a replica needs of a machine that it
-    shares with `replicas_beside` others.
+    shares with `replicas_beside` others. `reads` says what its prompts are.
     """
+
+    reads: Reads = "token_ids"
 
     @property
     def concurrency(self) -> Annotated[int, Field(gt=0)]: ...
@@ -167,7 +184,7 @@ class Lifecycle(Protocol):
 
     async def start(self) -> None: ...
 
-    # May have `missing_file() -> str | None`, as Model has it: what is not there is said before anything is started.
+    # May have `missing() -> str | None`, as Model has it: what is not there is said before anything is started.
 
     def load(self) -> Load: ...
 

@@ -54,7 +54,7 @@ class Transformers:
         threads = len(os.sched_getaffinity(0)) // (replicas_beside + 1) if self.threads == "auto" else self.threads
         return Placement(cpus=1, env=env | {"OMP_NUM_THREADS": str(max(1, threads))})
 
-    def missing_file(self) -> str | None:
+    def missing(self) -> str | None:
         return self.model.missing_weights()
 
     async def start(self) -> None:

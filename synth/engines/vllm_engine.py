@@ -95,7 +95,7 @@ class VLLMEngine:
             env["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         return Placement(cpus=1, env=env)
 
-    def missing_file(self) -> str | None:
+    def missing(self) -> str | None:
         """Weights that are no files of the usual kinds are vLLM's to look for."""
         if self.extra.get("load_format", "auto") not in ("auto", "hf", "safetensors", "pt"):
             return None

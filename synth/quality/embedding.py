@@ -31,7 +31,7 @@ class TransformerEmbedding:
     max_tokens: Annotated[int, Field(ge=1)] = 384
     threads: Annotated[int, Field(ge=1)] = 1
 
-    def missing_file(self) -> str | None:
+    def missing(self) -> str | None:
         problem = missing_model(self.path)
         return problem and f"path: {problem}"
 

@@ -55,7 +55,7 @@ class Length:
     def calls(self) -> list[Any]:
         return []
 
-    def missing_file(self) -> str | None:
+    def missing(self) -> str | None:
         """Its tokenizer, unless it loads: that takes a second, and nothing else tells what is wrong with one."""
         if self.tokenizer is None:
             return None

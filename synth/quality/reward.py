@@ -106,7 +106,7 @@ class SequenceClassifier:
     dtype: str = "auto"
     max_tokens: Annotated[int, Field(ge=1)] = 4096
 
-    def missing_file(self) -> str | None:
+    def missing(self) -> str | None:
         problem = missing_model(self.path)
         return problem and f"path: {problem}"
 

@@ -41,7 +41,8 @@ _NOT_METRICS = ("held", "reasons", "left", "work", "models")
 @dataclass(frozen=True)
 class ModelAtWork:
     """What the engines of a model beside main are at: `engines_ready` of `engines` answer; requests that are running
-    and waiting; their tokens, and seconds with any request, since the run's process started."""
+    and waiting; their tokens, and seconds with any request, since the run's process started. A server's rate limit keeps
+    one of them from asking for `paused_s` more."""
 
     engines_ready: int
     engines: int
@@ -50,6 +51,8 @@ class ModelAtWork:
     prompt_tokens: int
     completion_tokens: int
     engine_seconds: float
+    cached_tokens: int = 0
+    paused_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Snapshot:
     the rejected ones. What is `left` takes as long as the `work` says that records take.
 
     `kept` grows by what is found on disk too, `made` by what is new only. `engine_seconds` are those in which engines
-    had requests; replicas and their GPUs are `held` in between, too.
+    had requests; replicas and their GPUs are `held` in between, too. `paused_s` is the longest time for which a server's
+    rate limit still keeps an engine of main's from asking.
     """
 
     kept: int
@@ -80,6 +84,7 @@ class Snapshot:
     running: int = 0
     waiting: int = 0
     cache_usage: float = 0.0
+    paused_s: float = 0.0
     replicas_ready: int = 0
     replicas: int = 0
     models: Mapping[str, ModelAtWork] = field(default_factory=dict)
@@ -230,7 +235,7 @@ class Progress:
         return (
             f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}{short_reasons(now.reasons)}{_records(now)}  "
             f"{self.tokens_per_second:,.0f} tokens/s  "
-            f"running {now.running}  waiting {now.waiting}  left {self._time_left(now)}"
+            f"running {now.running}  waiting {now.waiting}{_paused(now)}  left {self._time_left(now)}"
             f"{''.join(f'  {one}' for one in [*self._told_models(now), *self._told_cost(now)])}"
         )
 
@@ -239,7 +244,7 @@ class Progress:
         writes none."""
         return [
             f"{name}: {one.engines_ready}/{one.engines} engines, {self._rate_of(name)}, "
-            f"running {one.running}, waiting {one.waiting}"
+            f"running {one.running}, waiting {one.waiting}{_paused(one)}"
             for name, one in now.models.items()
         ]
 
@@ -268,7 +273,7 @@ class Progress:
         table.add_row(bar, f"{now.kept:,}/{now.wanted:,} kept", rejected, engines)
         table.add_row(
             f"{self.tokens_per_second:,.0f} tokens/s",
-            f"{now.running} running, {now.waiting} waiting",
+            f"{now.running} running, {now.waiting} waiting{_paused(now)}",
             f"{now.cache_usage:.0%} of KV cache",
             f"{self._time_left(now)} left",
         )
@@ -318,6 +323,10 @@ class _Growing:
 
     def __rich__(self) -> str:
         return self._text()
+
+
+def _paused(now: Snapshot | ModelAtWork) -> str:
+    return f" (the server's rate limit: {_duration(now.paused_s)})" if now.paused_s else ""
 
 
 def _records(now: Snapshot) -> str:

@@ -112,6 +112,8 @@ class EnginePool:
             prompt_tokens=sum(one.prompt_tokens for one in told),
             completion_tokens=sum(one.completion_tokens for one in told),
             engine_seconds=sum(one.engine_seconds for one in told),
+            cached_tokens=sum(one.cached_tokens for one in told),
+            paused_s=max((one.load.paused_s for one in here), default=0.0),
         )
 
     async def _ask(self, number: int, process: PlacedProcess) -> None:

@@ -6,14 +6,14 @@ its place (engine_pool.py). A request that is to run alone waits for the others 
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synth.config import parse
-from synth.engines import Answer, Engine, EngineError, Form, Load, Pooled, PoolingEngine, Sampling, Task
+from synth.engines import Answer, Engine, EngineError, Form, Load, Pooled, PoolingEngine, Prompt, Sampling, Task
 from synth.engines.start import start
 from synth.schedule.metered import Metered
 from synth.schedule.placed_process import Log, call, lead_process_group
@@ -126,7 +126,7 @@ class EngineProcess:
         assert self._broken is not None
         await self._broken
 
-    async def ask(self, prompt: Sequence[int], sampling: Sampling | None, granted: int | None = None) -> Reply:
+    async def ask(self, prompt: Prompt, sampling: Sampling | None, granted: int | None = None) -> Reply:
         """Without a sampling, the prompt is for a pooling engine. With `granted`, what was said by `alone`, it runs
         alone. Raises EngineError."""
         if granted is None:
@@ -151,7 +151,7 @@ class EngineProcess:
         del self._granted[granted]
         self._turnstile.open()
 
-    async def _ask(self, prompt: Sequence[int], sampling: Sampling | None) -> Reply:
+    async def _ask(self, prompt: Prompt, sampling: Sampling | None) -> Reply:
         answer: Answer | Pooled | Failed
         try:
             if sampling is None:
@@ -179,7 +179,7 @@ class RayEngine:
     def __init__(self, actor: Any):
         self._actor = actor
 
-    async def ask(self, prompt: Sequence[int], sampling: Sampling | None, granted: int | None = None) -> Reply:
+    async def ask(self, prompt: Prompt, sampling: Sampling | None, granted: int | None = None) -> Reply:
         reply: Reply = await call(self._actor, "ask", prompt, sampling, granted)
         return reply
 

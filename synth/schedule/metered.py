@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from synth.engines import Answer, Engine, Form, Pooled, PoolingEngine, Sampling, Task, is_pooling
+from synth.engines import Answer, Engine, Form, Pooled, PoolingEngine, Prompt, Sampling, Task, is_pooling
 
 
 @dataclass(eq=False, slots=True)
@@ -124,14 +124,14 @@ class Metered:
     def of_a_record(self) -> "RecordMeter":
         return RecordMeter(self)
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling, turns: set[Turn]) -> Answer:
+    async def generate(self, prompt: Prompt, sampling: Sampling, turns: set[Turn]) -> Answer:
         """The request's turn is among the record's `turns` as long as it is not answered."""
         turn, tokens, seconds = self._time.join(), 0, 0.0
         self._turns.add(turn)
         turns.add(turn)
         try:
             answer = await self._engine.generate(prompt, sampling)
-            tokens = len(answer.token_ids)
+            tokens = answer.completion_tokens
         finally:
             seconds = self._time.leave(turn, tokens)
             self._turns.discard(turn)
@@ -166,9 +166,9 @@ class RecordMeter:
         self._answered = 0
         self.max_model_len, self.holds = meter.max_model_len, meter.holds
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Answer:
         answer = await self._meter.generate(prompt, sampling, self._turns)
-        self._answered += len(answer.token_ids)
+        self._answered += answer.completion_tokens
         return answer
 
     @property

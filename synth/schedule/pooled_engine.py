@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from synth.engines import Answer, EngineError, Form, Pooled, Sampling, Task
+from synth.engines import Answer, EngineError, Form, Pooled, Prompt, Sampling, Task
 from synth.records import Rejection
 from synth.schedule.engine_process import Facts, Failed, Reply
 from synth.schedule.worker_handle import WorkerLost
@@ -24,7 +24,7 @@ MORTAL = 2  # engines that were lost while they had nothing else
 class Asked(Protocol):
     """An engine, wherever it runs. Raises WorkerLost or EngineError when it is gone."""
 
-    async def ask(self, prompt: Sequence[int], sampling: Sampling | None, granted: int | None = None) -> Reply: ...
+    async def ask(self, prompt: Prompt, sampling: Sampling | None, granted: int | None = None) -> Reply: ...
 
     async def alone(self) -> int: ...
 
@@ -72,7 +72,7 @@ class PooledEngine:
         while self._version < 0:
             await self._changed.wait()
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> Answer:
         """Raises Rejection for what engines die of, ValueError for what they refuse, RuntimeError for what failed."""
         answer: Answer = await self._ask(prompt, sampling)
         return answer
@@ -82,7 +82,7 @@ class PooledEngine:
         pooled: Pooled = await self._ask(prompt, None)
         return pooled
 
-    async def _ask(self, prompt: Sequence[int], sampling: Sampling | None) -> Any:
+    async def _ask(self, prompt: Prompt, sampling: Sampling | None) -> Any:
         lost = died = 0
         while True:
             member = await self._least_busy()

@@ -104,11 +104,6 @@ class EvolInstruct:
         return [] if self.draw else [{"instruction": "text"}]
 
     @property
-    def speaks_as_user(self) -> bool:
-        """Which not every chat template lets it do."""
-        return self.draw is not None
-
-    @property
     def fan_out(self) -> int:
         return self.rounds if self.store == "every" else 1
 
@@ -122,6 +117,9 @@ class EvolInstruct:
         one_round += [self.response] if self._answers_rounds else []
         answers_end = self.answers != "none" and (self.keep_unevolved or not self._answers_rounds)
         return drawn + one_round * self.rounds + [self.response] * answers_end
+
+    def as_user(self) -> list[Sampling]:
+        return [self.draw] if self.draw else []
 
     async def __call__(self, record: Record, llm: LLM) -> Record | Rejection | list[Branch]:
         now = await self._first(record, llm)

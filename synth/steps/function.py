@@ -22,15 +22,13 @@ class StepFunction(Protocol):
 class Description(Protocol):
     """All of it is optional. `columns`, which is optional too, is read by synth/config.py.
 
-    `rejections` are reasons. `fan_out` is how many records it makes of one at the most, None for several. A step that
-    `speaks_as_user` needs the pre-query template. The first step may have a `pool`, any step `duplicates`. `models` are
-    those of the run that it may ask beside its own and those that its calls name; `pooling` are the pooling models, by
-    their names, and what it asks of each.
+    `rejections` are reasons. `fan_out` is how many records it makes of one at the most, None for several. The first
+    step may have a `pool`, any step `duplicates`. `models` are those of the run that it may ask beside its own and
+    those that its calls name; `pooling` are the pooling models, by their names, and what it asks of each.
     """
 
     rejections: Sequence[str]
     fan_out: int | None
-    speaks_as_user: bool
     pool: PoolRules | None
     duplicates: Duplicates
     models: Sequence[str]
@@ -42,4 +40,8 @@ class Description(Protocol):
 
     def calls(self) -> Sequence[Sampling]:
         """Each call for one record, at the most."""
+        ...
+
+    def as_user(self) -> Sequence[Sampling]:
+        """Those of its calls that have a model say what a user would, which takes its pre-query template."""
         ...

@@ -4,6 +4,8 @@ It adds what a technique should not have to think of: the seed of every call, th
 template, the record's token count and its lineage. It speaks token ids to the engine, and text that it is given
 never becomes a control token (synth/chat/guard.py). A run's models have names, and `on` gives the handle of another.
 
+A model whose server has the chat template reads messages instead (synth/engines/openai_chat.py).
+
 Promises: the n-th call that a step starts for a record has the same seed in every run with the same run seed, whatever
 models were asked before.
 
@@ -22,7 +24,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from synth.chat import ChatTemplate, Stop
+from synth.chat import ChatTemplate, ServedChat, Stop
 from synth.engines import FORMS, Answer, EngineError, Form, Generator, Pooled, Sampling, Task
 from synth.errors import nearest
 from synth.own_time import ours
@@ -43,7 +45,7 @@ class Endpoint:
     """Where a model of the run is asked, how conversations are written for it, and its name in the dataset."""
 
     engine: Generator
-    template: ChatTemplate
+    template: ChatTemplate | ServedChat
     model: str
 
 
@@ -52,7 +54,8 @@ class Completion:
     """A model's words. `finish_reason` is `length` when they were cut, `stop` when the model ended by itself.
 
     `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
-    its thoughts were cut, `text` is empty. `logprob` is that of Answer, None for a form that is held after thoughts.
+    its thoughts were cut, `text` is empty. `token_ids` are none where a server tells none. `logprob` is that of Answer,
+    None for a form that is held after thoughts.
     `model` is the one that was asked, as the dataset calls it.
     """
 
@@ -243,13 +246,20 @@ class LLM:
         template = endpoint.template
         # Not every template takes the thoughts out of earlier answers.
         messages = [_without_reasoning(one, template) for one in messages]
-        return await self._generate(endpoint, template.encode, messages, template.response_stop, sampling, thinks=True)
+        if isinstance(template, ServedChat):
+            return await self._served(endpoint, template, messages, sampling)
+        encode, stop = template.encode, template.response_stop
+        return await self._generate(endpoint, template, encode, messages, stop, sampling, thinks=True)
 
     async def query(self, messages: Messages = (), sampling: Sampling | None = None, **changes: Any) -> Completion:
         """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2)."""
         sampling, endpoint = self._asked(sampling, changes)
         template = endpoint.template
-        return await self._generate(endpoint, template.pre_query, messages, template.query_stop, sampling, thinks=False)
+        if isinstance(template, ServedChat):
+            raise ValueError(f"the model {self._model} is asked by a chat API, which does not say what a user would")
+        return await self._generate(
+            endpoint, template, template.pre_query, messages, template.query_stop, sampling, thinks=False
+        )
 
     async def score(self, messages: str | Messages) -> float:
         """What a reward model, or a classifier with one output, gives a conversation, or a plain text: its last layer's
@@ -293,9 +303,22 @@ class LLM:
         sampling = replace(sampling, **changes)
         return replace(sampling, model=None), self._endpoint(sampling.model or self._model)
 
+    async def _served(
+        self, endpoint: Endpoint, template: ServedChat, messages: Messages, sampling: Sampling
+    ) -> Completion:
+        """By a server that has the chat template."""
+        call = next(self._visit.calls)
+        sampling = sampling if sampling.form in _holds(endpoint) else free(sampling)
+        seed = derive_seed(*self._visit.scope, call)
+        seeded = replace(sampling, seed=seed)
+        answer = await self._patiently(lambda: endpoint.engine.generate(messages, seeded))
+        reasoning, text = template.split(answer.text or "")
+        return self._told(endpoint, call, answer, text, answer.reasoning or reasoning)
+
     async def _generate(
         self,
         endpoint: Endpoint,
+        template: ChatTemplate,
         encode: Callable[[Messages], list[int]],
         messages: Messages,
         stop: Stop,
@@ -308,7 +331,7 @@ class LLM:
         long = sum(len(str(message.get("content"))) for message in messages) > LONG
         with ours():
             prompt = await asyncio.to_thread(encode, messages) if long else encode(messages)
-        template, limit = endpoint.template, endpoint.engine.max_model_len
+        limit = endpoint.engine.max_model_len
         if len(prompt) >= limit:
             raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {limit}")
         sampling = replace(
@@ -325,10 +348,7 @@ class LLM:
             return await self._patiently(lambda: endpoint.engine.generate(prompt, seeded))
 
         def told(answer: Answer, text: str, reasoning: str | None) -> Completion:
-            ids, end = answer.token_ids, answer.finish_reason
-            said = Completion(text.strip(), ids, end, reasoning, answer.logprob, endpoint.model)
-            self._ledger.hear(_Heard(self._visit, call, said))
-            return said
+            return self._told(endpoint, call, answer, text, reasoning)
 
         if not (thinks and sampling.form):
             answer = await ask(prompt, sampling)
@@ -345,6 +365,12 @@ class LLM:
         whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
         return told(whole, _text(answer, template), reasoning)
 
+    def _told(self, endpoint: Endpoint, call: int, answer: Answer, text: str, reasoning: str | None) -> Completion:
+        ids, end = answer.token_ids, answer.finish_reason
+        said = Completion(text.strip(), ids, end, reasoning, answer.logprob, endpoint.model)
+        self._ledger.hear(_Heard(self._visit, call, said))
+        return said
+
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks again where the engine failed at this request and lives: another time it may not."""
         failures = 0
@@ -352,9 +378,11 @@ class LLM:
             try:
                 with ours():
                     answer = await ask()
-                written = len(answer.token_ids) if isinstance(answer, Answer) else 0
+                written = answer.completion_tokens if isinstance(answer, Answer) else 0
                 tokens = (answer.prompt_tokens, answer.cached_tokens, written)
                 add_spent(self._ledger.spent, {self._visit.scope[2]: Spent(1, *tokens, answer.engine_seconds)})
+                if isinstance(answer, Answer) and answer.withheld is not None:
+                    raise Rejection("withheld", answer.withheld)
                 return answer
             except EngineError as error:
                 self._visit.failure = error
@@ -375,7 +403,7 @@ def _text(answer: Answer, template: ChatTemplate) -> str:
     return template.decode(answer.token_ids) if answer.text is None else answer.text
 
 
-def _without_reasoning(message: dict[str, str], template: ChatTemplate) -> dict[str, str]:
+def _without_reasoning(message: dict[str, str], template: ChatTemplate | ServedChat) -> dict[str, str]:
     content = message.get("content")
     if message.get("role") != "assistant" or not isinstance(content, str):
         return message

@@ -65,7 +65,6 @@ class Magpie:
     min_logprob: Annotated[float, Field(le=0, allow_inf_nan=False)] | None = None
 
     columns: ClassVar[dict[str, str]] = {}
-    speaks_as_user: ClassVar[bool] = True  # which not every chat template lets it do
 
     def __post_init__(self) -> None:
         if self.only_instruction and self.n_turns > 1:
@@ -82,6 +81,9 @@ class Magpie:
         """Every engine call of one record at the most."""
         calls = [self.instruction, self.response] * self.n_turns
         return calls[:-1] if self.end_with_user or self.only_instruction else calls
+
+    def as_user(self) -> list[Sampling]:
+        return [self.instruction]
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
         system_prompt = self._draw_system_prompt(llm)

@@ -51,6 +51,12 @@ class Step:
         return {name or self.model for name in named} | set(getattr(self.function, "models", ()))
 
     @property
+    def models_as_user(self) -> set[str]:
+        """Those that it has say what a user would."""
+        as_user = getattr(self.function, "as_user", None)
+        return {call.model or self.model for call in as_user()} if as_user else set()
+
+    @property
     def tells_calls(self) -> bool:
         """Whether it is known whom it asks: what a function of someone's own does is not."""
         return is_own_step(self.function) or hasattr(self.function, "calls")

@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
+from synth.chat import ServedChat
 from synth.engines import EngineError, Sampling
 from synth.engines.openai import OpenAI
+from synth.engines.openai_chat import OpenAIChat
 from synth.model import Model
 from synth.steps.chain import Context, run_record
+from synth.steps.judge import Judge
 from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie
 from synth.steps.strategy import Step, Strategy
@@ -112,3 +115,29 @@ async def test_the_wrong_key_is_an_engine_error(openai_server, monkeypatch):
     with pytest.raises(EngineError, match=r"answers 401: .*is the key in the environment the right one") as raised:
         await OpenAI(model=MODEL, base_url=openai_server.base_url).start()
     assert "sk-wrong" not in str(raised.value)
+
+
+async def test_the_chat_api_of_the_same_server_judges_what_token_ids_have_made(openai_server, engine, template):
+    judge = OpenAIChat(model=Model(path="synth-demo"), base_url=openai_server.base_url, max_num_seqs=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", openai_server.key)
+        await judge.start()
+    try:
+        assert judge.holds == {"json", "choice", "regex"}
+        steps = [
+            Step("magpie", Magpie(instruction=Sampling(max_tokens=60), response=Sampling(max_tokens=60)), {}),
+            Step("judge", Judge(model="judge", on_failure="keep"), {}),
+        ]
+        endpoints = {"main": Endpoint(engine, template, "demo"), "judge": Endpoint(judge, ServedChat(), "served")}
+        context = Context(Strategy("judged", steps), endpoints, 0)
+        finished = await asyncio.gather(*(run_record(number, {}, context) for number in range(12)))
+        rows = [row for one in finished for row in one.kept]
+        scores = [row["judge_score"] for row in rows if row["judge_score"] is not None]
+        assert len(scores) >= 6 and set(scores) <= {1, 2, 3, 4, 5}
+        asked = [Sampling(seed=1, max_tokens=20), Sampling(seed=1, max_tokens=20), Sampling(seed=2, max_tokens=20)]
+        question = [{"role": "user", "content": "What is the capital of Morocco?"}]
+        first, again, other = [await judge.generate(question, sampling) for sampling in asked]
+        assert first.text == again.text != other.text and first.prompt_tokens == len(template.encode(question))
+        assert first.completion_tokens <= 20
+    finally:
+        await judge.stop()

@@ -1,0 +1,181 @@
+"""A server that speaks OpenAI's chat API: a conversation out, an answer back.
+
+The server has the tokenizer and the chat template, and here are none. So what is no conversation can't be asked of it,
+as Magpie's pre-query (synth/config.py refuses that); and roles can't be forged, because messages are JSON. Requests go
+by OpenAI's own client, which other APIs are made to fit.
+
+Servers differ in the fields that they take. A field that one refuses is named, with the key that leaves it out; none is
+left out unasked, because the data would be other data.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Answer, EngineError, Form, Reads, Sampling, Unavailable, Unusable
+from synth.engines.remote import ENDS, HELD_TEXT, START_RETRIES, Remote
+from synth.engines.transports import Aiohttp, OpenAIClient
+
+log = logging.getLogger(__name__)
+
+Message = Mapping[str, str]
+Omitted = Literal[
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "seed",
+    "stop",
+    "response_format",
+]
+
+UNKNOWN_LENGTH = 2**31  # tokens: the server knows, and refuses what is too long
+SEEDS = 2**31  # many servers take no larger ones
+_WITHHELD = ("content_filter", "refusal", "tool_calls", "function_call")
+_GREETING = [{"role": "user", "content": "Hello"}]
+_NEWER_LIMIT = "max_completion_tokens"  # OpenAI's name of max_tokens, which reasoning models take instead of it
+# OpenAI holds objects only, where it is strict. What Synth's steps ask for has such a bound on a text's length.
+_HELD_OBJECT: tuple[dict[str, Any], Any] = (
+    {
+        "type": "object",
+        "properties": {"form": HELD_TEXT[0] | {"maxLength": 200}},
+        "required": ["form"],
+        "additionalProperties": False,
+    },
+    {"form": HELD_TEXT[1]},
+)
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class OpenAIChat(Remote):
+    """Fields are the keys of conf/engine/openai_chat.yaml. `omit` are fields that are not sent, so that the server's
+    own values count; `extra` are further fields of each request."""
+
+    base_url: str = "https://api.openai.com/v1"
+    max_num_seqs: Annotated[int, Field(gt=0)] = 64
+    omit: list[Omitted] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    reads: ClassVar[Reads] = "messages"
+    path: ClassVar[str] = "/chat/completions"
+    transport: ClassVar[type[Aiohttp | OpenAIClient]] = OpenAIClient
+    tried_prompt: ClassVar[Any] = _GREETING
+    tried_tokens: ClassVar[int] = 1024  # a reasoning model's thoughts are among them
+
+    async def generate(self, prompt: Sequence[Message], sampling: Sampling) -> Answer:
+        """Answer the conversation. Raises EngineError when the server is of no use, another error for one request."""
+        try:
+            return await super().generate(prompt, sampling)
+        except ValueError as error:
+            raise ValueError(f"{error}{self._hint(str(error))}") from None
+
+    async def _meet(self) -> None:
+        """A list of models does not decide: some servers have none, or not every name in it. What answers a greeting is
+        the model."""
+        self._strict, self._limit_name = False, "max_tokens"
+        self.max_model_len = self.model.max_model_len or UNKNOWN_LENGTH
+        try:
+            served = await self._models()
+        except Unusable:
+            served = {}
+        self._name = next((name for name in self._names if name in served), self._names[0])
+        if self.dialect == "auto":
+            self._speaks_vllm = served.get(self._name, {}).get("owned_by") == "vllm"
+        try:
+            completion = await self._greeted()
+            self._answer(completion, _GREETING, Sampling())
+        except Unavailable:
+            raise
+        except (EngineError, ValueError, RuntimeError) as error:
+            if served and self._name not in served:
+                self._find(served)  # which says what there is
+            raise Unusable(f"{error}{self._hint(str(error))}") from None
+        if self.price_per_million_tokens and not completion.get("usage"):
+            raise Unusable(f"engine.price_per_million_tokens: {self.base_url} does not tell how many tokens it took")
+
+    async def _greeted(self) -> Any:
+        """The answer to a request with all fields that every request has."""
+        sampling = Sampling(max_tokens=self.tried_tokens, seed=1)
+        try:
+            return await self._http.post(self.path, self._body(_GREETING, sampling), START_RETRIES)
+        except ValueError as error:
+            if _NEWER_LIMIT not in str(error):
+                raise
+        self._limit_name = _NEWER_LIMIT
+        return await self._http.post(self.path, self._body(_GREETING, sampling), START_RETRIES)
+
+    async def _shown_to_hold(self) -> frozenset[Form]:
+        forms = await super()._shown_to_hold()
+        for strict in (True, False) if "json" not in forms else ():
+            self._strict = strict
+            if await self._holds_json(*_HELD_OBJECT):
+                return forms | {"json"}
+        if "json" not in forms:
+            log.warning("%s does not hold answers to a JSON schema: they are looked for in its text", self.base_url)
+        return forms
+
+    def _body(self, prompt: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
+        body = self._fields(sampling) | {
+            "messages": [dict(one) for one in prompt],
+            self._limit_name: sampling.max_tokens,
+        }
+        if "seed" in body:
+            body["seed"] %= SEEDS
+        if self._strict and "response_format" in body:
+            body["response_format"]["json_schema"]["strict"] = True
+        if sampling.logprob and self._speaks_vllm:  # others may refuse the request for it
+            body["logprobs"] = True
+        if self.model.template_kwargs:
+            body["chat_template_kwargs"] = self.model.template_kwargs
+        return {name: value for name, value in body.items() if name not in self.omit} | self.extra
+
+    def _text(self, choice: Mapping[str, Any]) -> str:
+        """A text's parts are put together, where it comes in parts."""
+        content = (choice.get("message") or {}).get("content")
+        if isinstance(content, list):
+            return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+        return content if isinstance(content, str) else ""
+
+    def _answer(self, completion: Any, prompt: Sequence[Message], sampling: Sampling) -> Answer:
+        try:
+            choice = completion["choices"][0]
+            text, ended, message = self._text(choice), choice.get("finish_reason"), choice.get("message") or {}
+            usage = completion.get("usage") or {}
+            details = usage.get("prompt_tokens_details") or {}
+            tokens = int(usage.get("prompt_tokens") or 0), int(details.get("cached_tokens") or 0)
+            written = int(usage.get("completion_tokens") or 0)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+            raise RuntimeError(
+                f"the server's answer is not of OpenAI's form: {self._http.line(str(completion))}"
+            ) from None
+        refusal = message.get("refusal")
+        if ended in _WITHHELD or refusal:
+            why = f"refusal: {refusal}" if refusal else str(ended)
+            return Answer((), "stop", *tokens, counted=written, withheld=why)
+        if ended not in ENDS:
+            raise RuntimeError(f"the server ended its answer with finish_reason {self._http.line(repr(ended))}")
+        thoughts = [message.get(name) for name in ("reasoning_content", "reasoning")]
+        reasoning = next((one for one in thoughts if one and isinstance(one, str)), None)
+        return Answer((), ENDS[ended], *tokens, text, logprob=_logprob(choice), counted=written, reasoning=reasoning)
+
+    def _hint(self, words: str) -> str:
+        """How to leave out what the server does not take, where its words name that."""
+        named = [name for name in get_args(Omitted) if re.search(rf"\b{name}\b", words)]
+        return f"; engine.omit=[{','.join(named)}] leaves it to the server" if named else ""
+
+
+def _logprob(choice: Mapping[str, Any]) -> float | None:
+    """The mean of a choice's log-probabilities, None where the server tells none."""
+    tokens = (choice.get("logprobs") or {}).get("content") or []
+    found = [
+        one["logprob"] for one in tokens if isinstance(one, Mapping) and isinstance(one.get("logprob"), int | float)
+    ]
+    return sum(found) / len(found) if found else None

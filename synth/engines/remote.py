@@ -1,0 +1,240 @@
+"""An engine that is a server elsewhere, which speaks OpenAI's API: what openai.py and openai_chat.py have in common.
+
+Promises: what is wrong with one request ends one record, and only what is wrong with the server is an EngineError
+(synth/engines/patient_http.py); the key is read from the environment and written nowhere.
+
+Knows nothing of chat templates, nor of what else the server is doing.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components import nearest
+from synth.engines import Answer, Form, Load, Placement, Sampling, Unusable
+from synth.engines.patient_http import PatientHTTP, Withheld
+from synth.engines.rate_limit import RateLimit
+from synth.engines.transports import LOOPBACK, Aiohttp, OpenAIClient
+from synth.model import Model
+
+START_RETRIES = 2  # at the start somebody is waiting for an answer, and an address may be mistyped
+STOP_STRINGS = 4  # as many as OpenAI's own API takes
+ENDS: dict[str, Literal["stop", "length"]] = {
+    "stop": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+}
+# What a server is asked once, at the start: only one that holds its answers to a form gives this. It is no object, into
+# which a model may write blank space without end.
+_HELD = "held to a form"
+HELD_TEXT: tuple[dict[str, Any], Any] = ({"type": "string", "enum": [_HELD]}, _HELD)
+_DEFAULTS = Sampling()
+_ALWAYS = ("temperature", "top_p")
+_SOMETIMES = ("top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
+
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Price:
+    """Of a million tokens. `cached` is that of prompt tokens which the server had in its cache; None: the same."""
+
+    prompt: Dollars
+    completion: Dollars
+    cached: Dollars | None = None
+
+    def of(self, prompt_tokens: float, cached_tokens: float, completion_tokens: float) -> float:
+        """`prompt_tokens` includes `cached_tokens`."""
+        cached = self.prompt if self.cached is None else self.cached
+        told = (prompt_tokens - cached_tokens) * self.prompt + cached_tokens * cached
+        return (told + completion_tokens * self.completion) / 1e6
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class Remote:
+    """One server at `base_url`, with `max_num_seqs` requests in flight at the most.
+
+    `served_model` is the model's name at the server, by default its path or name here. `dialect` says which fields
+    it knows beyond OpenAI's own: vLLM's are sent in full, so that no default of the server's gets into the data.
+    """
+
+    path: ClassVar[str]  # of the API below base_url
+    transport: ClassVar[type[Aiohttp | OpenAIClient]] = Aiohttp
+    tried_prompt: ClassVar[Any]  # with which forms are tried, in so many tokens
+    tried_tokens: ClassVar[int] = 32
+
+    model: Model
+    base_url: str = "http://127.0.0.1:8000/v1"
+    served_model: str | None = None
+    api_key_env: str | None = "OPENAI_API_KEY"
+    dialect: Literal["auto", "vllm", "openai"] = "auto"
+    max_num_seqs: Annotated[int, Field(gt=0)] = 256
+    timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    max_retries: Annotated[int, Field(ge=0)] = 8
+    price_per_million_tokens: Price | None = None
+
+    # The same model at another address makes the same data: a server on a cluster moves from job to job.
+    HARMLESS: ClassVar[frozenset[str]] = frozenset(
+        "base_url api_key_env max_num_seqs timeout_s max_retries price_per_million_tokens".split()
+    )
+
+    def __post_init__(self) -> None:
+        # These values may have a secret in them by mistake, so no message shows them.
+        url = urlsplit(self.base_url)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError("base_url: must be an address such as http://127.0.0.1:8000/v1")
+        if "@" in url.netloc or url.query or url.fragment:
+            raise ValueError("base_url: must hold no user, password or query; a key belongs into the environment")
+        if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
+            raise ValueError("api_key_env: must be the name of an environment variable, not a key")
+        self.base_url = self.base_url.rstrip("/")
+        self._holds: frozenset[Form] = frozenset()
+        self._name, self._speaks_vllm = self._names[0], self.dialect == "vllm"  # until the server is met
+
+    @property
+    def concurrency(self) -> int:
+        return self.max_num_seqs
+
+    @property
+    def holds(self) -> frozenset[Form]:
+        """As the server has shown when this was started."""
+        return self._holds
+
+    def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
+        """Hardly anything. The key is not passed on here: each machine has it in its own environment."""
+        return Placement(cpus=0, env={"TOKENIZERS_PARALLELISM": "false"})
+
+    def missing(self) -> str | None:
+        """A key that is not set, where the server is another's."""
+        url = urlsplit(self.base_url)
+        if self._key or self.api_key_env is None or url.scheme != "https" or url.hostname in LOOPBACK:
+            return None
+        return (
+            f"engine.api_key_env: the environment variable {self.api_key_env} is not set, and {url.hostname} wants a "
+            "key; null is for a server that takes none"
+        )
+
+    async def start(self) -> None:
+        """Ask the server what it serves. Raises EngineError where it is away or refuses, Unusable where it has no such
+        model."""
+        self._load = Load()
+        self._limit = RateLimit(self.max_num_seqs, self.base_url, self._load)
+        link = self.transport(self.base_url, self._key)
+        self._http = PatientHTTP(self.base_url, self._key, self.timeout_s, self._limit, link)
+        try:
+            await self._meet()
+            self._holds = await self._shown_to_hold()
+        except BaseException:
+            await self._http.close()
+            raise
+
+    async def generate(self, prompt: Any, sampling: Sampling) -> Answer:
+        """Raises EngineError when the server is of no use, another error for one bad request."""
+        try:
+            completion = await self._http.post(self.path, self._body(prompt, sampling), self.max_retries)
+        except Withheld as withheld:
+            return Answer((), "stop", 0, withheld=str(withheld))
+        return self._answer(completion, prompt, sampling)
+
+    def load(self) -> Load:
+        self._load.paused_s = self._limit.paused_s
+        return self._load
+
+    async def stop(self) -> None:
+        await self._http.close()
+
+    async def _meet(self) -> None:
+        """Find the model among those that the server has, and what it is told in."""
+        raise NotImplementedError
+
+    def _body(self, prompt: Any, sampling: Sampling) -> dict[str, Any]:
+        """The JSON of a request."""
+        raise NotImplementedError
+
+    def _answer(self, completion: Any, prompt: Any, sampling: Sampling) -> Answer:
+        """What the JSON of an answer says."""
+        raise NotImplementedError
+
+    def _text(self, choice: Mapping[str, Any]) -> str:
+        """The text in an answer's choice."""
+        raise NotImplementedError
+
+    async def _models(self) -> dict[str, Mapping[str, Any]]:
+        """The server's, by their names. Raises Unusable where it tells none."""
+        told = await self._http.get("/models", START_RETRIES)
+        try:
+            return {str(card["id"]): card for card in told["data"]}
+        except (KeyError, TypeError):
+            raise Unusable(f"{self.base_url}/models lists no models: is this an OpenAI-compatible API?") from None
+
+    def _find(self, served: Mapping[str, Any]) -> str:
+        """This model's name among them. Raises Unusable."""
+        for name in self._names:
+            if name in served:
+                return name
+        name = self._names[-1]
+        hint = nearest(name, served) or f"; it serves {', '.join(list(served)[:10]) or 'nothing'}"
+        raise Unusable(f"engine.served_model: {self.base_url} serves no {name!r}{hint}")
+
+    @property
+    def _names(self) -> list[str]:
+        return [self.served_model] if self.served_model else [self.model.path, str(self.model.name)]
+
+    @property
+    def _key(self) -> str:
+        return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+
+    async def _shown_to_hold(self) -> frozenset[Form]:
+        """Many a server takes a field that it does not know, and answers as if it were not there."""
+        forms: set[Form] = set()
+        if await self._holds_json(*HELD_TEXT):
+            forms.add("json")
+        if self._speaks_vllm and await self._tried(choice=(_HELD,)) == _HELD:
+            forms |= {"choice", "regex"}
+        return frozenset(forms)
+
+    async def _holds_json(self, schema: dict[str, Any], held: Any) -> bool:
+        """Whether the answer is the only one that the schema has."""
+        try:
+            return bool(json.loads(await self._tried(json_schema=schema)) == held)
+        except ValueError:
+            return False
+
+    async def _tried(self, **form: Any) -> str:
+        """What the server makes of a form. Nothing where it refuses it."""
+        sampling = Sampling(temperature=0.0, max_tokens=self.tried_tokens, **form)
+        try:
+            completion = await self._http.post(self.path, self._body(self.tried_prompt, sampling), START_RETRIES)
+            return self._text(completion["choices"][0])
+        except (ValueError, KeyError, IndexError, TypeError):
+            return ""
+
+    def _fields(self, sampling: Sampling) -> dict[str, Any]:
+        """What both APIs have in a request."""
+        body: dict[str, Any] = {"model": self._name}
+        for name in (*_ALWAYS, *_SOMETIMES):
+            value = getattr(sampling, name)
+            if self._speaks_vllm or name in _ALWAYS or value != getattr(_DEFAULTS, name):
+                body[name] = value
+        if sampling.seed is not None and sampling.temperature > 0:
+            body["seed"] = sampling.seed
+        if sampling.json_schema is not None:
+            form = {"name": "answer", "schema": sampling.json_schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        elif sampling.choice is not None:
+            body["structured_outputs"] = {"choice": list(sampling.choice)}
+        elif sampling.regex is not None:
+            body["structured_outputs"] = {"regex": sampling.regex}
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        return body
