@@ -41,8 +41,8 @@ _NOT_METRICS = ("held", "reasons", "left", "work", "models")
 @dataclass(frozen=True)
 class ModelAtWork:
     """What the engines of a model beside main are at: `engines_ready` of `engines` answer; requests that are running
-    and waiting; their tokens, and seconds with any request, since the run's process started. A server's rate limit keeps
-    one of them from asking for `paused_s` more."""
+    and waiting; their tokens, and seconds with any request, since the run's process started. A server's rate limit
+    keeps one of them from asking for `paused_s` more."""
 
     engines_ready: int
     engines: int
@@ -62,8 +62,8 @@ class Snapshot:
     the rejected ones. What is `left` takes as long as the `work` says that records take.
 
     `kept` grows by what is found on disk too, `made` by what is new only. `engine_seconds` are those in which engines
-    had requests; replicas and their GPUs are `held` in between, too. `paused_s` is the longest time for which a server's
-    rate limit still keeps an engine of main's from asking.
+    had requests; replicas and their GPUs are `held` in between, too. `paused_s` is the longest time for which a
+    server's rate limit still keeps an engine of main's from asking.
     """
 
     kept: int

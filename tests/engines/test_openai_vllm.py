@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pyarrow as pa
 import pytest
 
 from synth.chat import ServedChat
@@ -126,7 +127,7 @@ async def test_the_chat_api_of_the_same_server_judges_what_token_ids_have_made(o
         assert judge.holds == {"json", "choice", "regex"}
         steps = [
             Step("magpie", Magpie(instruction=Sampling(max_tokens=60), response=Sampling(max_tokens=60)), {}),
-            Step("judge", Judge(model="judge", on_failure="keep"), {}),
+            Step("judge", Judge(model="judge", on_failure="keep"), {"judge_score": pa.int64()}),
         ]
         endpoints = {"main": Endpoint(engine, template, "demo"), "judge": Endpoint(judge, ServedChat(), "served")}
         context = Context(Strategy("judged", steps), endpoints, 0)
