@@ -151,7 +151,7 @@ class EngineProcess:
         del self._granted[granted]
         self._turnstile.open()
 
-    async def _ask(self, prompt: Prompt, sampling: Sampling | None) -> Reply:
+    async def _ask(self, prompt: Any, sampling: Sampling | None) -> Reply:
         answer: Answer | Pooled | Failed
         try:
             if sampling is None:
