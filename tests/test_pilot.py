@@ -139,6 +139,16 @@ def test_a_pilot_tells_what_came_of_each_trial_and_leaves_one_folder(capsys, tmp
     assert capsys.readouterr().out == told
 
 
+def test_trials_share_the_engine_of_a_reward_model_too(tmp_path):
+    reward = "+strategy.reward={_target_:synth.quality.reward.Reward,model:rm}"
+    words = ["strategy.steps=[magpie,reward]", reward, "+models.rm.path=demo", "num_records=6"]
+    words += ["+models.rm.engine={_target_:tests.pooling_engines.FakePooling}", f"{TEMPERATURE}=0.7,0.9"]
+    assert main([*FAST, *ALONE, *words]) == 0
+    for trial in ("0.7", "0.9"):
+        folder = tmp_path / "pilots" / "magpie-synth-demo" / f"{TEMPERATURE}={trial}"
+        assert [row["reward"] > 0 for row in Run.open(folder).rows("kept", 6)] == [True] * 6
+
+
 def test_an_engine_that_can_not_be_loaded_is_one_line_and_leaves_nothing(capsys, tmp_path, no_engine):
     no_engine()
     assert main([*FAST, *ALONE, f"{TEMPERATURE}=0.9"]) == 1

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from benchmarks.real_embedding import real_embedding
 from synth.engines import Unusable
 from synth.engines.start import start
 from synth.engines.vllm_pooling import VLLMPooling
@@ -16,6 +17,8 @@ from synth.quality.embedding import TransformerEmbedding
 from synth.quality.reward import SequenceClassifier
 
 pytestmark = [pytest.mark.slow]
+TEXTS = ["How do bees make honey?", "In what way do bees make honey?", "What is the capital of France? " * 60]
+TEXTS += [f"Write {number} sentences about a harbour in winter." * (1 + number % 9) for number in range(40)]
 CONVERSATIONS = [
     [{"role": "user", "content": "Name a bee. " * (1 + n % 7)}, {"role": "assistant", "content": f"Maja {n}."}]
     for n in range(40)
@@ -104,6 +107,20 @@ async def test_an_embedding_is_the_one_of_transformers_alone_and_in_a_batch(embe
     by_transformers = TransformerEmbedding(path=embedding_folder, max_tokens=128)
     expected = [await by_transformers.embed(text) for text in texts]
     assert together[0].shape == (64,) and together[0].dtype == np.float32
+    assert np.allclose(together, expected, atol=1e-5)
+    assert np.allclose(alone, together[:8], atol=1e-6)
+
+
+@pytest.mark.vllm
+async def test_a_real_embedding_model_gives_what_it_gives_in_transformers():
+    try:
+        folder = str(real_embedding())
+    except RuntimeError as error:
+        pytest.skip(f"the real model can't be had: {error}")
+    encode = Model(path=folder).load_pooling_input()
+    alone, together = await of(folder, [encode.text(text, 256) for text in TEXTS])
+    by_transformers = TransformerEmbedding(path=folder, max_tokens=256)
+    expected = [await by_transformers.embed(text) for text in TEXTS]
     assert np.allclose(together, expected, atol=1e-5)
     assert np.allclose(alone, together[:8], atol=1e-6)
 
