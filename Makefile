@@ -37,6 +37,7 @@ test-faults: setup
 	@.venv/bin/python -m pytest tests/test_faults.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_duplicates.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_groups.py -m faults $(ARGS)
+	@.venv/bin/python -m pytest tests/test_autoscaling.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_ray_job.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_ray_lost.py -m faults $(ARGS)
 

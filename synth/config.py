@@ -196,6 +196,18 @@ class Config:
         """The models that have engines of their own beside main's."""
         return {name: one for name, one in self.models.items() if one.engine_of == name}
 
+    @property
+    def autoscaled(self) -> list[str]:
+        """The models of which it is left to the run how many engines they have."""
+        counts = {MAIN: self.cluster.replicas, **{name: one.replicas for name, one in self.pools.items()}}
+        return [name for name, count in counts.items() if count == "auto"]
+
+    @property
+    def at_once(self) -> dict[str, int]:
+        """How many requests an engine of each model runs at once."""
+        engines = {MAIN: self.engine, **{name: one.engine for name, one in self.pools.items()}}
+        return {name: engine.concurrency for name, engine in engines.items()}
+
     def identity(self) -> dict[str, Any]:
         """What decides the data, but for what the source holds: with the same rows, the same identity makes the same
         records."""

@@ -27,6 +27,7 @@ from synth.report.prometheus import Exported
 from synth.report.run_data import Run
 from synth.report.tracking import Tracking, refuse_missing
 from synth.resume import plan_of
+from synth.schedule.autoscaler import Autoscaler
 from synth.schedule.background import asked, beside, kept_up
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.cluster import connected, room_after
@@ -37,6 +38,7 @@ from synth.schedule.plan import Plan
 from synth.schedule.pool import PoolProcess
 from synth.schedule.ray_life import RayLost, until_lost
 from synth.schedule.ray_worker import RayWorker
+from synth.schedule.room import Room
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.shared import SharedProcess
 from synth.schedule.watchdog import BlockedSteps
@@ -55,7 +57,6 @@ from synth.watch import Watch
 
 log = logging.getLogger("synth")
 
-NODES_INTERVAL_S = 2.0
 MANIFEST_INTERVAL_S = 5.0
 CALLS = 10_000  # to what the records share, at once: every shard that waits to be settled is one, too
 
@@ -194,24 +195,26 @@ class _Run:
         config = self._config
         async with AsyncExitStack() as ray:
             with self._progress.doing("starting Ray"):
-                self._room = await ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
+                room = await ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
             self._begin()
-            self._tell_room()
-            plan = self._plan(self._room.replicas)
+            self._tell_room(room)
+            plan = self._plan(room.replicas)
             pool, claims = await beside(self._shared(), self._lost_ray())
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
             earlier = [one.fingerprint for one in self._manifest.earlier]
             code = source_code(config.identity())
-            pools = Pools(config, run_dir, self._room.others)
+            pools = Pools(config, run_dir, room)
+            autoscaler = Autoscaler(room, config.autoscaled, self._tell_room)
 
             def spawn(index: int) -> WorkerHandle:
-                placement = self._room.placement
-                return RayWorker(config, run_dir, fingerprint, index, placement, pool, claims, earlier, code, pools)
+                given = (config, run_dir, fingerprint, index, room.placement, pool, claims, earlier, code, pools)
+                return RayWorker(*given, node=autoscaler.node(index))
 
             ordered = pool is not None or claims is not None
             scheduler = Scheduler(
-                plan, self._room.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=ordered
+                plan, room.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=ordered
             )
+            autoscaler.follow(scheduler, pools.pools)
             exports = config.cluster.address is not None or config.cluster.metrics_port is not None
             followers = [Exported(self._folder.path.resolve().name)] if exports else []
             self._progress.followers += followers
@@ -220,17 +223,22 @@ class _Run:
                 plan,
                 self._manifest,
                 wanted=self._wanted,
-                gpus=self._room.placement.gpus,
+                gpus=room.placement.gpus,
                 price=config.settings.price_per_gpu_hour,
                 longest=math.inf if isinstance(bounds := at_most(config), str) else bounds[1],
                 blocked=BlockedSteps(self._folder.blocked),
                 pools=pools,
+                at_once=config.at_once,
             )
             try:
                 await beside(
                     scheduler.run(),
                     kept_up("the display", lambda: watch.look_on(self._progress)),
-                    kept_up("the look at the cluster's nodes", lambda: self._follow_cluster(scheduler)),
+                    kept_up("the look at the cluster's nodes", lambda: self._follow_cluster(autoscaler)),
+                    kept_up(
+                        "the balance of the models",
+                        lambda: autoscaler.balance(watch.observed, self._progress.seconds_left),
+                    ),
                     self._lost_ray(scheduler),
                     self._stop(stopping, scheduler),
                     self._serve(pools, scheduler),
@@ -318,22 +326,16 @@ class _Run:
         there = await asyncio.to_thread(finished_numbers, self._folder.journal(shard.index), owner)
         return [number for number in range(shard.start, shard.stop) if number not in there]
 
-    async def _follow_cluster(self, scheduler: Scheduler) -> None:
-        """As many replicas as the nodes that come and go have room for."""
-        cluster = self._config.cluster
-        while cluster.replicas == "auto" and cluster.address is not None:
-            await asyncio.sleep(NODES_INTERVAL_S)
-            before = self._room
-            # In a thread of its own, because what stops the run may have stopped Ray's head, too.
-            self._room = await room_after(before, cluster, self._config.engine, self._config.pools)
-            if self._room != before:
-                self._tell_room()
-                scheduler.resize(self._room.replicas)
+    async def _follow_cluster(self, autoscaler: Autoscaler) -> None:
+        """As many engines as the nodes that come and go have room for."""
+        config = self._config
+        if config.autoscaled and config.cluster.address is not None:
+            await autoscaler.follow_nodes(lambda room: room_after(room, config.cluster, config.engine, config.pools))
 
-    def _tell_room(self) -> None:
-        """Of a cluster that was there before: a machine that does not come would be missed by nobody else."""
-        if self._config.cluster.address is not None:
-            room = self._room
+    def _tell_room(self, room: Room) -> None:
+        """Of a cluster that was there before: a machine that does not come would be missed by nobody else. And of how
+        GPUs are divided between models."""
+        if self._config.cluster.address is not None or room.places:
             beside = "".join(f", {count:,} of {name}" for name, (count, _) in room.others.items())
             self._progress.say(f"cluster: {room.machines:,} machine(s) with room, {room.replicas:,} engine(s){beside}")
 

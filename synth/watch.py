@@ -1,7 +1,7 @@
 """What a run's workers are at, asked of all of them twice a second and added up for the progress display."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -11,12 +11,14 @@ from synth.records import Spent, add_spent
 from synth.report.held import Held, HeldTime
 from synth.report.progress import ModelAtWork, Progress, Snapshot
 from synth.report.time_left import Left
+from synth.schedule.balance import Observed
 from synth.schedule.engine_pool import Pools
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
+from synth.steps.llm import MAIN
 from synth.storage.manifest import Manifest
 from synth.storage.shard import ShardSummary
 from synth.storage.tally import Tally
@@ -28,7 +30,8 @@ ANSWER_S = 5.0
 
 class Watch:
     """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `pools` the engines of other models;
-    `longest` is the most that a record may write, in tokens, `last` is what was seen last."""
+    `longest` is the most that a record may write, in tokens; `at_once` the requests that an engine of each model runs;
+    `last` is what was seen last."""
 
     def __init__(
         self,
@@ -42,10 +45,11 @@ class Watch:
         longest: float,
         blocked: BlockedSteps,
         pools: Pools,
+        at_once: Mapping[str, int],
     ):
         self._longest = longest
         self._blocked = blocked
-        self._pools = pools
+        self._pools, self._at_once = pools, at_once
         self._models: dict[str, ModelAtWork] = {}
         self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
         self._gpus, self._held = gpus, HeldTime(price)
@@ -65,6 +69,31 @@ class Watch:
             for line in self._blocked.news():
                 progress.say(line)
             await asyncio.sleep(INTERVAL_S)
+
+    def observed(self) -> dict[str, Observed]:
+        """Each model as it was seen last."""
+        last, at_once = self.last, self._at_once
+        read = last.prompt_tokens - last.cached_tokens
+        main = Observed(
+            last.replicas_ready,
+            last.replicas,
+            at_once[MAIN],
+            last.running,
+            last.waiting,
+            read + last.completion_tokens,
+        )
+        others = {
+            name: Observed(
+                one.engines_ready,
+                one.engines,
+                at_once[name],
+                one.running,
+                one.waiting,
+                one.prompt_tokens + one.completion_tokens,
+            )
+            for name, one in last.models.items()
+        }
+        return {MAIN: main, **others}
 
     def end(self, progress: Progress, in_journals: Tally) -> None:
         """All workers are gone: what counts now is what is on disk."""

@@ -213,7 +213,7 @@ class Progress:
         # A lost worker takes its counters with it.
         return float(max(0.0, getattr(last, name) - getattr(first, name)))
 
-    def _seconds_left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """None where nothing can be said yet."""
         if not self._history:
             return None
@@ -226,7 +226,7 @@ class Progress:
         return max(0.0, now.wanted - now.kept) / rate if rate > 0 else None
 
     def _time_left(self, now: Snapshot) -> str:
-        left = 0.0 if now.kept >= now.wanted and not now.in_flight else self._seconds_left()
+        left = 0.0 if now.kept >= now.wanted and not now.in_flight else self.seconds_left()
         return "?" if left is None else _duration(left)
 
     def _line(self, now: Snapshot) -> str:
@@ -296,7 +296,7 @@ class Progress:
             "tokens_per_second": round(self.tokens_per_second, 1),
             "kept_per_second": round(self._rate("made"), 3),
             "goodput": round(self.goodput, 3),
-            "seconds_left": None if (left := self._seconds_left()) is None else round(left, 1),
+            "seconds_left": None if (left := self.seconds_left()) is None else round(left, 1),
         }
         times = {"time": round(self._updated, 3), "started": round(self._started_at, 3)}
         plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name not in _NOT_METRICS}

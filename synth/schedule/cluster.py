@@ -175,7 +175,7 @@ async def room_after(before: Room, cluster: Cluster, engine: Engine, others: Map
 
     with suppress(ConfigError, EngineError):
         nodes = await _nodes()
-        after = room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1, others)
+        after = room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1, others, before.places)
         await asyncio.sleep(KNOWN_S if after.replicas > before.replicas else 0)
         return after
     return before

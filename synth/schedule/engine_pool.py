@@ -1,25 +1,28 @@
 """The engines of the models beside main, kept alive for as long as a run takes, and who is told of them.
 
 An engine that is lost is replaced. Those that can't be started are given up, and with the last one of a model the run
-ends. Where the records are, the scheduler knows: here are engines only.
+ends. There may be more or fewer as it goes: one that has to leave is asked nothing more, and ends when it has answered.
+Where the records are, the scheduler knows: here are engines only.
 """
 
 import asyncio
 import itertools
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from synth.config import Config
-from synth.engines import EngineError, Placement, Unusable
+from synth.engines import EngineError, Unusable
 from synth.models import ServedModel
 from synth.report.progress import ModelAtWork
 from synth.schedule.background import beside
 from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts
 from synth.schedule.placed_process import PlacedProcess
+from synth.schedule.room import Room
 from synth.schedule.worker_handle import WorkerLost
 
 log = logging.getLogger(__name__)
@@ -28,55 +31,147 @@ MAX_FAILURES = 5  # in a row, of engines that answered nothing: more than a requ
 LASTED_S = 600.0  # of an engine that has been of use, whether or not it was heard of
 PAUSE_S = 1.0
 ANSWER_S = 5.0
+DRAIN_S = 120.0  # for an engine that leaves to answer what it has
+DRAIN_INTERVAL_S = 0.5
 CALLS = 100_000  # under way at once: a request waits in the engine's own queue
 
 
+Nodes = Counter[str | None]  # how many engines on each; on None: Ray chooses
+
+
+@dataclass(eq=False)
+class _Place:
+    """Where there is to be an engine: on this node. `number` is that of the engine it has by now."""
+
+    node: str | None
+    number: int | None = None
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
 class EnginePool:
-    """`replicas` engines of one model. `spawn` makes the n-th process, `on_change` hears of all that come and go."""
+    """Engines of one model `on` these nodes. `spawn` makes the n-th process, on a node; `on_change` hears of all that
+    come and go."""
 
     def __init__(
         self,
         model: str,
-        replicas: int,
-        spawn: Callable[[int], PlacedProcess],
+        on: Nodes,
+        spawn: Callable[[int, str | None], PlacedProcess],
         timeout_s: float,
         on_change: Callable[[], None],
     ):
-        self.model, self.replicas = model, replicas
+        self.model = model
+        self._on = Counter(on)
         self._spawn, self._timeout_s, self._on_change = spawn, timeout_s, on_change
         self._numbers = itertools.count()
+        self._places: list[_Place] = []
+        self._resized = asyncio.Event()
+        self._resized.set()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.slowest_start_s = 0.0
         self.held: set[int] = set()  # by engines that run, or are asked for
         self.running: dict[int, PlacedProcess] = {}
         self.facts: Facts | None = None
-        self._given_up = 0
+        self._given_up: Nodes = Counter()
         self._done: list[EngineCounters] = []  # by engines that are gone
         self._last: dict[int, EngineCounters] = {}
 
+    @property
+    def wanted(self) -> int:
+        """How many engines there are to be."""
+        return sum((self._on - self._given_up).values())
+
+    def resize(self, on: Nodes) -> None:
+        """So many engines on each node from now on."""
+        if on != self._on:
+            self._given_up &= on
+            self._on = Counter(on)
+            self._resized.set()
+
     async def run(self) -> None:
         """Never returns. Raises EngineError when the last engine is given up."""
-        await beside(asyncio.Event().wait(), *(self._keep_alive() for _ in range(self.replicas)))
+        try:
+            while True:
+                if self._resized.is_set():
+                    self._resized.clear()
+                    self._staff()
+                resized = asyncio.create_task(self._resized.wait())
+                kept = [one.task for one in self._places if one.task]
+                try:
+                    await asyncio.wait([resized, *kept], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    resized.cancel()
+                self._give_up([one for one in self._places if one.task and one.task.done()])
+        finally:
+            tasks = [*(one.task for one in self._places if one.task), *self._leaving]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _keep_alive(self) -> None:
+    def _staff(self) -> None:
+        """An engine for each place that has to have one, and none for the others."""
+        there: Nodes = Counter(one.node for one in self._places)
+        wanted = self._on - self._given_up
+        for node in (there - wanted).elements():
+            # One that does not run yet has nothing to answer.
+            leaving = min((one for one in self._places if one.node == node), key=lambda one: one.number in self.running)
+            self._places.remove(leaving)
+            task = asyncio.create_task(self._leave(leaving))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        for node in (wanted - there).elements():
+            place = _Place(node)
+            place.task = asyncio.create_task(self._keep_alive(place))
+            self._places.append(place)
+
+    def _give_up(self, ended: list[_Place]) -> None:
+        """These places can't have an engine. Raises EngineError for the last one."""
+        for place in ended:
+            assert place.task is not None
+            self._places.remove(place)
+            self._given_up[place.node] += 1
+            error = place.task.exception()
+            if not isinstance(error, WorkerLost | EngineError):
+                raise error or RuntimeError("an engine's place has ended")
+            if not self._places:
+                raise EngineError(f"models.{self.model}: {error}") from error
+            log.warning("an engine of %s is given up: %s", self.model, error)
+
+    async def _leave(self, place: _Place) -> None:
+        """Asked nothing more, it ends when it has answered what it has."""
+        number = place.number
+        assert place.task is not None
+        try:
+            if number is not None and (process := self.running.pop(number, None)):
+                self._on_change()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(DRAIN_S):
+                        while await self._ask(number, process) and not place.task.done():
+                            await asyncio.sleep(DRAIN_INTERVAL_S)
+        finally:
+            place.task.cancel()
+            await asyncio.gather(place.task, return_exceptions=True)
+
+    async def _keep_alive(self, place: _Place) -> None:
+        """Raises WorkerLost or EngineError when it is given up."""
         failures, ever_ran = 0, False
         while True:
-            number = next(self._numbers)
-            process = self._spawn(number)
+            number = place.number = next(self._numbers)
+            process = self._spawn(number, place.node)
             self.held.add(number)
-            began = time.monotonic()
+            began = asyncio.get_running_loop().time()
             try:
                 await self._serve(number, process)
             except (WorkerLost, EngineError) as error:
+                if place not in self._places:
+                    return
                 last = self._last.get(number)
                 answered = last is not None and last.prompt_tokens + last.completion_tokens > 0
-                lasted = time.monotonic() - began > LASTED_S
+                lasted = asyncio.get_running_loop().time() - began > LASTED_S
                 ever_ran, failures = ever_ran or number in self.running, 1 if answered or lasted else failures + 1
                 final = isinstance(error, Unusable) and not ever_ran
                 if failures >= MAX_FAILURES or final:
-                    self._given_up += 1
-                    if self._given_up == self.replicas:
-                        raise EngineError(f"models.{self.model}: {error}") from error
-                    log.warning("an engine of %s is given up: %s", self.model, error)
-                    return
+                    raise
                 log.warning("engine %d of %s: %s; another one starts", number, self.model, error)
             finally:
                 self.held.discard(number)
@@ -89,6 +184,7 @@ class EnginePool:
 
     async def _serve(self, number: int, process: PlacedProcess) -> None:
         """Raises WorkerLost or EngineError when it can't start, or has ended."""
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await process.make(self._timeout_s)
@@ -96,6 +192,7 @@ class EnginePool:
         except TimeoutError:
             limit = self._timeout_s
             raise WorkerLost(f"it took more than cluster.start_timeout_s={limit:g} to start") from None
+        self.slowest_start_s = max(self.slowest_start_s, asyncio.get_running_loop().time() - began)
         self.running[number] = process
         self._on_change()
         await process.call("serve")
@@ -106,7 +203,7 @@ class EnginePool:
         here, told = list(self._last.values()), [*self._done, *self._last.values()]
         return ModelAtWork(
             engines_ready=len(self.running),
-            engines=self.replicas - self._given_up,
+            engines=self.wanted,
             running=sum(one.load.running for one in here),
             waiting=sum(one.load.waiting for one in here),
             prompt_tokens=sum(one.prompt_tokens for one in told),
@@ -116,32 +213,35 @@ class EnginePool:
             paused_s=max((one.load.paused_s for one in here), default=0.0),
         )
 
-    async def _ask(self, number: int, process: PlacedProcess) -> None:
+    async def _ask(self, number: int, process: PlacedProcess) -> bool:
+        """Whether it says that it has requests."""
         with suppress(WorkerLost, EngineError, TimeoutError):
-            counters = await asyncio.wait_for(process.call("counters"), ANSWER_S)
-            if number in self.running:
+            counters: EngineCounters = await asyncio.wait_for(process.call("counters"), ANSWER_S)
+            if number in self.held:
                 self._last[number] = counters
+            return counters.load.running + counters.load.waiting > 0
+        return True
 
 
 class Pools:
     """All of a run's. Who `follow`s is told of the engines, as they are and whenever they change."""
 
-    def __init__(self, config: Config, run_dir: Path, placements: Mapping[str, tuple[int, Placement]]):
+    def __init__(self, config: Config, run_dir: Path, room: Room):
         self._followers: set[PlacedProcess] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._news = itertools.count()
-        self.pools = {name: self._pool(config, run_dir, one, *placements[name]) for name, one in config.pools.items()}
-        self.gpus = {name: placement.gpus for name, (_, placement) in placements.items()}
+        self.gpus = {name: placement.gpus for name, (_, placement) in room.others.items()}
+        self.pools = {name: self._pool(config, run_dir, one, room) for name, one in config.pools.items()}
 
-    def _pool(
-        self, config: Config, run_dir: Path, served: ServedModel, replicas: int, placement: Placement
-    ) -> EnginePool:
-        def spawn(number: int) -> PlacedProcess:
+    def _pool(self, config: Config, run_dir: Path, served: ServedModel, room: Room) -> EnginePool:
+        _, placement = room.others[served.name]
+
+        def spawn(number: int, node: str | None) -> PlacedProcess:
             given = (config.resolved, str(run_dir), served.name, number)
-            return PlacedProcess(EngineProcess, given, placement, CALLS)
+            return PlacedProcess(EngineProcess, given, placement, CALLS, node)
 
         timeout_s = config.cluster.start_timeout_s
-        return EnginePool(served.name, replicas, spawn, timeout_s, lambda: self._tell_all(served.name))
+        return EnginePool(served.name, room.nodes(served.name), spawn, timeout_s, lambda: self._tell_all(served.name))
 
     async def run(self) -> None:
         """Never returns while there are any. Raises EngineError when a model has no engine any more."""

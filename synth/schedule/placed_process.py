@@ -87,11 +87,19 @@ def root_cause(log: Iterable[str]) -> str | None:
 class PlacedProcess:
     """A Ray actor: an object of class `kind`, made there of `arguments`, whose coroutines are called from here.
 
-    Its end raises WorkerLost from every call.
+    Its end raises WorkerLost from every call. It is on `node`, as long as there is such a node; else Ray chooses one.
     """
 
-    def __init__(self, kind: type, arguments: tuple[Any, ...], placement: Placement, calls: int = CALLS):
+    def __init__(
+        self,
+        kind: type,
+        arguments: tuple[Any, ...],
+        placement: Placement,
+        calls: int = CALLS,
+        node: str | None = None,
+    ):
         self._kind, self._arguments, self._placement, self._calls = kind, arguments, placement, calls
+        self._node = node
         self._group: Any = None
         self._actor: Any = None
         self._killed = False
@@ -130,7 +138,7 @@ class PlacedProcess:
         self._actor = (
             ray.remote(self._kind)
             .options(
-                **_in_group(self._group, placement) if self._group else _on_one_machine(placement),
+                **_in_group(self._group, placement) if self._group else _on_one_machine(placement, self._node),
                 max_restarts=0,
                 max_concurrency=self._calls,
                 runtime_env={"env_vars": env | (_SEES_GPUS if self._group else {})},
@@ -187,9 +195,12 @@ def _group(placement: Placement) -> Any:
     return ray.util.placement_group(bundles, strategy="PACK")
 
 
-def _on_one_machine(placement: Placement) -> dict[str, Any]:
+def _on_one_machine(placement: Placement, node: str | None) -> dict[str, Any]:
     """Options of the actor."""
-    return {"num_gpus": placement.gpus, "num_cpus": max(placement.cpus, A_LITTLE), "scheduling_strategy": "SPREAD"}
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    place = NodeAffinitySchedulingStrategy(node, soft=True) if node else "SPREAD"
+    return {"num_gpus": placement.gpus, "num_cpus": max(placement.cpus, A_LITTLE), "scheduling_strategy": place}
 
 
 def _in_group(group: Any, placement: Placement) -> dict[str, Any]:

@@ -85,10 +85,11 @@ class RayWorker:
         earlier: Collection[str] = (),
         code: Mapping[str, str] | None = None,
         pools: Pools | None = None,
+        node: str | None = None,
     ):
         self._start_timeout_s = config.cluster.start_timeout_s
         given = (config.resolved, str(run_dir), fingerprint, index, pool, claims, earlier, code or {})
-        self._process = PlacedProcess(WorkerProcess, given, placement)
+        self._process = PlacedProcess(WorkerProcess, given, placement, node=node)
         self._pools = pools
 
     async def start(self) -> None:

@@ -1,5 +1,7 @@
 """What there is room for on the machines of a cluster: replicas, and engines of the models beside main.
 
+Several models on whole GPUs are placed engine by engine (places.py); all else is counted, and Ray places it.
+
 A replica has its GPUs on one machine where any machine has room for it. Where none has, its parts, such as the stages
 of a pipeline, are on several; and then so are those of all replicas, as long as the run lasts.
 
@@ -8,6 +10,7 @@ memory allow.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +18,8 @@ from typing import Any
 from synth.config import Cluster, ConfigError
 from synth.engines import Lifecycle, Placement
 from synth.models import ServedModel
+from synth.schedule.places import Places, Share
+from synth.steps.llm import MAIN
 
 MAIN_KEY = "cluster"
 
@@ -28,7 +33,8 @@ class Room:
     """What a cluster has for replicas: their number, what each of them takes, whether that is GPUs, and how many of its
     machines have room for any. For each model beside main the same two: `others`.
 
-    Only where a replica has to be on several machines, `placement` has several parts.
+    Only where a replica has to be on several machines, `placement` has several parts. Only where nodes are chosen here,
+    there are `places`.
     """
 
     replicas: int
@@ -36,6 +42,18 @@ class Room:
     on_gpu: bool
     machines: int
     others: Mapping[str, tuple[int, Placement]] = field(default_factory=dict)
+    places: Places | None = None
+
+    def nodes(self, model: str) -> Counter[str | None]:
+        """How many of its engines are on each node; on None: Ray chooses one."""
+        if self.places:
+            return Counter({node: count for node, count in self.places.at[model].items() if count})
+        return Counter({None: self.replicas if model == MAIN else self.others[model][0]})
+
+    def with_places(self, places: Places) -> "Room":
+        """The same, with engines where `places` says."""
+        others = {name: (places.count(name), placement) for name, (_, placement) in self.others.items()}
+        return replace(self, replicas=places.count(MAIN), others=others, places=places)
 
 
 def room(
@@ -45,12 +63,14 @@ def room(
     on_gpu: bool = False,
     apart: bool = False,
     others: Mapping[str, ServedModel] | None = None,
+    before: Places | None = None,
 ) -> Room:
     """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoRoom, or ConfigError for
     what more nodes would not change.
 
     Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
-    parts on machines of their own (`apart`), it stays at that.
+    parts on machines of their own (`apart`), it stays at that. What was placed `before` stays where it is, as far as
+    its nodes are there.
     """
     others = others or {}
     machines = [dict(node["Resources"]) for node in nodes if node["Alive"]]
@@ -59,6 +79,15 @@ def room(
     needs = {key: one.placement(on_gpu, 0) for key, one in engines.items()}
     if not on_gpu and (key := next((key for key, need in needs.items() if need.gpus), None)):
         raise NoRoom(f"{key}: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
+    if others and not apart and all(need.gpus >= 1 and not need.cpus for need in needs.values()):
+        there = {node["NodeID"]: node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]}
+        places = _placed(cluster, needs, there, others, before)
+        if places:
+            beside = math.ceil((places.count(MAIN) + sum(map(places.count, others))) / max(1, len(machines))) - 1
+            placed = {key: replace(one.placement(on_gpu, beside), parts=1) for key, one in engines.items()}
+            counted = {name: (0, placed[f"models.{name}"]) for name in others}
+            on = sum(1 for count in places.at[MAIN].values() if count)
+            return Room(0, placed[MAIN_KEY], on_gpu, on, counted).with_places(places)
     try:
         return _room(cluster, engines, needs, machines, on_gpu, apart, others)
     except NoRoom:
@@ -71,6 +100,24 @@ def room(
     except NoRoom as full:
         told = ", ".join(f"{_setting(key)}={need.share:g}" for key, need in needs.items() if need.share)
         raise NoRoom(f"{full}; engines that share a GPU take together at most all of it: {told}") from None
+
+
+def _placed(
+    cluster: Cluster,
+    needs: Mapping[str, Placement],
+    nodes: Mapping[str, float],
+    others: Mapping[str, ServedModel],
+    before: Places | None,
+) -> Places | None:
+    """None where there is no room for an engine on one machine."""
+    wanted = {MAIN: cluster.replicas, **{name: one.replicas for name, one in others.items()}}
+    keys = {MAIN: MAIN_KEY, **{name: f"models.{name}" for name in others}}
+    shares = {
+        name: Share(needs[keys[name]].gpus, *((1, True) if count == "auto" else (count, False)))
+        for name, count in wanted.items()
+    }
+    places = before.copy() if before else Places(shares)
+    return None if places.follow(nodes, MAIN) else places
 
 
 def _each_gpu(machines: Sequence[Mapping[str, float]]) -> Iterator[dict[str, float]]:

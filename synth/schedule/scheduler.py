@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -76,6 +76,7 @@ class Scheduler:
         self._numbered = 0  # replicas, those that are gone too
         self._given_up = 0
         self._replicas: dict[int, asyncio.Task[None]] = {}
+        self._to_go: set[int] = set()  # replicas that are to leave before all others
         self._leaving: set[asyncio.Task[None]] = set()
         self._spawned: dict[int, WorkerHandle] = {}
         self._leases: defaultdict[int, set[Shard]] = defaultdict(set)
@@ -98,6 +99,16 @@ class Scheduler:
         """How many replicas have a worker, or have asked for one."""
         return len(self._spawned)
 
+    @property
+    def kept(self) -> list[int]:
+        """The replicas that are to stay, in the order in which they came."""
+        return list(self._replicas)
+
+    @property
+    def slowest_start_s(self) -> float:
+        """Of a worker with its engine."""
+        return self._slowest_start_s
+
     def stop(self) -> None:
         """Lease nothing more and come to an end. May be called from a signal handler, before `run` too."""
         self._stopping.set()
@@ -107,8 +118,12 @@ class Scheduler:
         self._failure = self._failure or failure
         self._changes.announce()
 
-    def resize(self, replicas: int) -> None:
-        """So many replicas from now on: others are started, or those without a worker leave first."""
+    def resize(self, replicas: int, leaving: Sequence[int] = ()) -> None:
+        """So many replicas from now on. Those that are `leaving` go in any case, then those without a worker; or others
+        are started."""
+        self._to_go |= set(leaving) & self._replicas.keys()
+        if self._to_go:
+            self._changes.announce()
         if replicas != self._wanted:
             # A machine that was lost may have been that of a replica which was given up.
             self._given_up = max(0, self._given_up - max(0, self._wanted - replicas))
@@ -142,12 +157,18 @@ class Scheduler:
     async def _staff(self, *ends: asyncio.Task[Any]) -> BaseException | None:
         """As many replicas as are wanted, until one of `ends` is done or what is returned ends the run."""
         while True:
+            while self._to_go:
+                self._withdraw(self._to_go.pop())
             while len(self._replicas) < self._to_be_kept:
                 self._replicas[self._numbered] = asyncio.create_task(self._keep_alive(self._numbered))
                 self._numbered += 1
             while len(self._replicas) > self._to_be_kept:
-                self._withdraw()
-            resized = asyncio.create_task(self._changes.until(lambda: len(self._replicas) != self._to_be_kept))
+                # One whose engine does not run, else the last that came to run.
+                idle = [index for index in self._replicas if index not in self.workers]
+                self._withdraw(idle[-1] if idle else [one for one in self.workers if one in self._replicas][-1])
+            resized = asyncio.create_task(
+                self._changes.until(lambda: bool(self._to_go) or len(self._replicas) != self._to_be_kept)
+            )
             try:
                 await asyncio.wait([*ends, resized, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -158,6 +179,7 @@ class Scheduler:
                     if not isinstance(failure, WorkerLost | EngineError) or isinstance(failure, SharedLost):
                         return failure
                     del self._replicas[index]
+                    self._to_go.discard(index)
                     self._given_up += 1
                     self._changes.announce()
                     if not self._replicas:
@@ -173,10 +195,8 @@ class Scheduler:
         """Replicas: those wanted without those given up, and never none: the last one's end is the run's."""
         return max(1, self._wanted - self._given_up)
 
-    def _withdraw(self) -> None:
-        """One replica less: one whose engine does not run, else the last that came to run."""
-        idle = [index for index in self._replicas if index not in self.workers]
-        index = idle[-1] if idle else [index for index in self.workers if index in self._replicas][-1]
+    def _withdraw(self, index: int) -> None:
+        """One replica less. What it has finished is written down."""
         replica = self._replicas.pop(index)
         replica.cancel()
 

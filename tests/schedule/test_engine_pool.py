@@ -64,7 +64,7 @@ class Run:
         monkeypatch.setattr(engine_pool, "PAUSE_S", 0.1)
         self.folder = RunFolder(path)
         self.folder.make()
-        self.pools = Pools(settings, path, room.others)
+        self.pools = Pools(settings, path, room)
         self.plan = Plan(60, shard_size=10, replicas=1, min_yield=0.05)
         self.committed = []
 

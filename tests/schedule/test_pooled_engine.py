@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -246,11 +247,13 @@ def pool(processes, replicas=1):
     """Of engines that die one after the other; each is asked for its counters before."""
     made = []
 
-    def spawn(number):
+    def spawn(number, node):
         made.append(Process(processes(number)))
         return made[-1]
 
-    pool = EnginePool("judge", replicas, spawn, 5.0, lambda: asking.append(asyncio.ensure_future(pool.at_work())))
+    pool = EnginePool(
+        "judge", Counter({None: replicas}), spawn, 5.0, lambda: asking.append(asyncio.ensure_future(pool.at_work()))
+    )
     asking = []
     return pool, made
 
@@ -273,3 +276,66 @@ async def test_engines_that_die_after_they_have_answered_are_replaced_for_as_lon
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert (await judge.at_work()).completion_tokens >= 7 * 2 * engine_pool.MAX_FAILURES
+
+
+class Answering(Process):
+    """One that runs for good. It has requests until it is `done`."""
+
+    def __init__(self, done=False):
+        super().__init__(1)
+        self.done = done
+
+    async def call(self, method):
+        if method == "counters":
+            return EngineCounters(0, 0, 0, 0.0, Load(running=int(not self.done)))
+        if method == "serve":
+            await asyncio.Event().wait()
+        return FACTS
+
+
+async def test_a_pool_that_is_resized_has_engines_on_the_nodes_that_are_named(monkeypatch):
+    monkeypatch.setattr(engine_pool, "DRAIN_INTERVAL_S", 0.0)
+    made = []
+
+    def spawn(number, node):
+        made.append((node, Answering(done=True)))
+        return made[-1][1]
+
+    judge = EnginePool("judge", Counter({"a": 1, "b": 2}), spawn, 5.0, lambda: None)
+    running = asyncio.create_task(judge.run())
+    await until(lambda: len(judge.running) == 3)
+    judge.resize(Counter({"b": 1, "c": 2}))
+    await until(lambda: [node for node, one in made if not one.killed] == ["b", "c", "c"] and len(judge.running) == 3)
+    assert judge.wanted == 3 and [node for node, one in made if one.killed] == ["a", "b"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert all(one.killed for _, one in made)
+
+
+async def test_an_engine_that_leaves_is_asked_nothing_more_and_answers_what_it_has(monkeypatch):
+    monkeypatch.setattr(engine_pool, "DRAIN_INTERVAL_S", 0.0)
+    made, told = [], []
+
+    def spawn(number, node):
+        made.append(Answering())
+        return made[-1]
+
+    judge = EnginePool("judge", Counter({"a": 2}), spawn, 5.0, lambda: told.append(set(judge.running)))
+    running = asyncio.create_task(judge.run())
+    await until(lambda: len(judge.running) == 2)
+    judge.resize(Counter({"a": 1}))
+    await until(lambda: len(told[-1]) == 1)
+    [leaving] = {0, 1} - told[-1]
+    await asyncio.sleep(0.05)
+    assert not made[leaving].killed
+    made[leaving].done = True
+    await until(lambda: made[leaving].killed)
+    assert not made[1 - leaving].killed and len(judge.held) == 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(true):
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)

@@ -21,7 +21,8 @@ class Engine:
 
 
 def nodes(*gpus, cpus=16.0):
-    return [{"Alive": True, "Resources": {"CPU": cpus, **({"GPU": one} if one else {})}} for one in gpus]
+    resources = [{"CPU": cpus, **({"GPU": one} if one else {})} for one in gpus]
+    return [{"NodeID": f"n{number}", "Alive": True, "Resources": one} for number, one in enumerate(resources)]
 
 
 def others(**engines):
@@ -35,12 +36,12 @@ def split(machines, main, replicas="auto", **models):
 
 def test_main_fills_the_gpus_that_the_other_models_leave():
     assert split(nodes(8.0), Engine(), judge=(Engine(), 2)) == (6, {"judge": 2})
-    assert split(nodes(8.0, 8.0), Engine(4.0), judge=(Engine(), "auto")) == (3, {"judge": 1})
+    assert split(nodes(8.0, 8.0), Engine(4.0), judge=(Engine(), 2)) == (3, {"judge": 2})
 
 
-def test_other_models_are_spread_as_ray_spreads_them():
-    # One on each machine, so that neither has four GPUs left twice.
-    assert split(nodes(8.0, 8.0), Engine(4.0), judge=(Engine(), 2)) == (2, {"judge": 2})
+def test_what_main_can_not_fill_is_for_a_model_whose_engines_are_not_counted():
+    assert split(nodes(8.0, 8.0), Engine(4.0), judge=(Engine(), "auto")) == (3, {"judge": 4})
+    assert split(nodes(8.0), Engine(4.0), replicas=1, judge=(Engine(), "auto")) == (1, {"judge": 4})
 
 
 def test_engines_of_one_gpu_share_it_by_their_parts_of_its_memory_where_there_are_not_enough():

@@ -1,0 +1,84 @@
+"""How many engines a run has, as its nodes come and go and as its models turn out to need.
+
+Nodes: cluster.py looks for them. What suits the models: balance.py says it. Where engines are: places.py. Here all of
+that meets those who start and stop engines: the scheduler for main's, each of which has a worker, the pools for the
+others'.
+"""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from synth.schedule.balance import Balance, Observed
+from synth.schedule.engine_pool import EnginePool
+from synth.schedule.room import Room
+from synth.schedule.scheduler import Scheduler
+from synth.steps.llm import MAIN
+
+NODES_INTERVAL_S = 2.0
+BALANCE_INTERVAL_S = 2.0
+
+
+class Autoscaler:
+    """`room` says how many engines there are and where; `on_change` is told of another one. GPUs go between the models
+    that are `movable`."""
+
+    def __init__(self, room: Room, movable: Collection[str], on_change: Callable[[Room], None]):
+        self.room, self._on_change = room, on_change
+        gpus = {MAIN: room.placement.gpus, **{name: one.gpus for name, (_, one) in room.others.items()}}
+        self._balance = Balance(gpus, movable) if room.places and len(movable) > 1 else None
+        self._nodes: dict[int, str | None] = {}  # of replicas
+        self._scheduler: Scheduler | None = None
+        self._pools: Mapping[str, EnginePool] = {}
+
+    def follow(self, scheduler: Scheduler, pools: Mapping[str, EnginePool]) -> None:
+        """Those who are told how many engines there are to be."""
+        self._scheduler, self._pools = scheduler, pools
+
+    def node(self, replica: int) -> str | None:
+        """Where a worker of this replica is to be; None: Ray chooses."""
+        assert self._scheduler is not None
+        there = Counter(self._nodes.get(one) for one in self._scheduler.kept if one != replica)
+        self._nodes[replica] = next(iter((self.room.nodes(MAIN) - there).elements()), None)
+        return self._nodes[replica]
+
+    async def follow_nodes(self, look: Callable[[Room], Awaitable[Room]]) -> None:
+        """Never returns. `look` says what room there is by now, after what there was."""
+        while True:
+            await asyncio.sleep(NODES_INTERVAL_S)
+            before = self.room
+            after = await look(before)
+            if after != self.room is before:
+                self._resize(after)
+
+    async def balance(
+        self, look: Callable[[], Mapping[str, Observed]], seconds_left: Callable[[], float | None]
+    ) -> None:
+        """GPUs go from model to model, where it is left to the run how many engines each has. `look` says what each is
+        at."""
+        loop = asyncio.get_running_loop()
+        while self._balance and self._scheduler:
+            await asyncio.sleep(BALANCE_INTERVAL_S)
+            load_s = max(self._scheduler.slowest_start_s, *(one.slowest_start_s for one in self._pools.values()))
+            left = seconds_left()
+            shift = self._balance.look(loop.time(), look(), math.inf if left is None else left, load_s)
+            if shift and self.room.places:
+                places = self.room.places.copy()
+                places.shift(shift)
+                self._resize(self.room.with_places(places))
+
+    def _resize(self, room: Room) -> None:
+        assert self._scheduler is not None
+        self.room = room
+        self._on_change(room)
+        for name, pool in self._pools.items():
+            pool.resize(room.nodes(name))
+        leaving = []
+        if room.places:
+            over = Counter(map(self._nodes.get, self._scheduler.kept)) - room.nodes(MAIN)
+            for replica in reversed(self._scheduler.kept):
+                if over[self._nodes.get(replica)] > 0:
+                    over[self._nodes.get(replica)] -= 1
+                    leaving.append(replica)
+        self._scheduler.resize(room.replicas, leaving)
