@@ -35,6 +35,16 @@ CLUSTER_ENV = {
 }
 
 
+def started(start):
+    """Ray gives its own agents 15 s to start, whatever the machine is busy with: it is tried again."""
+    for tries_left in (2, 1, 0):
+        try:
+            return start()
+        except Exception as error:
+            if "timed out during startup" not in str(error) or not tries_left:
+                raise
+
+
 class Nodes:
     """A Ray cluster: a head without room for engines, and nodes with room for one each, or with GPUs, as they claim."""
 
@@ -43,7 +53,7 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "_system_config": QUICK_HEALTH_CHECKS, "include_dashboard": False}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._cluster = started(lambda: Cluster(initialize_head=True, head_node_args=head))
         self._num_gpus = num_gpus
         self._nodes = [self._start() for _ in range(count)]
 
@@ -55,13 +65,8 @@ class Nodes:
         return len(self._nodes)
 
     def _start(self, **takes):
-        """Ray gives its own agents 15 s to start, whatever the machine is busy with: it is tried again."""
-        for tries_left in (2, 1, 0):
-            try:
-                return self._cluster.add_node(num_cpus=1, wait=False, **{"num_gpus": self._num_gpus} | takes)
-            except Exception as error:
-                if "timed out during startup" not in str(error) or not tries_left:
-                    raise
+        takes = {"num_gpus": self._num_gpus} | takes
+        return started(lambda: self._cluster.add_node(num_cpus=1, wait=False, **takes))
 
     def add(self) -> None:
         self._nodes.append(self._start())
