@@ -234,7 +234,7 @@ def _dataclass_in(kind: Any) -> Any:
 
 
 def _message(problem: Mapping[str, Any]) -> str:
-    text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    text = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
     for pydantics, ours in _WORDS.items():
         text = re.sub(pydantics, ours, text)
     return text

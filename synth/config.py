@@ -20,9 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import ConfigError, build, construct, located, nearest, refuse_unknown_keys
+from synth.components import build, construct, located, refuse_unknown_keys
 from synth.engines import Engine, is_pooling
-from synth.errors import reason
+from synth.errors import ConfigError, nearest, reason
 from synth.model import Model
 from synth.models import ServedModel, preset_names, served, spelled_out, with_demo_keys
 from synth.paths import LocalPath
@@ -310,7 +310,7 @@ def refuse_bad_chat_template(config: Config) -> None:
 
     from synth.chat import ChatTemplateError
 
-    logging.set_verbosity_error()  # it tells of every try to reach the Hub
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it tells of every try to reach the Hub
     as_user = {name for step in config.strategy.steps for name in step.models_as_user}
     seen: list[Model] = []
     for name, model in config.templated.items():

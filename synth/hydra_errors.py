@@ -19,10 +19,9 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from synth.components import ConfigError, nearest
 from synth.composition import refuse_keys_of_hydra
 from synth.config import CONF_DIR, GROUPS, options
-from synth.errors import reason
+from synth.errors import ConfigError, nearest, reason
 
 
 class CommandLine:

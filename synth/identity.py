@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 
 _NO_FILES = ("_target_", "name")  # keys
 _LARGE = 256 << 20  # bytes

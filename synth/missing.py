@@ -6,8 +6,8 @@ and what a step was given as a parameter (a reward model, an embedding).
 
 from typing import Any
 
-from synth.components import ConfigError
 from synth.config import Config
+from synth.errors import ConfigError
 
 
 def refuse_what_is_missing(config: Config) -> None:

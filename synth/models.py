@@ -16,10 +16,10 @@ from typing import Any, Literal
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from synth.components import build, construct, located, nearest, refuse_unknown_keys
+from synth.components import build, construct, located, refuse_unknown_keys
 from synth.demo_model import KEYS as DEMO
 from synth.engines import Engine, PoolingEngine, engine_protocol, is_pooling
-from synth.errors import ConfigError, reason
+from synth.errors import ConfigError, nearest, reason
 from synth.model import Model
 from synth.steps.llm import MAIN
 

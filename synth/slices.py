@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 from synth.records import Shard, Slice
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder, link, sync_folder

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 
 _MOST = 10_000_000  # bytes
 

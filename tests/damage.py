@@ -23,10 +23,10 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as component
 
 from synth import export, inspect, job, merge
-from synth.components import ConfigError
 from synth.config import parse
 from synth.engines import Answer, Placement
 from synth.engines.simulated import Simulated
+from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT
 from synth.report import __main__ as report
 from synth.run import main

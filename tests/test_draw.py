@@ -5,9 +5,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from synth.components import ConfigError
 from synth.config import options
 from synth.draw import main
+from synth.errors import ConfigError
 from synth.quality.reward import Reward
 from synth.report.diagram import mermaid, stages, whole_cost
 from synth.report.diagram_svg import svg

@@ -6,16 +6,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as some
 
 import synth
-from synth.components import ConfigError
-from synth.generate import _words, _written
+from synth.errors import ConfigError
+from synth.from_python import _words, _written
+from synth.steps.respond import Respond
 
 ENGINE = {"engine": "simulated", "engine.tokens_per_second": 2000, "engine.median_tokens": 20}
 
@@ -126,3 +129,47 @@ def test_an_interrupt_stops_the_run_and_the_same_call_goes_on(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         synth.generate("magpie", num_records=40, output_dir=tmp_path, **slow)
     assert len(synth.generate("magpie", num_records=40, output_dir=tmp_path, **ENGINE)) == 40
+
+
+ROWS = [{"instruction": f"Count to {number}.", "note": {"of": number}} for number in range(5)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [ROWS, iter(ROWS), Dataset.from_list(ROWS)], ids=["list", "iterator", "dataset"])
+def test_rows_are_a_source_and_a_pipeline_a_strategy(rows, tmp_path):
+    keys = {"num_records": "all", "output_dir": tmp_path, **ENGINE}
+    made = synth.generate(synth.Pipeline(Respond(), name="answers"), source=rows, **keys)
+    assert made["instruction"] == [row["instruction"] for row in ROWS]
+    assert set(made["strategy"]) == {"answers"} and all(made["response"])
+    if not isinstance(rows, Iterator):
+        again = synth.generate(synth.Pipeline(Respond(), name="answers"), source=rows, **keys)
+        assert again.to_list() == made.to_list()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["Count to 3."], "source: must be rows, each a dict of columns, and row 0 is 'Count to 3.'"),
+        ([{"a": 1}, {"a": {1}}], "source: row 1 is no plain data"),
+        (7, "source: must be a list of dicts, a Dataset, a file's path, or keys; got 7"),
+    ],
+)
+def test_a_source_that_is_no_rows_is_refused(rows, message):
+    with pytest.raises(ConfigError, match=message):
+        synth.generate("text_generation", source=rows)
+
+
+def test_what_a_program_imports_is_there_by_its_name():
+    assert set(synth.__all__) <= set(dir(synth))
+    assert all(getattr(synth, name) is not None for name in synth.__all__)
+    with pytest.raises(ImportError):
+        from synth import Pipelines  # noqa: F401
+
+
+def test_no_module_hides_one_of_the_standard_library_or_is_hidden_by_what_its_package_exports():
+    root = Path(synth.__file__).parent
+    hidden = [path for path in root.rglob("*") if path.suffix == ".py" and path.stem in sys.stdlib_module_names]
+    assert [path.relative_to(root).as_posix() for path in hidden] == [
+        "aliases/inspect.py"
+    ]  # which is no folder of code
+    assert not {path.stem for path in root.iterdir()} & set(synth.__all__)

@@ -19,9 +19,9 @@ from datasets import load_from_disk
 
 import synth
 from synth import draw
-from synth.components import ConfigError
 from synth.config import parse
 from synth.engines import Answer
+from synth.errors import ConfigError
 from synth.merge import main as merge
 from synth.model import DEMO
 from synth.run import main

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synth import job
 from synth.config import ConfigError, parse
-from synth.generate import generate
+from synth.from_python import generate
 from synth.records import Slice
 from synth.resume import manifest_of, plan_of
 from synth.run import main

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from synth import targets
-from synth.components import ConfigError, build
+from synth.components import build
 from synth.engines import Engine
+from synth.errors import ConfigError
 from synth.quality.reward import RewardModel
 from synth.quality.semantic_duplicate import Embedding
 from synth.sources import Source

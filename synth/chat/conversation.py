@@ -170,7 +170,7 @@ class ChatTemplate:
 
     def _text(self, token_ids: Sequence[int], left_out: set[int]) -> str:
         ids = [id for id in token_ids if id not in left_out]
-        return self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        return str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
     def _generation_prompt(self, prompt: Sequence[int]) -> str:
         """A prompt's last words, from the last special token on, so that they are the template's and not a user's."""
@@ -271,7 +271,7 @@ class ChatTemplate:
 
 def _own_template(tokenizer: Any) -> str:
     try:
-        return tokenizer.get_chat_template()
+        return str(tokenizer.get_chat_template())
     except (ValueError, NotImplementedError) as error:
         named = getattr(tokenizer, "chat_template", None)
         what = f"has chat templates {', '.join(named)} and no default" if named else "has no chat template"

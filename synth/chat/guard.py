@@ -175,7 +175,7 @@ class _Split:
         return ids
 
     def _encode_text(self, text: str) -> list[int]:
-        ids = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         if self._forbidden.isdisjoint(ids):
             return ids
         ids = [id for character in text for id in self._tokenizer.encode(character, add_special_tokens=False)]

@@ -87,7 +87,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.tests["equalto"] = self.tests["=="] = self.tests["eq"] = self._equal
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> jinja2.nodes.Template:
-        return _ComparisonsAsTests(self).visit(super()._parse(source, name, filename))
+        tree: jinja2.nodes.Template = _ComparisonsAsTests(self).visit(super()._parse(source, name, filename))
+        return tree
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         text = getattr(obj, "__self__", None)
@@ -112,7 +113,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def _equal(self, one: Any, other: Any) -> bool:
         if one == other or not (isinstance(one, str) and isinstance(other, str)):
-            return one == other
+            return bool(one == other)
         return len(one) == len(other) and self._guard.stand_in(one) == self._guard.stand_in(other)
 
     def _replace(self, text: Any, old: str, new: str, count: int = -1) -> str:

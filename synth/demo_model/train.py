@@ -120,7 +120,7 @@ def train(model: LlamaForCausalLM, source: Iterator[Row], steps: int) -> None:
             print(f"step {step + 1}/{steps}  loss {average:.3f}  {read:,} tokens  {seconds:.0f} s", flush=True)
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(torch.optim.Optimizer):  # type: ignore[misc]  # torch is not read by mypy
     """Momentum made orthogonal by Newton-Schulz steps (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
     torch.optim.Muon does the same in bfloat16, which costs more than all the rest where a processor has none.
@@ -129,7 +129,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, matrices: list[torch.nn.Parameter], lr: float, momentum: float = 0.95):
         super().__init__(matrices, {"lr": lr, "momentum": momentum})
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
             for weight in group["params"]:

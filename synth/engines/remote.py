@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import nearest
 from synth.engines import Answer, Form, Load, Placement, Sampling, Unusable
 from synth.engines.patient_http import PatientHTTP, Withheld
 from synth.engines.rate_limit import RateLimit
 from synth.engines.transports import LOOPBACK, Aiohttp, OpenAIClient
+from synth.errors import nearest
 from synth.model import Model
 
 START_RETRIES = 2  # at the start somebody is waiting for an answer, and an address may be mistyped

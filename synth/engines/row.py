@@ -97,7 +97,7 @@ def draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
             kept = scores[allowed]
             scores.fill_(-torch.inf)
             scores[allowed] = kept
-    greedy = logits.argmax(-1).tolist()
+    greedy: list[int] = logits.argmax(-1).tolist()
     if not any(sampling.temperature for sampling in samplings):
         return greedy
 

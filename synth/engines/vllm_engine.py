@@ -21,9 +21,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from synth.components import ConfigError
 from synth.engines import EngineError, Load, Placement, Unusable
-from synth.errors import reason
+from synth.errors import ConfigError, reason
 from synth.model import Model
 
 Count = Annotated[int, Field(gt=0)]
@@ -199,7 +198,7 @@ class Statistics:
 
         load, count = self.load, self.count
 
-        class Gauges(StatLoggerBase):
+        class Gauges(StatLoggerBase):  # type: ignore[misc]  # vLLM is not read by mypy
             def __init__(self, vllm_config: Any, engine_index: int = 0):
                 pass
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import nearest
+from synth.errors import nearest
 from synth.quality.loaded import Loaded
 from synth.quality.texts import columns_of, missing, prose, texts
 from synth.records import Needs, Record, Rejection

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.components import ConfigError
 from synth.engines import Task
+from synth.errors import ConfigError
 from synth.steps.llm import MAIN
 from synth.steps.strategy import Step, Strategy
 

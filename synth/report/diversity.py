@@ -92,7 +92,7 @@ def nearest(sets: Sequence[set[str]]) -> np.ndarray:
     union = sizes[:, None] + sizes[None, :] - common
     similarity = np.divide(common, union, out=np.ones_like(common), where=union > 0)
     np.fill_diagonal(similarity, 0)
-    return similarity.max(axis=1)
+    return np.asarray(similarity.max(axis=1))
 
 
 def verb_and_object(text: str) -> tuple[str, str] | None:

@@ -130,7 +130,7 @@ def _count_labels(labels: dict[str, Counter[str | None] | None], name: str, valu
             labels[name] = None
 
 
-def _counted(values: pa.Array) -> Mapping:
+def _counted(values: pa.Array) -> Mapping[str | None, int]:
     return {one["values"]: one["counts"] for one in pc.value_counts(values).to_pylist()}
 
 
@@ -141,7 +141,7 @@ def _usage(batch: pa.RecordBatch) -> Usage:
 
 def _numpy(values: pa.Array) -> np.ndarray:
     found = pc.drop_null(values).to_numpy(zero_copy_only=False)
-    return found[np.isfinite(found)]
+    return np.asarray(found[np.isfinite(found)])
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

@@ -30,8 +30,11 @@ class Outcome:
 
     def __init__(self, run: Run, strategy: Strategy, rows: int, wanted: int, say: Callable[[str], None]):
         self._run, self._strategy, self._rows, self._wanted = run, strategy, rows, wanted
-        self._say = lambda line: say(in_a_line(line))  # reasons and errors may be a model's words
+        self._say_line = say
         self._reasons = run.manifest.reasons
+
+    def _say(self, line: str) -> None:
+        self._say_line(in_a_line(line))  # reasons and errors may be a model's words
 
     def show(self, seconds: float) -> None:
         console, folder = Console(highlight=False, markup=False), self._run.folder

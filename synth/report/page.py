@@ -151,11 +151,11 @@ def _all_labels(figures: Figures) -> dict[str, Counter[str | None]]:
     return figures.labels | {"messages a row": figures.turns, "lineage operations": figures.operations}
 
 
-def _labels(runs: Sequence[Mapping[str, Counter]]) -> Drawn:
+def _labels(runs: Sequence[Mapping[str, Counter[str | None]]]) -> Drawn:
     """By name, each run's bars, labels in one order: that of the shipped list, else the commonest first."""
     drawn: Drawn = {}
     for name in dict.fromkeys(name for one in runs for name in one):
-        together: Counter = sum((one.get(name, Counter()) for one in runs), Counter())
+        together: Counter[str | None] = sum((one.get(name, Counter()) for one in runs), Counter())
         if not together:
             continue
         shipped = LABELS.get(name.removeprefix("task_"), ())
@@ -167,7 +167,7 @@ def _labels(runs: Sequence[Mapping[str, Counter]]) -> Drawn:
     return drawn
 
 
-def _label_bars(counts: Counter, order: Sequence[str | None], top: float) -> list[charts.Bar]:
+def _label_bars(counts: Counter[str | None], order: Sequence[str | None], top: float) -> list[charts.Bar]:
     """`top` is the share that makes a bar of full length."""
     total = counts.total()
     return [charts.Bar(counts[one] / total / top, counts[one], "null" if one is None else one) for one in order]

@@ -191,7 +191,7 @@ class Progress:
             return 0.0
         (begin, first), (end, last) = lately[0], lately[-1]
         # A lost worker takes its counters with it.
-        return max(0.0, getattr(last, name) - getattr(first, name)) / max(end - begin, 1e-9)
+        return float(max(0.0, getattr(last, name) - getattr(first, name))) / max(end - begin, 1e-9)
 
     def _lately(self, window: float) -> list[tuple[float, Snapshot]]:
         """The last `window` seconds; of what is kept, which is the rates' window, all."""

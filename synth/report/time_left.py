@@ -60,7 +60,7 @@ class Lengths:
 
     def steady_longer(self, rest: np.ndarray) -> np.ndarray:
         """The same of those that run at any moment, when there have always been others to follow."""
-        return self.mass @ np.maximum(0.0, self.values[:, None] - rest) / self.mean
+        return np.asarray(self.mass @ np.maximum(0.0, self.values[:, None] - rest) / self.mean)
 
     @property
     def steady_rest(self) -> float:

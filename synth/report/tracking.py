@@ -16,8 +16,7 @@ from datetime import datetime
 from queue import Full, Queue
 from typing import Any, Protocol
 
-from synth.components import ConfigError
-from synth.errors import reason
+from synth.errors import ConfigError, reason
 from synth.exit_codes import DONE, STOPPED
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder, whole

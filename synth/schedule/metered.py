@@ -130,7 +130,7 @@ class Metered:
         self._turns.add(turn)
         turns.add(turn)
         try:
-            answer = await self._engine.generate(prompt, sampling)
+            answer: Answer = await self._engine.generate(prompt, sampling)
             tokens = answer.completion_tokens
         finally:
             seconds = self._time.leave(turn, tokens)

@@ -147,4 +147,4 @@ def _printing_to(log: Path) -> Iterator[None]:
 def _sees_gpu() -> bool:
     from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager as Gpus
 
-    return Gpus.get_current_node_num_accelerators() > 0
+    return int(Gpus.get_current_node_num_accelerators()) > 0

@@ -192,7 +192,7 @@ class Worker:
         path, again = self._folder.journal(shard.index), self._again
         journal = await self._on_disk(Journal.open, path, columns, owner, decided, self._earlier, again)
         # A worker may be lost after its commit and before it told of it.
-        there = await self._on_disk(self._committed, shard, decided)
+        there: ShardSummary | None = await self._on_disk(self._committed, shard, decided)
         if there and there.fingerprint != self._fingerprint:  # by an earlier configuration: some are made again
             for finished in await self._on_disk(list, reopened(self._folder, there, again)):
                 if finished.number not in journal.finished:
@@ -232,7 +232,8 @@ class Worker:
             if lost := [number for number in all_of_it if number not in journal.finished]:
                 raise RuntimeError(f"records {lost[:5]} have come to no end")
             duplicates = await self._settled(shard, journal)
-            summary = await self._on_disk(commit, self._folder, shard, journal, columns, self._fingerprint, duplicates)
+            given = (self._folder, shard, journal, columns, self._fingerprint, duplicates)
+            summary: ShardSummary = await self._on_disk(commit, *given)
             late = journal.tally.kept - summary.kept  # duplicates, some of them perhaps of an earlier process
             self._counters.made = max(0, self._counters.made - late)
             return summary

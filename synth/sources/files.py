@@ -13,8 +13,7 @@ from typing import Annotated, Any, BinaryIO, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import ConfigError
-from synth.errors import reason
+from synth.errors import ConfigError, reason
 from synth.records import Record
 from synth.sources import Bad, BadRow, Renamed, Rows, Torn, tables
 from synth.sources.delimited import CSV, TSV, Dialect, delimited

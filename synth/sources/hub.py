@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import ConfigError
-from synth.errors import reason
+from synth.errors import ConfigError, reason
 from synth.records import Record
 from synth.sources import Bad, BadRow, Renamed, tables
 

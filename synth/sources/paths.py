@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from synth.components import ConfigError
-from synth.errors import reason
+from synth.errors import ConfigError, reason
 from synth.sources import remote
 from synth.sources.remote import Remote
 

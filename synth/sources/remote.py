@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 import fsspec  # type: ignore[import-untyped]
 
-from synth.components import ConfigError
-from synth.errors import reason
+from synth.errors import ConfigError, reason
 
 BLOCK = 1 << 20
 

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from synth.components import ConfigError, nearest
+from synth.errors import ConfigError, nearest
 from synth.records import Record
 from synth.sources import Bad, BadRow, Source
 from synth.sources.kinds import note

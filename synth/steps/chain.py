@@ -281,4 +281,5 @@ def _rejected_row(id: str, record: Record, ledger: Ledger, by: str, rejection: R
     if isinstance(further, dict):
         record = record | further
     told = {"reason": str(rejection.reason), "detail": " ".join(str(rejection.detail).split())[:1000] or None}
-    return _row(id, record, ledger, context) | {"rejected_by": by} | clean(told)
+    rejected: Record = _row(id, record, ledger, context) | {"rejected_by": by} | clean(told)
+    return rejected

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 
-from synth.components import ConfigError, nearest
+from synth.errors import ConfigError, nearest
 from synth.records import CONTRACT_COLUMNS
 from synth.steps.strategy import Strategy
 

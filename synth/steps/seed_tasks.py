@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 from synth.records import Record
 from synth.sources import Bad
 from synth.sources.files import Files, format_of

@@ -12,8 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, ConfigDict
 from pydantic.dataclasses import dataclass
 
-from synth.components import nearest
 from synth.engines import Sampling
+from synth.errors import nearest
 from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.few_shot import Message, few_shot
 from synth.steps.json_answer import json_object

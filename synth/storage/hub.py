@@ -18,7 +18,8 @@ class Unpushable(ValueError):
 
 def dataset_name(name: str) -> str:
     """The name itself. Raises ValueError where the Hub has no such names."""
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
 
     try:
         validate_repo_id(name)
@@ -53,7 +54,7 @@ def make_ready(name: str) -> None:
 def push(folder: RunFolder, name: str) -> str:
     """Push the dataset of a run whose lock is held, and return its address. Raises Unpushable and Unexportable."""
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()

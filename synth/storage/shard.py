@@ -183,11 +183,11 @@ def _write_rows(
     fingerprint: str,
     kept: Path,
     rejected: Path,
-) -> tuple[Counter, dict[str, dict[str, Spent]], dict[str, dict[str, Any]]]:
+) -> tuple[Counter[Any], dict[str, dict[str, Spent]], dict[str, dict[str, Any]]]:
     """The journal's rows in order, in two files. Returns the number of rows, tokens, decisions of the pool, and
     ("reason", reason)s; what was spent; and what earlier configurations made."""
     kept_schema, rejected_schema_ = dataset_schema(columns), rejected_schema(columns)
-    tally: Counter = Counter()
+    tally: Counter[Any] = Counter()
     spent: dict[str, dict[str, Spent]] = {}
     earlier: dict[str, dict[str, Any]] = {}
     with stream(kept, kept_schema) as kept_rows, stream(rejected, rejected_schema_) as rejected_rows:

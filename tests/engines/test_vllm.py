@@ -9,10 +9,10 @@ from importlib import metadata
 
 import pytest
 
-from synth.components import ConfigError
 from synth.engines import Sampling, Unusable
 from synth.engines import vllm_engine as module
 from synth.engines.vllm import VLLM
+from synth.errors import ConfigError
 from synth.model import Model
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.components import ConfigError, build
+from synth.components import build
 from synth.engines import EngineError
+from synth.errors import ConfigError
 from synth.quality.contamination import Decontaminate, NgramIndex
 from synth.steps.function import StepFunction
 from tests.quality.judged import judged

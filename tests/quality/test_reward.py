@@ -2,8 +2,9 @@
 
 import pytest
 
-from synth.components import ConfigError, build
+from synth.components import build
 from synth.engines import EngineError
+from synth.errors import ConfigError
 from synth.quality.reward import Reward, SequenceClassifier
 from synth.records import Rejection
 from synth.steps.function import StepFunction

@@ -13,7 +13,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from synth.components import ConfigError, build
+from synth.components import build
+from synth.errors import ConfigError
 from synth.sources import BadRow, Source
 from synth.sources.files import Files
 

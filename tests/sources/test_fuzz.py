@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 from synth.sources import BadRow
 from synth.sources.files import Files
 from synth.sources.row_lines import written

@@ -9,7 +9,7 @@ import datasets
 import pyarrow as pa
 import pytest
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 from synth.sources.hub import Hub
 from tests.hub_stand_in import HubStandIn
 

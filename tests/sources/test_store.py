@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 from synth.sources import BadRow
 from synth.sources.store import Contents, Rows, stored, survey
 from tests.storage.limits import file_size_limit

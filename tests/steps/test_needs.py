@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 from synth.quality.length import Length
 from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.steps.respond import Respond

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from synth.components import ConfigError, build
+from synth.components import build
+from synth.errors import ConfigError
 from synth.quality.novelty import Novelty
 from synth.steps.function import StepFunction
 from synth.steps.seed_tasks import SHIPPED, read_seeds

@@ -11,13 +11,13 @@ from random import Random
 
 from synth.demo_model.grammar import (
     arithmetic,
-    code,
     evolve,
     ideas,
     knowledge,
     languages,
     letters,
     logic,
+    programming,
     prompted,
     systems,
     writing,
@@ -30,13 +30,13 @@ _WEIGHTS: dict[Topic, float] = {
     knowledge.exchange: 14,
     ideas.exchange: 18,
     writing.exchange: 12,
-    code.exchange: 9,
+    programming.exchange: 9,
     languages.exchange: 6,
     logic.exchange: 9,
 }
 _DOMAINS: dict[str, Topic] = {
     "math": arithmetic.exchange,
-    "code": code.exchange,
+    "code": programming.exchange,
     "translation": languages.exchange,
     "reasoning": logic.exchange,
 }

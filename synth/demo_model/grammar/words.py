@@ -98,7 +98,8 @@ def made_up(rng: Random) -> str:
 
 def long_tail(rng: Random, low: int, high: int, steepness: float = 2.0) -> int:
     """A whole number from low to high, small ones far more often: the logarithm's power is uniform."""
-    return round(low * (high / low) ** (rng.random() ** steepness))
+    drawn: float = low * (high / low) ** (rng.random() ** steepness)
+    return round(drawn)
 
 
 def capital(text: str) -> str:

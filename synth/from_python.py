@@ -1,10 +1,11 @@
-"""A dataset from Python: synth.generate(strategy="magpie", num_records=100).
+"""A dataset from Python: synth.generate("magpie", num_records=100).
 
 The keys are those of the command line, because it is the command line that runs, as a process of its own: a notebook's
 event loop, signals and memory stay what they are, and Ray and the engines are gone when the call returns. What the
 command line refuses is a ConfigError of the same words.
 """
 
+import json
 import os
 import re
 import signal
@@ -12,13 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synth.components import ConfigError
+from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT, DONE, STOPPED, TOO_FEW
 from synth.paths import local_path
+from synth.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,26 +34,29 @@ class RunFailed(RuntimeError):
 
 
 def generate(
-    strategy: str, *, overrides: Sequence[str] = (), output_dir: str | Path | None = None, **keys: Any
+    strategy: str | Pipeline, *, overrides: Sequence[str] = (), output_dir: str | Path | None = None, **keys: Any
 ) -> "Dataset":
     """Run a strategy and return its dataset, which has fewer rows than asked for where the run says so.
 
-    Keys of groups are dicts or dotted names: engine={"max_num_seqs": 64}, **{"engine.max_num_seqs": 64}. `overrides`
-    are further words as on the command line. With an `output_dir` the same call goes on with what is there; None is a
-    temporary folder that is gone when the Python process ends.
+    `strategy` is the name of one, or a Pipeline. Keys of groups are dicts or dotted names:
+    engine={"max_num_seqs": 64}, **{"engine.max_num_seqs": 64}. `source` may be rows, too: a list of dicts or a Dataset,
+    or the path of a file. `overrides` are further words as on the command line. With an `output_dir` the same call goes
+    on with what is there; None is a temporary folder that is gone when the Python process ends.
 
     Raises ConfigError, RunFailed, and KeyboardInterrupt where the run was stopped.
     """
     if isinstance(overrides, str):
         raise ConfigError(f"overrides: must be a list of words, as [{overrides!r}]")
     if output_dir is None:
-        _folders.append(tempfile.TemporaryDirectory(prefix="dataset-of-synth-", ignore_cleanup_errors=True))
-        output_dir = _folders[-1].name
+        output_dir = _temporary("dataset-of-synth-")
     if keys.get("dry_run"):
         raise ConfigError("dry_run: gives no dataset; the command line prints the plan")
     if keys.get("slice"):
         raise ConfigError("slice: gives no dataset of its own; the command line makes it")
-    keys = {"strategy": strategy, "output_dir": str(output_dir), **keys}
+    if "source" in keys:
+        keys["source"] = _source(keys["source"])
+    chosen = strategy.keys() if isinstance(strategy, Pipeline) else strategy
+    keys = {"strategy": chosen, "output_dir": str(output_dir), **keys}
     code, told = _run([*_words(keys), *overrides])
     if code == BAD_INPUT:
         raise ConfigError(told[-1].removeprefix("error: "))
@@ -62,6 +67,35 @@ def generate(
     from datasets import load_from_disk
 
     return load_from_disk(str(local_path(output_dir) / "dataset"))
+
+
+def _source(given: Any) -> Any:
+    """Keys of the group. Rows are put into a file that lasts as long as this process: a run takes a copy of its own."""
+    if isinstance(given, Path):
+        return {"choice": "file", "path": str(given)}
+    if isinstance(given, str | Mapping):
+        return given
+    if not (hasattr(given, "save_to_disk") or isinstance(given, Iterable)):
+        raise ConfigError(f"source: must be a list of dicts, a Dataset, a file's path, or keys; got {given!r}")
+    folder = Path(_temporary("rows-for-synth-"))
+    if hasattr(given, "save_to_disk"):
+        given.save_to_disk(str(folder / "rows"))
+        return {"choice": "file", "path": str(folder / "rows")}
+    path = folder / "rows.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number, row in enumerate(given):
+            if not isinstance(row, Mapping):
+                raise ConfigError(f"source: must be rows, each a dict of columns, and row {number} is {row!r}")
+            try:
+                file.write(json.dumps(dict(row), ensure_ascii=False) + "\n")
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"source: row {number} is no plain data ({error})") from None
+    return {"choice": "file", "path": str(path)}
+
+
+def _temporary(prefix: str) -> str:
+    _folders.append(tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True))
+    return _folders[-1].name
 
 
 def _run(words: Sequence[str]) -> tuple[int, list[str]]:
@@ -97,11 +131,15 @@ def _run(words: Sequence[str]) -> tuple[int, list[str]]:
 
 
 def _words(keys: Mapping[str, Any]) -> Iterator[str]:
-    """Hydra's overrides. A text chooses an option of a group; of a group's keys, new ones are allowed."""
+    """Hydra's overrides. A text chooses an option of a group, and so does its key `choice`; of a group's keys, new ones
+    are allowed."""
     for key, value in keys.items():
         if key in _GROUPS and isinstance(value, str):
             yield f"{'+' if key == 'strategy' else ''}{key}={value}"
         elif isinstance(value, Mapping) and value:
+            if key in _GROUPS and "choice" in value:
+                yield f"{key}={value['choice']}"
+                value = {name: one for name, one in value.items() if name != "choice"}
             yield from _words({f"{key}.{name}": one for name, one in value.items()})
         else:
             yield f"++{key}={_written(value)}"

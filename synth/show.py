@@ -1,4 +1,4 @@
-"""What is in a run, in the terminal: python -m synth.inspect RUN_DIR [--rows N] [--rejected REASON].
+"""What is in a run, in the terminal: synth show RUN_DIR [--rows N] [--rejected REASON], or python -m synth.inspect.
 
 Counts, yield by reason, lengths, labels, tokens and some rows, of what is committed; a run beside it may go on. With a
 reason, rows that were rejected for it instead. Of a run in slices, how far each of them is. Text of models and seeds is

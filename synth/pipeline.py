@@ -1,0 +1,125 @@
+"""A strategy from Python: steps in order, written down as a strategy's YAML names them.
+
+A run goes through processes on other machines, which make the steps anew. So a step is something that can be named:
+Magpie(n_turns=2), an async function of a file of one's own, functools.partial(function, words=10), a class or
+functools.partial(a_class, key=value). What has no name, as a function of a notebook's cell, is refused.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from synth.errors import ConfigError
+
+Keys = dict[str, Any]
+
+
+class Pipeline:
+    """Steps in order. `models` and `columns` are those keys of a strategy's YAML: further models of the run by their
+    names, and the columns that the dataset has beside the usual ones.
+
+    Raises ConfigError for a step that can't be named, or whose parameters are no plain data.
+    """
+
+    def __init__(
+        self,
+        *steps: Any,
+        name: str = "pipeline",
+        models: Mapping[str, Any] | None = None,
+        columns: Mapping[str, str] | None = None,
+    ):
+        if not steps:
+            raise ConfigError("Pipeline: has no steps")
+        self.name, self.steps = name, steps
+        self._models, self._columns = models, columns
+
+    def __repr__(self) -> str:
+        return f"Pipeline({', '.join(_target(_function(one)) for one in self.steps)}, name={self.name!r})"
+
+    def keys(self) -> Keys:
+        """Those of a strategy's YAML."""
+        steps = [_keys(one, f"step {place}") for place, one in enumerate(self.steps, 1)]
+        given = {"models": self._models, "columns": self._columns}
+        return {"name": self.name, **{key: dict(one) for key, one in given.items() if one is not None}, "steps": steps}
+
+
+def _keys(step: Any, where: str) -> Keys:
+    """`_target_`, and the parameters that are not as they are anyway."""
+    function = _function(step)
+    target = _target(function)
+    module = getattr(function, "__module__", None)
+    if module == "__main__" or "<" in target or not callable(function):
+        told = target if callable(function) else repr(step)
+        raise ConfigError(f"{where}: {told} has to be in a file that can be imported, as my_steps.py")
+    if isinstance(step, partial):
+        if step.args:
+            raise ConfigError(f"{where}: {target} is bound to values without names: partial(function, key=value)")
+        given = step.keywords
+    elif inspect.isroutine(step) or inspect.isclass(step):
+        given = {}
+    elif is_dataclass(step):
+        given = dict(_changed(step))
+    else:
+        raise ConfigError(
+            f"{where}: how {target} was made is not known: functools.partial({function.__name__}, key=value)"
+        )
+    return {"_target_": target, **{name: _plain(one, function, name, where) for name, one in given.items()}}
+
+
+def _function(step: Any) -> Any:
+    """What is named: the function or class behind it."""
+    if isinstance(step, partial):
+        return step.func
+    return step if inspect.isroutine(step) or inspect.isclass(step) else type(step)
+
+
+def _target(function: Any) -> str:
+    return f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"
+
+
+def _changed(made: Any) -> Iterator[tuple[str, Any]]:
+    for field in fields(made):
+        value = getattr(made, field.name)
+        if field.init and value != _default(field):
+            yield field.name, value
+
+
+def _default(field: "Field[Any]") -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _plain(value: Any, owner: Callable[..., Any], name: str, where: str) -> Any:
+    """As YAML has it. Of what a parameter is made of anyway the keys suffice, all of them; another needs its name."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one, owner, name, where) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one, owner, name, where) for one in value]
+    if is_dataclass(value) and not inspect.isclass(value) and type(value) in _kinds(owner, name):
+        given = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        return {key: _plain(one, type(value), key, where) for key, one in given.items() if one is not None}
+    return _keys(value, f"{where}, {name}")
+
+
+def _kinds(owner: Callable[..., Any], name: str) -> set[type]:
+    """The classes that the type of a parameter names, and that of its default."""
+    try:
+        hints = typing.get_type_hints(owner.__init__ if inspect.isclass(owner) and not is_dataclass(owner) else owner)
+    except (NameError, TypeError):
+        hints = {}
+    found, left = set(), [hints.get(name)]
+    while left:
+        kind = left.pop()
+        left += typing.get_args(kind)
+        found |= {kind} if inspect.isclass(kind) else set()
+    if is_dataclass(owner):
+        default = next((_default(field) for field in fields(owner) if field.name == name), None)
+        found |= {type(one) for one in (default if isinstance(default, list) else [default])}
+    return found

@@ -1,0 +1,30 @@
+"""The command `synth`: each word is a door, and all else is refused in one line."""
+
+import pytest
+
+from synth.command import DOORS, main
+
+
+@pytest.mark.parametrize("word", DOORS)
+def test_each_word_is_a_door_that_tells_of_itself(word, capsys):
+    try:
+        assert main([word, "--help"]) == 0
+    except SystemExit as end:
+        assert end.code == 0
+    assert len(capsys.readouterr().out) > 100
+
+
+def test_without_a_word_the_commands_are_listed(capsys):
+    assert main([]) == 0
+    assert all(f"synth {word}" in capsys.readouterr().out for word in ["run"])
+
+
+def test_a_word_that_is_none_is_refused_with_the_nearest(capsys):
+    assert main(["shwo", "runs/a"]) == 2
+    assert capsys.readouterr().err == "error: shwo: no such command; did you mean 'show'?\n"
+    assert main(["install"]) == 2
+    assert "no such command; choose from run, pilot, show" in capsys.readouterr().err
+
+
+def test_the_exit_code_is_the_door_s_own(tmp_path, capsys):
+    assert main(["show", str(tmp_path)]) == 2
