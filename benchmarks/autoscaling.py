@@ -38,6 +38,7 @@ from synth.schedule.plan import Plan
 from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.room import Room
 from synth.schedule.scheduler import Scheduler
+from synth.schedule.slots import Slot, Slots
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.shard import ShardSummary
 
@@ -158,7 +159,7 @@ class SimulatedProcess:
     def __init__(self, kind: Kind):
         self._kind = kind
         self.engine: SimulatedEngine | None = None
-        self._gone = asyncio.Event()
+        self._gone, self._leaving = asyncio.Event(), asyncio.Event()
 
     async def make(self, timeout_s: float) -> None: ...
 
@@ -172,23 +173,24 @@ class SimulatedProcess:
             self.engine.look()
             load = Load(self.engine.running, self.engine.waiting)
             return EngineCounters(0, 0, round(self.engine.tokens), 0.0, load)
+        if method == "leave":
+            self._leaving.set()
+            return None
         await self._gone.wait()
         raise WorkerLost("it was killed")
 
     async def kill(self) -> None:
         self._gone.set()
 
-    async def generate(self, prompt: Any, sampling: Sampling, granted: int | None = None) -> Reply:
-        assert self.engine is not None
+    async def ask(self, prompt: Any, sampling: Sampling | None, granted: int | None = None) -> Reply:
+        assert self.engine is not None and sampling is not None
         answering = asyncio.ensure_future(self.engine.generate(sampling.max_tokens))
-        gone = asyncio.ensure_future(self._gone.wait())
-        try:
-            await asyncio.wait([answering, gone], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            gone.cancel()
-            answering.cancel() if not answering.done() else None
-        if not answering.done() or answering.cancelled():
-            raise WorkerLost("it was killed")
+        leaving = asyncio.ensure_future(self._leaving.wait())
+        await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if not answering.done():
+            answering.cancel()
+            return Reply(None, 0, leaving=True)
         return Reply(Answer([], "stop", 0), self.engine.running + self.engine.waiting)
 
     async def alone(self) -> int:
@@ -202,7 +204,7 @@ class SimulatedWorker:
         self._run = run
         self.engine: SimulatedEngine | None = None
         self.judge = PooledEngine("judge")
-        self._slots = asyncio.Semaphore(2 * AT_ONCE)
+        self._slots = Slots(2 * AT_ONCE)
         self._backlog = 0
         self._launched = asyncio.Event()
         self._stopped = False
@@ -222,21 +224,28 @@ class SimulatedWorker:
         self._backlog += len(missing)
         making = []
         for number in missing:
-            await self._slots.acquire()
+            slot = await self._slots.acquire(number)
             if self._stopped:
                 return None
             self._backlog -= 1
             self._launched.set()
-            task = asyncio.create_task(self._make(number))
+            task = asyncio.create_task(self._make(number, slot))
             making.append(task)
             self._records.add(task)
             task.add_done_callback(self._records.discard)
-        await asyncio.gather(*making, return_exceptions=True)
+        made = await asyncio.gather(*making, return_exceptions=True)
         if self._stopped:
             return None
+        for one in made:
+            if isinstance(one, Exception):
+                raise one
         return ShardSummary(index=shard.index, start=shard.start, stop=shard.stop, kept=len(shard), rejected=0)
 
-    async def _make(self, number: int) -> None:
+    def tell(self, engines: Mapping[int, Any], facts: Facts, version: int, workers: int) -> None:
+        if self.judge.tell(engines, facts, version):
+            self._slots.resize(math.ceil(2 * AT_ONCE * (1 + len(engines) / workers)))
+
+    async def _make(self, number: int, slot: Slot) -> None:
         try:
             mix = self._run.mixes[number >= self._run.records / 2]
             rng = random.Random(number)
@@ -246,7 +255,7 @@ class SimulatedWorker:
                 await self.judge.generate([], Sampling(max_tokens=length(rng, mix.verdict)))
             self._run.finished.add(number)
         finally:
-            self._slots.release()
+            slot.release()
 
     async def hungry(self) -> None:
         while self._backlog >= AT_ONCE:
@@ -302,7 +311,7 @@ class SimulatedRun:
             lambda summary: None,
             unfinished=self._unfinished,
         )
-        self.autoscaler.follow(scheduler, {"judge": pool})
+        self.autoscaler.follow(scheduler, self)
         began = loop.time()
         await beside(scheduler.run(), pool.run(), self.autoscaler.balance(self.look, self._left), self._record())
         assert len(self.finished) == self.records
@@ -323,7 +332,15 @@ class SimulatedRun:
         if self._pool.facts:
             self._news += 1
             for worker in self.workers:
-                worker.judge.tell(dict(self._pool.running), self._pool.facts, self._news)  # type: ignore[arg-type]
+                worker.tell(self._pool.running, self._pool.facts, self._news, self.autoscaler.room.replicas)
+
+    def resize(self, room: Room) -> None:
+        self._pool.resize(room.nodes("judge"))
+        self.tell()
+
+    @property
+    def slowest_start_s(self) -> float:
+        return self._pool.slowest_start_s
 
     def leave(self, worker: SimulatedWorker) -> None:
         if worker.engine and worker in self.workers:

@@ -214,7 +214,7 @@ class _Run:
             scheduler = Scheduler(
                 plan, room.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=ordered
             )
-            autoscaler.follow(scheduler, pools.pools)
+            autoscaler.follow(scheduler, pools)
             exports = config.cluster.address is not None or config.cluster.metrics_port is not None
             followers = [Exported(self._folder.path.resolve().name)] if exports else []
             self._progress.followers += followers

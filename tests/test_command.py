@@ -23,7 +23,7 @@ def test_a_word_that_is_none_is_refused_with_the_nearest(capsys):
     assert main(["shwo", "runs/a"]) == 2
     assert capsys.readouterr().err == "error: shwo: no such command; did you mean 'show'?\n"
     assert main(["install"]) == 2
-    assert "no such command; choose from run, pilot, show" in capsys.readouterr().err
+    assert "no such command; choose from draw, export, merge" in capsys.readouterr().err
 
 
 def test_the_exit_code_is_the_door_s_own(tmp_path, capsys):

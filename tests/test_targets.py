@@ -119,7 +119,7 @@ def test_a_name_goes_through_modules_and_not_through_what_is_in_them(modules, ta
 
 @pytest.mark.parametrize(
     "target",
-    """synth.run.main synth.generate.generate synth.generate._run synth.job.run synth.storage.run_folder.link
+    """synth.run.main synth.from_python.generate synth.from_python._run synth.job.run synth.storage.run_folder.link
     synth.steps.chain.run_record synth.records.derive_seed synth.components.build synth.storage.merge.merge
     synth.sources.files.Files synth.engines.simulated.Simulated synth.model.Model""".split(),
 )

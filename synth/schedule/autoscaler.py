@@ -9,15 +9,24 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol
 
 from synth.schedule.balance import Balance, Observed
-from synth.schedule.engine_pool import EnginePool
 from synth.schedule.room import Room
 from synth.schedule.scheduler import Scheduler
 from synth.steps.llm import MAIN
 
 NODES_INTERVAL_S = 2.0
 BALANCE_INTERVAL_S = 2.0
+
+
+class Engines(Protocol):
+    """Those of the models beside main: engine_pool.Pools. A start took so many seconds at the most."""
+
+    @property
+    def slowest_start_s(self) -> float: ...
+
+    def resize(self, room: Room) -> None: ...
 
 
 class Autoscaler:
@@ -30,11 +39,11 @@ class Autoscaler:
         self._balance = Balance(gpus, movable) if room.places and len(movable) > 1 else None
         self._nodes: dict[int, str | None] = {}  # of replicas
         self._scheduler: Scheduler | None = None
-        self._pools: Mapping[str, EnginePool] = {}
+        self._others: Engines | None = None
 
-    def follow(self, scheduler: Scheduler, pools: Mapping[str, EnginePool]) -> None:
+    def follow(self, scheduler: Scheduler, others: Engines) -> None:
         """Those who are told how many engines there are to be."""
-        self._scheduler, self._pools = scheduler, pools
+        self._scheduler, self._others = scheduler, others
 
     def node(self, replica: int) -> str | None:
         """Where a worker of this replica is to be; None: Ray chooses."""
@@ -58,9 +67,9 @@ class Autoscaler:
         """GPUs go from model to model, where it is left to the run how many engines each has. `look` says what each is
         at."""
         loop = asyncio.get_running_loop()
-        while self._balance and self._scheduler:
+        while self._balance and self._scheduler and self._others:
             await asyncio.sleep(BALANCE_INTERVAL_S)
-            load_s = max(self._scheduler.slowest_start_s, *(one.slowest_start_s for one in self._pools.values()))
+            load_s = max(self._scheduler.slowest_start_s, self._others.slowest_start_s)
             left = seconds_left()
             shift = self._balance.look(loop.time(), look(), math.inf if left is None else left, load_s)
             if shift and self.room.places:
@@ -69,11 +78,10 @@ class Autoscaler:
                 self._resize(self.room.with_places(places))
 
     def _resize(self, room: Room) -> None:
-        assert self._scheduler is not None
+        assert self._scheduler is not None and self._others is not None
         self.room = room
         self._on_change(room)
-        for name, pool in self._pools.items():
-            pool.resize(room.nodes(name))
+        self._others.resize(room)
         leaving = []
         if room.places:
             over = Counter(map(self._nodes.get, self._scheduler.kept)) - room.nodes(MAIN)

@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-SETTLE_S = 30.0  # after a change, until the batches are what they will be
-WINDOW_S = 60.0
+SETTLE_S = 20.0  # after a change, until the batches are what they will be
+WINDOW_S = 60.0  # of measuring, before a small gain is believed; the larger it is, the less
 LONGEST_WINDOW_S = 960.0
 FULL = 0.9  # of the requests that engines run at once
 LEAST_GAIN = 1.05
@@ -82,9 +82,12 @@ class Balance:
         self._seen.append((now, seen))
         while self._seen[-1][0] - self._seen[0][0] > 2 * self._window_s:
             self._seen.popleft()
-        if now - self._seen[0][0] < self._window_s:
+        measured_s = now - self._seen[0][0]
+        if measured_s < self._window_s / 4:
             return None
-        shift = self._decided(seconds_left, load_s)
+        shift, gain = self._decided(seconds_left, load_s)
+        if shift is not None and measured_s < self._window_s / gain**2:
+            return None
         if shift is not None:
             back = self._last is not None and (self._last.giver, self._last.taker) == (shift.taker, shift.giver)
             self._window_s = min(2 * self._window_s, LONGEST_WINDOW_S) if back else WINDOW_S
@@ -92,7 +95,8 @@ class Balance:
             self._seen.clear()
         return shift
 
-    def _decided(self, seconds_left: float, load_s: float) -> Shift | None:
+    def _decided(self, seconds_left: float, load_s: float) -> tuple[Shift | None, float]:
+        """The best shift that pays, and how much faster the run is by it."""
         busy, saturated = self._measured()
         takers = [name for name in saturated if name in self._movable]
         givers = [name for name in self._movable if name not in saturated and self._counts[name] > 1]
@@ -112,8 +116,8 @@ class Balance:
         if best and best.giver not in self._can:
             # What its engines can do is a guess until they were saturated, and an engine with half a batch does more
             # than half: half the way now.
-            return Shift(best.giver, best.taker, math.ceil(best.blocks / 2))
-        return best
+            best = Shift(best.giver, best.taker, math.ceil(best.blocks / 2))
+        return best, most
 
     def _measured(self) -> tuple[dict[str, float], list[str]]:
         """How many engines of each model what they do would fill, and which models are saturated."""

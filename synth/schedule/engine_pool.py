@@ -1,7 +1,8 @@
 """The engines of the models beside main, kept alive for as long as a run takes, and who is told of them.
 
 An engine that is lost is replaced. Those that can't be started are given up, and with the last one of a model the run
-ends. There may be more or fewer as it goes: one that has to leave is asked nothing more, and ends when it has answered.
+ends. There may be more or fewer as it goes: one that has to leave is asked nothing more, and ends when it has
+answered, or soon.
 Where the records are, the scheduler knows: here are engines only.
 """
 
@@ -31,7 +32,7 @@ MAX_FAILURES = 5  # in a row, of engines that answered nothing: more than a requ
 LASTED_S = 600.0  # of an engine that has been of use, whether or not it was heard of
 PAUSE_S = 1.0
 ANSWER_S = 5.0
-DRAIN_S = 120.0  # for an engine that leaves to answer what it has
+DRAIN_S = 20.0  # for an engine that leaves to answer what it has; others answer the rest
 DRAIN_INTERVAL_S = 0.5
 CALLS = 100_000  # under way at once: a request waits in the engine's own queue
 
@@ -138,7 +139,7 @@ class EnginePool:
             log.warning("an engine of %s is given up: %s", self.model, error)
 
     async def _leave(self, place: _Place) -> None:
-        """Asked nothing more, it ends when it has answered what it has."""
+        """Asked nothing more, it ends when it has answered what it has, or soon: then others answer the rest."""
         number = place.number
         assert place.task is not None
         try:
@@ -148,6 +149,9 @@ class EnginePool:
                     async with asyncio.timeout(DRAIN_S):
                         while await self._ask(number, process) and not place.task.done():
                             await asyncio.sleep(DRAIN_INTERVAL_S)
+                with suppress(WorkerLost, EngineError, TimeoutError):
+                    await asyncio.wait_for(process.call("leave"), ANSWER_S)
+                    await asyncio.sleep(DRAIN_INTERVAL_S)  # for those who wait to hear of it
         finally:
             place.task.cancel()
             await asyncio.gather(place.task, return_exceptions=True)
@@ -227,6 +231,7 @@ class Pools:
     """All of a run's. Who `follow`s is told of the engines, as they are and whenever they change."""
 
     def __init__(self, config: Config, run_dir: Path, room: Room):
+        self._workers = max(1, room.replicas)
         self._followers: set[PlacedProcess] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._news = itertools.count()
@@ -246,6 +251,17 @@ class Pools:
     async def run(self) -> None:
         """Never returns while there are any. Raises EngineError when a model has no engine any more."""
         await beside(asyncio.Event().wait(), *(pool.run() for pool in self.pools.values()))
+
+    def resize(self, room: Room) -> None:
+        """So many engines of each model, and of main, each of which has a worker, from now on."""
+        self._workers = max(1, room.replicas)
+        for name, pool in self.pools.items():
+            pool.resize(room.nodes(name))
+            self._tell_all(name)
+
+    @property
+    def slowest_start_s(self) -> float:
+        return max((pool.slowest_start_s for pool in self.pools.values()), default=0.0)
 
     def follow(self, process: PlacedProcess) -> None:
         self._followers.add(process)
@@ -268,7 +284,7 @@ class Pools:
 
         async def tell() -> None:
             with suppress(WorkerLost, EngineError):  # its end is told elsewhere
-                await process.call("tell_engines", model, actors, pool.facts, version)
+                await process.call("tell_engines", model, actors, pool.facts, version, self._workers)
 
         telling = asyncio.create_task(tell())
         self._telling.add(telling)

@@ -42,10 +42,11 @@ class Failed:
 @dataclass(frozen=True)
 class Reply:
     """`requests` are those that the engine has, from anyone, but for this one. No answer has who came too late for what
-    was kept for it."""
+    was kept for it, nor of an engine that is `leaving`: it is not lost, and is not to be asked again."""
 
     answer: Answer | Pooled | Failed | None
     requests: int
+    leaving: bool = False
 
 
 @dataclass
@@ -110,6 +111,8 @@ class EngineProcess:
         self._granted: dict[int, asyncio.TimerHandle] = {}
         self._grants = itertools.count()
         self._broken: asyncio.Future[None] | None = None
+        self._leaving = False
+        self._answering: set[asyncio.Task[Reply]] = set()
 
     async def start(self) -> Facts:
         """Load the model. Raises EngineError: Unusable where another try would end the same."""
@@ -151,7 +154,27 @@ class EngineProcess:
         del self._granted[granted]
         self._turnstile.open()
 
+    async def leave(self) -> None:
+        """From now on nothing is answered: whoever asks, or waits for an answer, hears that another engine has to."""
+        self._leaving = True
+        for one in self._answering:
+            one.cancel()
+
     async def _ask(self, prompt: Any, sampling: Sampling | None) -> Reply:
+        if self._leaving:
+            return Reply(None, 0, leaving=True)
+        answering = asyncio.ensure_future(self._answer(prompt, sampling))
+        self._answering.add(answering)
+        try:
+            return await answering
+        except asyncio.CancelledError:
+            if not (self._leaving and answering.cancelled()):
+                raise
+            return Reply(None, 0, leaving=True)
+        finally:
+            self._answering.discard(answering)
+
+    async def _answer(self, prompt: Any, sampling: Sampling | None) -> Reply:
         answer: Answer | Pooled | Failed
         try:
             if sampling is None:

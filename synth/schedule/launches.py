@@ -33,6 +33,11 @@ class Launches:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
 
+    def resize(self, most: int) -> None:
+        self._most = most
+        self._slots.resize(most)
+        self._wake()
+
     async def begin(self, number: int) -> None:
         if not self._waiting and self._admits(number):
             self._admit(number)

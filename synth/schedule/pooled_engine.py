@@ -57,16 +57,17 @@ class PooledEngine:
         self._changed = asyncio.Event()
         self._version = -1
 
-    def tell(self, engines: Mapping[int, Asked], facts: Facts, version: int) -> None:
-        """All engines that there are, as of the n-th news of them, which may come late. A number is never given to
-        another one."""
+    def tell(self, engines: Mapping[int, Asked], facts: Facts, version: int) -> bool:
+        """All engines that there are, as of the n-th news of them; those that come too late are not taken. A number is
+        never given to another one."""
         if version < self._version:
-            return
+            return False
         self.max_model_len, self.holds, self.task = facts.max_model_len, facts.holds, facts.task
         self._version = version
         self._members = {number: self._members.get(number) or _Member(engine) for number, engine in engines.items()}
         self._changed.set()
         self._changed = asyncio.Event()
+        return True
 
     async def ready(self) -> None:
         while self._version < 0:
@@ -104,6 +105,8 @@ class PooledEngine:
                 member.own -= 1
             member.others = max(0, reply.requests - member.own)
             if reply.answer is None:
+                if reply.leaving:
+                    member.aside_until = asyncio.get_running_loop().time() + ASIDE_S
                 continue
             if isinstance(reply.answer, Failed):
                 raise (ValueError if reply.answer.refused else RuntimeError)(reply.answer.why)

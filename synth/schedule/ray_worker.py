@@ -45,9 +45,13 @@ class WorkerProcess(Worker):
         self._pooled = {name: PooledEngine(name) for name in config.pools}
         super().__init__(config, Path(run_dir), fingerprint, pool, claims, earlier, engines=self._pooled)
 
-    async def tell_engines(self, model: str, engines: Mapping[int, Any], facts: Facts, version: int) -> None:
-        """Which engines there are by now for a model, as actors by their numbers."""
-        self._pooled[model].tell({number: RayEngine(actor) for number, actor in engines.items()}, facts, version)
+    async def tell_engines(
+        self, model: str, engines: Mapping[int, Any], facts: Facts, version: int, workers: int
+    ) -> None:
+        """Which engines there are by now for a model and so many workers, as actors by their numbers."""
+        pooled = self._pooled[model]
+        if pooled.tell({number: RayEngine(actor) for number, actor in engines.items()}, facts, version):
+            self.served_by(model, len(engines) / workers)
 
     def _on_stuck(self, id: str, step: str) -> None:
         try:

@@ -10,7 +10,7 @@ import itertools
 
 class Slots:
     def __init__(self, count: int):
-        self._free = count
+        self._count = self._free = count  # `_free` is below 0 while more are held than there are by now
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
 
@@ -20,8 +20,15 @@ class Slots:
         await slot.acquire()
         return slot
 
+    def resize(self, count: int) -> None:
+        self._free += count - self._count
+        self._count = count
+        while self._free > 0 and self._waiting:
+            self._free -= 1
+            self._give_back()
+
     async def _take(self, number: int) -> None:
-        if self._free:
+        if self._free > 0:
             self._free -= 1
             return
         given = asyncio.get_running_loop().create_future()
@@ -34,7 +41,7 @@ class Slots:
             raise
 
     def _give_back(self) -> None:
-        while self._waiting:
+        while self._waiting and self._free >= 0:
             _, _, given = heapq.heappop(self._waiting)
             if not given.done():
                 given.set_result(None)

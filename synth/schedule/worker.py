@@ -10,6 +10,7 @@ A worker knows its shards and nothing of other workers. It is a plain asyncio ob
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,8 @@ class Worker:
         self._running: set[asyncio.Task[Any]] = set()
         self._making: dict[int, Journal] = {}  # records that run, with where they are to be written down
         self._meters: dict[int, RecordMeter] = {}  # theirs
+        self._beside: dict[str, float] = {}  # engines of the models beside main, this worker's part of them
+        self._started = False
         self._backlog = 0  # records leased and not yet launched
         self._disk_failure: Exception | None = None
 
@@ -101,8 +104,7 @@ class Worker:
         except Exception as error:  # of any library
             raise start_failure(error) from error
         await start(config.engine)
-        in_flight = config.cluster.records_in_flight
-        self._in_flight = 2 * config.engine.concurrency if in_flight == "auto" else in_flight
+        self._in_flight = self._enough_in_flight()
         self._slots = Slots(self._in_flight)
         self._launches = Launches(self._in_flight, config.strategy.tells_fan_out)
         self._first = FirstRecords()
@@ -125,7 +127,25 @@ class Worker:
             on_stuck=self._on_stuck,
         )
         self._syncing = asyncio.create_task(self._sync_journals())
+        self._started = True
         self._watchdog = Watchdog(self._folder.blocked, config.settings.step_timeout_s, self._on_stuck)
+
+    def served_by(self, model: str, engines: float) -> None:
+        """A model beside main has so many engines, as this worker's part of them: they want records, too."""
+        self._beside[model] = engines
+        if self._started:
+            self._in_flight = self._enough_in_flight()
+            self._slots.resize(self._in_flight)
+            self._launches.resize(self._in_flight)
+            self._launch(0)
+
+    def _enough_in_flight(self) -> int:
+        """Twice as many as fill all engines, so that a request that ends finds the next one there."""
+        in_flight = self._config.cluster.records_in_flight
+        if in_flight != "auto":
+            return in_flight
+        at_once = self._config.at_once
+        return math.ceil(2 * (at_once[MAIN] + sum(at_once[name] * count for name, count in self._beside.items())))
 
     async def run(
         self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None

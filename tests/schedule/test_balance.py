@@ -57,7 +57,7 @@ def test_gpus_go_to_the_model_that_others_wait_for_until_both_are_full():
 
 
 def test_what_an_engine_can_do_is_a_guess_before_it_was_full_so_half_the_way_is_gone_first():
-    assert of_two(15, 1, tokens=(100.0, 300.0)).run(100.0) == [Shift("main", "judge", 6)]
+    assert of_two(15, 1, tokens=(100.0, 300.0)).run(50.0) == [Shift("main", "judge", 6)]
 
 
 def test_a_division_that_suits_stays_as_it_is():
@@ -94,12 +94,18 @@ def test_models_with_a_number_of_their_own_keep_it():
     assert not run.run(1800.0)
 
 
+def test_a_small_gain_is_measured_for_longer_than_a_large_one():
+    assert not of_two(8, 8, tokens=(100.0, 125.0)).run(SETTLE_S + WINDOW_S / 2)
+    assert of_two(8, 8, tokens=(100.0, 125.0)).run(SETTLE_S + 2 * WINDOW_S)
+    assert of_two(15, 1, tokens=(100.0, 300.0)).run(SETTLE_S + WINDOW_S / 2)
+
+
 def test_nothing_is_decided_while_an_engine_loads_or_before_the_batches_are_what_they_will_be():
     run = of_two(15, 1, tokens=(100.0, 300.0))
     run.loading = {"judge"}
     assert not run.run(1800.0)
     run.loading = set()
-    assert not run.run(SETTLE_S + WINDOW_S - 10.0)
+    assert not run.run(SETTLE_S)
     assert run.run(30.0)
 
 

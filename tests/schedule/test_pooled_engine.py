@@ -55,6 +55,7 @@ class Here(EngineProcess):
 
         self._engine, self._metered, self._turnstile = engine, Metered(engine), Turnstile()
         self._granted, self._grants, self._broken = {}, itertools.count(), asyncio.get_running_loop().create_future()
+        self._leaving, self._answering = False, set()
         self._broken.add_done_callback(lambda future: future.exception())
 
 
@@ -103,6 +104,18 @@ async def test_what_an_engine_had_when_it_died_is_answered_by_another_with_the_s
     answers = await asyncio.gather(*asking)
     assert [list(one.token_ids) for one in answers] == [[seed] for seed in range(6)]
     assert len(pool.engines) == 3
+
+
+async def test_what_an_engine_that_leaves_has_not_answered_another_answers_and_nobody_suspects_the_request():
+    pool = Pool(1)
+    asking = [asyncio.create_task(pool.ask([5], seed)) for seed in range(6)]
+    for number in range(SUSPICIOUS + 1):
+        await asyncio.sleep(0.002)
+        pool.add()
+        await pool.there[number].leave()
+    answers = await asyncio.gather(*asking)
+    assert [list(one.token_ids) for one in answers] == [[seed] for seed in range(6)]
+    assert max(pool.engines[-1].together) > 1  # alone is what a suspicious one would be
 
 
 async def test_before_there_is_an_engine_requests_wait_and_what_it_holds_is_known_with_the_first():
@@ -179,7 +192,8 @@ async def test_a_pooling_engine_is_shared_replaced_and_counted_as_any_other():
     told = [await one.counters() for one in pool.there.values()]
     assert sum(one.completion_tokens for one in told) == 0
     await pool.model.pool([1, 2, 3])
-    assert sum([(await one.counters()).prompt_tokens for one in pool.there.values()]) == 3
+    read = sum([(await one.counters()).prompt_tokens for one in pool.there.values()])
+    assert read == sum(one.prompt_tokens for one in told) + 3
 
 
 class Away:
@@ -283,13 +297,14 @@ class Answering(Process):
 
     def __init__(self, done=False):
         super().__init__(1)
-        self.done = done
+        self.done, self.left = done, False
 
     async def call(self, method):
         if method == "counters":
             return EngineCounters(0, 0, 0, 0.0, Load(running=int(not self.done)))
         if method == "serve":
             await asyncio.Event().wait()
+        self.left = self.left or method == "leave"
         return FACTS
 
 
@@ -330,6 +345,7 @@ async def test_an_engine_that_leaves_is_asked_nothing_more_and_answers_what_it_h
     assert not made[leaving].killed
     made[leaving].done = True
     await until(lambda: made[leaving].killed)
+    assert made[leaving].left
     assert not made[1 - leaving].killed and len(judge.held) == 1
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -62,3 +62,21 @@ async def test_whoever_stops_waiting_takes_no_slot_along():
     await asyncio.gather(blocker, return_exceptions=True)
     async with asyncio.timeout(1):
         await slots.acquire(5)
+
+
+async def test_more_slots_are_for_those_who_wait_and_fewer_take_none_away():
+    slots = Slots(2)
+    held = [await slots.acquire(0), await slots.acquire(1)]
+    waiting = [asyncio.create_task(slots.acquire(number)) for number in (2, 3, 4)]
+    await asyncio.sleep(0)
+    slots.resize(4)
+    await asyncio.sleep(0)
+    assert [one.done() for one in waiting] == [True, True, False]
+    slots.resize(1)
+    for slot in held:
+        slot.release()
+    waiting[0].result().release()
+    await asyncio.sleep(0)
+    assert not waiting[2].done()
+    waiting[1].result().release()
+    await waiting[2]

@@ -6,6 +6,7 @@ import dataclasses
 import pyarrow as pa
 import pytest
 
+from synth.config import Config
 from synth.engines import EngineError
 from synth.engines.simulated import Simulated
 from synth.records import Shard
@@ -116,6 +117,21 @@ async def test_records_in_flight_bounds_what_runs_at_once(start):
         most = max(most, (await worker.counters()).in_flight)
         await asyncio.sleep(0.001)
     assert most == 7
+
+
+async def test_engines_of_other_models_want_records_too(start, monkeypatch):
+    monkeypatch.setattr(Config, "at_once", property(lambda self: {"main": 2, "judge": 8}))
+    worker = await start()
+    running, most = asyncio.create_task(worker.run(Shard(0, 0, 60))), []
+    for engines in (0, 1.5):  # this worker's part of all
+        worker.served_by("judge", engines)
+        enough = 4 + round(16 * engines)
+        async with asyncio.timeout(60):
+            while (seen := (await worker.counters()).in_flight) < enough:
+                await asyncio.sleep(0.001)
+        most.append(seen)
+    assert most == [4, 28]
+    await running
 
 
 async def test_a_worker_is_hungry_only_when_nearly_all_it_has_is_launched(start):
