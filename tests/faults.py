@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 QUICK_HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 500,
     "health_check_period_ms": 500,
-    "health_check_timeout_ms": 500,
+    "health_check_timeout_ms": 5000,  # of a raylet that waits for a core; one that is gone refuses at once
     "health_check_failure_threshold": 3,
 }
 CLUSTER_ENV = {
