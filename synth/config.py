@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.components import build, construct, located, refuse_unknown_keys
 from synth.engines import Engine, is_pooling
+from synth.engines.price import Price
 from synth.errors import ConfigError, nearest, reason
 from synth.model import Model
 from synth.models import ServedModel, preset_names, served, spelled_out, with_demo_keys
@@ -178,6 +179,13 @@ class Config:
     def engines(self) -> dict[str, Any]:
         """Those that answer for its models, by the models' names."""
         return {MAIN: self.engine, **{name: one.engine for name, one in self.models.items()}}
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """Of the tokens of those models whose servers charge for them."""
+        engines = {name: self.engines[name] for name in (MAIN, *self.pools)}
+        prices = {name: getattr(one, "price_per_million_tokens", None) for name, one in engines.items()}
+        return {name: price for name, price in prices.items() if price is not None}
 
     @property
     def templated(self) -> dict[str, Model]:

@@ -10,6 +10,7 @@ from synth.estimate import estimate
 from synth.missing import refuse_what_is_missing
 from synth.models import ServedModel
 from synth.opening import refuse_foreign
+from synth.report.held import money
 from synth.report.run_data import Run
 from synth.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
@@ -136,28 +137,47 @@ def _drawn(sampling: Sampling) -> str:
 
 def _cost(config: Config, records: int, which: str) -> dict[str, str]:
     """Calls and tokens, as far as the steps tell them."""
-    most = at_most(config)
+    most = _most(config)
     if isinstance(most, str):
         return {"calls": most}
-    calls, tokens = most
-    return {
+    calls, tokens = sum(calls for calls, _ in most.values()), sum(tokens for _, tokens in most.values())
+    lines = {
         "calls": f"at most {calls} a record, {records * calls:,} {which} while none is rejected",
         "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} {which}",
     }
+    generated = {name: records * most.get(name, (0, 0))[1] for name in config.prices}
+    prices = [
+        f"{name}: at most {money(price.of(0, 0, generated[name]))} for the tokens that it generates, "
+        f"and {price.prompt:g} for a million that it reads"
+        for name, price in config.prices.items()
+    ]
+    return lines | ({"price": f"\n{'':9} ".join(prices)} if prices else {})
 
 
 def at_most(config: Config) -> tuple[int, int] | str:
     """Calls of a record, and the tokens that they generate, at the most; or why that is not known."""
-    calls = tokens = 0
+    most = _most(config)
+    if isinstance(most, str):
+        return most
+    return sum(calls for calls, _ in most.values()), sum(tokens for _, tokens in most.values())
+
+
+def _most(config: Config) -> dict[str, tuple[int, int]] | str:
+    """The same by the models that have engines of their own."""
+    engine_of = {name: one.engine_of for name, one in config.models.items()}
+    most: dict[str, tuple[int, int]] = {}
     branches: int | None = 1
     for step in config.strategy.steps:
         told = getattr(step.function, "calls", None)
         if told is None:
             return f"not known: the step {step.name} does not tell"
         if branches is None:
+            calls = sum(calls for calls, _ in most.values())
             return f"at most {calls} a record before the step {step.name}; how many come to it is not known"
-        calls += branches * len(told())
-        tokens += branches * sum(call.max_tokens for call in told())
+        for call in told():
+            model = call.model or step.model
+            calls, tokens = most.get(engine_of.get(model, model), (0, 0))
+            most[engine_of.get(model, model)] = calls + branches, tokens + branches * call.max_tokens
         fan_out = getattr(step.function, "fan_out", 1)
         branches = None if fan_out is None else branches * fan_out
-    return calls, tokens
+    return most

@@ -15,9 +15,12 @@ from omegaconf import OmegaConf
 
 from synth.config import Config, ConfigError
 from synth.errors import reason
+from synth.report.by_model import by_main
+from synth.report.held import money
 from synth.report.run_data import Run
 from synth.report.throughput import PAUSE_S, Span
 from synth.resume import told_once
+from synth.steps.llm import MAIN
 from synth.storage.manifest import Manifest, Unreadable, differing_keys, told
 
 FULL = 0.8  # of the most requests that an engine ever had
@@ -64,13 +67,28 @@ def estimate(config: Config, begun: Run | None, manifest: Manifest, size: int | 
         f"{pace.generated:,.0f} generated in {pace.seconds:.3g} engine-seconds for each",
         "time": f"{_hours(hours)} engine-hours for {left:,.0f} records: {shares} replica(s){start}",
     }
+    costs = []
     if gpus := pace.gpus:
         lines["GPU-hours"] = f"{_hours(hours * gpus)}, {gpus:.3g} GPU(s) for each replica"
         if price := config.settings.price_per_gpu_hour:
-            lines["cost"] = f"{hours * gpus * price:,.2f}, at {price:g} a GPU-hour"
+            costs.append(f"{hours * gpus * price:,.2f}, at {price:g} a GPU-hour")
+    costs += [f"{money(left * each)} for the tokens of {name}" for name, each in _costs(config, run).items()]
+    if costs:
+        lines["cost"] = "; ".join(costs)
     if notes := _notes(config, run, manifest, pace):
         lines["but"] = "; ".join(notes)
     return lines
+
+
+def _costs(config: Config, run: Run) -> dict[str, float]:
+    """What the tokens of a kept record cost, rejected ones counted in, by the models that have a price."""
+    kept = sum(one.kept for one in run.manifest.summaries)
+    spent = {MAIN: by_main(run.snapshots), **run.models}
+    return {
+        name: price.of(one.prompt_tokens, one.cached_tokens, one.completion_tokens) / kept
+        for name, price in config.prices.items()
+        if (one := spent.get(name))
+    }
 
 
 def _named(path: Path, manifest: Manifest) -> Run:
@@ -137,7 +155,7 @@ def _running(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
 def _notes(config: Config, run: Run, manifest: Manifest, pace: Pace) -> list[str]:
     """What may make the run faster or slower than the one that was measured."""
     try:
-        before = _speed(OmegaConf.load(run.folder.config))
+        before = _speed(OmegaConf.to_container(OmegaConf.load(run.folder.config)))
     except Exception as error:  # of whatever parses it
         raise ConfigError(f"{run.folder.config}: can't be read ({reason(error)})") from None
     differing = differing_keys(before, _speed(config.resolved))
@@ -153,9 +171,10 @@ def _notes(config: Config, run: Run, manifest: Manifest, pace: Pace) -> list[str
 
 
 def _speed(resolved: Any) -> dict[str, Any]:
-    """The keys that change speed and not the data: all others are the same."""
+    """The keys that change speed and neither the data nor the cost: all others are the same."""
     cluster = resolved["cluster"]
-    return {"engine": dict(resolved["engine"]), "cluster": {"records_in_flight": cluster["records_in_flight"]}}
+    engine = {name: value for name, value in resolved["engine"].items() if name != "price_per_million_tokens"}
+    return {"engine": engine, "cluster": {"records_in_flight": cluster["records_in_flight"]}}
 
 
 def _hours(hours: float) -> str:

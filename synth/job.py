@@ -225,6 +225,7 @@ class _Run:
                 wanted=self._wanted,
                 gpus=room.placement.gpus,
                 price=config.settings.price_per_gpu_hour,
+                prices=config.prices,
                 longest=math.inf if isinstance(bounds := at_most(config), str) else bounds[1],
                 blocked=BlockedSteps(self._folder.blocked),
                 pools=pools,
@@ -342,7 +343,8 @@ class _Run:
     def _merge(self) -> int:
         runs = [(self._folder, self._manifest)]
         rows = merge(runs, self._folder.dataset, self._manifest.wanted)
-        write_card(self._folder, runs, rows, self._manifest.wanted)
+        held = Run(self._folder, self._manifest).held
+        write_card(self._folder, runs, rows, self._manifest.wanted, held.cost_of_tokens)
         return rows
 
     def _report(self) -> None:

@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from synth.errors import reason
 from synth.paths import argument
 from synth.records import Slice
+from synth.report.held import NOTHING
+from synth.report.run_data import Run
 from synth.slices import untaken
 from synth.storage.card import write_card
 from synth.storage.manifest import Manifest, Unreadable
@@ -49,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             most = max(wanted) if len(wanted) == len(runs) else None
             new.folder(output.path)
             rows = merge(runs, output.dataset, most)
-            write_card(output, runs, rows, most)
+            held = sum((Run(*one).held for one in runs), NOTHING)
+            write_card(output, runs, rows, most, held.cost_of_tokens)
             new.keep()
     except (Unmergeable, Unreadable, InUse) as error:
         print(f"error: {error}", file=sys.stderr)

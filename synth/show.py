@@ -21,6 +21,7 @@ from synth.paths import argument
 from synth.records import Slice, Spent
 from synth.report.charts import number
 from synth.report.figures import Cost, Figures, measure
+from synth.report.held import money
 from synth.report.page import duration, percent
 from synth.report.run_data import Run
 from synth.report.samples import printable, show_rows
@@ -205,10 +206,10 @@ def _held(run: Run, kept: int) -> str:
         return "not measured"
     told = [f"{held.replica_seconds / 3600:,.3g} engine-hours"]
     told += [f"{held.gpu_seconds / 3600:,.3g} GPU-hours"] if held.gpu_seconds else ["no GPU"]
-    if held.cost is not None:
-        told.append(f"cost {held.cost:,.2f}")
+    if cost := held.told():
+        told.append(cost)
     if (each := held.cost_of_a_thousand(kept)) is not None:
-        told.append(f"{each:,.2f} a 1,000 kept rows")
+        told.append(f"{money(each)} a 1,000 kept rows")
     return ", ".join(told)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from synth.engines import EngineError
+from synth.engines.price import Price
 from synth.records import Spent, add_spent
 from synth.report.held import Held, HeldTime
 from synth.report.progress import ModelAtWork, Progress, Snapshot
@@ -26,12 +27,14 @@ from synth.work import Work
 
 INTERVAL_S = 0.5
 ANSWER_S = 5.0
+_TOTALS = ("made", "prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds", "spent", "held", "models")
 
 
 class Watch:
     """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `pools` the engines of other models;
-    `longest` is the most that a record may write, in tokens; `at_once` the requests that an engine of each model runs;
-    `last` is what was seen last."""
+    `price` is that of a GPU-hour, `prices` are those of the models whose servers charge for tokens. `longest` is the
+    most that a record may write, in tokens; `at_once` the requests that an engine of each model runs; `last` is what
+    was seen last."""
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Watch:
         wanted: int,
         gpus: float,
         price: float | None,
+        prices: Mapping[str, Price],
         longest: float,
         blocked: BlockedSteps,
         pools: Pools,
@@ -52,7 +56,7 @@ class Watch:
         self._pools, self._at_once = pools, at_once
         self._models: dict[str, ModelAtWork] = {}
         self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
-        self._gpus, self._held = gpus, HeldTime(price)
+        self._gpus, self._held, self._prices = gpus, HeldTime(price), prices
         self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
         self._counted: dict[int, ShardSummary] = {}
         self._total = Tally()
@@ -96,18 +100,25 @@ class Watch:
         return {MAIN: main, **others}
 
     def end(self, progress: Progress, in_journals: Tally) -> None:
-        """All workers are gone: what counts now is what is on disk."""
-        held = self._look()
-        there = _finished(self._committed() + in_journals)
-        self.last = replace(self.last, **there, held=held, in_flight=0, running=0, waiting=0)
-        progress.update(self.last)
+        """All workers are gone: what counts now is what is on disk, and what they said last."""
+        self._told |= self._scheduler.ended
+        self._models = {name: pool.told() for name, pool in self._pools.pools.items()}
+        there, totals = _finished(self._committed() + in_journals), self._snapshot([])
+        there |= {name: getattr(totals, name) for name in _TOTALS}
+        self.last = replace(self.last, **there, in_flight=0, running=0, waiting=0, paused_s=0.0)
+        progress.update(self.last, ended=True)
 
     def _look(self) -> Held:
         """All replicas and engines that are held, and their GPUs."""
         held = {name: len(pool.held) for name, pool in self._pools.pools.items()}
         gpus = sum(count * self._pools.gpus[name] for name, count in held.items())
         replicas = self._scheduler.held
-        return self._held.look(replicas + sum(held.values()), replicas * self._gpus + gpus)
+        return self._held.look(replicas + sum(held.values()), replicas * self._gpus + gpus, self._cost_of_tokens())
+
+    def _cost_of_tokens(self) -> dict[str, float]:
+        """Of each model that has a price."""
+        told: Mapping[str, Any] = {name: [one] for name, one in self._models.items()} | {MAIN: self._told.values()}
+        return {name: price.of(*_tokens(told.get(name, ()))) for name, price in self._prices.items()}
 
     def _left(self, uncommitted: Tally) -> Left:
         plan = self._plan
@@ -164,6 +175,11 @@ def _finished(tally: Tally) -> dict[str, Any]:
         "records": tally.records,
         "reasons": dict(tally.reasons),
     }
+
+
+def _tokens(told: Iterable[Counters | ModelAtWork]) -> list[int]:
+    names = ("prompt_tokens", "cached_tokens", "completion_tokens")
+    return [sum(getattr(one, name) for one in told) for name in names]
 
 
 def _sums(workers: Iterable[dict[str, Spent]]) -> dict[str, Spent]:

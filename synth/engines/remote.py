@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Answer, Form, Load, Placement, Sampling, Unusable
 from synth.engines.patient_http import PatientHTTP, Withheld
+from synth.engines.price import Price
 from synth.engines.rate_limit import RateLimit
 from synth.engines.transports import LOOPBACK, Aiohttp, OpenAIClient
 from synth.errors import nearest
@@ -41,23 +42,6 @@ HELD_TEXT: tuple[dict[str, Any], Any] = ({"type": "string", "enum": [_HELD]}, _H
 _DEFAULTS = Sampling()
 _ALWAYS = ("temperature", "top_p")
 _SOMETIMES = ("top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
-
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Price:
-    """Of a million tokens. `cached` is that of prompt tokens which the server had in its cache; None: the same."""
-
-    prompt: Dollars
-    completion: Dollars
-    cached: Dollars | None = None
-
-    def of(self, prompt_tokens: float, cached_tokens: float, completion_tokens: float) -> float:
-        """`prompt_tokens` includes `cached_tokens`."""
-        cached = self.prompt if self.cached is None else self.cached
-        told = (prompt_tokens - cached_tokens) * self.prompt + cached_tokens * cached
-        return (told + completion_tokens * self.completion) / 1e6
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))

@@ -1,4 +1,4 @@
-"""For how long a run has held its replicas, and the GPUs with them: what a cluster charges for.
+"""What a run costs: how long it has held its replicas, and the GPUs with them, and the tokens of servers that charge.
 
 A replica is held from the moment it is asked for until it is gone, so the loading of its model counts, and the time in
 which it has nothing to do. Each process of a run counts from its own start and says so in metrics.jsonl, in which the
@@ -7,18 +7,20 @@ lines of one process have the same `started`.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Held:
-    """Seconds of all replicas together, and of all GPUs. `cost` is None without a price, or where no GPU was held: what
-    a CPU costs, or a server, nobody has said."""
+    """Seconds of all replicas together, and of all GPUs. `cost` is that of the GPUs and of all `cost_of_tokens`, which
+    are told by the names of the models. It is None where neither has a price, or no GPU was held: what a CPU costs
+    nobody has said."""
 
     replica_seconds: float = 0.0
     gpu_seconds: float = 0.0
     cost: float | None = None
+    cost_of_tokens: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: "Held") -> "Held":
         known = [one.cost for one in (self, other) if one.cost is not None]
@@ -26,11 +28,27 @@ class Held:
             self.replica_seconds + other.replica_seconds,
             self.gpu_seconds + other.gpu_seconds,
             sum(known) if known else None,
+            {
+                name: self.cost_of_tokens.get(name, 0.0) + other.cost_of_tokens.get(name, 0.0)
+                for name in {**self.cost_of_tokens, **other.cost_of_tokens}
+            },
         )
 
     def cost_of_a_thousand(self, kept: int) -> float | None:
         """Of kept records, rejected ones counted in."""
         return None if self.cost is None or not kept else 1000 * self.cost / kept
+
+    def told(self) -> str | None:
+        """The cost, with each model's share of it."""
+        if self.cost is None:
+            return None
+        shares = ", ".join(f"{name} {money(cost)}" for name, cost in self.cost_of_tokens.items())
+        return f"cost {money(self.cost)}" + (f" (tokens of {shares})" if shares else "")
+
+
+def money(amount: float) -> str:
+    """Small amounts to two digits."""
+    return f"{amount:,.2f}" if amount >= 0.1 or not amount else f"{amount:.2g}"
 
 
 NOTHING = Held()
@@ -43,21 +61,29 @@ class HeldTime:
         self._price, self._now, self._then = price_per_gpu_hour, now, now()
         self._held = Held()
 
-    def look(self, replicas: int, gpus: float) -> Held:
-        """All there was, if since the last look so many replicas have been held, with so many GPUs in all."""
+    def look(self, replicas: int, gpus: float, cost_of_tokens: Mapping[str, float] | None = None) -> Held:
+        """All there was, if since the last look so many replicas have been held, with so many GPUs in all; tokens have
+        cost so much since the beginning."""
         now = self._now()
         passed, self._then = now - self._then, now
         seconds, gpu_seconds = replicas * passed, gpus * passed
         cost = None if self._price is None or not gpu_seconds else gpu_seconds / 3600 * self._price
         self._held += Held(seconds, gpu_seconds, cost)
-        return self._held
+        tokens = cost_of_tokens or {}
+        return self._held + Held(cost=sum(tokens.values()) if tokens else None, cost_of_tokens=tokens)
 
 
 def held_by(snapshots: Iterable[Mapping[str, Any]]) -> Held:
     """What all processes have held that wrote these lines of metrics.jsonl: the last line of each tells."""
     last = {one.get("started"): one for one in snapshots if _number(one, "replica_seconds") is not None}
-    return sum((Held(_number(one, "replica_seconds") or 0, _number(one, "gpu_seconds") or 0, _number(one, "cost"))
-                for one in last.values()), NOTHING)  # fmt: skip
+    return sum(map(_held, last.values()), NOTHING)
+
+
+def _held(line: Mapping[str, Any]) -> Held:
+    tokens = line.get("cost_of_tokens")
+    costs = {str(name): cost for name in tokens if (cost := _number(tokens, name)) is not None} if tokens else {}
+    replicas, gpus = _number(line, "replica_seconds") or 0, _number(line, "gpu_seconds") or 0
+    return Held(replicas, gpus, _number(line, "cost"), costs)
 
 
 def _number(snapshot: Mapping[str, Any], name: str) -> float | None:

@@ -11,6 +11,7 @@ from shlex import quote
 
 from rich.console import Console
 
+from synth.report.held import money
 from synth.report.progress import short_reasons
 from synth.report.run_data import Run
 from synth.report.samples import in_a_line, show_samples
@@ -39,6 +40,10 @@ class Outcome:
     def show(self, seconds: float) -> None:
         console, folder = Console(highlight=False, markup=False), self._run.folder
         console.print(f"{self._counts()}, in {seconds:,.0f} s", soft_wrap=True)
+        held = self._run.held
+        if cost := held.told():
+            each = held.cost_of_a_thousand(self._run.counts["kept"])
+            console.print(cost if each is None else f"{cost}, {money(each)} a 1,000 kept", soft_wrap=True)
         if self._rows:
             show_samples(console, folder.dataset)
         console.print()

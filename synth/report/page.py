@@ -22,6 +22,7 @@ from synth.report.browser_rows import KEPT, LONGEST, REJECTED, as_json, most_row
 from synth.report.comparison import GROUPS, Comparison, letter
 from synth.report.diversity import MOST_TEXTS, Diversity, diversity, instructions
 from synth.report.figures import Figures, flat, measure
+from synth.report.held import money
 from synth.report.run_data import Run
 from synth.report.samples import printable
 from synth.report.soundness import FACTS
@@ -201,6 +202,7 @@ def _environment() -> Environment:
         "number": lambda value: "–" if value is None else charts.number(value),
         "percent": lambda value: "–" if value is None else percent(value),
         "duration": duration,
+        "money": money,
         "setting": lambda value: "null" if value is None else str(value),
         "short": lambda value: value if len(value) <= 300 else f"{value[:300]}…",
     }

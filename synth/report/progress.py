@@ -23,7 +23,7 @@ from rich.text import Text
 
 from synth.errors import reason
 from synth.records import Spent
-from synth.report.held import NOTHING, Held
+from synth.report.held import NOTHING, Held, money
 from synth.report.samples import in_a_line, printable
 from synth.report.time_left import Left, seconds_left
 from synth.work import Work
@@ -157,7 +157,8 @@ class Progress:
         finally:
             log.removeHandler(handler)
 
-    def update(self, now: Snapshot) -> None:
+    def update(self, now: Snapshot, ended: bool = False) -> None:
+        """`ended` where no more will come: whoever reads the numbers next finds these."""
         moment = time.monotonic()
         if self._ready_at is None:
             self._history.clear()  # the time that engines take to start is no part of any rate
@@ -176,7 +177,7 @@ class Progress:
         # Where the first engine gets ready, or the last one ends, the pace is reckoned from or up to that moment.
         turned, self._running = self._running != (now.replicas_ready > 0), now.replicas_ready > 0
         self._updated = time.time()
-        if turned or moment - self._last_metrics >= interval:
+        if ended or turned or moment - self._last_metrics >= interval:
             self._last_metrics = moment
             self._write_metrics(now)
 
@@ -288,8 +289,8 @@ class Progress:
         """Of the whole run so far."""
         held = self.before + now.held
         each = held.cost_of_a_thousand(now.kept)
-        told = {"cost {:,.2f}": held.cost, "{:,.2f} a 1,000 kept": each}
-        return [words.format(value) for words, value in told.items() if value is not None]
+        told = [held.told(), None if each is None else f"{money(each)} a 1,000 kept"]
+        return [words for words in told if words]
 
     def _write_metrics(self, now: Snapshot) -> None:
         rates = {
@@ -301,7 +302,9 @@ class Progress:
         times = {"time": round(self._updated, 3), "started": round(self._started_at, 3)}
         plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name not in _NOT_METRICS}
         spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
-        line = times | _rounded(plain) | {"spent": spent} | rates
+        line = times | _rounded(plain) | {"cost": now.held.cost, "spent": spent} | rates  # tokens may cost little
+        if not now.held.cost_of_tokens:
+            del line["cost_of_tokens"]
         if now.models:
             line["models"] = {name: _rounded(asdict(one)) for name, one in now.models.items()}
         # A full disk is no reason to stop drawing.

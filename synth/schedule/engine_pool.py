@@ -166,6 +166,9 @@ class EnginePool:
             began = asyncio.get_running_loop().time()
             try:
                 await self._serve(number, process)
+            except asyncio.CancelledError:
+                await self._ask(number, process)  # what it has done in all
+                raise
             except (WorkerLost, EngineError) as error:
                 if place not in self._places:
                     return
@@ -204,6 +207,10 @@ class EnginePool:
     async def at_work(self) -> ModelAtWork:
         """What its engines are at; what those have done that are gone counts too."""
         await asyncio.gather(*(self._ask(number, process) for number, process in self.running.items()))
+        return self.told()
+
+    def told(self) -> ModelAtWork:
+        """The same, as they said it last."""
         here, told = list(self._last.values()), [*self._done, *self._last.values()]
         return ModelAtWork(
             engines_ready=len(self.running),

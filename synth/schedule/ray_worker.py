@@ -123,8 +123,9 @@ class RayWorker:
         counters: Counters = await self._process.call("counters")
         return counters
 
-    async def stop(self) -> None:
-        await self._process.call("stop")
+    async def stop(self) -> Counters:
+        counters: Counters = await self._process.call("stop")
+        return counters
 
     async def kill(self) -> None:
         """Never raises."""

@@ -25,6 +25,7 @@ from synth.schedule.plan import Plan
 from synth.schedule.search import SuspectDied, search
 from synth.schedule.shared import SharedLost
 from synth.schedule.suspects import Suspects
+from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.storage.shard import ShardSummary
 
@@ -88,6 +89,7 @@ class Scheduler:
         self._any_ran = False  # any engine of this run
         self._told: set[str] = set()
         self.workers: dict[int, WorkerHandle] = {}  # those whose engine runs
+        self.ended: dict[WorkerHandle, Counters] = {}  # what those said last that were dismissed
 
     @property
     def replicas(self) -> int:
@@ -368,7 +370,7 @@ class Scheduler:
             return
         if self.workers.pop(index, None):  # one whose engine is still loading has nothing to write down
             with suppress(WorkerLost, EngineError, TimeoutError):
-                await asyncio.wait_for(worker.stop(), STOP_GRACE_S)
+                self.ended[worker] = await asyncio.wait_for(worker.stop(), STOP_GRACE_S)
         await worker.kill()
 
     def _plan_ends(self) -> bool:

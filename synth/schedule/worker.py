@@ -193,15 +193,18 @@ class Worker:
         counters.uncommitted = sum((journal.tally for journal in self._journals), Tally())
         return counters
 
-    async def stop(self) -> None:
-        """Drop what is unfinished, write down what is finished, end the engine. Takes a few seconds."""
+    async def stop(self) -> Counters:
+        """Drop what is unfinished, write down what is finished, end the engine. Takes a few seconds. Returns the last
+        counters."""
         for task in self._running:
             task.cancel()
         if self._running:
             await asyncio.wait(self._running)
         self._syncing.cancel()
         self._watchdog.stop()
+        counters = await self.counters()
         await self._config.engine.stop()
+        return counters
 
     async def _run(
         self, shard: Shard, numbers: Collection[int] | None, poison: Mapping[int, str]

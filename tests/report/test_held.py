@@ -2,6 +2,7 @@
 
 import pytest
 
+from synth.engines.price import Price
 from synth.report.held import NOTHING, Held, HeldTime, held_by
 
 
@@ -36,6 +37,26 @@ def test_without_a_price_or_without_gpus_there_is_no_cost():
     assert held(2.5, [(10, 1, 0)]) == Held(10, 0, None)
     assert held(2.5).cost_of_a_thousand(0) is None
     assert NOTHING.cost_of_a_thousand(10) is None
+
+
+def test_tokens_of_servers_cost_too_and_are_told_by_model():
+    clock = Clock()
+    time = HeldTime(None, clock)
+    time.look(1, 0, {"judge": 0.5})
+    clock.now = 10
+    assert time.look(1, 0, {"judge": 1.5, "main": 0.012}) == Held(10, 0, 1.512, {"judge": 1.5, "main": 0.012})
+    both = Held(1, 1, 4.0) + Held(1, 1, 1.0, {"judge": 1.0}) + Held(1, 1, 0.5, {"judge": 0.5})
+    assert both == Held(3, 3, 5.5, {"judge": 1.5})
+    assert both.told() == "cost 5.50 (tokens of judge 1.50)"
+    assert Held(cost=0.0123, cost_of_tokens={"main": 0.0123}).told() == "cost 0.012 (tokens of main 0.012)"
+    lines = [{"started": 1.0, "replica_seconds": 5, "cost": 0.25, "cost_of_tokens": {"judge": 0.25}}]
+    assert held_by(lines) == Held(5, 0, 0.25, {"judge": 0.25})
+
+
+def test_tokens_that_a_server_had_in_its_cache_have_a_price_of_their_own():
+    price = Price(prompt=2.0, cached=0.5, completion=8.0)
+    assert price.of(3e6, 1e6, 2e6) == 2 * 2 + 0.5 + 2 * 8
+    assert Price(prompt=2.0, completion=8.0).of(3e6, 1e6, 0) == 6
 
 
 def test_processes_of_a_run_add_up_and_the_last_line_of_each_tells():
