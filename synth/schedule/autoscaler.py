@@ -30,13 +30,14 @@ class Engines(Protocol):
 
 
 class Autoscaler:
-    """`room` says how many engines there are and where; `on_change` is told of another one. GPUs go between the models
-    that are `movable`."""
+    """`room` says how many engines there are and where; `on_change` is told of another one. GPUs go between those of
+    the `movable` models that have any."""
 
     def __init__(self, room: Room, movable: Collection[str], on_change: Callable[[Room], None]):
         self.room, self._on_change = room, on_change
         gpus = {MAIN: room.placement.gpus, **{name: one.gpus for name, (_, one) in room.others.items()}}
-        self._balance = Balance(gpus, movable) if room.places and len(movable) > 1 else None
+        placed = [name for name in movable if room.places and name in room.places.at]
+        self._balance = Balance(gpus, placed) if len(placed) > 1 else None
         self._nodes: dict[int, str | None] = {}  # of replicas
         self._scheduler: Scheduler | None = None
         self._others: Engines | None = None

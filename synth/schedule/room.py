@@ -46,13 +46,16 @@ class Room:
 
     def nodes(self, model: str) -> Counter[str | None]:
         """How many of its engines are on each node; on None: Ray chooses one."""
-        if self.places:
+        if self.places and model in self.places.at:
             return Counter({node: count for node, count in self.places.at[model].items() if count})
         return Counter({None: self.replicas if model == MAIN else self.others[model][0]})
 
     def with_places(self, places: Places) -> "Room":
         """The same, with engines where `places` says."""
-        others = {name: (places.count(name), placement) for name, (_, placement) in self.others.items()}
+        others = {
+            name: (places.count(name) if name in places.at else count, placement)
+            for name, (count, placement) in self.others.items()
+        }
         return replace(self, replicas=places.count(MAIN), others=others, places=places)
 
 
@@ -79,15 +82,21 @@ def room(
     needs = {key: one.placement(on_gpu, 0) for key, one in engines.items()}
     if not on_gpu and (key := next((key for key, need in needs.items() if need.gpus), None)):
         raise NoRoom(f"{key}: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
-    if others and not apart and all(need.gpus >= 1 and not need.cpus for need in needs.values()):
+    on_whole_gpus = {name: one for name, one in others.items() if needs[f"models.{name}"].gpus >= 1}
+    # Others may be behind a server, and take nothing here.
+    if on_whole_gpus and not apart and needs[MAIN_KEY].gpus >= 1 and not any(need.cpus for need in needs.values()):
         there = {node["NodeID"]: node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]}
-        places = _placed(cluster, needs, there, others, before)
+        places = _placed(cluster, needs, there, on_whole_gpus, before)
         if places:
-            beside = math.ceil((places.count(MAIN) + sum(map(places.count, others))) / max(1, len(machines))) - 1
-            placed = {key: replace(one.placement(on_gpu, beside), parts=1) for key, one in engines.items()}
-            counted = {name: (0, placed[f"models.{name}"]) for name in others}
+            placed = {key: replace(one.placement(on_gpu, 0), parts=1) for key, one in engines.items()}
+            counted = {
+                name: (1 if one.replicas == "auto" else one.replicas, placed[f"models.{name}"])
+                for name, one in others.items()
+            }
             on = sum(1 for count in places.at[MAIN].values() if count)
             return Room(0, placed[MAIN_KEY], on_gpu, on, counted).with_places(places)
+        if before:
+            raise NoRoom("cluster: the machines that are left have no room for an engine of each model")
     try:
         return _room(cluster, engines, needs, machines, on_gpu, apart, others)
     except NoRoom:

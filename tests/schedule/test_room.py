@@ -44,6 +44,24 @@ def test_what_main_can_not_fill_is_for_a_model_whose_engines_are_not_counted():
     assert split(nodes(8.0), Engine(4.0), replicas=1, judge=(Engine(), "auto")) == (1, {"judge": 4})
 
 
+def test_a_model_behind_a_server_takes_no_gpu_and_leaves_the_others_theirs():
+    class Server(Engine):
+        def placement(self, on_gpu, replicas_beside):
+            return Placement(cpus=0)
+
+    models = {"judge": (Engine(), "auto"), "teacher": (Server(), 2)}
+    found = room(Cluster(), Engine(4.0), nodes(8.0, 8.0), others=others(**models))
+    assert (found.replicas, found.others["judge"][0], found.others["teacher"][0]) == (3, 4, 2)
+    assert found.nodes("teacher") == {None: 2} and set(found.nodes("judge")) <= {"n0", "n1"}
+
+
+def test_where_machines_are_lost_engines_that_have_a_place_are_not_put_elsewhere_by_ray():
+    judge = {"judge": (Engine(8.0), 1)}
+    found = room(Cluster(), Engine(4.0), nodes(8.0, 8.0), others=others(**judge))
+    with pytest.raises(ConfigError, match="no room for an engine of each model"):
+        room(Cluster(), Engine(4.0), nodes(4.0), True, others=others(**judge), before=found.places)
+
+
 def test_engines_of_one_gpu_share_it_by_their_parts_of_its_memory_where_there_are_not_enough():
     made = room(Cluster(), Engine(share=0.6), nodes(1.0), others=others(judge=(Engine(share=0.3), 1)))
     assert (made.placement.gpus, made.others["judge"][1].gpus) == (0.6, 0.3)
