@@ -94,9 +94,8 @@ def _samplings(config: Config) -> dict[str, str]:
     """How each kind of call is drawn, under the key that sets it."""
     lines: list[str] = []
     for step in config.strategy.steps:
-        calls = getattr(step.function, "calls", None)
         keys = list(sampling_keys(step.function, step.name))
-        drawn = list(calls()) if calls else []
+        drawn = step.description.calls or ()
         for at, sampling in enumerate(drawn):
             if sampling in drawn[:at]:
                 continue
@@ -168,16 +167,16 @@ def _most(config: Config) -> dict[str, tuple[int, int]] | str:
     most: dict[str, tuple[int, int]] = {}
     branches: int | None = 1
     for step in config.strategy.steps:
-        told = getattr(step.function, "calls", None)
+        told = step.description.calls
         if told is None:
             return f"not known: the step {step.name} does not tell"
         if branches is None:
             calls = sum(calls for calls, _ in most.values())
             return f"at most {calls} a record before the step {step.name}; how many come to it is not known"
-        for call in told():
+        for call in told:
             model = call.model or step.model
             calls, tokens = most.get(engine_of.get(model, model), (0, 0))
             most[engine_of.get(model, model)] = calls + branches, tokens + branches * call.max_tokens
-        fan_out = getattr(step.function, "fan_out", 1)
+        fan_out = step.description.fan_out
         branches = None if fan_out is None else branches * fan_out
     return most

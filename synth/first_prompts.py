@@ -54,7 +54,7 @@ def first_prompts(config: Config, columns: Sequence[str]) -> list[str]:
     record: dict[str, Any] = {name: f"<{name}>" for name in columns}
     lines = []
     for place, step in enumerate(config.strategy.steps):
-        if (calls := getattr(step.function, "calls", None)) and calls():
+        if step.description.calls:
             known = record if not place else {"instruction": "<instruction>", "response": "<response>"} | record
             lines.append(f"{step.name}: {_first_prompt(step, known, templates, config.settings.seed)}")
     return lines

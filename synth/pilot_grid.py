@@ -140,8 +140,8 @@ def own_grid(config: Config) -> dict[str, list[str]]:
     steps = config.strategy.steps
     if any(map(_draws_under_the_default, steps)) and has_default_system_prompt(config.model):
         grid[SYSTEM_PROMPT] = ["keep", "drop"]
-    step = next((one for one in steps if getattr(one.function, "calls", None) and one.function.calls()), None)
-    drawn = step and step.function.calls()[0]
+    step = next((one for one in steps if one.description.calls), None)
+    drawn = step.description.calls[0] if step and step.description.calls else None
     if step and drawn and drawn.temperature > 0 and (key := _key(step, drawn, config.resolved["strategy"])):
         grid[f"{key}.temperature"] = [f"{one:g}" for one in sorted({*TEMPERATURES, drawn.temperature})]
         grid[f"{key}.top_p"] = [f"{one:g}" for one in sorted({*TOP_PS, drawn.top_p})]

@@ -18,7 +18,7 @@ from synth.errors import ConfigError, nearest, reason
 from synth.protocols import unfit
 from synth.quality.duplicates import Index
 from synth.records import Needs, rejected_schema
-from synth.steps.function import Description, StepFunction
+from synth.steps.function import Describes, Description, StepFunction, describe, who_tells
 from synth.steps.llm import MAIN
 from synth.steps.strategy import NO_STEPS, Step, Strategy, step_names
 
@@ -49,11 +49,10 @@ def strategy_of(node: Mapping[str, Any]) -> Strategy:
             key, step = f"strategy.{step}", named[step]
         step, model = _without_model(step, key)
         function = build(step, key, StepFunction)
-        _refuse_misdescribed(function, step["_target_"], key)
-        if getattr(function, "pool", None) is not None and built:
+        told = _described(function, step["_target_"], key)
+        if told.pool is not None and built:
             raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
-        declared = getattr(function, "columns", None)
-        columns = None if declared is None else _columns(declared, f"{key}.columns")
+        columns = None if told.columns is None else _columns(told.columns, f"{key}.columns")
         built.append((function, columns, model))
     declared = node.get("columns")
     columns = None if declared is None else _columns(declared, "strategy.columns")
@@ -89,28 +88,33 @@ def _name(given: Any) -> str:
     return name
 
 
-def _refuse_misdescribed(function: Any, target: str, key: str) -> None:
-    """What a step tells of itself is asked for later by many, of whom none looks at it again."""
-    problem = unfit(function, Description, optional=True)
+def _described(function: Any, target: str, key: str) -> Description:
+    """Raises ConfigError for what would be no use to those who ask later."""
+    problem = unfit(who_tells(function), Describes, optional=True)
     try:
-        problem = problem or _wrong_answer(function)
+        if not problem:
+            told = describe(function)
+            problem = _wrong_answer(told)
     except Exception as error:  # the step may be anyone's
         problem = repr(error)
     if problem:
         raise ConfigError(f"{key}: {target!r} tells of itself what is no use: {problem}")
+    return told
 
 
-def _wrong_answer(function: Any) -> str | None:
+def _wrong_answer(told: Description) -> str | None:
     kinds: dict[str, Any] = {"needs": Sequence[Needs], "calls": Sequence[Sampling], "as_user": Sequence[Sampling]}
     for name, kind in kinds.items():
-        if hasattr(function, name):
-            answer = getattr(function, name)()
+        answer = getattr(told, name)
+        if answer is not None:
             try:
                 TypeAdapter(kind).validate_python(answer, strict=True)
             except ValidationError as error:
                 return f"{name}() gives {answer!r}: {reason(error)}"
-    if hasattr(function, "duplicates"):
-        problem = unfit(function.duplicates.index(), Index)
+    if told.fan_out is not None and told.fan_out < 1:
+        return f"its fan_out must be a whole number above 0, or None, and is {told.fan_out}"
+    if told.duplicates is not None:
+        problem = unfit(told.duplicates.index(), Index)
         return problem and f"of duplicates.index(), {problem}"
     return None
 

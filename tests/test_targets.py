@@ -7,6 +7,7 @@ import pytest
 
 from synth import targets
 from synth.components import build
+from synth.config import parse
 from synth.engines import Engine
 from synth.errors import ConfigError
 from synth.quality.reward import RewardModel
@@ -275,6 +276,7 @@ class Step:
         ("def calls(self): return 3", "calls() gives 3"),
         ("rejections = 'no_word'", "its rejections 'str' instances"),
         ("fan_out = 'many'", "its fan_out must be a valid integer"),
+        ("fan_out = 0", "its fan_out must be a whole number above 0, or None, and is 0"),
         ("pool = 3", "of its pool, it has no attribute seeds"),
         ("duplicates = type('D', (), {'reason': 'x'})()", "of its duplicates, it has no index()"),
         ("duplicates = type('D', (), {'reason': 'x', 'index': lambda self: 3})()", "it has no put(place, key)"),
@@ -312,3 +314,23 @@ def test_a_reward_model_may_be_async_or_not(modules, kind):
 
 def test_shipped_steps_are_steps():
     assert isinstance(build({"_target_": "synth.steps.magpie.Magpie"}, "here", StepFunction), Magpie)
+
+
+def test_a_function_with_parameters_tells_of_itself_what_it_tells_without(modules):
+    modules(
+        "told",
+        """
+async def shorten(record, llm, words=20): ...
+
+shorten.columns = {"words": "int64"}
+shorten.needs = lambda: [{"response": "text"}]
+shorten.rejections = ("empty",)
+shorten.calls = list
+""",
+    )
+    plainly, bound = ({"_target_": "told.shorten", **more} for more in ({}, {"words": 5}))
+    for node in (plainly, bound):
+        [step] = parse(plain() | {"strategy": {"steps": [node]}}).strategy.steps
+        told = step.description
+        assert (told.needs, told.rejections, told.calls) == ([{"response": "text"}], ("empty",), [])
+        assert set(step.columns) == {"words"} and step.tells_calls

@@ -10,10 +10,8 @@ a step does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from synth.engines import Task
-from synth.errors import ConfigError
 from synth.steps.llm import MAIN
 from synth.steps.strategy import Step, Strategy
 
@@ -93,28 +91,12 @@ def mermaid(strategy: Strategy) -> str:
 
 
 def _stage(step: Step) -> Stage:
-    key = f"strategy.{step.name}"
-    calls = _told(step, "calls")
-    if calls is not None:
-        try:
-            calls = len(calls())
-        except Exception as error:  # a step may be anyone's
-            raise ConfigError(f"{key}: its calls() fails, {type(error).__name__}: {error}") from None
-    rejections = _told(step, "rejections", ())
-    if not isinstance(rejections, list | tuple) or not all(isinstance(one, str) for one in rejections):
-        raise ConfigError(f"{key}: its rejections must be a tuple of texts, got {rejections!r}")
-    fan_out = _told(step, "fan_out", 1)
-    if fan_out is not None and (type(fan_out) is not int or fan_out < 1):
-        raise ConfigError(f"{key}: its fan_out must be a whole number above 0, or None, got {fan_out!r}")
+    told = step.description
+    calls = None if told.calls is None else len(told.calls)
+    rejections = tuple(map(printable, told.rejections))
     models = tuple(map(printable, sorted(step.generating)))
     numbers = tuple(f"{_NUMBERS[task]} of {printable(name)}" for name, task in sorted(step.pooling.items()))
-    return Stage(printable(step.name), calls, models, numbers, tuple(printable(one) for one in rejections), fan_out)
-
-
-def _told(step: Step, name: str, default: Any = None) -> Any:
-    """What a step tells of itself; a function with parameters tells it behind the partial that binds them."""
-    function = step.function
-    return getattr(function, name, getattr(getattr(function, "func", None), name, default))
+    return Stage(printable(step.name), calls, models, numbers, rejections, told.fan_out)
 
 
 def printable(text: str, most: int = 60) -> str:

@@ -114,7 +114,7 @@ async def _walk(
     id = record_id(number, path)
     for index, step in enumerate(context.strategy.steps[first:], first):
         pool = None if index else context.pool
-        claims = context.claims if hasattr(step.function, "duplicates") else None
+        claims = context.claims if step.description.duplicates is not None else None
         twins = Twins(claims, step.name, (number, *path)) if claims else None
         llm = LLM(context.endpoints, ledger, context.seed, id, step.name, step.model, pool, twins)
         rounds = llm.rounds

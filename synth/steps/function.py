@@ -1,10 +1,12 @@
 """What a step is: anything that is called with a record and an `llm`; and what it may tell of itself.
 
-Both are checked where the configuration is read (synth/protocols.py), so that whoever asks later gets an answer.
+Both are checked where the configuration is read (synth/protocols.py). Whoever wants to know later asks `describe`.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, Protocol
 
 from synth.engines import Sampling, Task
 from synth.quality.duplicates import Duplicates
@@ -19,8 +21,8 @@ class StepFunction(Protocol):
     def __call__(self, record: Record, llm: LLM) -> Awaitable[Outcome] | Outcome: ...
 
 
-class Description(Protocol):
-    """All of it is optional. `columns`, which is optional too, is read by synth/config.py.
+class Describes(Protocol):
+    """All of it is optional. `columns`, which is optional too, is read by synth/strategy_of.py.
 
     `rejections` are reasons. `fan_out` is how many records it makes of one at the most, None for several. The first
     step may have a `pool`, any step `duplicates`. `models` are those of the run that it may ask beside its own and
@@ -45,3 +47,36 @@ class Description(Protocol):
     def as_user(self) -> Sequence[Sampling]:
         """Those of its calls that have a model say what a user would, which takes its pre-query template."""
         ...
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a step tells of itself, once and whole. `calls` is None where it does not tell of them; `tells_fan_out` is
+    whether it says how many records it makes of one, which is else taken to be one."""
+
+    calls: Sequence[Sampling] | None = None
+    as_user: Sequence[Sampling] = ()
+    needs: Sequence[Needs] = ()
+    rejections: Sequence[str] = ()
+    fan_out: int | None = 1
+    tells_fan_out: bool = False
+    pool: PoolRules | None = None
+    duplicates: Duplicates | None = None
+    models: Sequence[str] = ()
+    pooling: Mapping[str, Task] | None = None
+    columns: Any = None
+
+
+def describe(function: Any) -> Description:
+    """Of a function with parameters, what the function tells behind the partial that binds them. Raises what its own
+    `calls`, `needs` or `as_user` do."""
+    teller = who_tells(function)
+    names = [one.name for one in fields(Description) if hasattr(teller, one.name)]
+    told: dict[str, Any] = {name: getattr(teller, name) for name in names}
+    told |= {name: told[name]() for name in ("calls", "as_user", "needs") if name in told}
+    return Description(**told | {"tells_fan_out": isinstance(told.get("fan_out"), int)})
+
+
+def who_tells(function: Any) -> Any:
+    """What has the attributes: a step, or the function of one that is bound to parameters."""
+    return function.func if isinstance(function, partial) else function

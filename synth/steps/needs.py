@@ -42,8 +42,7 @@ def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: s
     """Raises ConfigError for the first step that reads what is not there."""
     there = set(columns)
     for step in strategy.steps:
-        needs = getattr(step.function, "needs", None)
-        for choices in needs() if needs else ():
+        for choices in step.description.needs:
             if not there.intersection(choices):
                 wanted = " or ".join(map(repr, choices))
                 hint = (
@@ -62,8 +61,7 @@ def refuse_unfit_columns(strategy: Strategy, kinds: Mapping[str, Sequence[str]],
     any row. `kinds` are those of the source's columns."""
     unknown: set[str] = set()
     for step in strategy.steps:
-        needs = getattr(step.function, "needs", None)
-        for choices in needs() if needs else ():
+        for choices in step.description.needs:
             given = [name for name in choices if name in kinds and name not in unknown]
             if not isinstance(choices, Mapping) or not given or unknown.intersection(choices):
                 continue

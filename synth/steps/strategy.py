@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from synth.engines import Task
 from synth.quality.duplicates import Duplicates
+from synth.steps.function import Description, describe
 from synth.steps.llm import MAIN
 from synth.steps.pool import PoolRules
 from synth.steps.rows import EXTRA
@@ -33,6 +34,11 @@ class Step:
     columns: Mapping[str, pa.DataType] | None = None
     model: str = MAIN
 
+    @functools.cached_property
+    def description(self) -> Description:
+        """What it tells of itself."""
+        return describe(self.function)
+
     @property
     def models(self) -> set[str]:
         """The models that it is known to ask, for whatever."""
@@ -41,25 +47,24 @@ class Step:
     @property
     def pooling(self) -> Mapping[str, Task]:
         """The models that it asks for a score or an embedding, with what it asks."""
-        return getattr(self.function, "pooling", None) or {}
+        return self.description.pooling or {}
 
     @property
     def generating(self) -> set[str]:
         """The models that it is known to ask for words."""
-        calls = getattr(self.function, "calls", None)
-        named = [getattr(call, "model", None) for call in calls()] if calls else [None]
-        return {name or self.model for name in named} | set(getattr(self.function, "models", ()))
+        calls = self.description.calls
+        named = [None] if calls is None else [call.model for call in calls]
+        return {name or self.model for name in named} | set(self.description.models)
 
     @property
     def models_as_user(self) -> set[str]:
         """Those that it has say what a user would."""
-        as_user = getattr(self.function, "as_user", None)
-        return {call.model or self.model for call in as_user()} if as_user else set()
+        return {call.model or self.model for call in self.description.as_user}
 
     @property
     def tells_calls(self) -> bool:
         """Whether it is known whom it asks: what a function of someone's own does is not."""
-        return is_own_step(self.function) or hasattr(self.function, "calls")
+        return is_own_step(self.function) or self.description.calls is not None
 
 
 def step_names(strategy: Mapping[str, Any]) -> list[str]:
@@ -96,21 +101,18 @@ class Strategy:
     @property
     def pool(self) -> PoolRules | None:
         """The pool that its first step needs."""
-        return getattr(self.steps[0].function, "pool", None)
+        return self.steps[0].description.pool
 
     @property
     def tells_fan_out(self) -> bool:
         """Whether it is known how many records it makes of one, before it has made any. Synth's own steps say so; what
         a step of someone's own returns may be anything, unless it has a number as its `fan_out`."""
-        return all(
-            is_own_step(step.function) or isinstance(getattr(step.function, "fan_out", None), int)
-            for step in self.steps
-        )
+        return all(is_own_step(step.function) or step.description.tells_fan_out for step in self.steps)
 
     @property
     def duplicates(self) -> dict[str, Duplicates]:
         """What its steps against duplicates compare by, by their names, in order."""
-        return {step.name: step.function.duplicates for step in self.steps if hasattr(step.function, "duplicates")}
+        return {step.name: one for step in self.steps if (one := step.description.duplicates) is not None}
 
 
 def module_of_step(function: Any) -> str:
