@@ -97,7 +97,8 @@ async def test_there_is_no_barrier_between_shards(start):
     worker = await start(engine, records_in_flight=32)
     shards = [Shard(n, 40 * n, 40 * n + 40) for n in range(6)]
     feeding = asyncio.create_task(feed(worker, shards))
-    await asyncio.sleep(0.1)
+    while (await worker.counters()).in_flight < 32:
+        await asyncio.sleep(0.001)
     in_flight, tails = [], 0
     while not feeding.done():
         in_flight.append((await worker.counters()).in_flight)
