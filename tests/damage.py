@@ -100,7 +100,7 @@ STATES = ("killed", "stopped", "finished")
 class InProcess:
     """A WorkerHandle whose worker runs here."""
 
-    def __init__(self, config, run_dir, fingerprint, index, placement, pool, claims, earlier, code, pools):
+    def __init__(self, config, run_dir, fingerprint, index, placement, pool, claims, earlier, code, pools, node):
         worker = Worker(config, run_dir, fingerprint, pool, claims, earlier)
         self.start, self.run, self.hungry = worker.start, worker.run, worker.hungry
         self.probe, self.counters, self.stop, self.kill = worker.probe, worker.counters, worker.stop, worker.stop

@@ -89,7 +89,8 @@ def refusal(job, capsys):
         ("engine=vlm", "engine: there is no 'vlm'; did you mean 'vllm'?"),
         (
             "engine=null",
-            "engine: null is none of its choices; choose from openai, openai_chat, simulated, transformers, vllm",
+            "engine: null is none of its choices; choose from openai, openai_chat, simulated, transformers, vllm, "
+            "vllm_pooling",
         ),
         ("engine.max_num_sequences=4", "engine.max_num_sequences: no such key; did you mean 'engine.max_num_seqs'?"),
         ("engine.max_num_seqs=many", "engine.max_num_seqs: must be a whole number, got 'many'"),
