@@ -44,6 +44,11 @@ class ServedModel:
     engine_of: str
 
     @property
+    def least(self) -> int:
+        """The engines that it has in any case."""
+        return 1 if self.replicas == "auto" else self.replicas
+
+    @property
     def is_pooling(self) -> bool:
         """Whether it scores or embeds, and does not generate."""
         return is_pooling(self.engine)

@@ -12,7 +12,7 @@ from typing import Any
 
 def completed(target: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values for a call of `target`, its mappings completed with the keys of the default that they change."""
-    return {name: _on_top_of(_default(target, name), value) for name, value in values.items()}
+    return {name: _on_top_of(default_of(target, name), value) for name, value in values.items()}
 
 
 def _on_top_of(default: Any, value: Any) -> Any:
@@ -26,7 +26,8 @@ def _on_top_of(default: Any, value: Any) -> Any:
     return own | {name: _on_top_of(own.get(name), one) for name, one in value.items()}
 
 
-def _default(target: Callable[..., Any], name: str) -> Any:
+def default_of(target: Callable[..., Any], name: str) -> Any:
+    """What a parameter is that is not given."""
     if is_dataclass(target):
         field: Field[Any] | None = next((one for one in fields(target) if one.name == name), None)
         if field is None:

@@ -8,12 +8,13 @@ functools.partial(a_class, key=value). What has no name, as a function of a note
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synth.errors import ConfigError
+from synth.own_defaults import default_of
 
 Keys = dict[str, Any]
 
@@ -84,12 +85,8 @@ def _target(function: Any) -> str:
 def _changed(made: Any) -> Iterator[tuple[str, Any]]:
     for field in fields(made):
         value = getattr(made, field.name)
-        if field.init and value != _default(field):
+        if field.init and value != default_of(type(made), field.name):
             yield field.name, value
-
-
-def _default(field: "Field[Any]") -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
 def _plain(value: Any, owner: Callable[..., Any], name: str, where: str) -> Any:
@@ -120,6 +117,6 @@ def _kinds(owner: Callable[..., Any], name: str) -> set[type]:
         left += typing.get_args(kind)
         found |= {kind} if inspect.isclass(kind) else set()
     if is_dataclass(owner):
-        default = next((_default(field) for field in fields(owner) if field.name == name), None)
+        default = default_of(owner, name)
         found |= {type(one) for one in (default if isinstance(default, list) else [default])}
     return found

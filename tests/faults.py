@@ -45,6 +45,17 @@ def started(start):
                 raise
 
 
+@contextlib.contextmanager
+def gpu_nodes(monkeypatch, count: int, num_gpus: int):
+    """Nodes that claim to have GPUs, whatever Ray the environment names."""
+    for name in [name for name in os.environ if name.startswith("RAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    nodes = Nodes(count, num_gpus=num_gpus)
+    yield nodes
+    nodes.shutdown()
+
+
 class Nodes:
     """A Ray cluster: a head without room for engines, and nodes with room for one each, or with GPUs, as they claim."""
 

@@ -1,7 +1,6 @@
 """GPUs that go from model to model, on a real Ray cluster whose nodes claim to have some, and one of which is lost."""
 
 import asyncio
-import os
 import re
 import threading
 
@@ -16,7 +15,7 @@ from synth.engines import Placement
 from synth.engines.simulated import Simulated
 from synth.schedule import balance
 from synth.schedule.autoscaler import Autoscaler
-from tests.faults import Nodes
+from tests.faults import gpu_nodes
 from tests.schedule.configs import config
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -38,12 +37,8 @@ class OnePerGPU(Simulated):
 
 @pytest.fixture
 def nodes(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    nodes = Nodes(2, num_gpus=2)
-    yield nodes
-    nodes.shutdown()
+    with gpu_nodes(monkeypatch, 2, num_gpus=2) as nodes:
+        yield nodes
 
 
 def judged(folder, cluster, **judge):

@@ -1,11 +1,10 @@
 """Engines that span machines, on a real Ray cluster whose nodes claim to have two GPUs each."""
 
-import os
 import time
 
 import pytest
 
-from tests.faults import Job, Nodes
+from tests.faults import Job, gpu_nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -14,12 +13,8 @@ RECORDS = 300
 
 @pytest.fixture
 def nodes(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    nodes = Nodes(4, num_gpus=2)
-    yield nodes
-    nodes.shutdown()
+    with gpu_nodes(monkeypatch, 4, num_gpus=2) as nodes:
+        yield nodes
 
 
 def test_an_engine_of_four_gpus_spans_two_nodes_of_two_and_is_started_anew_when_one_is_lost(nodes, tmp_path):

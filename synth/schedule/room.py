@@ -89,10 +89,7 @@ def room(
         places = _placed(cluster, needs, there, on_whole_gpus, before)
         if places:
             placed = {key: replace(one.placement(on_gpu, 0), parts=1) for key, one in engines.items()}
-            counted = {
-                name: (1 if one.replicas == "auto" else one.replicas, placed[f"models.{name}"])
-                for name, one in others.items()
-            }
+            counted = {name: (one.least, placed[f"models.{name}"]) for name, one in others.items()}
             on = sum(1 for count in places.at[MAIN].values() if count)
             return Room(0, placed[MAIN_KEY], on_gpu, on, counted).with_places(places)
         if before:
@@ -119,12 +116,10 @@ def _placed(
     before: Places | None,
 ) -> Places | None:
     """None where there is no room for an engine on one machine."""
-    wanted = {MAIN: cluster.replicas, **{name: one.replicas for name, one in others.items()}}
-    keys = {MAIN: MAIN_KEY, **{name: f"models.{name}" for name in others}}
-    shares = {
-        name: Share(needs[keys[name]].gpus, *((1, True) if count == "auto" else (count, False)))
-        for name, count in wanted.items()
-    }
+    least = 1 if cluster.replicas == "auto" else cluster.replicas
+    shares = {MAIN: Share(needs[MAIN_KEY].gpus, least, cluster.replicas == "auto")}
+    for name, one in others.items():
+        shares[name] = Share(needs[f"models.{name}"].gpus, one.least, one.replicas == "auto")
     places = before.copy() if before else Places(shares)
     return None if places.follow(nodes, MAIN) else places
 
@@ -154,7 +149,7 @@ def _room(
     counts: dict[str, int] = {}
     for name, one in others.items():
         key = f"models.{name}"
-        counts[key] = 1 if one.replicas == "auto" else one.replicas
+        counts[key] = one.least
         for number in range(counts[key]):
             if not _take(free, needs[key]):
                 raise NoRoom(
