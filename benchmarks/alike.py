@@ -14,7 +14,7 @@ from typing import Any
 from grammar_texts import said_first
 from transformers import AutoTokenizer
 
-from synth.model import Model
+from synth.models.model import Model
 from synth.records import derive_seed
 from synth.steps.evol_instruct import Operations
 from synth.steps.prompts import render

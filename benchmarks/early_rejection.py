@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth.config import parse
+from synth.configuration.config import parse
 from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
 from synth.records import Record, Shard

@@ -32,7 +32,7 @@ from typing import Any
 from one_engine import RECORDS, RESULTS, Counted, composed, loaded, machine, options, padded, synth, write_results
 
 from synth.chat import ChatTemplate
-from synth.config import Config
+from synth.configuration.config import Config
 from synth.engines import Answer, Sampling
 
 NEVER = "\U0008ffff"  # a stop string that no answer holds: a noncharacter

@@ -25,10 +25,10 @@ from machine import processor
 from one_worker import run_all
 from padded_model import make
 
-from synth.config import Config
+from synth.configuration.config import Config
 from synth.engines import Answer, Sampling
 from synth.engines.vllm import VLLM
-from synth.model import Model
+from synth.models.model import Model
 from synth.run import main as configure
 from synth.schedule.plan import Plan
 from synth.schedule.worker import Worker

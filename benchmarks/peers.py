@@ -41,7 +41,7 @@ from peer import PEERS, SCRIPTS, Peer
 
 from synth.engines.vllm import VLLM
 from synth.engines.vllm_engine import CPU_KV_CACHE_GIB
-from synth.model import Model
+from synth.models.model import Model
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder
 

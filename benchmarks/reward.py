@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, LlamaForSequenceClassification
 
 from synth.engines.start import start
 from synth.engines.vllm_pooling import VLLMPooling
-from synth.model import Model
+from synth.models.model import Model
 from synth.quality.reward import SequenceClassifier
 
 ALONE = 20

@@ -25,7 +25,7 @@ from one_engine import Counted, composed, machine, options, synth, write_results
 
 from synth.demo_model import PATH
 from synth.engines.vllm import VLLM
-from synth.model import Model
+from synth.models.model import Model
 from synth.records import Record
 from synth.steps.strategy import Step, Strategy
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from synth.report.run_data import Run
 from synth.report.time_left import Left, seconds_left
-from synth.work import Work
+from synth.report.work import Work
 
 RESULTS = Path(__file__).parent / "results" / "time_left.json"
 WINDOW_S, LATELY_S = 30.0, 5.0

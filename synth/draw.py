@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synth import run
-from synth.config import Config, ConfigError
+from synth.configuration.config import Config, ConfigError
 from synth.paths import argument
 from synth.report.diagram import mermaid
 from synth.report.diagram_svg import MARK, svg

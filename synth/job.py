@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
-from synth.config import Config, ConfigError, refuse_bad_chat_template
-from synth.dry_run import at_most, told_source
+from synth.components.source_code import source_code
+from synth.configuration.config import Config, ConfigError, refuse_bad_chat_template
 from synth.engines import EngineError
 from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
-from synth.missing import refuse_what_is_missing
-from synth.opening import opened
+from synth.preview.dry_run import at_most, told_source
+from synth.preview.missing import refuse_what_is_missing
 from synth.records import Shard
 from synth.report.outcome import Outcome
 from synth.report.page import write_report
@@ -26,7 +26,8 @@ from synth.report.progress import Progress
 from synth.report.prometheus import Exported
 from synth.report.run_data import Run
 from synth.report.tracking import Tracking, refuse_missing
-from synth.resume import plan_of
+from synth.resumption.opening import opened
+from synth.resumption.resume import plan_of
 from synth.schedule.autoscaler import Autoscaler
 from synth.schedule.background import asked, beside, kept_up
 from synth.schedule.claims import SettlingClaims
@@ -41,10 +42,10 @@ from synth.schedule.ray_worker import RayWorker
 from synth.schedule.room import Room
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.shared import SharedProcess
+from synth.schedule.signals import Stop, stop_signals
+from synth.schedule.watch import Watch
 from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
-from synth.signals import Stop, stop_signals
-from synth.source_code import source_code
 from synth.sources.store import Contents
 from synth.storage.card import write_card
 from synth.storage.hub import Unpushable, make_ready, push
@@ -53,7 +54,6 @@ from synth.storage.manifest import Manifest
 from synth.storage.merge import merge
 from synth.storage.run_folder import RunFolder, whole
 from synth.storage.shard import ShardSummary
-from synth.watch import Watch
 
 log = logging.getLogger("synth")
 

@@ -16,7 +16,7 @@ from synth.paths import argument
 from synth.records import Slice
 from synth.report.held import NOTHING
 from synth.report.run_data import Run
-from synth.slices import untaken
+from synth.resumption.slices import untaken
 from synth.storage.card import write_card
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.merge import Unmergeable, merge, merged_fingerprints

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from synth.components.own_defaults import default_of
 from synth.errors import ConfigError
-from synth.own_defaults import default_of
 
 Keys = dict[str, Any]
 

@@ -1,8 +1,8 @@
 """The main job: python -m synth.run +strategy=magpie [overrides].
 
-Hydra composes the configuration, synth.config checks it, synth.job does the work. This door turns what goes wrong
-into one line and an exit code: 0 done, 2 bad configuration (nothing started), 3 fewer records than asked,
-75 stopped by a signal (run again to go on), 1 anything else. Other doors that take a run's overrides come in here too.
+Hydra composes the configuration, synth.configuration checks it, synth.job does the work. This door turns what goes
+wrong into one line and an exit code: 0 done, 2 bad configuration (nothing started), 3 fewer records than asked, 75
+stopped by a signal (run again to go on), 1 anything else. Other doors that take a run's overrides come in here too.
 """
 
 import gc
@@ -15,12 +15,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from synth.composition import guard_environment
-from synth.config import CONF_DIR, Config, ConfigError, parse
+from synth.configuration.composition import guard_environment
+from synth.configuration.config import CONF_DIR, Config, ConfigError, parse
+from synth.configuration.hydra_errors import CommandLine, in_full
 from synth.exit_codes import BAD_INPUT, STOPPED
-from synth.hydra_errors import CommandLine, in_full
-from synth.sweep import fixed_keys, folder_name, hydras_folder
-from synth.sweep_runs import Runs
+from synth.sweep.folders import fixed_keys, folder_name, hydras_folder
+from synth.sweep.runs import Runs
 
 
 class _Ended(BaseException):
@@ -42,7 +42,7 @@ def _configured(composed: DictConfig, fixed: Collection[str]) -> Config:
 
 def _run(config: Config) -> int:
     if config.settings.dry_run:
-        from synth.dry_run import describe
+        from synth.preview.dry_run import describe
 
         print(describe(config))
         return 0

@@ -18,7 +18,7 @@ import setuptools  # noqa: F401 - before a test imports distutils, which it repl
 from benchmarks.real_model import NAME, real_model
 from synth.engines.openai import OpenAI
 from synth.engines.vllm import VLLM
-from synth.model import Model
+from synth.models.model import Model
 
 
 @pytest.fixture(scope="session", autouse=True)

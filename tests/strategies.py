@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from synth.config import CONF_DIR
+from synth.configuration.config import CONF_DIR
 from synth.records import Shard
 from synth.run import main
 from synth.schedule.claims import SettlingClaims

@@ -5,10 +5,10 @@ import json
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synth.config import CONF_DIR, ConfigError, parse, refuse_bad_chat_template
-from synth.dry_run import describe
-from synth.hydra_errors import CommandLine
-from synth.missing import refuse_what_is_missing
+from synth.configuration.config import CONF_DIR, ConfigError, parse, refuse_bad_chat_template
+from synth.configuration.hydra_errors import CommandLine
+from synth.preview.dry_run import describe
+from synth.preview.missing import refuse_what_is_missing
 from synth.run import main
 
 JUDGE = ["models.judge.engine=openai_chat", "models.judge.path=gpt-5-mini"]

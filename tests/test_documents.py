@@ -24,7 +24,8 @@ from datasets import Dataset
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
-from synth import draw, export, inspect, pilot, run
+from synth import draw, export, inspect, run
+from synth.pilot import __main__ as pilot
 from tests.documents import PAGES, ROOT, commands, look_like_the_checkout, write_files
 from tests.hub_stand_in import TOKEN, HubStandIn
 from tests.storage.rows import run_of

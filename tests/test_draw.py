@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from synth.config import options
+from synth.configuration.config import options
 from synth.draw import main
 from synth.engines import Sampling
 from synth.quality.reward import Reward

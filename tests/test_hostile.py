@@ -19,15 +19,15 @@ from datasets import load_from_disk
 
 import synth
 from synth import draw
-from synth.config import parse
+from synth.configuration.config import parse
 from synth.engines import Answer
 from synth.errors import ConfigError
 from synth.merge import main as merge
-from synth.model import DEMO
+from synth.models.model import DEMO
 from synth.run import main
 from synth.steps.chain import Context, run_record
 from synth.steps.llm import Endpoint
-from tests.test_config import composed
+from tests.configuration.test_config import composed
 
 ROOT = Path(synth.__file__).parent.parent
 FAST = "engine=simulated engine.tokens_per_second=5000 engine.first_token_s=0 engine.median_tokens=8".split()

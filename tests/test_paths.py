@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth import draw, export, generate, inspect, merge
-from synth.config import ConfigError, parse
+from synth.configuration.config import ConfigError, parse
 from synth.demo_model import train
 from synth.paths import expanded, local_path
 from synth.report.__main__ import main as report
+from tests.configuration.test_config import composed
 from tests.report.runs import kept, make_run
-from tests.test_config import composed
 from tests.test_refused import snapshot
 
 PARTS = st.sampled_from(["a", "b", "link", "..", ".", "new", "file"])

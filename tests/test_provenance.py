@@ -8,13 +8,13 @@ import sys
 import pytest
 from datasets import load_from_disk
 
-from synth.config import ConfigError, parse
+from synth.components.source_code import source_code
+from synth.configuration.config import ConfigError, parse
 from synth.engines import Unusable
-from synth.resume import manifest_of, plan_of
+from synth.resumption.resume import manifest_of, plan_of
+from synth.resumption.slices import take_over
 from synth.schedule.ray_worker import WorkerProcess
 from synth.schedule.worker import Worker
-from synth.slices import take_over
-from synth.source_code import source_code
 from synth.sources.store import Contents
 from synth.storage.card import card, write_card
 from synth.storage.manifest import Manifest
@@ -136,7 +136,7 @@ async def test_what_a_step_imports_of_the_users_is_its_code_too(runs):
 
 async def test_synths_own_version_is_part_of_a_run(runs, monkeypatch):
     await runs.go()
-    monkeypatch.setattr("synth.resume._versions", lambda: {"synth": "9.9"})
+    monkeypatch.setattr("synth.resumption.resume._versions", lambda: {"synth": "9.9"})
     assert "synth was 0.1.0, is 9.9; choose another output_dir" in refused(runs)
 
 
@@ -167,7 +167,7 @@ def test_a_package_counts_with_all_that_is_imported_of_it(tmp_path, monkeypatch)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    from synth.components import build
+    from synth.components.instantiate import build
     from synth.steps.function import StepFunction
 
     node = {"deep": [{"_target_": "mine_pkg.step"}, {"_target_": "synth.steps.magpie.Magpie"}]}

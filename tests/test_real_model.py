@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from synth.schedule.side_by_side import SharedEngine
+from synth.pilot.side_by_side import SharedEngine
 from synth.steps import prompts
 from tests.strategies import STRATEGIES, composed, made
 

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synth import job
-from synth.config import ConfigError, parse
+from synth.configuration.config import ConfigError, parse
 from synth.from_python import generate
 from synth.records import Slice
-from synth.resume import manifest_of, plan_of
+from synth.resumption.resume import manifest_of, plan_of
 from synth.run import main
 from synth.sources.store import Contents
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import InUse, RunFolder
-from tests.test_config import composed
+from tests.configuration.test_config import composed
 
 WORDS = ("engine=simulated", "source=file", "source.path=rows.jsonl", "num_records=all")
 
@@ -169,7 +169,7 @@ def test_what_a_run_would_write_over_is_named(tmp_path, name, dry):
 
 
 def work(config):
-    from synth.dry_run import describe
+    from synth.preview.dry_run import describe
 
     config = parse(config)
     return describe(config) if config.settings.dry_run else job.run(config)
@@ -216,7 +216,7 @@ class NewRun:
     """A run that has opened its folder, and not begun."""
 
     def __init__(self, path):
-        from synth.opening import opened
+        from synth.resumption.opening import opened
 
         self._opened = opened(parse(composed("engine=simulated", f"output_dir={path}", model="demo")))
 
@@ -277,7 +277,7 @@ def test_a_slice_that_is_refused_leaves_the_other_slices_locks(tmp_path):
     with NewRun(tmp_path / "run"):
         pass
     words = ["engine=simulated", f"output_dir={tmp_path}/run", "num_records=100"]
-    from synth.opening import opened
+    from synth.resumption.opening import opened
 
     with opened(parse(composed(*words, "slice=0/2", model="demo"))) as first:
         with pytest.raises(ConfigError, match="no room"), opened(parse(composed(*words, "slice=1/2", model="demo"))):

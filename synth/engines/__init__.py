@@ -14,7 +14,7 @@ import pydantic.dataclasses
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from synth.protocols import LATER
+from synth.components.protocols import LATER
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Form = Literal["json", "choice", "regex"]

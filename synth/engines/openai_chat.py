@@ -1,8 +1,8 @@
 """A server that speaks OpenAI's chat API: a conversation out, an answer back.
 
 The server has the tokenizer and the chat template, and here are none. So what is no conversation can't be asked of it,
-as Magpie's pre-query (synth/config.py refuses that); and roles can't be forged, because messages are JSON. Requests go
-by OpenAI's own client, which other APIs are made to fit.
+as Magpie's pre-query (synth/configuration/config.py refuses that); and roles can't be forged, because messages are
+JSON. Requests go by OpenAI's own client, which other APIs are made to fit.
 
 Servers differ in the fields that they take. A field that one refuses is named, with the key that leaves it out; none is
 left out unasked, because the data would be other data.

@@ -22,7 +22,7 @@ from synth.engines.price import Price
 from synth.engines.rate_limit import RateLimit
 from synth.engines.transports import LOOPBACK, Aiohttp, OpenAIClient
 from synth.errors import nearest
-from synth.model import Model
+from synth.models.model import Model
 
 START_RETRIES = 2  # at the start somebody is waiting for an answer, and an address may be mistyped
 STOP_STRINGS = 4  # as many as OpenAI's own API takes

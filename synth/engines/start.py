@@ -7,9 +7,9 @@ yet, may come. Of all else nobody knows: it is tried twice (see synth/schedule/s
 import re
 from collections.abc import Iterable
 
+from synth.components.protocols import unfit
 from synth.engines import Engine, EngineError, PoolingEngine, Unavailable, Unusable, engine_protocol
 from synth.errors import reason
-from synth.protocols import unfit
 
 # By their names, because vLLM tells those of its other processes as text. OSError is what transformers raises for files
 # that are not there.

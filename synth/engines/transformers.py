@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Answer, EngineError, Form, Load, Placement, Sampling
-from synth.model import Model
+from synth.models.model import Model
 
 if TYPE_CHECKING:
     from synth.engines.row import Row

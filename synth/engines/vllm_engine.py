@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import EngineError, Load, Placement, Unusable
 from synth.errors import ConfigError, reason
-from synth.model import Model
+from synth.models.model import Model
 
 Count = Annotated[int, Field(gt=0)]
 CPU_KV_CACHE_GIB = 2.0  # vLLM's own default is nine tenths of the machine

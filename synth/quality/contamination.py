@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import part
+from synth.components.instantiate import part
 from synth.quality.loaded import Loaded
 from synth.quality.ngrams import Hashes, hashed, windows
 from synth.quality.texts import columns_of, missing, texts

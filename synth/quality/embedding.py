@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.model_files import missing_model
+from synth.models.files import missing_model
 from synth.own_time import ours
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded

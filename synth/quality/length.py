@@ -8,8 +8,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.errors import reason
-from synth.model import Model
-from synth.model_files import is_hub_name, missing_model
+from synth.models.files import is_hub_name, missing_model
+from synth.models.model import Model
 from synth.quality.loaded import Loaded
 from synth.quality.texts import columns_of, missing, texts
 from synth.records import Needs, Record, Rejection

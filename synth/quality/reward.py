@@ -17,9 +17,9 @@ from typing import Annotated, Any, ClassVar, Protocol
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import part
+from synth.components.instantiate import part
 from synth.engines import Task
-from synth.model_files import missing_model
+from synth.models.files import missing_model
 from synth.own_time import ours
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.components import part
+from synth.components.instantiate import part
 from synth.engines import Task
 from synth.quality.duplicates import Index
 from synth.quality.embedding import TransformerEmbedding

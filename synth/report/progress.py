@@ -26,7 +26,7 @@ from synth.records import Spent
 from synth.report.held import NOTHING, Held, money
 from synth.report.samples import in_a_line, printable
 from synth.report.time_left import Left, seconds_left
-from synth.work import Work
+from synth.report.work import Work
 
 PLAIN_INTERVAL_S = 10.0
 METRICS_INTERVAL_S = 5.0

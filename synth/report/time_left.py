@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synth.work import BINS, RATIO, Work
+from synth.report.work import BINS, RATIO, Work
 
 FEWEST = 3  # ended records, before anything can be said
 # An engine whose batch empties: this part of its step's time stays, whatever is in the batch (GPUs: most of it).

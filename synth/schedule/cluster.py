@@ -20,10 +20,10 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, suppres
 from pathlib import Path
 from typing import Any
 
-from synth.config import Cluster, ConfigError
+from synth.configuration.config import Cluster, ConfigError
+from synth.configuration.named_models import ServedModel
 from synth.engines import Engine, EngineError
 from synth.errors import reason
-from synth.models import ServedModel
 from synth.schedule.background import asked
 from synth.schedule.ray_life import HEAD_S, own_node
 from synth.schedule.room import NoRoom, Room, room

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synth.config import Config
+from synth.configuration.config import Config
+from synth.configuration.named_models import ServedModel
 from synth.engines import EngineError, Unusable
-from synth.models import ServedModel
 from synth.report.progress import ModelAtWork
 from synth.schedule.background import beside
 from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synth.config import parse
+from synth.configuration.config import parse
 from synth.engines import Answer, Engine, EngineError, Form, Load, Pooled, PoolingEngine, Prompt, Sampling, Task
 from synth.engines.start import start
 from synth.schedule.metered import Metered

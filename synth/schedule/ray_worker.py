@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from synth.config import Config, parse
+from synth.components.source_code import source_code
+from synth.configuration.config import Config, parse
 from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
 from synth.schedule.engine_pool import Pools
@@ -17,7 +18,6 @@ from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.shared import SharedProcess
 from synth.schedule.worker import Counters, Worker
 from synth.schedule.worker_handle import WorkerLost
-from synth.source_code import source_code
 from synth.storage.manifest import differing_keys, told
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary

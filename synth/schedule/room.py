@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from synth.config import Cluster, ConfigError
+from synth.configuration.config import Cluster, ConfigError
+from synth.configuration.named_models import ServedModel
 from synth.engines import Lifecycle, Placement
-from synth.models import ServedModel
 from synth.schedule.places import Places, Share
 from synth.steps.llm import MAIN
 

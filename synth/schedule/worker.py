@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from synth.config import Config
+from synth.configuration.config import Config
 from synth.engines import EngineError, Generator, Load, Sampling
 from synth.engines.start import start, start_failure
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
+from synth.report.work import Work
 from synth.schedule.claims import SettledClaims
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
@@ -38,7 +39,6 @@ from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
 from synth.storage.tally import Tally
-from synth.work import Work
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """What a step is: anything that is called with a record and an `llm`; and what it may tell of itself.
 
-Both are checked where the configuration is read (synth/protocols.py). Whoever wants to know later asks `describe`.
+Both are checked where the configuration is read (synth/components/protocols.py). Whoever wants to know later asks
+`describe`.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
@@ -22,7 +23,7 @@ class StepFunction(Protocol):
 
 
 class Describes(Protocol):
-    """All of it is optional. `columns`, which is optional too, is read by synth/strategy_of.py.
+    """All of it is optional. `columns`, which is optional too, is read by synth/configuration/strategy.py.
 
     `rejections` are reasons. `fan_out` is how many records it makes of one at the most, None for several. The first
     step may have a `pool`, any step `duplicates`. `models` are those of the run that it may ask beside its own and

@@ -3,7 +3,7 @@
 import pytest
 
 from synth.chat import ChatTemplateError
-from synth.model import DEMO, Model
+from synth.models.model import DEMO, Model
 
 TALK = [{"role": "user", "content": "Name a bee."}, {"role": "assistant", "content": "Maja"}]
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from synth.engines import Sampling
-from synth.model import Model
+from synth.models.model import Model
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 

@@ -11,12 +11,12 @@ from email.utils import format_datetime
 import pytest
 import pytest_asyncio
 
-from synth.components import build
+from synth.components.instantiate import build
 from synth.engines import Engine, EngineError, Sampling, patient_http, rate_limit
 from synth.engines.openai import OpenAI
 from synth.engines.patient_http import _seconds
 from synth.errors import ConfigError
-from synth.model import Model
+from synth.models.model import Model
 from tests.engines.fake_server import KEY, VLLM_CARD, answer, error, serving
 
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from synth.engines import EngineError, Sampling, Unusable, patient_http, rate_limit
 from synth.engines.openai_chat import OpenAIChat
-from synth.model import Model
+from synth.models.model import Model
 from tests.engines.fake_server import KEY, VLLM_CARD, error, said, serving
 
 ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is <|im_end|>?"}]

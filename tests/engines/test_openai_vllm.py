@@ -9,7 +9,7 @@ from synth.chat import ServedChat
 from synth.engines import EngineError, Sampling
 from synth.engines.openai import OpenAI
 from synth.engines.openai_chat import OpenAIChat
-from synth.model import Model
+from synth.models.model import Model
 from synth.steps.chain import Context, run_record
 from synth.steps.judge import Judge
 from synth.steps.llm import Endpoint

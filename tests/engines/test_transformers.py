@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from synth.engines import EngineError, Sampling
-from synth.model import Model
+from synth.models.model import Model
 from synth.steps.chain import Context, run_record
 from synth.steps.magpie import Magpie
 from synth.steps.strategy import Step, Strategy

@@ -13,7 +13,7 @@ from synth.engines import Sampling, Unusable
 from synth.engines import vllm_engine as module
 from synth.engines.vllm import VLLM
 from synth.errors import ConfigError
-from synth.model import Model
+from synth.models.model import Model
 
 
 def on_vllm(test):
@@ -218,7 +218,7 @@ import asyncio, json, time
 import psutil
 from synth.engines import Answer, EngineError, Sampling
 from synth.engines.vllm import VLLM
-from synth.model import Model
+from synth.models.model import Model
 
 async def main():
     engine = VLLM(model=Model(path="demo", dtype="float32"), max_num_seqs=8, kv_cache_gib=0.5)

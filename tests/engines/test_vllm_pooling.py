@@ -12,7 +12,7 @@ from benchmarks.real_embedding import real_embedding
 from synth.engines import Unusable
 from synth.engines.start import start
 from synth.engines.vllm_pooling import VLLMPooling
-from synth.model import DEMO, Model
+from synth.models.model import DEMO, Model
 from synth.quality.embedding import TransformerEmbedding
 from synth.quality.reward import SequenceClassifier
 

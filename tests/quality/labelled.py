@@ -29,7 +29,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from synth.config import CONF_DIR, parse
+from synth.configuration.config import CONF_DIR, parse
 from synth.records import Rejection
 
 COLUMNS = ("instruction", "response", "finish_reason")

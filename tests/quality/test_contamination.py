@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.components import build
+from synth.components.instantiate import build
 from synth.engines import EngineError
 from synth.errors import ConfigError
 from synth.quality.contamination import Decontaminate, NgramIndex

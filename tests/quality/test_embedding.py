@@ -14,7 +14,7 @@ def model(tmp_path_factory):
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 
-    from synth.model import DEMO
+    from synth.models.model import DEMO
 
     folder = tmp_path_factory.mktemp("embedding")
     torch.manual_seed(0)

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synth.config import CONF_DIR, parse
+from synth.configuration.config import CONF_DIR, parse
 from synth.steps.chain import Context, run_record
 from synth.steps.llm import Endpoint
 from tests.steps.fakes import FakeEngine, FakeTemplate

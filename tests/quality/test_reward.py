@@ -2,7 +2,7 @@
 
 import pytest
 
-from synth.components import build
+from synth.components.instantiate import build
 from synth.engines import EngineError
 from synth.errors import ConfigError
 from synth.quality.reward import Reward, SequenceClassifier
@@ -65,8 +65,8 @@ def test_a_text_is_the_path_of_a_sequence_classifier():
 
 
 def test_what_scores_nothing_is_refused():
-    node = {"_target_": "synth.quality.reward.Reward", "model": {"_target_": "synth.model.Model"}}
-    with pytest.raises(ConfigError, match=r"'synth.model.Model' is no reward model: it has no score\(messages\)"):
+    node = {"_target_": "synth.quality.reward.Reward", "model": {"_target_": "synth.models.model.Model"}}
+    with pytest.raises(ConfigError, match=r"model.Model' is no reward model: it has no score\(messages\)"):
         build(node, "strategy.reward", StepFunction)
 
 
@@ -76,7 +76,7 @@ def classifier(tmp_path_factory):
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
 
-    from synth.model import DEMO
+    from synth.models.model import DEMO
 
     folder = tmp_path_factory.mktemp("classifier")
     torch.manual_seed(0)

@@ -2,7 +2,7 @@
 
 import json
 
-from synth.column_types import type_from_text
+from synth.configuration.column_types import type_from_text
 from synth.records import CONTRACT_COLUMNS, Finished, Shard, Spent
 from synth.storage.journal import Journal
 from synth.storage.manifest import Manifest

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from synth.report.time_left import Left, lengths, seconds_left
-from synth.work import BINS, Work
+from synth.report.work import BINS, Work
 
 
 def work(ended=(), running=(), kept=1):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from synth.config import Config, parse
+from synth.configuration.config import Config, parse
 
 FAST = {"tokens_per_second": 2000.0, "first_token_s": 0.005, "median_tokens": 20}
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pyarrow as pa
 
-from synth.config import parse
+from synth.configuration.config import parse
 from synth.engines import EngineError
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.plan import Plan

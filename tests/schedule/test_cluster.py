@@ -5,7 +5,7 @@ import logging
 import psutil
 import pytest
 
-from synth.config import Cluster, ConfigError
+from synth.configuration.config import Cluster, ConfigError
 from synth.engines import EngineError, Placement
 from synth.schedule.cluster import TRIES, _started, connected
 from synth.schedule.room import room

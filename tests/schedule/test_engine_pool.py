@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 import pytest_asyncio
 
-from synth.config import Cluster, parse
+from synth.components.source_code import source_code
+from synth.configuration.config import Cluster, parse
 from synth.engines import EngineError
 from synth.schedule import engine_pool, scheduler
 from synth.schedule.cluster import connected
@@ -17,7 +18,6 @@ from synth.schedule.engine_pool import Pools
 from synth.schedule.plan import Plan
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
-from synth.source_code import source_code
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import FAST, config
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.records import Shard, Slice
+from synth.resumption.slices import join
 from synth.schedule.plan import Plan
-from synth.slices import join
 from synth.storage.manifest import Manifest
 from synth.storage.shard import ShardSummary
 

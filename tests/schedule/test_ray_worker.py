@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from ray.exceptions import OutOfMemoryError
 
-from synth.config import Cluster
+from synth.configuration.config import Cluster
 from synth.schedule import scheduler as module
 from synth.schedule.cluster import connected
 from synth.schedule.placed_process import PASSED_ON, call, root_cause

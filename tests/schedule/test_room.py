@@ -2,9 +2,9 @@
 
 import pytest
 
-from synth.config import Cluster, ConfigError
+from synth.configuration.config import Cluster, ConfigError
+from synth.configuration.named_models import ServedModel
 from synth.engines import Placement
-from synth.models import ServedModel
 from synth.schedule.room import room
 
 

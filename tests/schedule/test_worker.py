@@ -6,7 +6,7 @@ import dataclasses
 import pyarrow as pa
 import pytest
 
-from synth.config import Config
+from synth.configuration.config import Config
 from synth.engines import EngineError
 from synth.engines.simulated import Simulated
 from synth.records import Shard

@@ -13,7 +13,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from synth.components import build
+from synth.components.instantiate import build
 from synth.errors import ConfigError
 from synth.sources import BadRow, Source
 from synth.sources.files import Files

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.column_types import type_from_text
+from synth.configuration.column_types import type_from_text
 from synth.engines import Sampling
 from synth.steps.json_answer import json_object
 from synth.steps.judge import SCHEMA, Judge

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.column_types import type_from_text
+from synth.configuration.column_types import type_from_text
 from synth.engines import Sampling
 from synth.steps.judge import Judge
 from synth.steps.preference import Preference
@@ -167,7 +167,8 @@ async def test_a_score_that_is_no_number_is_a_rejection():
 
 
 @pytest.mark.parametrize(
-    ("node", "problem"), [({"_target_": "synth.model.Model"}, "no score"), (LONGER | {"per_wrd": 1}, "did you mean")]
+    ("node", "problem"),
+    [({"_target_": "synth.models.model.Model"}, "no score"), (LONGER | {"per_wrd": 1}, "did you mean")],
 )
 def test_what_is_no_reward_model_is_refused(node, problem):
     with pytest.raises(pydantic.ValidationError, match=problem):

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from synth.engines import Answer
-from synth.model import Model
+from synth.models.model import Model
 from synth.steps.chain import run_record
 from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie

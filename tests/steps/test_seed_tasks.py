@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from synth.components import build
+from synth.components.instantiate import build
 from synth.errors import ConfigError
 from synth.quality.novelty import Novelty
 from synth.steps.function import StepFunction

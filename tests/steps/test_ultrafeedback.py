@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from synth.column_types import type_from_text
+from synth.configuration.column_types import type_from_text
 from synth.engines import Sampling
 from synth.steps.chain import Context, run_record
 from synth.steps.llm import Endpoint

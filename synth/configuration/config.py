@@ -1,0 +1,452 @@
+"""The configuration as typed objects, and the one place that says no.
+
+Every refusal is a ConfigError: one line that names the key (or file) and the nearest valid choice. It is raised
+from names, types and files alone, before Ray, a tokenizer or an engine is loaded, so that a typo costs seconds.
+
+Knows the keys of the top level, of a strategy and of a cluster. What a `_target_` names says itself which keys it
+takes (see components.py).
+"""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components.instantiate import build, construct, located, refuse_unknown_keys
+from synth.configuration.named_models import ServedModel, preset_names, served, spelled_out, with_demo_keys
+from synth.configuration.strategy import models_asked, strategy_of
+from synth.configuration.value_files import with_files
+from synth.engines import Engine, is_pooling
+from synth.engines.price import Price
+from synth.errors import ConfigError, nearest, reason
+from synth.models.model import Model
+from synth.paths import LocalPath
+from synth.records import Slice
+from synth.sources import Source
+from synth.steps.llm import MAIN
+from synth.steps.strategy import Strategy
+from synth.storage.hub import dataset_name
+from synth.storage.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from synth.chat import ChatTemplate, PoolingInput, ServedChat
+
+__all__ = ["CONF_DIR", "GROUPS", "Cluster", "Config", "ConfigError", "MissingFile", "Settings", "options", "parse"]
+
+_PACKAGE = Path(__file__).parents[1]
+CONF_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+GROUPS = ("strategy", "model", "engine", "cluster", "source")
+
+
+def _no_bool(kind: str) -> BeforeValidator:
+    """To pydantic, true is 1."""
+
+    def refuse(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"must be a {kind}")
+        return value
+
+    return BeforeValidator(refuse)
+
+
+def _slice(value: Any) -> Slice | None:
+    return value if value is None or isinstance(value, Slice) else Slice.parse(value)
+
+
+def _folder(value: Any) -> Any:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError(f"must be a folder; python -m synth.export RUN_DIR --output-dir {value} copies there")
+    return value
+
+
+def _list(value: Any) -> Any:
+    return [] if value is None else [value] if isinstance(value, str) else value
+
+
+class MissingFile(ConfigError):
+    """All keys are right, but a file that one of them names is not there."""
+
+
+Integer = Annotated[int, _no_bool("whole number")]
+Count = Annotated[Integer, Field(ge=1)]
+Port = Annotated[Integer, Field(ge=1, le=65535)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), _no_bool("number above 0")]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Cluster:
+    """Where replicas run. `address` null starts Ray on this machine; `auto` replicas fill the GPUs, or one on CPU.
+
+    `metrics_port` is for a Ray that is started here: one that is there already has its own.
+    """
+
+    address: str | None = None
+    replicas: Count | Literal["auto"] = "auto"
+    records_in_flight: Count | Literal["auto"] = "auto"
+    start_timeout_s: Positive = 1800.0
+    metrics_port: Port | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Settings:
+    """The top level of `conf/config.yaml` without its groups. `output_dir` is the whole run's, of a slice too."""
+
+    num_records: Count | Literal["all"]
+    seed: Integer
+    output_dir: Annotated[LocalPath, BeforeValidator(_folder)]
+    slice: Annotated[Slice | None, BeforeValidator(_slice)] = None
+    shard_size: Count
+    resume: Literal["auto", "never", "force"]
+    retry: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_list)] = dataclasses.field(
+        default_factory=list
+    )
+    min_yield: Annotated[float, Field(ge=0, le=1), _no_bool("number from 0 to 1")]
+    push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
+    step_timeout_s: Positive | None = 3600.0
+    price_per_gpu_hour: Positive | None = None
+    tracking: Literal["wandb", "mlflow"] | None = None
+    dry_run: bool
+    estimate_from: LocalPath | None = None
+
+    @property
+    def most_records(self) -> int | None:
+        """Records to keep at the most; None where every record of the source is wanted."""
+        return None if self.num_records == "all" else self.num_records
+
+    @property
+    def run_dir(self) -> Path:
+        """Where this job writes: a slice, below the whole run's folder."""
+        return self.output_dir if self.slice is None else RunFolder(self.output_dir).slice(self.slice).path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """A run's whole configuration, checked. `resolved` is the plain data that it was built from."""
+
+    settings: Settings
+    strategy: Strategy
+    model: Model
+    engine: Any
+    models: dict[str, ServedModel]
+    cluster: Cluster
+    source: Source | None
+    resolved: dict[str, Any]
+
+    @property
+    def all_models(self) -> dict[str, Model]:
+        """All of the run by their names, main first."""
+        return {MAIN: self.model, **{name: one.model for name, one in self.models.items()}}
+
+    @property
+    def license(self) -> str | None:
+        """That of all its models, `other` where they have several: each one's terms go with what it had a part in."""
+        licenses = {model.license for model in self.all_models.values()}
+        return licenses.pop() if len(licenses) == 1 else "other"
+
+    @property
+    def generating(self) -> dict[str, Model]:
+        """Those of its models that generate, main first. The others score or embed."""
+        return {name: one for name, one in self.all_models.items() if name == MAIN or not self.models[name].is_pooling}
+
+    def load_chat_templates(self) -> "dict[str, ChatTemplate | ServedChat]":
+        """Those of all its models that generate; models that are the same have one. Raises as
+        Model.load_chat_template."""
+        from synth.chat import ServedChat
+
+        loaded: dict[str, ChatTemplate | ServedChat] = {}
+        templated = self.templated
+        for name, model in self.generating.items():
+            same = next((other for other in loaded if templated.get(other) == model), None)
+            if name not in templated:
+                loaded[name] = ServedChat(model.reasoning_tags)
+            else:
+                loaded[name] = loaded[same] if same else model.load_chat_template()
+        return loaded
+
+    def load_pooling_inputs(self) -> "dict[str, PoolingInput]":
+        """How the prompts of the other models are written. Raises as Model.load_pooling_input."""
+        return {name: one.model.load_pooling_input() for name, one in self.models.items() if one.is_pooling}
+
+    @property
+    def engines(self) -> dict[str, Any]:
+        """Those that answer for its models, by the models' names."""
+        return {MAIN: self.engine, **{name: one.engine for name, one in self.models.items()}}
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """Of the tokens of those models whose servers charge for them."""
+        prices = {name: getattr(one, "price_per_million_tokens", None) for name, one in self._own_engines.items()}
+        return {name: price for name, price in prices.items() if price is not None}
+
+    @property
+    def templated(self) -> dict[str, Model]:
+        """The models whose conversations are written here. Those of the others are written by their servers, which have
+        all of the model that there is."""
+        reads_messages = {name for name, one in self.engines.items() if getattr(one, "reads", None) == "messages"}
+        return {name: model for name, model in self.all_models.items() if name not in reads_messages}
+
+    @property
+    def are_here(self) -> bool:
+        """Whether all its models are on this machine, as far as they are to be."""
+        return all(model.is_here for model in self.templated.values())
+
+    @property
+    def pools(self) -> dict[str, ServedModel]:
+        """The models that have engines of their own beside main's."""
+        return {name: one for name, one in self.models.items() if one.engine_of == name}
+
+    @property
+    def autoscaled(self) -> list[str]:
+        """The models of which it is left to the run how many engines they have."""
+        counts = {MAIN: self.cluster.replicas, **{name: one.replicas for name, one in self.pools.items()}}
+        return [name for name, count in counts.items() if count == "auto"]
+
+    @property
+    def at_once(self) -> dict[str, int]:
+        """How many requests an engine of each model runs at once."""
+        return {name: engine.concurrency for name, engine in self._own_engines.items()}
+
+    @property
+    def _own_engines(self) -> dict[str, Any]:
+        """Main's, and those of the models that have some of their own."""
+        return {MAIN: self.engine, **{name: one.engine for name, one in self.pools.items()}}
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the data, but for what the source holds: with the same rows, the same identity makes the same
+        records."""
+        data = {key: self.resolved[key] for key in ("strategy", "seed")}
+        data |= _deciding(self.resolved, self.model, self.engine)
+        nodes = self.resolved["models"]
+        data["models"] = {name: _deciding(nodes[name], one.model, one.engine) for name, one in self.models.items()}
+        return data if data["models"] else {key: value for key, value in data.items() if key != "models"}
+
+
+def _deciding(node: Mapping[str, Any], model: Model, engine: Any) -> dict[str, Any]:
+    """The keys of a model and its engine that decide the data."""
+    kept: dict[str, Any] = {}
+    for key, component in (("model", model), ("engine", engine)):
+        harmless: frozenset[str] = getattr(component, "HARMLESS", frozenset())
+        kept[key] = {name: value for name, value in node[key].items() if name not in harmless}
+    return kept
+
+
+def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
+    """Typed objects from what Hydra composed, or from another Config's `resolved`. Raises ConfigError."""
+    if "strategy" not in composed:
+        raise ConfigError(f"strategy: none is chosen; add one of {', '.join(options('strategy'))} by +strategy=NAME")
+    resolved = _resolve(composed)
+    for group in GROUPS:
+        if group not in resolved:
+            raise ConfigError(f"{group}: none is chosen; choose from {', '.join(options(group))}")
+    settings = {key: value for key, value in resolved.items() if key not in (*GROUPS, "models")}
+    refuse_unknown_keys(settings, [*inspect.signature(Settings).parameters, *GROUPS, "models"])
+    resolved["model"] = with_demo_keys(resolved["model"])
+    model = construct(Model, resolved["model"], "model")
+    engine = build(_of_main(resolved["engine"]), "engine", Engine, model=model)
+    given, of_strategy = resolved.get("models"), None
+    if isinstance(resolved["strategy"], Mapping):
+        of_strategy = resolved["strategy"].get("models")
+        resolved["strategy"] = {name: one for name, one in resolved["strategy"].items() if name != "models"}
+    resolved["models"] = spelled_out(given, of_strategy, resolved, _folders(), _chosen("engine"))
+    models = served(resolved["models"], resolved)
+    strategy = _strategy(resolved["strategy"])
+    pooling = [name for name, one in models.items() if one.is_pooling]
+    asked, idle = models_asked(strategy, resolved["strategy"], models, pooling)
+    for name in idle:
+        if models[name].engine_of == name and name in (given or {}):
+            raise ConfigError(f"models.{name}: no step asks it; strategy.STEP.model={name} has one of its steps do so")
+    if idle:  # named by the strategy for steps that are left out, or other names of models that are loaded anyway
+        resolved["models"] = {name: one for name, one in resolved["models"].items() if name not in idle}
+        models = served(resolved["models"], resolved)
+    columns = dict(model.columns)
+    for name in asked:
+        columns |= models[name].model.columns
+    config = Config(
+        settings=construct(Settings, settings, ""),
+        strategy=dataclasses.replace(strategy, of_model=columns),
+        model=model,
+        engine=engine,
+        models=models,
+        cluster=construct(Cluster, resolved["cluster"], "cluster"),
+        source=_source(resolved["source"]),
+        resolved=resolved,
+    )
+    if missing := isinstance(composed, DictConfig) and OmegaConf.missing_keys(composed):
+        raise ConfigError(f"{min(missing)}: is missing")
+    if config.settings.estimate_from is not None and not config.settings.dry_run:
+        raise ConfigError("estimate_from: is for dry_run=true, which estimates and starts nothing; leave it out to run")
+    if config.source is None and config.settings.num_records == "all":
+        raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
+    if config.cluster.address is not None and config.cluster.metrics_port is not None:
+        raise ConfigError("cluster.metrics_port: a cluster that is there already has its own; leave it null")
+    if config.settings.slice is not None or config.settings.retry:
+        _refuse_what_takes_all_records(config)
+    _refuse_what_no_chat_api_does(config)
+    for name, one in config.templated.items():
+        if problem := one.missing():
+            raise MissingFile(f"{key_of(name)}.{problem}")
+    return config
+
+
+def _refuse_what_no_chat_api_does(config: Config) -> None:
+    """Models whose server writes their conversations: it takes no tokens, and nothing of a template."""
+    for name in config.all_models.keys() - config.templated.keys():
+        model, kind = config.all_models[name], type(config.engines[name]).__name__
+        for key in ("tokenizer", "revision", "chat_template", "pre_query", "later_pre_query", "query_stop"):
+            if getattr(model, key) is not None:
+                why = f"the server of the engine {kind} has the tokenizer and the chat template; leave it out"
+                raise ConfigError(f"{key_of(name)}.{key}: {why}")
+        for step in config.strategy.steps:
+            if name in step.models_as_user:
+                why = f"draws what a user would say, and the chat API that the model {name} is asked by can't say that"
+                raise ConfigError(f"strategy.{step.name}: {why}; engine=openai can, where a server takes token ids")
+
+
+def key_of(model: str) -> str:
+    """The key below which a model of the run has its keys."""
+    return "model" if model == MAIN else f"models.{model}"
+
+
+def refuse_bad_chat_template(config: Config) -> None:
+    """A tokenizer loads in seconds, an engine in minutes: what is wrong with it is said before. Raises ConfigError."""
+    from huggingface_hub.utils import logging
+
+    from synth.chat import ChatTemplateError
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it tells of every try to reach the Hub
+    as_user = {name for step in config.strategy.steps for name in step.models_as_user}
+    seen: list[Model] = []
+    for name, model in config.templated.items():
+        key = key_of(name)
+        if name not in config.generating:
+            _refuse_unfit_pooling(config, name)
+            continue
+        if model in seen and name not in as_user:
+            continue
+        seen.append(model)
+        try:
+            template = model.load_chat_template()
+            if name in as_user:
+                template.pre_query()
+        except ChatTemplateError as error:
+            raise ConfigError(f"{key}: {error}") from None
+        except (OSError, ValueError) as error:
+            told = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
+            raise ConfigError(f"{key}.path: {told}") from None
+
+
+def _refuse_unfit_pooling(config: Config, name: str) -> None:
+    """A model that scores needs a chat template where conversations are scored, and none of another kind will do."""
+    from synth.chat import ChatTemplateError
+
+    model, engine = config.models[name].model, config.models[name].engine
+    asking = {step.name: step.pooling[name] for step in config.strategy.steps if name in step.pooling}
+    try:
+        task = getattr(engine, "task", None)  # one of someone's own may know it only once it has started
+        prompts = model.load_pooling_input()
+        if "score" in asking.values() and task != "embed":
+            _ = prompts.template
+    except ChatTemplateError as error:
+        raise ConfigError(f"{key_of(name)}: {error}") from None
+    except (OSError, ValueError) as error:
+        told = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
+        raise ConfigError(f"{key_of(name)}.path: {told}") from None
+    for step, asked in asking.items():
+        if task not in (None, asked):
+            raise ConfigError(f"strategy.{step}: asks {name!r} to {asked}, and the model is there to {task}")
+
+
+def _refuse_what_takes_all_records(config: Config) -> None:
+    """What a slice can't have, which knows nothing of the others; nor single records that are made again."""
+    shared = {"a pool": config.strategy.pool, "what they claim": config.strategy.duplicates or None}
+    key, alone = ("slice", "made") if config.settings.slice is not None else ("retry", "made again")
+    for name in (name for name, one in shared.items() if one is not None):
+        why = f"all records of {config.strategy.name} share {name}, so no part of them can be {alone} alone"
+        raise ConfigError(f"{key}: {why}; leave {key} out")
+    if config.settings.slice is not None and config.settings.push_to_hub is not None:
+        raise ConfigError("push_to_hub: a slice is no dataset yet; python -m synth.export pushes what is merged")
+
+
+def options(group: str) -> list[str]:
+    """The names that `group=NAME` can choose: the shipped ones and, while Hydra runs, the user's own."""
+    return preset_names(group, _folders())
+
+
+def _folders() -> list[Path]:
+    """Where files of groups are; the user's own go before those of Synth."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    return [*(Path(source.path) for source in sources if source.schema == "file"), CONF_DIR]
+
+
+def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data, every interpolation followed. A strategy without a name is called as it was chosen."""
+    if not isinstance(composed, DictConfig):
+        return dict(composed)
+    try:
+        strategy = composed.strategy
+        if isinstance(strategy, DictConfig) and strategy.get("name") is None:
+            chosen = (_chosen("strategy") or "strategy").rpartition("/")[2]
+            OmegaConf.update(composed, "strategy.name", chosen, force_add=True)
+        plain = _given(OmegaConf.to_container(composed, resolve=True))
+        if isinstance(strategy, DictConfig):
+            _name_steps(plain["strategy"], OmegaConf.to_container(strategy, resolve=False))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {reason(error)}") from None
+    return {str(key): with_files(value, "strategy") if key == "strategy" else value for key, value in plain.items()}
+
+
+def _name_steps(strategy: dict[str, Any], raw: Any) -> None:
+    """A step that is referred to, as `${strategy.judge}`, keeps its name: what was resolved has none."""
+    steps = raw.get("steps")
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        referred = re.fullmatch(r"\$\{(?:strategy)?\.(\w+)\}", step) if isinstance(step, str) else None
+        if referred:
+            strategy["steps"][index] = referred[1]
+
+
+def _given(value: Any) -> Any:
+    """Without the keys that are still `???`: a wrong key is told before the one that is missing for it."""
+    if isinstance(value, list):
+        return [_given(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _given(one) for name, one in value.items() if one != "???"}
+
+
+def _chosen(group: str) -> str | None:
+    """The option that was chosen of a group, by a command line or a defaults list."""
+    return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
+
+
+def _of_main(node: Any) -> Any:
+    """Refuses an engine that generates nothing."""
+    if isinstance(node, Mapping) and is_pooling(located(node, "engine")):
+        told = f"{node['_target_']!r} generates nothing, as main has to; it is for models.NAME.engine"
+        raise ConfigError(f"engine._target_: {told}")
+    return node
+
+
+def _source(node: Any) -> Any:
+    """A source, or None for source=none, which has no keys."""
+    if not node:
+        return None
+    if isinstance(node, Mapping) and "_target_" not in node:
+        chosen = f"choose from {', '.join(options('source'))} by source=NAME"
+        raise ConfigError(f"source.{next(iter(node))}: no source is chosen; {chosen}")
+    return build(node, "source", Source)
+
+
+def _strategy(node: Any) -> Strategy:
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"strategy: {node!r} is no strategy{nearest(str(node), options('strategy'))}")
+    if node.get("steps") is None and HydraConfig.initialized() and _chosen("strategy") is None:
+        raise ConfigError(f"strategy.{next(iter(node))}: no strategy is chosen; add one by +strategy=NAME")
+    return strategy_of(node)

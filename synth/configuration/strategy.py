@@ -1,0 +1,169 @@
+"""A strategy from its keys: its steps built and looked at as a whole, before any of them runs.
+
+Raises ConfigError, with the key, for what is no step, tells of itself what is no use, or asks a model that the run has
+not.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
+
+from synth.components.instantiate import build, takes
+from synth.components.protocols import unfit
+from synth.configuration.column_types import type_from_text
+from synth.engines import Sampling
+from synth.errors import ConfigError, nearest, reason
+from synth.quality.duplicates import Index
+from synth.records import Needs, rejected_schema
+from synth.steps.function import Describes, Description, StepFunction, describe, who_tells
+from synth.steps.llm import MAIN
+from synth.steps.strategy import NO_STEPS, Step, Strategy, step_names
+
+Keys = Mapping[str, Any]
+
+_POOLING = "vllm_pooling"
+MOST_NAME = 200  # bytes of UTF-8; a file system takes 255
+
+
+def strategy_of(node: Mapping[str, Any]) -> Strategy:
+    """The steps in the order of `steps`, by their keys or as they are. All keys but NO_STEPS are steps."""
+    steps = node.get("steps")
+    if not isinstance(steps, list) or not steps:
+        raise ConfigError("strategy.steps: needs a list with at least one step")
+    named = {name: value for name, value in node.items() if name not in NO_STEPS}
+    for name, value in named.items():
+        if not isinstance(value, Mapping) or "_target_" not in value:
+            others = [other for other in (*NO_STEPS, *named) if other != name]
+            raise ConfigError(
+                f"strategy.{name}: is neither a key of a strategy nor a step with a _target_{nearest(name, others)}"
+            )
+    built: list[tuple[Any, Mapping[str, pa.DataType] | None, str]] = []
+    for index, step in enumerate(steps):
+        key = f"strategy.steps[{index}]"
+        if isinstance(step, str):
+            if step not in named:
+                raise ConfigError(f"{key}: {step!r} is no step of this strategy{nearest(step, named)}")
+            key, step = f"strategy.{step}", named[step]
+        step, model = _without_model(step, key)
+        function = build(step, key, StepFunction)
+        told = _described(function, step["_target_"], key)
+        if told.pool is not None and built:
+            raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
+        columns = None if told.columns is None else _columns(told.columns, f"{key}.columns")
+        built.append((function, columns, model))
+    declared = node.get("columns")
+    columns = None if declared is None else _columns(declared, "strategy.columns")
+    steps = [Step(name, *one) for name, one in zip(step_names(node), built, strict=True)]
+    return Strategy(_name(node.get("name")), steps, columns)
+
+
+def _without_model(step: Any, key: str) -> tuple[Any, str]:
+    """A step's node and the name of the model that it asks, which is no parameter of what its `_target_` names, unless
+    that takes one."""
+    if not isinstance(step, Mapping) or "model" not in step or takes(step, "model", key):
+        return step, MAIN
+    if step["model"] is None:
+        return {name: value for name, value in step.items() if name != "model"}, MAIN
+    if not isinstance(step["model"], str):
+        raise ConfigError(f"{key}.model: must be the name of a model of the run, got {step['model']!r}")
+    return {name: value for name, value in step.items() if name != "model"}, step["model"]
+
+
+def _name(given: Any) -> str:
+    """A folder is called by it: runs/NAME."""
+    name = "strategy" if given is None else str(given)
+    wrong = {
+        "is empty": not name.strip(),
+        "has a slash, and a folder is called by it": "/" in name or "\\" in name,
+        "is no name of a folder": name in (".", ".."),
+        "has signs that can't be printed": not name.isprintable(),
+        f"is longer than {MOST_NAME} bytes": len(name.encode(errors="surrogatepass")) > MOST_NAME,
+    }
+    for what, is_so in wrong.items():
+        if is_so:
+            raise ConfigError(f"strategy.name: {name[:80]!r} {what}")
+    return name
+
+
+def _described(function: Any, target: str, key: str) -> Description:
+    """Raises ConfigError for what would be no use to those who ask later."""
+    problem = unfit(who_tells(function), Describes, optional=True)
+    try:
+        if not problem:
+            told = describe(function)
+            problem = _wrong_answer(told)
+    except Exception as error:  # the step may be anyone's
+        problem = repr(error)
+    if problem:
+        raise ConfigError(f"{key}: {target!r} tells of itself what is no use: {problem}")
+    return told
+
+
+def _wrong_answer(told: Description) -> str | None:
+    kinds: dict[str, Any] = {"needs": Sequence[Needs], "calls": Sequence[Sampling], "as_user": Sequence[Sampling]}
+    for name, kind in kinds.items():
+        answer = getattr(told, name)
+        if answer is not None:
+            try:
+                TypeAdapter(kind).validate_python(answer, strict=True)
+            except ValidationError as error:
+                return f"{name}() gives {answer!r}: {reason(error)}"
+    if told.fan_out is not None and told.fan_out < 1:
+        return f"its fan_out must be a whole number above 0, or None, and is {told.fan_out}"
+    if told.duplicates is not None:
+        problem = unfit(told.duplicates.index(), Index)
+        return problem and f"of duplicates.index(), {problem}"
+    return None
+
+
+def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:
+    if not isinstance(declared, Mapping):
+        raise ConfigError(f"{key}: must be a mapping of column names to types, got {declared!r}")
+    columns: dict[str, pa.DataType] = {}
+    for name, text in declared.items():
+        if name in rejected_schema().names:
+            raise ConfigError(f"{key}.{name}: this name is taken by a column that is there in any case")
+        try:
+            columns[str(name)] = type_from_text(text)
+        except ValueError as error:
+            raise ConfigError(f"{key}.{name}: {error}") from None
+    return columns
+
+
+def models_asked(
+    strategy: Strategy, node: Keys, models: Collection[str], pooling: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Those of the run's `models` beside main that its steps ask, and those that none asks, as far as all steps tell.
+    Refuses what is not there, and words of a `pooling` model or numbers of another; `node` are the strategy's keys, by
+    which it is named."""
+    asked: set[str] = set()
+    for step in strategy.steps:
+        for name in step.models:
+            key = ".".join(["strategy", step.name, *(_place_of(name, node.get(step.name)) or ["model"])])
+            if name not in (MAIN, *models):
+                near = nearest(name, [MAIN, *models])
+                folder = f"; the folder is ./{name}" if name in step.pooling and Path(name).is_dir() else ""
+                raise ConfigError(f"{key}: there is no model {name!r} in this run{folder or near}")
+            if name in pooling and name in step.generating and step.tells_calls:
+                others = [one for one in (MAIN, *models) if one not in pooling]
+                raise ConfigError(f"{key}: {name!r} generates nothing, its engine pools{nearest(name, others)}")
+            if name in step.pooling and name not in pooling:
+                near = nearest(name, pooling) if pooling else f"; models.NAME.engine={_POOLING} serves one that does"
+                raise ConfigError(f"{key}: {name!r} generates, and does not {step.pooling[name]}{near}")
+            asked.add(name)
+    tell = all(step.tells_calls for step in strategy.steps)
+    idle = [name for name in models if tell and name not in asked]
+    return [name for name in models if name in asked], idle
+
+
+def _place_of(name: str, node: Any) -> list[str] | None:
+    """The keys that lead to a model's name."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        if value == name or (isinstance(value, list) and name in value):
+            return [str(key)]
+        if (inside := _place_of(name, value)) is not None:
+            return [str(key), *inside]
+    return None

@@ -1,0 +1,1 @@
+"""A model: its files, its chat template, its name in the dataset."""

@@ -1,0 +1,209 @@
+"""Which settings suit a model: python -m synth.pilot +strategy=magpie model=… [overrides].
+
+Tries a grid of settings (synth/pilot/grid.py) on a few dozen records each, all of them together on one engine, and
+tells what came of each: a table, samples, the best row as the overrides to type, and a page. A trial is a small run:
+its folder is one of a run, below output_dir, and the same command goes on with what is there.
+
+Exit codes are those of a run: 0 done, 2 bad configuration (nothing was started), 75 stopped by a signal, 1 anything
+else.
+"""
+
+import asyncio
+import gc
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from synth.configuration.config import ConfigError
+from synth.configuration.hydra_errors import CommandLine
+from synth.engines import EngineError
+from synth.exit_codes import BAD_INPUT, DONE, FAILED, STOPPED
+from synth.pilot.grid import Trial, trials
+from synth.pilot.side_by_side import SideBySide, loaded, plan
+from synth.preview.dry_run import at_most
+from synth.report.comparison import Comparison, letter
+from synth.report.page import write_page
+from synth.report.run_data import Run
+from synth.report.samples import show_rows
+from synth.resumption.opening import Opened, opened
+from synth.schedule.first_records import StepsFail
+from synth.schedule.signals import stop_signals
+from synth.storage.run_folder import written_over
+
+SAMPLES = 3  # of each trial
+TOLD_EVERY_S = 10.0
+MARK = "Synth pilot"  # by which its page is known again
+_NOT_THE_SETTINGS = ("num_records", "output_dir", "dry_run", "resume")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        found = trials(words)
+        if not found:
+            return DONE
+        if found[0].config.settings.dry_run:
+            print("\n".join(_plan(found)))
+            return DONE
+        return _pilot(found, words)
+    except ConfigError as error:
+        print(f"error: {error}{_hint(str(error), words)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return STOPPED
+
+
+def _hint(error: str, words: Sequence[str]) -> str:
+    """For who writes several values as a list, which is one value to Hydra."""
+    key = error.partition(":")[0]
+    value = next((word.partition("=")[2] for word in words if word.lstrip("+~").partition("=")[0] == key), "")
+    return f"; values to try one after another are written {key}={value[1:-1]}" if value.startswith("[") else ""
+
+
+def _plan(found: Sequence[Trial]) -> list[str]:
+    """What the pilot would do."""
+    config = found[0].config
+    records = config.settings.num_records
+    most = [at_most(one.config) for one in found]
+    tokens = [calls[1] for calls in most if not isinstance(calls, str)]
+    total = f"at most {sum(tokens) * records:,} generated in all" if len(tokens) == len(most) else str(most[0])
+    if not config.model.is_here:
+        total += "; the model is not on this machine, so its default system prompt is not looked for"
+    return [
+        f"folder    {_folder(found)}",
+        f"model     {config.model.name}",
+        f"trials    {len(found)} of {records} records each",
+        f"tokens    {total}",
+        *(f"{letter(place):9} {' '.join(one.words) or 'as configured'}" for place, one in enumerate(found)),
+    ]
+
+
+def _folder(found: Sequence[Trial]) -> Path:
+    return found[0].config.settings.output_dir.parent
+
+
+def _pilot(found: Sequence[Trial], words: Sequence[str]) -> int:
+    folder, config = _folder(found), found[0].config
+    page = folder / "pilot.html"
+    try:
+        written_over(page, MARK)
+    except OSError as error:
+        raise ConfigError(f"output_dir: {page} can't be written ({error.strerror})") from None
+    if not config.model.is_here:
+        print(f"the Hub is asked for the tokenizer of {config.model.path}", file=sys.stderr)
+    with ExitStack() as stack:
+        places = [stack.enter_context(opened(one.config)) for one in found]
+        for place in places:
+            plan(place, config.settings.num_records)
+        try:
+            stopped_by = asyncio.run(_run(found, places, folder))
+        except (EngineError, OSError, StepsFail) as error:
+            print(f"failed: {error.strerror or error if isinstance(error, OSError) else error}", file=sys.stderr)
+            return FAILED
+    if stopped_by:
+        print(
+            f"stopped by {stopped_by}: what is finished is safe in {folder}; the same command goes on", file=sys.stderr
+        )
+        return STOPPED
+    runs = [Run.open(one.folder.path) for one in places]
+    comparison = Comparison.of(runs)
+    _tell(found, comparison, words)
+    try:
+        write_page(page, runs, MARK, comparison, _own(found, comparison))
+    except OSError as error:
+        print(f"failed: {page} can't be written ({error.strerror})", file=sys.stderr)
+        return FAILED
+    print(f"\nThe page is {page}, the rows of each trial are in its folder beside it (python -m synth.inspect)")
+    return DONE
+
+
+async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -> str | None:
+    """Makes what is not there yet. Returns the signal that stopped it."""
+    planned = sum(shard.stop - shard.start for one in places for shard in one.manifest.shards)
+    if all(shard.index in one.manifest.committed for one in places for shard in one.manifest.shards):
+        return None
+    print(f"loading the model for {len(found)} trials, {planned:,} records", file=sys.stderr)
+    config = found[0].config
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(loaded(config.engine, folder / "engine.log"))
+        others = {
+            name: await stack.enter_async_context(loaded(one.engine, folder / f"{name}.log"))
+            for name, one in config.pools.items()
+        }
+        for one in places:
+            one.begin()
+            one.manifest.write(one.folder)
+        pairs = [(trial.config, place) for trial, place in zip(found, places, strict=True)]
+        runs = SideBySide(engine, pairs, others)
+        with stop_signals(lambda line: print(line, file=sys.stderr)) as stop:
+            tasks = [asyncio.create_task(one) for one in (runs.run(), stop.wait(), _tell_progress(runs, planned))]
+            await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
+            stopped_by = stop.signal  # which an engine may have heard of, too, and ended
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            if not stopped_by:
+                await tasks[0]
+            return stopped_by
+
+
+async def _tell_progress(runs: SideBySide, planned: int) -> None:
+    tokens, then = 0, time.monotonic()
+    while True:
+        await asyncio.sleep(TOLD_EVERY_S)
+        counters = await runs.counters()
+        running = sum(one.in_flight for one in counters)
+        before, tokens = tokens, sum(one.completion_tokens for one in counters)
+        rate, then = (tokens - before) / (time.monotonic() - then), time.monotonic()
+        print(f"{running:,} of {planned:,} records running, {tokens:,} tokens, {rate:,.0f} tokens/s", file=sys.stderr)
+
+
+def _tell(found: Sequence[Trial], comparison: Comparison, words: Sequence[str]) -> None:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for place, (trial, run) in enumerate(zip(found, comparison.runs, strict=True)):
+        console.print(f"\n{letter(place)}  {' '.join(trial.words) or 'as configured'}", style="bold")
+        show_rows(console, run.rows("kept", SAMPLES) or run.rows("rejected", SAMPLES))
+    console.print()
+    for line in comparison.lines():
+        console.print(line)
+    console.print(
+        "\nusable: kept, instruction and answer ended by themselves, no filter of Synth's finds a fault in them, and "
+        "the instruction is not nearly an earlier one"
+    )
+    console.print(f"Shares of so few rows that differ by less than {comparison.chance:.0%} may differ by chance.")
+    if comparison.best is None:
+        console.print("No trial made a usable row.")
+        return
+    best, name = found[comparison.best], letter(comparison.best)
+    tokens = comparison.found[comparison.best].tokens_per("usable")
+    console.print(
+        f"\nBest is {name}, with the most usable rows for the tokens generated: one for {tokens:,.0f} tokens."
+    )
+    if near := [letter(place) for place in comparison.near_best]:
+        console.print(f"As few rows don't tell it from {', '.join(near)}: a larger num_records does.")
+    console.print(f"  {_own(found, comparison)}")
+    console.print(f"  python -m synth.run {_command(words, best)}")
+
+
+def _own(found: Sequence[Trial], comparison: Comparison) -> str | None:
+    """The best trial's overrides as they are typed."""
+    return None if comparison.best is None else shlex.join(found[comparison.best].words) or "as configured"
+
+
+def _command(words: Sequence[str], best: Trial) -> str:
+    """The words of a run with the best trial's settings."""
+    keys = {str(one.input_line): one.key_or_group for one in CommandLine(words).overrides}
+    dropped = {*_NOT_THE_SETTINGS, *best.own}
+    kept = [word for word in words if keys.get(word) not in dropped]
+    return shlex.join([*kept, *best.words])
+
+
+if __name__ == "__main__":
+    code = main()
+    gc.freeze()
+    sys.exit(code)

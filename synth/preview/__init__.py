@@ -1,0 +1,1 @@
+"""What a run would do, take and lack, said before anything is started."""

@@ -1,0 +1,182 @@
+"""What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from synth.configuration.config import Config, refuse_bad_chat_template
+from synth.configuration.named_models import ServedModel
+from synth.engines import Sampling
+from synth.preview.estimate import estimate
+from synth.preview.missing import refuse_what_is_missing
+from synth.report.held import money
+from synth.report.run_data import Run
+from synth.resumption.opening import refuse_foreign
+from synth.resumption.resume import manifest_of, plan_of
+from synth.sources.store import Contents, survey
+from synth.steps.llm import MAIN
+from synth.storage.run_folder import RunFolder
+
+
+def describe(config: Config) -> str:
+    """The plan of a run, in words, without starting anything. Raises ConfigError."""
+    if config.are_here:
+        refuse_bad_chat_template(config)
+    refuse_what_is_missing(config)
+    settings, cluster = config.settings, config.cluster
+    refuse_foreign(settings)
+    folder = RunFolder(settings.run_dir)
+    contents = survey(config.source, folder.source, RunFolder(settings.output_dir).source)
+    manifest = manifest_of(folder, config, contents)
+    replicas = 1 if cluster.replicas == "auto" else cluster.replicas
+    plan = plan_of(config, contents, manifest, replicas)
+    while plan.lease():  # which may grow with each
+        pass
+    run = Run(folder, manifest)
+    begun = f", {plan.kept:,} records kept so far" if plan.kept else ""
+    begun += f", {run.unfinished:,} more finished, in journals" if run.unfinished else ""
+    records = min(one for one in (manifest.wanted, manifest.own(contents.size)) if one is not None)
+    lines = {
+        "folder": f"{folder.path}{begun}",
+        "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
+        "model": _model(config, MAIN, config.resolved["engine"]),
+        **_models(config),
+        "source": told_source(config, contents),
+        "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
+        + (f", as slice {settings.slice}" if settings.slice else ""),
+        "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
+        "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
+        **_samplings(config),
+        **_prompts(config, contents),
+        **_cost(config, max(0, records - plan.kept - run.unfinished), "left" if begun else "in all"),
+        **estimate(config, run if plan.kept else None, manifest, contents.size, plan.kept),
+    }
+    return "\n".join(f"{name:9} {text}" for name, text in lines.items())
+
+
+def _models(config: Config) -> dict[str, str]:
+    """The models beside main, each with the engines that serve it and the steps that ask it."""
+    lines = []
+    for name, one in config.models.items():
+        asking = [step.name for step in config.strategy.steps if name in step.models]
+        of = f"the engines of {one.engine_of}" if one.engine_of != name else _engines(one)
+        told = _model(config, name, config.resolved["models"][name]["engine"])
+        lines.append(f"{name}: {told}; {of}; asked by {', '.join(asking) or 'a step of its own choice'}")
+    return {"models": f"\n{'':9} ".join(lines)} if lines else {}
+
+
+def _engines(one: ServedModel) -> str:
+    count = 1 if one.replicas == "auto" else one.replicas
+    gpus = one.engine.placement(False, 0).gpus
+    return f"{count} engine(s)" + (f" of {gpus:g} GPU(s) each" if gpus else "")
+
+
+def _model(config: Config, name: str, engine_keys: Mapping[str, Any]) -> str:
+    model, engine = config.all_models[name], engine_keys["_target_"].rpartition(".")[2]
+    told = str(model.name) if model.is_demo or model.name == model.path else f"{model.name} of {model.path}"
+    if "base_url" in engine_keys:
+        engine += f" at {config.engines[name].base_url}"
+    is_unknown = name in config.templated and not model.is_here
+    unchecked = "; not on this machine yet, so its chat template is not checked" if is_unknown else ""
+    return f"{told}, {engine}{unchecked}"
+
+
+def told_source(config: Config, contents: Contents) -> str:
+    """The source in a few words."""
+    if config.source is None:
+        return "none"
+    set_aside = f", {contents.bad_rows:,} bad ones set aside" if contents.bad_rows else ""
+    times = f", {contents.repeat:,} times" if contents.repeat > 1 else ""
+    return f"{contents.rows:,} rows of {config.source}{times}{set_aside}"
+
+
+def _samplings(config: Config) -> dict[str, str]:
+    """How each kind of call is drawn, under the key that sets it."""
+    lines: list[str] = []
+    for step in config.strategy.steps:
+        keys = list(sampling_keys(step.function, step.name))
+        drawn = step.description.calls or ()
+        for at, sampling in enumerate(drawn):
+            if sampling in drawn[:at]:
+                continue
+            # A step may make up a sampling of its own, which no key sets.
+            key = next((key for key, one in keys if one == replace(sampling, model=one.model)), step.name)
+            count = drawn.count(sampling)
+            times = f" ({count} times)" if count > 1 else ""
+            lines.append(f"{key}: {_drawn(sampling)}{times}")
+    return {"sampling": f"\n{'':9} ".join(lines)} if lines else {}
+
+
+def sampling_keys(value: Any, key: str) -> Iterator[tuple[str, Sampling]]:
+    """The samplings of a step, each with the key that sets it."""
+    if isinstance(value, Sampling):
+        yield key, value
+    elif isinstance(value, list | tuple):
+        for at, one in enumerate(value):
+            yield from sampling_keys(one, f"{key}[{at}]" if len(value) > 1 else key)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from sampling_keys(getattr(value, field.name), f"{key}.{field.name}")
+
+
+def _prompts(config: Config, contents: Contents) -> dict[str, str]:
+    if not config.are_here:
+        return {}
+    from synth.preview.first_prompts import first_prompts
+
+    lines = first_prompts(config, contents.columns)
+    return {"prompts": f"\n{'':9} ".join(lines)} if lines else {}
+
+
+def _drawn(sampling: Sampling) -> str:
+    shown = ("temperature", "top_p", "max_tokens")
+    others = [one.name for one in fields(Sampling) if getattr(sampling, one.name) not in (one.default, None)]
+    return ", ".join(f"{name} {getattr(sampling, name)}" for name in dict.fromkeys([*shown, *others]))
+
+
+def _cost(config: Config, records: int, which: str) -> dict[str, str]:
+    """Calls and tokens, as far as the steps tell them."""
+    most = _most(config)
+    if isinstance(most, str):
+        return {"calls": most}
+    calls, tokens = sum(calls for calls, _ in most.values()), sum(tokens for _, tokens in most.values())
+    lines = {
+        "calls": f"at most {calls} a record, {records * calls:,} {which} while none is rejected",
+        "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} {which}",
+    }
+    generated = {name: records * most.get(name, (0, 0))[1] for name in config.prices}
+    prices = [
+        f"{name}: at most {money(price.of(0, 0, generated[name]))} for the tokens that it generates, "
+        f"and {price.prompt:g} for a million that it reads"
+        for name, price in config.prices.items()
+    ]
+    return lines | ({"price": f"\n{'':9} ".join(prices)} if prices else {})
+
+
+def at_most(config: Config) -> tuple[int, int] | str:
+    """Calls of a record, and the tokens that they generate, at the most; or why that is not known."""
+    most = _most(config)
+    if isinstance(most, str):
+        return most
+    return sum(calls for calls, _ in most.values()), sum(tokens for _, tokens in most.values())
+
+
+def _most(config: Config) -> dict[str, tuple[int, int]] | str:
+    """The same by the models that have engines of their own."""
+    engine_of = {name: one.engine_of for name, one in config.models.items()}
+    most: dict[str, tuple[int, int]] = {}
+    branches: int | None = 1
+    for step in config.strategy.steps:
+        told = step.description.calls
+        if told is None:
+            return f"not known: the step {step.name} does not tell"
+        if branches is None:
+            calls = sum(calls for calls, _ in most.values())
+            return f"at most {calls} a record before the step {step.name}; how many come to it is not known"
+        for call in told:
+            model = call.model or step.model
+            calls, tokens = most.get(engine_of.get(model, model), (0, 0))
+            most[engine_of.get(model, model)] = calls + branches, tokens + branches * call.max_tokens
+        fan_out = step.description.fan_out
+        branches = None if fan_out is None else branches * fan_out
+    return most
