@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from synth.records import Record, Rejection
     from synth.sources import Source
     from synth.steps.function import StepFunction as Step
-    from synth.steps.llm import LLM, Branch, Completion
+    from synth.steps.ledger import Completion
+    from synth.steps.llm import LLM, Branch
 
 __all__ = [
     "LLM",
@@ -48,7 +49,8 @@ _MODULES = {
     "records": ("Record", "Rejection"),
     "sources": ("Source",),
     "steps.function": ("StepFunction",),
-    "steps.llm": ("LLM", "Branch", "Completion"),
+    "steps.ledger": ("Completion",),
+    "steps.llm": ("LLM", "Branch"),
 }
 
 

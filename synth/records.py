@@ -179,20 +179,6 @@ def text_of(record: Record, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def conversation_of(record: Record) -> list[dict[str, Any]]:
-    """Its `messages`, nothing where they are none: a source's may have other turns under this name."""
-    messages = record.get("messages")
-    return list(messages) if messages and is_conversation(messages) else []
-
-
-def is_conversation(value: Any) -> bool:
-    """Whether it is a list of {role, content}, both texts."""
-    return isinstance(value, list) and all(
-        isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
-        for turn in value
-    )
-
-
 def derive_seed(seed: int, *parts: int | str) -> int:
     """A 63-bit seed that depends on every part, their order and their number.
 

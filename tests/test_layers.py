@@ -25,6 +25,7 @@ engines
 models
 demo_model sources
 chat components storage
+messages
 errors records exit_codes own_time paths
 """
 LEVELS = {name: level for level, names in enumerate(LAYERS.split("\n")) for name in names.split()}

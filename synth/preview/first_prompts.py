@@ -13,7 +13,8 @@ from synth.chat import ChatTemplate, ServedChat
 from synth.configuration.config import Config
 from synth.engines import FORMS, Answer, Form, Sampling
 from synth.report.samples import printable
-from synth.steps.llm import LLM, Endpoint, Ledger
+from synth.steps.ledger import Ledger
+from synth.steps.llm import LLM, Endpoint
 from synth.steps.strategy import Step, is_own_step
 
 HEAD, TAIL = 400, 120  # characters of a prompt that are shown

@@ -19,12 +19,13 @@ from pydantic.dataclasses import dataclass
 
 from synth.components.instantiate import part
 from synth.engines import Task
+from synth.messages import as_messages, messages_of
 from synth.models.files import missing_model
 from synth.own_time import ours
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
 from synth.quality.model_of_run import ModelOfRun, model_of_run
-from synth.records import Needs, Record, Rejection, conversation_of, text_of
+from synth.records import Needs, Record, Rejection
 
 Messages = list[dict[str, str]]
 
@@ -146,10 +147,7 @@ class SequenceClassifier:
 
 def _conversation(record: Record) -> list[dict[str, str]]:
     """Raises Rejection where no assistant has the last word."""
-    turns = conversation_of(record)
-    if not turns:
-        roles = {"system": "system_prompt", "user": "instruction", "assistant": "response"}
-        turns = [{"role": role, "content": text} for role, name in roles.items() if (text := text_of(record, name))]
+    turns = messages_of(record) or [turn for turn in as_messages(record) if turn["content"]]
     if not turns or turns[-1]["role"] != "assistant" or not turns[-1]["content"].strip():
         raise Rejection("no_response")
     return turns

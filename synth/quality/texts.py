@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from synth.records import Needs, Record, Rejection, conversation_of
+from synth.messages import COLUMNS, messages_of
+from synth.records import Needs, Record, Rejection
 
-_SIDES = {"user": "instruction", "assistant": "response"}
+_SIDES = {role: COLUMNS[role] for role in ("user", "assistant")}
 _TABLE_ROW = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
 MOST_WORDS_OF_A_VERSE = 12
 LEAST_LINES_OF_VERSE = 4
@@ -23,7 +24,7 @@ def texts(record: Record, column: str) -> list[str]:
     Raises Rejection, `no_COLUMN`, where there is no text, or nothing but blanks in one.
     """
     value: Any = record.get(_SIDES.get(column, column))
-    if column in _SIDES and (turns := conversation_of(record)):
+    if column in _SIDES and (turns := messages_of(record)):
         value = [turn["content"] for turn in turns if turn["role"] == column]
     found = value if isinstance(value, list) else [value]
     if not found or not all(isinstance(text, str) and text.strip() for text in found):

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from synth.messages import as_messages
 from synth.records import CONTRACT_COLUMNS, Record
 from synth.report.run_data import Run
 from synth.report.samples import printable
@@ -43,10 +44,7 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _shown(run: int, kept: bool, row: Record) -> dict[str, Any]:
-    messages = row["messages"] or []
-    if not messages:
-        sides = (("system", "system_prompt"), ("user", "instruction"), ("assistant", "response"))
-        messages = [{"role": role, "content": row[name]} for role, name in sides if row[name] is not None]
+    messages = row["messages"] or as_messages(row)
     turns = [[text(one["role"]), text(one["content"])] for one in messages[:MOST_TURNS]]
     if len(messages) > MOST_TURNS:
         turns.append(["", f"… {len(messages) - MOST_TURNS} more messages"])

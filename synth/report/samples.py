@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from synth.messages import as_messages
 from synth.records import CONTRACT_COLUMNS
 
 LONGEST = 400  # characters of a message
@@ -29,12 +30,7 @@ def show_samples(console: Console, dataset: Path, count: int = 3) -> None:
 def show_rows(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
         console.print()
-        messages = row["messages"] or [
-            {"role": role, "content": row[column]}
-            for role, column in (("user", "instruction"), ("assistant", "response"))
-            if row.get(column)
-        ]  # of a rejected row there may be only the one
-        for message in messages:
+        for message in row["messages"] or as_messages(dict(row)):
             console.print(_paragraph(f"{row['id']} {message['role']}", message["content"] or ""), soft_wrap=True)
         if row.get("rejected_by"):
             why = f": {row['detail']}" if row.get("detail") else ""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from synth.records import is_conversation
+from synth.messages import is_conversation
 
 _OF_TYPE = {type(None): "null", bool: "truth value", int: "number", float: "number", dict: "object", str: "text"}
 

@@ -24,7 +24,8 @@ from synth.engines import EngineError
 from synth.errors import reason
 from synth.own_time import OwnTime
 from synth.records import Finished, Record, Rejection, record_id, text_of
-from synth.steps.llm import LLM, MAIN, Branch, Endpoint, Ledger
+from synth.steps.ledger import Ledger
+from synth.steps.llm import LLM, MAIN, Branch, Endpoint
 from synth.steps.pool import Pool
 from synth.steps.pooling import PoolingEndpoint
 from synth.steps.rows import checked, clean, row, unfit, without
@@ -255,12 +256,12 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
     if asked and not noted:
         ledger.trace(step.name, text_of(after, "instruction"), several=len(context.endpoints) > 1)
     words = text_of(after, "instruction") if after.get("response") is None else text_of(after, "response")
-    said = ledger.said(words)
+    said = ledger.completion(words)
     if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
         # The model may have been asked more since: this is about these words.
         after["finish_reason"] = said.finish_reason if said else ledger.finish_reason
     if asked or answered:
-        by = said or (ledger.last.said if ledger.last and ledger.last.visit.step == step.name else None)
+        by = said or ledger.last_of(step.name)
         ledger.model = by.model if by else ledger.model
     if answered and "reasoning" in context.strategy.columns and before.get("reasoning") == after.get("reasoning"):
         after["reasoning"] = said.reasoning if said else None

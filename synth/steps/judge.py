@@ -20,7 +20,8 @@ from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.few_shot import Message, few_shot
 from synth.steps.json_answer import json_object
 from synth.steps.judge_examples import EXAMPLES
-from synth.steps.llm import LLM, Completion
+from synth.steps.ledger import Completion
+from synth.steps.llm import LLM
 from synth.steps.prompts import render
 from synth.steps.template import Template, fill, needed
 

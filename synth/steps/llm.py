@@ -16,10 +16,9 @@ import asyncio
 import copy
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +27,9 @@ from synth.chat import ChatTemplate, ServedChat, Stop
 from synth.engines import FORMS, Answer, EngineError, Form, Generator, Pooled, Sampling, Task
 from synth.errors import nearest
 from synth.own_time import ours
-from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
+from synth.records import Record, Rejection, Spent, add_spent, derive_seed
 from synth.steps.held import free, thoughts_before
+from synth.steps.ledger import Completion, Ledger, Visit, Words
 from synth.steps.pool import Pool
 from synth.steps.pooling import LONG, Messages, PoolingEndpoint
 from synth.steps.twins import Twins
@@ -50,103 +50,11 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
-    """A model's words. `finish_reason` is `length` when they were cut, `stop` when the model ended by itself.
-
-    `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
-    its thoughts were cut, `text` is empty. `token_ids` are none where a server tells none. `logprob` is that of Answer,
-    None for a form that is held after thoughts.
-    `model` is the one that was asked, as the dataset calls it.
-    """
-
-    text: str
-    token_ids: Sequence[int]
-    finish_reason: Literal["stop", "length"]
-    reasoning: str | None = None
-    logprob: float | None = None
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Branch:
     """One of the records that a step returns, with a lineage of its own (see LLM.branch)."""
 
     outcome: Record | Rejection
     lineage: list[dict[str, str | None]]
-
-
-@dataclass
-class Ledger:
-    """What one branch of a record has cost, step by step, and where it came from. A fan-out's branches have one each.
-    `model` is the one that wrote its words, None for what no model of the run wrote.
-
-    `heard` are the model's words by their text, so that a response is known by its own end and thoughts, whatever was
-    asked after it. Of the same words, those of the first call of the last step count, and `last` is the last call, in
-    the order of calls: the order in which answers come is another one in each run.
-    """
-
-    spent: dict[str, Spent] = field(default_factory=dict)
-    lineage: list[dict[str, str | None]] = field(default_factory=list)
-    model: str | None = None
-    heard: dict[str, "_Heard"] = field(default_factory=dict)
-    last: "_Heard | None" = None
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self.last.said.finish_reason if self.last else None
-
-    def hear(self, one: "_Heard") -> None:
-        before = self.heard.get(one.said.text)
-        if before is None or before.visit is not one.visit or one.call < before.call:
-            self.heard[one.said.text] = one
-        if self.last is None or self.last.visit is not one.visit or one.call > self.last.call:
-            self.last = one
-
-    def said(self, text: str | None) -> Completion | None:
-        """The model's own, if these are its words."""
-        found = self.heard.get(text or "")
-        return found.said if found else None
-
-    def branched(self, spent: dict[str, Spent], lineage: list[dict[str, str | None]]) -> "Ledger":
-        """One for a branch, which has heard what was said so far."""
-        return replace(self, spent=spent, lineage=lineage, heard=dict(self.heard))
-
-    def trace(self, step: str, text: str | None, operation: str | None = None, several: bool = False) -> None:
-        """One round more in the lineage. Where a run has `several` models, with the one that wrote it, if one did."""
-        said = self.said((text or "").strip()) if several else None
-        model = said.model if said else None
-        self.lineage.append({"step": step, "text": text, "operation": operation, "model": model})
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of all steps."""
-        total = sum(self.spent.values(), Spent())
-        return Usage(total.prompt_tokens, total.cached_tokens, total.completion_tokens)
-
-
-@dataclass
-class _Visit:
-    """One record at one step, whichever models it asks there. `scope` is what its seeds are made of."""
-
-    scope: tuple[int, str, str]
-    calls: Iterator[int] = field(default_factory=itertools.count)
-    failure: EngineError | None = None
-
-    @property
-    def step(self) -> str:
-        return self.scope[2]
-
-    @cached_property
-    def rng(self) -> random.Random:
-        return random.Random(derive_seed(*self.scope))
-
-
-class _Heard(NamedTuple):
-    """A completion, with the record's visit of the step that asked for it and the number of the call there."""
-
-    visit: _Visit
-    call: int
-    said: Completion
 
 
 class LLM:
@@ -168,7 +76,7 @@ class LLM:
     ):
         self._endpoints, self._model, self._ledger = endpoints, model, ledger
         self._pool, self._twins = pool, twins
-        self._visit = _Visit((seed, id, step))
+        self._visit = Visit((seed, id, step))
 
     def on(self, model: str | None) -> "LLM":
         """The same record's handle for another model of the run; None: for this one. Raises ValueError for an unknown
@@ -273,9 +181,9 @@ class LLM:
 
     def note(self, text: str, operation: str | None = None) -> None:
         """Write one round into the record's lineage."""
+        text = text if isinstance(text, str) else str(text)
         operation = None if operation is None else str(operation)
-        several = len(self._endpoints) > 1
-        self._ledger.trace(self._visit.scope[2], str(text), operation, several)
+        self._ledger.trace(self._visit.step, text, operation, several=len(self._endpoints) > 1)
 
     def branch(self, outcome: Record | Rejection) -> Branch:
         """One of several records that the step will return: its lineage is what has been noted up to here."""
@@ -367,9 +275,9 @@ class LLM:
 
     def _told(self, endpoint: Endpoint, call: int, answer: Answer, text: str, reasoning: str | None) -> Completion:
         ids, end = answer.token_ids, answer.finish_reason
-        said = Completion(text.strip(), ids, end, reasoning, answer.logprob, endpoint.model)
-        self._ledger.hear(_Heard(self._visit, call, said))
-        return said
+        completion = Completion(Words(text.strip()), ids, end, reasoning, answer.logprob, endpoint.model)
+        self._ledger.hear(completion, self._visit, call)
+        return completion
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks again where the engine failed at this request and lives: another time it may not."""
@@ -380,7 +288,7 @@ class LLM:
                     answer = await ask()
                 written = answer.completion_tokens if isinstance(answer, Answer) else 0
                 tokens = (answer.prompt_tokens, answer.cached_tokens, written)
-                add_spent(self._ledger.spent, {self._visit.scope[2]: Spent(1, *tokens, answer.engine_seconds)})
+                add_spent(self._ledger.spent, {self._visit.step: Spent(1, *tokens, answer.engine_seconds)})
                 if isinstance(answer, Answer) and answer.withheld is not None:
                     raise Rejection("withheld", answer.withheld)
                 return answer

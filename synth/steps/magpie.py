@@ -13,10 +13,9 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
+from synth.messages import Message, first_turn
 from synth.records import Record, Rejection
 from synth.steps.llm import LLM
-
-Message = dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -131,11 +130,5 @@ class Magpie:
     def _written(
         self, record: Record, turns: list[Message], kept_system: list[Message], finish_reason: str | None
     ) -> Record:
-        said = [turn["content"] for turn in turns]
-        return record | {
-            "messages": kept_system + turns,
-            "instruction": said[0] if said else None,
-            "response": said[1] if len(said) > 1 else None,
-            "system_prompt": kept_system[0]["content"] if kept_system else None,
-            "finish_reason": finish_reason,
-        }
+        messages = kept_system + turns
+        return record | first_turn(messages) | {"messages": messages, "finish_reason": finish_reason}

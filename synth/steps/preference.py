@@ -15,10 +15,12 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling, Task
+from synth.messages import first_turn, messages_of, to_answer
 from synth.quality.reward import Messages, pooling_of, reward_model, scored
-from synth.records import Needs, Record, Rejection, conversation_of, text_of
+from synth.records import Needs, Record, Rejection
 from synth.steps.judge import Judge
-from synth.steps.llm import LLM, Completion
+from synth.steps.ledger import Completion
+from synth.steps.llm import LLM
 
 PAIR_COLUMNS = {
     "prompt": "messages",
@@ -132,7 +134,7 @@ def pair(prompt: Messages, chosen: str, rejected: str, best: float, worst: float
     answered = [{"role": "assistant", "content": chosen}]
     return {
         "messages": prompt + answered,
-        "response": next(turn["content"] for turn in prompt + answered if turn["role"] == "assistant"),
+        "response": first_turn(prompt + answered)["response"],
         "finish_reason": "stop",
         "prompt": prompt,
         "chosen": answered,
@@ -151,18 +153,10 @@ def _note(candidates: Sequence[tuple[float | Rejection | str, Completion]], llm:
 
 def prompt_of(record: Record) -> Messages:
     """What is answered: a conversation up to its last user's turn. Raises Rejection where there is none."""
-    turns: Messages = conversation_of(record)
-    while turns and turns[-1].get("role") != "user":
+    turns: Messages = messages_of(record)
+    while turns and turns[-1]["role"] != "user":
         turns.pop()
-    if not turns:
-        instruction = text_of(record, "instruction")
-        if not instruction:
-            raise Rejection("no_instruction")
-        turns = [{"role": "user", "content": instruction}]
-    system = text_of(record, "system_prompt")
-    if system and turns[0].get("role") != "system":
-        turns = [{"role": "system", "content": system}, *turns]
-    return turns
+    return to_answer(record | {"messages": turns})
 
 
 def _distinct(answers: list[Completion]) -> list[Completion]:

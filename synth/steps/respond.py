@@ -1,16 +1,15 @@
 """The model's answer to a record's instruction, or to a conversation that waits for one."""
 
 from dataclasses import field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
-from synth.records import Needs, Record, Rejection, conversation_of, text_of
+from synth.messages import first_turn, to_answer
+from synth.records import Needs, Record, Rejection
 from synth.steps.llm import LLM
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -34,35 +33,11 @@ class Respond:
         return [self.sampling]
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
-        asked = _conversation(record)
+        asked = to_answer(record)
         answer = await llm.chat(asked, self.sampling)
         messages = [*asked, {"role": "assistant", "content": answer.text}]
-        made = record | {
-            "messages": messages,
-            "instruction": _first("user", messages),
-            "response": _first("assistant", messages),
-            "finish_reason": answer.finish_reason,
-        }
+        first = {name: text for name, text in first_turn(messages).items() if name != "system_prompt"}
+        made = record | first | {"messages": messages, "finish_reason": answer.finish_reason}
         if not answer.text:
             raise Rejection("empty_response", record=made)
         return made
-
-
-def _conversation(record: Record) -> list[Message]:
-    """What the model answers, with the system prompt. Raises Rejection where there is nothing to answer."""
-    messages: list[Message] = conversation_of(record)
-    if not messages or messages[-1].get("role") != "user":
-        instruction = text_of(record, "instruction")
-        if not instruction:
-            raise Rejection(
-                "no_instruction", "there is neither an instruction nor a conversation that ends with the user"
-            )
-        messages = [{"role": "user", "content": instruction}]
-    system = text_of(record, "system_prompt")
-    if system and messages[0].get("role") != "system":
-        messages = [{"role": "system", "content": system}, *messages]
-    return messages
-
-
-def _first(role: str, messages: list[Message]) -> str | None:
-    return next((turn["content"] for turn in messages if turn["role"] == role), None)

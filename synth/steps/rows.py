@@ -15,8 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth.records import CONTRACT_COLUMNS, Record, Rejection, derive_seed, is_conversation
-from synth.steps.llm import Ledger
+from synth.messages import as_messages, first_turn, is_conversation
+from synth.records import CONTRACT_COLUMNS, Record, Rejection, derive_seed
+from synth.steps.ledger import Ledger
 
 EXTRA = "extra"
 _TEXTS = (
@@ -25,7 +26,6 @@ _TEXTS = (
     "system_prompt",
     "finish_reason",
 )  # the others are not the steps' to give
-_TURNS = [("system", "system_prompt"), ("user", "instruction"), ("assistant", "response")]
 
 
 def checked(
@@ -96,12 +96,8 @@ def row(
     """A checked record with the contract's columns filled in, messages from the first turn or the other way round."""
     filled: dict[str, Any] = dict.fromkeys(CONTRACT_COLUMNS) | record
     if filled["messages"] is None:
-        filled["messages"] = [
-            {"role": role, "content": filled[name]} for role, name in _TURNS if filled[name] is not None
-        ]
-    for role, name in _TURNS:
-        if filled[name] is None:
-            filled[name] = next((turn["content"] for turn in filled["messages"] if turn["role"] == role), None)
+        filled["messages"] = as_messages(filled)
+    filled |= {name: text for name, text in first_turn(filled["messages"]).items() if filled[name] is None}
     undeclared = {name: value for name, value in record.items() if name not in {*CONTRACT_COLUMNS, *columns}}
     if EXTRA in columns and EXTRA not in record and undeclared:
         filled[EXTRA] = clean(json.dumps(_finite(undeclared), ensure_ascii=False, default=str, skipkeys=True))

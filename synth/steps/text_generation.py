@@ -16,7 +16,8 @@ from synth.engines import Sampling
 from synth.records import Needs, Record, Rejection, rejected_schema
 from synth.steps.copies import is_copy
 from synth.steps.few_shot import few_shot
-from synth.steps.llm import LLM, Completion
+from synth.steps.ledger import Completion
+from synth.steps.llm import LLM
 from synth.steps.template import Template, fill, needed
 
 _TEXTS = ("instruction", "response", "system_prompt")

@@ -21,7 +21,8 @@ from pydantic.dataclasses import dataclass
 from synth.engines import Sampling
 from synth.records import Needs, Record, Rejection
 from synth.steps.json_answer import json_object
-from synth.steps.llm import LLM, Completion
+from synth.steps.ledger import Completion
+from synth.steps.llm import LLM
 from synth.steps.preference import PAIR_COLUMNS, asked_in, pair, prompt_of
 from synth.steps.prompts import render
 

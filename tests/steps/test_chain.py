@@ -292,6 +292,32 @@ async def test_the_finish_reason_is_that_of_the_response_and_not_of_a_later_call
     assert (await finish(answer, judge, engine=engine)).kept[0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize("words", ["Yes.", "A"])
+@pytest.mark.parametrize("chosen", [0, 1])
+@pytest.mark.parametrize("where", ["response", "messages"])
+async def test_of_two_calls_with_the_same_words_the_one_counts_whose_text_the_row_has(words, chosen, where):
+    async def asks_twice(record, llm):
+        said = [await llm.chat("first"), await llm.chat("second")]
+        if where == "response":
+            return {"instruction": "Is it?", "response": said[chosen].text}
+        turns = [{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": said[chosen].text}]
+        return {"messages": turns, "response": turns[1]["content"]}
+
+    engine = FakeEngine(lambda prompt: (words, "length" if "first" in prompt else "stop"))
+    row = (await finish(asks_twice, engine=engine)).kept[0]
+    assert (row["response"], row["finish_reason"]) == (words, "length" if chosen == 0 else "stop")
+
+
+async def test_words_that_a_step_has_cut_out_are_still_those_of_their_call():
+    async def unwraps(record, llm):
+        answer = await llm.chat("answer")
+        await llm.chat("judge this")
+        return {"instruction": "Is it?", "response": "".join(answer.text)}
+
+    engine = FakeEngine(lambda prompt: ("good", "stop") if "judge" in prompt else ("half an ans", "length"))
+    assert (await finish(unwraps, engine=engine)).kept[0]["finish_reason"] == "length"
+
+
 async def test_a_broken_engine_is_let_through():
     def breaks(prompt):
         raise EngineError("dead")

@@ -6,7 +6,8 @@ from synth.chat import Stop
 from synth.engines import Answer, Sampling
 from synth.records import Usage, derive_seed
 from synth.steps.held import OPENING
-from synth.steps.llm import LLM, Endpoint, Ledger
+from synth.steps.ledger import Ledger
+from synth.steps.llm import LLM, Endpoint
 from tests.chat import formats
 from tests.chat.families import FAMILIES
 from tests.chat.formats import chat, tokenizer

@@ -6,7 +6,8 @@ import pytest
 
 from synth.engines import Sampling
 from synth.records import Rejection, Usage, derive_seed
-from synth.steps.llm import LLM, LONG, Endpoint, Ledger
+from synth.steps.ledger import Ledger
+from synth.steps.llm import LLM, LONG, Endpoint
 from tests.steps.fakes import FakeEngine, FakeTemplate
 
 

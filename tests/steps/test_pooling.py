@@ -7,7 +7,8 @@ from synth.engines import EngineError, Pooled
 from synth.quality.reward import Reward, SequenceClassifier
 from synth.quality.semantic_duplicate import SemanticDuplicate
 from synth.records import Rejection, Spent
-from synth.steps.llm import LLM, Endpoint, Ledger
+from synth.steps.ledger import Ledger
+from synth.steps.llm import LLM, Endpoint
 from synth.steps.pooling import PoolingEndpoint
 from synth.steps.preference import Preference
 from synth.steps.strategy import Step

@@ -12,7 +12,8 @@ from synth.quality.asking import asks
 from synth.records import Rejection
 from synth.steps.evol_instruct import EvolInstruct
 from synth.steps.judge import SCHEMA, Judge
-from synth.steps.llm import LLM, Endpoint, Ledger
+from synth.steps.ledger import Ledger
+from synth.steps.llm import LLM, Endpoint
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 

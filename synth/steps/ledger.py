@@ -1,0 +1,125 @@
+"""What the models said to one record, what that cost, and which of it became the record's own.
+
+Promises: a completion is known by the very text that it came with, wherever a step puts that: two calls that both say
+"Yes." are two. Only where a step made a new text, as by taking a heading off, are words looked up.
+
+Knows nothing of engines, prompts or files.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+from synth.engines import EngineError
+from synth.records import Spent, Usage, derive_seed
+
+
+class Words(str):
+    """The text of a completion: an object of its own, where Python has one object for all texts of a letter."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's words. `finish_reason` is `length` when they were cut, `stop` when the model ended by itself.
+
+    `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
+    its thoughts were cut, `text` is empty. `token_ids` are none where a server tells none. `logprob` is that of Answer,
+    None for a form that is held after thoughts.
+    `model` is the one that was asked, as the dataset calls it.
+    """
+
+    text: str
+    token_ids: Sequence[int]
+    finish_reason: Literal["stop", "length"]
+    reasoning: str | None = None
+    logprob: float | None = None
+    model: str | None = None
+
+
+@dataclass
+class Visit:
+    """One record at one step, whichever models it asks there. `scope` is what its seeds are made of."""
+
+    scope: tuple[int, str, str]
+    calls: Iterator[int] = field(default_factory=itertools.count)
+    failure: EngineError | None = None
+
+    @property
+    def step(self) -> str:
+        return self.scope[2]
+
+    @cached_property
+    def rng(self) -> random.Random:
+        return random.Random(derive_seed(*self.scope))
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A completion, with the record's visit of the step that asked for it and the number of the call there."""
+
+    completion: Completion
+    visit: Visit
+    call: int
+
+
+@dataclass
+class Ledger:
+    """What one branch of a record has cost, step by step, and where it came from. A fan-out's branches have one each.
+    `model` is the one that wrote its words, None for what no model of the run wrote.
+
+    `heard` has the completions by the identity of their text, which they keep alive. `last` is the last call, in the
+    order of calls: the order in which answers come is another one in each run.
+    """
+
+    spent: dict[str, Spent] = field(default_factory=dict)
+    lineage: list[dict[str, str | None]] = field(default_factory=list)
+    model: str | None = None
+    heard: dict[int, _Heard] = field(default_factory=dict)
+    last: _Heard | None = None
+
+    @property
+    def finish_reason(self) -> str | None:
+        return self.last.completion.finish_reason if self.last else None
+
+    def hear(self, completion: Completion, visit: Visit, call: int) -> None:
+        heard = self.heard[id(completion.text)] = _Heard(completion, visit, call)
+        if self.last is None or self.last.visit is not visit or call > self.last.call:
+            self.last = heard
+
+    def completion(self, text: str | None) -> Completion | None:
+        """The one that the text came with. Of a text that a step made anew, the one with the same words: of several,
+        the first call of the last step."""
+        if text is None:
+            return None
+        if found := self.heard.get(id(text)):
+            return found.completion
+        alike: _Heard | None = None
+        for one in self.heard.values():
+            if one.completion.text == text and (alike is None or one.visit is not alike.visit or one.call < alike.call):
+                alike = one
+        return alike.completion if alike else None
+
+    def last_of(self, step: str) -> Completion | None:
+        """The last call's, if this step made it."""
+        return self.last.completion if self.last and self.last.visit.step == step else None
+
+    def branched(self, spent: dict[str, Spent], lineage: list[dict[str, str | None]]) -> "Ledger":
+        """One for a branch, which has heard what was said so far."""
+        return replace(self, spent=spent, lineage=lineage, heard=dict(self.heard))
+
+    def trace(self, step: str, text: str | None, operation: str | None = None, *, several: bool) -> None:
+        """One round more in the lineage. Where a run has `several` models, with the one that wrote it, if one did."""
+        completion = self.completion(text) or self.completion((text or "").strip()) if several else None
+        model = completion.model if completion else None
+        self.lineage.append({"step": step, "text": text, "operation": operation, "model": model})
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all steps."""
+        total = sum(self.spent.values(), Spent())
+        return Usage(total.prompt_tokens, total.cached_tokens, total.completion_tokens)
