@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from synth.printable import printable
+
 
 class ConfigError(ValueError):
     """Bad configuration or input: one line that names the key or file. Nothing has been started.
@@ -14,7 +16,7 @@ class ConfigError(ValueError):
 
     def __init__(self, message: str):
         line = " ".join(message.split())
-        super().__init__("".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line))
+        super().__init__(printable(line))
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

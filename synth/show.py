@@ -18,13 +18,14 @@ from rich.text import Text
 
 from synth.errors import nearest
 from synth.paths import argument
+from synth.printable import printable
 from synth.records import Slice, Spent
 from synth.report.charts import number
 from synth.report.figures import Cost, Figures, measure
 from synth.report.held import money
 from synth.report.page import duration, percent
 from synth.report.run_data import Run
-from synth.report.samples import printable, show_rows
+from synth.report.samples import show_rows
 from synth.report.throughput import throughput
 from synth.storage.manifest import Unreadable
 from synth.storage.run_folder import RunFolder

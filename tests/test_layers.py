@@ -27,6 +27,7 @@ demo_model sources
 chat components storage
 messages
 errors records exit_codes own_time paths
+printable
 """
 LEVELS = {name: level for level, names in enumerate(LAYERS.split("\n")) for name in names.split()}
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}

@@ -75,7 +75,8 @@ class Answer:
 
     `text` is filled by the engine only where it had to make it (stop strings); else the caller decodes. An engine that
     reads messages gives a text and no token ids: `counted` says how many there were, and `reasoning` holds the thoughts
-    before the text, None without any. `withheld` says why there is no answer, where a server refuses to give one.
+    before the text, None without any. `withheld` says why there is no answer, where a server refuses to give one, and
+    `too_long` where the prompt leaves no room for it.
 
     `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer. `engine_seconds` are
     filled in by the worker. `logprob` is the mean natural logarithm of the probabilities that the model gave to its
@@ -93,6 +94,7 @@ class Answer:
     counted: int | None = None
     reasoning: str | None = None
     withheld: str | None = None
+    too_long: str | None = None
 
     @property
     def completion_tokens(self) -> int:

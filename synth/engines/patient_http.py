@@ -28,11 +28,22 @@ _LIMITED = {429, 529}
 _OF_THE_REQUEST = {400, 413, 422}
 # In the words of OpenAI, Azure and OpenRouter.
 _FILTERED = re.compile("content_filter|content_policy_violation|ResponsibleAIPolicyViolation|flagged_input")
+# In those of OpenAI and vLLM, Anthropic, llama.cpp, Mistral, Gemini and Together.
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|(maximum|available|model's) context (length|size|window)|prompt is too long"
+    r"|exceed_context_size|too large for model with \d+ maximum|input token count .{0,40}exceeds the maximum"
+    r"|`inputs` tokens \+ `max_new_tokens` must be",
+    re.IGNORECASE,
+)
 _SPENT = "insufficient_quota"  # OpenAI's word for an account without money, which has the status of a rate limit
 
 
 class Withheld(ValueError):
     """A filter of the server's has refused this request for what it says."""
+
+
+class TooLong(ValueError):
+    """The prompt, with what may be answered, is longer than the model's context."""
 
 
 class PatientHTTP:
@@ -49,8 +60,8 @@ class PatientHTTP:
     async def post(self, path: str, body: Mapping[str, Any], retries: int) -> Any:
         """The JSON of the answer, after as many tries as it takes and `retries` allows.
 
-        Raises ValueError where the server refuses this request, RuntimeError where it answers others and fails at
-        this one, EngineError where it is of no use.
+        Raises ValueError where the server refuses this request, Withheld and TooLong among them, RuntimeError where it
+        answers others and fails at this one, EngineError where it is of no use.
         """
         return await self._ask("POST", path, body, retries)
 
@@ -120,6 +131,8 @@ class PatientHTTP:
         if _FILTERED.search(reply.text):
             return Withheld(told)
         if method == "POST" and reply.status in _OF_THE_REQUEST:
+            if _TOO_LONG.search(reply.text):
+                return TooLong(told)
             return ValueError(f"the server refuses the request: {told}")
         hint = ""
         if reply.status in (401, 403):

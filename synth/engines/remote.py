@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Answer, Form, Load, Placement, Sampling, Unusable
-from synth.engines.patient_http import PatientHTTP, Withheld
+from synth.engines.patient_http import PatientHTTP, TooLong, Withheld
 from synth.engines.price import Price
 from synth.engines.rate_limit import RateLimit
 from synth.engines.transports import LOOPBACK, Aiohttp, OpenAIClient
@@ -128,6 +128,8 @@ class Remote:
             completion = await self._http.post(self.path, self._body(prompt, sampling), self.max_retries)
         except Withheld as withheld:
             return Answer((), "stop", 0, withheld=str(withheld))
+        except TooLong as too_long:
+            return Answer((), "length", 0, too_long=str(too_long))
         return self._answer(completion, prompt, sampling)
 
     def load(self) -> Load:

@@ -12,7 +12,7 @@ from typing import Any
 from synth.chat import ChatTemplate, ServedChat
 from synth.configuration.config import Config
 from synth.engines import FORMS, Answer, Form, Sampling
-from synth.report.samples import printable
+from synth.printable import printable
 from synth.steps.ledger import Ledger
 from synth.steps.llm import LLM, Endpoint
 from synth.steps.strategy import Step, is_own_step

@@ -23,6 +23,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components.instantiate import part
+from synth.components.lists import as_list
 from synth.quality.loaded import Loaded
 from synth.quality.ngrams import Hashes, hashed, windows
 from synth.quality.texts import columns_of, missing, texts
@@ -40,10 +41,6 @@ def _as_source(given: Any) -> Any:
     return part(given, "against", Source)
 
 
-def _as_list(given: Any) -> Any:
-    return given if isinstance(given, list | tuple) else [given]
-
-
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Decontaminate:
     """Rejects a record, as `contaminated`, if one of its `look_at` columns shares words with a row of `against`.
@@ -54,11 +51,9 @@ class Decontaminate:
     than that ends at once, and says so. Also: `no_COLUMN` for a column to look at.
     """
 
-    against: Annotated[
-        list[Annotated[Any, BeforeValidator(_as_source)]], Field(min_length=1), BeforeValidator(_as_list)
-    ]
+    against: Annotated[list[Annotated[Any, BeforeValidator(_as_source)]], Field(min_length=1), BeforeValidator(as_list)]
     test_columns: list[str] = field(default_factory=list)
-    look_at: Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list)] = field(
+    look_at: Annotated[list[str], Field(min_length=1), BeforeValidator(as_list)] = field(
         default_factory=lambda: ["instruction"]
     )
     ngram: Annotated[int, Field(ge=2)] = 13

@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.components.lists import as_list
 from synth.errors import nearest
 from synth.quality.loaded import Loaded
 from synth.quality.texts import columns_of, missing, prose, texts
@@ -30,10 +31,6 @@ RARE = 0.1  # how likely a rare language is before a text is read, beside a comm
 
 # What stands in quotation marks may be in any language: "What does 'je ne sais quoi' mean?"
 _QUOTED = re.compile(r"""(?<!\w)"[^"\n]+"(?!\w)|“[^”\n]+”|«[^»\n]+»|„[^“”\n]+[“”]|(?<!\w)['‘][^'’\n]{2,}['’](?!\w)""")
-
-
-def _as_list(given: Any) -> Any:
-    return [given] if isinstance(given, str) else given
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -47,7 +44,7 @@ class Language:
     """
 
     column: str = "instruction"
-    among: Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list)] = field(default_factory=lambda: ["en"])
+    among: Annotated[list[str], Field(min_length=1), BeforeValidator(as_list)] = field(default_factory=lambda: ["en"])
     min_probability: Annotated[float, Field(gt=0, le=1)] = 0.05
     min_letters: Annotated[int, Field(ge=1)] = 2
 

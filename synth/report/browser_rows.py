@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from synth.messages import as_messages
+from synth.printable import printable
 from synth.records import CONTRACT_COLUMNS, Record
 from synth.report.run_data import Run
-from synth.report.samples import printable
 
 KEPT, REJECTED = 300, 100  # rows of a run at the most; of each of many, fewer
 LONGEST = 2000  # characters of a text

@@ -10,8 +10,8 @@ from math import sqrt
 from string import ascii_uppercase
 from typing import Any
 
+from synth.printable import printable
 from synth.report.run_data import Run
-from synth.report.samples import printable
 from synth.report.soundness import Soundness, soundness
 from synth.storage.manifest import differing_keys
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synth.engines import Task
+from synth.printable import printable
 from synth.steps.llm import MAIN
 from synth.steps.strategy import Step, Strategy
 
@@ -93,21 +94,21 @@ def mermaid(strategy: Strategy) -> str:
 def _stage(step: Step) -> Stage:
     told = step.description
     calls = None if told.calls is None else len(told.calls)
-    rejections = tuple(map(printable, told.rejections))
-    models = tuple(map(printable, sorted(step.generating)))
-    numbers = tuple(f"{_NUMBERS[task]} of {printable(name)}" for name, task in sorted(step.pooling.items()))
-    return Stage(printable(step.name), calls, models, numbers, rejections, told.fan_out)
+    rejections = tuple(map(short, told.rejections))
+    models = tuple(map(short, sorted(step.generating)))
+    numbers = tuple(f"{_NUMBERS[task]} of {short(name)}" for name, task in sorted(step.pooling.items()))
+    return Stage(short(step.name), calls, models, numbers, rejections, told.fan_out)
 
 
-def printable(text: str, most: int = 60) -> str:
-    """One line without control characters, nor those that turn the direction of writing."""
-    text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+def short(text: str, most: int = 60) -> str:
+    """One line, as it can be shown anywhere."""
+    text = " ".join(printable(text).split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _mermaid_text(text: str) -> str:
     """Every sign as its number: Mermaid has a meaning for most of them, and more in each version."""
-    return "".join(one if one.isalnum() or one in " _.,:" else f"#{ord(one)};" for one in printable(text, 200))
+    return "".join(one if one.isalnum() or one in " _.,:" else f"#{ord(one)};" for one in short(text, 200))
 
 
 def _counted(number: int, thing: str) -> str:

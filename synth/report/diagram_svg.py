@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from unicodedata import east_asian_width
 from xml.sax.saxutils import escape
 
-from synth.report.diagram import Stage, printable, stages, whole_cost
+from synth.report.diagram import Stage, short, stages, whole_cost
 from synth.steps.strategy import Strategy
 
 # In SVG's own units, which are pixels at the usual size.
@@ -36,7 +36,7 @@ font-family="Helvetica, Arial, sans-serif" font-size="14" fill="#1d2733" role="i
 def svg(strategy: Strategy) -> str:
     """The whole file's text. Raises ConfigError as `stages` does."""
     chain = stages(strategy)
-    name, cost = printable(strategy.name), whole_cost(chain)
+    name, cost = short(strategy.name), whole_cost(chain)
     top = 36
     parts = [_text(LEFT, top, name, 'font-size="20" font-weight="bold"')]
     for line in textwrap.wrap(cost, 2 * COLUMNS + 16):

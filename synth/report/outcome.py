@@ -11,10 +11,11 @@ from shlex import quote
 
 from rich.console import Console
 
+from synth.printable import in_a_line
 from synth.report.held import money
 from synth.report.progress import short_reasons
 from synth.report.run_data import Run
-from synth.report.samples import in_a_line, show_samples
+from synth.report.samples import show_samples
 from synth.steps.strategy import Strategy
 from synth.storage.manifest import Unreadable
 

@@ -17,6 +17,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from synth.printable import printable
 from synth.report import charts
 from synth.report.browser_rows import KEPT, LONGEST, REJECTED, as_json, most_rows, rows_of
 from synth.report.comparison import GROUPS, Comparison, letter
@@ -24,7 +25,6 @@ from synth.report.diversity import MOST_TEXTS, Diversity, diversity, instruction
 from synth.report.figures import Figures, flat, measure
 from synth.report.held import money
 from synth.report.run_data import Run
-from synth.report.samples import printable
 from synth.report.soundness import FACTS
 from synth.report.throughput import Throughput, throughput
 from synth.steps.prompts import LABELS

@@ -22,9 +22,9 @@ from rich.table import Table
 from rich.text import Text
 
 from synth.errors import reason
+from synth.printable import in_a_line, printable
 from synth.records import Spent
 from synth.report.held import NOTHING, Held, money
-from synth.report.samples import in_a_line, printable
 from synth.report.time_left import Left, seconds_left
 from synth.report.work import Work
 

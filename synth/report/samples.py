@@ -4,7 +4,6 @@ Generated text is not to be trusted: control characters, which could move the cu
 are shown as what they are, and nothing in the text is taken for markup.
 """
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from synth.messages import as_messages
+from synth.printable import printable
 from synth.records import CONTRACT_COLUMNS
 
 LONGEST = 400  # characters of a message
@@ -53,19 +53,3 @@ def _columns(row: Mapping[str, Any]) -> str:
     texts = {name: " ".join(str(row[name]).split()) for name in names}
     short = {name: text if len(text) <= SHORT else f"{text[:SHORT]}…" for name, text in texts.items()}
     return "; ".join(f"{name}: {text}" for name, text in short.items())
-
-
-def printable(text: str) -> str:
-    """The text with control and format characters, newlines apart, spelled out: `\\x1b` for an escape."""
-    return "".join(
-        character if character == "\n" or unicodedata.category(character)[0] != "C" else _spelled(character)
-        for character in text
-    )
-
-
-def in_a_line(text: str) -> str:
-    return printable(text).replace("\n", "\\n")
-
-
-def _spelled(character: str) -> str:
-    return character.encode("unicode_escape").decode()

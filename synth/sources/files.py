@@ -13,6 +13,7 @@ from typing import Annotated, Any, BinaryIO, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.components.lists import as_list
 from synth.errors import ConfigError, reason
 from synth.records import Record
 from synth.sources import Bad, BadRow, Renamed, Rows, Torn, tables
@@ -45,10 +46,6 @@ def format_of(name: str) -> str | None:
     return _ENDINGS.get(name.lower().removesuffix(".gz").rpartition(".")[2])
 
 
-def _as_list(given: Any) -> Any:
-    return given if isinstance(given, list | tuple) else [given]
-
-
 def _is_sign(given: str | None) -> str | None:
     sign = {"tab": "\t", "\\t": "\t", "": None}.get(given or "", given)
     if sign not in (None, "auto", "\t") and (len(sign) != 1 or not sign.isprintable()):
@@ -69,7 +66,7 @@ class Files:
     them (null: nothing does), and before a mark that is part of the text.
     """
 
-    path: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    path: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
     format: Format | Literal["auto"] = "auto"
     split: str | None = None
     delimiter: _Sign = "auto"

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.components.lists import as_list
 from synth.engines import Sampling
 from synth.paths import expanded
 from synth.records import Needs, Record, Rejection, text_of
@@ -64,7 +65,7 @@ def _from_file(given: Any) -> Any:
 
 
 def _as_list(given: Any) -> Any:
-    return [given] if isinstance(given, str) else given or []
+    return [] if given is None else as_list(given)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

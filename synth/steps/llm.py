@@ -291,6 +291,8 @@ class LLM:
                 add_spent(self._ledger.spent, {self._visit.step: Spent(1, *tokens, answer.engine_seconds)})
                 if isinstance(answer, Answer) and answer.withheld is not None:
                     raise Rejection("withheld", answer.withheld)
+                if isinstance(answer, Answer) and answer.too_long is not None:
+                    raise Rejection("prompt_too_long", answer.too_long)
                 return answer
             except EngineError as error:
                 self._visit.failure = error

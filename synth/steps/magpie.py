@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.components.lists import as_list
 from synth.engines import Sampling
 from synth.messages import Message, first_turn
 from synth.records import Record, Rejection
@@ -33,8 +34,7 @@ def _as_prompts(given: Any) -> Any:
     """A text or a list with texts in it, as SystemPrompts."""
     if given is None:
         return []
-    prompts = given if isinstance(given, list | tuple) else [given]
-    return [SystemPrompt(text=one) if isinstance(one, str | None) else one for one in prompts]
+    return [SystemPrompt(text=one) if isinstance(one, str | None) else one for one in as_list(given)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

@@ -7,13 +7,14 @@ model (synth/quality/reward.py).
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from synth.components.lists import as_list
 from synth.engines import Sampling, Task
 from synth.messages import first_turn, messages_of, to_answer
 from synth.quality.reward import Messages, pooling_of, reward_model, scored
@@ -29,10 +30,6 @@ PAIR_COLUMNS = {
     "chosen_score": "double",
     "rejected_score": "double",
 }
-
-
-def _as_list(given: Any) -> Any:
-    return [given] if isinstance(given, Mapping | Sampling) else given
 
 
 def _reward_model(given: Any) -> Any:
@@ -52,7 +49,7 @@ class Preference:
     """
 
     k: Annotated[int, Field(ge=2)] = 4
-    responses: Annotated[list[Sampling], Field(min_length=1), BeforeValidator(_as_list)] = field(
+    responses: Annotated[list[Sampling], Field(min_length=1), BeforeValidator(as_list)] = field(
         default_factory=lambda: [Sampling(max_tokens=2048)]
     )
     judge: Judge = field(default_factory=Judge)

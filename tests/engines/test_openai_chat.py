@@ -123,6 +123,24 @@ async def test_an_answer_that_is_withheld_says_why(server, connect, status, repl
 
 
 @pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "The input is too much.", "code": "context_length_exceeded"},
+        {"message": "This model's maximum context length is 8192 tokens. However, your request has 9000."},
+        {"message": "prompt is too long: 210000 tokens > 200000 maximum"},
+        {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"},
+        {"message": "Prompt contains 40000 tokens, too large for model with 32768 maximum context length"},
+        {"message": "The input token count (9) exceeds the maximum number of tokens allowed (8)."},
+    ],
+)
+async def test_a_prompt_that_is_longer_than_the_models_context_is_told_apart(server, connect, error):
+    engine = await connect()
+    server.replies = [(400, {"error": error}, {})]
+    answer = await engine.generate(ASKED, Sampling())
+    assert (answer.too_long, answer.finish_reason) == (error["message"], "length")
+
+
+@pytest.mark.parametrize(
     ("reply", "words"),
     [
         ({"choices": []}, "not of OpenAI's form"),

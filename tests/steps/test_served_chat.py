@@ -85,15 +85,18 @@ async def test_an_earlier_answer_is_sent_without_its_thoughts():
     assert engine.asked[0][0][0]["content"] == "Yes."
 
 
-async def test_an_answer_that_the_server_withholds_rejects_the_record_with_what_it_cost():
+@pytest.mark.parametrize(
+    ("why", "reason"), [({"withheld": "filtered"}, "withheld"), ({"too_long": "filtered"}, "prompt_too_long")]
+)
+async def test_an_answer_that_the_server_does_not_give_rejects_the_record_with_what_it_cost(why, reason):
     async def ask(record, llm):
         return record | {"response": (await llm.chat("Is it?")).text}
 
-    engine = FakeChat(withheld="content_filter")
+    engine = FakeChat(**why)
     endpoints = {"main": Endpoint(engine, ServedChat(), "large")}
     finished = await run_record(3, {}, Context(Strategy("test", [Step("ask", ask, {})]), endpoints, 0))
     (row,) = finished.rejected
-    assert (row["reason"], row["detail"], row["rejected_by"]) == ("withheld", "content_filter", "ask")
+    assert (row["reason"], row["detail"], row["rejected_by"]) == (reason, "filtered", "ask")
     assert row["usage"]["prompt_tokens"] == 5 and len(engine.asked) == 1
 
 
