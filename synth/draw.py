@@ -12,6 +12,7 @@ from pathlib import Path
 from synth import run
 from synth.configuration.config import Config, ConfigError
 from synth.paths import argument
+from synth.printable import write
 from synth.report.diagram import mermaid
 from synth.report.diagram_svg import MARK, svg
 from synth.storage.run_folder import written_over
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def draw(config: Config) -> int:
         if given.svg is None:
-            print(mermaid(config.strategy))
+            write(mermaid(config.strategy))
             return 0
         if written:
             raise ConfigError(f"--svg: {given.svg} holds one picture; draw one strategy at a time")

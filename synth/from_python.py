@@ -2,7 +2,7 @@
 
 The keys are those of the command line, because it is the command line that runs, as a process of its own: a notebook's
 event loop, signals and memory stay what they are, and Ray and the engines are gone when the call returns. What the
-command line refuses is a ConfigError of the same words.
+command line refuses is a ConfigError of the same words, with what to write as Python has it.
 """
 
 import json
@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import OmegaConf
+
 from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT, DONE, STOPPED, TOO_FEW
 from synth.paths import local_path
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _GROUPS = ("strategy", "model", "engine", "cluster", "source")
+# `key=value` as it is typed, perhaps in quotation marks: of a group, or of a run.
+_ADVICE = re.compile(
+    rf"(?<![\w.])(['\"]?)\+{{0,2}}((?:{'|'.join(_GROUPS)}|models|num_records|output_dir|resume|retry|min_yield)(?:\.\w+)*)"
+    r"=(\{[^{}]*\}|\[[^\[\]]*\]|[^\s;,'\"()]+)\1"
+)
 _folders: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 
 
@@ -59,7 +66,7 @@ def generate(
     keys = {"strategy": chosen, "output_dir": str(output_dir), **keys}
     code, told = _run([*_words(keys), *overrides])
     if code == BAD_INPUT:
-        raise ConfigError(told[-1].removeprefix("error: "))
+        raise ConfigError(in_python(told[-1].removeprefix("error: ")))
     if code in (STOPPED, -signal.SIGINT):
         raise KeyboardInterrupt
     if code not in (DONE, TOO_FEW):
@@ -67,6 +74,18 @@ def generate(
     from datasets import load_from_disk
 
     return load_from_disk(str(local_path(output_dir) / "dataset"))
+
+
+def in_python(line: str) -> str:
+    """The command line's word on an error, with each `key=value` of its advice as an argument of `generate`."""
+
+    def argument(found: re.Match[str]) -> str:
+        _, key, value = found.groups()
+        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"{key}={value}"]))
+        ((name, keys),) = parsed.items()
+        return f"{name}={value if keys == value and value.isupper() else repr(keys)}"  # NAME stands for any
+
+    return _ADVICE.sub(argument, line)
 
 
 def _source(given: Any) -> Any:

@@ -19,6 +19,7 @@ from synth.configuration.composition import guard_environment
 from synth.configuration.config import CONF_DIR, Config, ConfigError, parse
 from synth.configuration.hydra_errors import CommandLine, in_full
 from synth.exit_codes import BAD_INPUT, STOPPED
+from synth.printable import write
 from synth.sweep.folders import fixed_keys, folder_name, hydras_folder
 from synth.sweep.runs import Runs
 
@@ -44,7 +45,7 @@ def _run(config: Config) -> int:
     if config.settings.dry_run:
         from synth.preview.dry_run import describe
 
-        print(describe(config))
+        write(describe(config))
         return 0
 
     from synth import job  # after the configuration is known to be good: this is what loads Ray

@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 
 import synth
 from synth.errors import ConfigError
-from synth.from_python import _words, _written
+from synth.from_python import _words, _written, in_python
 from synth.steps.respond import Respond
 
 ENGINE = {"engine": "simulated", "engine.tokens_per_second": 2000, "engine.median_tokens": 20}
@@ -31,6 +31,22 @@ def test_groups_are_chosen_and_their_keys_are_dicts_or_dotted_names():
         "++engine.max_num_seqs=64",
         "++strategy.magpie.n_turns=2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("choose one by source=NAME", "choose one by source=NAME"),
+        ("the first is added: +strategy=magpie", "the first is added: strategy='magpie'"),
+        ("is renamed by 'source.columns={topic: prompt}'", "is renamed by source={'columns': {'topic': 'prompt'}}"),
+        ("a name on the Hub goes into model.path=org/model", "a name on the Hub goes into model={'path': 'org/model'}"),
+        ("resume=never starts anew", "resume='never' starts anew"),
+        ("num_records=5 is too few", "num_records=5 is too few"),
+        ("'x=1' is no number, nor is my.model.path=2", "'x=1' is no number, nor is my.model.path=2"),
+    ],
+)
+def test_advice_is_given_as_python_has_it(typed, written):
+    assert in_python(typed) == written
 
 
 @given(some.text().filter(lambda text: "${" not in text and "\0" not in text))

@@ -261,9 +261,9 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     pooling = [name for name, one in models.items() if one.is_pooling]
     asked, idle = models_asked(strategy, resolved["strategy"], models, pooling)
     for name in idle:
-        if models[name].engine_of == name and name in (given or {}):
+        if name in (given or {}):
             raise ConfigError(f"models.{name}: no step asks it; strategy.STEP.model={name} has one of its steps do so")
-    if idle:  # named by the strategy for steps that are left out, or other names of models that are loaded anyway
+    if idle:  # named by the strategy, for steps that are left out
         resolved["models"] = {name: one for name, one in resolved["models"].items() if name not in idle}
         models = served(resolved["models"], resolved)
     columns = dict(model.columns)

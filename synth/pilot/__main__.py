@@ -26,6 +26,7 @@ from synth.exit_codes import BAD_INPUT, DONE, FAILED, STOPPED
 from synth.pilot.grid import Trial, trials
 from synth.pilot.side_by_side import SideBySide, loaded, plan
 from synth.preview.dry_run import at_most
+from synth.printable import write
 from synth.report.comparison import Comparison, letter
 from synth.report.page import write_page
 from synth.report.run_data import Run
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not found:
             return DONE
         if found[0].config.settings.dry_run:
-            print("\n".join(_plan(found)))
+            write("\n".join(_plan(found)))
             return DONE
         return _pilot(found, words)
     except ConfigError as error:

@@ -283,10 +283,19 @@ async def test_words_that_are_no_answers_are_those_of_the_model_that_was_asked_l
     assert await model_named(step) == "large"
 
 
-async def test_of_models_that_say_the_same_the_one_that_was_asked_first_said_it():
+@pytest.mark.parametrize(("place", "model"), [(0, "small"), (1, "large")])
+async def test_of_models_that_say_the_same_the_one_said_it_whose_text_the_row_has(place, model):
+    async def step(record, llm):
+        answers = await asyncio.gather(llm.chat("one"), llm.on("teacher").chat("two"))
+        return record | {"instruction": "Why?", "response": answers[place].text}
+
+    assert await model_named(step) == model
+
+
+async def test_of_words_that_a_step_took_out_of_what_several_models_said_alike_the_first_asked_said_them():
     async def step(record, llm):
         _, quick = await asyncio.gather(llm.chat("one"), llm.on("teacher").chat("two"))
-        return record | {"instruction": "Why?", "response": quick.text}
+        return record | {"instruction": "Why?", "response": "".join(quick.text)}
 
     assert await model_named(step) == "small"
 
