@@ -29,7 +29,7 @@ _STOP_WORDS = frozenset(
 # How models announce what they were asked to write, by the paper's prompts and by ours.
 _ANNOUNCED = re.compile(
     r"\b(given|rewritten|created|evolved) (prompt|instruction)\b|#\s*(given|rewritten|created|new) prompt\b"
-    r"|\binstruction below\b|^\W*(the )?(new |final )?instruction\W*:|^\W*new (instruction|prompt)\b"
+    r"|\binstruction (below|above)\b|^\W*(the )?(new |final )?instruction\W*:|^\W*new (instruction|prompt)\b"
     r"|^\W*(sure|certainly|of course|absolutely)\s*[!,.]"
     r"|\b(the|this|your) (new|original|old|rewritten|revised|evolved) (instruction|prompt)\b"
     r"|\bto (make|rewrite|improve|evolve|modify) (the|this|your) (\w+ )?(instruction|prompt)\b"

@@ -29,13 +29,6 @@ def header(folder):
     return {name: tensor for name, tensor in told.items() if name != "__metadata__"}
 
 
-def form(path):
-    """All of a tokenizer but the merges that it learnt, which follow the prompts' wording."""
-    told = json.loads(path.read_text())
-    learnt = told.pop("model")
-    return told, len(learnt["vocab"]), {key: value for key, value in learnt.items() if key not in ("vocab", "merges")}
-
-
 def test_it_is_a_llama_of_two_to_five_million_parameters():
     assert json.loads((PATH / "config.json").read_text())["architectures"] == ["LlamaForCausalLM"]
     assert 2e6 <= sum(prod(tensor["shape"]) for tensor in header(PATH).values()) <= 5e6
@@ -89,9 +82,10 @@ def test_training_twice_gives_the_same_weights(tokenizer):
 
 
 @pytest.mark.slow
-def test_the_script_makes_a_model_and_a_tokenizer_of_the_shipped_form(tmp_path):
+def test_the_script_makes_a_model_of_the_shipped_form_and_the_shipped_tokenizer(tmp_path):
     command = [sys.executable, "-m", "synth.demo_model.train", "--steps", "1", "--output-dir", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert header(tmp_path) == header(PATH)
-    assert form(tmp_path / "tokenizer.json") == form(PATH / "tokenizer.json")
+    # Which follows the prompts' wording: where this fails, the model was trained on others than today's.
+    assert (tmp_path / "tokenizer.json").read_bytes() == (PATH / "tokenizer.json").read_bytes()

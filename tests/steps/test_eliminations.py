@@ -60,6 +60,7 @@ def test_a_single_word_of_meaning_says_something(response):
         "New instruction: Name two bees.",
         "Instruction:\nName two bees.",
         "Name two bees, as in the instruction below.",
+        "Name two bees. Rewrite the instruction above.",
         "Name two bees. Add ten to twenty words, and keep it.",
     ],
 )

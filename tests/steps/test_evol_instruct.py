@@ -34,7 +34,9 @@ class Script(FakeEngine):
         kind = {"equal": "judge", "answer": "answer"}.get(name, "evolve")
         self.asked.append(name)
         text = prompt.removesuffix("<assistant>")
-        after = text.rpartition("Response:\n" if name == "response" else "Instruction:\n")[2]
+        label, request = ("Response:\n", "") if name == "response" else ("Instruction:\n", "\n\n")
+        after = text.rpartition(label)[2]
+        after = after.rpartition(request)[0] if request else after  # which is told again at the end
         usual = {"evolve": f"{after}+", "judge": "Not equal.", "answer": f"Answer {self.asked.count('answer')}"}[kind]
         scripted = self.script[kind].pop(0) if self.script[kind] else None
         return usual if scripted is None else scripted
