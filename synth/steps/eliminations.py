@@ -32,6 +32,8 @@ _ANNOUNCED = re.compile(
     r"|\binstruction (below|above)\b|^\W*(the )?(new |final )?instruction\W*:|^\W*new (instruction|prompt)\b"
     r"|^\W*(sure|certainly|of course|absolutely)\s*[!,.]"
     r"|\b(the|this|your) (new|original|old|rewritten|revised|evolved) (instruction|prompt)\b"
+    r"|\b(rewrit(e|ing)|revis(e|ing)) (the|this|your) (instruction|prompt)\b(?! (manual|book|set|sheet)s?\b)"
+    r"|\bmake (it|this|the instruction) a (little|bit) harder by\b"
     r"|\bto (make|rewrite|improve|evolve|modify) (the|this|your) (\w+ )?(instruction|prompt)\b"
     r"|^\W*(the|this|your) (\w+ )?(instruction|prompt|question|request)\b( \w+){0,2}? (is|asks?|could|should|can|would"
     r"|has|requires?|seems|already|involves|focuses|aims)\b"

@@ -61,6 +61,9 @@ def test_a_single_word_of_meaning_says_something(response):
         "Instruction:\nName two bees.",
         "Name two bees, as in the instruction below.",
         "Name two bees. Rewrite the instruction above.",
+        "Name two bees. Rewrite the instruction with a table of them.",
+        "Name two bees. You can use the same data as you revise the instruction.",
+        "Make it a little harder by adding a limit to the bees.",
         "Name two bees. Add ten to twenty words, and keep it.",
     ],
 )
