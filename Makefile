@@ -38,6 +38,7 @@ test-faults: setup
 	@.venv/bin/python -m pytest tests/test_duplicates.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_groups.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_autoscaling.py -m faults $(ARGS)
+	@.venv/bin/python -m pytest tests/test_models_on_nodes.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_ray_job.py -m faults $(ARGS)
 	@.venv/bin/python -m pytest tests/test_ray_lost.py -m faults $(ARGS)
 

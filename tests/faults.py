@@ -72,6 +72,11 @@ class Nodes:
     def address(self) -> str:
         return self._cluster.address
 
+    @property
+    def nodes(self) -> list:
+        """Those that live, but for the head."""
+        return list(self._nodes)
+
     def __len__(self) -> int:
         return len(self._nodes)
 
