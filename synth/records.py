@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 Record = dict[str, Any]
+CUT = ("length", "repetition")  # a finish_reason of words that did not end by themselves
 # The columns of which any one will do, as a step's `needs()` has them; with what each has to hold, if that matters:
 # text, texts (one, or a list of them), number, or conversation (a list of {role, content}, both texts).
 Needs = Sequence[str] | Mapping[str, Literal["text", "texts", "number", "conversation"]]

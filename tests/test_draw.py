@@ -47,8 +47,8 @@ def test_a_chain_is_printed_as_mermaid_text(capsys):
         '    source(["source<br/>at most 2 calls for a record of the source"])',
         '    step1["magpie<br/>at most 2 calls"]',
         "    source --> step1",
-        '    step1 -.-> rejected1(["rejected<br/>empty_instruction<br/>truncated_instruction<br/>empty_response<br/>'
-        'truncated_response"])',
+        '    step1 -.-> rejected1(["rejected<br/>empty_instruction<br/>truncated_instruction<br/>repetition<br/>'
+        'empty_response<br/>truncated_response"])',
         '    step1 --> dataset[("dataset: magpie")]',
     ]
 

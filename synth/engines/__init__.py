@@ -5,23 +5,33 @@ Four lines of protocol, so that a technique runs unchanged on vLLM in this proce
 simulation. An engine knows nothing of records, chat templates or strategies.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import pydantic.dataclasses
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from synth.components.protocols import LATER
+from synth.engines.repetition import RepetitionDetection
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Form = Literal["json", "choice", "regex"]
 Task = Literal["score", "embed"]
 Reads = Literal["token_ids", "messages"]
+FinishReason = Literal["stop", "length", "repetition", "abort"]
 Prompt = Sequence[int] | Sequence[Mapping[str, str]]  # token ids, or messages of {role, content}
+WATCHED_EVERY = 32  # tokens: an answer is looked at after so many more, or a few beyond that
 FORMS: dict[str, Form] = {"json_schema": "json", "choice": "choice", "regex": "regex"}  # by their fields in Sampling
+
+
+def _switched(given: Any) -> Any:
+    """true and false, as people write them, for the default and for none."""
+    return ({} if given else None) if isinstance(given, bool) else given
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -33,6 +43,9 @@ class Sampling:
     At most one of `json_schema`, `choice` and `regex` is the form that the answer has, if it is not cut: a JSON schema,
     the texts of which it is one, or a regular expression that it matches from its first character to its last. An
     engine that can't hold a form (Generator.holds) is not asked for it.
+
+    `repetition_detection` ends an answer that goes round in circles (synth/engines/repetition.py); null or false lets
+    it run to max_tokens. An answer that is asked for in a form may: its lists repeat themselves.
 
     `logprob` true asks for Answer.logprob, which costs a little time for every token.
 
@@ -54,6 +67,7 @@ class Sampling:
     json_schema: dict[str, Any] | None = None
     choice: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     regex: str | None = None
+    repetition_detection: Annotated[RepetitionDetection | None, BeforeValidator(_switched)] = RepetitionDetection()
     logprob: bool = False
     seed: int | None = None
     model: str | None = None
@@ -78,14 +92,14 @@ class Answer:
     before the text, None without any. `withheld` says why there is no answer, where a server refuses to give one, and
     `too_long` where the prompt leaves no room for it.
 
-    `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer. `engine_seconds` are
-    filled in by the worker. `logprob` is the mean natural logarithm of the probabilities that the model gave to its
-    tokens, the one that ended it among them, before temperature and filters; None unless it was asked for, and of an
-    engine that doesn't tell.
+    `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer, `repetition` when it
+    looped, and `abort` when whoever watched it ended it. `engine_seconds` are filled in by the worker. `logprob` is the
+    mean natural logarithm of the probabilities that the model gave to its tokens, the one that ended it among them,
+    before temperature and filters; None unless it was asked for, and of an engine that doesn't tell.
     """
 
     token_ids: Sequence[int]
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
     prompt_tokens: int
     cached_tokens: int = 0
     text: str | None = None
@@ -99,6 +113,12 @@ class Answer:
     @property
     def completion_tokens(self) -> int:
         return len(self.token_ids) if self.counted is None else self.counted
+
+
+class Watch(Protocol):
+    """Given all tokens of an answer so far, and its text where the engine makes one: whether it is to end there."""
+
+    def __call__(self, token_ids: Sequence[int], text: str | None = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +165,9 @@ class Generator(Protocol):
     """All that a record sees of an engine. `max_model_len` is in tokens, prompt and answer together.
 
     `holds` are the forms that it can make an answer have, once it is started; an engine without it holds none.
+
+    Its `generate` may take an argument `watch`, which is called every WATCHED_EVERY tokens or so with all that there
+    are, in any thread; where it returns true the answer ends there, with finish_reason `abort`.
     """
 
     holds: frozenset[Form] = frozenset()
@@ -199,6 +222,17 @@ class Engine(Lifecycle, Generator, Protocol):
 
 class PoolingEngine(Lifecycle, Pooler, Protocol):
     """One that scores or embeds, of a model beside main."""
+
+
+def watching(engine: Any, watch: Watch | None) -> dict[str, Watch]:
+    """What its `generate` is given further, to watch an answer: nothing where it takes no such argument."""
+    generate = engine.generate
+    return {"watch": watch} if watch and _takes_watch(getattr(generate, "__func__", generate)) else {}
+
+
+@cache
+def _takes_watch(generate: Any) -> bool:
+    return "watch" in inspect.signature(generate).parameters
 
 
 def is_pooling(engine: Any) -> bool:

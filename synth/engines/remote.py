@@ -10,13 +10,14 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, Form, Load, Placement, Sampling, Unusable
+from synth.engines import Answer, FinishReason, Form, Load, Placement, Sampling, Unusable
 from synth.engines.patient_http import PatientHTTP, TooLong, Withheld
 from synth.engines.price import Price
 from synth.engines.rate_limit import RateLimit
@@ -26,7 +27,7 @@ from synth.models.model import Model
 
 START_RETRIES = 2  # at the start somebody is waiting for an answer, and an address may be mistyped
 STOP_STRINGS = 4  # as many as OpenAI's own API takes
-ENDS: dict[str, Literal["stop", "length"]] = {
+ENDS: dict[str, FinishReason] = {
     "stop": "stop",
     "eos_token": "stop",
     "end_turn": "stop",
@@ -34,12 +35,14 @@ ENDS: dict[str, Literal["stop", "length"]] = {
     "length": "length",
     "max_tokens": "length",
     "model_length": "length",
+    "repetition": "repetition",
 }
 # What a server is asked once, at the start: only one that holds its answers to a form gives this. It is no object, into
 # which a model may write blank space without end.
 _HELD = "held to a form"
 HELD_TEXT: tuple[dict[str, Any], Any] = ({"type": "string", "enum": [_HELD]}, _HELD)
 _DEFAULTS = Sampling()
+_DETECTION = ("min_pattern_size", "max_pattern_size", "min_count")  # vLLM's fields of repetition_detection
 _ALWAYS = ("temperature", "top_p")
 _SOMETIMES = ("top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
 
@@ -223,4 +226,7 @@ class Remote:
             body["structured_outputs"] = {"regex": sampling.regex}
         if sampling.stop:
             body["stop"] = list(sampling.stop)
+        if self._speaks_vllm and sampling.repetition_detection and not sampling.form:
+            detection = asdict(sampling.repetition_detection)
+            body["repetition_detection"] = {name: detection[name] for name in _DETECTION}
         return body

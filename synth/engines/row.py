@@ -10,19 +10,18 @@ Knows nothing of models.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
-from typing import Literal
 
 import torch
 
-from synth.engines import Sampling
+from synth.engines import WATCHED_EVERY, FinishReason, Sampling, Watch
 
 Decode = Callable[[list[int]], str]
 
 
 class Row:
-    """Ends with finish_reason `stop` or `length`, and is None until then; `said` then has no stop token in it.
+    """Ends with finish_reason `stop`, `length` or `abort`, and is None until then; `said` then has no stop token in it.
 
-    With `choices`, token ids each, it says one of these.
+    With `choices`, token ids each, it says one of these. `watch` may end it (see Generator).
     """
 
     def __init__(
@@ -33,17 +32,19 @@ class Row:
         eos: Set[int],
         decode: Decode,
         choices: Sequence[Sequence[int]] = (),
+        watch: Watch | None = None,
     ):
         self.prompt, self.sampling = list(prompt), sampling
         self.said: list[int] = []
         self.text: str | None = None
-        self.finish_reason: Literal["stop", "length"] | None = None
+        self.finish_reason: FinishReason | None = None
         self.rng = random.Random(sampling.seed)
         self.logprobs: list[float] = []  # of its tokens and of the one that ended it, where they are asked for
         self._most = min(sampling.max_tokens, room)
         self._stop_ids = {*sampling.stop_token_ids, *eos}
         self._decode = decode
         self._choices = [list(choice) for choice in choices]
+        self._watch = watch
 
     @property
     def allowed(self) -> list[int] | None:
@@ -75,6 +76,8 @@ class Row:
                 self.finish_reason = "stop"
             elif not self.left:
                 self.finish_reason = "length"
+            elif self._watch and len(self.said) % WATCHED_EVERY == 0 and self._watch(self.said):
+                self.finish_reason = "abort"
         if self.finish_reason and self.sampling.stop:
             text = self._decode(self.said)
             ends = [found for stop in self.sampling.stop if (found := text.find(stop)) >= 0]

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, Load, Placement, Sampling
+from synth.engines import WATCHED_EVERY, Answer, FinishReason, Load, Placement, Sampling, Watch
 
 _WORDS = "amber birch cedar delta ember fjord grove haven ivory jetty knoll lemon maple north ocean pearl".split()
 
@@ -48,10 +48,16 @@ class Simulated:
         self._rate = 0.0  # tokens a second of all that run, each evenly over its time
         self._then = time.monotonic()
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, watch: Watch | None = None) -> Answer:
         rng = random.Random(sampling.seed if sampling.seed is not None else repr(list(prompt)))
         wanted = max(1, round(self.median_tokens * math.exp(rng.gauss(0, self.sigma))))
         length = min(wanted, sampling.max_tokens, self.max_model_len - len(prompt))
+        end: FinishReason = "stop" if length == wanted else "length"
+        token_ids = self._words(rng, length)
+        if watch:
+            looks = range(WATCHED_EVERY, length, WATCHED_EVERY)
+            aborted = next((at for at in looks if watch(token_ids[:at], self._text(token_ids[:at]))), None)
+            token_ids, end = token_ids[:aborted], end if aborted is None else "abort"
         load = self._load
         load.waiting += 1
         try:
@@ -59,20 +65,23 @@ class Simulated:
         finally:
             load.waiting -= 1
         load.running += 1
-        seconds = self.first_token_s + length / self.tokens_per_second
-        self._speed_up(length / seconds)
+        seconds = self.first_token_s + len(token_ids) / self.tokens_per_second
+        rate = len(token_ids) / seconds
+        self._speed_up(rate)
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._speed_up(-length / seconds)
+            self._speed_up(-rate)
             load.running -= 1
             self._slots.release()
-        return Answer(
-            token_ids=[0] * length,
-            finish_reason="stop" if length == wanted else "length",
-            prompt_tokens=len(prompt),
-            text=" ".join(rng.choices(_WORDS, k=length)),
-        )
+        return Answer(token_ids, end, len(prompt), text=self._text(token_ids))
+
+    def _words(self, rng: random.Random, count: int) -> list[int]:
+        """Token ids, of which each is a word."""
+        return rng.choices(range(len(_WORDS)), k=count)
+
+    def _text(self, token_ids: Sequence[int]) -> str:
+        return " ".join(_WORDS[id] for id in token_ids)
 
     def load(self) -> Load:
         self._speed_up(0.0)

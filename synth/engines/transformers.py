@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, EngineError, Form, Load, Placement, Sampling
+from synth.engines import Answer, EngineError, Form, Load, Placement, Sampling, Watch
 from synth.models.model import Model
 
 if TYPE_CHECKING:
@@ -73,14 +73,14 @@ class Transformers:
             raise EngineError(f"Transformers can't load {self.model.path}: {_line(error)}") from error
         self._serving = asyncio.create_task(self._serve())
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, watch: Watch | None = None) -> Answer:
         """Continue `prompt`. Raises ValueError for a prompt that is too long, EngineError when the model failed."""
         from synth.engines.row import Row
 
         if len(prompt) >= self.max_model_len:
             raise ValueError(f"a prompt of {len(prompt)} tokens: the model reads {self.max_model_len}")
         choices = [self._tokenizer.encode(choice, add_special_tokens=False) for choice in sampling.choice or ()]
-        row = Row(prompt, sampling, self.max_model_len - len(prompt), self._eos, self._decode, choices)
+        row = Row(prompt, sampling, self.max_model_len - len(prompt), self._eos, self._decode, choices, watch)
         request = _Request(row, self._loop.create_future())
         self._waiting.append(request)
         self._arrived.set()

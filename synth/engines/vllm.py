@@ -1,12 +1,17 @@
-"""vLLM that generates: token ids in, the final answer out."""
+"""vLLM that generates: token ids in, the final answer out.
+
+An answer that is watched comes in parts of WATCHED_EVERY tokens, and any other as a whole: a part wakes the event loop
+up, and so does not cost much more than none.
+"""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from synth.engines import FORMS, Answer, EngineError, Form, Sampling
+from synth.engines import FORMS, WATCHED_EVERY, Answer, EngineError, Form, Sampling, Watch
 from synth.engines.vllm_engine import VLLMEngine
 
 
@@ -28,12 +33,15 @@ class VLLM(VLLMEngine):
             "generation_config": "vllm",
         }
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, watch: Watch | None = None) -> Answer:
         """Continue `prompt`. Raises EngineError when the engine is dead, another error for a request it can't do."""
         from vllm import SamplingParams
         from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
+        token_ids: list[int] = []
+        text = ""
+        aborted = False
         with self.asking():
             params = SamplingParams(
                 temperature=sampling.temperature,
@@ -51,16 +59,22 @@ class VLLM(VLLMEngine):
                 detokenize=bool(sampling.stop),
                 structured_outputs=_structured_outputs(sampling),
                 logprobs=0 if sampling.logprob else None,  # of the tokens that were drawn, and no others
-                output_kind=RequestOutputKind.FINAL_ONLY,
+                output_kind=RequestOutputKind.DELTA if watch else RequestOutputKind.FINAL_ONLY,
+                stream_interval=WATCHED_EVERY if watch else None,
                 skip_clone=True,
             )
             request_id = str(next(self._request))
-            async for output in self._llm.generate(tokens_input(list(prompt)), params, request_id):
-                final = output
-        answer = final.outputs[0]
-        if answer.finish_reason not in ("stop", "length"):
+            # Closed at once where it is left early: that aborts the request.
+            async with aclosing(self._llm.generate(tokens_input(list(prompt)), params, request_id)) as outputs:
+                async for output in outputs:
+                    answer = output.outputs[0]
+                    token_ids += answer.token_ids
+                    text += answer.text
+                    if watch and not output.finished and watch(token_ids, text if sampling.stop else None):
+                        aborted = True
+                        break
+        if not aborted and answer.finish_reason not in ("stop", "length"):
             raise EngineError(f"vLLM ended a request with finish_reason {answer.finish_reason!r}")
-        token_ids = list(answer.token_ids)
         total = answer.cumulative_logprob
         logprob = total / len(token_ids) if sampling.logprob and token_ids and total is not None else None
         # Where a token ended it, one asked for or the model's own, it is the last.
@@ -69,10 +83,10 @@ class VLLM(VLLMEngine):
             self._statistics.count(-1)
         return Answer(
             token_ids=token_ids,
-            finish_reason="stop" if answer.finish_reason == "stop" else "length",
+            finish_reason="abort" if aborted else "stop" if answer.finish_reason == "stop" else "length",
             prompt_tokens=len(prompt),
-            cached_tokens=final.num_cached_tokens or 0,
-            text=answer.text if sampling.stop else None,
+            cached_tokens=output.num_cached_tokens or 0,
+            text=text if sampling.stop else None,
             logprob=logprob,
         )
 

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
 from synth.quality.refusal_phrases import EMPTY
-from synth.quality.texts import columns_of, missing, prose, texts, unquoted
+from synth.quality.texts import beginnings, columns_of, missing, prose, texts, unquoted, whole_lines
 from synth.records import Needs, Record, Rejection
 
 LEAST_SENTENCES = 12  # words
@@ -86,6 +86,7 @@ class Answer:
     min_asked: Annotated[int, Field(ge=1)] | None = 19
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
     rejections: ClassVar[tuple[str, ...]] = (
         "copies_instruction",
         "user_voice",
@@ -106,15 +107,18 @@ class Answer:
             self._look_at(asked, said)
         return record
 
+    def doomed(self, record: Record, left: int) -> Rejection | None:
+        """Of a response with a template's scaffolding in it, or a user's words: neither goes away."""
+        for asked, said in zip(beginnings(record, "user"), beginnings(record, "assistant"), strict=False):
+            if found := _is_nobodys_answer(asked, prose(whole_lines(said))):
+                return found
+        return None
+
     def _look_at(self, asked: str, said: str) -> None:
         told = prose(said)
-        if found := _SCAFFOLDING.search(told):
-            raise Rejection("leak", found[0])
+        if found := _is_nobodys_answer(asked, told):
+            raise found
         if not _TO_WRITE.search(asked):
-            if len(turns := _TURNS.findall(told)) > 1:
-                raise Rejection("leak", f"{len(turns)} turns of a conversation")
-            if found := _ASKS_FOR_HELP.search(told):
-                raise Rejection("user_voice", found[0])
             words = len(asked.split())
             asked_enough = self.min_asked is not None and (
                 words >= self.min_asked or ("?" not in said and words >= LEAST_ASKED)
@@ -138,6 +142,19 @@ class Answer:
             return 0.0
         allowed = (edits and _is_edited(said, asked)) or (_TO_PICK.search(asked) and share < MOSTLY)
         return 0.0 if allowed else share
+
+
+def _is_nobodys_answer(asked: str, told: str) -> Rejection | None:
+    """What no assistant says, in the prose of a response."""
+    if found := _SCAFFOLDING.search(told):
+        return Rejection("leak", found[0])
+    if _TO_WRITE.search(asked):
+        return None
+    if len(turns := _TURNS.findall(told)) > 1:
+        return Rejection("leak", f"{len(turns)} turns of a conversation")
+    if found := _ASKS_FOR_HELP.search(told):
+        return Rejection("user_voice", found[0])
+    return None
 
 
 def _is_edited(text: str, asked: str) -> bool:

@@ -61,6 +61,7 @@ class Decontaminate:
     max_ngrams: Annotated[int, Field(ge=1)] = 50_000_000
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for source in self.against:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.quality.texts import MOST_WORDS_OF_A_VERSE, columns_of, missing, prose, texts
-from synth.records import Needs, Record, Rejection
+from synth.records import CUT, Needs, Record, Rejection
 
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)(.*)$", re.MULTILINE)
 _INLINE_CODE = re.compile(r"(`+).+?\1")
@@ -35,8 +35,8 @@ _WITHOUT_PUNCTUATION = ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 class Ending:
     """Rejects a record if a text in `column` ends before its end.
 
-    `cut_off`: max_tokens ended it (`finish_reason` is `length`; of the response and the assistant's turns alone), and
-    not after a whole sentence of a paragraph, after which the answer reads as a whole.
+    `cut_off`: max_tokens ended it, or a loop (`finish_reason` is `length` or `repetition`; of the response and the
+    assistant's turns alone), and not after a whole sentence of a paragraph, after which the answer reads as a whole.
     `left_open`: a code fence, a `$$` or, in the last paragraph, a bracket is open. `announces`: it ends in a colon,
     comma or dash, as Magpie's recipes reject instructions for, unless it gives a beginning to go on from or a label to
     answer after. `mid_sentence`: its last line has `min_words` words or
@@ -49,6 +49,7 @@ class Ending:
     min_words: Annotated[int, Field(ge=1)] = 8
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     @property
     def rejections(self) -> tuple[str, ...]:
@@ -62,7 +63,7 @@ class Ending:
 
     def __call__(self, record: Record, llm: Any) -> Record:
         found = texts(record, self.column)
-        cut = self.column in ("response", "assistant") and record.get("finish_reason") == "length"
+        cut = self.column in ("response", "assistant") and record.get("finish_reason") in CUT
         if cut and not _ends_in_a_sentence(found[-1]):
             raise Rejection("cut_off")
         for text in found:

@@ -21,12 +21,13 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
-from synth.quality.texts import columns_of, missing, prose, texts, without_tables
+from synth.quality.texts import beginnings, columns_of, missing, prose, texts, without_tables
 from synth.records import Needs, Record, Rejection
 
 LEAST_CHARACTERS = 40  # in a row are too many of one; fewer are a line to fill in
 _RULE = re.compile(r"^[ \t]*(?=.{3,100}$)[-=_*~#+|\u2500-\u257f]+[ \t]*$", re.MULTILINE)
 _OPERATOR = re.compile(r"[-+*/=<>^|&.,:≤≥×÷\u2500-\u257f]|[\u2500-\u257f]+|\\\\?[\[\]()]")
+BROKEN = "\ufffd"
 LEAST_TO_COMPRESS = 200  # bytes, below which DEFLATE's own tables weigh too much
 
 
@@ -47,6 +48,7 @@ class Gibberish:
     broken: Annotated[int, Field(ge=0)] | None = 0
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     @property
     def rejections(self) -> tuple[str, ...]:
@@ -64,9 +66,16 @@ class Gibberish:
                 raise Rejection("gibberish", f"{self.column}: {found}")
         return record
 
+    def doomed(self, record: Record, left: int) -> Rejection | None:
+        """Of a text with broken bytes in it: shares may be mended by what follows."""
+        for text in beginnings(record, self.column):
+            if self.broken is not None and text.count(BROKEN) > self.broken:
+                return Rejection("gibberish", f"{self.column}: bytes that are no text")
+        return None
+
     def _found(self, text: str) -> str | None:
         """What is wrong with a text, in words."""
-        if self.broken is not None and text.count("\ufffd") > self.broken:
+        if self.broken is not None and text.count(BROKEN) > self.broken:
             return "bytes that are no text"
         words = _without_rules(text).split()
         letters = "".join(words)

@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 from synth.components.lists import as_list
 from synth.errors import nearest
 from synth.quality.loaded import Loaded
-from synth.quality.texts import columns_of, missing, prose, texts
+from synth.quality.texts import beginnings, columns_of, missing, prose, texts, whole_lines
 from synth.records import Needs, Record, Rejection
 
 MOST_CHARACTERS = 2000  # of a text, which are enough to tell
@@ -49,6 +49,7 @@ class Language:
     min_letters: Annotated[int, Field(ge=1)] = 2
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for code in self.among:
@@ -68,20 +69,35 @@ class Language:
     async def __call__(self, record: Record, llm: Any) -> Record:
         identifier = await _IDENTIFIER.get()
         for text in texts(record, self.column):
-            told = prose(text)[:MOST_CHARACTERS].strip()
-            unquoted = _QUOTED.sub(" ", told).strip()
-            told = unquoted if self._is_enough(unquoted) else told
-            if not self._is_enough(told):
-                continue
-            probability, other = self._verdict(identifier, told)
-            if probability >= self.min_probability:
-                continue
-            first = told.split("\n", 1)[0]
-            requests = {first, first.split(":", 1)[0]} - {told}
-            if not any(self._is_enough(one) and self._verdict(identifier, one)[0] > 0.5 for one in requests):
-                told_of = f"{self.column} is in {other}, with a probability of {1 - probability:.2f}"
-                raise Rejection("wrong_language", told_of)
+            if found := self._foreign(identifier, prose(text)):
+                raise found
         return record
+
+    def doomed(self, record: Record, left: int) -> Rejection | None:
+        """Of a text that is read no further, once a record has loaded the identifier."""
+        if (identifier := _IDENTIFIER.there) is None:
+            return None
+        for text in beginnings(record, self.column):
+            told = prose(whole_lines(text))
+            if len(told) >= MOST_CHARACTERS and (found := self._foreign(identifier, told)):
+                return found
+        return None
+
+    def _foreign(self, identifier: Any, text: str) -> Rejection | None:
+        told = text[:MOST_CHARACTERS].strip()
+        unquoted = _QUOTED.sub(" ", told).strip()
+        told = unquoted if self._is_enough(unquoted) else told
+        if not self._is_enough(told):
+            return None
+        probability, other = self._verdict(identifier, told)
+        if probability >= self.min_probability:
+            return None
+        first = told.split("\n", 1)[0]
+        requests = {first, first.split(":", 1)[0]} - {told}
+        if any(self._is_enough(one) and self._verdict(identifier, one)[0] > 0.5 for one in requests):
+            return None
+        told_of = f"{self.column} is in {other}, with a probability of {1 - probability:.2f}"
+        return Rejection("wrong_language", told_of)
 
     def _is_enough(self, text: str) -> bool:
         return sum(map(str.isalpha, text)) >= self.min_letters

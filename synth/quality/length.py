@@ -11,7 +11,7 @@ from synth.errors import reason
 from synth.models.files import is_hub_name, missing_model
 from synth.models.model import Model
 from synth.quality.loaded import Loaded
-from synth.quality.texts import columns_of, missing, texts
+from synth.quality.texts import beginnings, columns_of, missing, texts
 from synth.records import Needs, Record, Rejection
 
 Unit = Literal["characters", "words", "lines", "tokens"]
@@ -36,6 +36,7 @@ class Length:
     unless: dict[str, list[Any]] = field(default_factory=dict)
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.min is None and self.max is None:
@@ -71,7 +72,7 @@ class Length:
         return None
 
     async def __call__(self, record: Record, llm: Any) -> Record:
-        if any(record.get(name) in values for name, values in self.unless.items()):
+        if self._excuses(record):
             return record
         for text in texts(record, self.column):
             length = await self._length(text)
@@ -81,15 +82,28 @@ class Length:
                 raise Rejection("too_long", f"{length} {self.unit} of {self.column}")
         return record
 
+    def doomed(self, record: Record, left: int) -> Rejection | None:
+        """Of a text that is too long already; a few tokens more may make fewer of these."""
+        if self.max is None or self.unit == "tokens" or self._excuses(record):
+            return None
+        for text in beginnings(record, self.column):
+            if (length := self._count(text)) > self.max:
+                return Rejection("too_long", f"{length} {self.unit} of {self.column} so far")
+        return None
+
+    def _excuses(self, record: Record) -> bool:
+        return any(record.get(name) in values for name, values in self.unless.items())
+
     async def _length(self, text: str) -> int:
-        if self.unit == "characters":
-            return len(text)
-        if self.unit == "words":
-            return len(text.split())
-        if self.unit == "lines":
-            return text.strip().count("\n") + 1
+        if self.unit != "tokens":
+            return self._count(text)
         tokenizer = await self._loaded.get()
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _count(self, text: str) -> int:
+        if self.unit == "characters":
+            return len(text)
+        return len(text.split()) if self.unit == "words" else text.strip().count("\n") + 1
 
     @cached_property
     def _loaded(self) -> Loaded[Any]:

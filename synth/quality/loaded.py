@@ -32,5 +32,11 @@ class Loaded(Generic[T]):
             reason = " ".join(str(error).split()) or repr(error)
             raise Unusable(f"{self._name} can't be loaded: {reason}") from error
 
+    @property
+    def there(self) -> T | None:
+        """None where nobody has asked for it, or it is on its way."""
+        loading = self._loading
+        return loading.result() if loading and loading.done() and not loading.exception() else None
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_loading": None}

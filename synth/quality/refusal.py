@@ -27,7 +27,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.quality import refusal_phrases as phrases
 from synth.quality.refusal_phrases import LANGUAGES, Language
-from synth.quality.texts import columns_of, missing, texts, unquoted
+from synth.quality.texts import beginnings, columns_of, missing, texts, unquoted, unquoted_beginning
 from synth.records import Needs, Record, Rejection
 
 OPENING = 350  # characters
@@ -73,6 +73,25 @@ def refusal(
     return None
 
 
+def declined(response: str, languages: Sequence[Language], patterns: Sequence[str], opening: int) -> str | None:
+    """The words by which a beginning declines whatever follows it: one's own, or an apology for what it is, where that
+    is the first sentence that declines. An answer may follow all others."""
+    text = unquoted_beginning(response)
+    if _LETTER.match(response):
+        return None
+    own = _any_of(tuple(patterns))
+    if len(text) > opening and (found := own.search(" ".join(text[:opening].split()))):
+        return found[0]
+    declining = _declining(tuple(languages))
+    for match in list(_SENTENCE.finditer(text))[:-1]:  # the last may not be over
+        if match.start() >= opening:
+            return None
+        if declining.search(match[0].strip()):
+            apology = phrases.APOLOGY_FOR_ITSELF.search(match[0].strip()) if "en" in languages else None
+            return apology[0] if apology else None
+    return None
+
+
 def _compiled(patterns: list[str]) -> list[str]:
     for pattern in patterns:
         try:
@@ -98,6 +117,7 @@ class Refusal:
     max_words: Annotated[int, Field(ge=1)] | None = MAX_WORDS
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.languages and not self.patterns:
@@ -118,6 +138,13 @@ class Refusal:
             if found := refusal(text, self.languages, self.patterns, self.opening, self.max_words):
                 raise Rejection("refusal", found)
         return record
+
+    def doomed(self, record: Record, left: int) -> Rejection | None:
+        """Of a text that declines by what no answer can follow."""
+        for text in beginnings(record, self.column):
+            if found := declined(text, self.languages, self.patterns, self.opening):
+                return Rejection("refusal", found)
+        return None
 
 
 def _answer(sentences: Sequence[str], declining: re.Pattern[str]) -> int:

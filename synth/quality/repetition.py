@@ -11,7 +11,8 @@ Three kinds of repetition are measured:
   paragraph that comes again nearly as it was.
 
 Words are runs of letters and digits in lower case, and a row of numbers alone is none. Code and tables are left out:
-good ones repeat themselves. Verse may have a refrain: it is judged by its lines, of which six in ten may be refrain.
+good ones repeat themselves. Verse may have a refrain: it is judged by its lines, of which six in ten may be refrain. A
+text is verse as its first 1,000 characters are.
 
 What it does not know: a drill is repetition too. In a language without blanks between words only lines are compared;
 what runs in circles there is found by synth/quality/gibberish.py.
@@ -30,12 +31,23 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
 from synth.quality.ngrams import hashed, windows
-from synth.quality.texts import columns_of, is_verse, missing, prose, texts, without_tables
+from synth.quality.texts import (
+    beginnings,
+    columns_of,
+    is_verse,
+    missing,
+    prose,
+    texts,
+    whole_lines,
+    whole_words,
+    without_tables,
+)
 from synth.records import Needs, Record, Rejection
 
 Size = Annotated[int, Field(ge=1)]
 
 LEAST_LINES = 4  # of fewer, two that are alike are a large share
+OPENING = 1000  # characters by which verse is told from prose
 REFRAIN = 0.6  # of a poem or a song
 LEAST_WORDS_OF_A_LINE = 12  # shorter ones may come twice: "- [ ]: a blank or nothing"
 LEAST_WORDS_OF_A_SENTENCE = 8  # shorter ones may be said twice in a row: "Run, run!"
@@ -74,6 +86,7 @@ class Repetition:
     min_words: Size = 50
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     @property
     def rejections(self) -> tuple[str, ...]:
@@ -88,17 +101,28 @@ class Repetition:
     def __call__(self, record: Record, llm: Any) -> Record:
         for text in texts(record, self.column):
             told = without_tables(prose(text))
-            verse = is_verse(told)
+            verse = is_verse(_opening(told))
             self._look_at_lines(told, verse)
             if not verse:
-                self._look_at_words(Words(_words(_INLINE_CODE.sub(" ", told))))
-                if self.adjacent and (said := _said_twice(told)):
-                    raise Rejection("repeated_words", f"twice in a row: {said!r}")
-                if self.adjacent and (said := _said_in_a_row(told)):
-                    raise Rejection("repeated_words", f"again and again: {said!r}")
-                if self.paragraphs is not None and (said := _paragraph_again(told)):
-                    raise Rejection("repeated_lines", f"a paragraph comes again: {said!r}")
+                self._look_at_words(told)
+                self._look_for_echoes(told, _SENTENCE_END.split(told), told.splitlines(), _PARAGRAPH_END.split(told))
         return record
+
+    def doomed(self, record: Record, left: int) -> Rejection | None:
+        """Of a text that is no verse, and has been in circles for so long that its most other words make up for none of
+        it: a token brings one at the most. Shares of lines may be mended by what follows."""
+        for text in beginnings(record, self.column):
+            told = without_tables(prose(whole_words(text)))
+            if len(told) < OPENING or is_verse(_opening(told)):
+                continue
+            try:
+                self._look_at_words(told, len(_words(text)) + left)
+                # The last of each may not be over.
+                sentences, lines = _SENTENCE_END.split(told)[:-1], whole_lines(told).splitlines()
+                self._look_for_echoes(told, sentences, lines, _PARAGRAPH_END.split(told)[:-1])
+            except Rejection as found:
+                return found
+        return None
 
     def _look_at_lines(self, text: str, verse: bool) -> None:
         for name, parts, most, most_text in (
@@ -119,17 +143,31 @@ class Repetition:
             if most_text is not None and share > (REFRAIN if verse else most_text):
                 raise Rejection("repeated_lines", f"{share:.0%} of the text are {name} that were there before")
 
-    def _look_at_words(self, words: "Words") -> None:
+    def _look_at_words(self, text: str, of: int | None = None) -> None:
+        """Raises Rejection for too large a share of all words, or of so many."""
+        words = Words(_words(_INLINE_CODE.sub(" ", text)))
+        whole = len(words) / of if of else 1.0
         for n, most in self.looped_words.items():
-            share = words.said_before(n, times=2)
+            share = words.said_before(n, times=2) * whole
             if share > most:
                 raise Rejection("repeated_words", f"{share:.0%} of the text are {n} words in a row for a third time")
         if len(words) < self.min_words:
             return
         for n, most in self.duplicate_words.items():
-            share = words.said_before(n)
+            share = words.said_before(n) * whole
             if share > most:
                 raise Rejection("repeated_words", f"{share:.0%} of the text are {n} words in a row that come again")
+
+    def _look_for_echoes(
+        self, text: str, sentences: Sequence[str], lines: Sequence[str], paragraphs: Sequence[str]
+    ) -> None:
+        """Raises Rejection for what follows on nearly the same, or comes again as a paragraph, whatever its share."""
+        if self.adjacent and (said := _sentence_twice(sentences) or _item_twice(lines)):
+            raise Rejection("repeated_words", f"twice in a row: {said!r}")
+        if self.adjacent and (said := _said_in_a_row(text)):
+            raise Rejection("repeated_words", f"again and again: {said!r}")
+        if self.paragraphs is not None and (said := _paragraph_again(paragraphs)):
+            raise Rejection("repeated_lines", f"a paragraph comes again: {said!r}")
 
 
 class Words:
@@ -171,11 +209,11 @@ def _said_in_a_row(text: str) -> str | None:
     return None
 
 
-def _paragraph_again(text: str) -> str | None:
+def _paragraph_again(paragraphs: Sequence[str]) -> str | None:
     """A paragraph most of whose three words in a row stand in one that came before."""
     last: dict[int, int] = {}  # the paragraph in which three words stood last
     sizes: list[int] = []
-    for number, paragraph in enumerate(_PARAGRAPH_END.split(text)):
+    for number, paragraph in enumerate(paragraphs):
         grams = set(windows(hashed(_words(paragraph)), 3).tolist())
         sizes.append(len(grams))
         if len(grams) >= LEAST_WORDS_OF_A_PARAGRAPH:
@@ -191,13 +229,22 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _said_twice(text: str) -> str | None:
-    """A sentence that says the same as the one before but for fillers, or such an item of a list."""
-    sentences = map(_words, _SENTENCE_END.split(text))
-    for one, other in pairwise(sentence for sentence in sentences if sentence):
+def _opening(text: str) -> str:
+    """The whole lines of its first characters, or these where there is no line among them."""
+    return text if len(text) <= OPENING else whole_lines(text[:OPENING]) or text[:OPENING]
+
+
+def _sentence_twice(sentences: Sequence[str]) -> str | None:
+    """A sentence that says the same as the one before but for fillers."""
+    for one, other in pairwise(words for words in map(_words, sentences) if words):
         if min(len(one), len(other)) >= LEAST_WORDS_OF_A_SENTENCE and _meant(one) == _meant(other):
             return " ".join(other)
-    items = [_words(_ITEM.sub("", line)) if _ITEM.match(line) else [] for line in text.splitlines() if line.strip()]
+    return None
+
+
+def _item_twice(lines: Sequence[str]) -> str | None:
+    """An item of a list that says the same as the one before."""
+    items = [_words(_ITEM.sub("", line)) if _ITEM.match(line) else [] for line in lines if line.strip()]
     for one, other in pairwise(items):
         if one == other and len(one) >= LEAST_WORDS_OF_AN_ITEM:
             return " ".join(other)

@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.quality.asking import asks
-from synth.quality.texts import columns_of, missing, texts, unquoted
+from synth.quality.texts import beginnings, columns_of, missing, texts, unquoted, unquoted_beginning
 from synth.records import Needs, Record, Rejection
 
 # A user offers help to nobody; "I'm ready to help my son" is no offer.
@@ -112,6 +112,7 @@ _PROGRAM = re.compile(
 )
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
 _GIVEN = re.compile(r"[\"“”`«»:<>{}|=]|'[^'\n]{3,}'|\s[-–—]\s|https?://|\d{3,}|\w\((?!s\))")
+LOOKED_AHEAD = 40  # characters behind an opening, at the most, on which it depends whether it is one
 LEAST_MATERIAL = 4  # words after the sentence that speaks of a text
 
 
@@ -127,6 +128,7 @@ class Request:
     column: str = "instruction"
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     @property
     def rejections(self) -> tuple[str, ...]:
@@ -147,6 +149,13 @@ class Request:
                 raise Rejection("assistant_voice", " ".join(text.split())[:100])
         return record
 
+    def doomed(self, record: Record, left: int) -> Rejection | None:
+        """Of a text that opens as an assistant does."""
+        for text in beginnings(record, self.column):
+            if opens_in_assistants_voice(text):
+                return Rejection("assistant_voice", " ".join(text.split())[:100])
+        return None
+
 
 def in_assistants_voice(text: str) -> bool:
     text = unquoted(text)
@@ -155,6 +164,13 @@ def in_assistants_voice(text: str) -> bool:
     if _WELCOME.match(text):  # one that asks something is a user who sets a scene
         return not asks(text)
     return _ASSISTANT.match(text) is not None
+
+
+def opens_in_assistants_voice(text: str) -> bool:
+    """Of a beginning, whatever follows it. A welcome may be a user's, who goes on to ask something."""
+    told = unquoted_beginning(text)
+    found = _ASSISTANT.match(told)
+    return found is not None and found.end() + LOOKED_AHEAD <= len(told) and not _WELCOME.match(told)
 
 
 def offers_help(text: str) -> bool:

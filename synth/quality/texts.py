@@ -15,6 +15,7 @@ _TABLE_ROW = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
 MOST_WORDS_OF_A_VERSE = 12
 LEAST_LINES_OF_VERSE = 4
 _QUOTED = re.compile(r'"[^"]*"|“[^”]*”|«[^»]*»')
+_OPENS_QUOTATION = re.compile(r'["“«]')
 _FENCED = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -30,6 +31,25 @@ def texts(record: Record, column: str) -> list[str]:
     if not found or not all(isinstance(text, str) and text.strip() for text in found):
         raise Rejection(missing(column), f"{column} is {_shown(value)}")
     return found
+
+
+def beginnings(record: Record, column: str) -> list[str]:
+    """The texts of a column while the last of them is still written; nothing where there are none."""
+    try:
+        return texts(record, column)
+    except Rejection:
+        return []
+
+
+def whole_words(text: str) -> str:
+    """What of a beginning stays as it is, whatever follows: up to its last blank; up to its last line's end where that
+    line has code in it, which may not be over."""
+    line = text.rfind("\n") + 1
+    return text[:line] if "`" in text[line:] else text[: max(line, text.rfind(" ") + 1)]
+
+
+def whole_lines(text: str) -> str:
+    return text[: text.rfind("\n") + 1]
 
 
 def missing(column: str) -> str:
@@ -56,6 +76,11 @@ def unquoted(text: str) -> str:
     """The text with a sign for each word between quotation marks, which are not the speaker's own, and straight
     apostrophes."""
     return _QUOTED.sub(lambda quoted: "_ " * len(quoted[0].split()), text.replace("’", "'"))
+
+
+def unquoted_beginning(text: str) -> str:
+    """What of `unquoted` is the same whatever follows: up to a quotation that is open."""
+    return _OPENS_QUOTATION.split(unquoted(text), maxsplit=1)[0]
 
 
 def is_verse(text: str) -> bool:

@@ -32,6 +32,7 @@ class Threshold:
     on_null: Literal["reject", "keep"] = "reject"
 
     columns: ClassVar[dict[str, str]] = {}
+    is_filter: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self._numeric and not self.among and not self.without:

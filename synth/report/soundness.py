@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synth.engines.repetition import REPETITION
 from synth.quality.answer import Answer
 from synth.quality.gibberish import Gibberish
 from synth.quality.near_duplicate import NearDuplicate, signature
 from synth.quality.refusal import Refusal
 from synth.quality.repetition import Repetition
 from synth.quality.request import Request
-from synth.records import Record, Rejection
+from synth.records import CUT, Record, Rejection
 from synth.report.run_data import Run
 
 MOST_ROWS = 500  # kept ones, and as many rejected ones
@@ -108,10 +109,11 @@ def _facts(row: Record) -> Facts:
     """What is so of a row; what can't be said of it is left out."""
     facts: Facts = {}
     if row["instruction"] is not None:
-        is_cut = row.get("reason") == "truncated_instruction"
+        looped = row.get("reason") == REPETITION and not row["response"]
+        is_cut = looped or row.get("reason") == "truncated_instruction"
         facts |= {"asked_ended": not is_cut, "asked_odd": any(_found(row, _ASKED))}
     if row["response"]:
-        is_cut = row["finish_reason"] == "length" or row.get("reason") == "truncated_response"
+        is_cut = row["finish_reason"] in CUT or row.get("reason") in ("truncated_response", REPETITION)
         names = {_NAMES.get(reason, "said_odd") for reason in _found(row, _SAID)}
         names = names - {"said_odd"} or names  # a loop is gibberish to a filter that compresses it
         facts |= {"said_ended": not is_cut} | {name: name in names for name in _faults()}

@@ -14,6 +14,7 @@ from typing import Any
 
 from synth.configuration.config import parse
 from synth.engines import Answer, Engine, EngineError, Form, Load, Pooled, PoolingEngine, Prompt, Sampling, Task
+from synth.engines.repetition import LoopFinder
 from synth.engines.start import start
 from synth.schedule.metered import Metered
 from synth.schedule.placed_process import Log, call, lead_process_group
@@ -180,7 +181,8 @@ class EngineProcess:
             if sampling is None:
                 answer = await self._metered.pool(prompt)
             else:
-                answer = await self._metered.generate(prompt, sampling, set())
+                loops = LoopFinder.watching(sampling.repetition_detection)
+                answer = await self._metered.generate(prompt, sampling, set(), loops)
         except EngineError as error:
             if self._broken and not self._broken.done():
                 self._broken.set_exception(EngineError(str(error)))

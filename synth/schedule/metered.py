@@ -12,7 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from synth.engines import Answer, Engine, Form, Pooled, PoolingEngine, Prompt, Sampling, Task, is_pooling
+from synth.engines import (
+    Answer,
+    Engine,
+    Form,
+    Pooled,
+    PoolingEngine,
+    Prompt,
+    Sampling,
+    Task,
+    Watch,
+    is_pooling,
+    watching,
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -124,13 +136,15 @@ class Metered:
     def of_a_record(self) -> "RecordMeter":
         return RecordMeter(self)
 
-    async def generate(self, prompt: Prompt, sampling: Sampling, turns: set[Turn]) -> Answer:
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, turns: set[Turn], watch: Watch | None = None
+    ) -> Answer:
         """The request's turn is among the record's `turns` as long as it is not answered."""
         turn, tokens, seconds = self._time.join(), 0, 0.0
         self._turns.add(turn)
         turns.add(turn)
         try:
-            answer: Answer = await self._engine.generate(prompt, sampling)
+            answer: Answer = await self._engine.generate(prompt, sampling, **watching(self._engine, watch))
             tokens = answer.completion_tokens
         finally:
             seconds = self._time.leave(turn, tokens)
@@ -166,8 +180,8 @@ class RecordMeter:
         self._answered = 0
         self.max_model_len, self.holds = meter.max_model_len, meter.holds
 
-    async def generate(self, prompt: Prompt, sampling: Sampling) -> Answer:
-        answer = await self._meter.generate(prompt, sampling, self._turns)
+    async def generate(self, prompt: Prompt, sampling: Sampling, watch: Watch | None = None) -> Answer:
+        answer = await self._meter.generate(prompt, sampling, self._turns, watch)
         self._answered += answer.completion_tokens
         return answer
 

@@ -21,9 +21,11 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from synth.engines import EngineError
+from synth.engines.repetition import REPETITION
 from synth.errors import reason
 from synth.own_time import OwnTime
 from synth.records import Finished, Record, Rejection, record_id, text_of
+from synth.steps.beginning import Doomed, Foresee
 from synth.steps.ledger import Ledger
 from synth.steps.llm import LLM, MAIN, Branch, Endpoint
 from synth.steps.pool import Pool
@@ -72,6 +74,18 @@ class Context:
     on_stuck: Callable[[str, str], None] = lambda id, step: None
     foreign: Record = field(default_factory=dict)
 
+    def foresee(self, index: int) -> Foresee | None:
+        """What the filters after a step say of a record that it has not finished; None where there are none."""
+        filters = self.strategy.filters_after(index)
+
+        def rejection(record: Record, left: int) -> Doomed | None:
+            for step in filters:
+                if step.description.doomed and (why := step.description.doomed(record, left)):
+                    return Doomed(step.name, why)
+            return None
+
+        return rejection if filters else None
+
 
 async def run_record(number: int, row: Record, context: Context) -> Finished:
     """The whole fate of one record. `row` is what the source gave for it.
@@ -117,15 +131,19 @@ async def _walk(
         pool = None if index else context.pool
         claims = context.claims if step.description.duplicates is not None else None
         twins = Twins(claims, step.name, (number, *path)) if claims else None
-        llm = LLM(context.endpoints, ledger, context.seed, id, step.name, step.model, pool, twins)
+        foresee = context.foresee(index)
+        llm = LLM(context.endpoints, ledger, context.seed, id, step.name, step.model, pool, twins, foresee)
         rounds = llm.rounds
         outcome = await _call(step, record, llm, context)
+        if isinstance(outcome, dict):
+            outcome = _advance(record, outcome, step, ledger, llm.rounds > rounds, context)
         if isinstance(outcome, Rejection):
-            rejected = _rejected_row(id, record, ledger, step.name, outcome, context)
+            by = outcome.by if isinstance(outcome, Doomed) else step.name
+            rejected = _rejected_row(id, record, ledger, by, outcome, context)
             return Finished(number, rejected=[rejected], spent={id: dict(ledger.spent)})
         if isinstance(outcome, list):
             return await _fan_out(number, path, record, ledger, index, outcome, context)
-        record = _advance(record, outcome, step, ledger, llm.rounds > rounds, context)
+        record = outcome
     return Finished(number, kept=[_row(id, record, ledger, context)], spent={id: dict(ledger.spent)})
 
 
@@ -160,12 +178,13 @@ async def _fan_out(
         spent = dict(ledger.spent) if child == 0 else {}
         noted = ledger.lineage if lineage is None else lineage
         own = ledger.branched(spent, list(noted))
+        if isinstance(outcome, dict):
+            outcome = _advance(record, outcome, step, own, lineage is not None, context)
         if isinstance(outcome, Rejection):
             id = record_id(number, child_path)
             rejected = _rejected_row(id, record, own, step.name, outcome, context)
             return Finished(number, rejected=[rejected], spent={id: spent})
-        after = _advance(record, outcome, step, own, lineage is not None, context)
-        return await _walk(number, child_path, after, own, index + 1, context)
+        return await _walk(number, child_path, outcome, own, index + 1, context)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -250,8 +269,11 @@ def _as_rejection(step: Step, error: BaseException) -> Rejection:
     return Rejection("error", f"{type(error).__name__}: {said}{where}")
 
 
-def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: bool, context: Context) -> Record:
-    """The record after a step, with what follows from the step's changes to the first turn."""
+def _advance(
+    before: Record, after: Record, step: Step, ledger: Ledger, noted: bool, context: Context
+) -> Record | Rejection:
+    """The record after a step, with what follows from the step's changes to the first turn; a rejection where that
+    goes round in circles."""
     asked, answered = (before.get(name) != after.get(name) for name in ("instruction", "response"))
     if asked and not noted:
         ledger.trace(step.name, text_of(after, "instruction"), several=len(context.endpoints) > 1)
@@ -267,6 +289,9 @@ def _advance(before: Record, after: Record, step: Step, ledger: Ledger, noted: b
         after["reasoning"] = said.reasoning if said else None
     if (asked or answered) and before.get("messages") == after.get("messages"):
         after["messages"] = None  # they were those of the old words
+    new = asked or answered or before.get("finish_reason") != REPETITION
+    if new and after.get("finish_reason") == REPETITION and not ledger.may_loop(words):
+        return Rejection(REPETITION, record=after)
     return after
 
 

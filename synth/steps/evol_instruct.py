@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
+from synth.engines.repetition import REPETITION
 from synth.quality.refusal import refusal
 from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.eliminations import is_response, judged_equal, leaks, same_words, says_nothing
@@ -79,6 +80,7 @@ class EvolInstruct:
         "empty_instruction",
         "not_evolved",
         "empty_response",
+        REPETITION,
     )
 
     def __post_init__(self) -> None:
@@ -151,8 +153,9 @@ class EvolInstruct:
             drawn = await llm.query((), self.draw)
             llm.note(drawn.text, "drawn")
             record = {"instruction": drawn.text, "finish_reason": drawn.finish_reason}
-            if drawn.finish_reason == "length":
-                raise Rejection("truncated_instruction", record=record)
+            if drawn.finish_reason != "stop":
+                looped = drawn.finish_reason == REPETITION
+                raise Rejection(REPETITION if looped else "truncated_instruction", record=record)
             if not drawn.text:
                 raise Rejection("empty_instruction", record=record)
         record |= {name: text_of(record, name) for name in ("response", "system_prompt") if name in record}
@@ -181,8 +184,8 @@ class EvolInstruct:
         after = now | {self.target: text, "finish_reason": evolved.finish_reason, "messages": None}
         if self.target == "instruction":
             after["response"] = None
-        if evolved.finish_reason == "length":
-            raise Rejection("truncated", record=after)
+        if evolved.finish_reason != "stop":
+            raise Rejection(REPETITION if evolved.finish_reason == REPETITION else "truncated", record=after)
         if not text:
             raise Rejection("empty")
         if "leaked" in self._eliminated and leaks(text, before, operation):

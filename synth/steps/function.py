@@ -4,7 +4,7 @@ Both are checked where the configuration is read (synth/components/protocols.py)
 `describe`.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Protocol
@@ -25,17 +25,24 @@ class StepFunction(Protocol):
 class Describes(Protocol):
     """All of it is optional. `columns`, which is optional too, is read by synth/configuration/strategy.py.
 
-    `rejections` are reasons. `fan_out` is how many records it makes of one at the most, None for several. The first
-    step may have a `pool`, any step `duplicates`. `models` are those of the run that it may ask beside its own and
-    those that its calls name; `pooling` are the pooling models, by their names, and what it asks of each.
+    One that `is_filter` returns the record as it came, or rejects it. `rejections` are reasons. `fan_out` is how many
+    records it makes of one at the most, None for several. The first step may have a `pool`, any step `duplicates`.
+    `models` are those of the run that it may ask beside its own and those that its calls name; `pooling` are the
+    pooling models, by their names, and what it asks of each.
     """
 
+    is_filter: bool
     rejections: Sequence[str]
     fan_out: int | None
     pool: PoolRules | None
     duplicates: Duplicates
     models: Sequence[str]
     pooling: Mapping[str, Task]
+
+    def doomed(self, record: Record, left: int) -> Rejection | None:
+        """Of a filter: the rejection that a record is certain of while its last text is still written, whatever the
+        `left` tokens will be, which are as many as can come. Called often, and in any thread."""
+        ...
 
     def needs(self) -> Sequence[Needs]:
         """For each thing that it reads the columns that will do, and what they have to hold, if that matters."""
@@ -56,6 +63,8 @@ class Description:
     whether it says how many records it makes of one, which is else taken to be one."""
 
     calls: Sequence[Sampling] | None = None
+    is_filter: bool = False
+    doomed: Callable[[Record, int], Rejection | None] | None = None
     as_user: Sequence[Sampling] = ()
     needs: Sequence[Needs] = ()
     rejections: Sequence[str] = ()

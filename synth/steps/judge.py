@@ -174,7 +174,7 @@ def _read(answer: Completion, template: str) -> Verdict:
     if score is not None and not _is_echo(found, template):
         reason = found.get("reason")
         return Verdict(score, reason.strip() if isinstance(reason, str) and reason.strip() else None)
-    cut = answer.finish_reason == "length"
+    cut = answer.finish_reason != "stop"
     return Verdict(None, None, "truncated_judgement" if cut else "unparsable_judgement")
 
 

@@ -11,9 +11,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
-from synth.engines import EngineError
+from synth.engines import EngineError, FinishReason
 from synth.records import Spent, Usage, derive_seed
 
 
@@ -25,7 +24,8 @@ class Words(str):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A model's words. `finish_reason` is `length` when they were cut, `stop` when the model ended by itself.
+    """A model's words. `finish_reason` is `stop` when the model ended by itself, `length` when they were cut, and
+    `repetition` when they went round in circles.
 
     `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
     its thoughts were cut, `text` is empty. `token_ids` are none where a server tells none. `logprob` is that of Answer,
@@ -35,7 +35,7 @@ class Completion:
 
     text: str
     token_ids: Sequence[int]
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
     reasoning: str | None = None
     logprob: float | None = None
     model: str | None = None
@@ -60,11 +60,13 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """A completion, with the record's visit of the step that asked for it and the number of the call there."""
+    """A completion, with the record's visit of the step that asked for it and the number of the call there. One that
+    `may_loop` is kept though it does."""
 
     completion: Completion
     visit: Visit
     call: int
+    may_loop: bool
 
 
 @dataclass
@@ -86,23 +88,32 @@ class Ledger:
     def finish_reason(self) -> str | None:
         return self.last.completion.finish_reason if self.last else None
 
-    def hear(self, completion: Completion, visit: Visit, call: int) -> None:
-        heard = self.heard[id(completion.text)] = _Heard(completion, visit, call)
+    def hear(self, completion: Completion, visit: Visit, call: int, may_loop: bool = False) -> None:
+        heard = self.heard[id(completion.text)] = _Heard(completion, visit, call, may_loop)
         if self.last is None or self.last.visit is not visit or call > self.last.call:
             self.last = heard
 
     def completion(self, text: str | None) -> Completion | None:
         """The one that the text came with. Of a text that a step made anew, the one with the same words: of several,
         the first call of the last step."""
+        found = self._find(text)
+        return found.completion if found else None
+
+    def may_loop(self, text: str | None) -> bool:
+        """Whether a record with these words is kept though they loop; where they are nobody's, the last call says."""
+        found = self._find(text) or self.last
+        return found is None or found.may_loop
+
+    def _find(self, text: str | None) -> _Heard | None:
         if text is None:
             return None
         if found := self.heard.get(id(text)):
-            return found.completion
+            return found
         alike: _Heard | None = None
         for one in self.heard.values():
             if one.completion.text == text and (alike is None or one.visit is not alike.visit or one.call < alike.call):
                 alike = one
-        return alike.completion if alike else None
+        return alike
 
     def last_of(self, step: str) -> Completion | None:
         """The last call's, if this step made it."""

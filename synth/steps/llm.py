@@ -16,7 +16,7 @@ import asyncio
 import copy
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synth.chat import ChatTemplate, ServedChat, Stop
-from synth.engines import FORMS, Answer, EngineError, Form, Generator, Pooled, Sampling, Task
+from synth.engines import FORMS, Answer, EngineError, Form, Generator, Pooled, Prompt, Sampling, Task, watching
 from synth.errors import nearest
 from synth.own_time import ours
 from synth.records import Record, Rejection, Spent, add_spent, derive_seed
+from synth.steps.beginning import Beginning, Draft, Foresee, Prospect
 from synth.steps.held import free, thoughts_before
 from synth.steps.ledger import Completion, Ledger, Visit, Words
 from synth.steps.pool import Pool
@@ -73,9 +74,10 @@ class LLM:
         model: str = MAIN,
         pool: Pool | None = None,
         twins: Twins | None = None,
+        foresee: Foresee | None = None,
     ):
         self._endpoints, self._model, self._ledger = endpoints, model, ledger
-        self._pool, self._twins = pool, twins
+        self._pool, self._twins, self._foresee = pool, twins, foresee
         self._visit = Visit((seed, id, step))
 
     def on(self, model: str | None) -> "LLM":
@@ -139,9 +141,13 @@ class LLM:
         sampling: Sampling | None = None,
         *,
         system: str | None = None,
+        draft: Draft | None = None,
         **changes: Any,
     ) -> Completion:
         """The assistant's answer to a user's text or to a list of {role, content}.
+
+        `draft` gives the record that the step returns, with the text that there is of the answer: where the filters
+        that follow are certain to reject it, the answer ends there, and Doomed is raised.
 
         `changes` are fields of Sampling: `llm.chat("…", max_tokens=256, temperature=0.2)`. A form that the engine does
         not hold (`holds`) is left out. A model that thinks does so first, in up to max_tokens, and is held after that.
@@ -157,16 +163,24 @@ class LLM:
         if isinstance(template, ServedChat):
             return await self._served(endpoint, template, messages, sampling)
         encode, stop = template.encode, template.response_stop
-        return await self._generate(endpoint, template, encode, messages, stop, sampling, thinks=True)
+        return await self._generate(endpoint, template, encode, messages, stop, sampling, draft, thinks=True)
 
-    async def query(self, messages: Messages = (), sampling: Sampling | None = None, **changes: Any) -> Completion:
-        """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2)."""
+    async def query(
+        self,
+        messages: Messages = (),
+        sampling: Sampling | None = None,
+        *,
+        draft: Draft | None = None,
+        **changes: Any,
+    ) -> Completion:
+        """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2). `draft` is
+        as for `chat`."""
         sampling, endpoint = self._asked(sampling, changes)
         template = endpoint.template
         if isinstance(template, ServedChat):
             raise ValueError(f"the model {self._model} is asked by a chat API, which does not say what a user would")
         return await self._generate(
-            endpoint, template, template.pre_query, messages, template.query_stop, sampling, thinks=False
+            endpoint, template, template.pre_query, messages, template.query_stop, sampling, draft, thinks=False
         )
 
     async def score(self, messages: str | Messages) -> float:
@@ -209,6 +223,8 @@ class LLM:
         if not changes.keys().isdisjoint(FORMS):
             sampling = free(sampling)  # for the form that the call gives
         sampling = replace(sampling, **changes)
+        if sampling.form:  # whether the engine holds it or not: a list may have the same item several times
+            sampling = replace(sampling, repetition_detection=None)
         return replace(sampling, model=None), self._endpoint(sampling.model or self._model)
 
     async def _served(
@@ -219,9 +235,9 @@ class LLM:
         sampling = sampling if sampling.form in _holds(endpoint) else free(sampling)
         seed = derive_seed(*self._visit.scope, call)
         seeded = replace(sampling, seed=seed)
-        answer = await self._patiently(lambda: endpoint.engine.generate(messages, seeded))
+        answer = await self._answer(endpoint, messages, seeded)
         reasoning, text = template.split(answer.text or "")
-        return self._told(endpoint, call, answer, text, answer.reasoning or reasoning)
+        return self._told(endpoint, call, sampling, answer, text, answer.reasoning or reasoning)
 
     async def _generate(
         self,
@@ -231,6 +247,7 @@ class LLM:
         messages: Messages,
         stop: Stop,
         sampling: Sampling,
+        draft: Draft | None,
         *,
         thinks: bool,
     ) -> Completion:
@@ -249,17 +266,29 @@ class LLM:
         )
         requests = itertools.count()
 
-        async def ask(prompt: list[int], sampling: Sampling) -> Answer:
+        def read(token_ids: Sequence[int], text: str | None) -> str:
+            """A stop string that has begun is no text, nor are the first bytes of a character, nor thoughts."""
+            if thinks:
+                reasoning, said = template.answer(prompt, token_ids, text, sampling.stop)
+                said = "" if reasoning is None and template.thinks(prompt) else said
+            else:
+                said = template.decode(token_ids) if text is None else text
+            begun = max(map(len, sampling.stop), default=1) - 1 if text is None else 0
+            return said[: len(said) - begun].rstrip("\ufffd").strip()
+
+        async def ask(prompt: list[int], sampling: Sampling, prospect: Prospect | None = None) -> Answer:
             further = [number for number in [next(requests)] if number]
             seed = derive_seed(*self._visit.scope, call, *further)
             seeded = replace(sampling, seed=seed)
-            return await self._patiently(lambda: endpoint.engine.generate(prompt, seeded))
+            return await self._answer(endpoint, prompt, seeded, prospect)
 
         def told(answer: Answer, text: str, reasoning: str | None) -> Completion:
-            return self._told(endpoint, call, answer, text, reasoning)
+            return self._told(endpoint, call, sampling, answer, text, reasoning)
 
         if not (thinks and sampling.form):
-            answer = await ask(prompt, sampling)
+            most = min(sampling.max_tokens, limit - len(prompt))
+            known = Prospect(draft, self._foresee, read, most) if draft and self._foresee else None
+            answer = await ask(prompt, sampling, known)
             if not thinks:
                 return told(answer, _text(answer, template), None)
             reasoning, text = template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
@@ -273,11 +302,31 @@ class LLM:
         whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
         return told(whole, _text(answer, template), reasoning)
 
-    def _told(self, endpoint: Endpoint, call: int, answer: Answer, text: str, reasoning: str | None) -> Completion:
+    def _told(
+        self, endpoint: Endpoint, call: int, sampling: Sampling, answer: Answer, text: str, reasoning: str | None
+    ) -> Completion:
         ids, end = answer.token_ids, answer.finish_reason
         completion = Completion(Words(text.strip()), ids, end, reasoning, answer.logprob, endpoint.model)
-        self._ledger.hear(completion, self._visit, call)
+        detection = sampling.repetition_detection
+        self._ledger.hear(completion, self._visit, call, may_loop=detection is not None and not detection.reject)
         return completion
+
+    async def _answer(
+        self, endpoint: Endpoint, prompt: Prompt, sampling: Sampling, prospect: Prospect | None = None
+    ) -> Answer:
+        """Of one request, which ends where it loops. Raises Doomed where its record has no prospect."""
+        beginning = Beginning(sampling, prospect)
+
+        async def once() -> Answer:
+            nonlocal beginning
+            beginning, engine = Beginning(sampling, prospect), endpoint.engine
+            watched = watching(engine, beginning) if beginning.is_watched else {}
+            return beginning.ended(await engine.generate(prompt, sampling, **watched))
+
+        answer = await self._patiently(once)
+        if beginning.doom:
+            raise beginning.doom
+        return answer
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Asks again where the engine failed at this request and lives: another time it may not."""

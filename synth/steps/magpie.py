@@ -14,8 +14,10 @@ from pydantic.dataclasses import dataclass
 
 from synth.components.lists import as_list
 from synth.engines import Sampling
+from synth.engines.repetition import REPETITION
 from synth.messages import Message, first_turn
 from synth.records import Record, Rejection
+from synth.steps.beginning import Draft
 from synth.steps.llm import LLM
 
 
@@ -50,8 +52,9 @@ class Magpie:
     unlikely tokens in a row reads like. An engine that tells no probabilities rejects nothing.
 
     A row has all its turns or is a rejection: `empty_instruction`, `truncated_instruction` (max_tokens cut it),
-    `incoherent_instruction` (below `min_logprob`), `empty_response`, and `truncated_response` where a turn was to
-    follow. A last answer that was cut is kept; its `finish_reason` is `length`.
+    `repetition` (of either side), `incoherent_instruction` (below `min_logprob`), `empty_response`, and
+    `truncated_response` where a turn was to follow. A last answer that was cut is kept; its `finish_reason` is
+    `length`.
     """
 
     instruction: Sampling = field(default_factory=lambda: Sampling(temperature=0.9))
@@ -74,7 +77,9 @@ class Magpie:
     @property
     def rejections(self) -> tuple[str, ...]:
         incoherent = ("incoherent_instruction",) if self.min_logprob is not None else ()
-        return ("empty_instruction", "truncated_instruction", *incoherent, "empty_response", "truncated_response")
+        looped = (REPETITION,) if any(call.repetition_detection for call in self.calls()) else ()
+        cut = ("truncated_instruction", *looped)
+        return ("empty_instruction", *cut, *incoherent, "empty_response", "truncated_response")
 
     def calls(self) -> list[Sampling]:
         """Every engine call of one record at the most."""
@@ -93,32 +98,44 @@ class Magpie:
         kept_system = system if self.keep_system_prompt else []
         turns: list[Message] = []
         try:
-            finish_reason = await self._talk(turns, system, kept_system, llm)
+            finish_reason = await self._talk(record, turns, system, kept_system, llm)
         except Rejection as rejection:
-            rejection.record = self._written(record, turns, kept_system, None)
+            if rejection.record is None:
+                rejection.record = self._written(record, turns, kept_system, None)
             raise
         return self._written(record, turns, kept_system, finish_reason)
 
-    async def _talk(self, turns: list[Message], system: list[Message], kept_system: list[Message], llm: LLM) -> str:
+    async def _talk(
+        self, record: Record, turns: list[Message], system: list[Message], kept_system: list[Message], llm: LLM
+    ) -> str:
         """Fills `turns`. Returns how the last one ended; raises Rejection where the conversation can't go on."""
+
+        def with_turn(role: str) -> Draft:
+            return lambda text: self._written(record, [*turns, {"role": role, "content": text}], kept_system, None)
+
         for turn in range(1, self.n_turns + 1):
-            query = await llm.query(system + turns, self.instruction, logprob=self.min_logprob is not None)
+            query = await llm.query(
+                system + turns, self.instruction, draft=with_turn("user"), logprob=self.min_logprob is not None
+            )
             turns.append({"role": "user", "content": query.text})
             if turn == 1:
                 llm.note(query.text, "instruction")
-            if query.finish_reason == "length":
-                raise Rejection("truncated_instruction")
+            if query.finish_reason != "stop":
+                raise Rejection(REPETITION if query.finish_reason == REPETITION else "truncated_instruction")
             if not query.text:
                 raise Rejection("empty_instruction")
             if self.min_logprob is not None and query.logprob is not None and query.logprob < self.min_logprob:
                 raise Rejection("incoherent_instruction", f"a mean log-probability of {query.logprob:.2f}")
             if turn == self.n_turns and (self.end_with_user or self.only_instruction):
                 return query.finish_reason
-            answer = await llm.chat(kept_system + turns, self.response)
+            answer = await llm.chat(kept_system + turns, self.response, draft=with_turn("assistant"))
             turns.append({"role": "assistant", "content": answer.text})
+            goes_on = turn < self.n_turns
+            if answer.finish_reason == REPETITION and (goes_on or not answer.text):
+                raise Rejection(REPETITION)
             if not answer.text:
                 raise Rejection("empty_response")
-            if turn < self.n_turns and answer.finish_reason == "length":
+            if goes_on and answer.finish_reason == "length":
                 raise Rejection("truncated_response")  # there is nothing to go on from
         return answer.finish_reason
 

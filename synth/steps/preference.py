@@ -90,7 +90,7 @@ class Preference:
         try:
             candidates = _distinct(drawn)
         except Rejection:
-            _note([("cut" if one.finish_reason == "length" else "not ranked", one) for one in drawn], llm)
+            _note([("cut" if one.finish_reason != "stop" else "not ranked", one) for one in drawn], llm)
             raise
         async with asyncio.TaskGroup() as group:
             scores = [group.create_task(self._score(record, prompt, one.text, llm)) for one in candidates]
@@ -158,9 +158,9 @@ def prompt_of(record: Record) -> Messages:
 
 def _distinct(answers: list[Completion]) -> list[Completion]:
     """The responses that can be ranked. Raises Rejection where they are fewer than two."""
-    whole = {one.text: one for one in reversed(answers) if one.text and one.finish_reason != "length"}
+    whole = {one.text: one for one in reversed(answers) if one.text and one.finish_reason == "stop"}
     if len(whole) < 2:
-        if any(one.finish_reason == "length" for one in answers):
+        if any(one.finish_reason != "stop" for one in answers):
             raise Rejection("truncated_response")
         if not all(one.text for one in answers):
             raise Rejection("empty_response")

@@ -7,7 +7,8 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
-from synth.messages import first_turn, to_answer
+from synth.engines.repetition import REPETITION
+from synth.messages import Message, first_turn, to_answer
 from synth.records import Needs, Record, Rejection
 from synth.steps.llm import LLM
 
@@ -18,13 +19,16 @@ class Respond:
 
     An answer that max_tokens cut is kept; its `finish_reason` is `length`.
 
-    Rejections: `no_instruction`, `empty_response`.
+    Rejections: `no_instruction`, `empty_response`, `repetition`.
     """
 
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=2048))
 
     columns: ClassVar[dict[str, str]] = {}
-    rejections: ClassVar[tuple[str, ...]] = ("no_instruction", "empty_response")
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        return ("no_instruction", "empty_response", *((REPETITION,) if self.sampling.repetition_detection else ()))
 
     def needs(self) -> list[Needs]:
         return [{"instruction": "text", "messages": "conversation"}]
@@ -34,10 +38,14 @@ class Respond:
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
         asked = to_answer(record)
-        answer = await llm.chat(asked, self.sampling)
-        messages = [*asked, {"role": "assistant", "content": answer.text}]
-        first = {name: text for name, text in first_turn(messages).items() if name != "system_prompt"}
-        made = record | first | {"messages": messages, "finish_reason": answer.finish_reason}
+        answer = await llm.chat(asked, self.sampling, draft=lambda text: _answered(record, asked, text))
+        made = _answered(record, asked, answer.text) | {"finish_reason": answer.finish_reason}
         if not answer.text:
-            raise Rejection("empty_response", record=made)
+            raise Rejection(REPETITION if answer.finish_reason == REPETITION else "empty_response", record=made)
         return made
+
+
+def _answered(record: Record, asked: list[Message], text: str) -> Record:
+    messages = [*asked, {"role": "assistant", "content": text}]
+    first = {name: text for name, text in first_turn(messages).items() if name != "system_prompt"}
+    return record | first | {"messages": messages}

@@ -102,7 +102,7 @@ class Tasks:
         examples = [(prompts.render("self_instruct_tasks", n=len(group)), {"tasks": group}) for group in groups]
         form = list_schema("tasks", self.tasks)
         answer = await llm.chat(few_shot(examples, request), self.sampling, json_schema=form)
-        tasks = _list_of(answer.text, answer.finish_reason == "length", "tasks")
+        tasks = _list_of(answer.text, answer.finish_reason != "stop", "tasks")
         tasks = [task[:1].upper() + task[1:] for task in tasks]
         unfit = [parsing.unfit_task(task) or _copied(task, [request, *shown], "copies_prompt") for task in tasks]
         fit = [task for task, reason in zip(tasks, unfit, strict=True) if reason is None]
@@ -178,7 +178,7 @@ class Instances:
             [(_request(one), _form(one)) for one in examples], _request(Seed(task, (), is_classification))
         )
         answer = await llm.chat(messages, self.sampling, json_schema=_FORMS[is_classification])
-        cut = answer.finish_reason == "length"
+        cut = answer.finish_reason != "stop"
         parse = parsing.output_first if is_classification else parsing.input_first
         shown = {pair for one in examples for pair in one.instances}
         instances = parsing.sifted(parse(answer.text, cut), task, shown)
@@ -282,7 +282,7 @@ class Queries:
         shown = [request, *(text for one in known for text in (one.context, *one.queries))]
         form = list_schema("queries", self.queries)
         answer = await llm.chat(few_shot(examples, request), self.sampling, json_schema=form)
-        queries = _list_of(answer.text, answer.finish_reason == "length", "queries")[: self.queries]
+        queries = _list_of(answer.text, answer.finish_reason != "stop", "queries")[: self.queries]
         first = {query.casefold(): number for number, query in reversed(list(enumerate(queries)))}
         reasons = [
             ("repeated_query" if first[query.casefold()] < number else None)

@@ -7,6 +7,7 @@ import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import pyarrow as pa
@@ -108,6 +109,14 @@ class Strategy:
         """Whether it is known how many records it makes of one, before it has made any. Synth's own steps say so; what
         a step of someone's own returns may be anything, unless it has a number as its `fan_out`."""
         return all(is_own_step(step.function) or step.description.tells_fan_out for step in self.steps)
+
+    def filters_after(self, index: int) -> list[Step]:
+        """The steps that can tell from the beginning of what this one writes that they will reject it.
+
+        They end where a step may change the record, or has others compared with it, whether it is kept or not.
+        """
+        following = takewhile(lambda step: step.description.is_filter, self.steps[index + 1 :])
+        return [step for step in following if step.description.doomed]
 
     @property
     def duplicates(self) -> dict[str, Duplicates]:

@@ -96,7 +96,7 @@ class Tag:
         tagged = record | {_column(name): _label(found.get(name), values) for name, values in self.labels.items()}
         unread = [column for column in self.columns if tagged[column] is None]
         if unread and self.on_failure == "reject":
-            reason = "truncated_tags" if answer.finish_reason == "length" else "unparsable_tags"
+            reason = "truncated_tags" if answer.finish_reason != "stop" else "unparsable_tags"
             raise Rejection(reason, f"no label that can be read for {', '.join(unread)}", record=tagged)
         return tagged
 

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
+from synth.engines.repetition import REPETITION
 from synth.records import Needs, Record, Rejection, rejected_schema
 from synth.steps.copies import is_copy
 from synth.steps.few_shot import few_shot
@@ -37,8 +38,8 @@ class TextGeneration:
     lineage alone tells the prompt. A response that max_tokens cut is kept, with finish_reason `length`.
 
     Rejections: `missing_column` (not there, or null where the template prints it), `template_failed`, `empty_prompt`;
-    of single samples `empty_OUTPUT`, `copies_prompt` (an example's answer, or an instruction that is the template's own
-    words), and `truncated_OUTPUT` of an instruction or a system prompt.
+    of single samples `empty_OUTPUT`, `repetition`, `copies_prompt` (an example's answer, or an instruction that is the
+    template's own words), and `truncated_OUTPUT` of an instruction or a system prompt.
     """
 
     template: Template
@@ -70,7 +71,9 @@ class TextGeneration:
     def rejections(self) -> tuple[str, ...]:
         truncated = (f"truncated_{self.output}",) if self.output in ("instruction", "system_prompt") else ()
         copies = ("copies_prompt",) if self._not_to_be_copied else ()
-        return ("missing_column", "template_failed", "empty_prompt", f"empty_{self.output}", *truncated, *copies)
+        looped = (REPETITION,) if self.sampling.repetition_detection else ()
+        unfit = (f"empty_{self.output}", *truncated, *looped, *copies)
+        return ("missing_column", "template_failed", "empty_prompt", *unfit)
 
     @property
     def fan_out(self) -> int:
@@ -87,8 +90,10 @@ class TextGeneration:
         if not asked:
             llm.note(prompt, "prompt")
         messages = few_shot(((fill(self.template, one), one[self.output]) for one in self.examples), prompt)
+        # One of several samples that is doomed ends no other.
+        draft = (lambda text: self._written(record | asked, text)) if self.samples == 1 else None
         async with asyncio.TaskGroup() as group:
-            calls = [llm.chat(messages, self.sampling, system=system) for _ in range(self.samples)]
+            calls = [llm.chat(messages, self.sampling, system=system, draft=draft) for _ in range(self.samples)]
             answers = [group.create_task(call) for call in calls]
         outcomes = [self._outcome(record | asked, answer.result()) for answer in answers]
         if self.samples > 1:
@@ -101,16 +106,19 @@ class TextGeneration:
         return outcome
 
     def _outcome(self, record: Record, answer: Completion) -> Record | Rejection:
-        made = record | {self.output: answer.text, "finish_reason": answer.finish_reason}
-        if self.output in _TEXTS:
-            made["messages"] = None  # a conversation that the record brought is not about these words
+        made = self._written(record, answer.text) | {"finish_reason": answer.finish_reason}
         if not answer.text:
-            return Rejection(f"empty_{self.output}", record=made)
+            looped = answer.finish_reason == REPETITION
+            return Rejection(REPETITION if looped else f"empty_{self.output}", record=made)
         if is_copy(answer.text, self._not_to_be_copied):
             return Rejection("copies_prompt", record=made)
         if answer.finish_reason == "length" and self.output in ("instruction", "system_prompt"):
             return Rejection(f"truncated_{self.output}", record=made)
         return made
+
+    def _written(self, record: Record, text: str) -> Record:
+        # A conversation that the record brought is not about these words.
+        return record | {self.output: text} | ({"messages": None} if self.output in _TEXTS else {})
 
     @property
     def _not_to_be_copied(self) -> list[str]:

@@ -193,7 +193,7 @@ class UltraFeedback:
         whole = [
             {"model": one.model, "principle": name, "text": one.text}
             for one, name in zip(answers, names, strict=True)
-            if one.text and one.finish_reason != "length"
+            if one.text and one.finish_reason == "stop"
         ]
         if len(whole) < 2:
             raise Rejection(_lacking(answers))
@@ -236,7 +236,7 @@ def _under(principle: str | None, prompt: list[dict[str, str]]) -> list[dict[str
 
 
 def _lacking(answers: Sequence[Completion]) -> str:
-    return "truncated_response" if any(one.finish_reason == "length" for one in answers) else "empty_response"
+    return "truncated_response" if any(one.finish_reason != "stop" for one in answers) else "empty_response"
 
 
 def _schema(aspect: Aspect, count: int) -> dict[str, Any]:
@@ -271,6 +271,6 @@ def _read(answer: Completion, aspect: Aspect, count: int) -> list[tuple[int | No
     allowed = {1, 2, 3, 4, 5} | ({None} if aspect.may_not_apply else set())
     if len(values) != count or not all(type(one) in (int, type(None)) and one in allowed for one in values):
         return Rejection(
-            "truncated_judgement" if answer.finish_reason == "length" else "unparsable_judgement", aspect.name
+            "truncated_judgement" if answer.finish_reason != "stop" else "unparsable_judgement", aspect.name
         )
     return [(one["rating"], str(one.get("rationale") or "").strip() or None) for one in ratings]

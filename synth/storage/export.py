@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from synth.errors import reason
+from synth.records import CUT
 from synth.storage.card import exported
 from synth.storage.merge import damaged_part
 from synth.storage.new_paths import NewPaths
@@ -146,7 +147,7 @@ def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> W
         with create(name) as file:
             for table in rows.iter(1000):
                 for row in table.to_pylist():
-                    if without_cut and row["finish_reason"] == "length":
+                    if without_cut and row["finish_reason"] in CUT:
                         done.cut += 1
                         continue
                     try:

@@ -105,6 +105,18 @@ async def test_a_server_holds_what_it_has_shown_to_hold(server, connect):
     assert (await connect()).holds == set()
 
 
+async def test_a_vllm_server_is_asked_to_end_what_loops_and_says_so(server, connect):
+    engine = await connect()
+    server.replies = [(200, answer("a b", "repetition", token_ids=[8, 9], stop_reason="repetition_detected"), {})]
+    looped = await engine.generate([5], Sampling())
+    assert (looped.token_ids, looped.finish_reason) == ([8, 9], "repetition")
+    await engine.generate([5], Sampling(choice=("Yes", "No")))
+    await engine.generate([5], Sampling(repetition_detection=False))
+    usual, *others = server.bodies
+    assert usual["repetition_detection"] == {"min_pattern_size": 8, "max_pattern_size": 64, "min_count": 3}
+    assert not any("repetition_detection" in body for body in others)
+
+
 async def test_token_ids_come_back_without_the_token_that_ended_them(server, connect):
     engine = await connect()
     server.replies = [

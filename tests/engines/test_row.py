@@ -15,8 +15,8 @@ LOGITS = [2.0, 1.0, 0.0, -1.0, -2.0]
 PROBABILITIES = [math.exp(one) / sum(map(math.exp, LOGITS)) for one in LOGITS]  # 0.64, 0.23, 0.09, 0.03, 0.01
 
 
-def row(seed=0, prompt=(), said=(), room=100, eos=(), decode=lambda ids: "".join(map(chr, ids)), choices=(), **keys):
-    made = Row(prompt, Sampling(seed=seed, **keys), room, set(eos), decode, choices)
+def row(seed=0, prompt=(), said=(), room=100, eos=(), choices=(), watch=None, **keys):
+    made = Row(prompt, Sampling(seed=seed, **keys), room, set(eos), lambda ids: "".join(map(chr, ids)), choices, watch)
     made.said = list(said)
     return made
 
@@ -110,6 +110,19 @@ def test_a_stop_string_ends_a_row_across_tokens_and_stays_out_of_its_text():
         made.say(ord(letter))
     assert (made.text, made.finish_reason) == ("abc", "stop")
     assert "".join(map(chr, made.said)) == "abcEND"
+
+
+def test_a_row_that_is_watched_ends_where_its_watch_says_so():
+    lengths = []
+
+    def watch(token_ids):
+        lengths.append(len(token_ids))
+        return len(lengths) == 2
+
+    made = row(max_tokens=500, watch=watch)
+    while made.finish_reason is None:
+        made.say(5)
+    assert (lengths, len(made.said), made.finish_reason) == ([32, 64], 64, "abort")
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

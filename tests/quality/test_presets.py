@@ -43,6 +43,9 @@ class Points:
         return self.points
 
 
+NUMBERED = "".join(f"{n}. A bee is a bee and a fly.\n" for n in range(40))
+
+
 @cache  # steps keep nothing from one record for the next
 def strategy(name, points=0.0):
     overrides = [f"+strategy={name}", "engine=simulated"]
@@ -90,7 +93,13 @@ async def test_a_good_record_is_kept(name, calls):
         ("magpie_filtered", {"question": "Hi"}, "too_short", 1),
         ("magpie_filtered", {"question": "Erkläre mir bitte genau, was eine Biene ist."}, "wrong_language", 1),
         ("magpie_filtered", {"answer": "I'm sorry, but I can't help you with that."}, "refusal", 2),
-        ("magpie_filtered", {"answer": "A bee is a bee is a bee and. " * 30}, "repeated_words", 2),
+        ("magpie_filtered", {"answer": "A bee is a bee is a bee and. " * 30}, "repetition", 2),
+        (
+            "magpie_filtered",
+            {"answer": "".join(f"{n}. A bee is a bee and a fly.\n" for n in range(40))},
+            "repeated_lines",
+            2,
+        ),
         ("magpie_filtered", {"answer": "A bee is an insect that makes honey, and it lives in a"}, "mid_sentence", 2),
         ("magpie_filtered", {"repeated": True}, "near_duplicate", 1),
         ("magpie_filtered_pro", {"repeated": True}, "semantic_duplicate", 1),

@@ -103,6 +103,16 @@ async def test_of_an_engine_that_tells_of_none_tokens_are_counted_when_an_answer
     assert metered.completion_tokens == 3
 
 
+async def test_an_answer_is_watched_where_the_engine_can_be():
+    engine, plain = Simulated(median_tokens=500, sigma=0, tokens_per_second=1e6, first_token_s=0), Written()
+    for one in (engine, plain):
+        await one.start()
+    plain.go_on.set()
+    asked = [Metered(one).of_a_record().generate([1], Sampling(seed=1), lambda ids: True) for one in (engine, plain)]
+    answers = await asyncio.gather(*asked)
+    assert [(one.finish_reason, len(one.token_ids)) for one in answers] == [("abort", 32), ("stop", 3)]
+
+
 async def test_a_request_that_fails_takes_time_too():
     class Failing(Simulated):
         async def generate(self, prompt, sampling):
