@@ -195,10 +195,12 @@ def test_a_dry_run_prints_the_plan(job, capsys):
 
 def test_a_dry_run_shows_how_each_call_is_drawn_under_the_key_that_sets_it(job, capsys):
     words = ["strategy.preference.judge.sampling.max_tokens=99", "strategy.magpie.instruction.stop=[x]"]
+    words.append("strategy.preference.responses.repetition_detection=false")
     assert main(["+strategy=preference", *GOOD[1:], *words, "dry_run=true"]) == 0
     told = capsys.readouterr().out
     assert "magpie.instruction: temperature 0.9, top_p 1.0, max_tokens 1024, stop ('x',)\n" in told
-    assert "preference.responses: temperature 1.0, top_p 1.0, max_tokens 2048 (4 times)\n" in told
+    drawn = "temperature 1.0, top_p 1.0, max_tokens 2048, repetition_detection false (4 times)"
+    assert f"preference.responses: {drawn}\n" in told
     assert "preference.judge.sampling: temperature 0.0, top_p 1.0, max_tokens 99, model judge (4 times)\n" in told
 
 

@@ -1,12 +1,13 @@
 """What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
 from synth.configuration.config import Config, refuse_bad_chat_template
 from synth.configuration.named_models import ServedModel
 from synth.engines import Sampling
+from synth.engines.repetition import RepetitionDetection
 from synth.preview.estimate import estimate
 from synth.preview.missing import refuse_what_is_missing
 from synth.report.held import money
@@ -130,8 +131,15 @@ def _prompts(config: Config, contents: Contents) -> dict[str, str]:
 
 def _drawn(sampling: Sampling) -> str:
     shown = ("temperature", "top_p", "max_tokens")
-    others = [one.name for one in fields(Sampling) if getattr(sampling, one.name) not in (one.default, None)]
-    return ", ".join(f"{name} {getattr(sampling, name)}" for name in dict.fromkeys([*shown, *others]))
+    others = [one.name for one in fields(Sampling) if getattr(sampling, one.name) != one.default]
+    return ", ".join(f"{name} {_spelled(getattr(sampling, name))}" for name in dict.fromkeys([*shown, *others]))
+
+
+def _spelled(value: Any) -> str:
+    """As a key's value is written."""
+    if value is None:
+        return "false"
+    return str(asdict(value) if isinstance(value, RepetitionDetection) else value)
 
 
 def _cost(config: Config, records: int, which: str) -> dict[str, str]:

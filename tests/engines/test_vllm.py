@@ -97,13 +97,13 @@ async def test_an_answer_that_is_watched_is_the_same_and_one_that_is_ended_is_it
     prompt = template.pre_query()
     sampling = Sampling(seed=1, max_tokens=150, logprob=True)
     plain, seen = await engine.generate(prompt, sampling), []
-    watched = await engine.generate(prompt, sampling, lambda ids: seen.append(len(ids)))
+    watched = await engine.generate(prompt, sampling, lambda ids, text: seen.append(len(ids)))
     assert replace(watched, cached_tokens=0) == replace(plain, cached_tokens=0)
     long = Sampling(seed=1, max_tokens=150, stop=("no such words",))
     plain = await engine.generate(prompt, long)
-    watched = await engine.generate(prompt, long, lambda ids: seen.append(len(ids)))
+    watched = await engine.generate(prompt, long, lambda ids, text: seen.append(len(ids)))
     assert (watched.token_ids, watched.text) == (plain.token_ids, plain.text)
-    ended = await engine.generate(prompt, Sampling(seed=1, max_tokens=150), lambda ids: len(ids) > 40)
+    ended = await engine.generate(prompt, Sampling(seed=1, max_tokens=150), lambda ids, text: len(ids) > 40)
     assert ended.finish_reason == "abort" and 40 < len(ended.token_ids) < 80
     while engine.load().running:
         await asyncio.sleep(0.01)

@@ -108,7 +108,9 @@ async def test_an_answer_is_watched_where_the_engine_can_be():
     for one in (engine, plain):
         await one.start()
     plain.go_on.set()
-    asked = [Metered(one).of_a_record().generate([1], Sampling(seed=1), lambda ids: True) for one in (engine, plain)]
+    asked = [
+        Metered(one).of_a_record().generate([1], Sampling(seed=1), lambda *answer: True) for one in (engine, plain)
+    ]
     answers = await asyncio.gather(*asked)
     assert [(one.finish_reason, len(one.token_ids)) for one in answers] == [("abort", 32), ("stop", 3)]
 
