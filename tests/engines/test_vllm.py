@@ -10,7 +10,7 @@ from importlib import metadata
 
 import pytest
 
-from synth.engines import Sampling, Unusable
+from synth.engines import WATCHED_EVERY, Sampling, Unusable
 from synth.engines import vllm_engine as module
 from synth.engines.vllm import VLLM
 from synth.errors import ConfigError
@@ -103,10 +103,15 @@ async def test_an_answer_that_is_watched_is_the_same_and_one_that_is_ended_is_it
     plain = await engine.generate(prompt, long)
     watched = await engine.generate(prompt, long, lambda ids, text: seen.append(len(ids)))
     assert (watched.token_ids, watched.text) == (plain.token_ids, plain.text)
-    ended = await engine.generate(prompt, Sampling(seed=1, max_tokens=150), lambda ids, text: len(ids) > 40)
-    assert ended.finish_reason == "abort" and 40 < len(ended.token_ids) < 80
-    while engine.load().running:
-        await asyncio.sleep(0.01)
+    samplings = [Sampling(seed=seed, max_tokens=150) for seed in range(20)]
+    whole = max(await asyncio.gather(*(engine.generate(prompt, one) for one in samplings)), key=token_count)
+    ended = await asyncio.gather(*(engine.generate(prompt, one, lambda ids, text: len(ids) > 1) for one in samplings))
+    (cut,) = [one for one in ended if list(one.token_ids) == list(whole.token_ids[: len(one.token_ids)])]
+    assert cut.finish_reason == "abort" and WATCHED_EVERY < token_count(cut) < token_count(whole)
+
+
+def token_count(answer):
+    return len(answer.token_ids)
 
 
 @on_vllm
