@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.engines import FORMS, Answer, EngineError, Form, Sampling
-from synth.engines.vllm_engine import VLLMEngine
+from synth.engines.vllm_engine import VLLMEngine, is_cpu_build
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
@@ -26,6 +26,7 @@ class VLLM(VLLMEngine):
             "enable_prefix_caching": self.enable_prefix_caching,
             # Answers are drawn as configured; a sampling default hidden in the model's folder is not ours.
             "generation_config": "vllm",
+            **({"worker_extension_cls": "synth.engines.cpu_worker.CpuWorker"} if is_cpu_build() else {}),
         }
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Answer:
