@@ -33,8 +33,9 @@ from synth.schedule.background import beside
 from synth.schedule.balance import Observed
 from synth.schedule.engine_pool import EnginePool
 from synth.schedule.engine_process import EngineCounters, Facts, Reply
+from synth.schedule.needed import Needed
 from synth.schedule.places import Places, Share
-from synth.schedule.plan import Plan
+from synth.schedule.plan import End, Plan
 from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.room import Room
 from synth.schedule.scheduler import Scheduler
@@ -261,6 +262,9 @@ class SimulatedWorker:
         while self._backlog >= AT_ONCE:
             self._launched.clear()
             await self._launched.wait()
+
+    async def look(self, seen: int, needed: Needed) -> list[End]:
+        return []
 
     async def probe(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

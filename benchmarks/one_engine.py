@@ -1,13 +1,15 @@
 """One loaded engine and Synth's own worker on it, for the benchmarks that compare what it is asked.
 
-The model is the demonstration model padded with zeros (padded_model.py). A worker runs here as in a run, with its
-shards, journals and commits; the cluster and the start are left out.
+The model is the demonstration model padded with zeros (padded_model.py), or a real one (real_model.py), whose large
+vocabulary makes sampling cost what it costs. A worker runs here as in a run, with its shards, journals and commits; the
+cluster and the start are left out.
 """
 
 import argparse
 import asyncio
 import dataclasses
 import json
+import math
 import os
 import shutil
 import sys
@@ -24,6 +26,8 @@ from grammar_texts import said_first
 from machine import processor
 from one_worker import run_all
 from padded_model import make
+from real_model import NAME, real_model
+from safetensors import safe_open
 
 from synth.configuration.config import Config
 from synth.engines import Answer, Sampling
@@ -49,7 +53,8 @@ def options(doc: str | None, results: str, max_num_seqs: int = 64) -> argparse.A
 
 
 def padded(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """With the padded model's size."""
+    """With the model, and the padded one's size."""
+    parser.add_argument("--model", choices=("padded", "real"), default="padded")
     parser.add_argument("--intermediate-size", type=int, default=4096, help="of the padded model's layers")
     return parser
 
@@ -65,15 +70,24 @@ def write_results(
 
 
 async def loaded(given: argparse.Namespace, scratch: Path, **changes: Any) -> "Counted":
-    """The engine, with the padded model in it."""
-    folder = scratch / "model"
-    parameters = make(folder, given.intermediate_size)
-    model = Model(path=str(folder), name="demo-padded", dtype="float32")
+    """The engine, with the model in it."""
+    if given.model == "real":
+        folder = real_model()
+        model, parameters = Model(path=str(folder), name=NAME, dtype="bfloat16"), count_parameters(folder)
+    else:
+        folder = scratch / "model"
+        parameters = make(folder, given.intermediate_size)
+        model = Model(path=str(folder), name="demo-padded", dtype="float32")
     settings = {"max_num_seqs": given.max_num_seqs, "max_num_batched_tokens": 2048} | changes
     engine = Counted(VLLM(model=model, **settings), parameters)
     os.environ |= engine.placement(on_gpu=torch.cuda.is_available(), replicas_beside=0).env
     await engine.begin()
     return engine
+
+
+def count_parameters(folder: Path) -> int:
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
 
 
 def machine(engine: "Counted") -> dict[str, Any]:
@@ -88,12 +102,13 @@ def machine(engine: "Counted") -> dict[str, Any]:
         "versions": versions,
         "parameters": engine.parameters,
         "max_num_seqs": engine.max_num_seqs,
-        "dtype": "float32",
+        "model": engine.model.name,
+        "dtype": engine.model.dtype,
     }
 
 
-def composed(workload: str, records: int, scratch: Path) -> Config:
-    """The strategy as the command line composes it."""
+def composed(workload: str, records: int, scratch: Path, further: Sequence[str] = ()) -> Config:
+    """The strategy as the command line composes it, with `further` words."""
     if workload == "magpie":
         words = ["+strategy=magpie", f"num_records={records}"]
     else:
@@ -104,7 +119,7 @@ def composed(workload: str, records: int, scratch: Path) -> Config:
         strategy = "evol_instruct" if workload == "evol" else "self_instruct_context"
         words = [f"+strategy={strategy}", "source=file", f"source.path={path}", "num_records=all"]
     found: list[Config] = []
-    code = configure([*words, f"output_dir={scratch / 'unused'}"], lambda config: found.append(config) or 0)
+    code = configure([*words, *further, f"output_dir={scratch / 'unused'}"], lambda config: found.append(config) or 0)
     if code:
         sys.exit(code)
     return found[0]

@@ -32,7 +32,8 @@ from journal import own_memory_mib, row
 from machine import processor
 
 from synth.records import Finished, Shard
-from synth.schedule.plan import Plan
+from synth.schedule.needed import Needed
+from synth.schedule.plan import End, Plan
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker import Counters
 from synth.storage.journal import Journal
@@ -147,6 +148,9 @@ class SimulatedReplica:
         while self._running >= 2:
             self._ended.clear()
             await self._ended.wait()
+
+    async def look(self, seen: int, needed: Needed) -> list[End]:
+        return []
 
     async def probe(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -247,7 +247,7 @@ class _Run:
             finally:
                 # Of a worker that committed a shard and ended before it told of it.
                 for summary in self._manifest.take_up_committed(self._folder):
-                    plan.commit(summary.index, summary.kept)
+                    plan.commit(summary.index, summary.kept, summary.stop)
                 watch.end(self._progress, Run(self._folder, self._manifest).in_journals)
                 for one in followers:  # Ray is about to go
                     with suppress(ValueError):  # gone already, because it failed

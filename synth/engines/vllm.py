@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.engines import FORMS, WATCHED_EVERY, Answer, EngineError, Form, Sampling, Watch
-from synth.engines.vllm_engine import VLLMEngine
+from synth.engines.vllm_engine import VLLMEngine, is_cpu_build
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
@@ -31,6 +31,7 @@ class VLLM(VLLMEngine):
             "enable_prefix_caching": self.enable_prefix_caching,
             # Answers are drawn as configured; a sampling default hidden in the model's folder is not ours.
             "generation_config": "vllm",
+            **({"worker_extension_cls": "synth.engines.cpu_worker.CpuWorker"} if is_cpu_build() else {}),
         }
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, watch: Watch | None = None) -> Answer:

@@ -155,7 +155,8 @@ def _differs(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config
 def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
     """Committed shards without their claims, which others are still to be compared with, are as if never committed."""
     for shard in known.shards:
-        if shard.index in known.committed and not is_settled(folder, shard, known.fingerprint):
+        committed = known.committed.get(shard.index)
+        if committed and not is_settled(folder, replace(shard, stop=committed.stop), known.fingerprint):
             log.warning("%s is lost or damaged: its records are made again", folder.claims(shard.index))
             del known.committed[shard.index]
 
@@ -197,10 +198,11 @@ def plan_of(
         tells_fan_out=config.strategy.tells_fan_out,
         again=manifest.again,
         on_growth=lambda: on_growth(plan),
+        final=not config.strategy.duplicates,
     )
     for summary in manifest.summaries:
         if summary.index not in manifest.again:
-            plan.commit(summary.index, summary.kept)
+            plan.commit(summary.index, summary.kept, summary.stop)
     return plan
 
 

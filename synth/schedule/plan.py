@@ -1,10 +1,14 @@
 """Which records are to be made, in which shards, and when there are enough of them.
 
 Records are numbered from 0 and so are shards. Shards are leased lowest first; when fewer records are kept than
-were planned for, the plan grows by as many as the yield so far says are missing. The run is finished when the
-shards committed without a gap from the first one hold `num_records` kept records: the dataset is their first
+were planned for, the plan grows by as many as the yield so far says are missing. A finished record counts at once, long
+before its shard is committed (`observe`), and `needed` says which records are to be made at all. The run is finished
+when the shards committed without a gap from the first one hold `num_records` kept records: the dataset is their first
 `num_records`, which depends on nothing but the records themselves. So neither the number of workers nor their
 timing, nor where a shard happens to end, can change it.
+
+The last of these shards may be committed short: up to some record, above which nothing was needed. It is whole for
+this run, and to be made further by one that wants more.
 
 A slice of a run has every so-manyth shard, and all have one size: no plan has to know of the others.
 
@@ -12,10 +16,26 @@ Plain bookkeeping: knows nothing of workers, files or time.
 """
 
 import heapq
+import itertools
 import math
 from collections.abc import Callable, Iterable
 
 from synth.records import Shard, Slice
+from synth.schedule.needed import Chances, Counts, Needed
+
+End = tuple[int, int, int]  # a finished record: its shard's index, its number, how many rows of it are kept
+
+
+class Ends:
+    """The finished records of a leased shard, by their numbers, with their kept rows."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, int] = {}
+        self.kept = 0
+
+    def add(self, number: int, kept: int) -> None:
+        self.kept += kept - self.rows.get(number, 0)
+        self.rows[number] = kept
 
 
 class Plan:
@@ -27,6 +47,8 @@ class Plan:
     record and each further growth doubles what is planned: what is seen by then decides how large the next ones are.
 
     Shards in `again`, by their index, are there already and leased once more, whether or not they are needed.
+
+    `final` says that a finished record's rows stay; else lower records may have duplicates among them.
 
     With a `slice`, `num_records` are those that it is to keep, and shards have `shard_size` records, but for the
     source's last."""
@@ -48,6 +70,7 @@ class Plan:
         tells_fan_out: bool = True,
         again: Iterable[int] = (),
         on_growth: Callable[[], None] = lambda: None,
+        final: bool = True,
     ):
         self._num_records = math.inf if num_records is None else num_records
         self._source_size = math.inf if source_size is None else source_size
@@ -74,8 +97,13 @@ class Plan:
         self._prefix_kept = 0
         self._total_kept = 0
         self._finished_records = 0
+        self._short: dict[int, tuple[int, int]] = {}  # committed short, and nobody has them: their ends and kept rows
         self._leased: dict[int, Shard] = {}
+        self._ends: dict[int, Ends] = {}  # of those leased
         self._in_flight = 0  # records leased
+        self._seen = self._seen_kept = 0  # records of these that are finished, and their kept rows
+        self._late = None if final else 0  # rows that were duplicates after all
+        self._settled = 0  # rows of which that is known
         self._frontier = 0  # no shard from here on was ever leased
         self._next: Shard | None = None
         self._changed = True  # since `next` was looked for: a thousand idle replicas ask for it at every change
@@ -91,12 +119,18 @@ class Plan:
 
     @property
     def _has_enough(self) -> bool:
-        return self._prefix_kept >= self._num_records or (self._num_records == math.inf and self.exhausted)
+        _, beyond = self._short.get(self._prefix, (0, 0))
+        return self._prefix_kept + beyond >= self._num_records or (self._num_records == math.inf and self.exhausted)
 
     @property
     def yield_so_far(self) -> float:
         """Kept records per record, as far as can be told; 1 at first. More than 1 where records fan out."""
-        return (self._total_kept + self._PRIOR) / (self._finished_records + self._PRIOR)
+        kept, records = self._total_kept + self._seen_kept, self._finished_records + self._seen
+        return (kept + self._PRIOR) / (records + self._PRIOR)
+
+    @property
+    def _chances(self) -> Chances:
+        return Chances(self.yield_so_far, self._late, self._settled)
 
     @property
     def hopeless(self) -> bool:
@@ -112,8 +146,7 @@ class Plan:
     @property
     def unfinished(self) -> int:
         """Records still to be made, as far as the yield so far tells."""
-        missing = max(0.0, self._num_records - self._expected_before(len(self.shards)))
-        return self._in_flight + self._records_for(missing)
+        return self._in_flight - self._seen + self._more()
 
     @property
     def in_flight(self) -> int:
@@ -130,6 +163,61 @@ class Plan:
         """Kept records that committed shards lack; None where all records are to be made."""
         return None if self._num_records == math.inf else max(0.0, self._num_records - self._total_kept)
 
+    def left(self, shard: Shard) -> int:
+        """Records of a leased shard that are not finished."""
+        ends = self._ends.get(self._place(shard.index))
+        return len(shard) - (len(ends.rows) if ends else 0)
+
+    def observe(self, ends: Iterable[End]) -> None:
+        """Records of leased shards are finished. One that is told of again counts once."""
+        for index, number, kept in ends:
+            there = self._ends.get(self._place(index))
+            if there is not None:
+                self._changed = True
+                self._seen -= len(there.rows)
+                self._seen_kept -= there.kept
+                there.add(number, kept)
+                self._seen += len(there.rows)
+                self._seen_kept += there.kept
+
+    def needed(self) -> Needed:
+        """The records that are still to be made, as far as can be told."""
+        if self._again or self._num_records == math.inf or self._expected_before(self._frontier) < self._num_records:
+            return Needed()
+        chances, launch = self._chances, math.inf
+        before = Counts(settled=self._prefix_kept)
+        for place in range(self._prefix, self._frontier):
+            after = before.and_then(self._counts(place))
+            if launch == math.inf and chances.expected(after) >= self._num_records:
+                launch = self._first_with_enough(place, before, chances.expected)
+            if chances.sure(after) >= self._num_records:
+                cut = self._first_with_enough(place, before, chances.sure)
+                return Needed(launch, cut)
+            before = after
+        return Needed(launch)
+
+    def _first_with_enough(self, place: int, counts: Counts, rows: Callable[[Counts], float]) -> int:
+        """The first record of a shard below which there are enough rows, when the shards below it have `counts`."""
+        shard, ends = self.shards[place], self._ends.get(place)
+        if place in self._short:
+            return self._short[place][0]
+        if place not in self._kept:
+            for number in range(shard.start, shard.stop):
+                kept = ends.rows.get(number) if ends else None
+                counts = counts.and_then(Counts(unfinished=1) if kept is None else Counts(finished=kept))
+                if rows(counts) >= self._num_records:
+                    return number + 1
+        return shard.stop
+
+    def _counts(self, place: int) -> Counts:
+        """Of a shard alone."""
+        if place in self._kept:
+            return Counts(settled=self._kept[place])
+        if place in self._short:  # what is above is asked of nobody
+            return Counts(settled=self._short[place][1])
+        ends, size = self._ends.get(place), len(self.shards[place])
+        return Counts(0, ends.kept, size - len(ends.rows)) if ends else Counts(unfinished=size)
+
     def next(self) -> Shard | None:
         """The shard that `lease` would give."""
         if self._changed:
@@ -141,8 +229,10 @@ class Plan:
             return None
         if not self._waiting and not self._has_enough:
             self._grow()
-        if self._waiting and self._expected_before(self._waiting[0]) < self._num_records:
-            return self.shards[self._waiting[0]]
+        if self._waiting:
+            _, there = self._short.get(self._waiting[0], (0, 0))
+            if self._expected_before(self._waiting[0]) + there < self._num_records:
+                return self.shards[self._waiting[0]]
         return next((self.shards[place] for place in sorted(self._again.intersection(self._waiting))), None)
 
     @property
@@ -162,7 +252,9 @@ class Plan:
             else:
                 self._waiting.remove(place)
                 heapq.heapify(self._waiting)
+            self._open_again(place)
             self._leased[place] = shard
+            self._ends[place] = Ends()
             self._in_flight += len(shard)
             self._frontier = max(self._frontier, place + 1)
         return shard
@@ -171,29 +263,56 @@ class Plan:
         """Whoever had it is done with it. If it isn't committed, it is the next to be leased."""
         self._changed = True
         place = self._place(shard.index)
-        if self._leased.pop(place, None):
-            self._in_flight -= len(shard)
+        if self._take_back(place):
             heapq.heappush(self._waiting, place)
 
-    def commit(self, index: int, kept: int) -> None:
-        """A shard is on disk, with so many kept records in it."""
+    def commit(self, index: int, kept: int, stop: int | None = None) -> None:
+        """A shard is on disk, with so many kept records in it: all of it, or what is below record `stop`."""
         place = self._place(index)
         if place in self._kept:
             return
         self._changed = True
+        self._frontier = max(self._frontier, place + 1)
+        ends = self._take_back(place)
+        if stop is not None and stop < self.shards[place].stop:
+            if ends:
+                heapq.heappush(self._waiting, place)
+            self._open_again(place)
+            self._short[place] = (stop, kept)
+            self._total_kept += kept
+            self._finished_records += stop - self.shards[place].start
+            return
         self._again.discard(place)
-        if self._leased.pop(place, None):
-            self._in_flight -= len(self.shards[place])
-        elif place in self._waiting:
+        self._open_again(place)
+        if ends is None and place in self._waiting:
             self._waiting.remove(place)
             heapq.heapify(self._waiting)
-        self._frontier = max(self._frontier, place + 1)
+        if ends and self._late is not None:
+            self._late += max(0, ends.kept - kept)
+            self._settled += max(kept, ends.kept)
         self._kept[place] = kept
         self._total_kept += kept
         self._finished_records += len(self.shards[place])
         while self._prefix in self._kept:
             self._prefix_kept += self._kept[self._prefix]
             self._prefix += 1
+
+    def _open_again(self, place: int) -> None:
+        """A shard that may be committed short is so no longer."""
+        if there := self._short.pop(place, None):
+            stop, kept = there
+            self._total_kept -= kept
+            self._finished_records -= stop - self.shards[place].start
+
+    def _take_back(self, place: int) -> Ends | None:
+        """A shard is leased no longer. What was finished of it; None: it was not leased."""
+        if self._leased.pop(place, None) is None:
+            return None
+        ends = self._ends.pop(place)
+        self._in_flight -= len(self.shards[place])
+        self._seen -= len(ends.rows)
+        self._seen_kept -= ends.kept
+        return ends
 
     def _place(self, index: int) -> int:
         return index // self._slice.of
@@ -211,19 +330,30 @@ class Plan:
         return self.shards[-1].stop if self.shards else 0
 
     def _expected_before(self, place: int) -> float:
-        """Kept records that the shards below `place` hold or, where a worker still has them, are expected to."""
-        kept, leased = self._total_kept, self._in_flight
+        """Kept records that the shards below `place` hold or, where a worker still has them, are expected to give."""
+        counts = Counts(self._total_kept, self._seen_kept, self._in_flight - self._seen)
         if place < self._frontier:  # a shard that was released: shards above it are out or done already
-            kept = self._prefix_kept + sum(self._kept.get(one, 0) for one in range(self._prefix, place))
-            leased = sum(len(shard) for one, shard in self._leased.items() if one < place)
-        return kept + leased * self.yield_so_far
+            below = range(self._prefix, place)
+            settled = sum(map(self._kept.get, below, itertools.repeat(0)))
+            settled += sum(kept for one, (_, kept) in self._short.items() if one < place)
+            finished = unfinished = 0
+            for one, shard in self._leased.items():
+                if one < place:
+                    ends = self._ends[one]
+                    finished += ends.kept
+                    unfinished += len(shard) - len(ends.rows)
+            counts = Counts(self._prefix_kept + settled, finished, unfinished)
+        return self._chances.expected(counts)
 
-    def _records_for(self, missing: float) -> int:
-        """Records, beside those in flight, that will give so many kept ones: as many as the source has at the most."""
-        return math.ceil(min(missing / max(self.yield_so_far, self._min_yield), self.unleased))
+    def _more(self) -> int:
+        """Records, beside those in flight, that will give what is missing: as many as the source has at the most."""
+        chances, unfinished = self._chances, self._in_flight - self._seen
+        rows = self._num_records - chances.sure(Counts(self._total_kept, self._seen_kept))
+        records = min(chances.records(rows) - unfinished, rows / self._min_yield if self._min_yield else math.inf)
+        return math.ceil(min(max(0.0, records - 1e-6), self.unleased))  # and none more for what was rounded
 
     def _grow(self) -> None:
-        records = self._records_for(self._num_records - self._expected_before(len(self.shards)))
+        records = self._more()
         before = len(self.shards)
         ahead = math.inf if self._all_at_once else max(1, self._start)
         while records > 0 and ahead > 0:

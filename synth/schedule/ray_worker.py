@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
 from synth.schedule.engine_pool import Pools
 from synth.schedule.engine_process import Facts, RayEngine
+from synth.schedule.needed import Needed
 from synth.schedule.placed_process import Log, PlacedProcess, lead_process_group
+from synth.schedule.plan import End
 from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.shared import SharedProcess
 from synth.schedule.worker import Counters, Worker
@@ -115,6 +117,10 @@ class RayWorker:
 
     async def hungry(self) -> None:
         await self._process.call("hungry")
+
+    async def look(self, seen: int, needed: Needed) -> Sequence[End]:
+        ends: Sequence[End] = await self._process.call("look", seen, needed)
+        return ends
 
     async def probe(self, seconds: float) -> None:
         await self._process.call("probe", seconds)

@@ -1,6 +1,7 @@
 """Who makes which shard when: one loop per replica, its worker with a shard in its tail and the next one begun.
 
-Promises: a shard is with one worker at a time; the shards of a lost worker go to the others at once, and a new worker
+Promises: a shard is with one worker at a time; a record that is finished counts within a moment, and one that is not
+needed any more is not made; the shards of a lost worker go to the others at once, and a new worker
 is started in its place, after a pause that doubles while nothing gets done; a shard over which two workers were lost is
 made apart from all others, until the record that does it is found and rejected as poison (see suspects.py); a replica
 that can't be kept alive is given up, at once if its engine refuses what is configured, and the last one's end is the
@@ -21,6 +22,7 @@ from typing import Any
 from synth.engines import EngineError, Unusable
 from synth.records import Shard
 from synth.schedule.conditions import Conditions
+from synth.schedule.look import Looks, pause_s
 from synth.schedule.plan import Plan
 from synth.schedule.search import SuspectDied, search
 from synth.schedule.shared import SharedLost
@@ -274,14 +276,23 @@ class Scheduler:
             await self._search(one, worker)
         try:
             async with asyncio.TaskGroup() as shards:
+                looks = Looks(worker, self._plan)
+                shards.create_task(self._follow(looks))
                 for one in suspicious:  # to be committed, which may have to wait for lower ones
                     shards.create_task(self._make(one, worker, index))
                 while shard := await self._lease(index):
+                    await looks.look()  # what it is told is not needed may be just what it is given
                     shards.create_task(self._make(shard, worker, index))
                     await asyncio.sleep(0)  # the worker has to hear of the shard before it is asked
                     await self._wants_more(worker)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
+
+    async def _follow(self, looks: Looks) -> None:
+        while not self._over:
+            if await looks.look():
+                self._changes.announce()
+            await self._changes.unless(lambda: self._over, asyncio.sleep(pause_s(len(self.workers))))
 
     async def _wants_more(self, worker: WorkerHandle) -> None:
         await self._changes.unless(lambda: self._over or self._urgent, worker.hungry())
@@ -302,13 +313,13 @@ class Scheduler:
         """Near the end a replica with its share of the work leaves the last shards to the others."""
         if self._plan.next() is None:
             return False
-        held = sum(map(len, self._leases[index]))
+        held = sum(map(self._plan.left, self._leases[index]))
         return self._urgent or not held or held < self._plan.unfinished / max(1, len(self._replicas))
 
     async def _make(self, shard: Shard, worker: WorkerHandle, index: int) -> None:
         summary = await worker.run(shard)
         if summary is not None:
-            self._plan.commit(summary.index, summary.kept)
+            self._plan.commit(summary.index, summary.kept, summary.stop)
             self._commits[index] += 1
             self._forget(shard)
             self._on_commit(summary)

@@ -26,6 +26,8 @@ from synth.schedule.claims import SettledClaims
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
 from synth.schedule.metered import Metered, RecordMeter, SharedTime
+from synth.schedule.needed import Needed
+from synth.schedule.plan import End
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.schedule.watchdog import Watchdog
@@ -89,6 +91,11 @@ class Worker:
         self._journals: set[Journal] = set()
         self._running: set[asyncio.Task[Any]] = set()
         self._making: dict[int, Journal] = {}  # records that run, with where they are to be written down
+        self._tasks: dict[asyncio.Task[None], int] = {}  # theirs, and those that launch, with the next record's number
+        self._needed = Needed()
+        self._lowest_cut = math.inf
+        self._ends: list[End] = []  # of finished records, all that nobody has looked at yet
+        self._looked_at = 0
         self._meters: dict[int, RecordMeter] = {}  # theirs
         self._beside: dict[str, float] = {}  # engines of the models beside main, this worker's part of them
         self._started = False
@@ -150,7 +157,8 @@ class Worker:
     async def run(
         self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None
     ) -> ShardSummary | None:
-        """Make a shard's records, but for those its journal has, and commit it. None if stopped before that.
+        """Make a shard's records, but for those its journal has, and commit it, short where what is above is not
+        needed (see `look`). None if stopped before that, or if nothing of it is needed.
 
         Where records make claims, the commit waits until all lower shards are settled: its own records have made room
         by then. With `numbers` only these are made, and nothing is committed. Those in `poison` are rejected with their
@@ -172,6 +180,19 @@ class Worker:
         """Returns when the leased records are nearly all launched, so that another shard is wanted."""
         while self._backlog > self._in_flight // 8:
             await self._launched.wait()
+
+    async def look(self, seen: int, needed: Needed) -> list[End]:
+        """The records that have finished since this was asked before, when there were `seen` in all. From now on those
+        that are `needed` are made: others wait to be launched, and those that will never be needed are given up."""
+        if needed != self._needed:
+            self._needed, self._lowest_cut = needed, min(self._lowest_cut, needed.cut)
+            self._wake_launching()
+            for task, number in self._tasks.items():
+                if number >= needed.cut:
+                    task.cancel()
+        del self._ends[: seen - self._looked_at]
+        self._looked_at = seen
+        return list(self._ends)
 
     async def probe(self, seconds: float) -> None:
         """Returns when the engine has lived so long and answers a request that is no record's. Raises EngineError."""
@@ -226,6 +247,27 @@ class Worker:
         records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
         unlaunched = len(records)
         self._journals.add(journal)
+        self._ends += [(shard.index, number, kept) for number, kept in journal.finished.items()]
+
+        async def launch(running: asyncio.TaskGroup) -> None:
+            nonlocal unlaunched
+            for number in records:
+                if numbers is None and not await self._is_needed(number):
+                    break
+                visible = await self._door.turn(number) if self._door else 0
+                await self._launches.begin(number)
+                try:
+                    slot = await self._slots.acquire(number)
+                except BaseException:
+                    self._launches.end(number)
+                    raise
+                self._first.began(number)
+                task = running.create_task(self._make(number, shard, journal, slot, visible))
+                if numbers is None:
+                    self._note(task, number)
+                unlaunched -= 1
+                self._launch(1)
+
         try:
             self._launch(len(shard) - unlaunched)
             async with asyncio.TaskGroup() as running:
@@ -233,31 +275,25 @@ class Worker:
                     for number in poison.keys() - journal.finished:
                         why = Rejection("poison", poison[number])
                         journal.append(set_aside(number, await self._row(number), self._context, why))
+                        self._ends.append((shard.index, number, 0))
                 if self._door:
                     await self._door.pool.passed(all_of_it if there else journal.finished)
-                for number in records:
-                    visible = await self._door.turn(number) if self._door else 0
-                    await self._launches.begin(number)
-                    try:
-                        slot = await self._slots.acquire(number)
-                    except BaseException:
-                        self._launches.end(number)
-                        raise
-                    self._first.began(number)
-                    running.create_task(self._make(number, journal, slot, visible))
-                    unlaunched -= 1
-                    self._launch(1)
+                running.create_task(launch(running))
             if there:
                 await self._on_disk(journal.remove)
                 return there
             if numbers is not None:
                 return None
-            if lost := [number for number in all_of_it if number not in journal.finished]:
-                raise RuntimeError(f"records {lost[:5]} have come to no end")
-            duplicates = await self._settled(shard, journal)
-            given = (self._folder, shard, journal, columns, self._fingerprint, duplicates)
+            stop = next((number for number in all_of_it if number not in journal.finished), shard.stop)
+            if stop < min(shard.stop, self._lowest_cut):
+                raise RuntimeError(f"record {stop} has come to no end")
+            if stop < shard.stop and not shard.start < self._needed.cut <= stop:
+                return None
+            duplicates = await self._settled(replace(shard, stop=stop), journal)
+            given = (self._folder, shard, journal, columns, self._fingerprint, duplicates, stop)
             summary: ShardSummary = await self._on_disk(commit, *given)
-            late = journal.tally.kept - summary.kept  # duplicates, some of them perhaps of an earlier process
+            # Duplicates, some of them perhaps of an earlier process.
+            late = sum(kept for number, kept in journal.finished.items() if number < stop) - summary.kept
             self._counters.made = max(0, self._counters.made - late)
             return summary
         except ExceptionGroup as failures:
@@ -271,20 +307,39 @@ class Worker:
         if self._claims and not is_settled(self._folder, shard, self._fingerprint):
             return None  # or its claims are lost, which others are still to be compared with
         there = committed(self._folder, shard, self._fingerprint, self._earlier)
+        if there and there.stop < shard.stop:
+            return None  # committed short: its journal has the rest of what is finished
         return None if there and decided is not None and there.decided > decided else there
 
     async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
         if self._claims is None:
             return []
         claims = await self._on_disk(journal.claims)
+        claims = [claim for claim in claims if claim.place[0] < shard.stop]
         return await self._claims.settle(shard, claims)
 
     def _launch(self, records: int) -> None:
         self._backlog -= records
+        self._wake_launching()
+
+    def _wake_launching(self) -> None:
         self._launched.set()
         self._launched = asyncio.Event()
 
-    async def _make(self, number: int, journal: Journal, slot: Slot, visible: int) -> None:
+    async def _is_needed(self, number: int) -> bool:
+        """Whether the record that is to be launched next is needed, when that is known."""
+        self._note(asyncio.current_task(), number)
+        while self._needed.launch <= number < self._needed.cut:
+            await self._launched.wait()
+        return number < self._needed.cut
+
+    def _note(self, task: asyncio.Task[None] | None, number: int) -> None:
+        assert task is not None
+        if task not in self._tasks:
+            task.add_done_callback(self._tasks.pop)
+        self._tasks[task] = number
+
+    async def _make(self, number: int, shard: Shard, journal: Journal, slot: Slot, visible: int) -> None:
         self._counters.in_flight += 1
         self._making[number] = journal
         meter = self._meters[number] = self._engine.of_a_record()
@@ -303,6 +358,7 @@ class Worker:
             slot.release()
             self._launches.end(number)
         journal.append(finished)
+        self._ends.append((shard.index, number, len(finished.kept)))
         self._first.finished(finished)
         self._counters.made += len(finished.kept)
         self._counters.work.end(round(meter.written), len(finished.kept))

@@ -1,9 +1,11 @@
-"""A worker as the scheduler knows it, wherever it runs: seven coroutines, and what they raise when it is gone."""
+"""A worker as the scheduler knows it, wherever it runs: eight coroutines, and what they raise when it is gone."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from synth.records import Shard
+from synth.schedule.needed import Needed
+from synth.schedule.plan import End
 from synth.schedule.worker import Counters
 from synth.storage.shard import ShardSummary
 
@@ -22,6 +24,8 @@ class WorkerHandle(Protocol):
     ) -> ShardSummary | None: ...
 
     async def hungry(self) -> None: ...
+
+    async def look(self, seen: int, needed: Needed) -> Sequence[End]: ...
 
     async def probe(self, seconds: float) -> None: ...
 

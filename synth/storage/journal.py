@@ -53,12 +53,12 @@ _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
 class Journal:
     """`open` one, `append` finished records, `sync` them to disk, read them back `in_order`.
 
-    `finished` holds the numbers of all records in it; `tally` counts them and their rows.
+    `finished` holds the numbers of all records in it, with how many rows of each are kept; `tally` counts them.
     """
 
     def __init__(self, path: Path, schema: pa.Schema):
         self.path = path
-        self.finished: set[int] = set()
+        self.finished: dict[int, int] = {}
         self.tally = Tally()
         self._schema = schema
         self._made_by = schema.metadata[_OWNER].decode().partition(" ")[0]
@@ -91,7 +91,8 @@ class Journal:
                     batch = _without(batch, again, journal._made_by)
                 if decided is not None:
                     batch = batch.filter(pc.less_equal(batch["decided"], decided))
-                journal.finished.update(batch["number"].to_pylist())
+                kept = pc.list_value_length(batch["kept"]).to_pylist()
+                journal.finished.update(zip(batch["number"].to_pylist(), kept, strict=True))
                 journal.tally.add_batch(batch)
                 file.write(message(batch))
         journal._file = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -100,7 +101,7 @@ class Journal:
 
     def append(self, finished: Finished) -> None:
         """Take a record down; it is safe after the next `sync`."""
-        self.finished.add(finished.number)
+        self.finished[finished.number] = len(finished.kept)
         self.tally.add(len(finished.kept), finished.rejected)
         self._pending.append(finished)
 
@@ -204,6 +205,7 @@ class Journal:
         ids = [str(row["id"]) for row in finished.kept + finished.rejected]
         row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
         self.tally.replace(finished, [row])
+        self.finished[finished.number] = 0
         spent: dict[str, Spent] = {}
         for steps in finished.spent.values():
             add_spent(spent, steps)

@@ -188,7 +188,7 @@ class Manifest:
         if "slice" in told:
             manifest.slice, manifest.shard_size = Slice.parse(told["slice"]), told["shard_size"]
         for one in told["shards"]:
-            shard = Shard(one["index"], one["start"], one["stop"])
+            shard = Shard(one["index"], one["start"], one.get("planned_stop") or one["stop"])
             manifest.shards.append(shard)
             if one.pop("state") == "committed":
                 manifest.committed[shard.index] = ShardSummary(**one)
@@ -237,7 +237,7 @@ def _owner(path: Path) -> tuple[str, int, int] | None:
     try:
         if path.suffix == ".json":
             told = read_sealed(path)
-            return told["fingerprint"], told["start"], told["stop"]
+            return told["fingerprint"], told["start"], told.get("planned_stop") or told["stop"]
         fingerprint, start, stop = (owner_in(path) or "").split()
         return fingerprint, int(start), int(stop)
     except (OSError, Damaged, KeyError, ValueError):

@@ -8,7 +8,7 @@ explains itself when the manifest is older than it, and damage to it is seen.
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +34,8 @@ class ShardSummary:
     calls took, by the end of the row that they were for (`kept`, or `step: reason`) and by their step. `decided` is how
     many of the run's first records the pool had decided, as far as these relied on them.
 
+    Of a shard that was committed short, `stop` is where it ends for now, and `planned_stop` where it is to end.
+
     `earlier` says what in it was made by an earlier configuration: by its fingerprint, how many rows were `kept`, and
     the `records` as ranges [start, stop].
     """
@@ -54,6 +56,7 @@ class ShardSummary:
     decided: int = 0
     spent: dict[str, dict[str, Spent]] = field(default_factory=dict)
     earlier: dict[str, dict[str, Any]] = field(default_factory=dict)
+    planned_stop: int | None = None
 
     @property
     def made_by(self) -> dict[str, int]:
@@ -87,19 +90,25 @@ def commit(
     columns: Mapping[str, pa.DataType],
     fingerprint: str,
     duplicates: Sequence[Duplicate] = (),
+    stop: int | None = None,
 ) -> ShardSummary:
     """Write a finished shard from its journal and drop the journal. The rename of the kept rows' file is the commit.
     Kept rows of `duplicates` become rejected ones.
+
+    With a `stop` below the shard's own, only the records below it count, and the journal stays: a run that wants more
+    goes on from there.
 
     Raises OSError: the journal is another worker's by now, or can't be read, or there is no room for the shard.
     """
     journal.sync()
     with whole(folder.shard(shard.index)) as kept, whole(folder.rejected(shard.index)) as rejected:
-        tally, spent, earlier = _write_rows(journal, columns, duplicates, fingerprint, kept, rejected)
+        records = _below(stop, journal.in_order())
+        tally, spent, earlier = _write_rows(records, columns, duplicates, fingerprint, kept, rejected)
         summary = ShardSummary(
             index=shard.index,
             start=shard.start,
-            stop=shard.stop,
+            stop=shard.stop if stop is None else stop,
+            planned_stop=None if stop in (None, shard.stop) else shard.stop,
             kept=tally["kept"],
             rejected=tally["rejected"],
             fingerprint=fingerprint,
@@ -114,8 +123,16 @@ def commit(
         )
         journal.refuse_other_owner()  # before the note, which may be of the other's shard
         write_sealed(folder.note(shard.index), vars(summary))
-    journal.remove()
+    if summary.planned_stop is None:
+        journal.remove()
     return summary
+
+
+def _below(stop: int | None, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        records = batch if stop is None else batch.filter(pc.less(batch["number"], stop))
+        if len(records):
+            yield records
 
 
 def committed(folder: RunFolder, shard: Shard, fingerprint: str, earlier: Collection[str] = ()) -> ShardSummary | None:
@@ -132,7 +149,8 @@ def committed(folder: RunFolder, shard: Shard, fingerprint: str, earlier: Collec
     except (OSError, Damaged, TypeError, AttributeError):
         log.warning("%s is damaged: the records of %s are made again", note, kept.name)
         return None
-    if (summary.index, summary.start, summary.stop) != (shard.index, shard.start, shard.stop):
+    planned = summary.planned_stop or summary.stop
+    if (summary.index, summary.start, planned) != (shard.index, shard.start, shard.stop):
         log.warning("%s is of another shard: the records of %s are made again", note, kept.name)
         return None
     if summary.fingerprint not in (fingerprint, *earlier):
@@ -177,21 +195,21 @@ def stream(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchStreamWriter
 
 
 def _write_rows(
-    journal: Journal,
+    batches: Iterable[pa.RecordBatch],
     columns: Mapping[str, pa.DataType],
     duplicates: Sequence[Duplicate],
     fingerprint: str,
     kept: Path,
     rejected: Path,
 ) -> tuple[Counter[Any], dict[str, dict[str, Spent]], dict[str, dict[str, Any]]]:
-    """The journal's rows in order, in two files. Returns the number of rows, tokens, decisions of the pool, and
+    """A journal's rows in order, in two files. Returns the number of rows, tokens, decisions of the pool, and
     ("reason", reason)s; what was spent; and what earlier configurations made."""
     kept_schema, rejected_schema_ = dataset_schema(columns), rejected_schema(columns)
     tally: Counter[Any] = Counter()
     spent: dict[str, dict[str, Spent]] = {}
     earlier: dict[str, dict[str, Any]] = {}
     with stream(kept, kept_schema) as kept_rows, stream(rejected, rejected_schema_) as rejected_rows:
-        for records in journal.in_order():
+        for records in batches:
             good = _rows(records, "kept", kept_schema)
             bad = _rows(records, "rejected", rejected_schema_)
             if duplicates:

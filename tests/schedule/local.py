@@ -53,6 +53,9 @@ class Local:
     async def hungry(self):
         await self.worker.hungry()
 
+    async def look(self, seen, needed):
+        return await self.worker.look(seen, needed)
+
     async def probe(self, seconds):
         await self.worker.probe(seconds)
 
@@ -85,14 +88,21 @@ class LocalRun:
         resolved = config({"records_in_flight": in_flight}).resolved | {"strategy": {"name": "test", "steps": steps}}
         parsed = parse(resolved)
         strategy = parsed.strategy
-        self.plan = Plan(wanted, shard_size=shard_size, replicas=1, min_yield=0.05, known=self._known(shard_size))
+        self.plan = Plan(
+            wanted,
+            shard_size=shard_size,
+            replicas=1,
+            min_yield=0.05,
+            known=self._known(shard_size),
+            final=not strategy.duplicates,
+        )
         self.pool = GrowingPool(strategy.pool, Decisions(self.folder.pool)) if strategy.pool else None
         self.claims = None
         if strategy.duplicates:
             self.claims = SettlingClaims(strategy.duplicates, folder, "fingerprint", list(self.plan.shards))
         for shard in self.plan.shards:
             if summary := committed(self.folder, shard, "fingerprint"):
-                self.plan.commit(summary.index, summary.kept)
+                self.plan.commit(summary.index, summary.kept, summary.stop)
         self.replicas, self.spawned = replicas, [0] * replicas
         self.committed = []
 

@@ -97,6 +97,9 @@ class MortalWorker:
     async def hungry(self):
         await self.mortal(asyncio.sleep(0.002))
 
+    async def look(self, seen, needed):
+        return []
+
     async def probe(self, seconds):
         await self.mortal(asyncio.sleep(seconds))
         if self.answers is False:

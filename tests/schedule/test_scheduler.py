@@ -82,6 +82,9 @@ class SimulatedWorker:
         while len(self.running) >= self.capacity:
             await asyncio.sleep(0.001)
 
+    async def look(self, seen, needed):
+        return []
+
     async def probe(self, seconds):
         await asyncio.sleep(seconds)
 

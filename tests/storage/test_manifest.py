@@ -11,7 +11,7 @@ from synth.storage.journal import Journal
 from synth.storage.manifest import Manifest, Unreadable, differing_keys
 from synth.storage.run_folder import InUse, RunFolder
 from synth.storage.sealed import read_sealed, write_sealed
-from synth.storage.shard import commit
+from synth.storage.shard import ShardSummary, commit
 from tests.storage.rows import finished
 
 
@@ -117,3 +117,14 @@ def test_one_flipped_bit_anywhere_in_a_manifest_is_refused_in_one_line(folder):
         with pytest.raises(Unreadable) as caught:
             Manifest.read(folder)
         assert str(caught.value).startswith(f"{folder.manifest}: ") and "\n" not in str(caught.value)
+
+
+def test_a_shard_that_was_committed_short_is_read_back_with_both_its_ends(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.make()
+    manifest = Manifest({"seed": 0}, {}, {}, 5, shards=[Shard(0, 0, 10), Shard(1, 10, 20)])
+    manifest.committed[0] = ShardSummary(index=0, start=0, stop=7, kept=5, rejected=2, planned_stop=10)
+    manifest.write(folder)
+    again = Manifest.read(folder)
+    assert again.shards == manifest.shards
+    assert (again.committed[0].start, again.committed[0].stop) == (0, 7)
