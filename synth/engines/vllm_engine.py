@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import field, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -22,6 +22,8 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from synth.engines import EngineError, Load, Placement, Unusable
+from synth.engines.vllm_arguments import HARMLESS as HARMLESS_EXTRA
+from synth.engines.vllm_arguments import refusal
 from synth.errors import ConfigError, reason
 from synth.models.model import Model
 
@@ -51,15 +53,13 @@ class VLLMEngine:
     extra: dict[str, Any] = field(default_factory=dict)
 
     # Keys that change speed or memory and not the data: they may differ when a run goes on.
-    HARMLESS: ClassVar[frozenset[str]] = frozenset(
+    HARMLESS: ClassVar[frozenset[str]] = HARMLESS_EXTRA | frozenset(
         "max_num_seqs max_num_batched_tokens gpu_memory_utilization kv_cache_gib cpu_threads log_level".split()
     )
 
     def __post_init__(self) -> None:
-        if self.extra.get("trust_remote_code"):
-            raise ValueError("extra.trust_remote_code: a model's own code is not run")
-        if "hf_token" in self.extra:  # all keys are written into the run's folder
-            raise ValueError("extra.hf_token: a secret belongs into the environment, as HF_TOKEN")
+        if problem := refusal(self.extra, [one.name for one in fields(self) if one.name not in ("model", "extra")]):
+            raise ValueError(problem)
 
     @property
     def concurrency(self) -> int:
@@ -119,7 +119,8 @@ class VLLMEngine:
             tokenizer=self.model.tokenizer,
             revision=self.model.revision,
             dtype=self.model.dtype,
-            max_model_len=self.model.max_model_len,
+            # -1: what the model was made for, or less where the cache does not hold one such request.
+            max_model_len=-1 if self.model.max_model_len == "auto" else self.model.max_model_len,
             max_num_seqs=self.max_num_seqs,
             max_num_batched_tokens=self.max_num_batched_tokens,
             tensor_parallel_size=self.tensor_parallel_size,
@@ -188,10 +189,11 @@ class Statistics:
     """The engine's own gauges, kept as they arrive with each scheduler step."""
 
     def __init__(self) -> None:
-        self.load = Load(generated=0)
+        self.load = Load(generated=0, preempted=0)
 
-    def count(self, tokens: int) -> None:
+    def count(self, tokens: int, preempted: int = 0) -> None:
         self.load.generated = (self.load.generated or 0) + tokens
+        self.load.preempted = (self.load.preempted or 0) + preempted
 
     def logger(self, vllm_config: Any, engine_index: int = 0) -> Any:
         from vllm.v1.metrics.loggers import StatLoggerBase
@@ -204,7 +206,7 @@ class Statistics:
 
             def record(self, scheduler_stats: Any, iteration_stats: Any, *_: Any, **__: Any) -> None:
                 if iteration_stats is not None:  # vLLM counts for any logger, so that this costs nothing more
-                    count(iteration_stats.num_generation_tokens)
+                    count(iteration_stats.num_generation_tokens, iteration_stats.num_preempted_reqs)
                 if scheduler_stats is not None:
                     load.running = scheduler_stats.num_running_reqs
                     load.waiting = scheduler_stats.num_waiting_reqs
