@@ -11,6 +11,7 @@ from typing import Any
 
 from synth.configuration.config import Config, ConfigError
 from synth.configuration.hydra_errors import CommandLine
+from synth.engines.vllm_engine import BATCHED_TOKENS, SEQS
 from synth.errors import nearest
 from synth.storage.manifest import differing_keys
 from synth.trials.trial import Trial, composed_trials, folder_word, in_a_folder, refuse_keys_of_runs, refuse_unusable
@@ -19,6 +20,7 @@ MINUTES = 2.0  # of measuring, each, without its engine's start
 BATCHES = 4  # records, as a multiple of the largest batch: one fills it, one empties it, the others are measured
 # What is tried unasked, as multiples of what is configured. Tokens in one step matter where prompts are read in pieces.
 _UNASKED = {"max_num_seqs": (0.25, 1, 4), "max_num_batched_tokens": (1, 2)}
+_AUTO = {"max_num_seqs": SEQS, "max_num_batched_tokens": BATCHED_TOKENS}
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def unasked(engine: Mapping[str, Any], named: set[str]) -> dict[str, list[str]]:
     """The keys that are tried when none has several values, but for those that are named."""
     grid = {}
     for name, factors in _UNASKED.items():
-        value = engine.get(name)
+        value = _AUTO.get(name) if engine.get(name) == "auto" else engine.get(name)
         if isinstance(value, int) and f"engine.{name}" not in named:
             grid[f"engine.{name}"] = [str(max(1, int(value * factor))) for factor in factors]
     return grid

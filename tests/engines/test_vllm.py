@@ -163,6 +163,16 @@ async def test_what_vllm_refuses_before_it_loads_anything_is_no_case_for_another
         await engine_of(**keys).start()
 
 
+@pytest.mark.parametrize("cpu", [True, False])
+def test_a_batch_of_auto_is_the_usual_one_on_a_cpu_and_vllms_own_on_a_gpu(monkeypatch, cpu):
+    monkeypatch.setattr(module, "is_cpu_build", lambda: cpu)
+    usual, auto = engine_of(), engine_of(max_num_seqs="auto", max_num_batched_tokens="auto")
+    assert usual._batch() == {"max_num_seqs": 256, "max_num_batched_tokens": 8192}
+    assert auto._batch() == (usual._batch() if cpu else {})
+    assert (usual.concurrency, auto.concurrency, usual.chosen()) == (256, 256, None)
+    assert ("on a CPU" in auto.chosen()) == cpu and ("1,024" in auto.chosen()) != cpu
+
+
 @pytest.mark.vllm
 @pytest.mark.slow
 async def test_a_context_of_auto_is_as_long_as_the_cache_holds():
