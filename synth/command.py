@@ -15,6 +15,10 @@ DOORS = {
         "synth.pilot.__main__",
         "try settings on a few dozen records each: synth pilot +strategy=magpie model=qwen3-8b",
     ),
+    "tune": (
+        "synth.tune.__main__",
+        "which engine settings suit this machine: synth tune +strategy=magpie model=qwen3-8b",
+    ),
     "show": ("synth.show", "what is in a run's folder: synth show runs/magpie"),
     "report": ("synth.report.__main__", "a run as a page, several side by side: synth report runs/a runs/b"),
     "merge": ("synth.merge", "one dataset of what runs have committed so far: synth merge runs/magpie"),

@@ -26,6 +26,7 @@ from fsspec.registry import _registry
 
 from synth import draw, export, inspect, run
 from synth.pilot import __main__ as pilot
+from synth.tune import __main__ as tune
 from tests.documents import PAGES, ROOT, commands, look_like_the_checkout, write_files
 from tests.hub_stand_in import TOKEN, HubStandIn
 from tests.storage.rows import run_of
@@ -66,6 +67,8 @@ def understood(command, shell):
             return shell(f"{command} dry_run=true") if "source=hub" in words else run.main([*words, "dry_run=true"])
         case ["python", "-m", "synth.pilot", *words]:
             return pilot.main([*words, "dry_run=true"])
+        case ["python", "-m", "synth.tune", *words]:
+            return tune.main([*words, "dry_run=true"])
         case ["python", "-m", "synth.draw", *words]:
             return draw.main(words)
         case ["python", "-m", "synth.inspect" | "synth.export" as door, folder, *words]:

@@ -9,7 +9,8 @@ ROOT = Path(synth.__file__).parent
 
 # The highest first. A module or a folder imports what stands in a line below its own, and itself.
 LAYERS = """
-command draw pilot aliases
+command draw pilot tune aliases
+trials
 run show merge export report.__main__
 job sweep from_python
 preview pipeline

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from synth.pilot.side_by_side import SharedEngine
 from synth.steps import prompts
+from synth.trials.side_by_side import SharedEngine
 from tests.strategies import STRATEGIES, composed, made
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]

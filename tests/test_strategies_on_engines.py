@@ -7,8 +7,8 @@ import pytest_asyncio
 
 from synth.engines.transformers import Transformers
 from synth.models.model import Model
-from synth.pilot.side_by_side import SharedEngine
 from synth.records import record_id
+from synth.trials.side_by_side import SharedEngine
 from tests.strategies import STRATEGIES, composed, made
 
 torch = pytest.importorskip("torch")

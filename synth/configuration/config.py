@@ -234,7 +234,17 @@ def _deciding(node: Mapping[str, Any], model: Model, engine: Any) -> dict[str, A
     kept: dict[str, Any] = {}
     for key, component in (("model", model), ("engine", engine)):
         harmless: frozenset[str] = getattr(component, "HARMLESS", frozenset())
-        kept[key] = {name: value for name, value in node[key].items() if name not in harmless}
+        kept[key] = _without(node[key], harmless)
+    return kept
+
+
+def _without(node: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """A name with a dot is that of a key within a key."""
+    kept: dict[str, Any] = {}
+    for name, value in node.items():
+        inside = frozenset(one.removeprefix(f"{name}.") for one in names if one.startswith(f"{name}."))
+        if name not in names:
+            kept[name] = _without(value, inside) if inside and isinstance(value, Mapping) else value
     return kept
 
 

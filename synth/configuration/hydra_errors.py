@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from synth.configuration.composition import refuse_keys_of_hydra
 from synth.configuration.config import CONF_DIR, GROUPS, options
+from synth.configuration.engine_files import add_engine_file, names_file
 from synth.errors import ConfigError, nearest, reason
 
 
@@ -35,6 +36,9 @@ class CommandLine:
         self.overrides = [read[word] for word in self._arguments.overrides]
         for override in self.overrides:
             name = override.key_or_group
+            if name == "engine" and not override.is_delete():
+                for value in filter(names_file, _value(override).split(",")):
+                    add_engine_file(value)
             if name in GROUPS and not override.is_delete() and not _names_options(override):
                 value = _value(override) or "nothing"
                 raise ConfigError(f"{name}: {value} is none of its choices{nearest(value, options(name))}")

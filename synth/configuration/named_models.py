@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synth.components.instantiate import build, construct, located, refuse_unknown_keys
+from synth.configuration.engine_files import names_file
 from synth.demo_model import KEYS as DEMO
 from synth.engines import Engine, PoolingEngine, engine_protocol, is_pooling
 from synth.errors import ConfigError, nearest, reason
@@ -175,6 +176,8 @@ def _preset(group: str, name: Any, key: str, folders: Sequence[Path]) -> dict[st
         return {}
     text = str(name)
     path = next((path for folder in folders if (path := folder / group / f"{text}.yaml").is_file()), None)
+    if path is None and group == "engine" and names_file(text):
+        path = Path(text)
     if path is not None:
         return _read(path, folders)
     if group == "model" and "/" in text:  # a folder, or a name on the Hub
@@ -208,7 +211,7 @@ def _presets(group: str, chosen: str | None, folders: Sequence[Path]) -> Iterato
 
 
 def _of_model(model: Keys) -> list[Any]:
-    return [None if model.get(name) == "auto" else model.get(name) for name in LOADED]
+    return [None if (name, model.get(name)) == ("dtype", "auto") else model.get(name) for name in LOADED]
 
 
 def _loaded(node: Keys) -> tuple[list[Any], Keys]:

@@ -136,13 +136,15 @@ class Pooled:
 class Load:
     """What an engine is busy with at this moment. Shares are from 0 to 1. `generated` are all tokens that it has
     written since it started, for answers that have not ended too; None where it hears of them at the end only.
-    `paused_s` are the seconds for which a server's rate limit still keeps it from asking."""
+    `paused_s` are the seconds for which a server's rate limit still keeps it from asking. `preempted` counts requests
+    that lost their place in its cache and were begun again; None where it does not say."""
 
     running: int = 0
     waiting: int = 0
     cache_usage: float = 0.0
     generated: float | None = None
     paused_s: float = 0.0
+    preempted: int | None = None
 
 
 @dataclass(frozen=True)

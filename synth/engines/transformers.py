@@ -108,7 +108,9 @@ class Transformers:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=self.model.dtype, **told)
         self._model = model.eval().to(best if self.device == "auto" else self.device)
         self._tokenizer = AutoTokenizer.from_pretrained(self.model.tokenizer or path, **told)
-        length = self.model.max_model_len or getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        if isinstance(self.model.max_model_len, int):  # auto is for engines that have a cache of a fixed size
+            length = self.model.max_model_len
         if not length:
             raise EngineError(f"{path} does not tell its context length: set model.max_model_len")
         self.max_model_len: int = length

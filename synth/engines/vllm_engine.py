@@ -1,7 +1,7 @@
 """A vLLM engine in the worker's own process group, whatever it answers: how it starts, what it takes, how it ends.
 
-Promises: `max_num_seqs` and `max_num_batched_tokens` are always given, because the asynchronous engine's own
-defaults are far below what a GPU can hold; a dead engine core surfaces as EngineError on every waiting request.
+Promises: `max_num_seqs` and `max_num_batched_tokens` are never the asynchronous engine's own defaults, which are far
+below what a GPU can hold; a dead engine core surfaces as EngineError on every waiting request.
 
 Imports vLLM in `start` only, so that a configuration can be checked in milliseconds. The engine core is a child
 process: that it ends with its parent, however that ends, is the worker's business (synth/schedule/ray_worker.py).
@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import field, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -22,10 +22,13 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from synth.engines import EngineError, Load, Placement, Unusable
+from synth.engines.vllm_arguments import HARMLESS as HARMLESS_EXTRA
+from synth.engines.vllm_arguments import refusal
 from synth.errors import ConfigError, reason
 from synth.models.model import Model
 
 Count = Annotated[int, Field(gt=0)]
+SEQS, BATCHED_TOKENS = 256, 8192  # where auto is not vLLM's to decide
 CPU_KV_CACHE_GIB = 2.0  # vLLM's own default is nine tenths of the machine
 SHUTDOWN_S = 3.0
 
@@ -34,13 +37,14 @@ SHUTDOWN_S = 3.0
 class VLLMEngine:
     """The keys of every vLLM engine; `extra` goes to AsyncEngineArgs as it is.
 
+    `max_num_seqs` and `max_num_batched_tokens` auto are what vLLM's LLM takes on this GPU; on a CPU, 256 and 8,192.
     `enforce_eager` auto compiles on a GPU only: on a CPU it takes 20 s at every start, which short runs
     don't win back.
     """
 
     model: Model
-    max_num_seqs: Count = 256
-    max_num_batched_tokens: Count = 8192
+    max_num_seqs: Count | Literal["auto"] = SEQS
+    max_num_batched_tokens: Count | Literal["auto"] = BATCHED_TOKENS
     tensor_parallel_size: Count = 1
     pipeline_parallel_size: Count = 1
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -51,19 +55,30 @@ class VLLMEngine:
     extra: dict[str, Any] = field(default_factory=dict)
 
     # Keys that change speed or memory and not the data: they may differ when a run goes on.
-    HARMLESS: ClassVar[frozenset[str]] = frozenset(
+    HARMLESS: ClassVar[frozenset[str]] = HARMLESS_EXTRA | frozenset(
         "max_num_seqs max_num_batched_tokens gpu_memory_utilization kv_cache_gib cpu_threads log_level".split()
     )
 
     def __post_init__(self) -> None:
-        if self.extra.get("trust_remote_code"):
-            raise ValueError("extra.trust_remote_code: a model's own code is not run")
-        if "hf_token" in self.extra:  # all keys are written into the run's folder
-            raise ValueError("extra.hf_token: a secret belongs into the environment, as HF_TOKEN")
+        self._at_once = SEQS if self.max_num_seqs == "auto" else self.max_num_seqs
+        if problem := refusal(self.extra, [one.name for one in fields(self) if one.name not in ("model", "extra")]):
+            raise ValueError(problem)
 
     @property
     def concurrency(self) -> int:
-        return self.max_num_seqs
+        """Of auto on a GPU, what vLLM has chosen is known once it has started."""
+        return self._at_once
+
+    def chosen(self) -> str | None:
+        """What auto stands for, in words; None where no key is."""
+        keys = {"max_num_seqs": (SEQS, 1024), "max_num_batched_tokens": (BATCHED_TOKENS, 16384)}
+        auto = {name: values for name, values in keys.items() if getattr(self, name) == "auto"}
+        if is_cpu_build():
+            told = [f"{name} {values[0]:,}, on a CPU" for name, values in auto.items()]
+        else:
+            gpu = "on a GPU of 70 GiB or more that is no A100"
+            told = [f"{name} {large:,} {gpu}, {small:,} on others" for name, (small, large) in auto.items()]
+        return "; ".join(told) or None
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
         """GPUs, one for each tensor- and pipeline-parallel rank, for a build that runs on nothing else; stages of the
@@ -119,9 +134,9 @@ class VLLMEngine:
             tokenizer=self.model.tokenizer,
             revision=self.model.revision,
             dtype=self.model.dtype,
-            max_model_len=self.model.max_model_len,
-            max_num_seqs=self.max_num_seqs,
-            max_num_batched_tokens=self.max_num_batched_tokens,
+            # -1: what the model was made for, or less where the cache does not hold one such request.
+            max_model_len=-1 if self.model.max_model_len == "auto" else self.model.max_model_len,
+            **self._batch(),
             tensor_parallel_size=self.tensor_parallel_size,
             pipeline_parallel_size=self.pipeline_parallel_size,
             gpu_memory_utilization=self.gpu_memory_utilization,
@@ -139,14 +154,15 @@ class VLLMEngine:
                 # Rewinding a seeded request after a part of its prompt kills the engine: "CPU Generator does not use
                 # offset". So prompts are read whole, and the longest must fit into one step.
                 longest = AsyncEngineArgs(**arguments | self.extra).create_model_config().max_model_len
-                arguments["max_num_batched_tokens"] = max(self.max_num_batched_tokens, longest)
+                arguments["max_num_batched_tokens"] = max(arguments["max_num_batched_tokens"], longest)
                 arguments["enable_chunked_prefill"] = False
-            configured = AsyncEngineArgs(**arguments | self.extra).create_engine_config(UsageContext.ENGINE_CONTEXT)
+            configured = AsyncEngineArgs(**arguments | self.extra).create_engine_config(UsageContext.LLM_CLASS)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise Unusable(f"vLLM refuses the configuration: {root_cause(error)}") from error
         except Exception as error:
             raise EngineError(f"vLLM did not start: {root_cause(error)}") from error
         try:
+            self._at_once = configured.scheduler_config.max_num_seqs
             self._llm = self._statistics.counting(AsyncLLM).from_vllm_config(
                 configured,
                 stat_loggers=[self._statistics.logger],
@@ -156,6 +172,12 @@ class VLLMEngine:
             raise EngineError(f"vLLM did not start: {root_cause(error)}") from error
         self.max_model_len: int = self._llm.model_config.max_model_len
         self._request = itertools.count()
+
+    def _batch(self) -> dict[str, int]:
+        """Its size, without what vLLM is to choose."""
+        auto = {"max_num_seqs": SEQS, "max_num_batched_tokens": BATCHED_TOKENS} if is_cpu_build() else {}
+        given = {"max_num_seqs": self.max_num_seqs, "max_num_batched_tokens": self.max_num_batched_tokens}
+        return auto | {name: value for name, value in given.items() if value != "auto"}
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -192,13 +214,16 @@ class Statistics:
     """
 
     def __init__(self) -> None:
-        self.load = Load(generated=0)
+        self.load = Load(generated=0, preempted=0)
 
-    def count(self, tokens: int) -> None:
+    def count(self, tokens: int, preempted: int = 0) -> None:
         self.load.generated = (self.load.generated or 0) + tokens
+        self.load.preempted = (self.load.preempted or 0) + preempted
 
     def counting(self, llm: type) -> Any:
         """An AsyncLLM that counts tokens here, and keeps the times of none."""
+        from vllm.v1.engine import EngineCoreEventType
+
         count = self.count
 
         class Counting(llm):  # type: ignore[misc]  # vLLM is not read by mypy
@@ -209,7 +234,9 @@ class Statistics:
                     process = self.output_processor.process_outputs
 
                     def counted(outputs: Any, *given: Any, **named: Any) -> Any:
-                        count(sum(len(one.new_token_ids) for one in outputs))
+                        events = (event for one in outputs if one.events for event in one.events)
+                        preempted = sum(event.type == EngineCoreEventType.PREEMPTED for event in events)
+                        count(sum(len(one.new_token_ids) for one in outputs), preempted)
                         return process(outputs, *given, **named)
 
                     self.output_processor.process_outputs = counted

@@ -20,11 +20,9 @@ from pathlib import Path
 from rich.console import Console
 
 from synth.configuration.config import ConfigError
-from synth.configuration.hydra_errors import CommandLine
 from synth.engines import EngineError
 from synth.exit_codes import BAD_INPUT, DONE, FAILED, STOPPED
-from synth.pilot.grid import Trial, trials
-from synth.pilot.side_by_side import SideBySide, loaded, plan
+from synth.pilot.grid import trials
 from synth.preview.dry_run import at_most
 from synth.printable import write
 from synth.report.comparison import Comparison, letter
@@ -35,11 +33,12 @@ from synth.resumption.opening import Opened, opened
 from synth.schedule.first_records import StepsFail
 from synth.schedule.signals import stop_signals
 from synth.storage.run_folder import written_over
+from synth.trials.side_by_side import SideBySide, loaded, plan
+from synth.trials.trial import Trial, hint, run_words
 
 SAMPLES = 3  # of each trial
 TOLD_EVERY_S = 10.0
 MARK = "Synth pilot"  # by which its page is known again
-_NOT_THE_SETTINGS = ("num_records", "output_dir", "dry_run", "resume")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,17 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return DONE
         return _pilot(found, words)
     except ConfigError as error:
-        print(f"error: {error}{_hint(str(error), words)}", file=sys.stderr)
+        print(f"error: {error}{hint(str(error), words)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return STOPPED
-
-
-def _hint(error: str, words: Sequence[str]) -> str:
-    """For who writes several values as a list, which is one value to Hydra."""
-    key = error.partition(":")[0]
-    value = next((word.partition("=")[2] for word in words if word.lstrip("+~").partition("=")[0] == key), "")
-    return f"; values to try one after another are written {key}={value[1:-1]}" if value.startswith("[") else ""
 
 
 def _plan(found: Sequence[Trial]) -> list[str]:
@@ -80,7 +72,7 @@ def _plan(found: Sequence[Trial]) -> list[str]:
         f"model     {config.model.name}",
         f"trials    {len(found)} of {records} records each",
         f"tokens    {total}",
-        *(f"{letter(place):9} {' '.join(one.words) or 'as configured'}" for place, one in enumerate(found)),
+        *(f"{letter(place):9} {one.title}" for place, one in enumerate(found)),
     ]
 
 
@@ -167,7 +159,7 @@ async def _tell_progress(runs: SideBySide, planned: int) -> None:
 def _tell(found: Sequence[Trial], comparison: Comparison, words: Sequence[str]) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for place, (trial, run) in enumerate(zip(found, comparison.runs, strict=True)):
-        console.print(f"\n{letter(place)}  {' '.join(trial.words) or 'as configured'}", style="bold")
+        console.print(f"\n{letter(place)}  {trial.title}", style="bold")
         show_rows(console, run.rows("kept", SAMPLES) or run.rows("rejected", SAMPLES))
     console.print()
     for line in comparison.lines():
@@ -188,20 +180,12 @@ def _tell(found: Sequence[Trial], comparison: Comparison, words: Sequence[str]) 
     if near := [letter(place) for place in comparison.near_best]:
         console.print(f"As few rows don't tell it from {', '.join(near)}: a larger num_records does.")
     console.print(f"  {_own(found, comparison)}")
-    console.print(f"  python -m synth.run {_command(words, best)}")
+    console.print(f"  python -m synth.run {run_words(words, best.own, best.words)}")
 
 
 def _own(found: Sequence[Trial], comparison: Comparison) -> str | None:
     """The best trial's overrides as they are typed."""
     return None if comparison.best is None else shlex.join(found[comparison.best].words) or "as configured"
-
-
-def _command(words: Sequence[str], best: Trial) -> str:
-    """The words of a run with the best trial's settings."""
-    keys = {str(one.input_line): one.key_or_group for one in CommandLine(words).overrides}
-    dropped = {*_NOT_THE_SETTINGS, *best.own}
-    kept = [word for word in words if keys.get(word) not in dropped]
-    return shlex.join([*kept, *best.words])
 
 
 if __name__ == "__main__":

@@ -6,91 +6,49 @@ One engine serves all trials, so only keys that it does not read can have severa
 """
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
 from synth.chat import ChatTemplateError
-from synth.configuration.config import GROUPS, Config, ConfigError, refuse_bad_chat_template
+from synth.configuration.config import GROUPS, Config, ConfigError
 from synth.configuration.hydra_errors import CommandLine
 from synth.configuration.named_models import LOADED
 from synth.models.model import Model
 from synth.preview.dry_run import sampling_keys
-from synth.preview.missing import refuse_what_is_missing
-from synth.run import composed
 from synth.steps.llm import MAIN
 from synth.steps.strategy import Step
 from synth.storage.manifest import differing_keys
+from synth.trials.trial import (
+    Trial,
+    composed_trials,
+    folder_word,
+    in_a_folder,
+    refuse_keys_of_runs,
+    refuse_unusable,
+)
 
 RECORDS = 32
 TEMPERATURES, TOP_PS = (0.7, 1.0), (0.9, 1.0)  # beside what is configured
 SYSTEM_PROMPT = "model.default_system_prompt"
-_OF_A_RUN = ("slice", "push_to_hub", "tracking", "retry", "price_per_gpu_hour", "estimate_from")
 _VARIED = ("strategy", "seed", "output_dir")  # top-level keys that may have several values
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One combination: its configuration, and the overrides that are its own, by their keys."""
-
-    config: Config
-    own: dict[str, str]
-
-    @property
-    def words(self) -> list[str]:
-        """Its own overrides as they are typed."""
-        return [f"{'+' if key == 'strategy' else ''}{key}={value}" for key, value in self.own.items()]
 
 
 def trials(words: Sequence[str]) -> list[Trial]:
     """The trials of a command line; none where it only asked for help. Raises ConfigError."""
     named = {one.key_or_group for one in CommandLine(words).overrides}
-    for key in _OF_A_RUN:
-        if key in named:
-            raise ConfigError(f"{key}: is for a run; leave it out of a pilot")
+    refuse_keys_of_runs(named, "pilot")
     words = [*words, *([] if "num_records" in named else [f"num_records={RECORDS}"])]
-    first = _composed(words)
+    first = composed_trials(words)
     if not first:
         return []
     config = first[0].config
     if "output_dir" not in named:
-        name = f"{config.strategy.name}-{str(config.model.name).rstrip('/').rpartition('/')[2]}"
-        words = [*words, f"output_dir=pilots/{re.sub(r'[^A-Za-z0-9_.+-]+', '_', name)}"]
+        words = [*words, folder_word(config, "pilot")]
     _refuse(first)
     grid = _grid(first, named)
-    found = _composed([*words, *(f"{key}={','.join(values)}" for key, values in grid.items() if len(values) > 1)])
+    found = composed_trials([*words, *(f"{key}={','.join(values)}" for key, values in grid.items() if len(values) > 1)])
     _refuse(found)
-    return [_in_a_folder(one) for one in found] if len(found) == 1 else found
-
-
-def _in_a_folder(trial: Trial) -> Trial:
-    """Of its own, as each of several has."""
-    output_dir = trial.config.settings.output_dir / "trial"
-    settings = dataclasses.replace(trial.config.settings, output_dir=output_dir)
-    resolved = trial.config.resolved | {"output_dir": str(output_dir)}
-    return dataclasses.replace(trial, config=dataclasses.replace(trial.config, settings=settings, resolved=resolved))
-
-
-def _composed(words: Sequence[str]) -> list[Trial]:
-    found: list[tuple[Config, list[str]]] = []
-
-    def collect(config: Config) -> int:
-        found.append((config, list(HydraConfig.get().overrides.task)))
-        return 0
-
-    asks = any(word in ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i") for word in words)
-    composed([*words, *([] if asks else ["--multirun"])], collect)
-    shared = set.intersection(*(set(overrides) for _, overrides in found)) if found else set()
-    return [Trial(config, dict(_pair(one) for one in overrides if one not in shared)) for config, overrides in found]
-
-
-def _pair(override: str) -> tuple[str, str]:
-    read = OverridesParser.create().parse_override(override)
-    return read.get_key_element().lstrip("+~"), read.get_value_element_as_str()
+    return [in_a_folder(one) for one in found] if len(found) == 1 else found
 
 
 def _refuse(found: Sequence[Trial]) -> None:
@@ -102,17 +60,7 @@ def _refuse(found: Sequence[Trial]) -> None:
                 f"{differing[0][0]}: a pilot loads one engine for all its trials, so this key has one value; "
                 "python -m synth.run --multirun tries several"
             )
-    if own := next((name for name, served in one.pools.items() if served.engine.placement(False, 0).gpus), None):
-        raise ConfigError(
-            f"models.{own}: a pilot loads all models in one process, where no GPUs are divided among them; leave it "
-            "out, or try the settings by python -m synth.run --multirun"
-        )
-    checked: list[Any] = []
-    for trial in found:
-        if trial.config.model.is_here and trial.config.resolved["model"] not in checked:
-            refuse_bad_chat_template(trial.config)
-            checked.append(trial.config.resolved["model"])
-        refuse_what_is_missing(trial.config)
+    refuse_unusable(found, "pilot")
 
 
 def _of_engine(config: Config) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def describe(config: Config) -> str:
         "folder": f"{folder.path}{begun}",
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
         "model": _model(config, MAIN, config.resolved["engine"]),
+        **_chosen(config),
         **_models(config),
         "source": told_source(config, contents),
         "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
@@ -53,6 +54,12 @@ def describe(config: Config) -> str:
         **estimate(config, run if plan.kept else None, manifest, contents.size, plan.kept),
     }
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
+
+
+def _chosen(config: Config) -> dict[str, str]:
+    """What main's engine makes of keys that are auto."""
+    choose = getattr(config.engine, "chosen", None)
+    return {"auto": told} if choose and (told := choose()) else {}
 
 
 def _models(config: Config) -> dict[str, str]:

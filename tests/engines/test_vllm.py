@@ -178,12 +178,31 @@ def engine_of(**keys):
             {"tensor_parallel_size": 2},
             r": Total number of attention heads \(3\) must be divisible by .* \(2\)\.$",
         ),
-        ({"extra": {"no_such_key": 1}}, "unexpected keyword argument 'no_such_key'"),
+        ({"extra": {"quantization": "no_such_method"}}, "no_such_method"),
     ],
 )
 async def test_what_vllm_refuses_before_it_loads_anything_is_no_case_for_another_try(keys, told):
     with pytest.raises(Unusable, match=told):
         await engine_of(**keys).start()
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_a_batch_of_auto_is_the_usual_one_on_a_cpu_and_vllms_own_on_a_gpu(monkeypatch, cpu):
+    monkeypatch.setattr(module, "is_cpu_build", lambda: cpu)
+    usual, auto = engine_of(), engine_of(max_num_seqs="auto", max_num_batched_tokens="auto")
+    assert usual._batch() == {"max_num_seqs": 256, "max_num_batched_tokens": 8192}
+    assert auto._batch() == (usual._batch() if cpu else {})
+    assert (usual.concurrency, auto.concurrency, usual.chosen()) == (256, 256, None)
+    assert ("on a CPU" in auto.chosen()) == cpu and ("1,024" in auto.chosen()) != cpu
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+async def test_a_context_of_auto_is_as_long_as_the_cache_holds():
+    engine = VLLM(model=Model(path="demo", dtype="float32", max_model_len="auto"), kv_cache_gib=0.004)
+    await engine.start()
+    assert 0 < engine.max_model_len < 2048
+    await engine.stop()
 
 
 def test_an_engine_on_gpus_takes_one_for_each_rank(monkeypatch):

@@ -11,10 +11,10 @@ from synth.engines.simulated import Simulated
 from synth.models.model import Model
 from synth.pilot.__main__ import main
 from synth.pilot.grid import has_default_system_prompt, own_grid, trials
-from synth.pilot.side_by_side import SharedEngine, SideBySide, plan
 from synth.report.comparison import Comparison
 from synth.report.run_data import Run
 from synth.resumption.opening import opened
+from synth.trials.side_by_side import SharedEngine, SideBySide, plan
 
 FAST = ["+strategy=magpie", "engine=simulated", "engine.tokens_per_second=20000", "engine.first_token_s=0.001"]
 TEMPERATURE, TOP_P = "strategy.magpie.instruction.temperature", "strategy.magpie.instruction.top_p"

@@ -1,0 +1,109 @@
+"""A trial: one combination of the keys that a command line gives several values, written as a sweep has them
+(`key=0.7,1.0`), with its whole configuration.
+
+Promises: what can be refused is refused here, from names, types, files and, where it is on the machine, the tokenizer.
+"""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from synth.configuration.config import Config, ConfigError, refuse_bad_chat_template
+from synth.configuration.hydra_errors import CommandLine
+from synth.preview.missing import refuse_what_is_missing
+from synth.run import composed
+
+OF_A_RUN = ("slice", "push_to_hub", "tracking", "retry", "price_per_gpu_hour", "estimate_from")
+NOT_THE_SETTINGS = ("num_records", "output_dir", "dry_run", "resume")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One combination: its configuration, and the overrides that are its own, by their keys."""
+
+    config: Config
+    own: dict[str, str]
+
+    @property
+    def words(self) -> list[str]:
+        """Its own overrides as they are typed."""
+        return [f"{'+' if key == 'strategy' else ''}{key}={value}" for key, value in self.own.items()]
+
+    @property
+    def title(self) -> str:
+        return " ".join(self.words) or "as configured"
+
+
+def composed_trials(words: Sequence[str]) -> list[Trial]:
+    """All combinations; none where the words only ask for help. Raises ConfigError."""
+    found: list[tuple[Config, list[str]]] = []
+
+    def collect(config: Config) -> int:
+        found.append((config, list(HydraConfig.get().overrides.task)))
+        return 0
+
+    asks = any(word in ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i") for word in words)
+    composed([*words, *([] if asks else ["--multirun"])], collect)
+    shared = set.intersection(*(set(overrides) for _, overrides in found)) if found else set()
+    return [Trial(config, dict(_pair(one) for one in overrides if one not in shared)) for config, overrides in found]
+
+
+def refuse_keys_of_runs(named: Collection[str], door: str) -> None:
+    for key in OF_A_RUN:
+        if key in named:
+            raise ConfigError(f"{key}: is for a run; leave it out of a {door}")
+
+
+def refuse_unusable(trials: Sequence[Trial], door: str) -> None:
+    """What no trial could be made of, whatever is varied. Raises ConfigError."""
+    pools = trials[0].config.pools
+    if own := next((name for name, served in pools.items() if served.engine.placement(False, 0).gpus), None):
+        raise ConfigError(
+            f"models.{own}: a {door} loads all models in one process, where no GPUs are divided among them; leave it "
+            "out, or try the settings by python -m synth.run --multirun"
+        )
+    checked: list[Any] = []
+    for trial in trials:
+        if trial.config.model.is_here and trial.config.resolved["model"] not in checked:
+            refuse_bad_chat_template(trial.config)
+            checked.append(trial.config.resolved["model"])
+        refuse_what_is_missing(trial.config)
+
+
+def folder_word(config: Config, door: str) -> str:
+    """The override that names the folder of all trials, where the command line does not."""
+    name = f"{config.strategy.name}-{str(config.model.name).rstrip('/').rpartition('/')[2]}"
+    return f"output_dir={door}s/{re.sub(r'[^A-Za-z0-9_.+-]+', '_', name)}"
+
+
+def in_a_folder(trial: Trial, name: str = "trial") -> Trial:
+    """Of its own, below output_dir."""
+    output_dir = trial.config.settings.output_dir / name
+    settings = dataclasses.replace(trial.config.settings, output_dir=output_dir)
+    resolved = trial.config.resolved | {"output_dir": str(output_dir)}
+    return dataclasses.replace(trial, config=dataclasses.replace(trial.config, settings=settings, resolved=resolved))
+
+
+def hint(error: str, words: Sequence[str]) -> str:
+    """For who writes several values as a list, which is one value to Hydra."""
+    key = error.partition(":")[0]
+    value = next((word.partition("=")[2] for word in words if word.lstrip("+~").partition("=")[0] == key), "")
+    return f"; values to try one after another are written {key}={value[1:-1]}" if value.startswith("[") else ""
+
+
+def run_words(words: Sequence[str], dropped: Collection[str], added: Sequence[str]) -> str:
+    """The words of a run: without the `dropped` keys and what is no setting, and with those `added`."""
+    keys = {str(one.input_line): one.key_or_group for one in CommandLine(words).overrides}
+    kept = [word for word in words if keys.get(word) not in {*NOT_THE_SETTINGS, *dropped}]
+    return shlex.join([*kept, *added])
+
+
+def _pair(override: str) -> tuple[str, str]:
+    read = OverridesParser.create().parse_override(override)
+    return read.get_key_element().lstrip("+~"), read.get_value_element_as_str()

@@ -1,0 +1,1 @@
+"""Which engine settings suit a machine: engines started one after another (python -m synth.tune)."""
