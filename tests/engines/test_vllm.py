@@ -103,11 +103,11 @@ async def test_an_answer_that_is_watched_is_the_same_and_one_that_is_ended_is_it
     plain = await engine.generate(prompt, long)
     watched = await engine.generate(prompt, long, lambda ids, text: seen.append(len(ids)))
     assert (watched.token_ids, watched.text) == (plain.token_ids, plain.text)
-    samplings = [Sampling(seed=seed, max_tokens=150) for seed in range(20)]
-    whole = max(await asyncio.gather(*(engine.generate(prompt, one) for one in samplings)), key=token_count)
-    ended = await asyncio.gather(*(engine.generate(prompt, one, lambda ids, text: len(ids) > 1) for one in samplings))
-    (cut,) = [one for one in ended if list(one.token_ids) == list(whole.token_ids[: len(one.token_ids)])]
-    assert cut.finish_reason == "abort" and WATCHED_EVERY < token_count(cut) < token_count(whole)
+    rambling = Sampling(seed=1, temperature=2.0, max_tokens=150)  # so hot that it finds no end
+    whole = await engine.generate(prompt, rambling)
+    cut = await engine.generate(prompt, rambling, lambda ids, text: len(ids) > 1)
+    assert cut.finish_reason == "abort" and WATCHED_EVERY <= token_count(cut) < token_count(whole)
+    assert list(cut.token_ids) == list(whole.token_ids[: token_count(cut)])
 
 
 def token_count(answer):
@@ -252,7 +252,7 @@ def test_on_a_gpu_no_sampler_is_built_at_the_start_unless_it_is_asked_for(monkey
 
 
 def test_keys_that_change_speed_and_not_data_are_keys():
-    assert VLLM.HARMLESS.issubset(VLLM.__dataclass_fields__)
+    assert {key.partition(".")[0] for key in VLLM.HARMLESS} <= VLLM.__dataclass_fields__.keys()
 
 
 DEATH = """
