@@ -93,7 +93,7 @@ def refusal(job, capsys):
             "vllm_pooling",
         ),
         ("engine.max_num_sequences=4", "engine.max_num_sequences: no such key; did you mean 'engine.max_num_seqs'?"),
-        ("engine.max_num_seqs=many", "engine.max_num_seqs: must be a whole number, got 'many'"),
+        ("engine.max_num_seqs=many", "engine.max_num_seqs: must be a whole number or 'auto', got 'many'"),
         ("cluster.replicas=0", "cluster.replicas: must be at least 1 or 'auto', got 0"),
         ("source=nope", "source: there is no 'nope'; did you mean 'none'?"),
         ("hydra.nope=1", "hydra.nope: no such key"),
