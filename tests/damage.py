@@ -102,7 +102,7 @@ class InProcess:
 
     def __init__(self, config, run_dir, fingerprint, index, placement, pool, claims, earlier, code, pools, node):
         worker = Worker(config, run_dir, fingerprint, pool, claims, earlier)
-        self.start, self.run, self.hungry = worker.start, worker.run, worker.hungry
+        self.start, self.run, self.hungry, self.look = worker.start, worker.run, worker.hungry, worker.look
         self.probe, self.counters, self.stop, self.kill = worker.probe, worker.counters, worker.stop, worker.stop
 
 
