@@ -78,13 +78,13 @@ def test_a_lost_manifest_is_put_together_again_and_nothing_is_made_twice(cases, 
     case = cases["fan_out"]
     copy_folder(case.states[1], tmp_path / "run")
     run = RunFolder(tmp_path / "run")
-    before = Manifest.read(run)
+    before, begun = Manifest.read(run), {int(path.name.partition(".")[0]) for path in run.shards.glob("[0-9]*")}
     run.manifest.unlink()
     outcome = case.command(run.path, shard_size=100)
     assert outcome.code == 0 and rows_in(run.path) == case.rows
     assert f"{run.manifest} is lost: the run goes on from what its shards say of themselves" in outcome.err
     after = Manifest.read(run)
-    assert all(one == other for one, other in zip(after.shards, before.shards, strict=False))
+    assert {shard for shard in before.shards if shard.index in begun} <= set(after.shards)
     assert all(after.committed[index] == summary for index, summary in before.committed.items())
     assert MadeUp.calls < case.calls / 2
 
