@@ -35,7 +35,7 @@ from real_model import real_model
 from synth.configuration.config import CONF_DIR, Config, parse
 from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
-from synth.pilot.side_by_side import SharedEngine, loaded
+from synth.trials.side_by_side import SharedEngine, loaded
 from synth.records import Record, Shard
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.worker import Worker

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import importlib.util
 import os
 import re
 import subprocess
@@ -97,6 +98,16 @@ def test_every_import_is_a_declared_dependency():
         if declared.isdisjoint(canonicalize_name(owner) for owner in owners.get(module, [module]))
     }
     assert not undeclared
+
+
+def test_a_benchmark_imports_nothing_of_synth_that_is_gone():
+    for path in sorted((ROOT / "benchmarks").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("synth", "tests"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    there = hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}")
+                    assert there, f"{path}: {node.module} has no {alias.name}"
 
 
 def imported_modules(path: Path) -> set[str]:
