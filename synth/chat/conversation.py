@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from synth.chat.channels import Channels, Stretch
-from synth.chat.default_prompt import leading_controls, without_default
+from synth.chat.default_prompt import without_default
 from synth.chat.guard import Guard
 from synth.chat.probe import Probe
 from synth.chat.reasoning import Reasoning
@@ -113,10 +113,17 @@ class ChatTemplate:
         has_system = any(message["role"] in ("system", "developer") for message in masked)
         if not masked and self._first is not None:
             return self._guard.encode(self._first)
+        if self._probe.needs_system and not has_system:
+            raise ChatTemplateError("the chat template demands a system prompt, and there is none")
         text = self._later_turn(masked) if len(masked) > has_system else self._probe.before_user(masked)
         if not has_system and text.startswith(self._start):
             text = self._drawn_start + text.removeprefix(self._start)
         return self._guard.encode(text)
+
+    @property
+    def needs_system(self) -> bool:
+        """Whether it refuses conversations without a system prompt."""
+        return self._probe.needs_system
 
     def spelled(self, token_ids: Sequence[int]) -> str:
         """A prompt with its control tokens as they are spelled."""
@@ -241,7 +248,10 @@ class ChatTemplate:
         )
 
     def _derived_start(self) -> str:
-        """A conversation's start by the template. Empty where there is none and one is given by hand."""
+        """A conversation's start by the template. Empty where there is none and one is given by hand, and where it has
+        to be a system prompt."""
+        if self._probe.needs_system:
+            return ""
         try:
             start = self._probe.before_user([])
             reason = "the chat template starts with the user's words"
@@ -255,12 +265,12 @@ class ChatTemplate:
         return start
 
     def _without_default(self, eos: Stop) -> str:
-        later = self._probe.between_answer_and_user().removeprefix(self._probe.closing())
-        if not (self._start and later):  # nothing to take it out of, or no later turn to learn from
-            return self._start
-        closers = leading_controls(self._probe.after_user(), self._guard)
-        closers += [text for text, id in self._guard.ids.items() if id in eos.token_ids]
-        start = without_default(self._start, later, self._guard, self._tokenizer.bos_token, closers)
+        closing, after_answer = self._probe.closing(), self._probe.between_answer_and_user()
+        if not self._start or after_answer in ("", closing):
+            return self._start  # there is nothing to take it out of, or no later turn to learn from
+        ends = [text for text, id in self._guard.ids.items() if id in eos.token_ids]
+        around = after_answer, closing, self._probe.after_user()
+        start = without_default(self._start, *around, self._guard, self._tokenizer.bos_token, ends)
         if start is None or not self._probe.goes_on_from(self._start):
             raise ChatTemplateError(
                 "can't tell the chat template's default system prompt from its headings: "

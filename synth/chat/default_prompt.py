@@ -9,29 +9,43 @@ Knows nothing of rendering.
 
 import itertools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from synth.chat.guard import Guard
 
 
-def without_default(start: str, later: str, guard: Guard, bos: str | None, closers: Collection[str]) -> str | None:
-    """`start` without its default system prompt, or as it is if it has none; None if that can't be told.
+def without_default(
+    start: str,
+    after_answer: str,
+    closing: str,
+    after_user: str,
+    guard: Guard,
+    bos: str | None,
+    eos: Collection[str],
+) -> str | None:
+    """`start`, the first turn's pre-query prompt, without its default system prompt, or as it is if it has none; None
+    if that can't be told.
 
-    `start` is the first turn's pre-query prompt, `later` all that a template writes between an answer and the user's
-    next words. Control tokens among `closers` end a turn, unless they open the conversation too.
+    `after_answer` is all that a template writes between an answer and the user's next words, `closing` what it writes
+    after an answer that nothing follows, `after_user` what stands between a user's words and an answer. The tokens
+    `eos` end a turn, unless they open the conversation too.
     """
     openers = leading_controls(start, guard)
-    closers = [text for text in closers if text not in openers]
-    heading = _skip(later, guard, closers)
-    if heading not in start:
-        heading = _skip(_common_end(start, heading, guard), guard, closers)
+    ends = [text for text in eos if text not in openers]
+    if closing.strip() and after_answer.startswith(closing):
+        heading = _skip(after_answer.removeprefix(closing), guard, ends)
+    else:
+        heading = _heading(after_answer, after_user, guard, openers, ends)
+    if heading and heading not in start:
+        heading = _skip(_common_end(start, heading, guard), guard, ends)
     if not heading:
-        return None
+        words = _skip(after_answer, guard, leading_controls(after_answer, guard))
+        said = start.removesuffix(words) if words else start
+        return None if said == start or _says_something(said, guard) else start
     at = start.rindex(heading)
     lead = _lead(start[:at], heading, guard, bos)
     dropped = start[len(lead) : at] + start[at + len(heading) :]
-    says_something = any(re.search(r"\w", text) for text, is_control in guard.split(dropped) if not is_control)
-    return lead + heading if says_something else start
+    return lead + heading if _says_something(dropped, guard) else start
 
 
 def leading_controls(text: str, guard: Guard) -> list[str]:
@@ -43,6 +57,41 @@ def leading_controls(text: str, guard: Guard) -> list[str]:
         elif stretch.strip():
             break
     return found
+
+
+def _heading(after_answer: str, after_user: str, guard: Guard, openers: Collection[str], ends: Collection[str]) -> str:
+    """The user's heading in what follows an answer, whose end may be there too; empty where it can't be told.
+
+    Before a heading's words there may be a control token that ends the answer, and one that opens the heading:
+    `<|im_end|>\\n<|im_start|>user`. A single one opens it where it is written so before the words of the answer's
+    heading, too, and not next to what was said: `\\n<extra_id_1>User`. That of `<|end|>\\nUser` may do either.
+    """
+    rest = _skip(after_answer, guard, ends)
+    controls = leading_controls(rest, guard)
+    if not controls:
+        return rest
+    known = [text for text in controls if text in openers]
+    opener = known[0] if known else controls[min(1, len(controls) - 1)]
+    before, words = _around_last(rest, opener, controls)
+    if not words.strip():
+        return opener + words
+    _, words_of_answer = _around_last(after_user, opener, leading_controls(after_user, guard))
+    opens_both = rest != after_answer and bool(words_of_answer) and not words_of_answer[0].isspace()
+    return opener + words if (before or known or opens_both) and not words[0].isspace() else ""
+
+
+def _around_last(text: str, control: str, controls: Sequence[str]) -> tuple[str, str]:
+    """What stands before and after the last of the leading `controls` that is this one; nothing where none is."""
+    if control not in controls:
+        return "", ""
+    end = 0
+    for _ in range(controls.count(control)):
+        end = text.index(control, end) + len(control)
+    return text[: end - len(control)], text[end:]
+
+
+def _says_something(text: str, guard: Guard) -> bool:
+    return any(re.search(r"\w", stretch) for stretch, is_control in guard.split(text) if not is_control)
 
 
 def _skip(text: str, guard: Guard, unwanted: Collection[str]) -> str:
@@ -72,12 +121,13 @@ def _common_end(one: str, other: str, guard: Guard) -> str:
 def _lead(before: str, heading: str, guard: Guard, bos: str | None) -> str:
     """What opens the whole conversation, of the text before the user's heading.
 
-    It ends where another heading opens as the user's does (`<|im_start|>`). If none does, it is the control tokens at
-    the very start, but for the last, which opens the system prompt unless it is BOS.
+    It ends where another heading opens as the user's does (`<|im_start|>`). If none does before the first word, it is
+    the control tokens at the very start, but for the last, which opens the system prompt unless it is BOS.
     """
     opening, is_control = next(guard.split(heading))
-    if is_control and opening in before:
-        return before[: before.index(opening)]
+    opened, found, _ = before.partition(opening)
+    if is_control and found and all(control or not text.strip() for text, control in guard.split(opened)):
+        return opened
     lead = done = 0
     for text, is_control in guard.split(before):
         if is_control:

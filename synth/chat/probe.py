@@ -4,7 +4,8 @@ A mark is a lone surrogate that no masked content holds (see guard.py), so it is
 nowhere else. Trimming, capitalizing and escaping leave it as it is.
 
 Promises: where a conversation that a question is put with is refused, the answer is the empty string. `before_user`
-alone raises ChatTemplateError, since it is asked about real conversations.
+alone raises ChatTemplateError, since it is asked about real conversations. A template that demands a system prompt is
+asked under one.
 """
 
 from typing import Any
@@ -25,6 +26,10 @@ class Probe:
 
     def __init__(self, renderer: Renderer):
         self._renderer = renderer
+        self._before: list[dict[str, Any]] = []
+        self.needs_system = not self._try([_USER_SAYS], True) and bool(self._try([_SYSTEM_SAYS, _USER_SAYS], True))
+        if self.needs_system:
+            self._before = [_SYSTEM_SAYS]
 
     def before_user(self, masked: list[dict[str, Any]]) -> str:
         """All that is written before the words that the user says after these messages."""
@@ -61,6 +66,8 @@ class Probe:
 
     def heeds_system(self) -> bool:
         """False where a system prompt vanishes; where it is refused, the template will say so itself."""
+        if self.needs_system:
+            return True
         text = self._try([_SYSTEM_SAYS, _USER_SAYS], True)
         return not text or _SYSTEM in text
 
@@ -69,6 +76,6 @@ class Probe:
 
     def _try(self, messages: list[dict[str, Any]], add_generation_prompt: bool, **variables: Any) -> str:
         try:
-            return self._renderer.render(messages, add_generation_prompt, **variables)
+            return self._renderer.render([*self._before, *messages], add_generation_prompt, **variables)
         except ChatTemplateError:
             return ""

@@ -32,7 +32,7 @@ from synth.paths import LocalPath
 from synth.records import Slice
 from synth.sources import Source
 from synth.steps.llm import MAIN
-from synth.steps.strategy import Strategy
+from synth.steps.strategy import Step, Strategy
 from synth.storage.hub import dataset_name
 from synth.storage.run_folder import RunFolder
 
@@ -320,6 +320,9 @@ def _refuse_what_no_chat_api_does(config: Config) -> None:
                 raise ConfigError(f"strategy.{step.name}: {why}; engine=openai can, where a server takes token ids")
 
 
+_ANY_SYSTEM_PROMPT = [{"role": "system", "content": "Be kind."}]
+
+
 def key_of(model: str) -> str:
     """The key below which a model of the run has its keys."""
     return "model" if model == MAIN else f"models.{model}"
@@ -332,7 +335,10 @@ def refuse_bad_chat_template(config: Config) -> None:
     from synth.chat import ChatTemplateError
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it tells of every try to reach the Hub
-    as_user = {name for step in config.strategy.steps for name in step.models_as_user}
+    as_user: dict[str, list[Step]] = {}
+    for step in config.strategy.steps:
+        for name in step.models_as_user:
+            as_user.setdefault(name, []).append(step)
     seen: list[Model] = []
     for name, model in config.templated.items():
         key = key_of(name)
@@ -344,13 +350,22 @@ def refuse_bad_chat_template(config: Config) -> None:
         seen.append(model)
         try:
             template = model.load_chat_template()
-            if name in as_user:
-                template.pre_query()
+            for step in as_user.get(name, []):
+                _refuse_none_where_one_is_demanded(step, name, template)
+                template.pre_query(_ANY_SYSTEM_PROMPT if template.needs_system else [])
+        except ConfigError:
+            raise
         except ChatTemplateError as error:
             raise ConfigError(f"{key}: {error}") from None
         except (OSError, ValueError) as error:
             told = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
             raise ConfigError(f"{key}.path: {told}") from None
+
+
+def _refuse_none_where_one_is_demanded(step: Step, name: str, template: "ChatTemplate") -> None:
+    if template.needs_system and not step.description.under_system_prompt:
+        why = f"asks without a system prompt, and the chat template of the model {name} demands one"
+        raise ConfigError(f"strategy.{step.name}: {why}; Magpie has system_prompts, with keep_system_prompt=true")
 
 
 def _refuse_unfit_pooling(config: Config, name: str) -> None:

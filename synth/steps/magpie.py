@@ -89,6 +89,10 @@ class Magpie:
     def as_user(self) -> list[Sampling]:
         return [self.instruction]
 
+    @property
+    def under_system_prompt(self) -> bool:
+        return bool(self.system_prompts) and (self.keep_system_prompt or len(self.calls()) == 1)
+
     async def __call__(self, record: Record, llm: LLM) -> Record:
         system_prompt = self._draw_system_prompt(llm)
         system: list[Message] = []

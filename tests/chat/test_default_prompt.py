@@ -1,9 +1,11 @@
 """model.default_system_prompt: whether instructions are drawn under the system prompt that a template inserts."""
 
 import pytest
+from hypothesis import given, settings
 
 from synth.chat import ChatTemplateError
 from tests.chat import formats
+from tests.chat.drawn_formats import drawn
 from tests.chat.formats import assistant, chat, system, tokenizer, user
 
 SPOKEN = [user("Hi"), assistant("Yes")]
@@ -110,3 +112,33 @@ def test_drop_leaves_a_pre_query_by_hand_alone():
     for template in (headless, formats.QWEN):
         read = chat(template, pre_query="Q: ", default_system_prompt="drop")
         assert tokenizer(template).decode(read.pre_query()) == "Q: "
+
+
+# Of Nemotron's kind: one token opens the headings of the user and of the answer, and follows the user's words.
+TOKEN_OPENS_BOTH = formats.loop(
+    "{% if m.role == 'user' %}{{ '<X>User\\n' + m.content + '\\n' }}"
+    "{% else %}{{ '<X>Assistant\\n' + m.content + END }}{% endif %}",
+    "{{ '<S>System\\n' }}{% if messages[0].role == 'system' %}{{ messages[0].content }}"
+    "{% set messages = messages[1:] %}{% endif %}{{ '\\n\\n' }}",
+    "{{ '<X>Assistant\\n' }}",
+)
+
+
+@pytest.mark.parametrize("end", ["\\n", "\\n<E>\\n\\n", "</s>"])
+def test_a_token_that_opens_the_users_heading_stays_though_it_follows_the_users_words(end):
+    template = TOKEN_OPENS_BOTH.replace("END", repr(end).replace("\\\\", "\\"))
+    formats.CONTROLS[template] = "<S> <X> <E>"
+    read = chat(template, default_system_prompt="drop")
+    assert tokenizer(template).decode(read.pre_query()) == "<X>User\n"
+
+
+@settings(max_examples=150)
+@given(drawn())
+def test_drop_is_right_or_refused_whatever_the_headings_are(drawn_format):
+    template = drawn_format.template
+    try:
+        start = chat(template, default_system_prompt="drop").pre_query()
+    except ChatTemplateError as error:
+        assert "model.default_system_prompt=keep" in str(error)
+    else:
+        assert tokenizer(template).decode(start) == drawn_format.lead + drawn_format.heading

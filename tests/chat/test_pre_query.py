@@ -222,3 +222,23 @@ def test_several_templates_without_a_default_are_an_error_that_lists_them():
 def test_a_template_from_the_configuration_replaces_the_tokenizers_own():
     read = chat(formats.CHATML, chat_template=formats.loop("{{ 'Q: ' + m.content + '\\nA:' }}"))
     assert tokenizer(formats.CHATML).decode(read.pre_query()) == "Q: "
+
+
+DEMANDS_SYSTEM = (
+    "{% if messages[0].role != 'system' %}{{ raise_exception('a system prompt comes first') }}{% endif %}"
+    + formats.CHATML
+)
+formats.CONTROLS[DEMANDS_SYSTEM], formats.EOS[DEMANDS_SYSTEM] = formats.CONTROLS[formats.CHATML], "<|im_end|>"
+
+
+def test_a_template_that_demands_a_system_prompt_is_read_under_one():
+    read, plain = chat(DEMANDS_SYSTEM), chat(formats.CHATML)
+    assert (read.query_stop, read.response_stop) == (plain.query_stop, plain.response_stop)
+    for messages in ([system("Be kind.")], [system("Be kind."), *SPOKEN]):
+        assert read.pre_query(messages) == plain.pre_query(messages)
+
+
+@pytest.mark.parametrize("messages", [[], SPOKEN])
+def test_without_one_it_says_so(messages):
+    with pytest.raises(ChatTemplateError, match="demands a system prompt"):
+        chat(DEMANDS_SYSTEM).pre_query(messages)
