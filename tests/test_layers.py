@@ -21,6 +21,7 @@ configuration
 demo_model.train
 demo_model.grammar
 steps
+verifiers
 quality
 engines
 models

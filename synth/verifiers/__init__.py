@@ -1,0 +1,38 @@
+"""What checks an answer by something else than a model's opinion: a known result, unit tests, rules, code of one's own.
+
+A verifier is a class that a `_target_` names. A step has one by its key `verifier`: synth/steps/verify.py keeps what
+passes. Promise: whatever a verifier meets, it says one of four verdicts and raises nothing but EngineError, where it
+itself is broken. What it could not find out is never a pass.
+
+Knows nothing of models, chains or what is decided by a verdict.
+"""
+
+from typing import Literal, NamedTuple, Protocol
+
+from synth.records import Needs, Record
+
+
+class Verdict(NamedTuple):
+    """`score` is from 0, failed, to 1, passed; 0 where nobody knows, which is after a `timeout` or an `error`.
+
+    `detail` is for a human: the answer that was extracted, the last line of a failing test, the exception.
+    """
+
+    verdict: Literal["passed", "failed", "timeout", "error"]
+    score: float
+    detail: str = ""
+
+
+class Verifier(Protocol):
+    """Checks a record that has its answer in `response`, and in `messages` where it has these.
+
+    May have a method `missing() -> str | None`, which names what it would take and is not there as `key: problem`, and
+    `extracted(record) -> str | None`: the final answer in a form in which equal answers are equal texts, None without
+    one.
+    """
+
+    async def verify(self, record: Record) -> Verdict: ...
+
+    def needs(self) -> list[Needs]:
+        """The columns that it reads beside the answer."""
+        ...
