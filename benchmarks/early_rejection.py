@@ -35,11 +35,11 @@ from real_model import real_model
 from synth.configuration.config import CONF_DIR, Config, parse
 from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
-from synth.trials.side_by_side import SharedEngine, loaded
 from synth.records import Record, Shard
 from synth.schedule.claims import SettlingClaims
 from synth.schedule.worker import Worker
 from synth.storage.run_folder import RunFolder
+from synth.trials.side_by_side import SharedEngine, loaded
 
 LEAST_SAVED = 0.3
 LEAST_SAVED_FOR_REAL = 0.5

@@ -55,3 +55,10 @@ def to_answer(record: Record) -> list[Message]:
     if system and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": system}, *messages]
     return messages
+
+
+def answered(record: Record, prompt: Sequence[Message], text: str) -> Record:
+    """The record with a conversation and the assistant's answer to it as its own."""
+    messages = [*prompt, {"role": "assistant", "content": text}]
+    first = {name: text for name, text in first_turn(messages).items() if name != "system_prompt"}
+    return record | first | {"messages": messages}

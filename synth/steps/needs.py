@@ -31,6 +31,13 @@ _FITS_COLUMN: list[tuple[Callable[[pa.DataType], bool], set[str]]] = [
     (pa.types.is_list, {"list", "texts", "conversation"}),
     (pa.types.is_struct, {"object"}),
 ]
+# Columns that no source has.
+_MADE_BY = {
+    "candidates": "a step synth.steps.sample.Sample before it adds it",
+    "pass_rate": "synth.steps.sample.Sample adds it where it has a verifier",
+    "best_rating": "a step synth.steps.rank.Rank before it adds it",
+    "selected": "a step synth.steps.gen_select.GenSelect before it adds it",
+}
 _CALLED = {
     "instruction": ("prompt", "question", "query", "input", "text", "problem"),
     "response": ("output", "answer", "completion", "solution"),
@@ -45,11 +52,10 @@ def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: s
         for choices in step.description.needs:
             if not there.intersection(choices):
                 wanted = " or ".join(map(repr, choices))
-                hint = (
-                    _hint(next(iter(choices)), columns)
-                    if columns
-                    else "; choose another one by source=file or source=hub"
-                )
+                name = next(iter(choices))
+                if made_by := _MADE_BY.get(name):
+                    raise ConfigError(f"strategy.{step.name}: reads the column {wanted}; {made_by}")
+                hint = _hint(name, columns) if columns else "; choose another one by source=file or source=hub"
                 raise ConfigError(f"strategy.{step.name}: reads the column {wanted}, which {source} lacks{hint}")
         if step.columns is None:
             return

@@ -36,6 +36,9 @@ def _reward_model(given: Any) -> Any:
     return None if given is None else reward_model(given, "reward_model")
 
 
+GivenRewardModel = Annotated[Any, BeforeValidator(_reward_model)]
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Preference:
     """Draws `k` responses and adds `prompt`, `chosen`, `rejected`, `chosen_score` and `rejected_score`.
@@ -53,7 +56,7 @@ class Preference:
         default_factory=lambda: [Sampling(max_tokens=2048)]
     )
     judge: Judge = field(default_factory=Judge)
-    reward_model: Annotated[Any, BeforeValidator(_reward_model)] = None
+    reward_model: GivenRewardModel = None
     ties: Literal["reject", "keep"] = "reject"
 
     rejections: ClassVar[tuple[str, ...]] = (
@@ -93,7 +96,10 @@ class Preference:
             _note([("cut" if one.finish_reason != "stop" else "not ranked", one) for one in drawn], llm)
             raise
         async with asyncio.TaskGroup() as group:
-            scores = [group.create_task(self._score(record, prompt, one.text, llm)) for one in candidates]
+            scores = [
+                group.create_task(rated(record, prompt, one.text, self.judge, self.reward_model, llm))
+                for one in candidates
+            ]
         ranked = [(score.result(), one) for score, one in zip(scores, candidates, strict=True)]
         scored = [(score, one) for score, one in ranked if isinstance(score, float)]
         if len(scored) < 2:
@@ -111,14 +117,18 @@ class Preference:
     def _sampling(self, index: int) -> Sampling:
         return self.responses[index % len(self.responses)]
 
-    async def _score(self, record: Record, prompt: Messages, response: str, llm: LLM) -> float | Rejection:
-        if self.reward_model is None:
-            turn = {"instruction": asked_in(prompt), "response": response}
-            verdict = await self.judge.verdict(record | turn, llm)
-            return Rejection(str(verdict.failure)) if verdict.score is None else verdict.score
-        conversation = [*prompt, {"role": "assistant", "content": response}]
-        value = float(await scored(self.reward_model, conversation, llm))
-        return value if math.isfinite(value) else Rejection("no_score", f"the reward model gave {value}")
+
+async def rated(
+    record: Record, prompt: Messages, response: str, judge: Judge, reward_model: Any, llm: LLM
+) -> float | Rejection:
+    """What the reward model, or without one the judge, gives a response; or why there is no such number."""
+    if reward_model is None:
+        turn = {"instruction": asked_in(prompt), "response": response}
+        verdict = await judge.verdict(record | turn, llm)
+        return Rejection(str(verdict.failure)) if verdict.score is None else verdict.score
+    conversation = [*prompt, {"role": "assistant", "content": response}]
+    value = float(await scored(reward_model, conversation, llm))
+    return value if math.isfinite(value) else Rejection("no_score", f"the reward model gave {value}")
 
 
 def asked_in(prompt: Messages) -> str:

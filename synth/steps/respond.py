@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.engines.repetition import REPETITION
-from synth.messages import Message, first_turn, to_answer
+from synth.messages import answered, to_answer
 from synth.records import Needs, Record, Rejection
 from synth.steps.llm import LLM
 
@@ -38,14 +38,8 @@ class Respond:
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
         asked = to_answer(record)
-        answer = await llm.chat(asked, self.sampling, draft=lambda text: _answered(record, asked, text))
-        made = _answered(record, asked, answer.text) | {"finish_reason": answer.finish_reason}
+        answer = await llm.chat(asked, self.sampling, draft=lambda text: answered(record, asked, text))
+        made = answered(record, asked, answer.text) | {"finish_reason": answer.finish_reason}
         if not answer.text:
             raise Rejection(REPETITION if answer.finish_reason == REPETITION else "empty_response", record=made)
         return made
-
-
-def _answered(record: Record, asked: list[Message], text: str) -> Record:
-    messages = [*asked, {"role": "assistant", "content": text}]
-    first = {name: text for name, text in first_turn(messages).items() if name != "system_prompt"}
-    return record | first | {"messages": messages}

@@ -1,0 +1,95 @@
+"""GenSelect (arXiv 2507.17797): a model is shown numbered answers to one question and names the best.
+
+Of more answers than it is shown at once, groups are made and the best of each go on, until one is left: a tournament.
+Pairs are groups of two. The answer is held to the numbers where the engine can hold it; a model that thinks does so
+before. The words of the prompt are ours.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import field, replace
+from typing import Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Sampling
+from synth.records import Needs, Record, Rejection
+from synth.steps.candidates import COLUMNS, SELECTED, Candidate, candidates_of, standing
+from synth.steps.llm import LLM
+from synth.steps.preference import asked_in, prompt_of
+from synth.steps.prompts import render
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class GenSelect:
+    """Adds `selected`, the place of the best answer in `candidates`, from 0.
+
+    Compared are the answers that passed, or all where none was verified; equal ones once, and no more than the first
+    `n`. `group` of them are shown at once, in an order that the seed shuffles, since the first that a model reads is
+    favoured. `model` names the one that compares, None the one that the step asks.
+
+    Rejections: `truncated_selection` and `unparsable_selection`, where no number was named. Where none passed,
+    `selected` is null and `pick` rejects the record. Also: `no_instruction`, `no_candidates`.
+    """
+
+    n: Annotated[int, Field(ge=1)] = 16
+    group: Annotated[int, Field(ge=2)] = 8
+    model: str | None = None
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=2048))
+
+    columns: ClassVar[dict[str, str]] = COLUMNS | {SELECTED: "int64"}
+    rejections: ClassVar[tuple[str, ...]] = (
+        "no_candidates",
+        "no_instruction",
+        "truncated_selection",
+        "unparsable_selection",
+    )
+
+    def needs(self) -> list[Needs]:
+        return [{"instruction": "text", "messages": "conversation"}, ("candidates",)]
+
+    def calls(self) -> list[Sampling]:
+        """Those of a tournament of `n`."""
+        calls, left = 0, self.n
+        while left > 1:
+            groups = [group for group in _groups(range(left), self.group)]
+            calls, left = calls + sum(len(group) > 1 for group in groups), len(groups)
+        return [self._sampling] * calls
+
+    @property
+    def _sampling(self) -> Sampling:
+        return replace(self.sampling, model=self.sampling.model or self.model)
+
+    async def __call__(self, record: Record, llm: LLM) -> Record:
+        problem, candidates = asked_in(prompt_of(record)), candidates_of(record)
+        places = standing(candidates)[: self.n]
+        while len(places) > 1:
+            order = llm.rng.sample(places, len(places))
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._best(problem, candidates, shown, llm))
+                    for shown in _groups(order, self.group)
+                ]
+            places = [task.result() for task in tasks]
+        return record | {SELECTED: next(iter(places), None)}
+
+    async def _best(self, problem: str, candidates: Sequence[Candidate], shown: Sequence[int], llm: LLM) -> int:
+        """The place of the best of those that are shown. Raises Rejection where none is named."""
+        if len(shown) == 1:
+            return shown[0]
+        numbers = tuple(str(number) for number in range(1, len(shown) + 1))
+        asked = render("gen_select", problem=problem, solutions=[candidates[place].text for place in shown])
+        answer = await llm.chat(asked, self._sampling, choice=numbers)
+        named = [one for one in re.findall(r"\d+", answer.text) if one in numbers]
+        if answer.finish_reason != "stop" or not named:
+            cut = answer.finish_reason != "stop"
+            raise Rejection("truncated_selection" if cut else "unparsable_selection", answer.text[-100:])
+        return shown[int(named[-1]) - 1]
+
+
+def _groups(places: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """As few as can be, of sizes that differ by one at the most: the last one would else have few to win against."""
+    count = -(-len(places) // size)
+    return [places[len(places) * at // count : len(places) * (at + 1) // count] for at in range(count)]

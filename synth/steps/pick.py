@@ -1,0 +1,91 @@
+"""What becomes of a record's candidates: an answer, rows, pairs for DPO, or a prompt with its verified answer."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Sampling
+from synth.messages import Message, answered
+from synth.records import Needs, Record, Rejection
+from synth.steps.candidates import SELECTED, By, Candidate, best_first, candidates_of, failing, standing
+from synth.steps.llm import LLM
+from synth.steps.preference import PAIR_COLUMNS, pair, prompt_of
+
+PROMPT_COLUMNS = {"prompt": "messages"}
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Pick:
+    """Makes its `output` of the answers that passed, or of all where none was verified; equal ones count once.
+
+    `best` makes the best answer the record's own, `all` makes a record of each (ids 17/0, 17/1, …), the best first.
+    `pairs` sets passing ones beside failing ones, in the columns of Preference: the best beside the worst, and so on
+    as long as there are both. `prompt` leaves the record without an answer and adds `prompt`, for trainers that make
+    answers of their own and reward them by `verified_answer`. No more than `limit` records are made of one.
+
+    `by` says which is best: the `first` that was drawn, the `shortest` in tokens, thoughts among them, the one with the
+    highest `rating` (synth/steps/rank.py), or the one that GenSelect `selected`.
+
+    Rejections: `none_passed`, `none_failed` of pairs, `no_candidates`, `no_instruction`.
+    """
+
+    output: Literal["best", "all", "pairs", "prompt"] = "best"
+    by: By = "first"
+    limit: Annotated[int, Field(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.output in ("best", "prompt"):
+            raise ValueError(f"limit: the output {self.output} is one record in any case")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return {"pairs": PAIR_COLUMNS, "prompt": PROMPT_COLUMNS}.get(self.output, {})
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        unpaired = ("none_failed",) if self.output == "pairs" else ()
+        return ("no_candidates", "no_instruction", "none_passed", *unpaired)
+
+    @property
+    def fan_out(self) -> int | None:
+        return self.limit if self.output in ("all", "pairs") else 1
+
+    def needs(self) -> list[Needs]:
+        by: dict[By, Needs] = {"rating": ("best_rating",), "selected": (SELECTED,)}
+        verified: list[Needs] = [("pass_rate",)] if self.output in ("pairs", "prompt") else []
+        return [("candidates",), *([by[self.by]] if self.by in by else []), *verified]
+
+    def calls(self) -> list[Sampling]:
+        return []
+
+    def __call__(self, record: Record, llm: LLM) -> Record | list[Record]:
+        prompt, candidates = prompt_of(record), candidates_of(record)
+        best = best_first(candidates, standing(candidates), self.by, record)
+        if not best:
+            raise Rejection("none_passed", f"of {len(candidates)}: {_counted(candidates)}")
+        if self.output == "prompt":
+            return record | {"prompt": prompt, "messages": prompt, "response": None}
+        if self.output == "pairs":
+            made = self._pairs(record, prompt, candidates, best)
+        else:
+            chosen = [candidates[place] for place in best]
+            made = [answered(record, prompt, one.text) | {"finish_reason": one.finish_reason} for one in chosen]
+        return made[0] if self.fan_out == 1 else made[: self.limit]
+
+    def _pairs(
+        self, record: Record, prompt: list[Message], candidates: Sequence[Candidate], best: Sequence[int]
+    ) -> list[Record]:
+        worst = best_first(candidates, failing(candidates), self.by, record)[::-1]
+        if not worst:
+            raise Rejection("none_failed", f"of {len(candidates)}: {_counted(candidates)}")
+        pairs = [(candidates[good], candidates[bad]) for good, bad in zip(best, worst, strict=False)]
+        return [record | pair(prompt, good.text, bad.text, good.score or 0.0, bad.score or 0.0) for good, bad in pairs]
+
+
+def _counted(candidates: Sequence[Candidate]) -> str:
+    """`3 passed, 12 failed, 1 timeout`; why those that were not verified are no use."""
+    counts = Counter(one.verdict or ("ended" if one.is_whole else "cut or empty") for one in candidates)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())

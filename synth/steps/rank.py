@@ -1,0 +1,66 @@
+"""A rating of each answer that may be chosen, by a judge or a reward model (best of n)."""
+
+import asyncio
+from dataclasses import field
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Sampling, Task
+from synth.quality.reward import pooling_of
+from synth.records import Needs, Record, Rejection
+from synth.steps.candidates import COLUMNS, candidates_of, column_of, standing
+from synth.steps.judge import Judge
+from synth.steps.llm import LLM
+from synth.steps.preference import GivenRewardModel, prompt_of, rated
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Rank:
+    """Writes each one's rating into `candidates`, and adds `best_rating`, the highest.
+
+    Rated are the answers that passed, or all where none was verified; equal ones once, and no more than the first `n`.
+    One that can't be rated goes without.
+
+    Rejections, where none can be rated: `no_score`, or the judge's reason. Where none passed there is nothing to do,
+    and `pick` rejects the record. Also: `no_instruction`, `no_candidates`.
+    """
+
+    n: Annotated[int, Field(ge=1)] = 16
+    judge: Judge = field(default_factory=Judge)
+    reward_model: GivenRewardModel = None
+
+    columns: ClassVar[dict[str, str]] = COLUMNS | {"best_rating": "double"}
+    rejections: ClassVar[tuple[str, ...]] = (
+        "no_candidates",
+        "no_instruction",
+        "truncated_judgement",
+        "unparsable_judgement",
+        "no_score",
+    )
+
+    def needs(self) -> list[Needs]:
+        return [{"instruction": "text", "messages": "conversation"}, ("candidates",)]
+
+    def calls(self) -> list[Sampling]:
+        return [] if self.reward_model is not None else self.judge.calls() * self.n
+
+    @property
+    def pooling(self) -> dict[str, Task]:
+        return pooling_of(self.reward_model)
+
+    async def __call__(self, record: Record, llm: LLM) -> Record:
+        prompt, candidates = prompt_of(record), candidates_of(record)
+        places = standing(candidates)[: self.n]
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(rated(record, prompt, candidates[place].text, self.judge, self.reward_model, llm))
+                for place in places
+            ]
+        found = [task.result() for task in tasks]
+        ratings = {place: one for place, one in zip(places, found, strict=True) if isinstance(one, float)}
+        if places and not ratings:
+            raise next(one for one in found if isinstance(one, Rejection))
+        rated_ones = [one._replace(rating=ratings.get(place)) for place, one in enumerate(candidates)]
+        return record | column_of(rated_ones) | {"best_rating": max(ratings.values(), default=None)}

@@ -1,0 +1,228 @@
+"""Several answers to one question, each verified as soon as it is there; more of them where the question is hard.
+
+Answers are drawn in waves. The first has as many as are wanted to pass; each further one as many as the share that
+passed so far calls for, and never more than were drawn before. So how many are drawn follows from verdicts alone, and
+is the same in every run with the same seed. Records don't wait for one another's waves.
+
+What passes is a verifier's to say, or the answers' own: those that agree with most of the others (self-consistency,
+arXiv 2203.11171).
+"""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import field, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components.instantiate import part
+from synth.components.lists import as_list
+from synth.engines import EngineError, Sampling
+from synth.engines.repetition import REPETITION
+from synth.messages import Message, answered
+from synth.records import Needs, Record, Rejection
+from synth.steps.candidates import COLUMNS, Candidate, column_of
+from synth.steps.llm import LLM
+from synth.steps.preference import prompt_of
+from synth.verifiers import Verdict, Verifier
+
+AGREE = 2  # answers, at least, that make a majority
+_CUT = {"length": "cut by max_tokens", REPETITION: "goes round in circles"}
+
+
+def _verifier(given: Any) -> Any:
+    return None if given is None else part(given, "verifier", Verifier)
+
+
+def _models(given: Any) -> Any:
+    return [] if given is None else as_list(given)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Sample:
+    """Draws up to `n` answers and adds `candidates`; with a `verifier`, `pass_rate` and `verified_answer`, too.
+
+    Drawing ends where `k` have passed, and where none has after `give_up`; without them all `n` are drawn. `model` and
+    `sampling` may be lists, which are taken in turn. `append` is put after the user's words, for the model alone: rows
+    don't have it.
+
+    An answer `passes` where it is `verified`, or where its extracted answer is that of the `majority`: of more answers
+    than any other, and of two at least. A majority needs a verifier that extracts, which then verifies nothing. Of
+    several that are given as often, `ties` rejects the record, as `no_majority`, or takes the `first` that was drawn.
+    Where no answer is extracted from any: `none_extracted`.
+
+    An answer that is empty, or that max_tokens cut, fails unseen. `pass_rate` is the share of answers that passed among
+    those that passed or failed, null where nobody knows of any. `verified_answer` is what was extracted from the first
+    that passed. Other rejections: `no_instruction`.
+
+    Raises ValueError for bounds that contradict one another.
+    """
+
+    n: Annotated[int, Field(ge=1)] = 16
+    k: Annotated[int, Field(ge=1)] | None = None
+    give_up: Annotated[int, Field(ge=1)] | None = None
+    model: Annotated[list[str], BeforeValidator(_models)] = field(default_factory=list)
+    sampling: Annotated[list[Sampling], Field(min_length=1), BeforeValidator(as_list)] = field(
+        default_factory=lambda: [Sampling(max_tokens=2048)]
+    )
+    append: str | None = None
+    verifier: Annotated[Any, BeforeValidator(_verifier)] = None
+    passes: Literal["verified", "majority"] = "verified"
+    ties: Literal["reject", "first"] = "reject"
+
+    def __post_init__(self) -> None:
+        for name in ("k", "give_up"):
+            bound = getattr(self, name)
+            if bound is not None and bound > self.n:
+                raise ValueError(f"{name}: is {bound}, above n, {self.n}")
+            if bound is not None and self.verifier is None:
+                raise ValueError(f"{name}: without a verifier no answer passes; leave it out, or give one")
+        if self.passes == "majority":
+            if self.verifier is None:
+                raise ValueError("passes: a majority is of extracted answers; give a verifier that extracts them")
+            if not callable(getattr(self.verifier, "extracted", None)):
+                name = type(self.verifier).__name__
+                raise ValueError(f"passes: a majority is of extracted answers, and {name} has no extracted(record)")
+            for name in ("n", "k"):
+                bound = getattr(self, name)
+                if bound is not None and bound < AGREE:
+                    raise ValueError(f"{name}: is {bound}, and a majority takes {AGREE} answers that agree")
+        turns = math.lcm(len(self.sampling), len(self.model) or 1)
+        if any(self._sampling(index).temperature == 0 for index in range(min(turns, self.n - turns))):
+            raise ValueError("sampling: greedy answers of a model are all the same; set temperature above 0")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return COLUMNS | ({"pass_rate": "double", "verified_answer": "string"} if self.verifier else {})
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        return ("no_instruction", *(("no_majority", "none_extracted") if self.passes == "majority" else ()))
+
+    @property
+    def models(self) -> list[str]:
+        return list(self.model)
+
+    def needs(self) -> list[Needs]:
+        verified = self.verifier.needs() if self.verifier and self.passes == "verified" else []
+        return [{"instruction": "text", "messages": "conversation"}, *verified]
+
+    def calls(self) -> list[Sampling]:
+        return [self._sampling(index) for index in range(self.n)]
+
+    def _sampling(self, index: int) -> Sampling:
+        sampling = self.sampling[index % len(self.sampling)]
+        return replace(sampling, model=self.model[index % len(self.model)]) if self.model else sampling
+
+    async def __call__(self, record: Record, llm: LLM) -> Record:
+        prompt = prompt_of(record)
+        asked = prompt
+        if self.append:
+            asked = [*prompt[:-1], {**prompt[-1], "content": f"{prompt[-1]['content']}\n\n{self.append}"}]
+        drawn: list[Candidate | Rejection] = []
+        while wave := self._wave(len(drawn), self._passed(drawn)):
+            async with asyncio.TaskGroup() as group:
+                draws = range(len(drawn), len(drawn) + wave)
+                tasks = [group.create_task(self._drawn(record, prompt, asked, index, llm)) for index in draws]
+            drawn += [task.result() for task in tasks]
+            refused = [one for one in drawn if isinstance(one, Rejection)]
+            if len(refused) == len(drawn):
+                raise refused[0]
+        candidates = [_nobodys(one) if isinstance(one, Rejection) else one for one in drawn]
+        return self._decided(record, candidates)
+
+    def _wave(self, drawn: int, passed: int) -> int:
+        """How many are drawn next, 0 where it is over."""
+        left = self.n - drawn
+        if self.give_up is not None and not passed:
+            left = min(left, self.give_up - drawn)
+        if self.k is None:
+            return left
+        if not drawn:
+            return min(self.k, left)
+        missing = max(0, self.k - passed)
+        called_for = math.ceil(missing * drawn / passed) if passed else drawn
+        return min(called_for, drawn, left)
+
+    async def _drawn(
+        self, record: Record, prompt: list[Message], asked: list[Message], index: int, llm: LLM
+    ) -> Candidate | Rejection:
+        """A Rejection is of this answer alone: a server may withhold one, and give others."""
+        try:
+            answer = await llm.chat(asked, self._sampling(index))
+        except Rejection as why:
+            return why
+        found = Candidate(answer.model, answer.text, answer.finish_reason, len(answer.token_ids) or None)
+        if self.verifier is None:
+            return found
+        if not found.is_whole:
+            verdict = Verdict("failed", 0.0, _CUT.get(answer.finish_reason, "empty"))
+            return found.under(verdict) if self.passes == "verified" else found
+        given = answered(record, prompt, answer.text) | {"finish_reason": answer.finish_reason}
+        extract = getattr(self.verifier, "extracted", None)
+        if self.passes == "majority":
+            return found._replace(answer=extract(given) if extract else None)
+        verdict = await _verdict(self.verifier, given)
+        known = extract(given) if extract and verdict.verdict in ("passed", "failed") else None
+        return found.under(verdict)._replace(answer=known)
+
+    def _passed(self, drawn: Sequence[Candidate | Rejection]) -> int:
+        candidates = [one for one in drawn if isinstance(one, Candidate)]
+        if self.passes == "verified":
+            return sum(one.verdict == "passed" for one in candidates)
+        leaders, votes = _most_given(candidates)
+        return votes if len(leaders) == 1 and votes >= AGREE else 0
+
+    def _decided(self, record: Record, candidates: list[Candidate]) -> Record:
+        if self.passes == "majority":
+            leaders, votes = _most_given(candidates)
+            if not leaders:
+                raise Rejection("none_extracted", f"from {len(candidates)} answers", record | column_of(candidates))
+            if votes < AGREE or (len(leaders) > 1 and self.ties == "reject"):
+                told = f"{len(leaders)} different answers, each given {votes} times"
+                raise Rejection("no_majority", told, record | column_of(candidates))
+            candidates = [_voted(one, leaders[0]) for one in candidates]
+        made = record | column_of(candidates)
+        if self.verifier is None:
+            return made
+        passed = [one for one in candidates if one.verdict == "passed"]
+        known = [one for one in candidates if one.verdict in ("passed", "failed")]
+        return made | {
+            "pass_rate": len(passed) / len(known) if known else None,
+            "verified_answer": next((one.answer for one in passed if one.answer is not None), None),
+        }
+
+
+async def _verdict(verifier: Any, record: Record) -> Verdict:
+    """Of a verifier that may be anyone's: what it fails of is no pass."""
+    try:
+        verdict: Verdict = await verifier.verify(record)
+        return verdict
+    except EngineError:
+        raise
+    except Exception as error:
+        return Verdict("error", 0.0, f"{type(error).__name__}: {error}")
+
+
+def _most_given(candidates: Sequence[Candidate]) -> tuple[list[str], int]:
+    """The extracted answers that were given most often, in the order in which they were drawn; and how often."""
+    votes = Counter(one.answer for one in candidates if one.answer is not None)
+    most = max(votes.values(), default=0)
+    return [answer for answer, count in votes.items() if count == most], most
+
+
+def _voted(candidate: Candidate, majority: str) -> Candidate:
+    """One whose server withheld it has no vote."""
+    if candidate.finish_reason is None:
+        return candidate
+    agrees = candidate.answer == majority
+    return candidate.under(Verdict("passed" if agrees else "failed", float(agrees)))
+
+
+def _nobodys(why: Rejection) -> Candidate:
+    """What stands for an answer that was not given."""
+    nothing = Candidate(None, "", None, None)
+    return nothing.under(Verdict("error", 0.0, f"{why.reason}: {why.detail}" if why.detail else why.reason))
