@@ -20,8 +20,12 @@ from synth.steps.evol_instruct import Operations
 from synth.steps.prompts import render
 
 WORKLOADS = ("magpie", "evol")
-# Of every request: distilabel has one sampling for all of a task. Two answers of this length fit into the model.
-SAMPLING = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 512}
+# Of every request, by the model: distilabel has one sampling for all of a task. Two answers of 512 fit into the demo's
+# context; the real one hardly ends at temperature 1, and some of its answers never do.
+SAMPLING = {
+    "demo": {"temperature": 1.0, "top_p": 1.0, "max_tokens": 512},
+    "real": {"temperature": 0.8, "top_p": 0.9, "max_tokens": 256},
+}
 ROUNDS = 2  # of Evol-Instruct
 SEED = 0  # of the run
 
@@ -29,8 +33,8 @@ SEED = 0  # of the run
 class Alike:
     """`records` records of a `workload`, for the model in a folder. Seed instructions are written to `scratch`."""
 
-    def __init__(self, workload: str, records: int, model: Path, scratch: Path):
-        self.workload, self.records, self._model = workload, records, model
+    def __init__(self, workload: str, records: int, model: Path, sampling: dict[str, Any], scratch: Path):
+        self.workload, self.records, self._model, self._sampling = workload, records, model, sampling
         self._source = scratch / f"{workload}.jsonl"
         if workload == "evol":
             self._source.write_text(
@@ -47,7 +51,7 @@ class Alike:
             evolved = {"rounds": ROUNDS, "eliminate": "[]", "keep_unevolved": "true"}
             words += [f"strategy.evol_instruct.{key}={value}" for key, value in evolved.items()]
             drawn = ("evol_instruct.evolve", "evol_instruct.response")
-        return words + [f"strategy.{one}.{key}={value}" for one in drawn for key, value in SAMPLING.items()]
+        return words + [f"strategy.{one}.{key}={value}" for one in drawn for key, value in self._sampling.items()]
 
     def work(self) -> dict[str, Any]:
         """The fields of Work, in peers/arm.py."""
@@ -55,7 +59,7 @@ class Alike:
         return {
             "workload": self.workload,
             "records": self._magpie() if self.workload == "magpie" else self._evol(),
-            "sampling": SAMPLING,
+            "sampling": self._sampling,
             "pre_query": AutoTokenizer.from_pretrained(self._model).decode(ids),
             "pre_query_ids": ids,
             "prompts": {one: render(f"evolve_{one}", instruction="<PROMPT>", response=None) for one in _OPERATIONS},

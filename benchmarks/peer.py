@@ -18,11 +18,13 @@ PINNED = Path(__file__).parent.parent / "requirements" / "cpu.txt"
 
 @dataclass(frozen=True)
 class Peer:
-    """`packages` are its own, beside requirements/cpu.txt. `tunings` are the script's own words, by their name here."""
+    """`packages` are its own, beside requirements/cpu.txt; without `vllm` they are all it has, and the server that it
+    asks runs in Synth's environment. `tunings` are the script's own words, by their name here."""
 
     script: str
     tunings: dict[str, dict[str, Any]]
     packages: tuple[str, ...] = ()
+    vllm: bool = True
     workloads: tuple[str, ...] = WORKLOADS
     note: str = "Synth's prompts and seeds"
 
@@ -34,10 +36,12 @@ class Peer:
         """The peer's environment, anew."""
         pip = [self.python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.run([sys.executable, "-m", "venv", "--clear", self.python.parent.parent], check=True)
-        subprocess.run([*pip, "-c", PINNED, "torch==2.13.0"], check=True)
-        subprocess.run([*pip, "--no-deps", "-r", PINNED], check=True)
+        if self.vllm:
+            subprocess.run([*pip, "-c", PINNED, "torch==2.13.0"], check=True)
+            subprocess.run([*pip, "--no-deps", "-r", PINNED], check=True)
         if self.packages:
-            subprocess.run([*pip, "-c", PINNED, *self.packages], check=True)
+            pinned = ["-c", PINNED] if self.vllm else []
+            subprocess.run([*pip, *pinned, *self.packages], check=True)
 
 
 PEERS = {
@@ -60,5 +64,19 @@ PEERS = {
         },
         workloads=("magpie",),
         note="Synth's prompts and seeds; `in turn` loads its second engine after `ready`; Evol would be 3 engines",
+    ),
+    "datatrove": Peer(
+        "datatrove_runner",
+        {"500 at once": {"at_once": 500}, "2 for each sequence": {"at_once": 128}},
+        packages=("datatrove[io]==0.10.1", "aiofiles", "aiosqlite", "httpx", "jinja2", "transformers", "dill"),
+        vllm=False,
+    ),
+    "data_designer": Peer(
+        "data_designer_columns",
+        {"2 for each sequence": {"at_once": 128}, "4 at once, its default": {"at_once": 4}},
+        packages=("data-designer==0.9.7",),
+        vllm=False,
+        workloads=("evol",),
+        note="Synth's prompts, no seeds; its columns are chats, which leaves no way to draw a user's words (Magpie)",
     ),
 }

