@@ -96,6 +96,7 @@ async def compare(
             else:
                 await barriers(requests, engine, template)
             runs.append(engine.told())
+            print(f"  {arm} {repeat + 1}: {runs[-1]['tokens_per_second']:,.0f} tokens/s", file=sys.stderr, flush=True)
     told = {}
     for arm, runs in arms.items():
         pairs = list(zip(runs, arms["limit"], strict=True))

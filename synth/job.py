@@ -70,7 +70,6 @@ def run(config: Config) -> int:
     for model in config.templated.values():
         if not model.is_here:
             print(f"the Hub is asked for the tokenizer of {model.path}", file=sys.stderr)
-    refuse_bad_chat_template(config)
     refuse_what_is_missing(config)
     hub = config.settings.push_to_hub
     with opened(config) as place:
@@ -195,7 +194,12 @@ class _Run:
         config = self._config
         async with AsyncExitStack() as ray:
             with self._progress.doing("starting Ray"):
-                room = await ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
+                # Which takes seconds of other processes, as reading a tokenizer takes of this one.
+                checked = asyncio.create_task(asyncio.to_thread(refuse_bad_chat_template, config))
+                try:
+                    room = await ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
+                finally:
+                    await checked
             self._begin()
             self._tell_room(room)
             plan = self._plan(room.replicas)

@@ -56,6 +56,10 @@ _ALONE = {
     "RAY_worker_niceness": "0",  # engines are what this machine is to work on
 }
 
+# What a Ray starts for its dashboard, which is off, for machines that it could ask for, and for a terminal, which is
+# told nothing: three Python processes that a run has no use for, and two of the four seconds that a start took.
+_UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
+
 
 @asynccontextmanager
 async def connected(
@@ -80,7 +84,8 @@ async def connected(
         try:
             try:
                 await asyncio.to_thread(_knock, cluster.address or "")
-                thread = await _started(_arguments(cluster, folder, others or {}))
+                with _without_unused() if is_own else nullcontext():
+                    thread = await _started(_arguments(cluster, folder, others or {}))
             except ConnectionError as error:
                 at = repr(cluster.address) if cluster.address != "auto" else "RAY_ADDRESS or here: set one of the two"
                 raise ConfigError(f"cluster.address: no Ray cluster answers at {at}") from error
@@ -116,6 +121,21 @@ async def _started(arguments: dict[str, Any]) -> ThreadPoolExecutor:
             if _LATE not in str(error) or not tries_left:
                 raise
             log.warning("Ray did not start in time, on a busy machine perhaps; it is tried again")
+
+
+@contextmanager
+def _without_unused() -> Iterator[None]:
+    """A Ray that is started meanwhile has fewer processes. One that calls them otherwise has them all."""
+    from ray._private.node import Node
+
+    before = {name: vars(Node)[name] for name in _UNUSED if name in vars(Node)}
+    for name in before:
+        setattr(Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
 
 
 def _end() -> None:

@@ -8,6 +8,7 @@ import pytest
 from synth.configuration.config import Cluster, ConfigError
 from synth.engines import EngineError, Placement
 from synth.schedule.cluster import TRIES, _started, connected
+from synth.schedule.ray_life import own_node
 from synth.schedule.room import room
 from tests.schedule.configs import config
 
@@ -150,7 +151,7 @@ async def test_a_cluster_that_nobody_has_named_is_asked_for_by_both_its_names(mo
     assert str(caught.value) == "cluster.address: no Ray cluster answers at RAY_ADDRESS or here: set one of the two"
 
 
-async def test_a_ray_started_here_is_closed_to_others_silent_and_gone_afterwards(capfd, caplog):
+async def test_a_ray_started_here_is_small_closed_to_others_silent_and_gone_afterwards(capfd, caplog):
     before = set(psutil.Process().children(recursive=True))
     async with connected(Cluster(replicas=2), config().engine) as found:
         processes = set(psutil.Process().children(recursive=True)) - before
@@ -161,6 +162,7 @@ async def test_a_ray_started_here_is_closed_to_others_silent_and_gone_afterwards
             if connection.status == psutil.CONN_LISTEN
         }
         assert found.replicas == 2
+        assert set(own_node().all_processes) == {"gcs_server", "raylet"}
         assert listening == {"127.0.0.1"}
     assert not [process for process in processes if process.is_running() and process.status() != "zombie"]
     assert capfd.readouterr() == ("", "")
