@@ -81,10 +81,11 @@ def main() -> int:
             figures = asyncio.run(on_a_real_model(Path(folder), given.records or 128))
         else:
             figures = compare(Path(folder), given.records or 2000, given.doomed)
-    for name, value in figures.items():
-        print(f"{name.replace('_', ' '):32} {value:>14,}" if not isinstance(value, dict) else f"{name}: {value}")
     if given.json:
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
+    for name, value in figures.items():
+        told = f"{value:,}" if isinstance(value, int | float) else str(value)
+        print(f"{name.replace('_', ' '):32} {told:>14}")
     least = LEAST_SAVED_FOR_REAL if given.real else LEAST_SAVED
     return 0 if not figures["rows_that_differ"] and figures["share_saved"] >= least else 1
 
