@@ -198,8 +198,10 @@ class _Run:
                 checked = asyncio.create_task(asyncio.to_thread(refuse_bad_chat_template, config))
                 try:
                     room = await ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
-                finally:
-                    await checked
+                except BaseException:
+                    checked.cancel()
+                    raise
+                await checked
             self._begin()
             self._tell_room(room)
             plan = self._plan(room.replicas)
