@@ -12,7 +12,7 @@ Knows nothing of records, samplings or engines.
 """
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from synth.chat.probe import Probe
 from synth.chat.reasoning import Reasoning
 from synth.chat.rendering import ChatTemplateError, Renderer
 from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
+from synth.chat.switch import OFF, ON, Setting, settings, tried
 from synth.chat.tags import thinking_tags
 from synth.chat.thinking import Thinking
 
@@ -91,16 +92,31 @@ class ChatTemplate:
         self._not_text = {self._guard.ids[text] for text in self._guard.special}
         self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
         self._channels = channels if reasoning == "auto" else None
-        tags = thinking_tags(self._probe, self._guard) if reasoning == "auto" else reasoning
+        tries, question = list(tried(self._probe)), self._probe.question()
+        prompts = [self._probe.after_words(one) for one in (question, *(prompt for _, prompt in tries))]
+        tags = thinking_tags(self._probe, self._guard, prompts) if reasoning == "auto" else reasoning
         self._reasoning = tags and Reasoning(*tags, is_token=tags[1] in self._guard.ids)
-        self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags)
         written = [one for tag in tags or () for one in self._guard.split(tag)]
         self._tags = {self._guard.ids[text] for text, is_control in written if is_control}
         self._spellings = {id: text for text, id in self._guard.ids.items()}
+        self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags)
+        thinks = bool(self._thinking and self._thinking.expected) or self._opens_thoughts(question)
+        self._settings = settings(question, tries, self._closes_thoughts, thinks)
+        if (on := self._settings.get(ON)) and on.variables:
+            self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags, on.variables)
 
-    def encode(self, messages: Messages, add_generation_prompt: bool = True) -> list[int]:
-        """The prompt of an answer. Raises ChatTemplateError where the template refuses the conversation."""
-        return self._guard.encode(self._renderer.render(self._masked(messages), add_generation_prompt))
+    def encode(self, messages: Messages, add_generation_prompt: bool = True, thinking: str | None = None) -> list[int]:
+        """The prompt of an answer, for which the model is to think as `thinking` says; None: as the template has it.
+
+        Raises ChatTemplateError where the template refuses the conversation, or has no such way to think.
+        """
+        setting = self._setting(thinking)
+        told = self._told(self._masked(messages), setting.word)
+        return self._guard.encode(self._renderer.render(told, add_generation_prompt, setting.variables))
+
+    def check_thinking(self, thinking: str) -> None:
+        """Raises ChatTemplateError, in one line, where the template has no such way to think."""
+        self._setting(thinking)
 
     def pre_query(self, messages: Messages = ()) -> list[int]:
         """The prompt of what the user says next, after `messages`: nothing, a system prompt, or whole turns.
@@ -129,16 +145,28 @@ class ChatTemplate:
         """A prompt with its control tokens as they are spelled."""
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """What was said in `token_ids`, without special tokens and whatever ended it."""
-        return self._text(token_ids, self._not_text)
+    def decode(self, token_ids: Sequence[int], after: Sequence[int] = ()) -> str:
+        """What was said in `token_ids`, without special tokens and whatever ended it. A space at its beginning is one
+        only `after` other tokens, for many a tokenizer."""
+        before = self._text(after[-_PROMPT_END:], self._not_text)
+        whole = self._text([*after[-_PROMPT_END:], *token_ids], self._not_text)
+        return (
+            whole.removeprefix(before) if before and whole.startswith(before) else self._text(token_ids, self._not_text)
+        )
 
     def answer(
-        self, prompt: Sequence[int], token_ids: Sequence[int], text: str | None = None, stop: Sequence[str] = ()
+        self,
+        prompt: Sequence[int],
+        token_ids: Sequence[int],
+        text: str | None = None,
+        stop: Sequence[str] = (),
+        begun: Sequence[int] = (),
     ) -> tuple[str | None, str]:
-        """A model's thoughts, None without any, and what it answered. `text` is the engine's, cut at `stop`."""
+        """A model's thoughts, None without any, and what it answered. `text` is the engine's, cut at `stop`. `begun`
+        stands between prompt and answer, and is a part of that."""
         if self._channels:
-            thoughts, said = self._channels.split(self._stretches(token_ids), self._stretches(prompt[-_PROMPT_END:]))
+            said_ids = [*begun, *token_ids]
+            thoughts, said = self._channels.split(self._stretches(said_ids), self._stretches(prompt[-_PROMPT_END:]))
             for end in stop:
                 said = said.partition(end)[0]
             return thoughts, said.strip()
@@ -146,6 +174,7 @@ class ChatTemplate:
             text = self._text(token_ids, self._not_text - self._tags)
             for end in stop:
                 text = text.partition(end)[0]
+        text = self._text(begun, self._not_text - self._tags) + text
         if not self._reasoning:
             return None, text.strip()
         return self._reasoning.split(text, self._generation_prompt(prompt))
@@ -158,14 +187,34 @@ class ChatTemplate:
         opened = self.answer(prompt, ())[0] is not None
         return self._thinking.end if opened or self._thinking.expected else None
 
-    def after_thoughts(self, prompt: Sequence[int], thoughts: str | None) -> list[int]:
-        """The prompt with thoughts, or with what is written where there are none, up to the answer's first word."""
-        if self._thinking is None or self._are_closed(prompt):
-            return list(prompt)
-        if thoughts is None:
-            return [*prompt, *self._guard.encode(self._thinking.heading)]
-        opening = "" if self.answer(prompt, ())[0] is not None else self._thinking.opening
-        return [*prompt, *self._guard.encode(opening + self._guard.mask(thoughts) + self._thinking.closing)]
+    def after_thoughts(self, prompt: Sequence[int], thoughts: str | None, prefix: str = "") -> list[int]:
+        """The prompt with thoughts, or with what is written where there are none, up to the answer's first word, and
+        with the words `prefix` that the answer begins with."""
+        begins = self._guard.mask(prefix)
+        if thoughts is not None:
+            return self._thought(prompt, thoughts, lambda thinking: thinking.closing + begins)
+        if self._thinking is not None and not self._are_closed(prompt):
+            begins = self._thinking.heading + begins
+        return [*prompt, *self._guard.encode(begins)]
+
+    def begin_thoughts(self, prompt: Sequence[int], thoughts: str) -> list[int]:
+        """The prompt with thoughts that are not at their end. Raises ChatTemplateError where the prompt leaves none."""
+        return self._thought(prompt, thoughts, lambda thinking: "")
+
+    def _thought(self, prompt: Sequence[int], thoughts: str, end: Callable[[Thinking], str]) -> list[int]:
+        thinking = self._thinking
+        if thinking is None or self._are_closed(prompt):
+            raise ChatTemplateError("the chat template leaves no place for thoughts before this answer")
+        opening = "" if self.answer(prompt, ())[0] is not None else thinking.opening
+        return [*prompt, *self._guard.encode(opening + self._guard.mask(thoughts) + end(thinking))]
+
+    def thoughts_of(self, prefix: str) -> tuple[str | None, str | None]:
+        """The thoughts with which a given start of an answer begins, None without any, and what follows them, None
+        where they are not closed."""
+        if not self._reasoning or not prefix.lstrip().startswith(self._reasoning.start):
+            return None, prefix
+        thoughts, closed, rest = prefix.lstrip().removeprefix(self._reasoning.start).partition(self._reasoning.end)
+        return thoughts.lstrip("\n"), rest.lstrip("\n") if closed else None
 
     def without_reasoning(self, text: str) -> str:
         """An assistant's earlier answer as later turns see it: without the thoughts that it begins with, if any."""
@@ -174,6 +223,33 @@ class ChatTemplate:
         if not self._reasoning or not text.lstrip().startswith(self._reasoning.start):
             return text
         return self._reasoning.split(text)[1]
+
+    def _setting(self, thinking: str | None) -> Setting:
+        if thinking is None:
+            return Setting()
+        if thinking not in self._settings:
+            known = f"it knows {', '.join(self._settings)}"
+            why = {
+                ON: "nothing in the chat template has the model think",
+                OFF: "nothing in the chat template keeps the model from thinking",
+            }.get(thinking, f"the chat template knows no way to think called {thinking!r}")
+            raise ChatTemplateError(f"thinking={thinking}: {why}; {known}")
+        return self._settings[thinking]
+
+    def _told(self, masked: list[dict[str, Any]], word: str | None) -> list[dict[str, Any]]:
+        """With a word in the system prompt for which the template looks."""
+        if word is None:
+            return masked
+        if not masked or masked[0]["role"] != "system":
+            return [{"role": "system", "content": word}, *masked]
+        return [masked[0] | {"content": f"{masked[0].get('content') or ''}\n{word}"}, *masked[1:]]
+
+    def _closes_thoughts(self, rendered: str) -> bool:
+        """Whether a rendered prompt has come as far as the answer's first word."""
+        return self._are_closed(self._guard.encode(self._probe.after_words(rendered)))
+
+    def _opens_thoughts(self, rendered: str) -> bool:
+        return self.answer(self._guard.encode(self._probe.after_words(rendered)), ())[0] is not None
 
     def _text(self, token_ids: Sequence[int], left_out: set[int]) -> str:
         ids = [id for id in token_ids if id not in left_out]

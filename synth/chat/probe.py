@@ -8,9 +8,11 @@ alone raises ChatTemplateError, since it is asked about real conversations. A te
 asked under one.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from synth.chat.rendering import ChatTemplateError, Renderer
+from synth.chat.rendering import ChatTemplateError, Renderer, TemplateSource
 
 THOUGHTS = "\udffb"
 _USER, _ASSISTANT, _SYSTEM, _NEXT = "\udffc", "\udffd", "\udffe", "\udfff"
@@ -18,6 +20,7 @@ _USER_SAYS = {"role": "user", "content": _USER}
 _ASSISTANT_SAYS = {"role": "assistant", "content": _ASSISTANT}
 _ASSISTANT_THINKS = _ASSISTANT_SAYS | dict.fromkeys(("reasoning_content", "reasoning", "thinking"), THOUGHTS)
 _SYSTEM_SAYS = {"role": "system", "content": _SYSTEM}
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _USER_GOES_ON = {"role": "user", "content": _NEXT}
 
 
@@ -31,6 +34,10 @@ class Probe:
         if self.needs_system:
             self._before = [_SYSTEM_SAYS]
 
+    @property
+    def source(self) -> TemplateSource:
+        return self._renderer.source
+
     def before_user(self, masked: list[dict[str, Any]]) -> str:
         """All that is written before the words that the user says after these messages."""
         before, found, _ = self._renderer.render([*masked, _USER_GOES_ON], True).partition(_NEXT)
@@ -38,18 +45,27 @@ class Probe:
             raise ChatTemplateError("the chat template leaves out the user's words")
         return before
 
-    def after_user(self, **variables: Any) -> str:
+    def after_user(self, variables: Mapping[str, Any] = _NONE) -> str:
         """From the user's last words to where the answer starts."""
-        return self._try([_USER_SAYS], True, **variables).partition(_USER)[2]
+        return self.after_words(self.question(None, variables))
+
+    def after_words(self, question: str) -> str:
+        """What follows the user's words in the prompt of an answer."""
+        return question.partition(_USER)[2]
+
+    def question(self, system: str | None = None, variables: Mapping[str, Any] = _NONE) -> str:
+        """The whole prompt of an answer to a user's words, under a system prompt, if one is given."""
+        under = [] if system is None else [{"role": "system", "content": system}]
+        return self._try([*under, _USER_SAYS], True, variables)
 
     def between_user_and_answer(self) -> str:
         return self._between_user_and(_ASSISTANT_SAYS)
 
-    def before_answer(self, *, thinks: bool) -> str:
+    def before_answer(self, *, thinks: bool, variables: Mapping[str, Any] = _NONE) -> str:
         """What a model itself writes before an answer's words, with its thoughts where it `thinks` and the template
         shows them."""
-        prompt = self.after_user()
-        between = self._between_user_and(_ASSISTANT_THINKS if thinks else _ASSISTANT_SAYS)
+        prompt = self.after_user(variables)
+        between = self._between_user_and(_ASSISTANT_THINKS if thinks else _ASSISTANT_SAYS, variables)
         return between.removeprefix(prompt) if prompt and between.startswith(prompt) else ""
 
     def closing(self) -> str:
@@ -71,11 +87,13 @@ class Probe:
         text = self._try([_SYSTEM_SAYS, _USER_SAYS], True)
         return not text or _SYSTEM in text
 
-    def _between_user_and(self, answer: dict[str, str]) -> str:
-        return self._try([_USER_SAYS, answer], False).partition(_USER)[2].partition(_ASSISTANT)[0]
+    def _between_user_and(self, answer: dict[str, str], variables: Mapping[str, Any] = _NONE) -> str:
+        return self._try([_USER_SAYS, answer], False, variables).partition(_USER)[2].partition(_ASSISTANT)[0]
 
-    def _try(self, messages: list[dict[str, Any]], add_generation_prompt: bool, **variables: Any) -> str:
+    def _try(
+        self, messages: list[dict[str, Any]], add_generation_prompt: bool, variables: Mapping[str, Any] = _NONE
+    ) -> str:
         try:
-            return self._renderer.render([*self._before, *messages], add_generation_prompt, **variables)
+            return self._renderer.render([*self._before, *messages], add_generation_prompt, variables)
         except ChatTemplateError:
             return ""

@@ -15,10 +15,13 @@ Knows nothing of token ids.
 
 import datetime
 import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -27,10 +30,32 @@ from jinja2.visitor import NodeTransformer
 from synth.chat.guard import Guard
 
 TODAY = datetime.date(2024, 7, 26)
+_OF_A_CONVERSATION = {"messages", "add_generation_prompt", "tools", "documents"}
 
 
 class ChatTemplateError(ValueError):
     """A chat template that can't be used as asked. The message is one line and names the keys that help."""
+
+
+@dataclass(frozen=True)
+class TemplateSource:
+    """What can be read of a template without running it: the `variables` that it looks at and does not set, each with
+    the values that it is compared with, and the `words` that it looks for in what was said."""
+
+    variables: dict[str, list[Any]]
+    words: list[str]
+
+    @classmethod
+    def read(cls, tree: jinja2.nodes.Template, given: Collection[str]) -> "TemplateSource":
+        free = jinja2.meta.find_undeclared_variables(tree) - set(given) - _OF_A_CONVERSATION
+        variables: dict[str, list[Any]] = {name: [] for name in sorted(free)}
+        for node in tree.find_all((jinja2.nodes.Test, jinja2.nodes.Filter)):
+            values = [one.value for one in node.find_all(jinja2.nodes.Const) if isinstance(one.value, str | int)]
+            for name in {one.name for one in node.find_all(jinja2.nodes.Name)} & free:
+                variables[name] += values
+        searched = (node.node for node in tree.find_all(jinja2.nodes.Test) if node.name == "in")
+        words = [one.value for one in searched if isinstance(one, jinja2.nodes.Const) and isinstance(one.value, str)]
+        return cls(variables, list(dict.fromkeys(words)))
 
 
 class Renderer:
@@ -39,8 +64,10 @@ class Renderer:
     def __init__(self, source: str, variables: dict[str, Any], guard: Guard):
         today = variables.get("today", TODAY)
         day = datetime.date.fromisoformat(str(today))
+        environment = _Environment(guard, day)
         try:
-            self._template = _Environment(guard, day).from_string(source)
+            self._template = environment.from_string(source)
+            self.source = TemplateSource.read(environment.parse(source), environment.globals)
         except jinja2.TemplateSyntaxError as error:
             raise ChatTemplateError(
                 f"model.chat_template: line {error.lineno} is not valid Jinja: {error.message}"
@@ -49,14 +76,17 @@ class Renderer:
         self._wants_parts = False
         self._wants_parts = not self._shows(_WORDS) and self._shows(_as_parts(_WORDS))
 
-    def render(self, messages: list[dict[str, Any]], add_generation_prompt: bool, **variables: Any) -> str:
-        """Raises ChatTemplateError with the template's own words where it refuses the conversation or fails."""
+    def render(
+        self, messages: list[dict[str, Any]], add_generation_prompt: bool, variables: Mapping[str, Any] | None = None
+    ) -> str:
+        """The conversation, with further `variables`, or others than its own.
+
+        Raises ChatTemplateError with the template's own words where it refuses the conversation or fails."""
         if self._wants_parts:
             messages = [message | {"content": _as_parts(message.get("content"))} for message in messages]
         try:
-            return self._template.render(
-                {**self._variables, **variables, "messages": messages, "add_generation_prompt": add_generation_prompt}
-            )
+            given = {"messages": messages, "add_generation_prompt": add_generation_prompt}
+            return self._template.render({**self._variables, **(variables or {}), **given})
         except Exception as error:  # a template is someone else's program: it may fail in any way
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ChatTemplateError(f"the chat template refuses this conversation: {reason}") from error

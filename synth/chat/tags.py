@@ -7,6 +7,7 @@ Knows nothing of what a model says.
 """
 
 import re
+from collections.abc import Iterable
 
 from synth.chat.guard import Guard
 from synth.chat.probe import Probe
@@ -15,14 +16,15 @@ DEFAULT = ("<think>", "</think>")
 _OF_THINKING = re.compile("think|thought|channel", re.IGNORECASE)
 
 
-def thinking_tags(probe: Probe, guard: Guard) -> tuple[str, str]:
-    return _left_empty(probe, guard) or _spelled(guard) or DEFAULT
+def thinking_tags(probe: Probe, guard: Guard, prompts: Iterable[str]) -> tuple[str, str]:
+    """`prompts` are what may follow a user's words, the default first."""
+    return _left_empty(probe, guard, prompts) or _spelled(guard) or DEFAULT
 
 
-def _left_empty(probe: Probe, guard: Guard) -> tuple[str, str] | None:
+def _left_empty(probe: Probe, guard: Guard, prompts: Iterable[str]) -> tuple[str, str] | None:
     """The pair that a generation prompt has and an earlier answer has not: `<|channel>thought\\n<channel|>`."""
     heading = probe.between_user_and_answer()
-    for prompt in (probe.after_user(), probe.after_user(enable_thinking=False)):
+    for prompt in prompts:
         goes_on = heading and prompt.startswith(heading)
         match [one for one in guard.split(prompt.removeprefix(heading)) if goes_on and one[0].strip()]:
             case [(start, True), (end, True)]:

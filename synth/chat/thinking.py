@@ -6,13 +6,18 @@ goes on after its thoughts, closed as its template closes them, with the answer 
 Knows nothing of engines or token ids.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from synth.chat.channels import Channels
 from synth.chat.guard import Guard
 from synth.chat.probe import THOUGHTS, Probe
 from synth.chat.stops import Stop, stop_at
 from synth.chat.tags import DEFAULT
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,17 @@ class Thinking:
 
     @classmethod
     def read(
-        cls, probe: Probe, guard: Guard, channels: Channels | None, tags: tuple[str, str] | None
+        cls,
+        probe: Probe,
+        guard: Guard,
+        channels: Channels | None,
+        tags: tuple[str, str] | None,
+        variables: Mapping[str, Any] = _NOTHING,
     ) -> "Thinking | None":
-        """None for a model whose answers are taken as they are, and for channels whose thoughts no template shows."""
-        opening, shown, closing = probe.before_answer(thinks=True).partition(THOUGHTS)
-        heading = probe.before_answer(thinks=False)
+        """None for a model whose answers are taken as they are, and for channels whose thoughts no template shows.
+        `variables` are those with which the template has the model think."""
+        opening, shown, closing = probe.before_answer(thinks=True, variables=variables).partition(THOUGHTS)
+        heading = probe.before_answer(thinks=False, variables=variables)
         if channels:
             return cls(opening, closing, heading, stop_at(closing, guard), True) if shown else None
         if tags is None:

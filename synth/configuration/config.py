@@ -24,7 +24,7 @@ from synth.components.instantiate import build, construct, located, refuse_unkno
 from synth.configuration.named_models import ServedModel, preset_names, served, spelled_out, with_demo_keys
 from synth.configuration.strategy import models_asked, strategy_of
 from synth.configuration.value_files import with_files
-from synth.engines import Engine, is_pooling
+from synth.engines import SERVED_WAYS_TO_THINK, Engine, is_pooling
 from synth.engines.price import Price
 from synth.errors import ConfigError, nearest, reason
 from synth.models.model import Model
@@ -318,6 +318,15 @@ def _refuse_what_no_chat_api_does(config: Config) -> None:
             if name in step.models_as_user:
                 why = f"draws what a user would say, and the chat API that the model {name} is asked by can't say that"
                 raise ConfigError(f"strategy.{step.name}: {why}; engine=openai can, where a server takes token ids")
+            for call in step.calls_of(name):
+                for way in call.ways_to_think:
+                    if way not in SERVED_WAYS_TO_THINK:
+                        why = f"thinking: no chat API knows {way!r}{nearest(way, SERVED_WAYS_TO_THINK)}"
+                        raise ConfigError(f"strategy.{step.name}: {why}")
+                if call.thinking_tokens is not None:
+                    why = f"the chat API that the model {name} is asked by can't close thoughts for it"
+                    told = "engine=openai can, where a server takes token ids"
+                    raise ConfigError(f"strategy.{step.name}: thinking_tokens: {why}; {told}")
 
 
 _ANY_SYSTEM_PROMPT = [{"role": "system", "content": "Be kind."}]
@@ -345,7 +354,8 @@ def refuse_bad_chat_template(config: Config) -> None:
         if name not in config.generating:
             _refuse_unfit_pooling(config, name)
             continue
-        if model in seen and name not in as_user:
+        thinking = [(step, way) for step in config.strategy.steps for way in _ways_to_think(step, name)]
+        if model in seen and name not in as_user and not thinking:
             continue
         seen.append(model)
         try:
@@ -353,6 +363,11 @@ def refuse_bad_chat_template(config: Config) -> None:
             for step in as_user.get(name, []):
                 _refuse_none_where_one_is_demanded(step, name, template)
                 template.pre_query(_ANY_SYSTEM_PROMPT if template.needs_system else [])
+            for step, way in thinking:
+                try:
+                    template.check_thinking(way)
+                except ChatTemplateError as error:
+                    raise ConfigError(f"strategy.{step.name}: of the model {name}, {error}") from None
         except ConfigError:
             raise
         except ChatTemplateError as error:
@@ -366,6 +381,16 @@ def _refuse_none_where_one_is_demanded(step: Step, name: str, template: "ChatTem
     if template.needs_system and not step.description.under_system_prompt:
         why = f"asks without a system prompt, and the chat template of the model {name} demands one"
         raise ConfigError(f"strategy.{step.name}: {why}; Magpie has system_prompts, with keep_system_prompt=true")
+
+
+def _ways_to_think(step: Step, model: str) -> list[str]:
+    """Those that a step asks a model for. Raises ConfigError where it has a user think."""
+    for call in step.description.as_user:
+        for key in ("thinking", "thinking_tokens"):
+            if getattr(call, key) is not None:
+                why = "what a user would say has no thoughts before it; it is for the sampling of an answer"
+                raise ConfigError(f"strategy.{step.name}: {key}: {why}")
+    return list(dict.fromkeys(way for call in step.calls_of(model) for way in call.ways_to_think))
 
 
 def _refuse_unfit_pooling(config: Config, name: str) -> None:

@@ -19,12 +19,15 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from synth.components.protocols import LATER
 from synth.engines.repetition import RepetitionDetection
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Form = Literal["json", "choice", "regex"]
 Task = Literal["score", "embed"]
 Reads = Literal["token_ids", "messages"]
 FinishReason = Literal["stop", "length", "repetition", "abort"]
 Prompt = Sequence[int] | Sequence[Mapping[str, str]]  # token ids, or messages of {role, content}
+GIVEN = "assistant, begun"  # the role of a last message that is not at its end, which the answer goes on from
+SERVED_WAYS_TO_THINK = ("on", "off", "none", "minimal", "low", "medium", "high", "xhigh")  # as chat APIs have them
 WATCHED_EVERY = 32  # tokens: an answer is looked at after so many more, or a few beyond that
 FORMS: dict[str, Form] = {"json_schema": "json", "choice": "choice", "regex": "regex"}  # by their fields in Sampling
 
@@ -32,6 +35,16 @@ FORMS: dict[str, Form] = {"json_schema": "json", "choice": "choice", "regex": "r
 def _switched(given: Any) -> Any:
     """true and false, as people write them, for the default and for none."""
     return ({} if given else None) if isinstance(given, bool) else given
+
+
+def _ways_to_think(given: Any) -> Any:
+    """YAML reads `on` and `off` as true and false."""
+    words = {True: "on", False: "off"}
+    if isinstance(given, bool):
+        return words[given]
+    if isinstance(given, Mapping):
+        return {words[way] if isinstance(way, bool) else way: weight for way, weight in given.items()}
+    return given
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -49,9 +62,14 @@ class Sampling:
 
     `logprob` true asks for Answer.logprob, which costs a little time for every token.
 
+    `thinking` is whether a model that can thinks before it answers: `on`, `off`, another way that its chat template
+    knows (`high`), or weights of them, by which one is drawn for each record in each step; None leaves it to the
+    template. After `thinking_tokens` its thoughts are closed and the answer is asked for, which `max_tokens` then
+    bounds alone; None: both together have `max_tokens`.
+
     `model` names the model of the run that is asked; None is the step's own. No engine is told.
 
-    Raises ValueError where more than one is given.
+    Raises ValueError where more than one form is given, and for weights of which none is above 0.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -69,13 +87,31 @@ class Sampling:
     regex: str | None = None
     repetition_detection: Annotated[RepetitionDetection | None, BeforeValidator(_switched)] = RepetitionDetection()
     logprob: bool = False
+    thinking: Annotated[str | dict[str, Weight] | None, BeforeValidator(_ways_to_think)] = None
+    thinking_tokens: Annotated[int, Field(gt=0)] | None = None
     seed: int | None = None
     model: str | None = None
 
     def __post_init__(self) -> None:
+        if self.thinking == {} or (self.thinking and not self.ways_to_think):
+            raise ValueError("thinking: at least one weight must be above 0")
         given = [name for name in FORMS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{given[1]}: an answer has one form, and {given[0]} is given too")
+
+    @property
+    def ways_to_think(self) -> tuple[str, ...]:
+        """Those that may be asked for, in order of their names: a draw does not depend on how they were written."""
+        if self.thinking is None:
+            return ()
+        if isinstance(self.thinking, str):
+            return (self.thinking,)
+        return tuple(sorted(way for way, weight in self.thinking.items() if weight))
+
+    @property
+    def most_tokens(self) -> int:
+        """Of the thoughts, as far as they have a bound of their own, and the answer."""
+        return self.max_tokens + (self.thinking_tokens or 0)
 
     @property
     def form(self) -> Form | None:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, EngineError, Form, Reads, Sampling, Unavailable, Unusable
+from synth.engines import GIVEN, Answer, EngineError, Form, Reads, Sampling, Unavailable, Unusable
 from synth.engines.remote import ENDS, HELD_TEXT, START_RETRIES, Remote
 from synth.engines.transports import Aiohttp, OpenAIClient
 
@@ -41,6 +41,8 @@ UNKNOWN_LENGTH = 2**31  # tokens: the server knows, and refuses what is too long
 SEEDS = 2**31  # many servers take no larger ones
 _WITHHELD = ("content_filter", "refusal", "tool_calls", "function_call")
 _GREETING = [{"role": "user", "content": "Hello"}]
+_SWITCHES = ("enable_thinking", "thinking")  # in chat templates; a template leaves alone what it does not know
+_LIKE_VLLM = ("sglang", "llamacpp")  # servers that take chat_template_kwargs, too, by what they say of themselves
 _NEWER_LIMIT = "max_completion_tokens"  # OpenAI's name of max_tokens, which reasoning models take instead of it
 # OpenAI holds objects only, where it is strict. What Synth's steps ask for has such a bound on a text's length.
 _HELD_OBJECT: tuple[dict[str, Any], Any] = (
@@ -89,6 +91,8 @@ class OpenAIChat(Remote):
         self._name = next((name for name in self._names if name in served), self._names[0])
         if self.dialect == "auto":
             self._speaks_vllm = served.get(self._name, {}).get("owned_by") == "vllm"
+        owner = served.get(self._name, {}).get("owned_by")
+        self._takes_template_kwargs = self._speaks_vllm or bool(self.model.template_kwargs) or owner in _LIKE_VLLM
         try:
             completion = await self._greeted()
             self._answer(completion, _GREETING, Sampling())
@@ -127,15 +131,37 @@ class OpenAIChat(Remote):
             "messages": [dict(one) for one in prompt],
             self._limit_name: sampling.max_tokens,
         }
+        if prompt[-1]["role"] == GIVEN:
+            if not self._speaks_vllm:
+                raise ValueError(f"prefix: {self.base_url} is no vLLM server, which alone goes on from a given start")
+            body["messages"][-1]["role"] = "assistant"
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
         if "seed" in body:
             body["seed"] %= SEEDS
         if self._strict and "response_format" in body:
             body["response_format"]["json_schema"]["strict"] = True
         if sampling.logprob and self._speaks_vllm:  # others may refuse the request for it
             body["logprobs"] = True
-        if self.model.template_kwargs:
-            body["chat_template_kwargs"] = self.model.template_kwargs
+        variables = self.model.template_kwargs
+        if sampling.thinking is not None:
+            assert isinstance(sampling.thinking, str)  # it has been drawn
+            told = self._told_to_think(sampling.thinking)
+            variables = variables | told.pop("chat_template_kwargs", {})
+            body |= told
+        if variables:
+            body["chat_template_kwargs"] = variables
         return {name: value for name, value in body.items() if name not in self.omit} | self.extra
+
+    def _told_to_think(self, way: str) -> dict[str, Any]:
+        """The fields of a request by which a server has its model think, or not. Its template is not here to be asked,
+        so it is given the names of switches that templates have, of which it takes its own; those of
+        model.template_kwargs, where some are there."""
+        if way not in ("on", "off"):
+            return {"reasoning_effort": way}
+        if not self._takes_template_kwargs:
+            return {"reasoning_effort": "medium" if way == "on" else "none"}
+        named = [name for name, value in self.model.template_kwargs.items() if isinstance(value, bool)]
+        return {"chat_template_kwargs": dict.fromkeys([n for n in named if "think" in n] or _SWITCHES, way == "on")}
 
     def _text(self, choice: Mapping[str, Any]) -> str:
         """A text's parts are put together, where it comes in parts."""

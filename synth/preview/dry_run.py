@@ -191,7 +191,7 @@ def _most(config: Config) -> dict[str, tuple[int, int]] | str:
         for call in told:
             model = call.model or step.model
             calls, tokens = most.get(engine_of.get(model, model), (0, 0))
-            most[engine_of.get(model, model)] = calls + branches, tokens + branches * call.max_tokens
+            most[engine_of.get(model, model)] = calls + branches, tokens + branches * call.most_tokens
         fan_out = step.description.fan_out
         branches = None if fan_out is None else branches * fan_out
     return most

@@ -287,6 +287,8 @@ def _advance(
         ledger.model = by.model if by else ledger.model
     if answered and "reasoning" in context.strategy.columns and before.get("reasoning") == after.get("reasoning"):
         after["reasoning"] = said.reasoning if said else None
+    if answered and "thinking" in context.strategy.columns and before.get("thinking") == after.get("thinking"):
+        after["thinking"] = said.thinking if said else None
     if (asked or answered) and before.get("messages") == after.get("messages"):
         after["messages"] = None  # they were those of the old words
     new = asked or answered or before.get("finish_reason") != REPETITION

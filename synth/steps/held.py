@@ -1,8 +1,9 @@
-"""Answers of a form that the engine holds: what is asked for, and what a model that thinks says before.
+"""Answers that come in two parts: what a model thinks, and what it says when its thoughts are closed.
 
-An engine holds an answer to its form from its first token on, which leaves no room for thoughts. So where a model may
-think, it does so first, in a request without the form, and goes on after its thoughts in one with it. Works with
-every engine that holds a form, for it takes nothing but prompts and stops.
+An engine holds an answer to its form from its first token on, which leaves no room for thoughts; and only another
+request can go on after thoughts that have used up their tokens, or from a given start of the answer. So where a model
+may think, it does so first, in a request without the form, and goes on after its thoughts in a second one. Works with
+every engine that reads token ids, for it takes nothing but prompts and stops.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,21 +23,37 @@ def free(sampling: Sampling) -> Sampling:
 
 
 async def thoughts_before(
-    ask: Ask, template: ChatTemplate, prompt: list[int], sampling: Sampling, stop: Stop, max_model_len: int
+    ask: Ask,
+    template: ChatTemplate,
+    prompt: list[int],
+    sampling: Sampling,
+    stop: Stop,
+    max_model_len: int,
+    begun: str | None = None,
 ) -> str | None:
-    """What a model thinks before an answer of a form: up to max_tokens, None where it does not think."""
+    """What a model thinks before its answer, in up to thinking_tokens, or else max_tokens; None where it does not
+    think. It goes on from what is `begun`. Of thinking_tokens, the context's room for the answer is left, if it can be.
+    """
     end = template.thinks(prompt)
     if end is None:
-        return None
+        return begun
     end |= stop
-    thinking = replace(free(sampling), stop=end.strings, stop_token_ids=end.token_ids)
+    most = sampling.max_tokens
+    if sampling.thinking_tokens is not None:
+        room = max_model_len - len(prompt) - sampling.max_tokens
+        most = min(sampling.thinking_tokens, room) if room > 0 else sampling.thinking_tokens
+    thinking = replace(free(sampling), stop=end.strings, stop_token_ids=end.token_ids, max_tokens=most)
     said: list[int] = []
     goes_on = True
-    if template.answer(prompt, said)[0] is None:  # the prompt has not begun them: the model may, or may not
-        opened = await ask(prompt, replace(thinking, max_tokens=OPENING))
+    if begun is not None:
+        said = template.begin_thoughts(prompt, begun)[len(prompt) :]
+    elif template.answer(prompt, said)[0] is None:  # the prompt has not begun them: the model may, or may not
+        opened = await ask(prompt, replace(thinking, max_tokens=min(OPENING, most)))
         said, goes_on = list(opened.token_ids), opened.finish_reason == "length"
         if template.answer(prompt, said)[0] is None:
             return None
+        thinking = replace(thinking, max_tokens=max(1, most - len(said)))
+        goes_on = goes_on and len(said) < most
     if goes_on and len(prompt) + len(said) < max_model_len:
         said += (await ask([*prompt, *said], thinking)).token_ids
     return template.answer(prompt, said)[0]

@@ -30,7 +30,8 @@ class Completion:
     `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
     its thoughts were cut, `text` is empty. `token_ids` are none where a server tells none. `logprob` is that of Answer,
     None for a form that is held after thoughts.
-    `model` is the one that was asked, as the dataset calls it.
+    `model` is the one that was asked, as the dataset calls it; `thinking` the way in which it was to think, None where
+    that was left to its chat template.
     """
 
     text: str
@@ -39,6 +40,7 @@ class Completion:
     reasoning: str | None = None
     logprob: float | None = None
     model: str | None = None
+    thinking: str | None = None
 
 
 @dataclass
@@ -52,6 +54,11 @@ class Visit:
     @property
     def step(self) -> str:
         return self.scope[2]
+
+    @cached_property
+    def fate(self) -> float:
+        """From 0 to 1, by which a way to think is drawn: one for the record in this step, whatever the call."""
+        return random.Random(derive_seed(*self.scope, "thinking")).random()
 
     @cached_property
     def rng(self) -> random.Random:

@@ -18,13 +18,14 @@ import itertools
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synth.chat import ChatTemplate, ServedChat, Stop
-from synth.engines import FORMS, Answer, EngineError, Form, Generator, Pooled, Prompt, Sampling, Task, watching
+from synth.engines import FORMS, GIVEN, Answer, EngineError, Form, Generator, Pooled, Prompt, Sampling, Task, watching
 from synth.errors import nearest
 from synth.own_time import ours
 from synth.records import Record, Rejection, Spent, add_spent, derive_seed
@@ -56,6 +57,19 @@ class Branch:
 
     outcome: Record | Rejection
     lineage: list[dict[str, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is given of an answer: its first words, and the thoughts before it. A prefix, even an empty one, closes
+    these."""
+
+    prefix: str | None = None
+    thoughts: str | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self.prefix is not None
 
 
 class LLM:
@@ -141,16 +155,23 @@ class LLM:
         sampling: Sampling | None = None,
         *,
         system: str | None = None,
+        prefix: str | None = None,
+        thoughts: str | None = None,
         draft: Draft | None = None,
         **changes: Any,
     ) -> Completion:
         """The assistant's answer to a user's text or to a list of {role, content}.
 
+        It goes on from `prefix`, if given, the words that the answer begins with: they are a part of its text. A model
+        that thinks does so before. It goes on from `thoughts`, if given, of its own or with a tool's output in them;
+        a prefix, even an empty one, closes them.
+
         `draft` gives the record that the step returns, with the text that there is of the answer: where the filters
         that follow are certain to reject it, the answer ends there, and Doomed is raised.
 
         `changes` are fields of Sampling: `llm.chat("…", max_tokens=256, temperature=0.2)`. A form that the engine does
-        not hold (`holds`) is left out. A model that thinks does so first, in up to max_tokens, and is held after that.
+        not hold (`holds`) is left out. A model that thinks does so first, in up to max_tokens, and is held after that;
+        it holds what follows the prefix.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
@@ -161,9 +182,19 @@ class LLM:
         # Not every template takes the thoughts out of earlier answers.
         messages = [_without_reasoning(one, template) for one in messages]
         if isinstance(template, ServedChat):
-            return await self._served(endpoint, template, messages, sampling)
-        encode, stop = template.encode, template.response_stop
-        return await self._generate(endpoint, template, encode, messages, stop, sampling, draft, thinks=True)
+            if thoughts is not None or sampling.thinking_tokens is not None:
+                raise ValueError(
+                    f"the model {self._model} is asked by a chat API, which takes no thoughts and no bound"
+                )
+            return await self._served(endpoint, template, messages, sampling, prefix)
+        if prefix is not None and thoughts is None:
+            thoughts, prefix = template.thoughts_of(prefix)
+        way = sampling.thinking if isinstance(sampling.thinking, str) else None  # it has been drawn
+        encode = template.encode if way is None else partial(template.encode, thinking=way)
+        begun = Begun(prefix, thoughts)
+        return await self._generate(
+            endpoint, template, encode, messages, template.response_stop, sampling, draft, begun
+        )
 
     async def query(
         self,
@@ -179,8 +210,10 @@ class LLM:
         template = endpoint.template
         if isinstance(template, ServedChat):
             raise ValueError(f"the model {self._model} is asked by a chat API, which does not say what a user would")
+        if sampling.thinking is not None or sampling.thinking_tokens is not None:
+            raise ValueError("what a user would say has no thoughts before it: leave out thinking and thinking_tokens")
         return await self._generate(
-            endpoint, template, template.pre_query, messages, template.query_stop, sampling, draft, thinks=False
+            endpoint, template, template.pre_query, messages, template.query_stop, sampling, draft, None
         )
 
     async def score(self, messages: str | Messages) -> float:
@@ -225,19 +258,30 @@ class LLM:
         sampling = replace(sampling, **changes)
         if sampling.form:  # whether the engine holds it or not: a list may have the same item several times
             sampling = replace(sampling, repetition_detection=None)
+        sampling = replace(sampling, thinking=self._drawn(sampling))
         return replace(sampling, model=None), self._endpoint(sampling.model or self._model)
 
+    def _drawn(self, sampling: Sampling) -> str | None:
+        """The way to think for this record in this step."""
+        if not isinstance(sampling.thinking, dict):
+            return sampling.thinking
+        ways, total = sampling.ways_to_think, sum(sampling.thinking.values())
+        below = itertools.accumulate(sampling.thinking[way] / total for way in ways)
+        return next((way for way, bound in zip(ways, below, strict=True) if self._visit.fate < bound), ways[-1])
+
     async def _served(
-        self, endpoint: Endpoint, template: ServedChat, messages: Messages, sampling: Sampling
+        self, endpoint: Endpoint, template: ServedChat, messages: Messages, sampling: Sampling, prefix: str | None
     ) -> Completion:
         """By a server that has the chat template."""
+        if prefix:
+            messages = [*messages, {"role": GIVEN, "content": prefix}]
         call = next(self._visit.calls)
         sampling = sampling if sampling.form in _holds(endpoint) else free(sampling)
         seed = derive_seed(*self._visit.scope, call)
         seeded = replace(sampling, seed=seed)
         answer = await self._answer(endpoint, messages, seeded)
         reasoning, text = template.split(answer.text or "")
-        return self._told(endpoint, call, sampling, answer, text, answer.reasoning or reasoning)
+        return self._told(endpoint, call, sampling, answer, (prefix or "") + text, answer.reasoning or reasoning)
 
     async def _generate(
         self,
@@ -248,9 +292,9 @@ class LLM:
         stop: Stop,
         sampling: Sampling,
         draft: Draft | None,
-        *,
-        thinks: bool,
+        begun: "Begun | None",
     ) -> Completion:
+        """`begun` is None for what a user would say, which has no thoughts before it."""
         call = next(self._visit.calls)
         # Ten megabytes take seconds to encode: other records go on meanwhile.
         long = sum(len(str(message.get("content"))) for message in messages) > LONG
@@ -266,15 +310,16 @@ class LLM:
         )
         requests = itertools.count()
 
-        def read(token_ids: Sequence[int], text: str | None) -> str:
+        def prospect(read: Callable[[Sequence[int], str | None], str], length: int) -> Prospect | None:
             """A stop string that has begun is no text, nor are the first bytes of a character, nor thoughts."""
-            if thinks:
-                reasoning, said = template.answer(prompt, token_ids, text, sampling.stop)
-                said = "" if reasoning is None and template.thinks(prompt) else said
-            else:
-                said = template.decode(token_ids) if text is None else text
-            begun = max(map(len, sampling.stop), default=1) - 1 if text is None else 0
-            return said[: len(said) - begun].rstrip("\ufffd").strip()
+            most = min(sampling.max_tokens, limit - length)
+
+            def read_so_far(token_ids: Sequence[int], text: str | None) -> str:
+                said = read(token_ids, text)
+                left_out = max(map(len, sampling.stop), default=1) - 1 if text is None else 0
+                return said[: len(said) - left_out].rstrip("\ufffd").strip()
+
+            return Prospect(draft, self._foresee, read_so_far, most) if draft and self._foresee else None
 
         async def ask(prompt: list[int], sampling: Sampling, prospect: Prospect | None = None) -> Answer:
             further = [number for number in [next(requests)] if number]
@@ -285,28 +330,50 @@ class LLM:
         def told(answer: Answer, text: str, reasoning: str | None) -> Completion:
             return self._told(endpoint, call, sampling, answer, text, reasoning)
 
-        if not (thinks and sampling.form):
-            most = min(sampling.max_tokens, limit - len(prompt))
-            known = Prospect(draft, self._foresee, read, most) if draft and self._foresee else None
-            answer = await ask(prompt, sampling, known)
-            if not thinks:
-                return told(answer, _text(answer, template), None)
-            reasoning, text = template.answer(prompt, answer.token_ids, answer.text, sampling.stop)
-            return told(answer, text, reasoning)
-        reasoning = await thoughts_before(ask, template, prompt, sampling, stop, limit)
-        before = template.after_thoughts(prompt, reasoning)
+        if begun is None:
+
+            def plain(token_ids: Sequence[int], text: str | None) -> str:
+                return template.decode(token_ids) if text is None else text
+
+            answer = await ask(prompt, sampling, prospect(plain, len(prompt)))
+            return told(answer, plain(answer.token_ids, answer.text), None)
+        if not (begun.is_closed or sampling.form or sampling.thinking_tokens):
+            start = [] if begun.thoughts is None else template.begin_thoughts(prompt, begun.thoughts)[len(prompt) :]
+
+            def parted(token_ids: Sequence[int], text: str | None) -> tuple[str | None, str]:
+                further = {"begun": start} if start else {}
+                return template.answer(prompt, token_ids, text, sampling.stop, **further)
+
+            def answered(token_ids: Sequence[int], text: str | None) -> str:
+                reasoning, said = parted(token_ids, text)
+                return "" if reasoning is None and template.thinks(prompt) else said
+
+            answer = await ask([*prompt, *start], sampling, prospect(answered, len(prompt) + len(start)))
+            reasoning, text = parted(answer.token_ids, answer.text)
+            return told(replace(answer, token_ids=[*start, *answer.token_ids]), text, reasoning)
+        reasoning = begun.thoughts
+        if not (begun.is_closed and reasoning is not None):
+            reasoning = await thoughts_before(ask, template, prompt, sampling, stop, limit, reasoning)
+        before = template.after_thoughts(prompt, reasoning, *([begun.prefix] if begun.prefix else []))
         thought = before[len(prompt) :]
         if len(before) >= limit:
-            return told(Answer(thought, "length", len(prompt)), "", reasoning)
-        answer = await ask(before, sampling)
+            return told(Answer(thought, "length", len(prompt)), begun.prefix or "", reasoning)
+
+        def following(token_ids: Sequence[int], text: str | None) -> str:
+            if begun.prefix:
+                return begun.prefix + (template.decode(token_ids, before) if text is None else text)
+            return template.decode(token_ids) if text is None else text
+
+        answer = await ask(before, sampling, prospect(following, len(before)))
         whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
-        return told(whole, _text(answer, template), reasoning)
+        return told(whole, following(answer.token_ids, answer.text), reasoning)
 
     def _told(
         self, endpoint: Endpoint, call: int, sampling: Sampling, answer: Answer, text: str, reasoning: str | None
     ) -> Completion:
         ids, end = answer.token_ids, answer.finish_reason
-        completion = Completion(Words(text.strip()), ids, end, reasoning, answer.logprob, endpoint.model)
+        way = sampling.thinking if isinstance(sampling.thinking, str) else None
+        completion = Completion(Words(text.strip()), ids, end, reasoning, answer.logprob, endpoint.model, way)
         detection = sampling.repetition_detection
         self._ledger.hear(completion, self._visit, call, may_loop=detection is not None and not detection.reject)
         return completion

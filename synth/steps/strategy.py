@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from synth.engines import Task
+from synth.engines import Sampling, Task
 from synth.quality.duplicates import Duplicates
 from synth.steps.function import Description, describe
 from synth.steps.llm import MAIN
@@ -57,6 +57,10 @@ class Step:
         named = [None] if calls is None else [call.model for call in calls]
         return {name or self.model for name in named} | set(self.description.models)
 
+    def calls_of(self, model: str) -> list[Sampling]:
+        """Those of its calls, as far as it tells them, that ask this model."""
+        return [call for call in self.description.calls or () if (call.model or self.model) == model]
+
     @property
     def models_as_user(self) -> set[str]:
         """Those that it has say what a user would."""
@@ -94,8 +98,11 @@ class Strategy:
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
-        """What the dataset has beside the contract's columns."""
+        """What the dataset has beside the contract's columns. `thinking`, where a step says how a model is to think,
+        is how the one did that wrote the response."""
         columns = {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
+        if any(call.thinking is not None for step in self.steps for call in step.description.calls or ()):
+            columns.setdefault("thinking", pa.string())
         silent = self.declared is None and any(step.columns is None for step in self.steps)
         return columns | dict(self.declared or {}) | dict(self.of_model) | ({EXTRA: pa.string()} if silent else {})
 

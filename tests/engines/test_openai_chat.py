@@ -8,7 +8,7 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from synth.engines import EngineError, Sampling, Unusable, patient_http, rate_limit
+from synth.engines import GIVEN, EngineError, Sampling, Unusable, patient_http, rate_limit
 from synth.engines.openai_chat import OpenAIChat
 from synth.models.model import Model
 from tests.engines.fake_server import KEY, VLLM_CARD, error, said, serving
@@ -194,6 +194,35 @@ async def test_further_fields_are_sent_with_each_request(server, connect):
     await engine.generate(ASKED, Sampling())
     assert server.bodies[0]["reasoning_effort"] == "low"
     assert server.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+@pytest.mark.parametrize(
+    ("keys", "way", "fields"),
+    [
+        ({"dialect": "vllm"}, "off", {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}}),
+        ({"of_model": {"template_kwargs": {"enable_thinking": False, "a": 1}}}, "on",
+         {"chat_template_kwargs": {"enable_thinking": True, "a": 1}}),
+        ({"dialect": "vllm"}, "high", {"reasoning_effort": "high"}),
+        ({}, "off", {"reasoning_effort": "none"}),
+        ({}, "low", {"reasoning_effort": "low"}),
+    ],
+)  # fmt: skip
+async def test_a_server_is_told_how_to_think_in_the_fields_that_it_takes(server, connect, keys, way, fields):
+    engine = await connect(**keys)
+    before = len(server.bodies)
+    await engine.generate(ASKED, Sampling(thinking=way))
+    sent = server.bodies[before:][-1]
+    assert {name: sent[name] for name in ("chat_template_kwargs", "reasoning_effort") if name in sent} == fields
+
+
+async def test_a_vllm_server_goes_on_from_the_beginning_of_an_answer_and_no_other_is_asked_to(server, connect):
+    begun = [*ASKED, {"role": GIVEN, "content": "All "}]
+    await (await connect(dialect="vllm")).generate(begun, Sampling())
+    sent = server.bodies[-1]
+    assert sent["messages"][-1] == {"role": "assistant", "content": "All "} and sent["continue_final_message"] is True
+    assert sent["add_generation_prompt"] is False
+    with pytest.raises(ValueError, match=r"prefix: .* is no vLLM server"):
+        await (await connect()).generate(begun, Sampling())
 
 
 async def test_a_server_without_a_list_of_models_is_asked_for_the_one_that_is_named(server, connect):

@@ -31,7 +31,7 @@ class FakeTemplate:
     def pre_query(self, messages: Sequence[dict[str, str]] = ()) -> list[int]:
         return self.encode(messages)[: -len("<assistant>")] + [ord(letter) for letter in "<user>"]
 
-    def decode(self, token_ids: Sequence[int]) -> str:
+    def decode(self, token_ids: Sequence[int], after: Sequence[int] = ()) -> str:
         return "".join(map(chr, token_ids))
 
     def thinks(self, prompt: Any) -> Stop | None:
