@@ -132,7 +132,7 @@ def test_a_token_that_opens_the_users_heading_stays_though_it_follows_the_users_
     assert tokenizer(template).decode(read.pre_query()) == "<X>User\n"
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(drawn())
 def test_drop_is_right_or_refused_whatever_the_headings_are(drawn_format):
     template = drawn_format.template

@@ -83,7 +83,7 @@ def test_variables_of_other_things_are_no_switch():
         chat(template).check_thinking("off")
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(
     name=st.from_regex(r"[a-z]{2,8}_[a-z]{2,8}", fullmatch=True),
     off=st.sampled_from([False, True, "none", "fast", 0]),
