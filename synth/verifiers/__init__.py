@@ -9,7 +9,8 @@ Knows nothing of models, chains or what is decided by a verdict.
 
 from typing import Literal, NamedTuple, Protocol
 
-from synth.records import Needs, Record
+from synth.messages import messages_of
+from synth.records import Needs, Record, text_of
 
 
 class Verdict(NamedTuple):
@@ -36,3 +37,11 @@ class Verifier(Protocol):
     def needs(self) -> list[Needs]:
         """The columns that it reads beside the answer."""
         ...
+
+
+def answer_of(record: Record) -> str:
+    """The last thing that the assistant said; empty where that is nothing."""
+    messages = messages_of(record)
+    if messages and messages[-1]["role"] == "assistant":
+        return str(messages[-1]["content"])
+    return text_of(record, "response") or ""

@@ -1,0 +1,49 @@
+"""Keeps the answers that a verifier passes: synth/verifiers/ has what there is."""
+
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components.instantiate import part
+from synth.components.lists import as_list
+from synth.records import Needs, Record, Rejection
+from synth.verifiers import Verdict, Verifier
+
+REASONS = {"failed": "failed_verification", "timeout": "verifier_timeout", "error": "verifier_error"}
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Verify:
+    """Adds `verdict` and `verifier_score`, and rejects a record whose verdict is not among `keep`.
+
+    Verdicts are `passed`, `failed`, and `timeout` and `error`, after which nobody knows. The columns are in a rejection
+    too.
+
+    Rejections: `failed_verification`, `verifier_timeout`, `verifier_error`.
+    """
+
+    verifier: Annotated[Any, BeforeValidator(lambda given: part(given, "verifier", Verifier))]
+    keep: Annotated[
+        list[Literal["passed", "failed", "timeout", "error"]], Field(min_length=1), BeforeValidator(as_list)
+    ] = field(default_factory=lambda: ["passed"])
+
+    columns: ClassVar[dict[str, str]] = {"verdict": "string", "verifier_score": "double"}
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        return tuple(reason for verdict, reason in REASONS.items() if verdict not in self.keep)
+
+    def needs(self) -> list[Needs]:
+        return [{"response": "text", "messages": "conversation"}, *self.verifier.needs()]
+
+    def calls(self) -> list[Any]:
+        return []
+
+    async def __call__(self, record: Record, llm: Any) -> Record:
+        said: Verdict = await self.verifier.verify(record)
+        judged = record | {"verdict": said.verdict, "verifier_score": said.score}
+        if said.verdict not in self.keep:
+            raise Rejection(REASONS.get(said.verdict, "failed_verification"), said.detail, judged)
+        return judged

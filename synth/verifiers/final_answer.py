@@ -1,0 +1,97 @@
+r"""Where the final answer of a worked solution stands, and a form of it in which most equal answers are equal texts.
+
+Looked for is the last `\boxed{…}`, then what follows the last `####` (as GSM8K has it) or "the answer is", then the
+last formula or number of the last line. Without any of these there is no final answer, and none in a last box that is
+empty or not closed.
+"""
+
+import re
+
+MOST_CHARACTERS = 1000  # of an answer: more is no answer but a text
+
+_BOXED = re.compile(r"\\(?:boxed|fbox)\s*(?={)")
+_HASHES = re.compile(r"^[ \t]*####[ \t]*(\S.*)$", re.MULTILINE)
+_SAID = re.compile(
+    r"\b(?:(?:final|correct)\s+(?:answer|result)|answer|solution)\**\s*(?:\b(?:is|are)\b|[:=])(?:\s+given\s+by)?"
+    r"[\s:*]*(\S.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_NUMBER = re.compile(r"[-−+]?[$€£]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?\s*%?|[-−+]?\.\d+")
+_SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z\"“(]|\s*$)")
+_WRAPS = [("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"')]
+_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
+_SPACES = re.compile(r"\\[,;:! ]|~|\\q?quad\b|\\displaystyle\b|\\left\b|\\right\b")
+_THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:(?:,|\{,\})\d{3})+(?![\d,])")
+_UNIT = re.compile(  # words after a number, and "per", "^2"; not those of mathematics
+    r"(?<=[\d})%])\s*(?!(?:or|and|pi|mod|choose|to|in|x|y|z)\b)[A-Za-zµ°]{2,}\.?(?:[\s/]+[A-Za-z]{1,}\.?){0,3}"
+    r"(?:\s*\^\s*\{?\d\}?|[²³])?\s*$"
+)
+_DEGREES = re.compile(r"\s*(?:\^\s*\{?\\circ\}?|°)\s*$")
+
+
+def final_answer(text: str) -> str | None:
+    """As it is written, without what it is wrapped in."""
+    if boxes := _boxed(text):
+        return _unwrapped(boxes[-1])
+    for pattern in (_HASHES, _SAID):
+        if found := pattern.findall(text):
+            said = found[-1].strip()
+            formula = _FORMULA.match(said)
+            answer = _unwrapped(formula[0] if formula else _SENTENCE_END.split(said, maxsplit=1)[0])
+            if answer:
+                return answer
+    lines = [line for line in text.splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    formulas = [match[0] for match in _FORMULA.finditer(last)] or [match[0] for match in _NUMBER.finditer(last)]
+    return _unwrapped(formulas[-1]) if formulas else None
+
+
+def _boxed(text: str) -> list[str]:
+    """What stands between the braces of each box. The last is empty where it is not closed."""
+    found = []
+    for match in _BOXED.finditer(text):
+        start, depth = match.end(), 0
+        for at in range(start, min(len(text), start + 2 * MOST_CHARACTERS)):
+            depth += {"{": 1, "}": -1}.get(text[at], 0) if text[at - 1] != "\\" else 0
+            if depth == 0:
+                found.append(text[start + 1 : at])
+                break
+        else:
+            found.append("")
+    return found
+
+
+def _unwrapped(text: str) -> str | None:
+    text = text.strip()
+    while True:
+        before = text
+        for start, end in _WRAPS:
+            if text.startswith(start) and text.endswith(end) and len(text) > len(start) + len(end):
+                text = text[len(start) : -len(end)].strip()
+        text = text.rstrip(".,;:").strip() if not text.endswith(("\\,", "\\;", "\\:")) else text[:-2].strip()
+        if text.endswith("**") and "**" not in text[:-2]:
+            text = text[:-2].strip()
+        if text == before:
+            return text or None
+
+
+def normal_form(answer: str) -> str:
+    r"""Without units, signs of currency, thousands' commas, `\text` and blanks; `\dfrac` as `\frac`. For votes."""
+    text = plain(answer)
+    text = re.sub(r"^[A-Za-z]\s*=\s*(?=[^=]+$)", "", text)
+    text = re.sub(r"\s+", "", text)
+    text = re.sub(r"^(-?\d+)\.0+$", r"\1", text)
+    return text if re.search(r"\\|[=^_(\[{]", text) else text.casefold()
+
+
+def plain(answer: str) -> str:
+    """The formula alone: without units, spacing and signs of currency."""
+    text = answer.replace("−", "-").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+    text = text.replace("\\%", "%").replace("\\$", "").replace("$", "").replace("€", "").replace("£", "")
+    text = _SPACES.sub(" ", text)
+    text = _TEXT.sub(r" \1", text).strip()
+    text = _THOUSANDS.sub(lambda match: re.sub(r"[{},]", "", match[0]), text)
+    text = re.sub(r"(?<=\d) (?=\d{3}\b)", "", text)
+    text = _DEGREES.sub("", _UNIT.sub("", text))
+    return " ".join(text.split()).rstrip(".")

@@ -1,0 +1,124 @@
+"""A function in processes of its own, each with a bound on time and memory, for what may hang, crash or grow.
+
+`await processes.ask(argument)` gives what the function returned, or what became of it. A process is started when it is
+first needed and serves one call after another; after a time-out it is killed and the next call has a new one. The event
+loop never waits, and no more than `count` calls run at once.
+
+The function and its argument are pickled; what it returns goes back as JSON.
+"""
+
+import asyncio
+import json
+import os
+import pickle
+import signal
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cloudpickle
+
+from synth.engines import Unusable
+from synth.own_time import ours
+from synth.verifiers import child
+from synth.verifiers.child import MOST_DETAIL
+
+START_S = 120.0  # for a process to import what it needs
+CLOSED_S = 5.0  # for a process to end after it has closed its pipes
+_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`value` is what the function returned; `detail` says what it raised, or how its process ended."""
+
+    kind: Literal["value", "timeout", "error"]
+    value: Any = None
+    detail: str = ""
+
+
+class Processes:
+    def __init__(
+        self, name: str, function: Callable[[Any], Any], *, timeout_s: float, count: int, memory_gb: float | None = None
+    ):
+        self._name, self._function = name, function
+        self._timeout_s, self._count, self._memory_gb = timeout_s, count, memory_gb
+        self._turns: asyncio.Semaphore | None = None
+        self._idle: list[Process] = []
+
+    async def ask(self, argument: Any) -> Reply:
+        """Raises Unusable where the process can't be started."""
+        request = pickle.dumps(argument)
+        if self._turns is None:
+            self._turns = asyncio.Semaphore(self._count)
+        with ours():
+            async with self._turns:
+                waiting = next((one for one in self._idle if one.returncode is None), None)
+                self._idle = [one for one in self._idle if one.returncode is None and one is not waiting]
+                process = waiting or await self._started()
+                try:
+                    reply = await asyncio.wait_for(_exchange(process, request), self._timeout_s)
+                except TimeoutError:
+                    await _end(process)
+                    return Reply("timeout", detail=f"it took more than timeout_s={self._timeout_s:g}")
+                except (OSError, EOFError):
+                    return Reply("error", detail=f"its process ended with {await _end(process, CLOSED_S)}")
+                except BaseException:  # the record is cancelled
+                    await asyncio.shield(_end(process))
+                    raise
+                self._idle.append(process)
+        if "error" in reply:
+            return Reply("error", detail=reply["error"])
+        return Reply("value", reply["value"])
+
+    async def _started(self) -> Process:
+        memory = int(self._memory_gb * 2**30) if self._memory_gb else None
+        setup = {"path": sys.path, "memory": memory, "function": cloudpickle.dumps(self._function)}
+        command = (sys.executable, "-P", str(Path(child.__file__)))
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=os.environ | _ONE_THREAD)
+        try:
+            reply = await asyncio.wait_for(_exchange(process, pickle.dumps(setup)), START_S)
+        except BaseException as error:
+            status = await asyncio.shield(_end(process, CLOSED_S if isinstance(error, OSError | EOFError) else 0))
+            if isinstance(error, TimeoutError | OSError | EOFError):
+                why = f"is not there after {START_S:g} s" if isinstance(error, TimeoutError) else f"ended with {status}"
+                raise Unusable(f"the process of {self._name} {why}") from None
+            raise
+        if "error" in reply:
+            await _end(process)
+            raise Unusable(f"the process of {self._name} can't be started: {reply['error'][:MOST_DETAIL]}")
+        return process
+
+    async def close(self) -> None:
+        """Ends the processes that wait. They end with this one in any case."""
+        while self._idle:
+            await _end(self._idle.pop())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_turns": None, "_idle": []}
+
+
+async def _exchange(process: Process, request: bytes) -> dict[str, Any]:
+    """Raises OSError and EOFError (of which IncompleteReadError is one) where the process has ended."""
+    assert process.stdin and process.stdout
+    process.stdin.write(struct.pack("!I", len(request)) + request)
+    await process.stdin.drain()
+    (length,) = struct.unpack("!I", await process.stdout.readexactly(4))
+    reply: dict[str, Any] = json.loads(await process.stdout.readexactly(length))
+    return reply
+
+
+async def _end(process: Process, wait_s: float = 0) -> str:
+    """Kills it where it does not end by itself, and says how it ended."""
+    try:
+        status = await asyncio.wait_for(process.wait(), wait_s)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)  # not process.kill(), which may take the status from its watcher
+        status = await process.wait()
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
