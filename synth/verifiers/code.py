@@ -1,0 +1,150 @@
+"""Code: do the unit tests of a problem pass on the program in the response?
+
+Program and tests run in two sandboxes (sandbox.py) that have a socket in common (sandboxed.py): the verdict is what the
+tests' side says, and the program's can't reach it. What neither knows is whether the tests are any good: tests that
+check nothing pass on any program.
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.engines import Unusable
+from synth.own_time import ours
+from synth.records import Needs, Record
+from synth.verifiers import Verdict, answer_of, sandbox
+
+MOST_OUTPUT = 2**16  # bytes of a result
+MOST_SOURCE = 2**20  # characters of a program and its tests
+_BLOCK = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class UnitTests:
+    """Passes where all tests in the column `tests` pass on the Python of the response's code blocks.
+
+    Tests are Python: asserts, functions `test_…`, unittest's classes, a list of such texts, or a function
+    `check(candidate)`, which is called with the function that the column `entry_point` names. They have the program's
+    names, and a module `solution` with them. The score is the share of tests that pass.
+
+    A program may take `timeout_s`, with its tests, and `memory_mb` of memory; `at_once` programs run side by side in
+    each worker.
+    """
+
+    tests: str = "tests"
+    entry_point: str = "entry_point"
+    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    memory_mb: Annotated[int, Field(ge=64)] = 512
+    at_once: Annotated[int, Field(ge=1)] = 2
+
+    def missing(self) -> str | None:
+        found = sandbox.problem()
+        return found and f"_target_: {found}"
+
+    def needs(self) -> list[Needs]:
+        return [(self.tests,)]
+
+    async def verify(self, record: Record) -> Verdict:
+        tests = record.get(self.tests)
+        tests = "\n".join(tests) if isinstance(tests, list) and all(isinstance(one, str) for one in tests) else tests
+        if not isinstance(tests, str) or not tests.strip():
+            return Verdict("error", 0.0, f"no tests in the column {self.tests!r}")
+        if (program := program_of(answer_of(record))) is None:
+            return Verdict("failed", 0.0, "no code")
+        if len(program) + len(tests) > MOST_SOURCE:
+            return Verdict("failed" if len(program) > len(tests) else "error", 0.0, "a text without end")
+        job = {
+            "program": program,
+            "tests": tests,
+            "entry_point": record.get(self.entry_point),
+            "memory_mb": self.memory_mb,
+            "cpu_s": int(self.timeout_s) + 1,
+        }
+        with ours():
+            async with self._turns:
+                if problem := await asyncio.to_thread(sandbox.problem):
+                    raise Unusable(f"a verifier of code {problem}")
+                return await self._verdict(json.dumps(job).encode())
+
+    @cached_property
+    def _turns(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self.at_once)
+
+    async def _verdict(self, job: bytes) -> Verdict:
+        processes: list[Process] = []
+        try:
+            try:
+                said = await asyncio.wait_for(self._said(job, processes), self.timeout_s)
+            finally:
+                await asyncio.shield(_end(processes))
+        except TimeoutError:
+            return Verdict("timeout", 0.0, f"it took more than timeout_s={self.timeout_s:g}")
+        return _read(said)
+
+    async def _said(self, job: bytes, processes: list[Process]) -> bytes:
+        of_program, of_tests = socket.socketpair()
+        with of_program, of_tests:
+            with sandbox.inside("program") as (command, fds):
+                processes.append(
+                    await asyncio.create_subprocess_exec(
+                        *command, pass_fds=fds, stdin=of_program.fileno(), stdout=DEVNULL, stderr=DEVNULL
+                    )
+                )
+            with sandbox.inside("tests", str(of_tests.fileno())) as (command, fds):
+                process = await asyncio.create_subprocess_exec(
+                    *command, pass_fds=(*fds, of_tests.fileno()), stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+                )
+                processes.append(process)
+        assert process.stdin and process.stdout
+        with suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(job)
+            await process.stdin.drain()
+        process.stdin.close()
+        found = b""
+        while (more := await process.stdout.read(MOST_OUTPUT)) and len(found) <= MOST_OUTPUT:
+            found += more
+        return found
+
+
+def _read(said: bytes) -> Verdict:
+    """Of a result as the tests' side writes it; tests that end before it is written have no result."""
+    try:
+        counts = json.loads(said)
+        if error := counts.get("error"):
+            return Verdict("error", 0.0, str(error))
+        passed, failed = int(counts["passed"]), int(counts["failed"])
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return Verdict("error", 0.0, "the tests ended without a result")
+    if failed:
+        return Verdict("failed", passed / (passed + failed), str(counts["detail"])[:1000])
+    return Verdict("passed", 1.0) if passed else Verdict("error", 0.0, "there are no tests in it")
+
+
+async def _end(processes: list[Process]) -> None:
+    for process in processes:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    for process in processes:
+        await process.wait()
+
+
+def program_of(text: str) -> str | None:
+    """The Python blocks of an answer in order; those without a language where none has Python's. All of a text without
+    a block."""
+    blocks: list[Any] = _BLOCK.findall(text)
+    found = [code for language, code in blocks if language.lower() in ("python", "py", "python3")]
+    found = found or [code for language, code in blocks if not language]
+    if not blocks and "```" not in text:
+        found = [text]
+    return "\n".join(found) if any(one.strip() for one in found) else None

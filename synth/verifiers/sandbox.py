@@ -1,0 +1,84 @@
+"""A sandbox for programs that a model wrote: Python by bubblewrap, with nothing of this machine in it.
+
+Its root has the interpreter with its standard library and the system's libraries, all read-only, and nothing to write
+to: no home, no run folder, no /proc, no /tmp, no environment. It has no network, sees no other process, and may start
+none (seccomp.py). Memory, processor time, open files and their size are bounded by limits that the runner sets before
+the program's first line (sandboxed.py); time and output by whoever holds the sandbox. It ends with its parent.
+
+Works as any user on Linux where user namespaces are allowed; `problem()` says why not where they aren't.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from synth.verifiers import sandboxed, seccomp
+
+_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+PROBE_S = 30.0
+
+
+@functools.cache
+def problem() -> str | None:
+    """Why there is no sandbox on this machine, in a line."""
+    advice = "; Debian and Ubuntu: apt-get install bubblewrap"
+    if not sys.platform.startswith("linux") or not seccomp.supported():
+        return "programs are run on Linux on x86-64 or AArch64 alone"
+    if shutil.which("bwrap") is None:
+        return f"needs bubblewrap (bwrap), which is not installed{advice}"
+    try:
+        with inside("probe") as (command, fds):
+            done = subprocess.run(command, pass_fds=fds, capture_output=True, timeout=PROBE_S, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap can't be run here ({error})"
+    if done.returncode or done.stdout != b"ready":
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        why = said[-1] if said else f"exit status {done.returncode}"
+        return f"bubblewrap makes no sandbox here ({why}); are user namespaces allowed?"
+    return None
+
+
+@contextmanager
+def inside(*arguments: str) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    """The command that runs sandboxed.py with these arguments, and the file descriptors that it is to inherit."""
+    reader, writer = os.pipe()
+    try:
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(seccomp.filter_program())
+        yield [*_command(), "--seccomp", str(reader), *_RUN, *arguments], (reader,)
+    finally:
+        os.close(reader)
+
+
+_RUN = (f"/python/bin/{_PYTHON}", "-P", "-s", "-B", "/sandboxed.py")
+
+
+@functools.cache
+def _command() -> tuple[str, ...]:
+    base = Path(sys.base_prefix)
+    command = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    command += ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+    command += ["--unshare-cgroup-try", "--hostname", "sandbox", "--uid", "65534", "--gid", "65534"]
+    command += ["--setenv", "PYTHONHASHSEED", "0"]  # else the order of a set may decide
+    for folder in ("/lib", "/lib64"):
+        if os.path.islink(folder):
+            command += ["--symlink", os.readlink(folder), folder]
+        else:
+            command += ["--ro-bind-try", folder, folder]
+    for path in ("/usr/lib", "/usr/lib64", "/etc/ld.so.cache"):
+        command += ["--ro-bind-try", path, path]
+    executable = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+    command += ["--ro-bind", str(executable), f"/python/bin/{_PYTHON}"]
+    if base != Path("/usr"):
+        command += ["--ro-bind", str(base / "lib"), "/python/lib", "--setenv", "LD_LIBRARY_PATH", "/python/lib"]
+    else:
+        command += ["--symlink", "/usr/lib", "/python/lib"]
+    command += ["--ro-bind", str(Path(sandboxed.__file__)), "/sandboxed.py"]
+    for device in ("/dev/null", "/dev/urandom"):
+        command += ["--dev-bind", device, device]
+    return (*command, "--remount-ro", "/", "--chdir", "/")
