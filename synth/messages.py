@@ -27,6 +27,11 @@ def messages_of(record: Record) -> list[Message]:
     return list(messages) if messages and is_conversation(messages) else []
 
 
+def thoughts_of(message: Message) -> str | None:
+    """What was thought before an assistant's message, where a dataset has that in its messages."""
+    return message.get("reasoning_content") or message.get("thinking")
+
+
 def first_turn(messages: Sequence[Message]) -> Record:
     """What its columns hold: the first text of each role, None without one."""
     return {

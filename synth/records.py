@@ -189,7 +189,8 @@ def derive_seed(seed: int, *parts: int | str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_OF_A_MESSAGE = ("role", "content")
+_MESSAGES = pa.list_(pa.struct([(name, pa.string()) for name in _OF_A_MESSAGE]))
 _LINEAGE = pa.list_(pa.struct([(name, pa.string()) for name in ("step", "text", "operation", "model")]))
 _USAGE = pa.struct([(name, pa.int64()) for name in asdict(Usage())])
 
@@ -217,12 +218,22 @@ CONTRACT_COLUMNS: dict[str, pa.DataType] = {
 }
 
 
+def messages_with(thoughts: Iterable[str]) -> pa.DataType:
+    """The type of `messages` that have an assistant's thoughts in fields of these names, too."""
+    return pa.list_(pa.struct([(name, pa.string()) for name in (*_OF_A_MESSAGE, *sorted(thoughts))]))
+
+
+def thoughts_in(messages: pa.DataType) -> list[str]:
+    """The names of those fields."""
+    return [field.name for field in messages.value_type if field.name not in _OF_A_MESSAGE]
+
+
 def dataset_schema(added: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
-    """The columns of every dataset, in order, then what the steps add."""
-    return pa.schema([*CONTRACT_COLUMNS.items(), *(added or {}).items()])
+    """The columns of every dataset, in order, then what the steps add. `messages` may be `messages_with` more."""
+    return pa.schema(list({**CONTRACT_COLUMNS, **(added or {})}.items()))
 
 
 def rejected_schema(added: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
     """The columns of a rejection: the record as far as it came, then which step ended it and why."""
     ends = {"rejected_by": pa.string(), "reason": pa.string(), "detail": pa.string()}
-    return pa.schema([*CONTRACT_COLUMNS.items(), *(added or {}).items(), *ends.items()])
+    return pa.schema(list({**CONTRACT_COLUMNS, **(added or {}), **ends}.items()))

@@ -15,7 +15,7 @@ import pytest
 
 from synth import export as door
 from synth.storage import export as exporting
-from synth.storage.export import Unexportable, export
+from synth.storage.export import Unexportable, alpaca, export, sharegpt
 from synth.storage.hub import dataset_name
 from synth.storage.run_folder import RunFolder
 from tests.hub_stand_in import TOKEN, HubStandIn
@@ -125,6 +125,15 @@ def test_alpaca_has_one_exchange_and_the_system_prompt(tmp_path):
     assert lines(tmp_path / "alpaca.jsonl") == [
         {"instruction": "Ask.", "input": "", "output": "Answer.", "system": "Be brief."}
     ]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "thinking"])
+def test_thoughts_in_messages_stand_before_the_answer(field):
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So.", field: "Hm"}]
+    row = {"id": "0", "messages": turns}
+    assert sharegpt(row)["conversations"][1]["value"] == alpaca(row)["output"] == "<think>\nHm\n</think>\n\nSo."
+    turns[1][field] = None
+    assert sharegpt(row)["conversations"][1]["value"] == alpaca(row)["output"] == "So."
 
 
 def test_alpaca_takes_a_task_and_its_input_apart_again(tmp_path):

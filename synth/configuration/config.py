@@ -29,7 +29,7 @@ from synth.engines.price import Price
 from synth.errors import ConfigError, nearest, reason
 from synth.models.model import Model
 from synth.paths import LocalPath
-from synth.records import Slice
+from synth.records import Slice, messages_with
 from synth.sources import Source
 from synth.steps.llm import MAIN
 from synth.steps.strategy import Step, Strategy
@@ -279,6 +279,9 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     columns = dict(model.columns)
     for name in asked:
         columns |= models[name].model.columns
+    in_messages = {one.thoughts_in_messages for one in (model, *(models[name].model for name in asked))} - {None}
+    if in_messages:
+        columns["messages"] = messages_with(map(str, in_messages))
     config = Config(
         settings=construct(Settings, settings, ""),
         strategy=dataclasses.replace(strategy, of_model=columns),

@@ -28,8 +28,9 @@ class Model:
 
     `chat_template` is a Jinja file that replaces the tokenizer's own. `pre_query`, `later_pre_query` and
     `query_stop` are given by hand where they can't be derived from the template. `reasoning` says what becomes of
-    the thoughts before an answer: never a part of it; `keep` gives them a column. They stand between the two
-    `reasoning_tags`, or in whatever way the template has it (`auto`).
+    the thoughts before an answer: never a part of it; `keep` gives them a column, and `reasoning_content` or `thinking`
+    a field of that name in the assistant's messages. They stand between the two `reasoning_tags`, or in whatever way
+    the template has it (`auto`).
     """
 
     path: str
@@ -45,7 +46,7 @@ class Model:
     pre_query: str | None = None
     later_pre_query: str | None = None
     query_stop: list[str] | None = None
-    reasoning: Literal["strip", "keep"] = "strip"
+    reasoning: Literal["strip", "keep", "reasoning_content", "thinking"] = "strip"
     reasoning_tags: Literal["auto"] | tuple[Tag, Tag] | None = "auto"
 
     HARMLESS: ClassVar[frozenset[str]] = frozenset({"license"})  # keys that don't decide the data
@@ -62,6 +63,11 @@ class Model:
     def columns(self) -> dict[str, pa.DataType]:
         """What every dataset has that is made with this model, beside the contract's columns."""
         return {"reasoning": pa.string()} if self.reasoning == "keep" else {}
+
+    @property
+    def thoughts_in_messages(self) -> str | None:
+        """The field of a message in which its thoughts are, if any."""
+        return self.reasoning if self.reasoning in ("reasoning_content", "thinking") else None
 
     @property
     def is_demo(self) -> bool:

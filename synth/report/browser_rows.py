@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from synth.messages import as_messages
+from synth.messages import as_messages, thoughts_of
 from synth.printable import printable
 from synth.records import CONTRACT_COLUMNS, Record
 from synth.report.run_data import Run
@@ -45,7 +45,11 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
 
 def _shown(run: int, kept: bool, row: Record) -> dict[str, Any]:
     messages = row["messages"] or as_messages(row)
-    turns = [[text(one["role"]), text(one["content"])] for one in messages[:MOST_TURNS]]
+    turns = []
+    for one in messages[:MOST_TURNS]:
+        if thoughts := thoughts_of(one):
+            turns.append([text(f"{one['role']} thinks"), text(thoughts)])
+        turns.append([text(one["role"]), text(one["content"])])
     if len(messages) > MOST_TURNS:
         turns.append(["", f"… {len(messages) - MOST_TURNS} more messages"])
     added = {name: value for name, value in row.items() if name not in (*CONTRACT_COLUMNS, *_ENDS)}

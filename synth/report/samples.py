@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from synth.messages import as_messages
+from synth.messages import as_messages, thoughts_of
 from synth.printable import printable
 from synth.records import CONTRACT_COLUMNS
 
@@ -31,6 +31,8 @@ def show_rows(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
     for row in rows:
         console.print()
         for message in row["messages"] or as_messages(dict(row)):
+            if thoughts := thoughts_of(message):
+                console.print(_paragraph(f"{row['id']} {message['role']} thinks", thoughts), soft_wrap=True)
             console.print(_paragraph(f"{row['id']} {message['role']}", message["content"] or ""), soft_wrap=True)
         if row.get("rejected_by"):
             why = f": {row['detail']}" if row.get("detail") else ""

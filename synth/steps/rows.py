@@ -8,7 +8,7 @@ Knows nothing of engines, of other steps, or of when a row is written.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from synth.messages import as_messages, first_turn, is_conversation
-from synth.records import CONTRACT_COLUMNS, Record, Rejection, derive_seed
+from synth.records import CONTRACT_COLUMNS, Record, Rejection, derive_seed, thoughts_in
 from synth.steps.ledger import Ledger
 
 EXTRA = "extra"
@@ -97,6 +97,8 @@ def row(
     filled: dict[str, Any] = dict.fromkeys(CONTRACT_COLUMNS) | record
     if filled["messages"] is None:
         filled["messages"] = as_messages(filled)
+    if fields := thoughts_in(columns["messages"]) if "messages" in columns else []:
+        filled["messages"] = [_with_thoughts(turn, fields, ledger) for turn in filled["messages"]]
     filled |= {name: text for name, text in first_turn(filled["messages"]).items() if filled[name] is None}
     undeclared = {name: value for name, value in record.items() if name not in {*CONTRACT_COLUMNS, *columns}}
     if EXTRA in columns and EXTRA not in record and undeclared:
@@ -111,6 +113,13 @@ def row(
         "finish_reason": filled["finish_reason"] or ledger.finish_reason,
     }
     return {name: value for name, value in (filled | fixed).items() if name not in undeclared}
+
+
+def _with_thoughts(turn: Mapping[str, Any], fields: Sequence[str], ledger: Ledger) -> dict[str, Any]:
+    """An assistant's turn with what was thought before it. What a source or a step has put there stays."""
+    said = ledger.completion(turn["content"]) if turn["role"] == "assistant" else None
+    thoughts = said.reasoning if said else None
+    return {**turn, **{name: thoughts if turn.get(name) is None else turn[name] for name in fields}}
 
 
 def _finite(value: Any) -> Any:

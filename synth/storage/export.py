@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from synth.errors import reason
+from synth.messages import thoughts_of
 from synth.records import CUT
 from synth.storage.card import exported
 from synth.storage.merge import damaged_part
@@ -82,6 +83,12 @@ def told(reasons: Counter[str]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
 
 
+def _said(turn: Mapping[str, Any]) -> str:
+    """A turn's words. Thoughts that a message has stand before them as those who train on these formats have it."""
+    thoughts = thoughts_of(dict(turn))
+    return f"<think>\n{thoughts}\n</think>\n\n{turn['content']}" if thoughts else str(turn["content"])
+
+
 def sharegpt(row: Row) -> Row:
     """`conversations` of {from, value}, every turn and the system prompt. Raises Unfit."""
     turns = row["messages"] or []
@@ -92,7 +99,7 @@ def sharegpt(row: Row) -> Row:
             raise Unfit(f"with a turn of {turn['role']!r}")
     return {
         "id": row["id"],
-        "conversations": [{"from": _SPEAKERS[turn["role"]], "value": turn["content"]} for turn in turns],
+        "conversations": [{"from": _SPEAKERS[turn["role"]], "value": _said(turn)} for turn in turns],
     }
 
 
@@ -111,7 +118,7 @@ def alpaca(row: Row) -> Row:
         instruction = task
     else:
         input = ""
-    return {"instruction": instruction, "input": input, "output": turns[1]["content"], "system": system}
+    return {"instruction": instruction, "input": input, "output": _said(turns[1]), "system": system}
 
 
 Create = Callable[[str], Any]  # a context with a file of that name to write to

@@ -5,13 +5,17 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from synth.configuration.config import parse
 from synth.engines import Answer
 from synth.models.model import Model
+from synth.records import dataset_schema, messages_with
 from synth.steps.chain import run_record
 from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie
 from tests.chat import formats
+from tests.chat.families import FAMILIES
 from tests.chat.formats import chat, tokenizer
+from tests.configuration.test_config import composed
 from tests.steps.fakes import FakeEngine, context, finish
 
 KEEP = {"reasoning": pa.string()}
@@ -133,3 +137,39 @@ async def test_a_branch_has_a_lineage_up_to_where_it_was_made():
 
     kept = (await finish(grow, engine=FakeEngine(), columns={})).kept
     assert [[one["text"] for one in row["lineage"]] for row in kept] == [["a"], ["a", "ab"]]
+
+
+def in_messages(*functions, engine, fields=("reasoning_content",)):
+    made = context(*functions, engine=engine, columns={})
+    return replace(made, strategy=replace(made.strategy, of_model={"messages": messages_with(fields)}))
+
+
+async def test_thoughts_are_in_the_messages_that_follow_them_each_with_its_own():
+    said = iter(["<think>One</think>Yes.", "<think>Two</think>Yes.", "No."])
+    engine = FakeEngine(lambda prompt: "Well?" if prompt.endswith("<user>") else next(said))
+    (row,) = (await run_record(0, {}, in_messages(Magpie(n_turns=3), engine=engine))).kept
+    assert [turn.get("reasoning_content") for turn in row["messages"]] == [None, "One", None, "Two", None, None]
+    assert [turn["content"] for turn in row["messages"]][1::2] == ["Yes.", "Yes.", "No."]
+    schema = dataset_schema({"messages": messages_with(["reasoning_content"])})
+    assert pa.RecordBatch.from_pylist([row], schema).to_pylist()[0]["messages"] == row["messages"]
+
+
+async def test_thoughts_that_a_source_has_in_its_messages_stay():
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes", "reasoning_content": "Hm"}]
+    made = in_messages(judge, engine=FakeEngine(thinking))
+    (row,) = (await run_record(0, {"messages": turns}, made)).kept
+    assert [turn["reasoning_content"] for turn in row["messages"]] == [None, "Hm"]
+
+
+async def test_a_chat_template_that_shows_thoughts_shows_those_of_the_messages():
+    (row,) = (await run_record(0, {}, in_messages(answer, engine=FakeEngine(thinking)))).kept
+    template = FAMILIES["Seed OSS"].template
+    written = tokenizer(template).apply_chat_template(row["messages"], tokenize=False)
+    assert "<seed:think>Hm</seed:think>So." in written
+
+
+def test_the_field_is_the_models_choice_and_models_may_choose_differently():
+    words = ["model.reasoning=thinking", "+models.judge.preset=main", "+models.judge.reasoning=reasoning_content"]
+    columns = parse(composed(*words, strategy="evol_instruct_judged", model="demo")).strategy.columns
+    assert columns["messages"] == messages_with(["reasoning_content", "thinking"])
+    assert "messages" not in parse(composed(model="demo")).strategy.columns

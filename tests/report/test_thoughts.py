@@ -1,0 +1,25 @@
+"""Thoughts that a dataset has in its messages are shown beside the answers that they led to."""
+
+import io
+
+from rich.console import Console
+
+from synth.records import CONTRACT_COLUMNS
+from synth.report.browser_rows import _shown
+from synth.report.samples import show_rows
+
+TURNS = [
+    {"role": "user", "content": "Why?", "reasoning_content": None},
+    {"role": "assistant", "content": "So.", "reasoning_content": "Hm"},
+]
+ROW = dict.fromkeys(CONTRACT_COLUMNS) | {"id": "3", "messages": TURNS}
+
+
+def test_a_sample_in_the_terminal_has_them_in_a_paragraph_of_their_own():
+    console = Console(file=io.StringIO(), width=80)
+    show_rows(console, [ROW])
+    assert console.file.getvalue().split("\n")[1:4] == ["3 user: Why?", "3 assistant thinks: Hm", "3 assistant: So."]
+
+
+def test_the_report_has_them_in_a_turn_of_their_own():
+    assert _shown(0, True, ROW)["turns"] == [["user", "Why?"], ["assistant thinks", "Hm"], ["assistant", "So."]]
