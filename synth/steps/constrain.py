@@ -1,0 +1,60 @@
+"""Asks for what a rule can check, beside what an instruction asks for: synth/verifiers/rules.py has the kinds."""
+
+from dataclasses import field
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from synth.components.lists import as_list
+from synth.errors import nearest
+from synth.messages import to_answer
+from synth.records import Needs, Record, Rejection, text_of
+from synth.verifiers.rules import KINDS, drawn
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Constrain:
+    """Draws from `min` to `max` constraints of these `kinds` that go together, puts them after the instruction in
+    words, and adds them as the column `constraints`, which the verifier of that name reads.
+
+    Of a conversation that waits for an answer, the user's last message is what they follow.
+
+    Rejections: `no_instruction`.
+    """
+
+    min: Annotated[int, Field(ge=1)] = 1
+    max: Annotated[int, Field(ge=1)] = 3
+    kinds: Annotated[list[str], Field(min_length=1), BeforeValidator(as_list)] = field(default_factory=lambda: [*KINDS])
+
+    columns: ClassVar[dict[str, str]] = {"constraints": "list<string>"}
+    rejections: ClassVar[tuple[str, ...]] = ("no_instruction",)
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise ValueError(f"kinds: there is no constraint {kind!r}{nearest(kind, KINDS)}")
+        if self.max < self.min:
+            raise ValueError(f"max: must be at least min={self.min}, got {self.max}")
+
+    def needs(self) -> list[Needs]:
+        return [{"instruction": "text", "messages": "conversation"}]
+
+    def calls(self) -> list[Any]:
+        return []
+
+    def __call__(self, record: Record, llm: Any) -> Record:
+        asked = to_answer(record)[-1]["content"]
+        if not asked.strip():
+            raise Rejection("no_instruction")
+        rng = llm.rng
+        chosen = drawn(rng, rng.randint(self.min, self.max), self.kinds)
+        wording = " ".join(one.worded(rng) for one in chosen)
+        text = f"{asked.rstrip()}{rng.choice([' ', chr(10) * 2])}{wording}"
+        made = record | {"constraints": [one.as_text() for one in chosen]}
+        messages = record.get("messages")
+        if messages and messages[-1].get("role") == "user":
+            made["messages"] = [*messages[:-1], messages[-1] | {"content": text}]
+        if text_of(record, "instruction") == asked:
+            made["instruction"] = text
+        return made

@@ -1,0 +1,37 @@
+"""Does an answer keep to the constraints that its record names? The step synth/steps/constrain.py draws them."""
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from synth.errors import reason
+from synth.records import Needs, Record
+from synth.verifiers import Verdict, answer_of
+from synth.verifiers.rules import Constraint
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Constraints:
+    """Passes where the answer keeps to all constraints in `column`, JSON texts as `{"kind": "min_words", "n": 50}`.
+
+    The score is the share that it keeps to. What is no constraint is an `error`. rules.py has the kinds.
+    """
+
+    column: str = "constraints"
+
+    def needs(self) -> list[Needs]:
+        return [{self.column: "texts"}]
+
+    async def verify(self, record: Record) -> Verdict:
+        given = record.get(self.column)
+        given = [given] if isinstance(given, str) else given
+        if not isinstance(given, list) or not given:
+            return Verdict("error", 0.0, f"no constraints in the column {self.column!r}")
+        try:
+            constraints = [Constraint.from_text(str(one)) for one in given]
+            broken = [one for one in constraints if not await one.holds(answer_of(record))]
+        except (ValueError, RecursionError) as error:
+            return Verdict("error", 0.0, reason(error))
+        score = 1 - len(broken) / len(constraints)
+        if broken:
+            return Verdict("failed", score, ", ".join(one.as_text() for one in broken))
+        return Verdict("passed", 1.0)
