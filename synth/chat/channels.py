@@ -34,10 +34,16 @@ class Channels:
     within: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, before_answer: str, guard: Guard) -> "Channels | None":
-        """The format of `before_answer`, what a model itself writes before an answer; None if it names no channel."""
+    def read(cls, before_answer: str, guard: Guard, prompt: str = "") -> "Channels | None":
+        """The format of `before_answer`, what a model itself writes before an answer; None if it names no channel. The
+        name may begin in the `prompt`: `<|start|>assistant` before ` to=user<|message|>`."""
         stretches = [(text.strip(), is_control) for text, is_control in guard.split(before_answer) if text.strip()]
         within = frozenset(text for text, is_control in stretches if is_control)
+        match stretches, list(guard.split(prompt))[-2:]:
+            case [(_, False), (_, True)], [(opening, True), (begun, False)]:
+                whole = guard.split(opening + begun + before_answer)
+                stretches = [(text.strip(), is_control) for text, is_control in whole if text.strip()]
+                within |= {opening}
         match stretches[-3:]:
             case [(opening, True), (name, False), (body, True)] if {opening, body} <= guard.special:
                 return None if THOUGHTS in name else cls(opening, body, name, within)
@@ -48,15 +54,20 @@ class Channels:
         thoughts: list[str] = []
         answer: list[str] = []
         for name, body in self._bodies([*self._left_open(prompt_end), *said]):
-            (answer if name == self.answer else thoughts).append(body.strip())
+            (answer if self._is_answers(name) else thoughts).append(body.strip())
         return "\n\n".join(thoughts) if thoughts else None, "\n\n".join(answer)
 
     def opens_answer(self, prompt_end: Sequence[Stretch]) -> bool:
         """Whether a generation prompt ends in the heading of the answer's channel."""
-        return [name for name, _ in self._bodies(self._left_open(prompt_end))] == [self.answer]
+        names = [name for name, _ in self._bodies(self._left_open(prompt_end))]
+        return len(names) == 1 and self._is_answers(names[0])
+
+    def _is_answers(self, name: str) -> bool:
+        """What follows a name says more of the channel: `final json`."""
+        return name == self.answer or name.startswith(f"{self.answer} ")
 
     def _bodies(self, stretches: Iterable[Stretch]) -> list[tuple[str, str]]:
-        """Each channel's name, its first word (`commentary to=functions.search`), and what is in it."""
+        """Each channel's name, with all that stands there (`commentary to=functions.search`), and what is in it."""
         bodies: list[tuple[str, str]] = []
         heading: str | None = None
         inside = False
@@ -72,7 +83,7 @@ class Channels:
             elif heading is None:
                 inside = False  # whatever it is, it ends the body
             elif text == self.body:
-                bodies.append((heading.strip().partition(" ")[0], ""))
+                bodies.append((heading.strip(), ""))
                 heading, inside = None, True
         return bodies
 

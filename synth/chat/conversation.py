@@ -24,12 +24,16 @@ from synth.chat.reasoning import Reasoning
 from synth.chat.rendering import ChatTemplateError, Renderer
 from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
 from synth.chat.switch import OFF, ON, Setting, settings, tried
-from synth.chat.tags import thinking_tags
+from synth.chat.tags import DEFAULT, Marks, thinking_marks
 from synth.chat.thinking import Thinking
 
 Messages = Sequence[dict[str, Any]]
 
-_PROMPT_END = 16  # tokens: enough for `<think>\n\n</think>\n\n` in a vocabulary that has no such tokens
+_UNMARKED = (
+    "the chat template has the model think, and does not show how thoughts are told from an answer: give "
+    'model.reasoning_tags=["START","END"], or null for answers as they are'
+)
+_PROMPT_END = 64  # tokens: enough for what a prompt ends with before an answer, in a vocabulary of hardly any words
 
 # A role is written next to control tokens, in templates like `'<|' + role + '|>'`, so it can't be any text.
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -78,7 +82,7 @@ class ChatTemplate:
 
         eos = stop_at_ids([tokenizer.eos_token_id, *generation_eos])
         before_answer = self._probe.before_answer(thinks=True) or self._probe.before_answer(thinks=False)
-        channels = Channels.read(before_answer, self._guard)
+        channels = Channels.read(before_answer, self._guard, self._probe.after_user())
         self.response_stop: Stop = self._end_of_answer(channels.within if channels else ()) | eos
         self.query_stop: Stop = eos
         self._no_query: ChatTemplateError | None = None
@@ -93,15 +97,24 @@ class ChatTemplate:
         self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
         self._channels = channels if reasoning == "auto" else None
         tries, question = list(tried(self._probe)), self._probe.question()
-        prompts = [self._probe.after_words(one) for one in (question, *(prompt for _, prompt in tries))]
-        tags = thinking_tags(self._probe, self._guard, prompts) if reasoning == "auto" else reasoning
-        self._reasoning = tags and Reasoning(*tags, is_token=tags[1] in self._guard.ids)
+        marks = Marks(*reasoning) if isinstance(reasoning, tuple) else None
+        if reasoning == "auto":
+            prompts = [question, *(prompt for _, prompt in tries)]
+            marks = Marks() if channels else thinking_marks(self._probe, self._guard, prompts)
+        tags = (marks.start, marks.end) if marks else None
+        self._reasoning: Reasoning | None = None
+        if marks:
+            is_token = marks.end in self._guard.ids
+            self._reasoning = Reasoning(marks.start, marks.end, is_token, marks.around)
         written = [one for tag in tags or () for one in self._guard.split(tag)]
         self._tags = {self._guard.ids[text] for text, is_control in written if is_control}
         self._spellings = {id: text for text, id in self._guard.ids.items()}
         self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags)
         thinks = bool(self._thinking and self._thinking.expected) or self._opens_thoughts(question)
         self._settings = settings(question, tries, self._closes_thoughts, thinks)
+        self._is_unmarked = bool(marks and not marks.is_told) and not channels and DEFAULT[1] not in source
+        if self._is_unmarked and self._is_on(question):
+            raise ChatTemplateError(_UNMARKED)
         if (on := self._settings.get(ON)) and on.variables:
             self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags, on.variables)
 
@@ -113,6 +126,15 @@ class ChatTemplate:
         setting = self._setting(thinking)
         told = self._told(self._masked(messages), setting.word)
         return self._guard.encode(self._renderer.render(told, add_generation_prompt, setting.variables))
+
+    def _is_on(self, question: str) -> bool:
+        """Whether a template that has a switch is at `on`, where nothing is said."""
+        on = self._settings.get(ON, Setting())
+        return bool(on.variables) and self._probe.question(None, on.variables) == question
+
+    def said(self, answer: str) -> str:
+        """What follows closed thoughts, without what a model puts around its answer."""
+        return self._reasoning.said(answer) if self._reasoning else answer.strip()
 
     def check_thinking(self, thinking: str) -> None:
         """Raises ChatTemplateError, in one line, where the template has no such way to think."""
@@ -211,7 +233,8 @@ class ChatTemplate:
     def thoughts_of(self, prefix: str) -> tuple[str | None, str | None]:
         """The thoughts with which a given start of an answer begins, None without any, and what follows them, None
         where they are not closed."""
-        if not self._reasoning or not prefix.lstrip().startswith(self._reasoning.start):
+        start = self._reasoning.start if self._reasoning else ""
+        if not start or not self._reasoning or not prefix.lstrip().startswith(start):
             return None, prefix
         thoughts, closed, rest = prefix.lstrip().removeprefix(self._reasoning.start).partition(self._reasoning.end)
         return thoughts.lstrip("\n"), rest.lstrip("\n") if closed else None
@@ -220,7 +243,7 @@ class ChatTemplate:
         """An assistant's earlier answer as later turns see it: without the thoughts that it begins with, if any."""
         if self._channels and text.lstrip().startswith(self._channels.opening):
             return self._channels.split(self._guard.split(text))[1]
-        if not self._reasoning or not text.lstrip().startswith(self._reasoning.start):
+        if not self._reasoning or not text.lstrip().startswith(self._reasoning.start or self._reasoning.end):
             return text
         return self._reasoning.split(text)[1]
 
@@ -234,6 +257,8 @@ class ChatTemplate:
                 OFF: "nothing in the chat template keeps the model from thinking",
             }.get(thinking, f"the chat template knows no way to think called {thinking!r}")
             raise ChatTemplateError(f"thinking={thinking}: {why}; {known}")
+        if self._is_unmarked and thinking != OFF and self._settings[thinking].variables:
+            raise ChatTemplateError(f"thinking={thinking}: {_UNMARKED}")
         return self._settings[thinking]
 
     def _told(self, masked: list[dict[str, Any]], word: str | None) -> list[dict[str, Any]]:

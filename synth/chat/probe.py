@@ -8,15 +8,17 @@ alone raises ChatTemplateError, since it is asked about real conversations. A te
 asked under one.
 """
 
+import itertools
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from synth.chat.rendering import ChatTemplateError, Renderer, TemplateSource
+from synth.chat.rendering import SPEAKS_OF_THINKING, ChatTemplateError, Renderer, TemplateSource
 
 THOUGHTS = "\udffb"
-_USER, _ASSISTANT, _SYSTEM, _NEXT = "\udffc", "\udffd", "\udffe", "\udfff"
-_USER_SAYS = {"role": "user", "content": _USER}
+USER, _ASSISTANT, _SYSTEM, _NEXT = "\udffc", "\udffd", "\udffe", "\udfff"
+_USER_SAYS = {"role": "user", "content": USER}
 _ASSISTANT_SAYS = {"role": "assistant", "content": _ASSISTANT}
 _ASSISTANT_THINKS = _ASSISTANT_SAYS | dict.fromkeys(("reasoning_content", "reasoning", "thinking"), THOUGHTS)
 _SYSTEM_SAYS = {"role": "system", "content": _SYSTEM}
@@ -51,7 +53,7 @@ class Probe:
 
     def after_words(self, question: str) -> str:
         """What follows the user's words in the prompt of an answer."""
-        return question.partition(_USER)[2]
+        return question.partition(USER)[2]
 
     def question(self, system: str | None = None, variables: Mapping[str, Any] = _NONE) -> str:
         """The whole prompt of an answer to a user's words, under a system prompt, if one is given."""
@@ -66,7 +68,23 @@ class Probe:
         shows them."""
         prompt = self.after_user(variables)
         between = self._between_user_and(_ASSISTANT_THINKS if thinks else _ASSISTANT_SAYS, variables)
+        if thinks and THOUGHTS not in between:
+            shown = (one for one in self._in_parts if self._shows_all(one, variables))
+            between = next((self._between_user_and(one, variables) for one in shown), between)
         return between.removeprefix(prompt) if prompt and between.startswith(prompt) else ""
+
+    @cached_property
+    def _in_parts(self) -> list[dict[str, Any]]:
+        """Answers whose thoughts are a part of their content, of the kinds that the template's source names."""
+        kinds = [one for one in self.source.compared if SPEAKS_OF_THINKING.search(one)]
+        answers: list[dict[str, Any]] = []
+        for kind, said in itertools.product(kinds, ["text", *self.source.compared]):
+            if said in kinds:
+                continue
+            thoughts, words = {"type": kind, "text": THOUGHTS, kind: THOUGHTS}, {"type": said, "text": _ASSISTANT}
+            contents = [[thoughts, words], *({name: [thoughts, words]} for name in self.source.words)]
+            answers += ({"role": "assistant", "content": content} for content in contents)
+        return answers
 
     def closing(self) -> str:
         """What is written after an answer that nothing follows."""
@@ -78,7 +96,7 @@ class Probe:
 
     def goes_on_from(self, start: str) -> bool:
         """Whether a conversation of two turns starts as one of a single turn does."""
-        return self._try([_USER_SAYS, _ASSISTANT_SAYS, _USER_GOES_ON], True).startswith(start + _USER)
+        return self._try([_USER_SAYS, _ASSISTANT_SAYS, _USER_GOES_ON], True).startswith(start + USER)
 
     def heeds_system(self) -> bool:
         """False where a system prompt vanishes; where it is refused, the template will say so itself."""
@@ -87,8 +105,13 @@ class Probe:
         text = self._try([_SYSTEM_SAYS, _USER_SAYS], True)
         return not text or _SYSTEM in text
 
+    def _shows_all(self, answer: dict[str, Any], variables: Mapping[str, Any]) -> bool:
+        """Whether its thoughts are written, and its words after them."""
+        _, shown, after = self._try([_USER_SAYS, answer], False, variables).partition(THOUGHTS)
+        return bool(shown) and _ASSISTANT in after
+
     def _between_user_and(self, answer: dict[str, str], variables: Mapping[str, Any] = _NONE) -> str:
-        return self._try([_USER_SAYS, answer], False, variables).partition(_USER)[2].partition(_ASSISTANT)[0]
+        return self._try([_USER_SAYS, answer], False, variables).partition(USER)[2].partition(_ASSISTANT)[0]
 
     def _try(
         self, messages: list[dict[str, Any]], add_generation_prompt: bool, variables: Mapping[str, Any] = _NONE

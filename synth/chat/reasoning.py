@@ -16,24 +16,33 @@ _WRAPPED = re.compile(r"<(answer|response)>((?:(?!</\1>).)*)(?:</\1>)?", re.DOTA
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """The two texts between which a model thinks. With `is_token`, a model's `end` is a token, not words."""
+    """The two texts between which a model thinks. With `is_token`, a model's `end` is a token, not words. Without a
+    `start`, it thinks first in any case. `around` may stand around its answer."""
 
     start: str = "<think>"
     end: str = "</think>"
     is_token: bool = False
+    around: tuple[str, str] | None = None
 
     def split(self, text: str, prompt_end: str = "") -> tuple[str | None, str]:
         """An answer's thoughts (None without any) and the rest. `prompt_end` are the last words before it."""
-        before, opened, after = text.partition(self.start)
+        before, opened, after = text.partition(self.start) if self.start else ("", "", text)
         opens_itself = bool(opened) and not before.strip()
-        opened_for_it = prompt_end.rstrip().endswith(self.start)
+        opened_for_it = prompt_end.rstrip().endswith(self.start) and not self.closed_by(prompt_end)
         # Some models end thoughts that nobody opened. Where the prompt has closed them, they are over.
         ends_only = self.is_token and self.end in before and self.end not in prompt_end
         if not (opens_itself or opened_for_it or ends_only):
             return None, text.strip()
         thoughts, _, answer = (after if opens_itself else text).partition(self.end)
-        wrapped = _WRAPPED.fullmatch(answer.strip())
-        return thoughts.strip(), (wrapped[2] if wrapped else answer).strip()
+        return thoughts.strip(), self.said(answer)
+
+    def said(self, answer: str) -> str:
+        """What follows thoughts, without what may stand around it."""
+        answer = answer.strip()
+        if self.around:
+            answer = answer.removeprefix(self.around[0]).removesuffix(self.around[1])
+        wrapped = _WRAPPED.fullmatch(answer)
+        return (wrapped[2] if wrapped else answer).strip()
 
     def closed_by(self, prompt_end: str) -> bool:
         """Whether a prompt has ended the thoughts, so that an answer follows."""

@@ -15,6 +15,7 @@ Knows nothing of token ids.
 
 import datetime
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ from jinja2.visitor import NodeTransformer
 
 from synth.chat.guard import Guard
 
+SPEAKS_OF_THINKING = re.compile(r"think|thought|reason|deliberat|\bcot\b|思考", re.IGNORECASE)
 TODAY = datetime.date(2024, 7, 26)
 _OF_A_CONVERSATION = {"messages", "add_generation_prompt", "tools", "documents"}
 
@@ -40,10 +42,12 @@ class ChatTemplateError(ValueError):
 @dataclass(frozen=True)
 class TemplateSource:
     """What can be read of a template without running it: the `variables` that it looks at and does not set, each with
-    the values that it is compared with, and the `words` that it looks for in what was said."""
+    the values that it is compared with, the `words` that it looks for in what was said, and all texts to which it
+    compares anything."""
 
     variables: dict[str, list[Any]]
     words: list[str]
+    compared: list[str]
 
     @classmethod
     def read(cls, tree: jinja2.nodes.Template, given: Collection[str]) -> "TemplateSource":
@@ -53,9 +57,16 @@ class TemplateSource:
             values = [one.value for one in node.find_all(jinja2.nodes.Const) if isinstance(one.value, str | int)]
             for name in {one.name for one in node.find_all(jinja2.nodes.Name)} & free:
                 variables[name] += values
+        for assigned in tree.find_all(jinja2.nodes.Assign):  # where it is not given
+            target, value = assigned.target, assigned.node
+            if isinstance(target, jinja2.nodes.Name) and target.name in free and isinstance(value, jinja2.nodes.Const):
+                variables[target.name].append(value.value)
         searched = (node.node for node in tree.find_all(jinja2.nodes.Test) if node.name == "in")
         words = [one.value for one in searched if isinstance(one, jinja2.nodes.Const) and isinstance(one.value, str)]
-        return cls(variables, list(dict.fromkeys(words)))
+        tests = (node for node in tree.find_all(jinja2.nodes.Test) if node.name == "eq")
+        constants = (one.value for test in tests for one in test.find_all(jinja2.nodes.Const))
+        compared = [value for value in constants if isinstance(value, str)]
+        return cls(variables, list(dict.fromkeys(words)), list(dict.fromkeys(compared)))
 
 
 class Renderer:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synth.chat.probe import Probe
+from synth.chat.rendering import SPEAKS_OF_THINKING
 
 ON, OFF = "on", "off"
 LEVELS = ("low", "medium", "high")
-_SPEAKS = re.compile(r"think|thought|reason|deliberat|\bcot\b", re.IGNORECASE)
 _DENIES = re.compile(r"(^|_)(no|non|not|disable|skip|without|hide)", re.IGNORECASE)
 _NONE = re.compile(r"none|off|no|disabled?|false", re.IGNORECASE)
 
@@ -36,12 +36,13 @@ def tried(probe: Probe) -> Iterator[tuple[Setting, str]]:
     """Every setting that may have to do with thinking, with the prompt that the template writes then."""
     for name, values in probe.source.variables.items():
         known = [value for value in values if not isinstance(value, bool)]
-        levels = LEVELS if _SPEAKS.search(name) else ()
+        takes_texts = not known or any(isinstance(value, str) for value in known)
+        levels = LEVELS if takes_texts and SPEAKS_OF_THINKING.search(name) else ()
         for value in dict.fromkeys([*known, *levels]):
             yield from _written(probe, Setting({name: value}))
         for switch in (True, False):  # which are not 1 and 0 to a dict
             yield from _written(probe, Setting({name: switch}))
-    for word in filter(_SPEAKS.search, probe.source.words):
+    for word in filter(SPEAKS_OF_THINKING.search, probe.source.words):
         yield from _written(probe, Setting(word=word))
 
 
@@ -62,15 +63,15 @@ def settings(default: str, tries: Iterable[tuple[Setting, str]], is_closed: Stat
             shown[name] = options
     for options in shown.values():
         for mode, closes in ((OFF, True), (ON, False)):
-            fitting = [setting for setting, prompt in options if is_closed(prompt) is closes]
+            fitting = [(setting, prompt) for setting, prompt in options if is_closed(prompt) is closes]
             if fitting:
-                found.setdefault(mode, _best(fitting, switch=mode == ON))
+                found.setdefault(mode, _best(fitting, mode == ON, default if default_is_off is closes else None))
     if not shown:
         for name, options in prompts.items():
-            if _SPEAKS.search(name):
+            if SPEAKS_OF_THINKING.search(name):
                 found |= {mode: one for mode, one in _by_name(name, options).items() if mode not in found}
     for name, options in prompts.items():
-        if _SPEAKS.search(name):
+        if SPEAKS_OF_THINKING.search(name):
             found |= {level: one for level, one in _levels(options).items() if level not in found}
     if default_is_off:
         found.setdefault(OFF, Setting())
@@ -94,9 +95,11 @@ def _value(setting: Setting) -> Any:
     return next(iter(setting.variables.values()), setting.word)
 
 
-def _best(options: list[Setting], switch: bool) -> Setting:
-    """A variable that is true or false says it best; then one with a value of its own."""
-    return next((one for one in options if _value(one) is switch), options[0])
+def _best(options: list[tuple[Setting, str]], switch: bool, default: str | None) -> Setting:
+    """A variable that is true or false says it best, if it is not written down as `True`; then none, if there is a
+    default that does; then one with a value of its own."""
+    plain = (one for one, prompt in options if _value(one) is switch and str(switch) not in prompt)
+    return next(plain, options[0][0] if default is None else Setting())
 
 
 def _by_name(name: str, options: list[tuple[Setting, str]]) -> dict[str, Setting]:

@@ -1,24 +1,86 @@
-"""The two texts between which a model thinks, `<think>` and `</think>` for most, told from its template and tokenizer.
+"""How a model marks its thoughts, with `<think>` and `</think>` for most, told from its template and tokenizer.
 
-A template that lets a model answer without thinking writes an empty pair for it; a tokenizer whose model thinks
-mostly has the pair among its control tokens. Where neither tells, they are `<think>` and `</think>`, as words.
+A template shows it where it writes an earlier answer with its thoughts, or an empty pair for a model that is to answer
+without any. Some tell the model in words, in a system prompt that they insert, or begin its answer with them. A
+tokenizer whose model thinks mostly has the pair among its control tokens. Where nothing tells, it is that pair, as
+words.
 
 Knows nothing of what a model says.
 """
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from synth.chat.guard import Guard
-from synth.chat.probe import Probe
+from synth.chat.probe import THOUGHTS, USER, Probe
+from synth.chat.rendering import SPEAKS_OF_THINKING
 
 DEFAULT = ("<think>", "</think>")
 _OF_THINKING = re.compile("think|thought|channel", re.IGNORECASE)
+_OF_ANSWERS = re.compile("answer|response|output|solution|result", re.IGNORECASE)
+# What a mark looks like in the words of a system prompt: <Thought>, [BEGIN FINAL RESPONSE], 'Here is my response:'
+_MARK = re.compile(r"<(?![|/])[\w -]{3,30}>|\[(?!/)[A-Z][A-Z _]{2,40}\]|(?<=['\"“`])[^'\"“”`\n]{3,60}:(?=['\"”`])")
 
 
-def thinking_tags(probe: Probe, guard: Guard, prompts: Iterable[str]) -> tuple[str, str]:
-    """`prompts` are what may follow a user's words, the default first."""
-    return _left_empty(probe, guard, prompts) or _spelled(guard) or DEFAULT
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What thoughts stand between. Without a `start` a model begins with them in any case. `around` are what may stand
+    around the answer that follows. `is_told` is false where nothing speaks of them."""
+
+    start: str = DEFAULT[0]
+    end: str = DEFAULT[1]
+    around: tuple[str, str] | None = None
+    is_told: bool = True
+
+
+def thinking_marks(probe: Probe, guard: Guard, prompts: Iterable[str]) -> Marks:
+    """`prompts` are those of an answer that the template may write, the default first."""
+    prompts = list(prompts)
+    pair = _shown(probe, guard) or _left_empty(probe, guard, map(probe.after_words, prompts))
+    if pair is not None:
+        return Marks(*pair)
+    if marks := next(filter(None, (_in_words(probe, guard, prompt) for prompt in prompts)), None):
+        return marks
+    pair = _spelled(guard)
+    return Marks(*pair) if pair else Marks(is_told=False)
+
+
+def _shown(probe: Probe, guard: Guard) -> tuple[str, str] | None:
+    """The control tokens right around the thoughts of an earlier answer."""
+    before, shown, after = probe.before_answer(thinks=True).partition(THOUGHTS)
+    opening = [one for one in guard.split(before) if one[0].strip()]
+    closing = [one for one in guard.split(after) if one[0].strip()]
+    match opening[-1:], closing[:1]:
+        case [(start, True)], [(end, True)] if shown:
+            return start, end
+    return None
+
+
+def _in_words(probe: Probe, guard: Guard, prompt: str) -> Marks | None:
+    """Marks that the template tells the model in words, in a prompt of its own; and words in which it begins the answer
+    for it."""
+    told, _, after = prompt.partition(USER)
+    found = [one for one in dict.fromkeys(_MARK.findall(told)) if one not in guard.ids or _closed(one) in told]
+    thoughts = [one for one in found if SPEAKS_OF_THINKING.search(one)]
+    answers = [one for one in found if _OF_ANSWERS.search(one) and one not in thoughts]
+    for start in thoughts:
+        if start[0] == "<" or _closed(start) in told:
+            return Marks(start, _closed(start), (answers[0], _closed(answers[0])) if answers else None)
+    if not answers:
+        return None
+    end = answers[0]
+    around = ("", _closed(end))
+    begun = [text.strip() for text, is_control in guard.split(after) if not is_control][-1:]
+    for start in [*(one for one in begun if SPEAKS_OF_THINKING.search(one)), *thoughts]:
+        return Marks(start, end, around)
+    speaks = SPEAKS_OF_THINKING.search(told)
+    return Marks("", end, around) if speaks and end in probe.question(system="Be kind.") else None
+
+
+def _closed(mark: str) -> str:
+    """The counterpart of a mark: `</Thought>`, `[/THINK]`, `[END FINAL RESPONSE]`."""
+    return mark.replace("BEGIN", "END") if "BEGIN" in mark else mark[:1] + "/" + mark[1:]
 
 
 def _left_empty(probe: Probe, guard: Guard, prompts: Iterable[str]) -> tuple[str, str] | None:

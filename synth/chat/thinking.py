@@ -52,6 +52,6 @@ class Thinking:
             return None
         start, end = tags
         if not (shown and end in closing):
-            opening, closing = f"{start}\n", f"\n{end}\n\n"
+            opening, closing = f"{start}\n" if start else "", f"\n{end}\n\n"
         stop = Stop((guard.ids[end],)) if end in guard.ids else Stop(strings=(end,))
         return cls(opening, closing, heading, stop, bool(shown) or tags != DEFAULT or end in guard.ids)

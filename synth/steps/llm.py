@@ -362,7 +362,8 @@ class LLM:
         def following(token_ids: Sequence[int], text: str | None) -> str:
             if begun.prefix:
                 return begun.prefix + (template.decode(token_ids, before) if text is None else text)
-            return template.decode(token_ids) if text is None else text
+            said = template.decode(token_ids) if text is None else text
+            return said if sampling.form or reasoning is None else template.said(said)
 
         answer = await ask(before, sampling, prospect(following, len(before)))
         whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)

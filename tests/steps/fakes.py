@@ -43,6 +43,9 @@ class FakeTemplate:
     def answer(self, prompt: Any, token_ids: Any, text: Any = None, stop: Any = ()) -> tuple[str | None, str]:
         return Reasoning().split(self.decode(token_ids) if text is None else text, self.decode(prompt[-20:]))
 
+    def said(self, answer: str) -> str:
+        return answer
+
     def without_reasoning(self, text: str) -> str:
         return Reasoning().split(text)[1]
 
