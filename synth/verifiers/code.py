@@ -137,6 +137,8 @@ async def _end(processes: list[Process]) -> None:
                 os.kill(process.pid, signal.SIGKILL)
     for process in processes:
         await process.wait()
+        if process.stdout:  # to its end, which closes it
+            await process.stdout.read()
 
 
 def program_of(text: str) -> str | None:

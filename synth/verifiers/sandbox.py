@@ -55,7 +55,7 @@ def inside(*arguments: str) -> Iterator[tuple[list[str], tuple[int, ...]]]:
         os.close(reader)
 
 
-_RUN = (f"/python/bin/{_PYTHON}", "-P", "-s", "-B", "/sandboxed.py")
+_RUN = (f"/python/bin/{_PYTHON}", "-S", "-P", "-s", "-B", "/sandboxed.py")  # site takes more than all else
 
 
 @functools.cache

@@ -147,6 +147,23 @@ def f(n):
         assert (await verdict(program, tests)).verdict == "failed"
 
 
+@pytest.mark.parametrize(
+    ("program", "tests"),
+    [
+        ("def abs(x):\n    return 0", "assert abs(f(2) - 4) < 0.1"),
+        ("def isinstance(x, y):\n    return True", "assert isinstance(f(2), str)"),
+        ("def set(x):\n    return 0", "assert set(f(2)) == set(f(3))"),
+        ("class math:\n    def isclose(*a):\n        return True", "assert math.isclose(f(2), 4)"),
+        ("class unittest:\n    pass\n", "import unittest\nassert unittest.mock and f(2) == 4"),
+        ("AssertionError = __name__ = __builtins__ = 0", "assert f(2) == 4"),
+    ],
+)
+async def test_what_a_program_calls_as_python_does_is_not_asked_by_its_tests(program, tests):
+    program = f"def f(n):\n    return 0\n{program}"
+    for wanted in (tests, f"from solution import *\n{tests}"):
+        assert (await verdict(program, wanted)).verdict == "failed"
+
+
 @pytest.mark.parametrize("body", ["pass", "import math", "open('/dev/null').read()", "os.getcwd()"])
 async def test_what_is_harmless_can_be_done(body):
     assert (await can(body)).verdict == "passed"

@@ -99,6 +99,12 @@ async def test_tests_that_can_not_tell_are_an_error(tests):
     assert (await verdict(ADD, tests))[:2] == ("error", 0.0)
 
 
+async def test_what_is_not_in_the_standard_library_is_an_error():
+    assert "No module named 'numpy'" in (await verdict(f"import numpy\n{ADD}", "assert add(1, 2) == 3")).detail
+    assert (await verdict(f"import numpy\n{ADD}", "assert add(1, 2) == 3")).verdict == "error"
+    assert (await verdict(ADD, "import pytest\nassert add(1, 2) == 3")).verdict == "error"
+
+
 async def test_a_program_without_end_is_a_time_out():
     assert (await verdict("while True:\n    pass", "assert add(1, 2) == 3", timeout_s=1))[:2] == ("timeout", 0.0)
 
