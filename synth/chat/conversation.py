@@ -23,16 +23,12 @@ from synth.chat.probe import Probe
 from synth.chat.reasoning import Reasoning
 from synth.chat.rendering import ChatTemplateError, Renderer
 from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
-from synth.chat.switch import OFF, ON, Setting, settings, tried
+from synth.chat.switch import ON, Switch, settings, tried
 from synth.chat.tags import DEFAULT, Marks, thinking_marks
 from synth.chat.thinking import Thinking
 
 Messages = Sequence[dict[str, Any]]
 
-_UNMARKED = (
-    "the chat template has the model think, and does not show how thoughts are told from an answer: give "
-    'model.reasoning_tags=["START","END"], or null for answers as they are'
-)
 _PROMPT_END = 64  # tokens: enough for what a prompt ends with before an answer, in a vocabulary of hardly any words
 
 # A role is written next to control tokens, in templates like `'<|' + role + '|>'`, so it can't be any text.
@@ -111,11 +107,10 @@ class ChatTemplate:
         self._spellings = {id: text for text, id in self._guard.ids.items()}
         self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags)
         thinks = bool(self._thinking and self._thinking.expected) or self._opens_thoughts(question)
-        self._settings = settings(question, tries, self._closes_thoughts, thinks)
-        self._is_unmarked = bool(marks and not marks.is_told) and not channels and DEFAULT[1] not in source
-        if self._is_unmarked and self._is_on(question):
-            raise ChatTemplateError(_UNMARKED)
-        if (on := self._settings.get(ON)) and on.variables:
+        is_marked = marks is None or marks.is_told or DEFAULT[1] in source
+        self._switch = Switch(settings(question, tries, self._closes_thoughts, thinks), is_marked)
+        self._switch.refuse_unmarked(question, self._probe)
+        if (on := self._switch.settings.get(ON)) and on.variables:
             self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags, on.variables)
 
     def encode(self, messages: Messages, add_generation_prompt: bool = True, thinking: str | None = None) -> list[int]:
@@ -123,14 +118,9 @@ class ChatTemplate:
 
         Raises ChatTemplateError where the template refuses the conversation, or has no such way to think.
         """
-        setting = self._setting(thinking)
-        told = self._told(self._masked(messages), setting.word)
+        setting = self._switch.setting(thinking)
+        told = setting.under(self._masked(messages))
         return self._guard.encode(self._renderer.render(told, add_generation_prompt, setting.variables))
-
-    def _is_on(self, question: str) -> bool:
-        """Whether a template that has a switch is at `on`, where nothing is said."""
-        on = self._settings.get(ON, Setting())
-        return bool(on.variables) and self._probe.question(None, on.variables) == question
 
     def said(self, answer: str) -> str:
         """What follows closed thoughts, without what a model puts around its answer."""
@@ -138,7 +128,7 @@ class ChatTemplate:
 
     def check_thinking(self, thinking: str) -> None:
         """Raises ChatTemplateError, in one line, where the template has no such way to think."""
-        self._setting(thinking)
+        self._switch.setting(thinking)
 
     def pre_query(self, messages: Messages = ()) -> list[int]:
         """The prompt of what the user says next, after `messages`: nothing, a system prompt, or whole turns.
@@ -246,28 +236,6 @@ class ChatTemplate:
         if not self._reasoning or not text.lstrip().startswith(self._reasoning.start or self._reasoning.end):
             return text
         return self._reasoning.split(text)[1]
-
-    def _setting(self, thinking: str | None) -> Setting:
-        if thinking is None:
-            return Setting()
-        if thinking not in self._settings:
-            known = f"it knows {', '.join(self._settings)}"
-            why = {
-                ON: "nothing in the chat template has the model think",
-                OFF: "nothing in the chat template keeps the model from thinking",
-            }.get(thinking, f"the chat template knows no way to think called {thinking!r}")
-            raise ChatTemplateError(f"thinking={thinking}: {why}; {known}")
-        if self._is_unmarked and thinking != OFF and self._settings[thinking].variables:
-            raise ChatTemplateError(f"thinking={thinking}: {_UNMARKED}")
-        return self._settings[thinking]
-
-    def _told(self, masked: list[dict[str, Any]], word: str | None) -> list[dict[str, Any]]:
-        """With a word in the system prompt for which the template looks."""
-        if word is None:
-            return masked
-        if not masked or masked[0]["role"] != "system":
-            return [{"role": "system", "content": word}, *masked]
-        return [masked[0] | {"content": f"{masked[0].get('content') or ''}\n{word}"}, *masked[1:]]
 
     def _closes_thoughts(self, rendered: str) -> bool:
         """Whether a rendered prompt has come as far as the answer's first word."""

@@ -5,7 +5,7 @@ for which it looks (`/no_think`). Each is tried with the values that the templat
 says what it does: a prompt that closes the thoughts has the model answer without any. Where no prompt does, a variable
 that speaks of thinking and changes the prompt is taken at its word.
 
-Knows nothing of how thoughts are told from an answer.
+Knows nothing of what a model says.
 """
 
 import re
@@ -14,13 +14,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synth.chat.probe import Probe
-from synth.chat.rendering import SPEAKS_OF_THINKING
+from synth.chat.rendering import SPEAKS_OF_THINKING, ChatTemplateError
 
 ON, OFF = "on", "off"
 LEVELS = ("low", "medium", "high")
 _DENIES = re.compile(r"(^|_)(no|non|not|disable|skip|without|hide)", re.IGNORECASE)
 _NONE = re.compile(r"none|off|no|disabled?|false", re.IGNORECASE)
 
+_UNMARKED = (
+    "the chat template has the model think, and does not show how thoughts are told from an answer: give "
+    'model.reasoning_tags=["START","END"], or null for answers as they are'
+)
 State = Callable[[str], bool]
 
 
@@ -30,6 +34,43 @@ class Setting:
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     word: str | None = None
+
+    def under(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The messages with the word in their system prompt."""
+        if self.word is None:
+            return messages
+        if not messages or messages[0]["role"] != "system":
+            return [{"role": "system", "content": self.word}, *messages]
+        return [messages[0] | {"content": f"{messages[0].get('content') or ''}\n{self.word}"}, *messages[1:]]
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The ways to think that a template knows. `is_marked` is whether it is known how thoughts are told from an answer:
+    where it is not, a model that is switched on can't be asked."""
+
+    settings: Mapping[str, Setting]
+    is_marked: bool = True
+
+    def setting(self, way: str | None) -> Setting:
+        """None is as the template has it. Raises ChatTemplateError, in one line, where it can't."""
+        if way is None:
+            return Setting()
+        if way not in self.settings:
+            why = {
+                ON: "nothing in the chat template has the model think",
+                OFF: "nothing in the chat template keeps the model from thinking",
+            }.get(way, f"the chat template knows no way to think called {way!r}")
+            raise ChatTemplateError(f"thinking={way}: {why}; it knows {', '.join(self.settings)}")
+        if not self.is_marked and way != OFF and self.settings[way].variables:
+            raise ChatTemplateError(f"thinking={way}: {_UNMARKED}")
+        return self.settings[way]
+
+    def refuse_unmarked(self, default: str, probe: Probe) -> None:
+        """Raises ChatTemplateError where a template is switched on by its own variables, and thoughts have no mark."""
+        on = self.settings.get(ON, Setting())
+        if not self.is_marked and on.variables and probe.question(None, on.variables) == default:
+            raise ChatTemplateError(_UNMARKED)
 
 
 def tried(probe: Probe) -> Iterator[tuple[Setting, str]]:

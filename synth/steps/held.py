@@ -7,7 +7,7 @@ every engine that reads token ids, for it takes nothing but prompts and stops.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from synth.chat import ChatTemplate, Stop
 from synth.engines import Answer, Sampling
@@ -15,6 +15,19 @@ from synth.engines import Answer, Sampling
 Ask = Callable[[list[int], Sampling], Awaitable[Answer]]
 
 OPENING = 8  # tokens that tell whether a model begins with thoughts
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is given of an answer: its first words, and the thoughts before it. A prefix, even an empty one, closes
+    these."""
+
+    prefix: str | None = None
+    thoughts: str | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self.prefix is not None
 
 
 def free(sampling: Sampling) -> Sampling:
@@ -57,3 +70,19 @@ async def thoughts_before(
     if goes_on and len(prompt) + len(said) < max_model_len:
         said += (await ask([*prompt, *said], thinking)).token_ids
     return template.answer(prompt, said)[0]
+
+
+async def until_answer(
+    ask: Ask,
+    template: ChatTemplate,
+    prompt: list[int],
+    sampling: Sampling,
+    stop: Stop,
+    max_model_len: int,
+    begun: Begun,
+) -> tuple[str | None, list[int]]:
+    """What a model thinks before its answer, None where it does not, and the prompt up to where the answer goes on."""
+    reasoning = begun.thoughts
+    if reasoning is None or not begun.is_closed:
+        reasoning = await thoughts_before(ask, template, prompt, sampling, stop, max_model_len, reasoning)
+    return reasoning, template.after_thoughts(prompt, reasoning, *([begun.prefix] if begun.prefix else []))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from synth.engines import EngineError, FinishReason
+from synth.engines import EngineError, FinishReason, Sampling
 from synth.records import Spent, Usage, derive_seed
 
 
@@ -55,10 +55,14 @@ class Visit:
     def step(self) -> str:
         return self.scope[2]
 
-    @cached_property
-    def fate(self) -> float:
-        """From 0 to 1, by which a way to think is drawn: one for the record in this step, whatever the call."""
-        return random.Random(derive_seed(*self.scope, "thinking")).random()
+    def way_to_think(self, sampling: Sampling) -> str | None:
+        """The one for the record in this step: of weights, the same draw counts in every call."""
+        if not isinstance(sampling.thinking, dict):
+            return sampling.thinking
+        ways, total = sampling.ways_to_think, sum(sampling.thinking.values())
+        drawn = random.Random(derive_seed(*self.scope, "thinking")).random()
+        below = itertools.accumulate(sampling.thinking[way] / total for way in ways)
+        return next((way for way, bound in zip(ways, below, strict=True) if drawn < bound), ways[-1])
 
     @cached_property
     def rng(self) -> random.Random:

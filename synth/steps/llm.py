@@ -30,7 +30,7 @@ from synth.errors import nearest
 from synth.own_time import ours
 from synth.records import Record, Rejection, Spent, add_spent, derive_seed
 from synth.steps.beginning import Beginning, Draft, Foresee, Prospect
-from synth.steps.held import free, thoughts_before
+from synth.steps.held import Begun, free, until_answer
 from synth.steps.ledger import Completion, Ledger, Visit, Words
 from synth.steps.pool import Pool
 from synth.steps.pooling import LONG, Messages, PoolingEndpoint
@@ -57,19 +57,6 @@ class Branch:
 
     outcome: Record | Rejection
     lineage: list[dict[str, str | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What is given of an answer: its first words, and the thoughts before it. A prefix, even an empty one, closes
-    these."""
-
-    prefix: str | None = None
-    thoughts: str | None = None
-
-    @property
-    def is_closed(self) -> bool:
-        return self.prefix is not None
 
 
 class LLM:
@@ -258,16 +245,8 @@ class LLM:
         sampling = replace(sampling, **changes)
         if sampling.form:  # whether the engine holds it or not: a list may have the same item several times
             sampling = replace(sampling, repetition_detection=None)
-        sampling = replace(sampling, thinking=self._drawn(sampling))
+        sampling = replace(sampling, thinking=self._visit.way_to_think(sampling))
         return replace(sampling, model=None), self._endpoint(sampling.model or self._model)
-
-    def _drawn(self, sampling: Sampling) -> str | None:
-        """The way to think for this record in this step."""
-        if not isinstance(sampling.thinking, dict):
-            return sampling.thinking
-        ways, total = sampling.ways_to_think, sum(sampling.thinking.values())
-        below = itertools.accumulate(sampling.thinking[way] / total for way in ways)
-        return next((way for way, bound in zip(ways, below, strict=True) if self._visit.fate < bound), ways[-1])
 
     async def _served(
         self, endpoint: Endpoint, template: ServedChat, messages: Messages, sampling: Sampling, prefix: str | None
@@ -292,7 +271,7 @@ class LLM:
         stop: Stop,
         sampling: Sampling,
         draft: Draft | None,
-        begun: "Begun | None",
+        begun: Begun | None,
     ) -> Completion:
         """`begun` is None for what a user would say, which has no thoughts before it."""
         call = next(self._visit.calls)
@@ -351,18 +330,15 @@ class LLM:
             answer = await ask([*prompt, *start], sampling, prospect(answered, len(prompt) + len(start)))
             reasoning, text = parted(answer.token_ids, answer.text)
             return told(replace(answer, token_ids=[*start, *answer.token_ids]), text, reasoning)
-        reasoning = begun.thoughts
-        if not (begun.is_closed and reasoning is not None):
-            reasoning = await thoughts_before(ask, template, prompt, sampling, stop, limit, reasoning)
-        before = template.after_thoughts(prompt, reasoning, *([begun.prefix] if begun.prefix else []))
+        reasoning, before = await until_answer(ask, template, prompt, sampling, stop, limit, begun)
         thought = before[len(prompt) :]
         if len(before) >= limit:
             return told(Answer(thought, "length", len(prompt)), begun.prefix or "", reasoning)
 
         def following(token_ids: Sequence[int], text: str | None) -> str:
+            said = template.decode(token_ids, *([before] if begun.prefix else [])) if text is None else text
             if begun.prefix:
-                return begun.prefix + (template.decode(token_ids, before) if text is None else text)
-            said = template.decode(token_ids) if text is None else text
+                return begun.prefix + said
             return said if sampling.form or reasoning is None else template.said(said)
 
         answer = await ask(before, sampling, prospect(following, len(before)))
