@@ -19,7 +19,7 @@ from synth.chat.rendering import SPEAKS_OF_THINKING, ChatTemplateError
 ON, OFF = "on", "off"
 LEVELS = ("low", "medium", "high")
 _DENIES = re.compile(r"(^|_)(no|non|not|disable|skip|without|hide)", re.IGNORECASE)
-_NONE = re.compile(r"none|off|no|disabled?|false", re.IGNORECASE)
+_NONE = re.compile(r"none|off|no|disabled?|false|no_?think(ing)?", re.IGNORECASE)
 
 _UNMARKED = (
     "the chat template has the model think, and does not show how thoughts are told from an answer: give "

@@ -18,6 +18,7 @@ from synth.chat.rendering import SPEAKS_OF_THINKING
 
 DEFAULT = ("<think>", "</think>")
 _OF_THINKING = re.compile("think|thought|channel", re.IGNORECASE)
+_OF_SETTINGS = re.compile("effort|mode|length|budget|level|max|strength|tokens", re.IGNORECASE)
 _OF_ANSWERS = re.compile("answer|response|output|solution|result", re.IGNORECASE)
 # What a mark looks like in the words of a system prompt: <Thought>, [BEGIN FINAL RESPONSE], 'Here is my response:'
 _MARK = re.compile(r"<(?![|/])[\w -]{3,30}>|\[(?!/)[A-Z][A-Z _]{2,40}\]|(?<=['\"“`])[^'\"“”`\n]{3,60}:(?=['\"”`])")
@@ -62,11 +63,12 @@ def _in_words(probe: Probe, guard: Guard, prompt: str) -> Marks | None:
     for it."""
     told, _, after = prompt.partition(USER)
     found = [one for one in dict.fromkeys(_MARK.findall(told)) if one not in guard.ids or _closed(one) in told]
-    thoughts = [one for one in found if SPEAKS_OF_THINKING.search(one)]
+    thoughts = [one for one in found if SPEAKS_OF_THINKING.search(one) and not _OF_SETTINGS.search(one)]
     answers = [one for one in found if _OF_ANSWERS.search(one) and one not in thoughts]
     for start in thoughts:
         if start[0] == "<" or _closed(start) in told:
             return Marks(start, _closed(start), (answers[0], _closed(answers[0])) if answers else None)
+    answers = [one for one in answers if one[0] != "<"]  # of tags, an answer's alone says nothing: tools have them
     if not answers:
         return None
     end = answers[0]

@@ -90,9 +90,19 @@ def test_marks_of_a_system_prompt_that_may_be_replaced_do_not_make_an_answer_a_t
     assert said("Yes", REPLACED) == (None, "Yes")
 
 
-def test_words_about_thinking_are_no_marks():
-    template = known(default_system("Think [A] first, then give a result.") + loop(TURN))
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Think [A] first, then give a result.",
+        "<reasoning_effort>high</reasoning_effort>",
+        "Reason about what tools give you within <tool_output></tool_output> or <result>.",
+        "You are thoughtful. Give answers such as <answer>4</answer>.",
+    ],
+)
+def test_other_words_are_no_marks(told):
+    template = known(default_system(told) + loop(TURN))
     assert said("<think>Hm</think>Yes", template) == ("Hm", "Yes")
+    assert said("Yes", template) == (None, "Yes")
 
 
 # As Muse Glimmer has it: to whom a message goes tells thoughts from an answer.
