@@ -23,6 +23,12 @@ if TYPE_CHECKING:  # what typing takes to import is a tenth of the time that a s
 
 MOST_BYTES = 8 * 2**20  # of a message
 _PLAIN = (str, int, float, bool, type(None))
+_BY_TEXT: dict[tuple[str, str], Callable[[Any], Callable[[str], Any]]] = {
+    ("decimal", "Decimal"): lambda kind: kind,
+    ("fractions", "Fraction"): lambda kind: kind,
+    ("datetime", "date"): lambda kind: kind.fromisoformat,
+    ("datetime", "datetime"): lambda kind: kind.fromisoformat,
+}
 _ALLOWED_EXCEPTIONS = {
     name: one for name, one in vars(builtins).items() if isinstance(one, type) and issubclass(one, Exception)
 }
@@ -81,6 +87,8 @@ def encode(value: Any, keep: Callable[[Any], int]) -> Any:
         return float(value)
     if kind is list:
         return {"list": [encode(one, keep) for one in value]}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {"named": [kind.__name__, list(map(str, value._fields)), [encode(one, keep) for one in value]]}
     if isinstance(value, tuple):
         return {"tuple": [encode(one, keep) for one in value]}
     if kind in (set, frozenset):
@@ -93,6 +101,8 @@ def encode(value: Any, keep: Callable[[Any], int]) -> Any:
         return {"complex": [value.real, value.imag]}
     if kind is range:
         return {"range": [value.start, value.stop, value.step]}
+    if (kind.__module__, kind.__name__) in _BY_TEXT:
+        return {f"{kind.__module__}.{kind.__name__}": str(value)}
     return {"handle": keep(value)}
 
 
@@ -112,6 +122,13 @@ def decode(given: Any, handle: Callable[[int], Any]) -> Any:
         return range(*value)
     if kind == "dict":
         return {decode(name, handle): decode(one, handle) for name, one in value}
+    if kind == "named":
+        import collections
+
+        return collections.namedtuple(*value[:2])(*(decode(one, handle) for one in value[2]))
+    if "." in kind:
+        module, _, name = kind.partition(".")
+        return _BY_TEXT[module, name](getattr(__import__(module), name))(value)
     makes = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind]
     return makes(decode(one, handle) for one in value)
 
@@ -166,6 +183,10 @@ def raised(error: BaseException) -> dict[str, str]:
 # The tests' side.
 
 
+class Unsaid(BaseException):
+    """What the tests' side can't hand over: the tests can't be run so."""
+
+
 class Handle:
     """Something of the program's: a function, a class, an object of one."""
 
@@ -215,7 +236,7 @@ def ask(handle: Handle, name: str | None, *arguments: Any, call: bool = True, **
     def own(value: Any) -> int:
         if isinstance(value, Handle):
             return int(object.__getattribute__(value, "_of")[1])
-        raise TypeError(f"tests can't give the program a {type(value).__name__}")
+        raise Unsaid(f"the tests give the program a {type(value).__name__}, which is no plain data")
 
     def handle_of(number: int) -> Handle:
         return Handle(wire, number)
@@ -283,6 +304,8 @@ def test(wire: Wire, job: dict[str, Any]) -> dict[str, Any]:
         except BaseException as error:
             if type(error).__name__ == "SkipTest":
                 return
+            if isinstance(error, Unsaid):
+                counts["error"] = str(error)
             counts["failed"] += 1
             counts["detail"] = counts["detail"] or said_by(name, error)
 
@@ -291,6 +314,8 @@ def test(wire: Wire, job: dict[str, Any]) -> dict[str, Any]:
         counts["passed"] = 1
     except ModuleNotFoundError as error:
         return {"error": f"the tests can't be run with the standard library alone: {error}"}
+    except Unsaid as error:
+        return {"error": str(error)}
     except BaseException as error:
         counts.update(failed=1, detail=said_by("tests", error))
     if counts["failed"]:

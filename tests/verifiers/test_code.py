@@ -46,6 +46,11 @@ async def verdict(program, tests, *, timeout_s=20.0, **columns):
         ("def f():\n    return {(1, 2): {3}, 'a': b'b', None: 1j}", "assert f() == {(1, 2): {3}, 'a': b'b', None: 1j}"),
         ("from threading import Thread\ndef f():\n    Thread(target=print).start()\n    return 1", "assert f() == 1"),
         (POINT, "assert Point(1).moved(2) == Point(3)\nassert Point(1).moved(2).x == 3\nassert len(Point(4)) == 4"),
+        ("from fractions import Fraction\ndef f():\n    return Fraction(1, 2)", "assert f() == 0.5 and 1 - f() == f()"),
+        ("import decimal\ndef f():\n    return decimal.Decimal('0.1')", "assert str(f() + f()) == '0.2'"),
+        ("import datetime as d\ndef f():\n    return d.date(2024, 2, 28) + d.timedelta(1)", "assert f().day == 29"),
+        ("import collections\nP = collections.namedtuple('P', 'x y')\ndef f():\n  return P(1, 2)", "assert f().y == 2"),
+        ("from collections import Counter\ndef f():\n    return Counter('aab')", "assert f() == {'a': 2, 'b': 1}"),
         ("LIMIT = 3\n" + ADD, "assert add(LIMIT, 1) == 4"),
     ],
 )  # fmt: skip
@@ -97,6 +102,14 @@ async def test_the_score_is_the_share_of_tests_that_pass():
 )
 async def test_tests_that_can_not_tell_are_an_error(tests):
     assert (await verdict(ADD, tests))[:2] == ("error", 0.0)
+
+
+async def test_tests_that_give_the_program_a_function_can_not_tell():
+    program = "def apply(f, x):\n    return f(x)"
+    for tests in ("assert apply(abs, -1) == 1", "def test_a():\n    assert apply(lambda x: 2 * x, 1) == 2"):
+        said = await verdict(program, tests)
+        assert said.verdict == "error"
+        assert "which is no plain data" in said.detail
 
 
 async def test_what_is_not_in_the_standard_library_is_an_error():
