@@ -18,6 +18,7 @@ RECORDS = 3
 BEYOND_THE_DEMO = {"evol_instruct", "evol_instruct_judged", "self_instruct", "self_instruct_context"}  # it can't copy
 BEYOND_THE_DEMO |= {f"magpie_filtered_{recipe}" for recipe in ("pro", "air", "mt", "reasoning")}  # its tags are guesses
 BEYOND_THE_DEMO |= {"ultrafeedback"}  # it has not learnt to rate
+BEYOND_THE_DEMO |= {"constraints"}  # nor to do as it is told
 MODEL = Model(path="demo", name="synth-demo", dtype="float32")
 INSTRUCTIONS = {"instruction": ["Name a bee.", "What is 3 + 4?", "Write about rain."]}
 SOURCES = {

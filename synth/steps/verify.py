@@ -1,7 +1,7 @@
 """Keeps the answers that a verifier passes: synth/verifiers/ has what there is."""
 
 from dataclasses import field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -9,9 +9,14 @@ from pydantic.dataclasses import dataclass
 from synth.components.instantiate import part
 from synth.components.lists import as_list
 from synth.records import Needs, Record, Rejection
-from synth.verifiers import Verdict, Verifier
+from synth.verifiers import Said, Verifier, verdict_of
 
-REASONS = {"failed": "failed_verification", "timeout": "verifier_timeout", "error": "verifier_error"}
+REASONS: dict[Said, str] = {
+    "passed": "passed_verification",  # where failures are what is wanted
+    "failed": "failed_verification",
+    "timeout": "verifier_timeout",
+    "error": "verifier_error",
+}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -21,13 +26,13 @@ class Verify:
     Verdicts are `passed`, `failed`, and `timeout` and `error`, after which nobody knows. The columns are in a rejection
     too.
 
-    Rejections: `failed_verification`, `verifier_timeout`, `verifier_error`.
+    Rejections: `failed_verification`, `verifier_timeout`, `verifier_error`; `passed_verification` where unwanted.
     """
 
     verifier: Annotated[Any, BeforeValidator(lambda given: part(given, "verifier", Verifier))]
-    keep: Annotated[
-        list[Literal["passed", "failed", "timeout", "error"]], Field(min_length=1), BeforeValidator(as_list)
-    ] = field(default_factory=lambda: ["passed"])
+    keep: Annotated[list[Said], Field(min_length=1), BeforeValidator(as_list)] = field(
+        default_factory=lambda: ["passed"]
+    )
 
     columns: ClassVar[dict[str, str]] = {"verdict": "string", "verifier_score": "double"}
 
@@ -42,8 +47,8 @@ class Verify:
         return []
 
     async def __call__(self, record: Record, llm: Any) -> Record:
-        said: Verdict = await self.verifier.verify(record)
+        said = await verdict_of(self.verifier, record)
         judged = record | {"verdict": said.verdict, "verifier_score": said.score}
         if said.verdict not in self.keep:
-            raise Rejection(REASONS.get(said.verdict, "failed_verification"), said.detail, judged)
+            raise Rejection(REASONS[said.verdict], said.detail, judged)
         return judged

@@ -7,10 +7,13 @@ itself is broken. What it could not find out is never a pass.
 Knows nothing of models, chains or what is decided by a verdict.
 """
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
+from synth.engines import EngineError
 from synth.messages import messages_of
 from synth.records import Needs, Record, text_of
+
+Said = Literal["passed", "failed", "timeout", "error"]
 
 
 class Verdict(NamedTuple):
@@ -19,7 +22,7 @@ class Verdict(NamedTuple):
     `detail` is for a human: the answer that was extracted, the last line of a failing test, the exception.
     """
 
-    verdict: Literal["passed", "failed", "timeout", "error"]
+    verdict: Said
     score: float
     detail: str = ""
 
@@ -37,6 +40,19 @@ class Verifier(Protocol):
     def needs(self) -> list[Needs]:
         """The columns that it reads beside the answer."""
         ...
+
+
+async def verdict_of(verifier: Verifier, record: Record) -> Verdict:
+    """Of a verifier that may be anyone's: what it raises, or gives in place of a verdict, is an `error` and no pass."""
+    try:
+        said: object = await verifier.verify(record)
+    except EngineError:
+        raise
+    except Exception as error:
+        return Verdict("error", 0.0, f"{type(error).__name__}: {error}")
+    if isinstance(said, Verdict) and said.verdict in get_args(Said):
+        return said
+    return Verdict("error", 0.0, f"the verifier gave {said!r}"[:200])
 
 
 def answer_of(record: Record) -> str:

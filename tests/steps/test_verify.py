@@ -50,6 +50,23 @@ async def test_other_verdicts_are_kept_where_they_are_asked_for():
     assert step.rejections == ("verifier_timeout", "verifier_error")
 
 
+async def test_what_fails_can_be_what_is_kept():
+    step = Verify(verifier=Math(), keep="failed")
+    with pytest.raises(Rejection, match="passed_verification"):
+        await step(RECORD, None)
+
+
+class Broken(Says):
+    async def verify(self, record):
+        return 1 / self.verdict
+
+
+@pytest.mark.parametrize("verifier", [Broken(0), Broken(1), Says("fine")])
+async def test_a_verifier_that_breaks_or_gives_no_verdict_is_an_error(verifier):
+    with pytest.raises(Rejection, match="verifier_error"):
+        await Verify(verifier=verifier)(RECORD, None)
+
+
 def test_a_source_without_the_known_answer_is_refused():
     step = Verify(verifier=Math(answer="solution"))
     strategy = Strategy("test", [Step("verify", step, step.columns)])
