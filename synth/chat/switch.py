@@ -9,7 +9,7 @@ Knows nothing of what a model says.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,7 +87,7 @@ def tried(probe: Probe) -> Iterator[tuple[Setting, str]]:
         yield from _written(probe, Setting(word=word))
 
 
-def settings(default: str, tries: Iterable[tuple[Setting, str]], is_closed: State, thinks: bool) -> dict[str, Setting]:
+def settings(default: str, tries: Sequence[tuple[Setting, str]], is_closed: State, thinks: bool) -> dict[str, Setting]:
     """The ways to think that a template knows, by their names: `on`, `off`, and levels such as `high`.
 
     `default` is the prompt where nothing is said, `tries` are those of `tried`. `is_closed` says of a prompt whether it
@@ -114,6 +114,10 @@ def settings(default: str, tries: Iterable[tuple[Setting, str]], is_closed: Stat
     for name, options in prompts.items():
         if SPEAKS_OF_THINKING.search(name):
             found |= {level: one for level, one in _levels(options).items() if level not in found}
+    if ON not in found and any(prompt == default for one, prompt in tries if one == found.get(OFF)):
+        level = next((one for one in ("medium", *found) if one in found and one != OFF), None)
+        if level is not None:  # without more, the template has it off
+            found[ON] = found[level]
     if default_is_off:
         found.setdefault(OFF, Setting())
     elif thinks or OFF in found:

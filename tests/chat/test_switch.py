@@ -70,6 +70,13 @@ def test_a_level_called_none_is_off():
     assert "quick" in written(template, thinking="off") and "deep" in written(template, thinking="deep")
 
 
+def test_on_is_a_level_where_the_template_has_it_off_without_more():
+    settings = "{{ '<|im_start|>settings\\n' + reasoning_effort | default('none') + '<|im_end|>' }}"
+    template = known(settings + "{% if reasoning_effort == 'high' %}{% endif %}" + formats.CHATML)
+    assert "high" in written(template, thinking="high") and "none" in written(template, thinking="off")
+    assert "none" in written(template, thinking=None) and "none" not in written(template, thinking="on")
+
+
 def test_a_variable_that_changes_the_prompt_is_taken_at_its_word():
     template = known("{% if thinking %}{{ '<|im_start|>system\\nThink.<|im_end|>' }}{% endif %}" + formats.CHATML)
     assert "Think." in written(template, thinking="on") and "Think." not in written(template, thinking="off")
