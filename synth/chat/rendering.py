@@ -30,7 +30,9 @@ from jinja2.visitor import NodeTransformer
 
 from synth.chat.guard import Guard
 
-SPEAKS_OF_THINKING = re.compile(r"think|thought|reason|deliberat|\bcot\b|思考", re.IGNORECASE)
+SPEAKS_OF_THINKING = re.compile(
+    r"think|thought|reason|deliberat|reflect|analy[sz]|ponder|scratch|\bcot\b|思考|推理", re.IGNORECASE
+)
 TODAY = datetime.date(2024, 7, 26)
 _OF_A_CONVERSATION = {"messages", "add_generation_prompt", "tools", "documents"}
 

@@ -19,7 +19,7 @@ from synth.chat.rendering import SPEAKS_OF_THINKING
 DEFAULT = ("<think>", "</think>")
 _OF_THINKING = re.compile("think|thought|channel", re.IGNORECASE)
 _OF_SETTINGS = re.compile("effort|mode|length|budget|level|max|strength|tokens", re.IGNORECASE)
-_OF_ANSWERS = re.compile("answer|response|output|solution|result", re.IGNORECASE)
+_OF_ANSWERS = re.compile("answer|response|reply|output|solution|result|final|conclu", re.IGNORECASE)
 # What a mark looks like in the words of a system prompt: <Thought>, [BEGIN FINAL RESPONSE], 'Here is my response:'
 _MARK = re.compile(r"<(?![|/])[\w -]{3,30}>|\[(?!/)[A-Z][A-Z _]{2,40}\]|(?<=['\"“`])[^'\"“”`\n]{3,60}:(?=['\"”`])")
 

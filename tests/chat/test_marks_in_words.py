@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -103,6 +105,21 @@ def test_other_words_are_no_marks(told):
     template = known(default_system(told) + loop(TURN))
     assert said("<think>Hm</think>Yes", template) == ("Hm", "Yes")
     assert said("Yes", template) == (None, "Yes")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["<Reflection>", "<my thoughts>", "<analysis>", "[REASONING]"]),
+    st.sampled_from(["", "<Final Answer>", "<Reply>"]),
+    st.sampled_from(["Put it into {start} ... {end}, the rest into {answer}.", "{start}...{end}, then {answer}!"]),
+    st.text("abc de.", min_size=1),
+    st.text("xyz .", min_size=1),
+)
+def test_marks_are_found_whatever_they_are_called(start, around, told, thoughts, answer):
+    end = start[:1] + "/" + start[1:]
+    template = known(default_system(told.format(start=start, end=end, answer=around or "words")) + loop(TURN))
+    written = f"{around}{answer.strip()}</{around[1:]}" if around else answer
+    assert said(f"{start}{thoughts}{end}\n{written}", template) == (thoughts.strip(), answer.strip())
 
 
 # As Muse Glimmer has it: to whom a message goes tells thoughts from an answer.
