@@ -18,6 +18,7 @@ from synth.configuration.config import Config, ConfigError, refuse_bad_chat_temp
 from synth.engines import EngineError
 from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
 from synth.preview.dry_run import at_most, told_source
+from synth.preview.machines import kernels
 from synth.preview.missing import refuse_what_is_missing
 from synth.records import Shard
 from synth.report.outcome import Outcome
@@ -204,6 +205,8 @@ class _Run:
                 await checked
             self._begin()
             self._tell_room(room)
+            if lacking := kernels(config):
+                self._progress.say(f"kernels: {lacking}")
             plan = self._plan(room.replicas)
             pool, claims = await beside(self._shared(), self._lost_ray())
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint

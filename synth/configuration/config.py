@@ -25,6 +25,7 @@ from synth.configuration.named_models import ServedModel, preset_names, served, 
 from synth.configuration.strategy import models_asked, strategy_of
 from synth.configuration.value_files import with_files
 from synth.engines import SERVED_WAYS_TO_THINK, Engine, is_pooling
+from synth.engines.cards import card
 from synth.engines.price import Price
 from synth.errors import ConfigError, nearest, reason
 from synth.models.model import Model
@@ -61,6 +62,12 @@ def _slice(value: Any) -> Slice | None:
     return value if value is None or isinstance(value, Slice) else Slice.parse(value)
 
 
+def _gpu(value: str) -> str:
+    if value != "auto":
+        card(value)
+    return value
+
+
 def _folder(value: Any) -> Any:
     if isinstance(value, str) and "://" in value:
         raise ValueError(f"must be a folder; python -m synth.export RUN_DIR --output-dir {value} copies there")
@@ -84,6 +91,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), _no_bool("number a
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Cluster:
     """Where replicas run. `address` null starts Ray on this machine; `auto` replicas fill the GPUs, or one on CPU.
+    `gpu` names what a dry run reckons with.
 
     `metrics_port` is for a Ray that is started here: one that is there already has its own.
     """
@@ -92,6 +100,7 @@ class Cluster:
     replicas: Count | Literal["auto"] = "auto"
     records_in_flight: Count | Literal["auto"] = "auto"
     start_timeout_s: Positive = 1800.0
+    gpu: Annotated[str, AfterValidator(_gpu)] = "auto"
     metrics_port: Port | None = None
 
 

@@ -173,7 +173,9 @@ class Load:
     """What an engine is busy with at this moment. Shares are from 0 to 1. `generated` are all tokens that it has
     written since it started, for answers that have not ended too; None where it hears of them at the end only.
     `paused_s` are the seconds for which a server's rate limit still keeps it from asking. `preempted` counts requests
-    that lost their place in its cache and were begun again; None where it does not say."""
+    that lost their place in its cache and were begun again, and `recomputed` the tokens that this took; None where it
+    does not say. `cache_tokens` is how many its cache holds, and `at_once` how many requests it takes by now, None as
+    many as it is configured for."""
 
     running: int = 0
     waiting: int = 0
@@ -181,6 +183,9 @@ class Load:
     generated: float | None = None
     paused_s: float = 0.0
     preempted: int | None = None
+    recomputed: int | None = None
+    cache_tokens: int | None = None
+    at_once: int | None = None
 
 
 @dataclass(frozen=True)

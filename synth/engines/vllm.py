@@ -31,6 +31,8 @@ class VLLM(VLLMEngine):
             "enable_prefix_caching": self.enable_prefix_caching,
             # Answers are drawn as configured; a sampling default hidden in the model's folder is not ours.
             "generation_config": "vllm",
+            # Nothing is asked about a picture: what reads them is not loaded, and takes no memory.
+            "language_model_only": True,
             **({"worker_extension_cls": "synth.engines.cpu_worker.CpuWorker"} if is_cpu_build() else {}),
         }
 
@@ -66,7 +68,8 @@ class VLLM(VLLMEngine):
             )
             request_id = str(next(self._request))
             # Closed at once where it is left early: that aborts the request.
-            async with aclosing(self._llm.generate(tokens_input(list(prompt)), params, request_id)) as outputs:
+            asked = self._llm.generate(tokens_input(list(prompt)), params, request_id)
+            async with self._admission.admitted(), aclosing(asked) as outputs:
                 async for output in outputs:
                     answer = output.outputs[0]
                     token_ids += answer.token_ids

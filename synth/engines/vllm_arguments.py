@@ -20,6 +20,8 @@ _REFUSED = {
 }
 # Several engines behind one address are what replicas are, and each of them needs a process and GPUs of its own.
 _ONE_ENGINE = ("data_parallel_size", "data_parallel_size_local", "data_parallel_rank", "data_parallel_start_rank")
+# These would take GPUs that nobody has reserved, or are what Ray decides.
+_GPUS = ("prefill_context_parallel_size", "nnodes", "node_rank", "master_addr", "master_port")
 
 # Those that decide speed, memory, logs or how weights are read. Kernels and graphs do change numbers.
 HARMLESS = frozenset(
@@ -43,6 +45,8 @@ def refusal(extra: Mapping[str, Any], own: Collection[str]) -> str | None:
             return f"extra.{name}: is a key of the engine itself: engine.{name}"
         if name in _ONE_ENGINE and value not in (None, 0, 1):
             return f"extra.{name}: each replica is one engine; cluster.replicas=N has N, each with GPUs of its own"
+        if name in _GPUS and value not in (None, 0, 1):
+            return f"extra.{name}: an engine's GPUs are engine.tensor_parallel_size and engine.pipeline_parallel_size"
         if known and name not in known:
             return f"extra.{name}: vLLM has no such argument{nearest(name, [*known, *own])}"
     return None

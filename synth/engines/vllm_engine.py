@@ -12,8 +12,8 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import field, fields
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from dataclasses import field, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -21,14 +21,20 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from synth.engines import EngineError, Load, Placement, Unusable
+from synth.engines import EngineError, Load, Placement, Share, Unusable, gpu_memory
+from synth.engines.admission import Admission
+from synth.engines.cards import Card
+from synth.engines.first_start import first_alone, is_to_be_prefetched
 from synth.engines.vllm_arguments import HARMLESS as HARMLESS_EXTRA
 from synth.engines.vllm_arguments import refusal
+from synth.engines.vllm_statistics import Statistics
 from synth.errors import ConfigError, reason
 from synth.models.model import Model
 
 Count = Annotated[int, Field(gt=0)]
 SEQS, BATCHED_TOKENS = 256, 8192  # where auto is not vLLM's to decide
+LARGE_SEQS, LARGE_BATCHED_TOKENS = 1024, 16384  # of its LLM, on a GPU that has them
+CPU_MEMORY = 0.9  # no more than a check: the cache has a size of its own there
 CPU_KV_CACHE_GIB = 2.0  # vLLM's own default is nine tenths of the machine
 SHUTDOWN_S = 3.0
 
@@ -38,16 +44,18 @@ class VLLMEngine:
     """The keys of every vLLM engine; `extra` goes to AsyncEngineArgs as it is.
 
     `max_num_seqs` and `max_num_batched_tokens` auto are what vLLM's LLM takes on this GPU; on a CPU, 256 and 8,192.
+    `gpu_memory_utilization` auto is that of gpu_memory.py: 0.92 of a GPU and up to 0.95 of a large one, or what others
+    have left of it.
     `enforce_eager` auto compiles on a GPU only: on a CPU it takes 20 s at every start, which short runs
     don't win back.
     """
 
     model: Model
-    max_num_seqs: Count | Literal["auto"] = SEQS
-    max_num_batched_tokens: Count | Literal["auto"] = BATCHED_TOKENS
+    max_num_seqs: Count | Literal["auto"] = "auto"
+    max_num_batched_tokens: Count | Literal["auto"] = "auto"
     tensor_parallel_size: Count = 1
     pipeline_parallel_size: Count = 1
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    gpu_memory_utilization: Share | Literal["auto"] = "auto"
     kv_cache_gib: Annotated[float, Field(gt=0)] | None = None
     enforce_eager: bool | Literal["auto"] = "auto"
     cpu_threads: Count | Literal["auto"] = "auto"
@@ -61,6 +69,11 @@ class VLLMEngine:
 
     def __post_init__(self) -> None:
         self._at_once = SEQS if self.max_num_seqs == "auto" else self.max_num_seqs
+        if self.extra.get("enable_expert_parallel") and self.tensor_parallel_size == 1:
+            raise ValueError(
+                "extra.enable_expert_parallel: experts are spread over the GPUs of one engine, and it has one; "
+                "engine.tensor_parallel_size=N gives it more"
+            )
         if problem := refusal(self.extra, [one.name for one in fields(self) if one.name not in ("model", "extra")]):
             raise ValueError(problem)
 
@@ -69,16 +82,19 @@ class VLLMEngine:
         """Of auto on a GPU, what vLLM has chosen is known once it has started."""
         return self._at_once
 
-    def chosen(self) -> str | None:
-        """What auto stands for, in words; None where no key is."""
-        keys = {"max_num_seqs": (SEQS, 1024), "max_num_batched_tokens": (BATCHED_TOKENS, 16384)}
-        auto = {name: values for name, values in keys.items() if getattr(self, name) == "auto"}
-        if is_cpu_build():
-            told = [f"{name} {values[0]:,}, on a CPU" for name, values in auto.items()]
+    def chosen(self, card: Card | None) -> dict[str, float]:
+        """Its keys that may be auto, as they will be on a GPU; None: on a CPU."""
+        auto: dict[str, float]
+        if card is None:
+            auto = {"max_num_seqs": SEQS, "max_num_batched_tokens": BATCHED_TOKENS}
         else:
-            gpu = "on a GPU of 70 GiB or more that is no A100"
-            told = [f"{name} {large:,} {gpu}, {small:,} on others" for name, (small, large) in auto.items()]
-        return "; ".join(told) or None
+            large = card.has_large_batches
+            auto = {
+                "max_num_seqs": LARGE_SEQS if large else SEQS,
+                "max_num_batched_tokens": LARGE_BATCHED_TOKENS if large else BATCHED_TOKENS,
+                "gpu_memory_utilization": gpu_memory.share(card.gib),
+            }
+        return {name: value if getattr(self, name) == "auto" else getattr(self, name) for name, value in auto.items()}
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
         """GPUs, one for each tensor- and pipeline-parallel rank, for a build that runs on nothing else; stages of the
@@ -89,8 +105,9 @@ class VLLMEngine:
         if not is_cpu_build():
             # FlashInfer's sampler is built by nvcc at the start of an engine, and draws no row that has a seed.
             env["VLLM_USE_FLASHINFER_SAMPLER"] = os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0")
-            share = self.gpu_memory_utilization if ranks == 1 else None
-            return Placement(gpus=ranks, cpus=0, env=env, parts=self.pipeline_parallel_size, share=share)
+            share = gpu_memory.LLMS if self.gpu_memory_utilization == "auto" else self.gpu_memory_utilization
+            parts = self.pipeline_parallel_size
+            return Placement(gpus=ranks, cpus=0, env=env, parts=parts, share=share if ranks == 1 else None)
         if on_gpu:
             raise ConfigError(
                 "engine: there are GPUs, and this vLLM is built for CPUs; make setup DEVICE=gpu installs the other "
@@ -123,12 +140,40 @@ class VLLMEngine:
     async def start(self) -> None:
         """Load the model (seconds to minutes). Raises Unusable for what vLLM refuses before it has loaded anything, and
         EngineError for what else keeps it from running, with vLLM's own reason."""
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
         # Kernels that are built when an engine starts take ninja, which is beside this Python.
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        configured = self.configured()
+        self._at_once = configured.scheduler_config.max_num_seqs
+        self._admission = Admission(self._at_once)
+        self._statistics = Statistics(self._admission)
+        try:
+            async with self._first_alone(configured):
+                self._llm = self._statistics.counting(AsyncLLM).from_vllm_config(
+                    configured,
+                    stat_loggers=[self._statistics.logger],
+                    disable_log_stats=True,  # but for our own
+                )
+        except Exception as error:
+            raise EngineError(f"vLLM did not start: {root_cause(error)}") from error
+        self.max_model_len: int = self._llm.model_config.max_model_len
+        self._statistics.load.cache_tokens = self._llm.vllm_config.cache_config.kv_cache_size_tokens
+        self._request = itertools.count()
+
+    def _first_alone(self, configured: Any) -> AbstractAsyncContextManager[None]:
+        """Where it compiles, engines of the same configuration wait for the first one's result."""
+        if configured.model_config.enforce_eager:
+            return nullcontext()
+        from vllm import envs
+
+        return first_alone(Path(envs.VLLM_CACHE_ROOT) / "synth", configured.compute_hash())
+
+    def configured(self) -> Any:
+        """vLLM's own configuration of it: loads nothing yet. Raises Unusable for what vLLM refuses."""
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.usage.usage_lib import UsageContext
+
         arguments: dict[str, Any] = dict(
             model=self.model.path,
             tokenizer=self.model.tokenizer,
@@ -139,15 +184,16 @@ class VLLMEngine:
             **self._batch(),
             tensor_parallel_size=self.tensor_parallel_size,
             pipeline_parallel_size=self.pipeline_parallel_size,
-            gpu_memory_utilization=self.gpu_memory_utilization,
+            gpu_memory_utilization=self._memory(),
             enforce_eager=is_cpu_build() if self.enforce_eager == "auto" else self.enforce_eager,
         )
+        if is_to_be_prefetched(self.model.folder):
+            arguments["safetensors_load_strategy"] = "prefetch"  # in large pieces, which other engines find in memory
         if _on_several_machines():
             arguments["distributed_executor_backend"] = "ray"  # it counts this machine's GPUs, else, and gives up
         cache = self.kv_cache_gib or (CPU_KV_CACHE_GIB if is_cpu_build() else None)
         if cache is not None:
             arguments["kv_cache_memory_bytes"] = int(cache * 2**30)
-        self._statistics = Statistics()
         try:
             arguments |= self.own_arguments()
             if is_cpu_build():
@@ -156,22 +202,16 @@ class VLLMEngine:
                 longest = AsyncEngineArgs(**arguments | self.extra).create_model_config().max_model_len
                 arguments["max_num_batched_tokens"] = max(arguments["max_num_batched_tokens"], longest)
                 arguments["enable_chunked_prefill"] = False
-            configured = AsyncEngineArgs(**arguments | self.extra).create_engine_config(UsageContext.LLM_CLASS)
+            return AsyncEngineArgs(**arguments | self.extra).create_engine_config(UsageContext.LLM_CLASS)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise Unusable(f"vLLM refuses the configuration: {root_cause(error)}") from error
         except Exception as error:
             raise EngineError(f"vLLM did not start: {root_cause(error)}") from error
-        try:
-            self._at_once = configured.scheduler_config.max_num_seqs
-            self._llm = self._statistics.counting(AsyncLLM).from_vllm_config(
-                configured,
-                stat_loggers=[self._statistics.logger],
-                disable_log_stats=True,  # but for our own
-            )
-        except Exception as error:
-            raise EngineError(f"vLLM did not start: {root_cause(error)}") from error
-        self.max_model_len: int = self._llm.model_config.max_model_len
-        self._request = itertools.count()
+
+    def _memory(self) -> float:
+        if self.gpu_memory_utilization != "auto":
+            return self.gpu_memory_utilization
+        return CPU_MEMORY if is_cpu_build() else gpu_memory.utilization(gpu_memory.visible)
 
     def _batch(self) -> dict[str, int]:
         """Its size, without what vLLM is to choose."""
@@ -198,71 +238,13 @@ class VLLMEngine:
             raise RuntimeError(f"vLLM failed at this request: {root_cause(error)}") from error
 
     def load(self) -> Load:
-        return self._statistics.load
+        load = self._statistics.load
+        return replace(load, waiting=load.waiting + self._admission.waiting, at_once=self._admission.limit)
 
     async def stop(self) -> None:
         """Ends the engine core, within SHUTDOWN_S even if it is in the middle of a step."""
         await asyncio.to_thread(self._llm.shutdown, SHUTDOWN_S)
         del self._llm  # its finalizer fails when it runs as late as at the interpreter's exit
-
-
-class Statistics:
-    """The engine's own gauges, kept as they arrive with each scheduler step.
-
-    vLLM would also note times for each token of each request, which is most of what its front end costs (2 of 3
-    microseconds a token). Nobody reads them here: they are left out, and tokens are counted a step at a time.
-    """
-
-    def __init__(self) -> None:
-        self.load = Load(generated=0, preempted=0)
-
-    def count(self, tokens: int, preempted: int = 0) -> None:
-        self.load.generated = (self.load.generated or 0) + tokens
-        self.load.preempted = (self.load.preempted or 0) + preempted
-
-    def counting(self, llm: type) -> Any:
-        """An AsyncLLM that counts tokens here, and keeps the times of none."""
-        from vllm.v1.engine import EngineCoreEventType
-
-        count = self.count
-
-        class Counting(llm):  # type: ignore[misc]  # vLLM is not read by mypy
-            def _run_output_handler(self) -> None:
-                if self.output_handler is None:
-                    # Only what the front end does; the scheduler's gauges come as before.
-                    self.log_stats = self.output_processor.log_stats = False
-                    process = self.output_processor.process_outputs
-
-                    def counted(outputs: Any, *given: Any, **named: Any) -> Any:
-                        events = (event for one in outputs if one.events for event in one.events)
-                        preempted = sum(event.type == EngineCoreEventType.PREEMPTED for event in events)
-                        count(sum(len(one.new_token_ids) for one in outputs), preempted)
-                        return process(outputs, *given, **named)
-
-                    self.output_processor.process_outputs = counted
-                super()._run_output_handler()
-
-        return Counting
-
-    def logger(self, vllm_config: Any, engine_index: int = 0) -> Any:
-        from vllm.v1.metrics.loggers import StatLoggerBase
-
-        load = self.load
-
-        class Gauges(StatLoggerBase):  # type: ignore[misc]  # vLLM is not read by mypy
-            def __init__(self, vllm_config: Any, engine_index: int = 0):
-                pass
-
-            def record(self, scheduler_stats: Any, *_: Any, **__: Any) -> None:
-                if scheduler_stats is not None:
-                    load.running = scheduler_stats.num_running_reqs
-                    load.waiting = scheduler_stats.num_waiting_reqs
-                    load.cache_usage = scheduler_stats.kv_cache_usage
-
-            def log_engine_initialized(self) -> None:
-                pass
-
-        return Gauges(vllm_config, engine_index)
 
 
 def is_cpu_build() -> bool:

@@ -81,6 +81,16 @@ class Model:
         named = [path for path in (self.path, self.tokenizer) if path is not None and is_hub_name(path)]
         return all(isinstance(try_to_load_from_cache(one, "config.json", revision=self.revision), str) for one in named)
 
+    @property
+    def folder(self) -> Path | None:
+        """Where it is on this machine, in the Hub's cache too; None where it is not."""
+        from huggingface_hub import try_to_load_from_cache
+
+        if not is_hub_name(self.path):
+            return Path(self.path) if Path(self.path).is_dir() else None
+        found = try_to_load_from_cache(self.path, "config.json", revision=self.revision)
+        return Path(found).parent if isinstance(found, str) else None
+
     def missing(self) -> str | None:
         """What is named but not there, as `key: problem`. A Hub name is not looked up."""
         named = {"path": self.path, "tokenizer": self.tokenizer, "chat_template": self.chat_template}

@@ -8,7 +8,8 @@ from synth.configuration.config import Config, refuse_bad_chat_template
 from synth.configuration.named_models import ServedModel
 from synth.engines import Sampling
 from synth.engines.repetition import RepetitionDetection
-from synth.preview.estimate import estimate
+from synth.preview.estimate import estimate, size_on_disk
+from synth.preview.machines import chosen, machine, too_small
 from synth.preview.missing import refuse_what_is_missing
 from synth.report.held import money
 from synth.report.run_data import Run
@@ -17,6 +18,8 @@ from synth.resumption.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
 from synth.steps.llm import MAIN
 from synth.storage.run_folder import RunFolder
+
+BYTES = 6.0  # of a generated token in a run's folder: its text, its journal while that is there, what else a row has
 
 
 def describe(config: Config) -> str:
@@ -37,11 +40,12 @@ def describe(config: Config) -> str:
     begun = f", {plan.kept:,} records kept so far" if plan.kept else ""
     begun += f", {run.unfinished:,} more finished, in journals" if run.unfinished else ""
     records = min(one for one in (manifest.wanted, manifest.own(contents.size)) if one is not None)
+    left = max(0, records - plan.kept - run.unfinished)
     lines = {
         "folder": f"{folder.path}{begun}",
         "strategy": f"{config.strategy.name}: {' → '.join(step.name for step in config.strategy.steps)}",
         "model": _model(config, MAIN, config.resolved["engine"]),
-        **_chosen(config),
+        **chosen(config, machine(config)),
         **_models(config),
         "source": told_source(config, contents),
         "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
@@ -50,16 +54,11 @@ def describe(config: Config) -> str:
         "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
         **_samplings(config),
         **_prompts(config, contents),
-        **_cost(config, max(0, records - plan.kept - run.unfinished), "left" if begun else "in all"),
+        **too_small(config, left),
+        **_cost(config, left, "left" if begun else "in all"),
         **estimate(config, run if plan.kept else None, manifest, contents.size, plan.kept),
     }
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
-
-
-def _chosen(config: Config) -> dict[str, str]:
-    """What main's engine makes of keys that are auto."""
-    choose = getattr(config.engine, "chosen", None)
-    return {"auto": told} if choose and (told := choose()) else {}
 
 
 def _models(config: Config) -> dict[str, str]:
@@ -158,6 +157,7 @@ def _cost(config: Config, records: int, which: str) -> dict[str, str]:
     lines = {
         "calls": f"at most {calls} a record, {records * calls:,} {which} while none is rejected",
         "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} {which}",
+        "disk": f"at most {size_on_disk(BYTES * records * tokens)}, {BYTES:g} bytes a token",
     }
     generated = {name: records * most.get(name, (0, 0))[1] for name in config.prices}
     prices = [

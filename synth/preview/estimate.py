@@ -67,6 +67,10 @@ def estimate(config: Config, begun: Run | None, manifest: Manifest, size: int | 
         f"{pace.generated:,.0f} generated in {pace.seconds:.3g} engine-seconds for each",
         "time": f"{_hours(hours)} engine-hours for {left:,.0f} records: {shares} replica(s){start}",
     }
+    disk = sum(path.stat().st_size for one in run.manifest.summaries for path in _files(run, one.index))
+    each = disk / max(1, sum(one.kept for one in run.manifest.summaries))
+    lines["expected"] = f"{left * pace.read:,.0f} tokens read, {left * pace.generated:,.0f} generated"
+    lines["disk"] = f"about {size_on_disk(left * each)}, {each / 1000:.3g} kB a kept record"
     costs = []
     if gpus := pace.gpus:
         lines["GPU-hours"] = f"{_hours(hours * gpus)}, {gpus:.3g} GPU(s) for each replica"
@@ -175,6 +179,16 @@ def _speed(resolved: Any) -> dict[str, Any]:
     cluster = resolved["cluster"]
     engine = {name: value for name, value in resolved["engine"].items() if name != "price_per_million_tokens"}
     return {"engine": engine, "cluster": {"records_in_flight": cluster["records_in_flight"]}}
+
+
+def _files(run: Run, index: int) -> list[Path]:
+    """Of a committed shard, as far as they are there."""
+    return [path for path in (run.folder.shard(index), run.folder.rejected(index)) if path.is_file()]
+
+
+def size_on_disk(size: float) -> str:
+    unit = next((unit for unit in ("kB", "MB", "GB") if size < 1000 ** (2 + "kMG".index(unit[0]))), "TB")
+    return f"{size / 1000 ** (1 + 'kMGT'.index(unit[0])):,.3g} {unit}"
 
 
 def _hours(hours: float) -> str:

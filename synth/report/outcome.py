@@ -12,6 +12,7 @@ from shlex import quote
 from rich.console import Console
 
 from synth.printable import in_a_line
+from synth.report.caches import caches, told_again
 from synth.report.held import money
 from synth.report.progress import short_reasons
 from synth.report.run_data import Run
@@ -106,6 +107,8 @@ class Outcome:
         with suppress(Unreadable):
             yield from self._cut()
             yield from self._verdicts()
+        if note := told_again(caches(run.snapshots)):
+            yield note
 
     def _cut(self) -> Iterator[str]:
         ends = self._run.values("kept", "finish_reason")

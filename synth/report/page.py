@@ -20,6 +20,7 @@ from markupsafe import Markup
 from synth.printable import printable
 from synth.report import charts
 from synth.report.browser_rows import KEPT, LONGEST, REJECTED, as_json, most_rows, rows_of
+from synth.report.caches import caches
 from synth.report.comparison import GROUPS, Comparison, letter
 from synth.report.diversity import MOST_TEXTS, Diversity, diversity, instructions
 from synth.report.figures import Figures, flat, measure
@@ -124,6 +125,7 @@ def _view(letter: str, run: Run, figures: Figures, pace: Throughput, varied: Div
         "steps": figures.spent_at(run.steps),
         "seconds_per_kept": spent.engine_seconds / kept if kept else None,
         "held": run.held,
+        "caches": caches(run.snapshots).numbers,
         "quantiles": {name: _quantiles(one) for name, one in (figures.lengths | figures.numbers).items()},
         "nearest": _quantiles(varied.nearest),
         "close": float(np.mean(varied.nearest >= 0.7)) if len(varied.nearest) else None,

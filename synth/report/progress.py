@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from synth.engines import Load
 from synth.errors import reason
 from synth.printable import in_a_line, printable
 from synth.records import Spent
@@ -35,6 +36,7 @@ FIRST_S = 60.0
 RATE_WINDOW_S = 30.0
 LATELY_S = 5.0
 SLOW_S = 2.0
+TOLD_AGAIN = 0.02  # of the tokens, those computed a second time, before it matters
 _NOT_METRICS = ("held", "reasons", "left", "work", "models")
 
 
@@ -42,7 +44,7 @@ _NOT_METRICS = ("held", "reasons", "left", "work", "models")
 class ModelAtWork:
     """What the engines of a model beside main are at: `engines_ready` of `engines` answer; requests that are running
     and waiting; their tokens, and seconds with any request, since the run's process started. A server's rate limit
-    keeps one of them from asking for `paused_s` more."""
+    keeps one of them from asking for `paused_s` more. The rest is as in Snapshot."""
 
     engines_ready: int
     engines: int
@@ -53,6 +55,11 @@ class ModelAtWork:
     engine_seconds: float
     cached_tokens: int = 0
     paused_s: float = 0.0
+    form_seconds: float = 0.0
+    preempted: int = 0
+    recomputed: int = 0
+    cache_tokens: int = 0
+    at_once: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,10 @@ class Snapshot:
     `kept` grows by what is found on disk too, `made` by what is new only. `engine_seconds` are those in which engines
     had requests; replicas and their GPUs are `held` in between, too. `paused_s` is the longest time for which a
     server's rate limit still keeps an engine of main's from asking.
+
+    `preempted` requests lost their place in a full cache, for which `recomputed` tokens were computed again; all caches
+    hold `cache_tokens`, and all engines take `at_once` requests by now, 0 where they don't say. `form_seconds` are
+    those of the engine-seconds that went into answers in a form.
     """
 
     kept: int
@@ -79,6 +90,11 @@ class Snapshot:
     cached_tokens: int = 0
     completion_tokens: int = 0
     engine_seconds: float = 0.0
+    form_seconds: float = 0.0
+    preempted: int = 0
+    recomputed: int = 0
+    cache_tokens: int = 0
+    at_once: int = 0
     held: Held = NOTHING
     spent: dict[str, Spent] = field(default_factory=dict)
     running: int = 0
@@ -236,9 +252,16 @@ class Progress:
         return (
             f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}{short_reasons(now.reasons)}{_records(now)}  "
             f"{self.tokens_per_second:,.0f} tokens/s  "
-            f"running {now.running}  waiting {now.waiting}{_paused(now)}  left {self._time_left(now)}"
+            f"running {now.running}  waiting {now.waiting}{_paused(now)}{self._told_again()}  "
+            f"left {self._time_left(now)}"
             f"{''.join(f'  {one}' for one in [*self._told_models(now), *self._told_cost(now)])}"
         )
+
+    def _told_again(self) -> str:
+        """What a cache that is too small costs, where it does."""
+        again, written = (self._growth(name) for name in ("recomputed", "completion_tokens"))
+        share = again / max(1.0, again + written)
+        return f" (KV cache too small: {share:.0%} of tokens computed again)" if share >= TOLD_AGAIN else ""
 
     def _told_models(self, now: Snapshot) -> list[str]:
         """Each model beside main, with its tokens a second over the last half minute: those that it reads, for one that
@@ -275,7 +298,7 @@ class Progress:
         table.add_row(
             f"{self.tokens_per_second:,.0f} tokens/s",
             f"{now.running} running, {now.waiting} waiting{_paused(now)}",
-            f"{now.cache_usage:.0%} of KV cache",
+            f"{now.cache_usage:.0%} of KV cache{self._told_again()}",
             f"{self._time_left(now)} left",
         )
         for told in (self._told_models(now), self._told_cost(now)):
@@ -316,6 +339,17 @@ class Progress:
             except Exception as error:  # of somebody else's library, which may fail in any way
                 self.followers.remove(follow)
                 self.say(f"metrics: {type(follow).__name__} failed ({reason(error)}); the run goes on without it")
+
+
+def of_caches(ever: Iterable[Load], here: Iterable[Load]) -> dict[str, Any]:
+    """Of all engines that there were, and of those that are there."""
+    ever, here = list(ever), list(here)
+    return {
+        "preempted": sum(one.preempted or 0 for one in ever),
+        "recomputed": sum(one.recomputed or 0 for one in ever),
+        "cache_tokens": sum(one.cache_tokens or 0 for one in here),
+        "at_once": sum(one.at_once or 0 for one in here),
+    }
 
 
 class _Growing:

@@ -14,6 +14,9 @@ TOTALS = (
     "cached_tokens",
     "completion_tokens",
     "engine_seconds",
+    "form_seconds",
+    "preempted",
+    "recomputed",
     "replica_seconds",
     "gpu_seconds",
 )

@@ -19,7 +19,7 @@ from typing import Any
 from synth.configuration.config import Config
 from synth.configuration.named_models import ServedModel
 from synth.engines import EngineError, Unusable
-from synth.report.progress import ModelAtWork
+from synth.report.progress import ModelAtWork, of_caches
 from synth.schedule.background import beside
 from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts
 from synth.schedule.placed_process import PlacedProcess
@@ -222,6 +222,8 @@ class EnginePool:
             engine_seconds=sum(one.engine_seconds for one in told),
             cached_tokens=sum(one.cached_tokens for one in told),
             paused_s=max((one.load.paused_s for one in here), default=0.0),
+            form_seconds=sum(one.form_seconds for one in told),
+            **of_caches([one.load for one in told], [one.load for one in here]),
         )
 
     async def _ask(self, number: int, process: PlacedProcess) -> bool:

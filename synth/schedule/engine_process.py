@@ -25,11 +25,13 @@ GRANTED_S = 60.0  # how long an engine is kept for a request that was to run alo
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an engine once it has started. `task` is that of a pooling engine."""
+    """What is known of an engine once it has started. `task` is that of a pooling engine, `concurrency` 0 where it is
+    what is configured."""
 
     max_model_len: int
     holds: frozenset[Form] = frozenset()
     task: Task | None = None
+    concurrency: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class EngineCounters:
     completion_tokens: int
     engine_seconds: float
     load: Load
+    form_seconds: float = 0.0
 
 
 class Turnstile:
@@ -123,7 +126,9 @@ class EngineProcess:
             raise self._log.explained(error) from error
         self._broken = asyncio.get_running_loop().create_future()
         self._metered = Metered(self._engine)
-        return Facts(self._engine.max_model_len, self._metered.holds, self._metered.task)
+        return Facts(
+            self._engine.max_model_len, self._metered.holds, self._metered.task, concurrency=self._engine.concurrency
+        )
 
     async def serve(self) -> None:
         """Raises EngineError when the engine is broken; never returns."""
@@ -194,7 +199,12 @@ class EngineProcess:
     async def counters(self) -> EngineCounters:
         one = self._metered
         return EngineCounters(
-            one.prompt_tokens, one.cached_tokens, one.completion_tokens, one.engine_seconds, self._engine.load()
+            one.prompt_tokens,
+            one.cached_tokens,
+            one.completion_tokens,
+            one.engine_seconds,
+            self._engine.load(),
+            one.form_seconds,
         )
 
 

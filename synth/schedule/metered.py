@@ -120,6 +120,7 @@ class Metered:
         self.max_model_len = engine.max_model_len
         self.holds: frozenset[Form] = getattr(engine, "holds", frozenset())
         self.prompt_tokens = self.cached_tokens = 0
+        self.form_seconds = 0.0  # the shares of answers that were asked for in a form
 
     @property
     def engine_seconds(self) -> float:
@@ -153,6 +154,8 @@ class Metered:
         self.prompt_tokens += answer.prompt_tokens
         self.cached_tokens += answer.cached_tokens
         self._answered += tokens
+        if sampling.form:
+            self.form_seconds += seconds
         return replace(answer, engine_seconds=seconds)
 
     async def pool(self, prompt: Sequence[int]) -> Pooled:

@@ -49,6 +49,7 @@ class PooledEngine:
 
     holds: frozenset[Form] = frozenset()
     max_model_len = 0
+    concurrency = 0  # of each engine
     task: Task | None = None
 
     def __init__(self, model: str):
@@ -63,6 +64,7 @@ class PooledEngine:
         if version < self._version:
             return False
         self.max_model_len, self.holds, self.task = facts.max_model_len, facts.holds, facts.task
+        self.concurrency = facts.concurrency
         self._version = version
         self._members = {number: self._members.get(number) or _Member(engine) for number, engine in engines.items()}
         self._changed.set()

@@ -10,7 +10,7 @@ from synth.engines import EngineError
 from synth.engines.price import Price
 from synth.records import Spent, add_spent
 from synth.report.held import Held, HeldTime
-from synth.report.progress import ModelAtWork, Progress, Snapshot
+from synth.report.progress import ModelAtWork, Progress, Snapshot, of_caches
 from synth.report.time_left import Left
 from synth.report.work import Work
 from synth.schedule.balance import Observed
@@ -27,7 +27,10 @@ from synth.storage.tally import Tally
 
 INTERVAL_S = 0.5
 ANSWER_S = 5.0
-_TOTALS = ("made", "prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds", "spent", "held", "models")
+_TOTALS = (
+    "made prompt_tokens cached_tokens completion_tokens engine_seconds form_seconds preempted recomputed spent held "
+    "models"
+).split()
 
 
 class Watch:
@@ -81,7 +84,7 @@ class Watch:
         main = Observed(
             last.replicas_ready,
             last.replicas,
-            at_once[MAIN],
+            last.at_once // max(1, last.replicas_ready) or at_once[MAIN],
             last.running,
             last.waiting,
             read + last.completion_tokens,
@@ -90,7 +93,7 @@ class Watch:
             name: Observed(
                 one.engines_ready,
                 one.engines,
-                at_once[name],
+                one.at_once // max(1, one.engines_ready) or at_once[name],
                 one.running,
                 one.waiting,
                 one.prompt_tokens + one.completion_tokens,
@@ -156,6 +159,8 @@ class Watch:
             cached_tokens=sum(one.cached_tokens for one in told),
             completion_tokens=sum(one.completion_tokens for one in told),
             engine_seconds=sum(one.engine_seconds for one in told),
+            form_seconds=sum(one.form_seconds for one in told),
+            **of_caches([one.load for one in told], [one.load for one in here]),
             spent=_sums(one.spent for one in told),
             held=self._look(),
             models=self._models,

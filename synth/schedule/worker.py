@@ -50,8 +50,8 @@ JOURNAL_INTERVAL_S = 2.0
 @dataclass
 class Counters:
     """What a worker is at: what is finished of its `uncommitted` shards; since it started, kept rows that it made,
-    tokens, seconds in which its engine was busy, what was `spent` at each step on records that are finished, and how
-    much `work` records are."""
+    tokens, seconds in which its engine was busy, those of answers in a form among them, what was `spent` at each step
+    on records that are finished, and how much `work` records are."""
 
     uncommitted: Tally = field(default_factory=Tally)
     made: int = 0
@@ -60,6 +60,7 @@ class Counters:
     cached_tokens: int = 0
     completion_tokens: int = 0
     engine_seconds: float = 0.0
+    form_seconds: float = 0.0
     spent: dict[str, Spent] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
     load: Load = field(default_factory=Load)
@@ -152,6 +153,7 @@ class Worker:
         if in_flight != "auto":
             return in_flight
         at_once = self._config.at_once
+        at_once |= {name: one.concurrency for name, one in self._engines.items() if getattr(one, "concurrency", 0)}
         return math.ceil(2 * (at_once[MAIN] + sum(at_once[name] * count for name, count in self._beside.items())))
 
     async def run(
@@ -208,7 +210,7 @@ class Worker:
     async def counters(self) -> Counters:
         counters = self._counters
         counters.load = self._config.engine.load()
-        for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds"):
+        for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds", "form_seconds"):
             setattr(counters, name, getattr(self._engine, name))
         counters.work.count_running(meter.written for meter in self._meters.values())
         counters.uncommitted = sum((journal.tally for journal in self._journals), Tally())

@@ -12,6 +12,7 @@ import pytest
 
 from synth.engines import WATCHED_EVERY, Sampling, Unusable
 from synth.engines import vllm_engine as module
+from synth.engines.cards import card
 from synth.engines.vllm import VLLM
 from synth.errors import ConfigError
 from synth.models.model import Model
@@ -189,11 +190,22 @@ async def test_what_vllm_refuses_before_it_loads_anything_is_no_case_for_another
 @pytest.mark.parametrize("cpu", [True, False])
 def test_a_batch_of_auto_is_the_usual_one_on_a_cpu_and_vllms_own_on_a_gpu(monkeypatch, cpu):
     monkeypatch.setattr(module, "is_cpu_build", lambda: cpu)
-    usual, auto = engine_of(), engine_of(max_num_seqs="auto", max_num_batched_tokens="auto")
-    assert usual._batch() == {"max_num_seqs": 256, "max_num_batched_tokens": 8192}
-    assert auto._batch() == (usual._batch() if cpu else {})
-    assert (usual.concurrency, auto.concurrency, usual.chosen()) == (256, 256, None)
-    assert ("on a CPU" in auto.chosen()) == cpu and ("1,024" in auto.chosen()) != cpu
+    usual, given = {"max_num_seqs": 256, "max_num_batched_tokens": 8192}, {"max_num_seqs": 8}
+    assert engine_of()._batch() == (usual if cpu else {})
+    assert engine_of(**given)._batch() == ((usual | given) if cpu else given)
+    assert (engine_of().concurrency, engine_of(**given).concurrency) == (256, 8)
+
+
+def test_what_auto_will_be_is_known_of_a_gpu_before_a_start():
+    large = {"max_num_seqs": 1024, "max_num_batched_tokens": 16384, "gpu_memory_utilization": 0.92}
+    assert engine_of().chosen(card("H100")) == large
+    assert engine_of(max_num_seqs=512).chosen(card("B200")) == large | {
+        "max_num_seqs": 512,
+        "gpu_memory_utilization": 0.95,
+    }
+    small = {"max_num_seqs": 256, "max_num_batched_tokens": 8192}
+    assert engine_of().chosen(card("A100-80GB")) == small | {"gpu_memory_utilization": 0.92}
+    assert engine_of().chosen(None) == small
 
 
 @pytest.mark.vllm

@@ -56,6 +56,8 @@ def test_hours_grow_with_the_records_and_are_shared_by_replicas(small, capsys):
     assert engine_hours(b) == pytest.approx(10 * engine_hours(a), rel=0.02)
     on_ten = float(re.search(r"records: ([\d.]+) h on 10 replica", b["time"])[1])
     assert on_ten == pytest.approx(engine_hours(b) / 10, abs=0.1)
+    assert re.fullmatch(r"about [\d.]+ GB, [\d.]+ kB a kept record", b["disk"])
+    assert re.fullmatch(r"[\d,]+ tokens read, [\d,]+ generated", b["expected"])
 
 
 def test_the_start_of_the_engines_is_no_part_of_the_pace_and_told_apart(small, tmp_path, capsys):

@@ -67,6 +67,16 @@ def test_elsewhere_than_on_a_terminal_there_is_one_whole_line_every_ten_seconds(
     assert lines[2] == ("kept 450/1,000  rejected 10  5,000 tokens/s  running 64  waiting 3  left 55s")
 
 
+def test_a_cache_that_is_too_small_is_told_where_it_costs(plain, output, clock):
+    for second in range(21):
+        clock.now = 100.0 + second
+        again = 50 * second if second > 10 else 0
+        plain.update(replace(UNDER_WAY, completion_tokens=1000 * second, recomputed=again, preempted=second))
+    first, *_, last = output.getvalue().splitlines()
+    assert "computed again" not in first
+    assert "waiting 3 (KV cache too small: 5% of tokens computed again)  left" in last
+
+
 def test_lines_hold_no_control_sequence(plain, output):
     plain.update(UNDER_WAY)
     plain.say("[red]replica 1[/red]: lost")

@@ -1,0 +1,76 @@
+"""Engines that start at once and are the same: the first one goes alone, the others after it and all together.
+
+The first reads the weights into the memory of its machine and compiles; to the others both are there. Eight that start
+at once would read them eight times, and compile eight times. Whoever ends while it has its turn gives the turn up: the
+system drops the lock with the process. Where the folder is shared by machines, only one of all of them compiles.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+POLL_S = 0.2
+# Where mapping a file reads it in small pieces, each of which waits for a server. On NFS, vLLM itself does better.
+_NETWORK = ("lustre", "gpfs", "beegfs", "ceph", "wekafs", "fuse.juicefs", "cifs", "smb3", "9p")
+
+
+@asynccontextmanager
+async def first_alone(folder: Path, key: str) -> AsyncIterator[None]:
+    """A context for the start of an engine, `key` for what it has in common with others. Where `folder` can't be
+    written to, everybody goes at once."""
+    done, lock = folder / f"{key}.started", None
+    if not done.exists():
+        lock = await _turn(folder / f"{key}.lock", done)
+    try:
+        yield
+        with suppress(OSError):
+            done.touch()
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+async def _turn(path: Path, done: Path) -> int | None:
+    """A lock that is this process's; None where others need none any more, or where there can't be one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return None
+    try:
+        while not done.exists():
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError:
+                await asyncio.sleep(POLL_S)
+    except OSError:  # a file system without locks
+        pass
+    except BaseException:
+        os.close(file)
+        raise
+    os.close(file)
+    return None
+
+
+def is_to_be_prefetched(folder: Path | None) -> bool:
+    """Whether weights are better read whole before they are loaded: they come from elsewhere, and memory has room."""
+    if folder is None or not is_on_network(folder):
+        return False
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return sum(one.stat().st_size for one in folder.glob("*.safetensors")) < memory / 2
+
+
+def is_on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
+    """Whether a folder is on a file system that other machines serve, but for NFS. False where nobody tells."""
+    try:
+        lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+        whole = path.resolve()
+    except OSError:
+        return False
+    points = [(Path(line[1]), line[2]) for line in lines if len(line) > 2]
+    around = [(len(point.parts), kind) for point, kind in points if whole.is_relative_to(point)]
+    return bool(around) and max(around)[1] in _NETWORK
