@@ -3,6 +3,7 @@
 # make test-faults kills workers, drivers and nodes of a real Ray cluster
 # make test-docs   every command of README and docs with vLLM, where `make test` only plans the runs
 # make test-slurm  the job scripts on a real SLURM, which it installs from Debian's packages
+# make test-gpu-config  what vLLM's own code for GPUs makes of the presets; fetches its wheel once (326 MB)
 # make bench   how near to the engine's limit, and what the schedule costs; make bench-peers: beside others' tools
 # make lint    style only; make types: types only
 # make setup   .venv only. DEVICE=gpu or DEVICE=cpu chooses the build of vLLM, as on a login node without a GPU
@@ -21,7 +22,7 @@ PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
 
 PY_BENCH := .venv/bin/python benchmarks
 
-.PHONY: help run test test-faults test-docs test-slurm bench bench-peers lint types setup clean
+.PHONY: help run test test-faults test-docs test-slurm test-gpu-config bench bench-peers lint types setup clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -49,6 +50,10 @@ test-slurm: setup
 	@test -x /usr/sbin/slurmctld || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq \
 		--no-install-recommends slurm-wlm munge; } || echo "SLURM can't be installed here"
 	@.venv/bin/python -m pytest tests/slurm -m slurm -o cache_dir=.pytest_cache/slurm $(ARGS)
+
+test-gpu-config: setup
+	@.venv/bin/python tests/gpu/wheel.py
+	@.venv/bin/python -m pytest tests/gpu -m "gpu_config or not gpu_config" $(ARGS)
 
 bench: setup
 	@$(PY_BENCH)/engine_limit.py
