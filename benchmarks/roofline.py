@@ -31,10 +31,17 @@ from synth.steps.strategy import Step, Strategy
 
 SHAPES = {  # layers, hidden, intermediate, heads, key-value heads, vocabulary
     "tiny": (2, 256, 688, 4, 2, 2048),
+    "0.6b": (28, 1024, 3072, 16, 8, 151_936),
     "1b": (16, 2048, 8192, 32, 8, 128_256),
     "8b": (32, 4096, 14_336, 32, 8, 128_256),
 }
-DEVICES = {"H100": (3.35e12, 989e12), "H200": (4.8e12, 989e12), "A100": (2.0e12, 312e12), "L40S": (0.86e12, 362e12)}
+DEVICES = {
+    "H100": (3.35e12, 989e12),
+    "H200": (4.8e12, 989e12),
+    "B200": (8e12, 2250e12),
+    "A100": (2.0e12, 312e12),
+    "L40S": (0.86e12, 362e12),
+}
 BYTES = 2  # bfloat16
 PROMPT = "Name one thing that a harbour needs, and say why."
 
