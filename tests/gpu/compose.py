@@ -98,11 +98,12 @@ def pretend(wheel: Path, card: str, gpus: int = 8) -> None:
     cuda._cuda_device_count_stateless = lambda *_: gpus  # torch's own has no CUDA
 
 
-def compose(preset: str, folder: Path, tensor_parallel: int, context: int | None) -> dict:
+def compose(preset: str, folder: Path, tensor_parallel: int, context: int | None, extra: dict) -> dict:
     from synth.engines.vllm import VLLM
     from synth.models.model import Model
 
-    engine = VLLM(model=Model(path=str(folder), max_model_len=context), tensor_parallel_size=tensor_parallel)
+    model = Model(path=str(folder), max_model_len=context)
+    engine = VLLM(model=model, tensor_parallel_size=tensor_parallel, extra=extra)
     configured = engine.configured()
     scheduler, model, compilation = configured.scheduler_config, configured.model_config, configured.compilation_config
     return {
@@ -145,7 +146,8 @@ def main(wheel: str, card: str, configs: str) -> None:
     torch.ops._C = torch.ops._moe_C = Operator()
     for one in json.loads(configs):
         try:
-            told = compose(one["preset"], Path(one["folder"]), one["tensor_parallel_size"], one["max_model_len"])
+            given = (one["tensor_parallel_size"], one["max_model_len"], one.get("extra", {}))
+            told = compose(one["preset"], Path(one["folder"]), *given)
         except Exception as error:
             told = {"preset": one["preset"], "error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
             if os.environ.get("TRACE"):

@@ -18,6 +18,7 @@ from tests.gpu.wheel import FOLDER
 
 pytestmark = pytest.mark.gpu_config
 CARDS = {"H100": 0.92, "H200": 0.95, "B200": 0.95}
+MIXTURE = "qwen3-235b-a22b-instruct-2507"
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,6 +37,8 @@ def composed(tmp_path_factory):
         }
         for one in PRESETS
     ]
+    mixture = next(one for one in asked if one["preset"] == MIXTURE)
+    asked.append(mixture | {"preset": "experts apart", "extra": {"enable_expert_parallel": True}})
 
     @cache
     def on(card):
@@ -71,6 +74,12 @@ def test_of_models_that_see_the_language_model_alone_is_loaded(composed, card):
     seeing = {name for name, one in composed(card).items() if one["multimodal"]}
     assert seeing == {"gemma-3-4b-it", "gemma-3-12b-it", "gemma-3-27b-it"}
     assert all(composed(card)[name]["language_only"] for name in seeing)
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_experts_are_spread_over_the_gpus_of_one_engine_where_that_is_asked(composed, card):
+    assert composed(card)["experts apart"]["expert_parallel"]
+    assert not composed(card)[MIXTURE]["expert_parallel"]
 
 
 @pytest.mark.parametrize("card", CARDS)
