@@ -29,9 +29,9 @@ from synth.models.model import Model
 VOCABULARY = 2000  # of the ids in prompts: every shape has them
 ANSWER = 256
 ARMS: dict[str, dict[str, Any]] = {
-    "as it comes": {},
+    "as it comes": {"watermark": 0.0},
     "watermark 0.05": {"watermark": 0.05},
-    "admission": {},
+    "admission": {"watermark": 0.05},
 }
 
 

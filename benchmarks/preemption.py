@@ -28,6 +28,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "as it comes": {"backs_off": False},
     "watermark 0.05": {"backs_off": False, "watermark": 0.05},
     "admission": {"backs_off": True},
+    "admission and watermark": {"backs_off": True, "watermark": 0.05},
     "a batch that fits": {"backs_off": False, "fits": True},
 }
 
@@ -46,18 +47,18 @@ def main() -> None:
     given = parser.parse_args()
     told: dict[str, Any] = {"machine": processor(), "arms": {}}
     told |= {name: getattr(given, name) for name in ("requests", "batch", "tokens", "prompt", "answer", "window")}
-    print(f"{'':20}{'tokens/s':>10}{'preempted':>11}{'again':>8}{'at once':>9}  answers", flush=True)
+    print(f"{'':24}{'tokens/s':>10}{'preempted':>11}{'again':>8}{'at once':>9}  answers", flush=True)
     for _ in range(given.repeats):
         for name in given.arms:
             found = asyncio.run(measured(given, **ARMS[name]))
             told["arms"].setdefault(name, []).append(found)
             print(
-                f"{name:20}{found['rate']:10,.0f}{found['preempted']:11,}{found['again']:8.1%}{found['at_once']:9}"
+                f"{name:24}{found['rate']:10,.0f}{found['preempted']:11,}{found['again']:8.1%}{found['at_once']:9}"
                 f"  {found['answers']}",
                 flush=True,
             )
     for name, runs in told["arms"].items():
-        print(f"{name:20}{statistics.median(run['rate'] for run in runs):10,.0f}  median of {given.repeats}")
+        print(f"{name:24}{statistics.median(run['rate'] for run in runs):10,.0f}  median of {given.repeats}")
     given.json.write_text(json.dumps(told, indent=1) + "\n")
 
 

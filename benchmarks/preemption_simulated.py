@@ -101,9 +101,7 @@ def simulated(
     gate = Admission(given.batch, lambda: clock.now)
     inside = generated = again = running = steps = preempted = 0
     while waiting or inside:
-        # As Synth has it: twice the batch in flight, where the gate lets them in.
-        most = gate.limit if gate.limit < given.batch else 2 * given.batch
-        while waiting and inside < most:
+        while waiting and inside < gate.limit:
             scheduler.add_request(waiting.pop())
             inside += 1
         scheduled = scheduler.schedule()
@@ -123,6 +121,7 @@ def simulated(
             if outputs.scheduler_stats:
                 stats = outputs.scheduler_stats
                 again += stats.prefix_cache_stats.preempted_queries - stats.prefix_cache_stats.preempted_hits
+                gate._inside = inside
                 gate.look(generated, again, stats.num_running_reqs, stats.kv_cache_usage)
         running, steps = running + len(ids), steps + 1
     return {

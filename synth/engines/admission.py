@@ -16,7 +16,7 @@ from dataclasses import dataclass
 WINDOW_S = 10.0
 LEAST_TOKENS = 1000  # of a window, before anything is concluded
 COSTLY = 0.05  # of all tokens computed, those computed again
-FEWER, MORE = 0.85, 1.1
+FEWER, MORE = 0.93, 1.1
 NO_LESS = 0.99  # of the tokens a second before
 PATIENCE = 8  # windows in which what did not pay is not tried again
 ROOM = 0.9  # of the cache in use, below which there is room for more
@@ -61,13 +61,18 @@ class Admission:
     def look(self, generated: float, recomputed: float, running: int, used: float) -> None:
         """Totals of tokens since the engine's start, requests that run, and the share of the cache that is in use."""
         window = self._window
-        if window is None:
+        if self._inside > self.limit:
+            self._window = None  # some are still to end before the limit is what it says
+        elif window is None:
             self._window = _Window(self._now(), generated, recomputed)
-            return
-        window.running += running
-        window.looks += 1
-        window.most_used = max(window.most_used, used)
-        window.waited |= bool(self._waiting)
+        else:
+            window.running += running
+            window.looks += 1
+            window.most_used = max(window.most_used, used)
+            window.waited |= bool(self._waiting)
+            self._judge(window, generated, recomputed)
+
+    def _judge(self, window: _Window, generated: float, recomputed: float) -> None:
         seconds = self._now() - window.since
         if seconds >= WINDOW_S and generated - window.generated >= LEAST_TOKENS:
             written, again = generated - window.generated, recomputed - window.recomputed

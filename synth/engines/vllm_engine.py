@@ -37,6 +37,9 @@ LARGE_SEQS, LARGE_BATCHED_TOKENS = 1024, 16384  # of its LLM, on a GPU that has 
 CPU_MEMORY = 0.9  # no more than a check: the cache has a size of its own there
 CPU_KV_CACHE_GIB = 2.0  # vLLM's own default is nine tenths of the machine
 SHUTDOWN_S = 3.0
+# Of the cache, kept free for requests that run when others are let in: with none, most of those lose their place again
+# (benchmarks/preemption_simulated.py).
+WATERMARK = 0.05
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
@@ -186,6 +189,7 @@ class VLLMEngine:
             pipeline_parallel_size=self.pipeline_parallel_size,
             gpu_memory_utilization=self._memory(),
             enforce_eager=is_cpu_build() if self.enforce_eager == "auto" else self.enforce_eager,
+            watermark=WATERMARK,
         )
         if is_to_be_prefetched(self.model.folder):
             arguments["safetensors_load_strategy"] = "prefetch"  # in large pieces, which other engines find in memory

@@ -44,14 +44,14 @@ def overfull(limit):
 
 def test_fewer_are_let_in_as_long_as_preemption_costs_and_fewer_write_no_less():
     engine = Engine(100, lambda limit: 1000 * (1 - overfull(limit)), overfull)
-    limits = engine.windows(20)
+    limits = engine.windows(40)
     assert limits == sorted(limits, reverse=True)
     assert overfull(limits[-1]) <= COSTLY and limits[-1] > 34
 
 
 def test_what_writes_less_is_taken_back_and_not_tried_again_for_a_while():
     engine = Engine(100, lambda limit: 10.0 * limit + 500, overfull)
-    assert engine.windows(3)[1:] == [85, 100]
+    assert engine.windows(3)[1:] == [93, 100]
     assert set(engine.windows(PATIENCE - 2)) == {100}
 
 
@@ -67,7 +67,7 @@ def test_nothing_is_concluded_from_few_tokens():
 
 async def test_there_is_room_again_when_answers_get_shorter():
     engine = Engine(100, lambda limit: 1000 * (1 - overfull(limit)), overfull)
-    few = engine.windows(20)[-1]
+    few = engine.windows(40)[-1]
     engine._again, engine._used = (lambda limit: 0.0), (lambda limit: 0.5)
 
     async def request():
@@ -83,6 +83,15 @@ async def test_there_is_room_again_when_answers_get_shorter():
     for one in requests:
         one.cancel()
     await asyncio.gather(*requests, return_exceptions=True)
+
+
+async def test_nothing_is_concluded_before_those_have_ended_that_are_too_many():
+    engine = Engine(100, lambda limit: 1000, lambda limit: 0.5)
+    for _ in range(100):
+        await engine.admission._enter()
+    assert engine.windows(8)[-1] == 93
+    engine.admission._inside = 93
+    assert engine.windows(8)[-1] < 93
 
 
 async def test_requests_are_let_in_in_the_order_they_came_and_those_given_up_take_no_place():
