@@ -88,6 +88,7 @@ class Admission:
                 self._resize(limit)
                 self._patience = PATIENCE
                 return
+            rate = max(rate, before)  # so that no row of small losses is taken for none
         running = window.running / window.looks
         if share > COSTLY and self._patience <= 0:
             fewer = max(1, int(FEWER * min(running, self.limit)))
