@@ -190,6 +190,7 @@ def derive_seed(seed: int, *parts: int | str) -> int:
 
 
 _OF_A_MESSAGE = ("role", "content")
+_THOUGHTS = {"reasoning_content", "thinking"}  # the fields of a message that chat templates read for them
 _MESSAGES = pa.list_(pa.struct([(name, pa.string()) for name in _OF_A_MESSAGE]))
 _LINEAGE = pa.list_(pa.struct([(name, pa.string()) for name in ("step", "text", "operation", "model")]))
 _USAGE = pa.struct([(name, pa.int64()) for name in asdict(Usage())])
@@ -223,9 +224,12 @@ def messages_with(thoughts: Iterable[str]) -> pa.DataType:
     return pa.list_(pa.struct([(name, pa.string()) for name in (*_OF_A_MESSAGE, *sorted(thoughts))]))
 
 
-def thoughts_in(messages: pa.DataType) -> list[str]:
-    """The names of those fields."""
-    return [field.name for field in messages.value_type if field.name not in _OF_A_MESSAGE]
+def thoughts_in(kind: pa.DataType) -> list[str]:
+    """The names of those fields in a column's type, if it is of messages that have them."""
+    if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
+        return []
+    thoughts = {field.name for field in kind.value_type} - set(_OF_A_MESSAGE)
+    return sorted(thoughts) if kind == messages_with(thoughts) and thoughts <= _THOUGHTS else []
 
 
 def dataset_schema(added: Mapping[str, pa.DataType] | None = None) -> pa.Schema:

@@ -97,8 +97,9 @@ def row(
     filled: dict[str, Any] = dict.fromkeys(CONTRACT_COLUMNS) | record
     if filled["messages"] is None:
         filled["messages"] = as_messages(filled)
-    if fields := thoughts_in(columns["messages"]) if "messages" in columns else []:
-        filled["messages"] = [_with_thoughts(turn, fields, ledger) for turn in filled["messages"]]
+    for name, kind in columns.items():
+        if (fields := thoughts_in(kind)) and filled.get(name):
+            filled[name] = [_with_thoughts(turn, fields, ledger) for turn in filled[name]]
     filled |= {name: text for name, text in first_turn(filled["messages"]).items() if filled[name] is None}
     undeclared = {name: value for name, value in record.items() if name not in {*CONTRACT_COLUMNS, *columns}}
     if EXTRA in columns and EXTRA not in record and undeclared:

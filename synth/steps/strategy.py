@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from synth.engines import Sampling, Task
 from synth.quality.duplicates import Duplicates
+from synth.records import CONTRACT_COLUMNS
 from synth.steps.function import Description, describe
 from synth.steps.llm import MAIN
 from synth.steps.pool import PoolRules
@@ -104,7 +105,11 @@ class Strategy:
         if any(call.thinking is not None for step in self.steps for call in step.description.calls or ()):
             columns.setdefault("thinking", pa.string())
         silent = self.declared is None and any(step.columns is None for step in self.steps)
-        return columns | dict(self.declared or {}) | dict(self.of_model) | ({EXTRA: pa.string()} if silent else {})
+        columns |= dict(self.declared or {})
+        if with_thoughts := self.of_model.get("messages"):  # the answers of a preference pair, too
+            conversation = CONTRACT_COLUMNS["messages"]
+            columns = {name: with_thoughts if kind == conversation else kind for name, kind in columns.items()}
+        return columns | dict(self.of_model) | ({EXTRA: pa.string()} if silent else {})
 
     @property
     def pool(self) -> PoolRules | None:

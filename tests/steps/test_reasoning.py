@@ -5,6 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from synth.configuration.column_types import type_from_text
 from synth.configuration.config import parse
 from synth.engines import Answer
 from synth.models.model import Model
@@ -12,6 +13,7 @@ from synth.records import dataset_schema, messages_with
 from synth.steps.chain import run_record
 from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie
+from synth.steps.preference import Preference
 from tests.chat import formats
 from tests.chat.families import FAMILIES
 from tests.chat.formats import chat, tokenizer
@@ -152,6 +154,21 @@ async def test_thoughts_are_in_the_messages_that_follow_them_each_with_its_own()
     assert [turn["content"] for turn in row["messages"]][1::2] == ["Yes.", "Yes.", "No."]
     schema = dataset_schema({"messages": messages_with(["reasoning_content"])})
     assert pa.RecordBatch.from_pylist([row], schema).to_pylist()[0]["messages"] == row["messages"]
+
+
+async def test_the_answers_of_a_preference_pair_have_theirs():
+    async def pair(record, llm):
+        both = [(await llm.chat("why?")).text for _ in range(2)]
+        turns = [[{"role": "assistant", "content": text}] for text in both]
+        return record | {"instruction": "why?", "response": both[0], "chosen": turns[0], "rejected": turns[1]}
+
+    said = iter(["<think>One</think>Yes.", "<think>Two</think>Yes."])
+    made = in_messages(pair, engine=FakeEngine(lambda prompt: next(said)))
+    columns = {name: type_from_text(kind) for name, kind in Preference.columns.items()}
+    made = replace(made, strategy=replace(made.strategy, declared=columns))
+    assert made.strategy.columns["chosen"] == messages_with(["reasoning_content"])
+    (row,) = (await run_record(0, {}, made)).kept
+    assert [row[name][0]["reasoning_content"] for name in ("chosen", "rejected")] == ["One", "Two"]
 
 
 async def test_thoughts_that_a_source_has_in_its_messages_stay():
