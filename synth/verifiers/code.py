@@ -8,13 +8,12 @@ check nothing pass on any program.
 import asyncio
 import json
 import os
-import re
 import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -26,7 +25,6 @@ from synth.verifiers import Verdict, answer_of, sandbox
 
 MOST_OUTPUT = 2**16  # bytes of a result
 MOST_SOURCE = 2**20  # characters of a program and its tests
-_BLOCK = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -144,9 +142,25 @@ async def _end(processes: list[Process]) -> None:
 def program_of(text: str) -> str | None:
     """The Python blocks of an answer in order; those without a language where none has Python's. All of a text without
     a block."""
-    blocks: list[Any] = _BLOCK.findall(text)
-    found = [code for language, code in blocks if language.lower() in ("python", "py", "python3")]
+    if "```" not in text:
+        return text if text.strip() else None
+    blocks = _blocks(text)
+    found = [code for language, code in blocks if language in ("python", "py", "python3")]
     found = found or [code for language, code in blocks if not language]
-    if not blocks and "```" not in text:
-        found = [text]
     return "\n".join(found) if any(one.strip() for one in found) else None
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """The language and the code of each block between lines of three backticks. One that is not closed is none."""
+    found: list[tuple[str, str]] = []
+    language, lines = None, []
+    for line in text.splitlines(keepends=True):
+        if not line.lstrip().startswith("```"):
+            lines.append(line)
+        elif language is None:
+            words = line.strip().removeprefix("```").split()
+            language, lines = words[0].lower() if words else "", []
+        elif line.strip() == "```":
+            found.append((language, "".join(lines)))
+            language = None
+    return found

@@ -32,34 +32,33 @@ _DEGREES = re.compile(r"\s*(?:\^\s*\{?\\circ\}?|°)\s*$")
 
 def final_answer(text: str) -> str | None:
     """As it is written, without what it is wrapped in."""
-    if boxes := _boxed(text):
-        return _unwrapped(boxes[-1])
+    if (boxed := _boxed(text)) is not None:
+        return _unwrapped(boxed)
     for pattern in (_HASHES, _SAID):
         if found := pattern.findall(text):
             said = found[-1].strip()
+            said = said[: 2 * MOST_CHARACTERS]
             formula = _FORMULA.match(said)
             answer = _unwrapped(formula[0] if formula else _SENTENCE_END.split(said, maxsplit=1)[0])
             if answer:
                 return answer
     lines = [line for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
+    last = lines[-1][-2 * MOST_CHARACTERS :] if lines else ""
     formulas = [match[0] for match in _FORMULA.finditer(last)] or [match[0] for match in _NUMBER.finditer(last)]
     return _unwrapped(formulas[-1]) if formulas else None
 
 
-def _boxed(text: str) -> list[str]:
-    """What stands between the braces of each box. The last is empty where it is not closed."""
-    found = []
-    for match in _BOXED.finditer(text):
-        start, depth = match.end(), 0
-        for at in range(start, min(len(text), start + 2 * MOST_CHARACTERS)):
-            depth += {"{": 1, "}": -1}.get(text[at], 0) if text[at - 1] != "\\" else 0
-            if depth == 0:
-                found.append(text[start + 1 : at])
-                break
-        else:
-            found.append("")
-    return found
+def _boxed(text: str) -> str | None:
+    """What stands between the braces of the last box; empty where it is not closed, None where there is no box."""
+    matches = list(_BOXED.finditer(text))
+    if not matches:
+        return None
+    start, depth = matches[-1].end(), 0
+    for at in range(start, min(len(text), start + 2 * MOST_CHARACTERS)):
+        depth += {"{": 1, "}": -1}.get(text[at], 0) if text[at - 1] != "\\" else 0
+        if depth == 0:
+            return text[start + 1 : at]
+    return ""
 
 
 def _unwrapped(text: str) -> str | None:

@@ -87,6 +87,37 @@ def test_all_kinds_are_drawn_and_a_seed_draws_the_same():
     assert found == [drawn(random.Random(seed), 3, list(KINDS)) for seed in range(500)]
 
 
+UNITS = [
+    "a",
+    "a ",
+    " ",
+    "\n",
+    "*",
+    "**a",
+    "[",
+    "[a",
+    "|",
+    "| ",
+    "-\n",
+    "- a\n",
+    "1. ",
+    ".",
+    "```\n",
+    "{",
+    '"',
+    "Part ",
+    "=",
+    "_",
+]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "language"])  # which has a bound of its own
+async def test_a_long_text_does_not_hold_up_the_loop(kind):
+    for unit in UNITS:
+        for start in ("", "```", "**", "["):
+            await Constraint(kind, EXAMPLES[kind][0]).holds(start + unit * 100_000 + "x")
+
+
 SHORT = json.dumps({"kind": "max_words", "n": 3})
 LOUD = json.dumps({"kind": "uppercase"})
 

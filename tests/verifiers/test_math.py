@@ -152,6 +152,14 @@ def test_where_there_is_no_final_answer_nobody_votes():
     assert Math().extracted({"response": "Who knows?"}) is None
 
 
+@pytest.mark.parametrize(
+    "unit", [r"\boxed{", r"\(", "$", "$$a", "answer is ", "1,", "1 / ", "the answer: $", "#### ", "**", "1a "]
+)
+def test_a_long_response_does_not_hold_up_the_loop(unit):
+    for text in (unit * 50_000, f"The answer is {unit * 50_000}", rf"\boxed{{{unit * 150}}}"):
+        Math().extracted({"response": text})
+
+
 def test_without_math_verify_it_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr("synth.verifiers.math.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"^step\.verifier: needs math-verify, .* pip install math-verify$"):
