@@ -36,7 +36,9 @@ CONTEXTS = [
     "A vegetable garden needs six hours of sun a day, loose soil and regular water. Tomatoes want a stake.",
     "The Rhine rises in the Swiss Alps and flows through Basel, Cologne and Rotterdam into the North Sea.",
 ]
+SUMS = {"instruction": [f"What is {n} + 4?" for n in range(8)], "answer": [str(n + 4) for n in range(8)]}
 SOURCES = {
+    "rejection_sampling": SUMS,
     "evol_instruct": {"instruction": INSTRUCTIONS},
     "evol_instruct_judged": {"instruction": INSTRUCTIONS},
     "text_generation": {"instruction": INSTRUCTIONS},
@@ -62,6 +64,7 @@ LEAST = {
     "magpie_math": 1,
     "magpie_translation": 1,
     "preference": 2,
+    "rejection_sampling": 5,
     "self_instruct": 3,
     "self_instruct_context": 6,
     "text_generation": 8,

@@ -17,11 +17,14 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope
 RECORDS = 3
 BEYOND_THE_DEMO = {"evol_instruct", "evol_instruct_judged", "self_instruct", "self_instruct_context"}  # it can't copy
 BEYOND_THE_DEMO |= {f"magpie_filtered_{recipe}" for recipe in ("pro", "air", "mt", "reasoning")}  # its tags are guesses
+BEYOND_THE_DEMO |= {"rejection_sampling", "math_reasoning"}  # it is right in 3 sums of 100
 BEYOND_THE_DEMO |= {"ultrafeedback"}  # it has not learnt to rate
 BEYOND_THE_DEMO |= {"constraints"}  # nor to do as it is told
 MODEL = Model(path="demo", name="synth-demo", dtype="float32")
 INSTRUCTIONS = {"instruction": ["Name a bee.", "What is 3 + 4?", "Write about rain."]}
+SUMS = {"instruction": ["What is 3 + 4?", "What is 20 + 30?", "What is 12 + 7?"], "answer": ["7", "50", "19"]}
 SOURCES = {
+    "rejection_sampling": SUMS,
     "evol_instruct": INSTRUCTIONS,
     "evol_instruct_judged": INSTRUCTIONS,
     "text_generation": INSTRUCTIONS,

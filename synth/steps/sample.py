@@ -20,14 +20,14 @@ from pydantic.dataclasses import dataclass
 
 from synth.components.instantiate import part
 from synth.components.lists import as_list
-from synth.engines import EngineError, Sampling
+from synth.engines import Sampling
 from synth.engines.repetition import REPETITION
 from synth.messages import Message, answered
 from synth.records import Needs, Record, Rejection
 from synth.steps.candidates import COLUMNS, Candidate, column_of
 from synth.steps.llm import LLM
 from synth.steps.preference import prompt_of
-from synth.verifiers import Verdict, Verifier
+from synth.verifiers import Verdict, Verifier, verdict_of
 
 AGREE = 2  # answers, at least, that make a majority
 _CUT = {"length": "cut by max_tokens", REPETITION: "goes round in circles"}
@@ -165,7 +165,7 @@ class Sample:
         extract = getattr(self.verifier, "extracted", None)
         if self.passes == "majority":
             return found._replace(answer=extract(given) if extract else None)
-        verdict = await _verdict(self.verifier, given)
+        verdict = await verdict_of(self.verifier, given)
         known = extract(given) if extract and verdict.verdict in ("passed", "failed") else None
         return found.under(verdict)._replace(answer=known)
 
@@ -194,17 +194,6 @@ class Sample:
             "pass_rate": len(passed) / len(known) if known else None,
             "verified_answer": next((one.answer for one in passed if one.answer is not None), None),
         }
-
-
-async def _verdict(verifier: Any, record: Record) -> Verdict:
-    """Of a verifier that may be anyone's: what it fails of is no pass."""
-    try:
-        verdict: Verdict = await verifier.verify(record)
-        return verdict
-    except EngineError:
-        raise
-    except Exception as error:
-        return Verdict("error", 0.0, f"{type(error).__name__}: {error}")
 
 
 def _most_given(candidates: Sequence[Candidate]) -> tuple[list[str], int]:
