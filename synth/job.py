@@ -20,6 +20,7 @@ from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
 from synth.preview.dry_run import at_most, told_source
 from synth.preview.machines import kernels
 from synth.preview.missing import refuse_what_is_missing
+from synth.quality.duplicates import parts_for
 from synth.records import Shard
 from synth.report.outcome import Outcome
 from synth.report.page import write_report
@@ -31,7 +32,7 @@ from synth.resumption.opening import opened
 from synth.resumption.resume import plan_of
 from synth.schedule.autoscaler import Autoscaler
 from synth.schedule.background import asked, beside, kept_up
-from synth.schedule.claims import SettlingClaims
+from synth.schedule.claim_processes import ClaimProcesses
 from synth.schedule.cluster import connected, room_after
 from synth.schedule.engine_pool import Pools
 from synth.schedule.first_records import FirstRows, StepsFail
@@ -59,7 +60,8 @@ from synth.storage.shard import ShardSummary
 log = logging.getLogger("synth")
 
 MANIFEST_INTERVAL_S = 5.0
-CALLS = 10_000  # to what the records share, at once: every shard that waits to be settled is one, too
+MANIFEST_SHARE = 0.02  # of the time, at the most, goes into writing it: what it lags behind, shards tell themselves
+CALLS = 10_000  # to the pool, at once
 
 
 def run(config: Config) -> int:
@@ -114,7 +116,7 @@ class _Run:
         self._write_down, self._begun = begin, False
         self._wanted = manifest.own(contents.size) or 0 if manifest.wanted is None else manifest.wanted
         self._progress = Progress(folder.metrics)
-        self._written = 0.0
+        self._next_manifest = 0.0
         self._first = FirstRows()
         self._started = time.monotonic()
 
@@ -287,7 +289,7 @@ class _Run:
         except EngineError as lost:
             scheduler.fail(lost)
 
-    async def _shared(self) -> tuple[SharedProcess | None, SharedProcess | None]:
+    async def _shared(self) -> tuple[SharedProcess | None, ClaimProcesses | None]:
         return await self._pool(), await self._claims()
 
     async def _pool(self) -> SharedProcess | None:
@@ -302,14 +304,16 @@ class _Run:
         await pool.start()
         return pool
 
-    async def _claims(self) -> SharedProcess | None:
+    async def _claims(self) -> ClaimProcesses | None:
         """The claims that the strategy's steps against duplicates make, with what is settled."""
         duplicates = self._config.strategy.duplicates
         if not duplicates:
             return None
-        manifest = self._manifest
-        given = (dict(duplicates), self._folder.path.absolute(), manifest.fingerprint, list(manifest.shards))
-        claims = SharedProcess("claims", SettlingClaims, *given, calls=CALLS)
+        manifest, parts = self._manifest, self._config.cluster.claim_processes
+        if parts == "auto":
+            parts = parts_for(duplicates, self._wanted)
+        run_dir = self._folder.path.absolute()
+        claims = ClaimProcesses.of(dict(duplicates), parts, run_dir, manifest.fingerprint, list(manifest.shards))
         await claims.start()
         return claims
 
@@ -326,9 +330,11 @@ class _Run:
         if self._first.committed(summary):
             commonest = Run(self._folder, self._manifest).commonest_error()
             raise StepsFail(f"nearly all of the first records are errors, most of them {commonest}")
-        if time.monotonic() - self._written > MANIFEST_INTERVAL_S:
-            self._written = time.monotonic()
+        begun = time.monotonic()
+        if begun > self._next_manifest:
             self._manifest.write(self._folder)
+            took = time.monotonic() - begun
+            self._next_manifest = begun + max(MANIFEST_INTERVAL_S, took / MANIFEST_SHARE)
 
     async def _unfinished(self, shard: Shard) -> list[int]:
         """The records of a shard that are not on disk."""

@@ -76,9 +76,9 @@ def ended(run):
     return [row for row in rows if row["response"] is None], [row for row in rows if row["response"] is not None]
 
 
-@pytest.mark.parametrize(("replicas", "shard_size"), [(1, 100), (3, 7)])
-def test_a_run_keeps_what_one_pass_in_order_keeps(job, in_order, replicas, shard_size):
-    run = job(shard_size, f"cluster.replicas={replicas}")
+@pytest.mark.parametrize(("replicas", "shard_size", "processes"), [(1, 100, 1), (3, 7, 1), (3, 7, 3)])
+def test_a_run_keeps_what_one_pass_in_order_keeps(job, in_order, replicas, shard_size, processes):
+    run = job(shard_size, f"cluster.replicas={replicas}", f"cluster.claim_processes={processes}")
     run.until(lambda: run.again in records_on_disk(run.folder))
     run.go_on()
     assert run.finish() == in_order
@@ -88,8 +88,9 @@ def test_a_run_keeps_what_one_pass_in_order_keeps(job, in_order, replicas, shard
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_kills_of_workers_and_of_the_driver_change_nothing(job, in_order):
-    run = job(5, "cluster.replicas=2")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_kills_of_workers_and_of_the_driver_change_nothing(job, in_order, processes):
+    run = job(5, "cluster.replicas=2", f"cluster.claim_processes={processes}")
     run.until(lambda: run.again in records_on_disk(run.folder))
     for victim in ("worker", "driver", "worker"):
         run.until(run.engines)
@@ -119,10 +120,11 @@ def test_a_run_whose_finished_shards_wait_stops_within_15_seconds(job):
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_the_end_of_the_claims_is_the_runs_and_the_next_one_goes_on(job, in_order):
-    run = job(5)
+@pytest.mark.parametrize(("processes", "name"), [(1, "ray::SettlingClaims"), (2, "ray::Part")])
+def test_the_end_of_the_claims_is_the_runs_and_the_next_one_goes_on(job, in_order, processes, name):
+    run = job(5, f"cluster.claim_processes={processes}")
     run.until(lambda: run.written)  # so there have been claims
-    next(one for one in children(run) if one.name().startswith("ray::SettlingClaims")).kill()
+    next(one for one in children(run) if one.name().startswith(name)).kill()
     assert run.process.wait(300) == 1
     assert "failed: claims: its process ended; run again to go on" in run.told
     run.start()

@@ -93,7 +93,8 @@ class Cluster:
     """Where replicas run. `address` null starts Ray on this machine; `auto` replicas fill the GPUs, or one on CPU.
     `gpu` names what a dry run reckons with.
 
-    `metrics_port` is for a Ray that is started here: one that is there already has its own.
+    `metrics_port` is for a Ray that is started here: one that is there already has its own. `claim_processes` are those
+    that compare records for duplicates.
     """
 
     address: str | None = None
@@ -102,6 +103,7 @@ class Cluster:
     start_timeout_s: Positive = 1800.0
     gpu: Annotated[str, AfterValidator(_gpu)] = "auto"
     metrics_port: Port | None = None
+    claim_processes: Count | Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -112,7 +114,7 @@ class Settings:
     seed: Integer
     output_dir: Annotated[LocalPath, BeforeValidator(_folder)]
     slice: Annotated[Slice | None, BeforeValidator(_slice)] = None
-    shard_size: Count
+    shard_size: Count | Literal["auto"]
     resume: Literal["auto", "never", "force"]
     retry: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_list)] = dataclasses.field(
         default_factory=list

@@ -32,11 +32,17 @@ What it does not know: other runs; and a record that was ended early by a claim 
 record was then lost, and made again with other words, by an engine that gives other words to the same seed, or set
 aside as poison, which claims nothing.
 
+Parts. A run of many millions has its claims in several processes. Where only equal keys are alike, each has its share
+of the keys, and a claim is for one of them alone. Else each has its share of the records, and a claim is for all: the
+lowest of their answers is what one process would have said.
+
 Plain bookkeeping: knows nothing of workers, files, or of what makes keys alike (see `Index`).
 """
 
+import asyncio
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Protocol
+from zlib import crc32
 
 from synth.records import Claim, Duplicate, Place
 
@@ -67,22 +73,28 @@ class Buckets:
 
 
 class Index(Protocol):
-    """The claims of one step. Which keys are alike must depend on the two of them alone, either way round."""
+    """The claims of one step. Which keys are alike must depend on the two of them alone, either way round. Keys come
+    many at a time, each with the place that claims it."""
 
-    def put(self, place: Place, key: bytes) -> None:
+    def put(self, places: Sequence[Place], keys: Sequence[bytes]) -> None:
         """In place of what was claimed there before."""
         ...
 
     def forget(self, place: Place) -> None: ...
 
-    def lowest(self, place: Place, key: bytes) -> Place | None:
-        """The lowest place below this one that has a key like this one."""
+    def close(self, places: Sequence[Place]) -> None:
+        """What was claimed there is never forgotten, and nothing is put there any more."""
+        ...
+
+    def lowest(self, places: Sequence[Place], keys: Sequence[bytes]) -> list[Place | None]:
+        """For each place the lowest below it that has a key like this one."""
         ...
 
 
 class Duplicates(Protocol):
     """What a step against duplicates has in its attribute `duplicates`: the index that all its claims go into, and the
-    reason of its rejections. It goes to another process by pickle."""
+    reason of its rejections. It goes to another process by pickle. It may say `by_key`, that only equal keys are alike,
+    and `claims_of_a_process`, how many are as much as one process is to have."""
 
     @property
     def reason(self) -> str: ...
@@ -90,68 +102,164 @@ class Duplicates(Protocol):
     def index(self) -> Index: ...
 
 
+def parts_for(duplicates: Mapping[str, Duplicates], records: int) -> int:
+    """How many parts a run of so many records has its claims in."""
+    most = [getattr(one, "claims_of_a_process", records) for one in duplicates.values()]
+    return max([1, *(-(-records // one) for one in most if one)])
+
+
+class Division:
+    """What of a run's claims is whose, in so many parts."""
+
+    def __init__(self, duplicates: Mapping[str, Duplicates], parts: int):
+        self._by_key = {step for step, one in duplicates.items() if getattr(one, "by_key", False)}
+        self._parts = parts
+
+    def owner(self, claim: Claim) -> int:
+        """The part that has it from now on."""
+        return (crc32(claim.key) if claim.step in self._by_key else claim.place[0]) % self._parts
+
+    def asked(self, claim: Claim) -> Sequence[int]:
+        """The parts that may have one like it."""
+        return (self.owner(claim),) if claim.step in self._by_key else range(self._parts)
+
+
+class Part:
+    """The claims that are one part's own, all where there is one part. Coroutines, as it may be another process."""
+
+    def __init__(self, duplicates: Mapping[str, Duplicates], number: int = 0, parts: int = 1):
+        self._indexes = {step: one.index() for step, one in duplicates.items()}
+        self._division, self._number = Division(duplicates, parts), number
+        self._first = next(iter(duplicates))
+        self._open: dict[int, set[Place]] = {}  # at the first step, of records that are not settled
+        self._settled = 0  # all records below are
+
+    async def claim(self, claims: Sequence[Claim]) -> list[Place | None]:
+        """For each the lowest of the lower places that this part knows to have a key alike."""
+        open_ = [one for one in claims if one.step == self._first and one.place[0] >= self._settled and self._owns(one)]
+        self._indexes[self._first].put(*_places_and_keys(open_))
+        for one in open_:
+            self._open.setdefault(one.place[0], set()).add(one.place)
+        found: dict[int, Place | None] = {}
+        for step, index in self._indexes.items():
+            asked = [at for at, one in enumerate(claims) if one.step == step]
+            found |= zip(asked, index.lowest(*_places_and_keys([claims[at] for at in asked])), strict=True)
+        return [found[at] for at in range(len(claims))]
+
+    async def settle(self, numbers: range, step: str, claims: Sequence[Claim]) -> list[Place | None]:
+        """The same for all claims at a step that finished records made, which are final."""
+        index, own = self._take(numbers, step, claims)
+        found = index.lowest(*_places_and_keys(claims))
+        index.close([one.place for one in own])
+        return found
+
+    async def restore(self, numbers: range, step: str, claims: Sequence[Claim]) -> None:
+        """The same without looking."""
+        index, own = self._take(numbers, step, claims)
+        index.close([one.place for one in own])
+
+    def _take(self, numbers: range, step: str, claims: Sequence[Claim]) -> tuple[Index, list[Claim]]:
+        index, own = self._indexes[step], [one for one in claims if self._owns(one)]
+        if step == self._first:
+            made = {claim.place for claim in own}
+            for number in numbers:
+                for place in self._open.pop(number, set()) - made:  # of a life that was lost
+                    index.forget(place)
+            self._settled = numbers.stop
+        index.put(*_places_and_keys(own))
+        return index, own
+
+    def _owns(self, claim: Claim) -> bool:
+        return self._division.owner(claim) == self._number
+
+
+class SomePart(Protocol):
+    """A Part, wherever it is."""
+
+    async def claim(self, claims: Sequence[Claim]) -> list[Place | None]: ...
+
+    async def settle(self, numbers: range, step: str, claims: Sequence[Claim]) -> list[Place | None]: ...
+
+    async def restore(self, numbers: range, step: str, claims: Sequence[Claim]) -> None: ...
+
+
 class Claims:
-    """All claims of a run, of the steps in `duplicates`, in the order of the chain.
+    """All claims of a run, of the steps in `duplicates`, in the order of the chain: in `parts`, or in one that is here.
 
     `claim` as records come, `settle` shard by shard from record 0. Both take the time of a look into an index.
     """
 
-    def __init__(self, duplicates: Mapping[str, Duplicates]):
-        self._indexes = {step: one.index() for step, one in duplicates.items()}
+    def __init__(self, duplicates: Mapping[str, Duplicates], parts: Sequence[SomePart] = ()):
+        self.parts = parts or [Part(duplicates)]
+        self._division = Division(duplicates, len(self.parts))
         self._reasons = {step: one.reason for step, one in duplicates.items()}
-        self._order = {step: place for place, step in enumerate(duplicates)}
-        self._first = next(iter(duplicates))
-        self._open: dict[int, set[Place]] = {}  # at the first step, of records that are not settled
-        self._found: dict[int, list[Duplicate]] = {}
         self.settled = 0  # all records below are
 
-    def claim(self, claim: Claim) -> Place | None:
+    async def claim(self, claim: Claim) -> Place | None:
         """The lowest of the lower places that are known to have a key alike."""
-        if claim.step == self._first and claim.place[0] >= self.settled:
-            self._indexes[self._first].put(claim.place, claim.key)
-            self._open.setdefault(claim.place[0], set()).add(claim.place)
-        return self._indexes[claim.step].lowest(claim.place, claim.key)
+        asked = (self.parts[part].claim([claim]) for part in self._division.asked(claim))
+        return lowest([like for [like] in await asyncio.gather(*asked)])
 
-    def settle(self, numbers: range, claims: Iterable[Claim]) -> list[Duplicate]:
+    async def settle(self, numbers: range, claims: Iterable[Claim]) -> list[Duplicate]:
         """The duplicates among finished records, whose claims these are, all of them.
 
-        Raises ValueError where a lower record is not settled. Of records that are settled it gives what it gave before.
-        Whoever calls this writes `numbers`, `claims` and the answer down before anybody hears of it, for `restore`.
+        Raises ValueError unless all lower records are settled, and none of these. Whoever calls this writes `numbers`,
+        `claims` and the answer down before anybody hears of it, for `restore`.
         """
-        if numbers.stop > self.settled:
-            if numbers.start != self.settled:
-                raise ValueError(f"records {self.settled} to {numbers.start - 1} are not settled yet")
-            self._settle(numbers, sorted(claims, key=lambda one: (one.place[0], self._order[one.step], one.place)))
-        return [duplicate for number in numbers for duplicate in self._found.get(number, [])]
+        if numbers.start != self.settled:
+            raise ValueError(f"records {self.settled} to {numbers.start - 1} are not settled yet")
+        found: dict[int, list[Duplicate]] = {}
+        for step, made in self._by_step(claims):
+            made = [claim for claim in made if not _covered(claim.place, found)]
+            for claim, like in zip(made, await self._likes(numbers, step, made), strict=True):
+                if like is not None:
+                    duplicate = Duplicate(step, self._reasons[step], claim.place, like)
+                    found.setdefault(claim.place[0], []).append(duplicate)
+        self.settled = numbers.stop
+        return [duplicate for number in sorted(found) for duplicate in found[number]]
 
-    def restore(self, numbers: range, claims: Sequence[Claim], duplicates: Sequence[Duplicate]) -> None:
+    async def restore(self, numbers: range, claims: Sequence[Claim], duplicates: Sequence[Duplicate]) -> None:
         """What `settle` said in an earlier run, without looking again."""
-        for duplicate in duplicates:
-            self._found.setdefault(duplicate.place[0], []).append(duplicate)
-        for claim in claims:
-            if self._counts(claim):
-                self._indexes[claim.step].put(claim.place, claim.key)
+        found: dict[int, list[Duplicate]] = {}
+        for step, made in self._by_step(claims):
+            made = [claim for claim in made if not _covered(claim.place, found)]
+            shared = (self._shares(part, step, made) for part in range(len(self.parts)))
+            some = zip(self.parts, shared, strict=True)
+            await asyncio.gather(*(part.restore(numbers, step, [made[at] for at in share]) for part, share in some))
+            for duplicate in duplicates:
+                if duplicate.step == step:
+                    found.setdefault(duplicate.place[0], []).append(duplicate)
         self.settled = numbers.stop
 
-    def _settle(self, numbers: range, claims: Sequence[Claim]) -> None:
-        made = {claim.place for claim in claims if claim.step == self._first}
-        for number in numbers:
-            for place in self._open.pop(number, set()) - made:  # of a life that was lost
-                self._indexes[self._first].forget(place)
-        for claim in claims:
-            if not self._counts(claim):
-                continue
-            index = self._indexes[claim.step]
-            like = index.lowest(claim.place, claim.key)
-            index.put(claim.place, claim.key)
-            if like is not None:
-                found = Duplicate(claim.step, self._reasons[claim.step], claim.place, like)
-                self._found.setdefault(claim.place[0], []).append(found)
-        self.settled = numbers.stop
+    async def _likes(self, numbers: range, step: str, claims: Sequence[Claim]) -> list[Place | None]:
+        shares = [self._shares(part, step, claims) for part in range(len(self.parts))]
+        some = zip(self.parts, shares, strict=True)
+        told = await asyncio.gather(*(part.settle(numbers, step, [claims[at] for at in share]) for part, share in some))
+        likes: list[list[Place | None]] = [[] for _ in claims]
+        for share, found in zip(shares, told, strict=True):
+            for at, like in zip(share, found, strict=True):
+                likes[at].append(like)
+        return [lowest(some) for some in likes]
 
-    def _counts(self, claim: Claim) -> bool:
-        """It was made by no duplicate of an earlier step."""
-        return not any(
-            found.covers(claim.place) and self._order[found.step] < self._order[claim.step]
-            for found in self._found.get(claim.place[0], [])
-        )
+    def _shares(self, part: int, step: str, claims: Sequence[Claim]) -> list[int]:
+        return [at for at, claim in enumerate(claims) if part in self._division.asked(claim)]
+
+    def _by_step(self, claims: Iterable[Claim]) -> list[tuple[str, list[Claim]]]:
+        """All steps, in the order of the chain, with the claims there in the order of their places."""
+        made: dict[str, list[Claim]] = {step: [] for step in self._reasons}
+        for claim in sorted(claims, key=lambda one: one.place):
+            made[claim.step].append(claim)
+        return list(made.items())
+
+
+def lowest(places: Iterable[Place | None]) -> Place | None:
+    return min((place for place in places if place is not None), default=None)
+
+
+def _covered(place: Place, found: Mapping[int, Sequence[Duplicate]]) -> bool:
+    """It is a duplicate of an earlier step, or what became of one."""
+    return any(duplicate.covers(place) for duplicate in found.get(place[0], ()))
+
+
+def _places_and_keys(claims: Sequence[Claim]) -> tuple[list[Place], list[bytes]]:
+    return [one.place for one in claims], [one.key for one in claims]

@@ -1,6 +1,7 @@
 """Instructions that are the same but for case, punctuation and blanks (see synth/quality/duplicates.py)."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from hashlib import blake2b
 from typing import Any, ClassVar
@@ -58,32 +59,49 @@ class ExactMatches:
     """`duplicates` of a step whose keys are alike when they are equal."""
 
     reason: ClassVar[str] = "exact_duplicate"
+    claims_of_a_process: ClassVar[int] = 20_000_000
+    by_key: ClassVar[bool] = True
 
     def index(self) -> Index:
         return ExactIndex()
 
 
 class ExactIndex:
-    """Keys by place and places by key."""
+    """Places by key, and keys by those places that may still be forgotten. Of the others with one key the lowest is
+    enough."""
 
     def __init__(self) -> None:
-        self._keys: dict[Place, bytes] = {}
+        self._open: dict[Place, bytes] = {}
         self._places = Buckets()
+        self._lowest: dict[bytes, int | Place] = {}  # of those that are never forgotten; a number where it is all
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def put(self, place: Place, key: bytes) -> None:
-        if self._keys.get(place) == key:
-            return
-        self.forget(place)
-        self._keys[place] = key
-        self._places.add(key, place)
+    def put(self, places: Sequence[Place], keys: Sequence[bytes]) -> None:
+        for place, key in zip(places, keys, strict=True):
+            if self._open.get(place) != key:
+                self.forget(place)
+                self._open[place] = key
+                self._places.add(key, place)
 
     def forget(self, place: Place) -> None:
-        if (key := self._keys.pop(place, None)) is not None:
+        if (key := self._open.pop(place, None)) is not None:
             self._places.discard(key, place)
 
-    def lowest(self, place: Place, key: bytes) -> Place | None:
+    def close(self, places: Sequence[Place]) -> None:
+        for place in places:
+            if (key := self._open.pop(place, None)) is not None:
+                self._places.discard(key, place)
+                if (there := self._of(key)) is None or place < there:
+                    self._lowest[key] = place if len(place) > 1 else place[0]
+
+    def lowest(self, places: Sequence[Place], keys: Sequence[bytes]) -> list[Place | None]:
+        return [self._below(place, key) for place, key in zip(places, keys, strict=True)]
+
+    def _below(self, place: Place, key: bytes) -> Place | None:
         lowest = min(self._places.at(key), default=place)
+        there = self._of(key)
+        lowest = lowest if there is None else min(lowest, there)
         return lowest if lowest < place else None
+
+    def _of(self, key: bytes) -> Place | None:
+        there = self._lowest.get(key)
+        return (there,) if isinstance(there, int) else there

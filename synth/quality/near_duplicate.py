@@ -4,8 +4,9 @@ Ullman, Mining of Massive Datasets, chapter 3). See synth/quality/duplicates.py 
 A text is the set of its runs of so many characters, so that it does for every script. English articles and courtesies
 are left out first: of a short text they are so much that "Please explain gravity" is far from "Explain the gravity".
 The share of positions in which two signatures agree estimates the Jaccard similarity of the two sets; to be compared at
-all, two signatures must agree in a whole band of positions. Whether two texts are alike depends on these two signatures
-and nothing else.
+all, two signatures must agree in a whole band of positions. A position has one byte (b-bit minwise hashing, Li and
+König 2010): where two differ, one in 256 agrees all the same. Whether two texts are alike depends on these two
+signatures and nothing else.
 
 What it does not know: other words for the same. A short text has few runs: one changed word can make all the
 difference.
@@ -13,21 +14,19 @@ difference.
 
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Any, ClassVar
-from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.quality.duplicates import Buckets, Index
+from synth.quality.duplicates import Index
 from synth.quality.exact_duplicate import normalized
+from synth.quality.minhash_index import MinHashIndex
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Needs, Place, Record, Rejection
+from synth.records import Needs, Record, Rejection
 
 SEED = 42  # of the hash functions: the same in all processes
 COURTESIES = frozenset("a an the please kindly hi hello hey can could would you i me".split())
-CAUGHT = 0.95  # of the pairs at the threshold, at the least, share a band
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -36,8 +35,8 @@ class NearDuplicate:
 
     Alike are texts whose `ngram` characters in a row have an estimated Jaccard similarity of `threshold` or more.
     `permutations` is the length of a signature: with 128 the estimate's standard deviation is 0.035 at 0.8, and an
-    instruction takes about 2 KiB of memory, in one process of the run. Letters and digits are compared. Of a
-    conversation's texts the first is.
+    instruction takes about half a KiB of memory, in the processes of the run that have the claims. Letters and digits
+    are compared. Of a conversation's texts the first is.
     """
 
     column: str = "instruction"
@@ -69,7 +68,7 @@ class NearDuplicate:
 
 
 def signature(text: str, ngram: int, permutations: int) -> bytes:
-    """MinHash of a text's character n-grams, as uint32 in little-endian order."""
+    """MinHash of a text's character n-grams, a byte of each position."""
     from rensa import RMinHash  # type: ignore[import-untyped]
 
     words = normalized(text).split(" ")
@@ -77,7 +76,7 @@ def signature(text: str, ngram: int, permutations: int) -> bytes:
     runs = {compared[start : start + ngram] for start in range(max(1, len(compared) - ngram + 1))}
     sketch = RMinHash(num_perm=permutations, seed=SEED)
     sketch.update(sorted(runs))
-    return np.array(sketch.digest(), "<u4").tobytes()
+    return np.array(sketch.digest(), np.uint32).astype(np.uint8).tobytes()
 
 
 @plain_dataclass(frozen=True)
@@ -88,56 +87,7 @@ class NearMatches:
     permutations: int
 
     reason: ClassVar[str] = "near_duplicate"
+    claims_of_a_process: ClassVar[int] = 10_000_000
 
     def index(self) -> Index:
         return MinHashIndex(self.threshold, self.permutations)
-
-
-class MinHashIndex:
-    """Signatures by place, and places by what their signatures have in each band."""
-
-    def __init__(self, threshold: float, permutations: int):
-        self._threshold = threshold
-        self._rows = rows_of_a_band(threshold, permutations)
-        self._bands = permutations // self._rows
-        self._keys: dict[Place, bytes] = {}
-        self._places = Buckets()
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def put(self, place: Place, key: bytes) -> None:
-        if self._keys.get(place) == key:
-            return
-        self.forget(place)
-        self._keys[place] = key
-        for band in self._banded(key):
-            self._places.add(band, place)
-
-    def forget(self, place: Place) -> None:
-        key = self._keys.pop(place, None)
-        for band in self._banded(key) if key is not None else ():
-            self._places.discard(band, place)
-
-    def lowest(self, place: Place, key: bytes) -> Place | None:
-        candidates: set[Place] = set().union(*map(self._places.at, self._banded(key)))
-        mine = np.frombuffer(key, "<u4")
-        return next((one for one in sorted(candidates) if one < place and self._alike(mine, one)), None)
-
-    def _alike(self, mine: NDArray[np.uint32], other: Place) -> bool:
-        agreed = int(np.count_nonzero(mine == np.frombuffer(self._keys[other], "<u4")))
-        return agreed >= self._threshold * len(mine)
-
-    def _banded(self, key: bytes) -> list[int]:
-        """A number for each band and what is in it. That two are equal by chance costs a comparison, no more."""
-        size = 4 * self._rows
-        return [crc32(key[band * size : (band + 1) * size]) << 16 | band for band in range(self._bands)]
-
-
-def rows_of_a_band(threshold: float, permutations: int) -> int:
-    """The most positions to a band with which a pair at the threshold still shares one, nearly always."""
-
-    def caught(rows: int) -> float:
-        return float(1 - (1 - threshold**rows) ** (permutations // rows))
-
-    return max((rows for rows in range(1, permutations + 1) if caught(rows) >= CAUGHT), default=1)

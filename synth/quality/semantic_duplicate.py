@@ -3,9 +3,8 @@
 As in Magpie (arXiv 2406.08464, section 3), whose minimum neighbour distance this is: embeddings by all-mpnet-base-v2,
 squared Euclidean distance by faiss, and 0.05 for a repetition. See synth/quality/duplicates.py for who wins.
 
-The index is a flat one, because it must compare with every lower instruction: an approximate one finds this or that
-neighbour depending on what came in before. So a search takes a time that grows with the run, and so does memory: 4 to 8
-bytes for each of an embedding's numbers.
+All neighbours are found, and no approximate index is asked: it would find this or that one, depending on what came in
+before (vector_index.py). Memory is 4 bytes for each of an embedding's numbers, and some 200 for an embedding.
 
 Needs faiss: pip install faiss-cpu.
 """
@@ -15,7 +14,7 @@ from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
@@ -25,10 +24,8 @@ from synth.quality.duplicates import Index
 from synth.quality.embedding import TransformerEmbedding
 from synth.quality.model_of_run import ModelOfRun, model_of_run
 from synth.quality.texts import columns_of, missing, texts
-from synth.records import Needs, Place, Record, Rejection
-
-Vector = NDArray[np.float32]
-_ROUNDING = 1e-4  # faiss is asked for this much more than the distance, and the rest decided in float64
+from synth.quality.vector_index import VectorIndex
+from synth.records import Needs, Record, Rejection
 
 
 class Embedding(Protocol):
@@ -104,53 +101,7 @@ class SemanticMatches:
     min_distance: float
 
     reason: ClassVar[str] = "semantic_duplicate"
+    claims_of_a_process: ClassVar[int] = 1_000_000
 
     def index(self) -> Index:
-        return FlatIndex(self.min_distance)
-
-
-class FlatIndex:
-    """Vectors in faiss in the order in which they came, and the place of each, None once it is forgotten."""
-
-    def __init__(self, min_distance: float):
-        self._min_distance = min_distance
-        self._index: Any = None
-        self._rows: dict[Place, int] = {}
-        self._places: list[Place | None] = []
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def put(self, place: Place, key: bytes) -> None:
-        if place in self._rows and self._vector(place).tobytes() == key:
-            return
-        import faiss
-
-        self.forget(place)
-        vector = np.frombuffer(key, "<f4")
-        if self._index is None:
-            self._index = faiss.IndexFlatIP(len(vector))
-        self._index.add(vector[None])
-        self._rows[place] = len(self._places)
-        self._places.append(place)
-
-    def forget(self, place: Place) -> None:
-        if (row := self._rows.pop(place, None)) is not None:
-            self._places[row] = None
-
-    def lowest(self, place: Place, key: bytes) -> Place | None:
-        if self._index is None:
-            return None
-        vector = np.frombuffer(key, "<f4")
-        if len(vector) != self._index.d:
-            raise ValueError(f"an embedding has {len(vector)} numbers, those before it had {self._index.d}")
-        _, _, rows = self._index.range_search(vector[None], 1 - self._min_distance / 2 - _ROUNDING)
-        candidates = sorted(found for row in rows.tolist() if (found := self._places[row]) is not None)
-        return next((one for one in candidates if one < place and self._near(vector, self._vector(one))), None)
-
-    def _vector(self, place: Place) -> Vector:
-        found: Vector = self._index.reconstruct(self._rows[place])
-        return found
-
-    def _near(self, one: Vector, other: Vector) -> bool:
-        return float(np.sum((one.astype(np.float64) - other.astype(np.float64)) ** 2)) < self._min_distance
+        return VectorIndex(self.min_distance)

@@ -91,8 +91,9 @@ def _kept_facts(rows: Sequence[Record]) -> Iterator[Facts]:
         facts = _facts(row) | {"kept": True}
         if text := row["instruction"]:
             key = signature(text, duplicates.ngram, duplicates.permutations)
-            facts["new"] = earlier.lowest((place,), key) is None
-            earlier.put((place,), key)
+            facts["new"] = earlier.lowest([(place,)], [key]) == [None]
+            earlier.put([(place,)], [key])
+            earlier.close([(place,)])
         good = all(facts.get(name, True) for name in ("asked_ended", "said_ended", "new"))
         yield facts | {"usable": good and not any(facts.get(name) for name in (*_faults(), "asked_odd"))}
 

@@ -2,23 +2,26 @@
 
 A claim is answered at once. A shard is settled when all lower ones are, in whatever order they come. Its claims, and
 which of them were duplicates, are on disk before anybody hears of it; who asks again, in this run or in one that goes
-on with it, is told the same. So these files go up to some shard without a gap, and no shard is committed above it.
-Should a disk make a gap, that shard is made and settled again (see resume.py), and what was settled above it stays.
+on with it, is told what stands there. So these files go up to some shard without a gap, and no shard is committed above
+it. Should a disk make a gap, that shard is made and settled again (see resume.py), and what was settled above it stays.
 
-Plain asyncio: in a run it is a process of its own (shared.py).
+Plain asyncio: in a run it is a process of its own, or several (claim_processes.py).
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from synth.quality.duplicates import Claims, Duplicates
+from synth.quality.duplicates import Claims, Duplicates, SomePart
 from synth.records import Claim, Duplicate, Place, Shard
 from synth.schedule.shared import SharedLost
 from synth.steps.twins import SharedClaims
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import read_settled, write_settled
+
+AT_ONCE = 256  # records that are settled while others wait
 
 
 class SettledClaims(SharedClaims, Protocol):
@@ -28,60 +31,82 @@ class SettledClaims(SharedClaims, Protocol):
 
 
 class SettlingClaims:
-    """The claims themselves. `shards` are those that earlier runs may have settled."""
+    """The claims themselves, in `parts` or here. `shards` are those that earlier runs may have settled."""
 
     def __init__(
-        self, duplicates: Mapping[str, Duplicates], run_dir: Path, fingerprint: str, shards: Iterable[Shard] = ()
+        self,
+        duplicates: Mapping[str, Duplicates],
+        run_dir: Path,
+        fingerprint: str,
+        shards: Iterable[Shard] = (),
+        parts: Sequence[SomePart] = (),
     ):
-        self._claims = Claims(duplicates)
+        self._claims = Claims(duplicates, parts)
         self._folder, self._fingerprint = RunFolder(run_dir), fingerprint
         self._earlier = {shard.start: shard for shard in shards}
-        self._settlements: dict[Shard, asyncio.Task[list[Duplicate]]] = {}
+        self._stops: dict[int, int] = {}  # where settled shards end, by where they start
+        self._settlements: dict[Shard, asyncio.Task[list[Duplicate]]] = {}  # under way
         self._turn = asyncio.Condition()
         self._failure: Exception | None = None
 
     async def start(self) -> None:
         """What earlier runs settled is read."""
-        self._restore()
+        await self._restore()
 
     async def claim(self, claim: Claim) -> Place | None:
         """The lowest of the lower places that are known to have a key alike. Waits for nobody."""
-        return self._claims.claim(claim)
+        return await self._claims.claim(claim)
+
+    async def claim_many(self, claims: Sequence[Claim]) -> list[Place | None]:
+        """The same, where all claims are here."""
+        [part] = self._claims.parts
+        return await part.claim(claims)
 
     async def settle(self, shard: Shard, claims: Sequence[Claim]) -> list[Duplicate]:
         """The duplicates among a shard's records, which are finished and made all these claims; when all lower records
         are settled. Raises SharedLost."""
         if shard not in self._settlements:
-            self._settlements[shard] = asyncio.create_task(self._in_turn(shard, claims))
+            self._settlements[shard] = task = asyncio.create_task(self._in_turn(shard, claims))
+            task.add_done_callback(lambda _: self._settlements.pop(shard))
         return await asyncio.shield(self._settlements[shard])  # whoever asked may be gone, others ask again
 
     async def _in_turn(self, shard: Shard, claims: Sequence[Claim]) -> list[Duplicate]:
         async with self._turn:
             await self._turn.wait_for(lambda: self._claims.settled >= shard.start or self._failure)
-            if self._failure is None and self._claims.settled < shard.stop:
+            if self._failure is None:
                 try:
-                    await self._settle(shard, claims)
+                    return await self._settle(shard, claims)
                 except Exception as error:  # of the disk, or of an index, which may be anyone's
                     self._failure = error
-                self._turn.notify_all()
-            if self._failure is not None:
-                raise SharedLost(f"records from {shard.start} on can't be settled: {self._failure}")
-        return self._claims.settle(range(shard.start, shard.stop), [])
+                finally:
+                    self._turn.notify_all()
+            raise SharedLost(f"records from {shard.start} on can't be settled: {self._failure}")
 
-    async def _settle(self, shard: Shard, claims: Sequence[Claim]) -> None:
-        by_number: dict[int, list[Claim]] = {}
-        for claim in claims:
-            by_number.setdefault(claim.place[0], []).append(claim)
-        duplicates = []
-        for number in range(shard.start, shard.stop):
-            duplicates += self._claims.settle(range(number, number + 1), by_number.get(number, []))
-            await asyncio.sleep(0)  # those who claim don't wait for a whole shard
-        await asyncio.to_thread(write_settled, self._folder, shard, self._fingerprint, claims, duplicates)
-        self._restore()
+    async def _settle(self, shard: Shard, claims: Sequence[Claim]) -> list[Duplicate]:
+        """What of it was settled before, when it ended lower or was told of already, stays."""
+        stop = self._stops.get(shard.start, shard.start)
+        duplicates: list[Duplicate] = []
+        if stop > shard.start:
+            known = await asyncio.to_thread(read_settled, self._folder, replace(shard, stop=stop), self._fingerprint)
+            if known is None:
+                raise OSError(f"{self._folder.claims(shard.index)} is lost or damaged; run again to go on")
+            duplicates = known[1]
+        if stop < shard.stop:
+            for start in range(stop, shard.stop, AT_ONCE):
+                numbers = range(start, min(start + AT_ONCE, shard.stop))
+                made = [claim for claim in claims if claim.place[0] in numbers]
+                duplicates += await self._claims.settle(numbers, made)
+                await asyncio.sleep(0)  # those who claim don't wait for a whole shard
+            await asyncio.to_thread(write_settled, self._folder, shard, self._fingerprint, claims, duplicates)
+            self._stops[shard.start] = shard.stop
+            await self._restore()
+        return [duplicate for duplicate in duplicates if duplicate.place[0] < shard.stop]
 
-    def _restore(self) -> None:
+    async def _restore(self) -> None:
         """What earlier runs settled above what is settled now, up to the next gap."""
         while shard := self._earlier.pop(self._claims.settled, None):
-            if (known := read_settled(self._folder, shard, self._fingerprint)) is None:
+            known = await asyncio.to_thread(read_settled, self._folder, shard, self._fingerprint)
+            if known is None:
                 break
-            self._claims.restore(range(shard.start, shard.stop), *known)
+            await self._claims.restore(range(shard.start, shard.stop), *known)
+            self._stops[shard.start] = shard.stop

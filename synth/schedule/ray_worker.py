@@ -11,6 +11,7 @@ from synth.components.source_code import source_code
 from synth.configuration.config import Config, parse
 from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
+from synth.schedule.claim_processes import ClaimProcesses
 from synth.schedule.engine_pool import Pools
 from synth.schedule.engine_process import Facts, RayEngine
 from synth.schedule.needed import Needed
@@ -87,7 +88,7 @@ class RayWorker:
         index: int,
         placement: Placement,
         pool: SharedProcess | None = None,
-        claims: SharedProcess | None = None,
+        claims: ClaimProcesses | None = None,
         earlier: Collection[str] = (),
         code: Mapping[str, str] | None = None,
         pools: Pools | None = None,

@@ -12,6 +12,9 @@ from typing import Any
 
 from synth.engines import EngineError
 
+# Of what numpy computes: more of them are no faster here, and spin on the cores that engines need.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
 
 class SharedLost(EngineError):
     """What the records share is gone: as with a broken engine, that says nothing of the record. The run can't go on
@@ -21,22 +24,22 @@ class SharedLost(EngineError):
 class SharedProcess:
     """An object of class `kind`, made there of `arguments`. Its coroutines are called here, from any other process too,
     and may raise SharedLost. `name` is for people, `calls` how many may be under way at once: those that wait count
-    too. Goes to other processes by pickle."""
+    too. It may be on another machine if it is `anywhere`. Goes to other processes by pickle."""
 
-    def __init__(self, name: str, kind: type, *arguments: Any, calls: int):
+    def __init__(self, name: str, kind: type, *arguments: Any, calls: int, anywhere: bool = False):
         import ray  # late, because `connected` sets what Ray reads when it is imported
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._name = name
-        here = ray.get_runtime_context().get_node_id()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._actor: Any = (
             ray.remote(kind)
             .options(
                 num_cpus=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+                scheduling_strategy="SPREAD" if anywhere else here,
                 max_restarts=0,
                 max_concurrency=calls,
-                runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}},
+                runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path), **ONE_THREAD}},
             )
             .remote(*arguments)
         )

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from synth.demo_model.grammar import topic
 from synth.quality.duplicates import Claims
 from synth.quality.exact_duplicate import ExactDuplicate, ExactIndex, normalized
-from synth.quality.near_duplicate import MinHashIndex, NearDuplicate, rows_of_a_band, signature
-from synth.quality.semantic_duplicate import FlatIndex, SemanticDuplicate
+from synth.quality.minhash_index import MinHashIndex, rows_of_a_band
+from synth.quality.near_duplicate import NearDuplicate, signature
+from synth.quality.semantic_duplicate import SemanticDuplicate
+from synth.quality.vector_index import VectorIndex
 from synth.records import Claim, Rejection
 from tests.quality.judged import judged
 
@@ -23,7 +25,7 @@ class Twins:
         self.step, self.claims, self.number = step, claims, number
 
     async def claim(self, key):
-        like = self.claims.claim(Claim(self.step, (self.number,), key))
+        like = await self.claims.claim(Claim(self.step, (self.number,), key))
         return None if like is None else str(like[0])
 
 
@@ -98,7 +100,7 @@ async def test_short_texts_are_alike_when_they_are_the_same():
 
 def test_a_signature_is_the_same_in_every_process_and_every_order():
     assert signature("abc abc", 3, 16) == signature("abc  ABC", 3, 16)
-    assert signature("abcdefgh", 3, 16).hex()[:16] == "9b30a00271fefb20"
+    assert signature("abcdefgh", 3, 16).hex()[:16] == "9b7128b52957abf4"
 
 
 def test_bands_are_as_long_as_they_can_be_to_catch_what_is_at_the_threshold():
@@ -119,10 +121,10 @@ def test_pairs_far_above_the_threshold_are_found_and_pairs_far_below_are_not():
     texts = [topic(rng).question for _ in range(150)]
     texts += [text[: len(text) - rng.randint(0, 12)] for text in texts]
     for place, text in enumerate(texts):
-        index.put((place,), signature(text, 5, 128))
+        index.put([(place,)], [signature(text, 5, 128)])
     for place, text in enumerate(texts):
         highest = max((jaccard(text, other) for other in texts[:place]), default=0)
-        found = index.lowest((place,), signature(text, 5, 128)) is not None
+        found = index.lowest([(place,)], [signature(text, 5, 128)]) != [None]
         above += highest > 0.9
         below += highest < 0.7
         wrong += found if highest < 0.7 else (not found if highest > 0.9 else 0)
@@ -158,11 +160,10 @@ def test_a_model_that_embeds_nothing_is_refused():
 
 
 def test_embeddings_of_different_lengths_can_not_be_compared():
-    pytest.importorskip("faiss")
-    index = FlatIndex(0.05)
-    index.put((0,), np.array([1, 0], "<f4").tobytes())
-    with pytest.raises(ValueError, match="an embedding has 3 numbers, those before it had 2"):
-        index.lowest((1,), np.array([1, 0, 0], "<f4").tobytes())
+    index = VectorIndex(0.05)
+    index.put([(0,)], [np.array([1, 0], "<f4").tobytes()])
+    with pytest.raises(ValueError, match="a key of 3 numbers, those before it had 2"):
+        index.lowest([(1,)], [np.array([1, 0, 0], "<f4").tobytes()])
 
 
 def exact(word):
@@ -175,30 +176,87 @@ def near(word):
 
 def semantic(word):
     angle = np.radians(60 * "abc".index(word))
-    return FlatIndex(0.05), np.array([np.cos(angle), np.sin(angle)], "<f4").tobytes()
+    return VectorIndex(0.05), np.array([np.cos(angle), np.sin(angle)], "<f4").tobytes()
 
 
 actions = st.lists(st.tuples(st.integers(0, 6), st.sampled_from([None, "a", "b", "c"])), max_size=25)
 
 
 @pytest.mark.parametrize("make", [exact, near, semantic])
-@given(actions)
+@given(actions, st.integers(0, 7))
 @settings(max_examples=60, deadline=None)
-def test_an_index_gives_the_lowest_of_what_was_put_last_at_each_place(make, actions):
-    if make is semantic:
-        pytest.importorskip("faiss")
+def test_an_index_gives_the_lowest_of_what_was_put_last_at_each_place(make, actions, closed):
     index, there = make("a")[0], {}
     for number, word in actions:
         if word is None:
             index.forget((number,))
             there.pop(number, None)
         else:
-            index.put((number,), make(word)[1])
+            index.put([(number,)], [make(word)[1]])
             there[number] = word
-    assert len(index) == len(there)
-    for word in "abc":
-        expected = min((number for number, other in there.items() if other == word and number < 5), default=None)
-        assert index.lowest((5,), make(word)[1]) == (None if expected is None else (expected,))
+    index.close([(number,) for number in there if number < closed])
+    for number in range(closed, 7):
+        if number % 2:
+            index.forget((number,))
+            there.pop(number, None)
+    expected = [min((n for n, other in there.items() if other == word and n < 5), default=None) for word in "abc"]
+    found = index.lowest([(5,)] * 3, [make(word)[1] for word in "abc"])
+    assert found == [None if number is None else (number,) for number in expected]
+
+
+@pytest.mark.parametrize("make", [exact, near, semantic])
+def test_branches_of_a_record_are_below_each_other(make):
+    index, key = make("a")
+    index.put([(3, 2), (3, 0), (3, 1)], [key] * 3)
+    index.close([(3, 2), (3, 0), (3, 1)])
+    asked = [(3, 0), (3, 1), (3, 2), (2,), (4,)]
+    assert index.lowest(asked, [key] * 5) == [None, (3, 0), (3, 0), None, (3, 0)]
+
+
+def test_many_signatures_are_found_among_many_more():
+    rng = np.random.default_rng(0)
+    keys = rng.integers(0, 256, (20_000, 64), np.uint8)
+    keys[5000:] = np.where(rng.random((15_000, 64)) < 0.12, keys[5000:], keys[rng.integers(0, 5000, 15_000)])
+    index, size = MinHashIndex(0.8, 64), 512
+    places = [(number,) for number in range(len(keys))]
+    found = []
+    for start in range(0, len(keys), size):
+        some = places[start : start + size], [key.tobytes() for key in keys[start : start + size]]
+        index.put(*some)
+        found += index.lowest(*some)
+        index.close(some[0])
+    rows = rows_of_a_band(0.8, 64)
+    for number in range(400, len(keys), 400):
+        same = keys[:number] == keys[number]
+        bands = same[:, : 64 // rows * rows].reshape(number, -1, rows).all(axis=2).any(axis=1)
+        alike = np.flatnonzero(bands & (same.sum(axis=1) >= 0.8 * 64))
+        assert found[number] == ((alike[0],) if len(alike) else None)
+    assert sum(one is not None for one in found) > 5000
+
+
+def unit_vectors(rng, count, spread):
+    vectors = rng.standard_normal((count, len(spread))) * spread
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f4")
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.7])
+@pytest.mark.parametrize("distance", [0.05, 0.4])
+def test_all_neighbours_of_a_vector_are_found_whatever_was_left_out(decay, distance):
+    rng = np.random.default_rng(0)
+    vectors = unit_vectors(rng, 20_000, np.arange(1, 49) ** -decay)
+    vectors[6000:7000] += 0.03 * unit_vectors(rng, 1000, np.ones(48))
+    vectors[8000:9000] = vectors[:1000] + 0.23 * unit_vectors(rng, 1000, np.ones(48))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    keys, places = [one.tobytes() for one in vectors], [(number,) for number in range(len(vectors))]
+    index = VectorIndex(distance)
+    for start in range(0, len(keys), 1500):
+        index.put(places[start : start + 1500], keys[start : start + 1500])
+    asked = rng.permutation(len(vectors))[:400].tolist() + list(range(8000, 8200))
+    found = index.lowest([places[number] for number in asked], [keys[number] for number in asked])
+    for number, one in zip(asked, found, strict=True):
+        squares = ((vectors[:number].astype(float) - vectors[number].astype(float)) ** 2).sum(axis=1)
+        near = np.flatnonzero(squares < distance)
+        assert one == ((near[0],) if len(near) else None)
 
 
 @pytest.mark.parametrize("value", [None, " "])

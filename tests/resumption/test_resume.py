@@ -42,6 +42,7 @@ HARMLESS = """
     num_records output_dir slice shard_size resume retry min_yield push_to_hub price_per_gpu_hour tracking dry_run
     estimate_from step_timeout_s
     cluster.address cluster.replicas cluster.records_in_flight cluster.start_timeout_s cluster.metrics_port cluster.gpu
+    cluster.claim_processes
     model.license
     openai.base_url openai.api_key_env openai.max_num_seqs openai.timeout_s openai.max_retries
     openai.price_per_million_tokens

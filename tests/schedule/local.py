@@ -136,7 +136,7 @@ class LocalRun:
             try:
                 await self.scheduler.run()
             finally:
-                for settlement in self.claims._settlements.values() if self.claims else ():
+                for settlement in list(getattr(self.claims, "_settlements", {}).values()):
                     settlement.cancel()
         return self
 

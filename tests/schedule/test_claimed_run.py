@@ -203,7 +203,7 @@ async def test_claims_that_can_not_be_written_down_end_the_run_at_once(tmp_path,
 
 
 async def test_an_index_that_fails_at_a_record_ends_it_as_any_error_of_a_step_does(tmp_path, monkeypatch):
-    def claim(claims, claim):
+    async def claim(claims, claim):
         raise ValueError("an odd key")
 
     monkeypatch.setattr(Claims, "claim", claim)
