@@ -58,8 +58,8 @@ def main() -> int:
 class EqualShards(Plan):
     """Shards of one size, and at least four of them for each replica: as it was before."""
 
-    def _size(self, records: int) -> int:
-        return self._largest
+    def _size(self, records: int, most: int) -> int:
+        return most
 
 
 class SimulatedTime(asyncio.SelectorEventLoop):

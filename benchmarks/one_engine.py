@@ -34,7 +34,7 @@ from synth.engines import Answer, Sampling
 from synth.engines.vllm import VLLM
 from synth.models.model import Model
 from synth.run import main as configure
-from synth.schedule.plan import Plan
+from synth.schedule.plan import SHARD_SIZE, Plan
 from synth.schedule.worker import Worker
 from synth.sources.store import stored
 from synth.storage.run_folder import RunFolder
@@ -131,9 +131,10 @@ async def synth(config: Config, engine: "Counted", path: Path) -> None:
     folder.make()
     with stored(config.source, folder.source) as (contents, put_in_place):
         put_in_place()
+    size = config.settings.shard_size
     plan = Plan(
         config.settings.most_records,
-        shard_size=config.settings.shard_size,
+        shard_size=SHARD_SIZE if size == "auto" else size,
         replicas=1,
         min_yield=config.settings.min_yield,
         source_size=contents.size,

@@ -9,7 +9,11 @@ a cluster. So the replicas are always hungry, which is the worst that a driver c
   records/s   through plan, lease, journal and commit, all on this machine
   driver      processor time of the driver's process, of one record
   lone        the same of a driver whose replicas write nothing: what the bound would be if the disk cost nothing
+  of 20 %     the same as lone, where one record in five is kept, and the plan grows
   memory      of the driver's own (RssAnon), after a tenth of the records and at the end
+
+`--planned` records are planned, and half of their shards committed with what filters and several models leave in a
+summary: memory of plan and manifest, and the processor time that the manifest takes, at first and later on.
 
 Then as many shards as hold `--rows` rows are merged to a dataset, and the dataset is opened. They are hard links to one
 shard, so that a small disk suffices; a merge reads nothing of them in any case.
@@ -31,9 +35,9 @@ from pathlib import Path
 from journal import own_memory_mib, row
 from machine import processor
 
-from synth.records import Finished, Shard
+from synth.records import Finished, Shard, Spent
 from synth.schedule.needed import Needed
-from synth.schedule.plan import End, Plan
+from synth.schedule.plan import MOST_SHARDS, SHARD_SIZE, End, Plan
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker import Counters
 from synth.storage.journal import Journal
@@ -47,6 +51,7 @@ MANIFEST_INTERVAL_S = 5.0
 SHARDS_EACH = 5  # at the least, so that a run is not all beginning and end
 WRITERS = 2
 GOAL = 50_000  # records a second
+YIELD = 0.2
 
 
 def main() -> int:
@@ -54,12 +59,14 @@ def main() -> int:
     parser.add_argument("--replicas", default="1,10,100,1000")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=10_000_000, help="of the merge")
+    parser.add_argument("--planned", type=int, default=100_000_000)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured; default: a temporary one")
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "scale.json")
     given = parser.parse_args()
     results = {"machine": processor(), "shard": SHARD}
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         results["replicas"] = grown(Path(folder), list(map(int, given.replicas.split(","))), given.records)
+        results["planned"] = planned(RunFolder(Path(folder) / "planned"), given.planned)
         results["merge"] = merged(RunFolder(Path(folder) / "merge"), given.rows)
     given.json.parent.mkdir(exist_ok=True)
     given.json.write_text(json.dumps(results, indent=2) + "\n")
@@ -68,7 +75,7 @@ def main() -> int:
 
 def grown(folder: Path, replicas: list[int], most: int) -> list[dict]:
     """One run for each number of replicas, and one in which nothing is written."""
-    print(f"{'replicas':>8} {'records/s':>10} {'driver':>10} {'lone':>10} {'memory':>14}")
+    print(f"{'replicas':>8} {'records/s':>10} {'driver':>10} {'lone':>10} {'of 20 %':>10} {'memory':>14}")
     told = []
     with ProcessPoolExecutor(WRITERS) as writers:
         list(writers.map(warm_up, range(WRITERS)))
@@ -77,20 +84,26 @@ def grown(folder: Path, replicas: list[int], most: int) -> list[dict]:
             lone = asyncio.run(run(RunFolder(folder / f"lone-{count}"), count, records, None))
             whole = asyncio.run(run(RunFolder(folder / f"run-{count}"), count, records, writers))
             whole |= {"lone_microseconds_per_record": lone["driver_microseconds_per_record"]}
+            few = asyncio.run(run(RunFolder(folder / f"few-{count}"), count, records, None, YIELD))
+            whole |= {"microseconds_per_record_at_a_yield_of_20": few["driver_microseconds_per_record"]}
             told.append({"replicas": count, "records": records} | whole)
             print(
                 f"{count:8,} {whole['records_per_second']:10,.0f} {whole['driver_microseconds_per_record']:7.2f} us "
-                f"{whole['lone_microseconds_per_record']:7.2f} us {whole['memory_at_a_tenth_mib']:5.0f} to "
+                f"{whole['lone_microseconds_per_record']:7.2f} us {few['driver_microseconds_per_record']:7.2f} us "
+                f"{whole['memory_at_a_tenth_mib']:5.0f} to "
                 f"{whole['memory_at_the_end_mib']:.0f} MiB",
                 flush=True,
             )
     return told
 
 
-async def run(folder: RunFolder, replicas: int, records: int, writers: Executor | None) -> dict[str, float]:
+async def run(
+    folder: RunFolder, replicas: int, records: int, writers: Executor | None, share: float = 1.0
+) -> dict[str, float]:
     folder.make()
-    manifest = Manifest({"seed": 0}, {}, {}, records)
-    plan = Plan(records, shard_size=SHARD, replicas=1, min_yield=0.05, on_growth=lambda: manifest.write(folder))
+    wanted = round(share * records)
+    manifest = Manifest({"seed": 0}, {}, {}, wanted)
+    plan = Plan(wanted, shard_size=SHARD, replicas=1, min_yield=0.05, on_growth=lambda: manifest.write(folder))
     manifest.shards = plan.shards
     written, early = time.monotonic(), 0.0
 
@@ -100,15 +113,16 @@ async def run(folder: RunFolder, replicas: int, records: int, writers: Executor 
         if time.monotonic() - written > MANIFEST_INTERVAL_S:
             written = time.monotonic()
             manifest.write(folder)
-        if not early and plan.kept >= records / 10:
+        if not early and plan.kept >= wanted / 10:
             early = own_memory_mib()
 
-    scheduler = Scheduler(plan, replicas, lambda _: SimulatedReplica(folder, writers), on_commit)
+    scheduler = Scheduler(plan, replicas, lambda _: SimulatedReplica(folder, writers, share), on_commit)
     start, cpu = time.perf_counter(), time.process_time()
     await scheduler.run()
     manifest.write(folder)
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    assert plan.done and plan.kept == records
+    assert plan.done and plan.kept >= wanted
+    records = sum(one.stop - one.start for one in manifest.committed.values())
     late = own_memory_mib()
     shutil.rmtree(folder.path)
     return {
@@ -122,8 +136,8 @@ async def run(folder: RunFolder, replicas: int, records: int, writers: Executor 
 class SimulatedReplica:
     """A WorkerHandle that makes nothing, at once. Two shards at a time, as a worker in the tail of one has."""
 
-    def __init__(self, folder: RunFolder, writers: Executor | None):
-        self._folder, self._writers = folder, writers
+    def __init__(self, folder: RunFolder, writers: Executor | None, share: float = 1.0):
+        self._folder, self._writers, self._share = folder, writers, share
         self._running = 0
         self._ended = asyncio.Event()
 
@@ -136,7 +150,9 @@ class SimulatedReplica:
         self._running += 1
         if self._writers is None:
             await asyncio.sleep(0)
-            summary = ShardSummary(index=shard.index, start=shard.start, stop=shard.stop, kept=len(shard), rejected=0)
+            kept = round(self._share * len(shard))
+            ends = {"kept": kept, "rejected": len(shard) - kept}
+            summary = ShardSummary(index=shard.index, start=shard.start, stop=shard.stop, **ends)
         else:
             loop = asyncio.get_running_loop()
             summary = await loop.run_in_executor(self._writers, write_down, self._folder, shard)
@@ -163,6 +179,63 @@ class SimulatedReplica:
 
     async def kill(self) -> None:
         pass
+
+
+def planned(folder: RunFolder, records: int) -> dict[str, float]:
+    folder.make()
+    before = own_memory_mib()
+    manifest = Manifest({"seed": 0}, {}, {}, records)
+    start = time.process_time()
+    plan = Plan(records, shard_size=SHARD_SIZE, replicas=1000, min_yield=0.05, most_shards=MOST_SHARDS)
+    plan.next()
+    manifest.shards = plan.shards
+    seconds, memory, count = time.process_time() - start, own_memory_mib() - before, len(plan.shards)
+    start = time.process_time()
+    manifest.write(folder)
+    first = time.process_time() - start
+    for _ in range(count // 2):
+        shard = plan.lease()
+        assert shard is not None
+        manifest.committed[shard.index] = filtered(shard)
+        plan.commit(shard.index, manifest.committed[shard.index].kept)
+    manifest.write(folder)
+    for shard in (plan.lease() for _ in range(100)):
+        manifest.committed[shard.index] = filtered(shard)
+    start = time.process_time()
+    manifest.write(folder)
+    again = time.process_time() - start
+    told = {
+        "records": records,
+        "shards": count,
+        "plan_s": round(seconds, 2),
+        "plan_mib": round(memory, 1),
+        "first_manifest_s": round(first, 3),
+        "half_committed_mib": round(own_memory_mib() - before, 1),
+        "manifest_mb": round(folder.manifest.stat().st_size / 1e6, 1),
+        "later_manifest_s": round(again, 3),
+    }
+    print(", ".join(f"{name} {value:,}" for name, value in told.items()), flush=True)
+    return told
+
+
+def filtered(shard: Shard) -> ShardSummary:
+    """Of a chain of four models and five filters, at a yield of 20 %."""
+    steps = ["magpie", "tagger", "reward", "respond"]
+    reasons = {f"filter_{at}: a_reason": len(shard) * 4 // 25 for at in range(5)}
+    spent = {end: {step: Spent(10, 1000, 100, 2000, 12.3456) for step in steps} for end in ["kept", *reasons]}
+    kept = len(shard) // 5
+    return ShardSummary(
+        index=shard.index,
+        start=shard.start,
+        stop=shard.stop,
+        kept=kept,
+        rejected=len(shard) - kept,
+        fingerprint="0123456789abcdef",
+        reasons=reasons,
+        spent=spent,
+        checksum="0" * 32,
+        rejected_checksum="0" * 32,
+    )
 
 
 ROWS = [row(number) for number in range(SHARD)]

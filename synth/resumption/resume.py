@@ -8,6 +8,7 @@ job's too (see slices.py).
 """
 
 import logging
+import math
 import platform
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +21,7 @@ from synth.configuration.config import Config, ConfigError
 from synth.records import Slice
 from synth.resumption.identity import by_content
 from synth.resumption.slices import beside, first_shard_size, join, untaken
-from synth.schedule.plan import Plan
+from synth.schedule.plan import MOST_SHARDS, SHARD_SIZE, Plan
 from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.storage.decisions import decided
@@ -74,7 +75,10 @@ def _cut(manifest: Manifest, slice: Slice, config: Config, contents: Contents) -
     if other:
         _differs(*other, manifest, config)
     if manifest.slice is None:
-        size = other[1].shard_size if other else first_shard_size(slice, settings.shard_size, records)
+        most = (
+            max(SHARD_SIZE, math.ceil(records / MOST_SHARDS)) if settings.shard_size == "auto" else settings.shard_size
+        )
+        size = other[1].shard_size if other else first_shard_size(slice, most, records)
         manifest.slice, manifest.shard_size = slice, size
     if not slice.count(records, manifest.shard_size):
         raise ConfigError(f"slice: {slice} has none of the {records:,} records; take fewer slices")
@@ -184,7 +188,8 @@ def plan_of(
 ) -> Plan:
     """The plan of a run, with what is committed of it. `on_growth` hears of new shards before any is leased."""
     settings, pool = config.settings, config.strategy.pool
-    size = manifest.shard_size if manifest.slice else settings.shard_size
+    size = SHARD_SIZE if settings.shard_size == "auto" else settings.shard_size
+    size = manifest.shard_size if manifest.slice else size
     if pool is not None:  # records that wait for each other: no more than let all replicas work side by side
         size = min(size, max(1, pool.lag // (2 * replicas)))
     plan = Plan(
@@ -199,6 +204,7 @@ def plan_of(
         again=manifest.again,
         on_growth=lambda: on_growth(plan),
         final=not config.strategy.duplicates,
+        most_shards=MOST_SHARDS if settings.shard_size == "auto" and pool is None else math.inf,
     )
     for summary in manifest.summaries:
         if summary.index not in manifest.again:

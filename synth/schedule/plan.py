@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable
 from synth.records import Shard, Slice
 from synth.schedule.needed import Chances, Counts, Needed
 
+SHARD_SIZE = 1024  # records, where nobody says
+MOST_SHARDS = 10_000  # planned at once where it is left to the run: each is some files, and a line of the manifest
 End = tuple[int, int, int]  # a finished record: its shard's index, its number, how many rows of it are kept
 
 
@@ -51,7 +53,7 @@ class Plan:
     `final` says that a finished record's rows stay; else lower records may have duplicates among them.
 
     With a `slice`, `num_records` are those that it is to keep, and shards have `shard_size` records, but for the
-    source's last."""
+    source's last. Else they have more where more than `most_shards` would have to be planned at once."""
 
     _ENOUGH_TO_JUDGE = 200  # finished records, before a run may be called hopeless
     _SMALL = 16  # records: smaller shards at the end of a run cost more files than they save time
@@ -71,6 +73,7 @@ class Plan:
         again: Iterable[int] = (),
         on_growth: Callable[[], None] = lambda: None,
         final: bool = True,
+        most_shards: float = math.inf,
     ):
         self._num_records = math.inf if num_records is None else num_records
         self._source_size = math.inf if source_size is None else source_size
@@ -85,6 +88,7 @@ class Plan:
         elif source_size is not None:
             self._most = slice.count(source_size, shard_size)
         self._largest = shard_size
+        self._most_shards = most_shards
         self._smallest = min(shard_size, max(self._SMALL, shard_size // 16)) if replicas > 1 else shard_size
         self._replicas = replicas
         self._min_yield = min_yield
@@ -106,6 +110,7 @@ class Plan:
         self._settled = 0  # rows of which that is known
         self._frontier = 0  # no shard from here on was ever leased
         self._next: Shard | None = None
+        self.changes_of_shards = 0  # how often any was leased, committed or given back
         self._changed = True  # since `next` was looked for: a thousand idle replicas ask for it at every change
 
     @property
@@ -245,6 +250,7 @@ class Plan:
         """The lowest shard that nobody has, or None while what is out is expected to be enough."""
         shard = self.next()
         if shard is not None:
+            self.changes_of_shards += 1
             self._changed = True
             place = self._place(shard.index)
             if place == self._waiting[0]:
@@ -261,6 +267,7 @@ class Plan:
 
     def release(self, shard: Shard) -> None:
         """Whoever had it is done with it. If it isn't committed, it is the next to be leased."""
+        self.changes_of_shards += 1
         self._changed = True
         place = self._place(shard.index)
         if self._take_back(place):
@@ -271,6 +278,7 @@ class Plan:
         place = self._place(index)
         if place in self._kept:
             return
+        self.changes_of_shards += 1
         self._changed = True
         self._frontier = max(self._frontier, place + 1)
         ends = self._take_back(place)
@@ -356,8 +364,9 @@ class Plan:
         records = self._more()
         before = len(self.shards)
         ahead = math.inf if self._all_at_once else max(1, self._start)
+        largest = max(self._largest, math.ceil(records / self._most_shards))
         while records > 0 and ahead > 0:
-            size = self._largest if self._equal_shards else min(self._size(records), records, ahead)
+            size = self._largest if self._equal_shards else min(self._size(records, largest), records, ahead)
             ahead -= size
             shard = Shard(self._index, self._start, int(min(self._start + size, self._source_size)))
             heapq.heappush(self._waiting, len(self.shards))
@@ -366,8 +375,8 @@ class Plan:
         if len(self.shards) > before:
             self._on_growth()
 
-    def _size(self, records: int) -> int:
+    def _size(self, records: int, most: int) -> int:
         """Of the next shard, while so many records are still to be planned: the last ones are small, so that all
         replicas end together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
-        largest = max(1, math.ceil(self._largest / max(1.0, self.yield_so_far)))
+        largest = max(1, math.ceil(most / max(1.0, self.yield_so_far)))
         return min(largest, max(self._smallest, math.ceil(records / (2 * self._replicas))))

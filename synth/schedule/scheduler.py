@@ -22,7 +22,7 @@ from typing import Any
 from synth.engines import EngineError, Unusable
 from synth.records import Shard
 from synth.schedule.conditions import Conditions
-from synth.schedule.look import Looks, pause_s
+from synth.schedule.look import Looks, Outlook, pause_s
 from synth.schedule.plan import Plan
 from synth.schedule.search import SuspectDied, search
 from synth.schedule.shared import SharedLost
@@ -72,6 +72,7 @@ class Scheduler:
         self._unfinished = unfinished
         self._ordered = ordered
         self._changes = Conditions()
+        self._outlook = Outlook(plan)
         self._stopping = asyncio.Event()
         self._failure: Exception | None = None
         self._over = False
@@ -276,7 +277,7 @@ class Scheduler:
             await self._search(one, worker)
         try:
             async with asyncio.TaskGroup() as shards:
-                looks = Looks(worker, self._plan)
+                looks = Looks(worker, self._plan, self._outlook)
                 shards.create_task(self._follow(looks))
                 for one in suspicious:  # to be committed, which may have to wait for lower ones
                     shards.create_task(self._make(one, worker, index))

