@@ -6,7 +6,8 @@ says; a sum of such chances is taken at its mean less `MARGIN` standard deviatio
 end with too few and has to wait for one more record.
 
 Where records make claims, a finished row may still turn out to be a duplicate of a lower one: so many are set off as
-did before, with twice the standard deviation. That is a guess; should it be wrong, more records are made.
+did before, and `LATE_MARGIN` standard deviations. That is a guess; should it be wrong, more records are made. Both
+margins are a trade of records that are made in vain for runs that wait at their end (benchmarks/last_records.py).
 
 Plain numbers: knows nothing of shards, workers or time.
 """
@@ -15,7 +16,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-MARGIN = 0.5
+MARGIN = 0.25
+LATE_MARGIN = 1.0
 # A duplicate among so many rows is taken for granted, until more is known.
 _ROWS_TO_A_DUPLICATE = 50
 
@@ -72,7 +74,7 @@ class Chances:
         if self.late is None:
             return counts.settled + counts.finished
         duplicates = counts.finished * (self.late + 1) / (self.settled + _ROWS_TO_A_DUPLICATE)
-        return counts.settled + max(0.0, counts.finished - duplicates - 2 * math.sqrt(duplicates))
+        return counts.settled + max(0.0, counts.finished - duplicates - LATE_MARGIN * math.sqrt(duplicates))
 
     def expected(self, counts: Counts) -> float:
         return self.sure(counts) + self.rows(counts.unfinished)
