@@ -151,7 +151,7 @@ class Manifest:
             return {one.index: path for one, path in zip(self.summaries, found, strict=True) if path}
 
     def write(self, folder: RunFolder) -> None:
-        """Raises OSError. Takes a tenth of the time that all shards' lines would take: those that are known stay."""
+        """Raises OSError. The lines of committed shards, which don't change, are kept from one time to the next."""
         told = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
         if self.retries:
             told["retries"] = self.retries
