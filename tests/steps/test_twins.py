@@ -18,7 +18,7 @@ class Known:
     async def claim(self, claim):
         if self.failure:
             raise self.failure
-        return self.claims.claim(claim)
+        return await self.claims.claim(claim)
 
 
 class Against:

@@ -6,17 +6,19 @@ import pytest
 
 from synth.storage.sealed import Damaged, read_sealed, write_sealed
 
-CONTENT = {"name": "Écris\n\udcff", "counts": {"kept": 3}, "shards": [{"index": 0}, {"index": 1}], "none": None}
+PLAIN = {"name": "Écris\n\udcff", "counts": {"kept": 3}, "none": None}
+LINES = ("shards", ['{"index": 0}', '{"index": 1}'])
+CONTENT = PLAIN | {"shards": [{"index": 0}, {"index": 1}]}
 
 
 def test_what_was_written_is_read_back_and_any_json_parser_reads_it_too(tmp_path):
     path = tmp_path / "a.json"
-    write_sealed(path, CONTENT, a_line_each="shards")
+    write_sealed(path, PLAIN, lines=LINES)
     assert read_sealed(path) == CONTENT
     parsed = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     assert {key: parsed[key] for key in CONTENT} == CONTENT
     assert '    {"index": 0},\n    {"index": 1}\n' in path.read_bytes().decode("utf-8", "surrogatepass")
-    write_sealed(path, {"shards": []}, a_line_each="shards")
+    write_sealed(path, {}, lines=("shards", []))
     assert read_sealed(path) == {"shards": []}
 
 
