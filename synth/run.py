@@ -37,7 +37,7 @@ def _configured(composed: DictConfig, fixed: Collection[str]) -> Config:
     running = HydraConfig.get()
     if running.mode == RunMode.MULTIRUN and (name := folder_name(running.overrides.task, fixed)):
         # A sweep's runs differ, and a folder holds one run.
-        config = parse(config.resolved | {"output_dir": str(config.settings.output_dir / name)})
+        config = config.in_folder(config.settings.output_dir / name)
     return config
 
 

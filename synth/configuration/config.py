@@ -167,6 +167,11 @@ class Config:
         """Those of its models that generate, main first. The others score or embed."""
         return {name: one for name, one in self.all_models.items() if name == MAIN or not self.models[name].is_pooling}
 
+    def in_folder(self, output_dir: Path) -> "Config":
+        """The same run, with another `output_dir`."""
+        settings = dataclasses.replace(self.settings, output_dir=output_dir)
+        return dataclasses.replace(self, settings=settings, resolved=self.resolved | {"output_dir": str(output_dir)})
+
     def load_chat_templates(self) -> "dict[str, ChatTemplate | ServedChat]":
         """Those of all its models that generate; models that are the same have one. Raises as
         Model.load_chat_template."""

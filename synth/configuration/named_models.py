@@ -90,16 +90,21 @@ def served(nodes: Keys, main: Keys) -> dict[str, ServedModel]:
         engine_of = next((other for other, one in loaded.items() if one == _loaded(node)), name)
         loaded.setdefault(engine_of, _loaded(node))
         model = construct(Model, node["model"], key)
-        if engine_of in made:
-            engine = made[engine_of].engine
-        else:
-            protocol = engine_protocol(located(node["engine"], f"{key}.engine"))
-            engine = build(node["engine"], f"{key}.engine", protocol, model=model)
+        engine = made[engine_of].engine if engine_of in made else engine_from(node, name, model)
         made[name] = ServedModel(name, model, engine, replicas, engine_of)
         if engine_of != name and replicas != "auto":
             of = "cluster.replicas" if engine_of == MAIN else f"models.{engine_of}.replicas"
             raise ConfigError(f"{key}.replicas: its engines are those of {engine_of}, the same model: set {of}")
     return made
+
+
+def engine_from(node: Keys, name: str, model: Model | None = None) -> Engine | PoolingEngine:
+    """The engine of the model `name`, by what is spelled out for it. Raises ConfigError."""
+    key = f"models.{name}"
+    model = model or construct(Model, node["model"], key)
+    protocol = engine_protocol(located(node["engine"], f"{key}.engine"))
+    engine: Engine | PoolingEngine = build(node["engine"], f"{key}.engine", protocol, model=model)
+    return engine
 
 
 def with_demo_keys(model: Keys) -> dict[str, Any]:

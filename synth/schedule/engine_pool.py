@@ -251,7 +251,7 @@ class Pools:
         _, placement = room.others[served.name]
 
         def spawn(number: int, node: str | None) -> PlacedProcess:
-            given = (config.resolved, str(run_dir), served.name, number)
+            given = (config.resolved["models"][served.name], str(run_dir), served.name, number)
             return PlacedProcess(EngineProcess, given, placement, CALLS, node)
 
         timeout_s = config.cluster.start_timeout_s

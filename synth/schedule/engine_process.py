@@ -6,13 +6,13 @@ its place (engine_pool.py). A request that is to run alone waits for the others 
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synth.configuration.config import parse
+from synth.configuration.named_models import engine_from
 from synth.engines import Answer, Engine, EngineError, Form, Load, Pooled, PoolingEngine, Prompt, Sampling, Task
 from synth.engines.repetition import LoopFinder
 from synth.engines.start import start
@@ -105,12 +105,12 @@ class Turnstile:
 
 
 class EngineProcess:
-    """The engine of `model`, one of the run's, made of plain data, as the Ray actor that it is."""
+    """The engine of `model`, one of the run's, built here of its keys, as the Ray actor that it is."""
 
-    def __init__(self, resolved: dict[str, Any], run_dir: str, model: str, number: int):
+    def __init__(self, keys: Mapping[str, Any], run_dir: str, model: str, number: int):
         lead_process_group()
         self._log = Log(RunFolder(Path(run_dir)).engine_log(model, number))
-        self._engine: Engine | PoolingEngine = parse(resolved).models[model].engine
+        self._engine: Engine | PoolingEngine = engine_from(keys, model)
         self._turnstile = Turnstile()
         self._granted: dict[int, asyncio.TimerHandle] = {}
         self._grants = itertools.count()

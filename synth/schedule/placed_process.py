@@ -157,8 +157,9 @@ class PlacedProcess:
 
 
 async def call(actor: Any, method: str, *arguments: Any) -> Any:
-    """A coroutine of an actor's. Raises WorkerLost where its process has ended, or failed in a way of its own."""
-    from ray.exceptions import RayError, RayTaskError
+    """A coroutine of an actor's. Raises WorkerLost where its process has ended, or failed in a way of its own, and
+    EngineError where it could not be built."""
+    from ray.exceptions import RayActorError, RayError, RayTaskError
 
     try:
         return await getattr(actor, method).remote(*arguments)
@@ -172,7 +173,10 @@ async def call(actor: Any, method: str, *arguments: Any) -> Any:
             raise OSError(cause.errno, f"{cause.strerror} ({cause.filename or 'journal'})") from error
         raise WorkerLost(f"{type(cause).__name__}: {_short(cause)}") from error
     except RayError as error:
-        raise WorkerLost(f"its process ended: {why_it_ended(error)}") from error
+        why = why_it_ended(error)
+        if isinstance(error, RayActorError) and error.actor_init_failed:  # a file is not on that machine, for one
+            raise judged(why, kind_of(why)) from error
+        raise WorkerLost(f"its process ended: {why}") from error
 
 
 def why_it_ended(error: Exception) -> str:

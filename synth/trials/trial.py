@@ -84,10 +84,7 @@ def folder_word(config: Config, door: str) -> str:
 
 def in_a_folder(trial: Trial, name: str = "trial") -> Trial:
     """Of its own, below output_dir."""
-    output_dir = trial.config.settings.output_dir / name
-    settings = dataclasses.replace(trial.config.settings, output_dir=output_dir)
-    resolved = trial.config.resolved | {"output_dir": str(output_dir)}
-    return dataclasses.replace(trial, config=dataclasses.replace(trial.config, settings=settings, resolved=resolved))
+    return dataclasses.replace(trial, config=trial.config.in_folder(trial.config.settings.output_dir / name))
 
 
 def hint(error: str, words: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 
 import psutil
 import pyarrow as pa
@@ -45,6 +46,19 @@ def judged(**engine):
     judge = {"model": {"path": "demo", "name": "judge"}, "engine": {**SIMULATED, **engine}, "replicas": 2}
     resolved = config().resolved | {"strategy": {"name": "test", "steps": STEPS}, "models": {"judge": judge}}
     return parse(resolved)
+
+
+class BuiltStep:
+    """Notes the processes in which it is built."""
+
+    def __init__(self, notes: str):
+        with open(notes, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        self.lock = threading.Lock()  # which no pickle takes
+
+    def __call__(self, record, llm):
+        with self.lock:
+            return record
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -128,6 +142,19 @@ async def test_a_reward_model_that_is_killed_changes_no_score_and_tells_what_it_
     await going
     assert hit.rows == calm.rows and len({row["reward"] for row in hit.rows}) > 50
     assert work.prompt_tokens > 0 and work.completion_tokens == 0 and work.engine_seconds > 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_steps_are_built_where_they_run_and_not_by_the_engines_of_other_models(room, tmp_path, monkeypatch):
+    noted = {"_target_": "tests.schedule.test_engine_pool.BuiltStep", "notes": str(tmp_path / "notes")}
+    settings = judged(median_tokens=30)
+    run = Run(
+        parse(settings.resolved | {"strategy": {"name": "test", "steps": [*STEPS, noted]}}), room, tmp_path, monkeypatch
+    )
+    await run.go()
+    assert len(run.rows) == 60
+    here, *workers = map(int, (tmp_path / "notes").read_text().split())
+    assert here == os.getpid() and len(workers) == 1
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -13,6 +13,7 @@ import pytest_asyncio
 from ray.exceptions import OutOfMemoryError
 
 from synth.configuration.config import Cluster
+from synth.engines import Unusable
 from synth.schedule import scheduler as module
 from synth.schedule.cluster import connected
 from synth.schedule.placed_process import PASSED_ON, call, root_cause
@@ -88,11 +89,11 @@ async def test_a_run_goes_on_when_a_worker_is_killed(placement, folder, monkeypa
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_an_actor_that_can_not_be_made_says_why_in_one_line(placement, folder):
+async def test_a_worker_that_can_not_be_built_says_why_in_one_line_and_is_not_tried_again(placement, folder):
     settings = config()
     settings.resolved["engine"]["tokens_per_second"] = "fast"
     worker = RayWorker(settings, folder.path, "fingerprint", 0, placement)
-    with pytest.raises(WorkerLost, match=r"engine.tokens_per_second: .*'fast'") as caught:
+    with pytest.raises(Unusable, match=r"engine.tokens_per_second: .*'fast'") as caught:
         await worker.start()
     assert "\n" not in str(caught.value)
 
