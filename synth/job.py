@@ -20,6 +20,7 @@ from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
 from synth.preview.dry_run import at_most, told_source
 from synth.preview.machines import kernels
 from synth.preview.missing import refuse_what_is_missing
+from synth.preview.servers import refuse_what_servers_refuse
 from synth.quality.duplicates import parts_for
 from synth.records import Shard
 from synth.report.outcome import Outcome
@@ -73,6 +74,8 @@ def run(config: Config) -> int:
     for model in config.templated.values():
         if not model.is_here:
             print(f"the Hub is asked for the tokenizer of {model.path}", file=sys.stderr)
+            with suppress(OSError, ValueError):  # said of its tokenizer, below
+                _ = model.config  # which is here then
     refuse_what_is_missing(config)
     hub = config.settings.push_to_hub
     with opened(config) as place:
@@ -195,6 +198,9 @@ class _Run:
 
     async def _schedule(self, stopping: Stop) -> Plan:
         config = self._config
+        if config.all_models.keys() - config.templated.keys():
+            with self._progress.doing("asking the chat API"):
+                await refuse_what_servers_refuse(config)
         async with AsyncExitStack() as ray:
             with self._progress.doing("starting Ray"):
                 # Which takes seconds of other processes, as reading a tokenizer takes of this one.

@@ -199,7 +199,7 @@ class Config:
     @property
     def prices(self) -> dict[str, Price]:
         """Of the tokens of those models whose servers charge for them."""
-        prices = {name: getattr(one, "price_per_million_tokens", None) for name, one in self._own_engines.items()}
+        prices = {name: getattr(one, "price_per_million_tokens", None) for name, one in self.own_engines.items()}
         return {name: price for name, price in prices.items() if price is not None}
 
     @property
@@ -228,10 +228,10 @@ class Config:
     @property
     def at_once(self) -> dict[str, int]:
         """How many requests an engine of each model runs at once."""
-        return {name: engine.concurrency for name, engine in self._own_engines.items()}
+        return {name: engine.concurrency for name, engine in self.own_engines.items()}
 
     @property
-    def _own_engines(self) -> dict[str, Any]:
+    def own_engines(self) -> dict[str, Any]:
         """Main's, and those of the models that have some of their own."""
         return {MAIN: self.engine, **{name: one.engine for name, one in self.pools.items()}}
 

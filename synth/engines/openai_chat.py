@@ -11,13 +11,14 @@ left out unasked, because the data would be other data.
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import GIVEN, Answer, EngineError, Form, Reads, Sampling, Unavailable, Unusable
+from synth.engines.patient_http import TooLong, Withheld
 from synth.engines.remote import ENDS, HELD_TEXT, START_RETRIES, Remote
 from synth.engines.transports import Aiohttp, OpenAIClient
 
@@ -76,6 +77,18 @@ class OpenAIChat(Remote):
         """Answer the conversation. Raises EngineError when the server is of no use, another error for one request."""
         try:
             return await super().generate(prompt, sampling)
+        except ValueError as error:
+            raise ValueError(f"{error}{self._hint(str(error))}") from None
+
+    async def greet(self, sampling: Sampling) -> None:
+        """Have a greeting answered as `sampling` says, without its form. Raises ValueError where the server refuses
+        that, RuntimeError where it fails."""
+        tokens = min(sampling.max_tokens, self.tried_tokens)
+        asked = replace(sampling, max_tokens=tokens, seed=1, json_schema=None, choice=None, regex=None)
+        try:
+            await self._http.post(self.path, self._body(_GREETING, asked), START_RETRIES)
+        except (Withheld, TooLong):
+            pass  # for what it says, whatever that may be
         except ValueError as error:
             raise ValueError(f"{error}{self._hint(str(error))}") from None
 

@@ -55,7 +55,7 @@ class Transformers:
         return Placement(cpus=1, env=env | {"OMP_NUM_THREADS": str(max(1, threads))})
 
     def missing(self) -> str | None:
-        return self.model.missing_weights()
+        return self.model.missing_weights() or self.model.cannot_generate()
 
     async def start(self) -> None:
         """Load the model. Raises EngineError with the reason why it can't be."""

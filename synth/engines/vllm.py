@@ -25,6 +25,10 @@ class VLLM(VLLMEngine):
     holds: ClassVar[frozenset[Form]] = frozenset(FORMS.values())
     HARMLESS: ClassVar[frozenset[str]] = VLLMEngine.HARMLESS | {"enable_prefix_caching"}
 
+    def missing(self) -> str | None:
+        """Nor may the model be one that generates nothing, unless `hf_overrides` makes another of it."""
+        return super().missing() or (None if "hf_overrides" in self.extra else self.model.cannot_generate())
+
     def own_arguments(self) -> dict[str, Any]:
         return {
             "kv_cache_dtype": self.kv_cache_dtype,

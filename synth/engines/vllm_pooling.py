@@ -14,30 +14,49 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Pooled, Task, Unusable
 from synth.engines.vllm_engine import VLLMEngine
+from synth.models.kinds import Score, architecture, score_of, scores
 
-_SCORES = "ForSequenceClassification"
 _VLLMS_NAME: dict[Task, str] = {"score": "classify", "embed": "embed"}
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class VLLMPooling(VLLMEngine):
-    """One vLLM engine of a reward model, a classifier with one output, or an embedding model. Fields are the keys of
-    `conf/engine/vllm_pooling.yaml`.
+    """One vLLM engine of a reward model, a classifier, or an embedding model. Fields are the keys of
+    `conf/engine/vllm_pooling.yaml`. `label` is the one whose log-odds are the score, of a classifier with several.
 
     Token states are pooled as the model's folder says (sentence-transformers' `1_Pooling`), else as vLLM does for its
     architecture.
     """
 
+    label: str | None = None
+
     @cached_property
     def task(self) -> Task:
         """By its config.json, which may be asked of the Hub. Raises OSError."""
-        return "score" if self._architecture.endswith(_SCORES) else "embed"
+        return "score" if scores(self.model.config) else "embed"
+
+    def missing(self) -> str | None:
+        """Nor may it be unknown which output is the score, as far as a config.json on this machine tells."""
+        if (problem := super().missing()) or not self.model.is_here:
+            return problem
+        try:
+            self._read_score()
+        except ValueError as error:
+            return f"engine.label: {error}"
+        except OSError:  # whoever loads it says so
+            pass
+        return None
+
+    def _read_score(self) -> Score | None:
+        """None for a model that embeds. Raises ValueError, and OSError."""
+        if self.task == "score":
+            return score_of(self.model.config, self.label)
+        if self.label is not None:
+            raise ValueError(f"{self.model.path} is a {architecture(self.model.config)}, and no classifier")
+        return None
 
     def own_arguments(self) -> dict[str, Any]:
-        config = self.model.config
-        labels = len(config.get("id2label") or range(config.get("num_labels", 2)))
-        if self.task == "score" and labels != 1:
-            raise ValueError(f"{self.model.path} has {labels} outputs, and a score is one")
+        config, self._score = self.model.config, self._read_score()
         stored = config.get("dtype") or config.get("torch_dtype")
         as_stored = self.task == "score" and stored in ("bfloat16", "float16")
         return {
@@ -55,9 +74,10 @@ class VLLMPooling(VLLMEngine):
         except Unusable as error:
             if "are not supported" not in str(error):
                 raise
+            kind = architecture(self.model.config)
             raise Unusable(
-                f"vLLM does not know the architecture of {self.model.path}, {self._architecture}: name the model's "
-                "folder at the step, which loads it by transformers"
+                f"vLLM does not know the architecture of {self.model.path}, {kind}: name the model's folder at the "
+                "step, which loads it by transformers"
             ) from error
         given = await self._llm.get_supported_tasks()
         if _VLLMS_NAME[self.task] not in given:
@@ -76,8 +96,6 @@ class VLLMPooling(VLLMEngine):
         if final.error is not None:
             raise RuntimeError(f"vLLM failed at this request: {final.error}")
         values = np.asarray(final.outputs.data.float().numpy(), np.float32).reshape(-1)
+        if self._score:
+            values = np.asarray([self._score.of(values.tolist())], np.float32)
         return Pooled(values, len(prompt), final.num_cached_tokens or 0)
-
-    @property
-    def _architecture(self) -> str:
-        return str((self.model.config.get("architectures") or ["no architecture"])[0])

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.demo_model import PATH as DEMO
 from synth.models.files import is_hub_name, missing_model
+from synth.models.kinds import generates_nothing
 from synth.paths import expanded
 
 if TYPE_CHECKING:
@@ -106,6 +107,16 @@ class Model:
         """The same for the weights, with the whole key: not every engine loads them."""
         problem = missing_model(self.path)
         return problem and f"model.path: {problem}"
+
+    def cannot_generate(self) -> str | None:
+        """The same for a model that is no generator, as far as a config.json on this machine tells."""
+        if not self.is_here:
+            return None
+        try:
+            problem = generates_nothing(self.config)
+        except (OSError, ValueError):  # whoever loads it says so
+            return None
+        return problem and f"model.path: {self.path!r} is {problem}"
 
     def load_chat_template(self) -> "ChatTemplate":
         """The tokenizer with its template, ready to turn conversations into token ids.

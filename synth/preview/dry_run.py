@@ -24,9 +24,9 @@ BYTES = 6.0  # of a generated token in a run's folder: its text, its journal whi
 
 def describe(config: Config) -> str:
     """The plan of a run, in words, without starting anything. Raises ConfigError."""
+    refuse_what_is_missing(config)
     if config.are_here:
         refuse_bad_chat_template(config)
-    refuse_what_is_missing(config)
     settings, cluster = config.settings, config.cluster
     refuse_foreign(settings)
     folder = RunFolder(settings.run_dir)

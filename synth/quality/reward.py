@@ -21,6 +21,8 @@ from synth.components.instantiate import part
 from synth.engines import Task
 from synth.messages import as_messages, messages_of
 from synth.models.files import missing_model
+from synth.models.kinds import score_of
+from synth.models.model import Model
 from synth.own_time import ours
 from synth.paths import ModelPath
 from synth.quality.loaded import Loaded
@@ -96,33 +98,46 @@ class Reward:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SequenceClassifier:
-    """The single output of a sequence classification model of transformers, by the chat template of its tokenizer.
+    """The output of a sequence classification model of transformers, by the chat template of its tokenizer. Of one with
+    several, the log-odds of `label`.
 
     `path` is a folder or a name on the Hub; `device` is one of torch's, null the GPU if there is one. It is loaded at
     the first score, and scores one conversation at a time, the last `max_tokens` tokens of it.
     """
 
     path: ModelPath
+    label: str | None = None
     device: str | None = None
     dtype: str = "auto"
     max_tokens: Annotated[int, Field(ge=1)] = 4096
 
     def missing(self) -> str | None:
-        problem = missing_model(self.path)
-        return problem and f"path: {problem}"
+        if problem := missing_model(self.path):
+            return f"path: {problem}"
+        model = Model(path=self.path)
+        try:
+            if model.is_here:
+                score_of(model.config, self.label)
+        except ValueError as error:
+            return f"label: {error}"
+        except OSError:  # whoever loads it says so
+            pass
+        return None
 
     async def score(self, messages: list[dict[str, str]]) -> float:
-        model, tokenizer, turn = await self._loaded.get()
+        model, tokenizer, score, turn = await self._loaded.get()
         with ours():
             async with turn:
-                return await asyncio.to_thread(self._score, model, tokenizer, messages)
+                outputs = await asyncio.to_thread(self._outputs, model, tokenizer, messages)
+        return float(score.of(outputs))
 
-    def _score(self, model: Any, tokenizer: Any, messages: list[dict[str, str]]) -> float:
+    def _outputs(self, model: Any, tokenizer: Any, messages: list[dict[str, str]]) -> list[float]:
         import torch
 
         ids = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)[-self.max_tokens :]
         with torch.inference_mode():
-            return float(model(torch.tensor([ids], device=model.device)).logits[0, 0])
+            outputs: list[float] = model(torch.tensor([ids], device=model.device)).logits[0].float().tolist()
+        return outputs
 
     @cached_property
     def _loaded(self) -> Loaded[Any]:
@@ -134,13 +149,9 @@ class SequenceClassifier:
             model = AutoModelForSequenceClassification.from_pretrained(
                 self.path, dtype=self.dtype, trust_remote_code=False
             )
-            if model.config.num_labels != 1:
-                raise ValueError(f"it has {model.config.num_labels} outputs, a reward model has one")
-            return (
-                model.to(device).eval(),
-                AutoTokenizer.from_pretrained(self.path, trust_remote_code=False),
-                asyncio.Semaphore(1),
-            )
+            score = score_of(model.config.to_dict() | {"id2label": model.config.id2label}, self.label)
+            tokenizer = AutoTokenizer.from_pretrained(self.path, trust_remote_code=False)
+            return model.to(device).eval(), tokenizer, score, asyncio.Semaphore(1)
 
         return Loaded(f"the reward model {self.path}", load)
 

@@ -70,10 +70,10 @@ def refuse_unusable(trials: Sequence[Trial], door: str) -> None:
         )
     checked: list[Any] = []
     for trial in trials:
+        refuse_what_is_missing(trial.config)
         if trial.config.model.is_here and trial.config.resolved["model"] not in checked:
             refuse_bad_chat_template(trial.config)
             checked.append(trial.config.resolved["model"])
-        refuse_what_is_missing(trial.config)
 
 
 def folder_word(config: Config, door: str) -> str:

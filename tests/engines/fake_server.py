@@ -21,6 +21,8 @@ class FakeServer:
         self.delay_s, self.in_flight, self.most_in_flight = 0.0, 0, 0
         self.holds = {"json", "choice"}
         self.refuses = {}  # fields, with the words that refuse them
+        self.refuses_values = {}  # fields, with a value and the words that refuse it
+        self.greetings = []
         self.usage = {"prompt_tokens": 7, "completion_tokens": 2}
 
     async def models(self, request):
@@ -42,10 +44,14 @@ class FakeServer:
         told = str(body)
         if refused := next((words for name, words in self.refuses.items() if name in body), None):
             return web.json_response({"error": {"message": refused, "code": 400}}, status=400)
+        for name, (value, words) in self.refuses_values.items():
+            if body.get(name) == value:
+                return web.json_response({"error": {"message": words, "code": 400}}, status=400)
         if "held to a form" in told:
             return self.tried(body)
         if body["messages"][-1]["content"] == "Hello":
             self.greeting = body
+            self.greetings.append(body)
             return web.json_response(said("Hello.") | {"usage": self.usage})
         return await self.reply(request, body, said() | {"usage": self.usage})
 

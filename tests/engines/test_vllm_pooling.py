@@ -159,8 +159,10 @@ def test_scores_are_made_as_the_model_is_stored_and_embeddings_in_float32(
 
 
 @pytest.mark.parametrize("labels", [{"id2label": {"0": "bad", "1": "good"}}, {}])
-def test_a_classifier_of_several_outputs_has_no_score(tmp_path, labels):
+def test_a_classifier_of_several_outputs_has_no_score_unless_a_label_is_named(tmp_path, labels):
     config = {"architectures": ["BertForSequenceClassification"], **labels}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="has 2 outputs, and a score is one"):
-        VLLMPooling(model=Model(path=str(tmp_path))).own_arguments()
+    model, *_, last = Model(path=str(tmp_path)), *(labels.get("id2label") or {"1": "LABEL_1"}).values()
+    with pytest.raises(ValueError, match=f"has 2 outputs, and a score is that of one; choose .*, {last}"):
+        VLLMPooling(model=model).own_arguments()
+    assert VLLMPooling(model=model, label=last).own_arguments()["runner"] == "pooling"

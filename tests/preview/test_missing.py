@@ -82,6 +82,58 @@ def test_a_model_folder_without_weights_is_refused_and_by_the_plan_too(folder, t
     assert not (tmp_path / "run").exists()
 
 
+def of_kind(folder, architecture, **keys):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": [architecture], **keys}))
+    return folder
+
+
+@pytest.mark.parametrize("architecture", ["MPNetModel", "BertForMaskedLM", "LlamaForSequenceClassification"])
+@pytest.mark.parametrize("engine", ["vllm", "transformers"])
+def test_a_model_that_generates_nothing_is_refused_and_by_the_plan_too(folder, capsys, engine, architecture):
+    of_kind(folder, architecture)
+    for more in (["dry_run=true"], []):
+        assert main(["+strategy=magpie", f"model.path={folder}", f"engine={engine}", "output_dir=run", *more]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: model.path: '{folder}' is a {architecture}, which generates no text")
+
+
+def test_a_judge_that_generates_nothing_is_refused_by_its_own_key(folder, capsys):
+    words = ["+strategy=preference", f"models.judge.path={of_kind(folder, 'BertModel')}", "dry_run=true"]
+    assert main(words) == 2
+    assert capsys.readouterr().err.startswith(f"error: models.judge.path: '{folder}' is a BertModel, which")
+
+
+def test_a_model_without_a_chat_template_that_generates_nothing_is_not_asked_for_one(folder, capsys):
+    of_kind(folder, "BertModel")
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    tokenizer.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    assert main(["+strategy=magpie", f"model.path={folder}", "output_dir=run"]) == 2
+    assert "which generates no text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["models.reward.engine=vllm_pooling", "models.reward.path={}", "strategy.reward.model=reward"],
+         "models.reward.engine.label"),
+        (["strategy.reward.model={}"], "strategy.reward.model.label"),
+    ],
+)  # fmt: skip
+def test_a_reward_model_with_several_outputs_is_refused_until_its_label_is_named(folder, capsys, words, key):
+    of_kind(folder, "LlamaForSequenceClassification", id2label={"0": "bad", "1": "good"})
+    reward = "+strategy.reward={_target_: synth.quality.reward.Reward, model: x}"
+    words = ["+strategy=magpie", reward, "strategy.steps=[magpie,reward]", *(one.format(folder) for one in words)]
+    words += ["engine=simulated", "dry_run=true"]
+    assert main(words) == 2
+    told = "is missing: the classifier has 2 outputs, and a score is that of one; choose bad, good"
+    assert capsys.readouterr().err == f"error: {key}: {told}\n"
+    if key.startswith("models."):
+        assert main([*words, f"{key}=good"]) == 0
+
+
 def test_an_engine_that_loads_no_weights_needs_none(folder, tmp_path):
     no_weights(folder)
     words = ["+strategy=magpie", f"model.path={folder}", f"output_dir={tmp_path / 'run'}", "dry_run=true"]

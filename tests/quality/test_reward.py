@@ -96,6 +96,28 @@ async def test_a_sequence_classifier_scores_by_its_single_output(classifier):
     assert first != await model.score([*conversation[:1], {"role": "assistant", "content": "Willi"}])
 
 
+async def test_a_classifier_with_several_outputs_scores_by_the_log_odds_of_its_label(tmp_path):
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+    from synth.models.model import DEMO
+
+    tokenizer = AutoTokenizer.from_pretrained(DEMO)
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    labels = {0: "bad", 1: "fair", 2: "good"}
+    config = LlamaConfig(vocab_size=len(tokenizer), id2label=labels, pad_token_id=0, **size)
+    torch.manual_seed(0)
+    classifier = LlamaForSequenceClassification(config)
+    classifier.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    conversation = [{"role": "user", "content": "Name a bee."}, {"role": "assistant", "content": "Maja"}]
+    ids = tokenizer.apply_chat_template(conversation, tokenize=True, return_dict=False)
+    shares = classifier.eval()(torch.tensor([ids])).logits[0].softmax(0)
+    for at, label in labels.items():
+        score = await SequenceClassifier(path=str(tmp_path), label=label).score(conversation)
+        assert torch.tensor(score).sigmoid().item() == pytest.approx(shares[at].item(), abs=1e-5)
+
+
 async def test_a_reward_model_that_can_not_be_loaded_is_no_records_fault(tmp_path):
     with pytest.raises(EngineError, match=r"the reward model .* can't be loaded"):
         await Reward(model=SequenceClassifier(path=str(tmp_path)))(dict(RECORD), None)
