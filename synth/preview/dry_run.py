@@ -51,7 +51,7 @@ def describe(config: Config) -> str:
         "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
         + (f", as slice {settings.slice}" if settings.slice else ""),
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
-        "replicas": "one for each GPU, or one" if cluster.replicas == "auto" else str(replicas),
+        "replicas": _replicas(config),
         **_samplings(config),
         **_prompts(config, contents),
         **too_small(config, left),
@@ -73,9 +73,21 @@ def _models(config: Config) -> dict[str, str]:
 
 
 def _engines(one: ServedModel) -> str:
-    count = 1 if one.replicas == "auto" else one.replicas
     gpus = one.engine.placement(False, 0).gpus
-    return f"{count} engine(s)" + (f" of {gpus:g} GPU(s) each" if gpus else "")
+    more = " or more" if gpus and one.replicas == "auto" else ""
+    return f"{one.least} engine(s){more}" + (f" of {gpus:g} GPU(s) each" if gpus else "")
+
+
+def _replicas(config: Config) -> str:
+    """Of main."""
+    if config.cluster.replicas != "auto":
+        return str(config.cluster.replicas)
+    gpus = config.engine.placement(False, 0).gpus
+    if gpus and any(one.engine.placement(False, 0).gpus for one in config.pools.values()):
+        others = any(name != MAIN for name in config.autoscaled)
+        shared = "; they are divided anew as it runs, by what each model has to do" if others else ""
+        return f"as many as the GPUs allow that other models leave, {gpus:g} GPU(s) each{shared}"
+    return f"one for every {gpus:g} GPUs" if gpus > 1 else "one for each GPU, or one"
 
 
 def _model(config: Config, name: str, engine_keys: Mapping[str, Any]) -> str:

@@ -94,6 +94,47 @@ def test_gpus_and_a_price_give_a_cost(small, tmp_path, capsys):
     assert cost == pytest.approx(10 * engine_hours(lines), rel=0.02)
 
 
+JUDGED = [
+    "+strategy.judge={_target_: synth.steps.judge.Judge, model: judge, on_failure: keep}",
+    "strategy.steps=[magpie,judge]",
+    "models.judge=demo",
+    "models.judge.engine.median_tokens=40",
+    "models.judge.engine.max_num_seqs=8",
+    "models.judge.engine.tokens_per_second=150",
+]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The folder of a run with a judge that has more to do than main."""
+    folder = tmp_path_factory.mktemp("two")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "FIRST_INTERVAL_S", 0.5)
+        assert main([*KIND, SPEED, *JUDGED, "num_records=200", f"output_dir={folder}"]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_of_several_models_the_one_with_most_to_do_decides_how_long_it_takes(two, capsys):
+    words = [SPEED, *JUDGED, "num_records=100000", f"estimate_from={two}"]
+    lines = told(capsys, *words, "cluster.replicas=1", "models.judge.replicas=1")
+    main_hours, judge_hours = map(float, re.search(r"main ([\d.]+), judge ([\d.]+);", lines["time"]).groups())
+    assert judge_hours > 2 * main_hours
+    hours = float(re.search(r"; ([\d.]+) h with 1 of main and 1 of judge", lines["time"])[1])
+    assert hours == pytest.approx(judge_hours, abs=0.1)
+    more = told(capsys, *words, "cluster.replicas=1", "models.judge.replicas=2")
+    hours = float(re.search(r"; ([\d.]+) h with 1 of main and 2 of judge", more["time"])[1])
+    assert hours == pytest.approx(max(main_hours, judge_hours / 2), abs=0.1)
+    assert re.search(r"for each main [\d,]+ tokens read .* engine-seconds, judge [\d,]+ tokens read", lines["measured"])
+
+
+@pytest.mark.slow
+def test_replicas_of_main_alone_do_not_make_a_run_faster_that_waits_for_its_judge(two, capsys):
+    lines = told(capsys, SPEED, *JUDGED, "num_records=100000", f"estimate_from={two}")
+    times = re.findall(r"([\d.]+ \w+) with (\d+) of main and 1 of judge", lines["time"])
+    assert [count for _, count in times] == ["1", "8", "64"] and len({time for time, _ in times}) == 1
+
+
 def test_without_a_measure_it_says_how_to_get_one(tmp_path, capsys):
     lines = told(capsys, f"output_dir={tmp_path}")
     assert lines["time"] == "not known: estimate_from=RUN_DIR names a short run of the same kind to measure by"

@@ -1,0 +1,121 @@
+"""What a run was measured to do: how long an engine of each model takes for a kept record, by metrics.jsonl.
+
+The pace is that of engines whose batch is full: how it fills at the start of a short run and empties at its end is no
+part of a long one. Where it never was, all the time counts, and the pace is less than what the engine can do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from synth.records import Spent
+from synth.report.by_model import by_main
+from synth.report.run_data import Run
+from synth.report.throughput import PAUSE_S, Span
+from synth.steps.llm import MAIN
+
+FULL = 0.8  # of the most requests that an engine ever had
+NEEDED = {"time", "replicas_ready", "completion_tokens", "running", "waiting"}
+
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Of one engine: `seconds` for a kept record and what is rejected beside it, and tokens `read` and `generated` in
+    them. `at_once` is the most requests that ran, and `filled` whether requests waited for others to end."""
+
+    seconds: float
+    read: float
+    generated: float
+    at_once: float
+    filled: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`kept_share` is kept rows per record; `of` the paces of the models, main first; `start_s` the loading of main's
+    engine (None: not seen). `gpus` are those of an engine, on the mean."""
+
+    run: Run
+    kept_share: float
+    of: Mapping[str, Pace]
+    start_s: float | None
+    gpus: float
+
+
+def measured(run: Run) -> Measured | None:
+    """None where the run has not come far enough."""
+    summaries = run.manifest.summaries
+    kept = sum(one.kept for one in summaries)
+    lines = [one for one in run.snapshots if one.keys() >= NEEDED]
+    if not kept:
+        return None
+    if run.models:
+        spent = {MAIN: by_main(run.snapshots), **run.models}
+    else:  # its rows tell it to the token
+        read, generated = (
+            sum(getattr(one, name) for one in summaries) for name in ("prompt_tokens", "completion_tokens")
+        )
+        spent = {MAIN: Spent(0, read, 0, generated)}
+    of = {name: _pace(_lines_of(name, lines), one, kept) for name, one in spent.items()}
+    if of[MAIN] is None:
+        return None
+    return Measured(
+        run,
+        kept_share=kept / sum(one.stop - one.start for one in summaries),
+        of={name: pace for name, pace in of.items() if pace},
+        start_s=_start(lines),
+        gpus=run.held.gpu_seconds / max(1e-9, run.held.replica_seconds),
+    )
+
+
+def _lines_of(name: str, lines: Sequence[Line]) -> list[Line]:
+    """Those of main, or the like of a model beside it. One that only reads is as fast as it reads."""
+    if name == MAIN:
+        return list(lines)
+    found = [(line["time"], told) for line in lines if (told := (line.get("models") or {}).get(name))]
+    writes = any(told["completion_tokens"] for _, told in found)
+    tokens = "completion_tokens" if writes else "prompt_tokens"
+    return [
+        {
+            "time": time,
+            "replicas_ready": told["engines_ready"],
+            "completion_tokens": told[tokens],
+            "running": told["running"],
+            "waiting": told["waiting"],
+        }
+        for time, told in found
+    ]
+
+
+def _pace(lines: Sequence[Line], spent: Spent, kept: int) -> Pace | None:
+    pairs = [pair for pair in pairwise(lines) if pair[0]["replicas_ready"]]
+    spans = [(span, _running(*pair)) for pair in pairs if (span := Span(*pair)).whole and span.gap]
+    if not sum(span.tokens for span, _ in spans):
+        return None
+    most = max(before["running"] / before["replicas_ready"] for before, _ in pairs)
+    filled = any(before["waiting"] for before, _ in pairs)
+    steady = [one for one in spans if one[1] >= FULL * most] if filled else []
+    rate = sum(span.tokens for span, _ in steady or spans) / sum(span.engine_seconds for span, _ in steady or spans)
+    tokens = spent.completion_tokens or spent.prompt_tokens
+    return Pace(tokens / kept / rate, spent.prompt_tokens / kept, spent.completion_tokens / kept, most, filled)
+
+
+def _start(lines: Sequence[Line]) -> float | None:
+    """Seconds until the first engine ran; None where that was before the first line."""
+    began = lines[0]["time"]
+    for before, after in pairwise(lines):
+        if before["replicas_ready"]:
+            break
+        if after["time"] - before["time"] > PAUSE_S:
+            began = after["time"]  # of another process
+        if after["replicas_ready"]:
+            return float(after["time"] - began)
+    return None
+
+
+def _running(before: Line, after: Line) -> float:
+    """Requests that ran in each engine all the time between two lines."""
+    return float(min(before["running"], after["running"]) / before["replicas_ready"])
