@@ -324,3 +324,10 @@ async def test_calls_to_several_models_have_seeds_of_their_own_in_one_order():
     seeds = [one.seed for engine in engines for one in engine.samplings]
     assert seeds == [one.seed for one in alone._endpoint("main").engine.samplings] and len(set(seeds)) == 3
     assert {one.model for engine in engines for one in engine.samplings} == {None}
+
+
+@pytest.mark.parametrize("preset", [one for one in options("model") if one != "demo"])
+def test_a_preset_says_where_its_chat_template_was_read_or_that_it_was_not(preset):
+    text = (CONF_DIR / "model" / f"{preset}.yaml").read_text()
+    told = "chat_templates/" in text or "models/templates/" in text or "own chat_template.jinja" in text
+    assert told != ("# Not verified: the chat template of this model was not read." in text)
