@@ -192,3 +192,13 @@ def test_every_call_of_the_notebook_is_a_run_that_can_be_planned(tmp_path, monke
         if cell["cell_type"] == "code" and "except" not in "".join(cell["source"]):
             exec("".join(cell["source"]), names)
     assert len(planned) == 6
+
+
+def test_the_files_that_a_change_touches_are_there():
+    text = (ROOT / "docs" / "CONTRIBUTING.md").read_text()
+    table = text.partition("## What a change touches")[2].partition("\n## ")[0]
+    named = [one for one in re.findall(r"`([a-z_/]+(?:\.py|/))`", table) if one != "synth/"]
+    assert len(named) > 20
+    for name in named:
+        path = ROOT / name if name.startswith("conf/") else ROOT / "synth" / name
+        assert path.is_dir() if name.endswith("/") else path.is_file(), name

@@ -19,24 +19,13 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import GIVEN, Answer, EngineError, Form, Reads, Sampling, Unavailable, Unusable
 from synth.engines.patient_http import TooLong, Withheld
-from synth.engines.remote import ENDS, HELD_TEXT, START_RETRIES, Remote
+from synth.engines.remote import ENDS, HELD_TEXT, START_RETRIES, Drawn, Remote
 from synth.engines.transports import Aiohttp, OpenAIClient
 
 log = logging.getLogger(__name__)
 
 Message = Mapping[str, str]
-Omitted = Literal[
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "seed",
-    "stop",
-    "response_format",
-]
+Omitted = Literal[Drawn, "seed", "stop", "response_format"]
 
 UNKNOWN_LENGTH = 2**31  # tokens: the server knows, and refuses what is too long
 SEEDS = 2**31  # many servers take no larger ones

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
@@ -44,7 +44,9 @@ HELD_TEXT: tuple[dict[str, Any], Any] = ({"type": "string", "enum": [_HELD]}, _H
 _DEFAULTS = Sampling()
 _DETECTION = ("min_pattern_size", "max_pattern_size", "min_count")  # vLLM's fields of repetition_detection
 _ALWAYS = ("temperature", "top_p")
-_SOMETIMES = ("top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty")
+Drawn = Literal[
+    "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty"
+]  # Sampling's keys that servers know by the same names
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
@@ -211,7 +213,7 @@ class Remote:
     def _fields(self, sampling: Sampling) -> dict[str, Any]:
         """What both APIs have in a request."""
         body: dict[str, Any] = {"model": self._name}
-        for name in (*_ALWAYS, *_SOMETIMES):
+        for name in get_args(Drawn):
             value = getattr(sampling, name)
             if self._speaks_vllm or name in _ALWAYS or value != getattr(_DEFAULTS, name):
                 body[name] = value

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synth.configuration.config import CONF_DIR, ConfigError, parse, refuse_bad_chat_template
+from synth.configuration.config import CONF_DIR, ConfigError, options, parse, refuse_bad_chat_template
 from synth.configuration.hydra_errors import CommandLine
 from synth.models.model import DEMO
 from synth.preview.dry_run import describe
