@@ -87,9 +87,16 @@ def _of_several(config: Config, seen: Measured, left: float) -> tuple[dict[str, 
         f"{name} {one.read:,.0f} tokens read and {one.generated:,.0f} generated in {one.seconds:.3g} engine-seconds"
         for name, one in seen.of.items()
     )
-    hours = ", ".join(f"{name} {_hours(left * need.seconds / 3600)}" for name, need in needs.items())
+    full = {name: need for name, need in needs.items() if name not in seen.of or seen.of[name].full}
+    hours = ", ".join(
+        f"{name} {'' if name in full else 'at most '}{_hours(left * need.seconds / 3600)}"
+        for name, need in needs.items()
+    )
     ways = [(left * seconds_of(counts, needs), gpus_of(counts, needs), counts) for counts in splits(needs, MAIN)]
-    times = [f"{_time(seconds)} with {_engines(counts)}" for seconds, _, counts in ways]
+    # A model whose batch was never full had to wait for another one: it may be as fast as that.
+    times = [
+        f"{_range(left * seconds_of(counts, full), seconds)} with {_engines(counts)}" for seconds, _, counts in ways
+    ]
     on_gpus = any(gpus for _, gpus, _ in ways)
     found = (
         "; replicas: auto divides the GPUs so, once it has seen what the models do" if on_gpus and len(ways) > 1 else ""
@@ -105,6 +112,11 @@ def _of_several(config: Config, seen: Measured, left: float) -> tuple[dict[str, 
             told = ", ".join(f"{s / 3600 * gpus * price:,.2f} on {gpus:g}" for s, gpus, _ in ways)
             costs.append(f"{told} GPU(s), at {price:g} a GPU-hour")
     return lines, costs
+
+
+def _range(least: float, most: float) -> str:
+    shortest, longest = _time(least), _time(most)
+    return longest if shortest == longest else f"{shortest} to {longest}" if least else f"at most {longest}"
 
 
 def _engines(counts: Mapping[str, int]) -> str:

@@ -24,13 +24,15 @@ Line = Mapping[str, Any]
 @dataclass(frozen=True)
 class Pace:
     """Of one engine: `seconds` for a kept record and what is rejected beside it, and tokens `read` and `generated` in
-    them. `at_once` is the most requests that ran, and `filled` whether requests waited for others to end."""
+    them. `at_once` is the most requests that ran, and `filled` whether requests waited for others to end. Where the
+    batch was never full for a while, the `seconds` are the most that it takes, and not `full`."""
 
     seconds: float
     read: float
     generated: float
     at_once: float
     filled: bool
+    full: bool
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def _pace(lines: Sequence[Line], spent: Spent, kept: int) -> Pace | None:
     steady = [one for one in spans if one[1] >= FULL * most] if filled else []
     rate = sum(span.tokens for span, _ in steady or spans) / sum(span.engine_seconds for span, _ in steady or spans)
     tokens = spent.completion_tokens or spent.prompt_tokens
-    return Pace(tokens / kept / rate, spent.prompt_tokens / kept, spent.completion_tokens / kept, most, filled)
+    read, generated = spent.prompt_tokens / kept, spent.completion_tokens / kept
+    return Pace(tokens / kept / rate, read, generated, most, filled, bool(steady))
 
 
 def _start(lines: Sequence[Line]) -> float | None:

@@ -42,7 +42,7 @@ def splits(needs: Mapping[str, Need], first: str) -> list[dict[str, int]]:
 
 def seconds_of(counts: Counts, needs: Mapping[str, Need]) -> float:
     """For a kept record, by all of them together."""
-    return max(need.seconds / counts[name] for name, need in needs.items())
+    return max((need.seconds / counts[name] for name, need in needs.items()), default=0.0)
 
 
 def gpus_of(counts: Counts, needs: Mapping[str, Need]) -> float:
