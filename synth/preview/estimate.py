@@ -41,6 +41,11 @@ def estimate(config: Config, begun: Run | None, manifest: Manifest, size: int | 
     start = "" if seen.start_s is None else f", and {_time(seen.start_s)} before that for the start of each"
     lines, costs = (_of_several if config.pools else _of_one)(config, seen, left)
     lines["time"] += start
+    read, generated = (left * sum(getattr(one, name) for one in seen.of.values()) for name in ("read", "generated"))
+    disk = sum(path.stat().st_size for one in seen.run.manifest.summaries for path in _files(seen.run, one.index))
+    each = disk / max(1, sum(one.kept for one in seen.run.manifest.summaries))
+    lines["expected"] = f"{read:,.0f} tokens read, {generated:,.0f} generated"
+    lines["disk"] = f"about {size_on_disk(left * each)}, {each / 1000:.3g} kB a kept record"
     costs += [f"{money(left * each)} for the tokens of {name}" for name, each in _costs(config, seen.run).items()]
     if costs:
         lines["cost"] = "; ".join(costs)
@@ -60,10 +65,6 @@ def _of_one(config: Config, seen: Measured, left: float) -> tuple[dict[str, str]
         f"and {pace.generated:,.0f} generated in {pace.seconds:.3g} engine-seconds for each",
         "time": f"{_hours(hours)} engine-hours for {left:,.0f} records: {shares} replica(s)",
     }
-    disk = sum(path.stat().st_size for one in run.manifest.summaries for path in _files(run, one.index))
-    each = disk / max(1, sum(one.kept for one in run.manifest.summaries))
-    lines["expected"] = f"{left * pace.read:,.0f} tokens read, {left * pace.generated:,.0f} generated"
-    lines["disk"] = f"about {size_on_disk(left * each)}, {each / 1000:.3g} kB a kept record"
     costs = []
     if gpus := seen.gpus:
         lines["GPU-hours"] = f"{_hours(hours * gpus)}, {gpus:.3g} GPU(s) for each replica"
