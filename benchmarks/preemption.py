@@ -66,7 +66,8 @@ async def measured(
     given: argparse.Namespace, *, backs_off: bool, watermark: float = 0.0, fits: bool = False
 ) -> dict[str, Any]:
     admission.WINDOW_S = given.window if backs_off else float("inf")
-    model = Model(path=str(real_model()))
+    longest = given.prompt + given.answer + 8
+    model = Model(path=str(real_model()), max_model_len=longest)
     whole = size(model.config, model.dtype)
     assert whole is not None
     batch = given.tokens // (given.prompt + given.answer) if fits else given.batch
