@@ -1,8 +1,8 @@
 r"""Where the final answer of a worked solution stands, and a form of it in which most equal answers are equal texts.
 
 Looked for is the last `\boxed{…}`, then what follows the last `####` (as GSM8K has it) or "the answer is", then the
-last formula or number of the last line. Without any of these there is no final answer, and none in a last box that is
-empty or not closed.
+last formula or number of the last line, unless that line ends in a question, as in `0 + 8 = ?`. Without any of these
+there is no final answer, and none in a last box that is empty or not closed.
 """
 
 import re
@@ -19,6 +19,7 @@ _SAID = re.compile(
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _NUMBER = re.compile(r"[-−+]?[$€£]?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?\s*%?|[-−+]?\.\d+")
 _SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z\"“(]|\s*$)")
+_ASKS = re.compile(r"[=?]\W*$")
 _WRAPS = [("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"), ('"', '"')]
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
 _SPACES = re.compile(r"\\[,;:! ]|~|\\q?quad\b|\\displaystyle\b|\\left\b|\\right\b")
@@ -44,6 +45,8 @@ def final_answer(text: str) -> str | None:
                 return answer
     lines = [line for line in text.splitlines() if line.strip()]
     last = lines[-1][-2 * MOST_CHARACTERS :] if lines else ""
+    if _ASKS.search(last):
+        return None
     formulas = [match[0] for match in _FORMULA.finditer(last)] or [match[0] for match in _NUMBER.finditer(last)]
     return _unwrapped(formulas[-1]) if formulas else None
 
