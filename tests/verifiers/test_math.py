@@ -152,7 +152,9 @@ def test_where_there_is_no_final_answer_nobody_votes():
     assert Math().extracted({"response": "Who knows?"}) is None
 
 
-@pytest.mark.parametrize("question", ["0 + 8 = ?", "What is $0 + 8 = ?$", "So we have 0 + 8 =", "Is it 8?", "0 + 8 = **?**"])
+@pytest.mark.parametrize(
+    "question", ["0 + 8 = ?", "What is $0 + 8 = ?$", "So we have 0 + 8 =", "Is it 8?", "0 + 8 = **?**"]
+)
 def test_a_question_that_is_said_again_is_no_answer(question):
     assert Math().extracted({"response": question}) is None
 
