@@ -4,8 +4,11 @@ Whoever changes anything that a condition looks at says so by `announce`.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+LONGEST_PAUSE_S = 0.1  # that a change waits to be looked at
 
 
 class Conditions:
@@ -40,14 +43,14 @@ class Conditions:
 
     def announce(self) -> None:
         """Something changed. Only those are woken whose condition holds then. A thousand replicas wait here: to look at
-        all of them takes a tenth of the time at the most, and several changes may be looked at together."""
+        all of them takes a tenth of the processor at the most, and several changes may be looked at together."""
         if self._waiting and self._checking is None:
             self._checking = asyncio.get_running_loop().call_at(self._not_before, self._check)
 
     def _check(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._checking, begun = None, loop.time()
+        self._checking, begun = None, time.thread_time()  # a busy machine is no reason to wait longer
         for holds, condition in self._waiting.items():
             if not holds.done() and condition():
                 holds.set_result(None)
-        self._not_before = loop.time() + 9 * (loop.time() - begun)
+        pause = min(LONGEST_PAUSE_S, 9 * (time.thread_time() - begun))
+        self._not_before = asyncio.get_running_loop().time() + pause

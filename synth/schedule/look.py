@@ -6,6 +6,7 @@ A look costs a call to the worker, so they come some times a second, and less of
 import asyncio
 import time
 
+from synth.schedule.conditions import LONGEST_PAUSE_S
 from synth.schedule.needed import Needed
 from synth.schedule.plan import Plan
 from synth.schedule.worker_handle import WorkerHandle
@@ -16,7 +17,8 @@ AT_ONCE = 1000  # looks a second, at all workers together
 
 class Outlook:
     """What a plan needs, for all who look: near the end of a run that takes a walk over all that is out. It is up to
-    date whenever shards were leased, committed or given back, and else takes a tenth of the time at the most."""
+    date whenever shards were leased, committed or given back. Else it is a moment old, so that all walks together take
+    a tenth of the processor."""
 
     def __init__(self, plan: Plan):
         self._plan = plan
@@ -25,11 +27,11 @@ class Outlook:
         self._needed = Needed()
 
     def needed(self) -> Needed:
-        begun = time.monotonic()
-        if begun >= self._not_before or self._shards != self._plan.changes_of_shards:
+        if time.monotonic() >= self._not_before or self._shards != self._plan.changes_of_shards:
             self._shards = self._plan.changes_of_shards
+            begun = time.thread_time()
             self._needed = self._plan.needed()
-            self._not_before = time.monotonic() + 9 * (time.monotonic() - begun)
+            self._not_before = time.monotonic() + min(LONGEST_PAUSE_S, 9 * (time.thread_time() - begun))
         return self._needed
 
 
