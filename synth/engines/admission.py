@@ -1,9 +1,10 @@
-"""How many requests an engine is given at once: as many as its batch holds, or fewer where its cache holds fewer.
+"""How many requests an engine is given at once: all there are, or fewer than its batch holds where its cache holds fewer.
 
 vLLM takes a request in when its prompt fits into the cache. Where answers then outgrow it, the last request loses its
 place, and all that it had is computed again: that fills a batch, and with work that is done twice. Whether it pays is
 measured: from a share of such work on, fewer requests are tried, and kept where the engine then writes no less. Who has
-to wait does so here, in the order they came. No answer depends on it: a request has its own seed.
+to wait then does so here, in the order they came; else in vLLM's own queue, from which a place in the batch is filled
+without a step in between. No answer depends on it: a request has its own seed.
 """
 
 import asyncio
@@ -36,7 +37,8 @@ class _Window:
 
 
 class Admission:
-    """A context for each request. `look` at each step of the engine's scheduler."""
+    """A context for each request. `look` at each step of the engine's scheduler. `limit` is `most`, the size of a batch,
+    as long as all are let in."""
 
     def __init__(self, most: int, now: Callable[[], float] = time.monotonic):
         self._most, self._now = most, now
@@ -60,10 +62,14 @@ class Admission:
             self._inside -= 1
             self._admit()
 
+    @property
+    def _has_room(self) -> bool:
+        return self.limit == self._most or self._inside < self.limit
+
     def look(self, generated: float, recomputed: float, running: int, used: float) -> None:
         """Totals of tokens since the engine's start, requests that run, and the share of the cache that is in use."""
         window = self._window
-        if self._inside > self.limit:
+        if not self._has_room and self._inside > self.limit:
             self._window = None  # some are still to end before the limit is what it says
         elif window is None:
             self._window = _Window(self._now(), generated, recomputed)
@@ -105,7 +111,7 @@ class Admission:
         self._admit()
 
     async def _enter(self) -> None:
-        if self._inside < self.limit:
+        if self._has_room:
             self._inside += 1
             return
         turn = asyncio.get_running_loop().create_future()
@@ -119,7 +125,7 @@ class Admission:
             raise
 
     def _admit(self) -> None:
-        while self._waiting and self._inside < self.limit:
+        while self._waiting and self._has_room:
             turn = self._waiting.popleft()
             if not turn.done():
                 self._inside += 1

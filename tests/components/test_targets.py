@@ -279,7 +279,7 @@ class Step:
         ("fan_out = 0", "its fan_out must be a whole number above 0, or None, and is 0"),
         ("pool = 3", "of its pool, it has no attribute seeds"),
         ("duplicates = type('D', (), {'reason': 'x'})()", "of its duplicates, it has no index()"),
-        ("duplicates = type('D', (), {'reason': 'x', 'index': lambda self: 3})()", "it has no put(place, key)"),
+        ("duplicates = type('D', (), {'reason': 'x', 'index': lambda self: 3})()", "it has no put(places, keys)"),
     ],
 )  # fmt: skip
 def test_what_a_step_tells_of_itself_is_checked_where_the_configuration_is_read(modules, line, told):
