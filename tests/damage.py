@@ -16,7 +16,9 @@ import signal
 import sys
 import zlib
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import pyarrow as pa
 from pydantic import ConfigDict
@@ -30,6 +32,7 @@ from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT
 from synth.report import __main__ as report
 from synth.run import main
+from synth.schedule import claim_processes
 from synth.schedule import worker as worker_module
 from synth.schedule.room import Room
 from synth.schedule.worker import Worker
@@ -109,7 +112,7 @@ class InProcess:
 class Shared:
     """What SharedProcess is to a run, in this process."""
 
-    def __init__(self, name, kind, *arguments, calls):
+    def __init__(self, name, kind, *arguments, calls, anywhere=False):
         self._it = kind(*arguments)
 
     def __getattr__(self, method):
@@ -127,19 +130,17 @@ async def _connected(cluster, engine, others):
 @contextlib.contextmanager
 def without_ray():
     """Runs have one worker, in this process, and sync their journals all the time."""
-    there = {name: getattr(job, name) for name in ("connected", "RayWorker", "SharedProcess", "until_lost")}
-    here = {"connected": _connected, "RayWorker": InProcess, "SharedProcess": Shared}
-    here["until_lost"] = lambda: asyncio.Event().wait()
-    interval = worker_module.JOURNAL_INTERVAL_S
-    try:
-        worker_module.JOURNAL_INTERVAL_S = 0.005
-        for name, one in here.items():
-            setattr(job, name, one)
+    with ExitStack() as patches:
+        for module, name, here in (
+            (job, "connected", _connected),
+            (job, "RayWorker", InProcess),
+            (job, "SharedProcess", Shared),
+            (claim_processes, "SharedProcess", Shared),
+            (job, "until_lost", lambda: asyncio.Event().wait()),
+            (worker_module, "JOURNAL_INTERVAL_S", 0.005),
+        ):
+            patches.enter_context(patch.object(module, name, here))
         yield
-    finally:
-        worker_module.JOURNAL_INTERVAL_S = interval
-        for name, one in there.items():
-            setattr(job, name, one)
 
 
 @dataclass
