@@ -14,7 +14,7 @@ import time
 from machine import processor
 
 from synth.verifiers import sandbox
-from synth.verifiers.code import UnitTests
+from synth.verifiers.unit_tests import UnitTests
 
 PROGRAM = "def fib(n):\n    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a"
 TESTS = ["assert fib(0) == 0", "assert fib(1) == 1", "assert fib(20) == 6765", "assert fib(200) > 10**40"]

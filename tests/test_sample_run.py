@@ -13,7 +13,7 @@ from synth.models.model import Model
 from synth.steps.pick import Pick
 from synth.steps.sample import Sample
 from synth.trials.side_by_side import SharedEngine
-from synth.verifiers.math import Math
+from synth.verifiers.mathematics import Math
 from tests.steps.fakes import finish
 from tests.strategies import composed, made
 from tests.test_run_vllm import trained

@@ -29,8 +29,10 @@ CHOSEN = {
     "Threshold": {"column", "min", "among"},
     "SemanticDuplicate": {"model", "min_distance"},
     "Reward": {"model"},
+    "Sample": {"n", "k", "append", "passes", "verifier"},
 }
 SAMPLINGS = {("instruct_and_respond", "instruct.sampling"), ("evol_instruct_from_nothing", "evol_instruct.draw")}
+SAMPLINGS |= {("math_reasoning", "sample.sampling")}
 SAMPLINGS |= {("preference", "preference.judge")}  # whose model has a name
 STRATEGIES = options("strategy")
 

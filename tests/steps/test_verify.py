@@ -10,7 +10,7 @@ from synth.steps.needs import refuse_missing_columns
 from synth.steps.strategy import Step, Strategy
 from synth.steps.verify import Verify
 from synth.verifiers import Verdict
-from synth.verifiers.math import Math
+from synth.verifiers.mathematics import Math
 
 RECORD = {"response": r"\boxed{5}", "answer": "5"}
 

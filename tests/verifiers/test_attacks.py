@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from synth.verifiers import sandbox
-from synth.verifiers.code import UnitTests
+from synth.verifiers.unit_tests import UnitTests
 
 pytestmark = pytest.mark.skipif(sandbox.problem() is not None, reason=str(sandbox.problem()))
 

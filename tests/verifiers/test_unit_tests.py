@@ -6,7 +6,7 @@ import pytest
 
 from synth.engines import Unusable
 from synth.verifiers import sandbox
-from synth.verifiers.code import UnitTests, program_of
+from synth.verifiers.unit_tests import UnitTests, program_of
 
 pytestmark = pytest.mark.skipif(sandbox.problem() is not None, reason=str(sandbox.problem()))
 

@@ -5,7 +5,7 @@ import pytest
 from synth.components.instantiate import build
 from synth.errors import ConfigError
 from synth.verifiers import Verifier
-from synth.verifiers.math import Math
+from synth.verifiers.mathematics import Math
 
 SAME = [
     (r"\frac{1}{2}", r"So we get $x = \dfrac12$, that is \boxed{\dfrac{1}{2}}."),
@@ -168,6 +168,6 @@ def test_a_long_response_does_not_hold_up_the_loop(unit):
 
 
 def test_without_math_verify_it_is_refused_in_one_line(monkeypatch):
-    monkeypatch.setattr("synth.verifiers.math.find_spec", lambda name: None)
+    monkeypatch.setattr("synth.verifiers.mathematics.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"^step\.verifier: needs math-verify, .* pip install math-verify$"):
-        build({"_target_": "synth.verifiers.math.Math"}, "step.verifier", Verifier)
+        build({"_target_": "synth.verifiers.mathematics.Math"}, "step.verifier", Verifier)
