@@ -137,7 +137,10 @@ def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
         (["+strategy=null"], "strategy: null is none of its choices; choose from constraints, evol_instruct, "),
         (["strategy=magpie_math"], f"strategy: {PLUS}: +strategy=magpie_math"),
         (["strategy=magpy"], f"strategy: {PLUS}: +strategy=magpie"),
-        (["strategy.magpie.n_turns=2"], "strategy.magpie.n_turns: no strategy is chosen; choose from constraints, evol_instruct, "),
+        (
+            ["strategy.magpie.n_turns=2"],
+            "strategy.magpie.n_turns: no strategy is chosen; choose from constraints, evol_instruct, ",
+        ),
         (["nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
         (["+strategy=magpie", "+strategy=magpie_math"], "strategy: is chosen already; "),
         (["+strategy=magpie,magpie_math"], "strategy: a list is written [a,b]; a sweep over "),

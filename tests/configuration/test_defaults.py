@@ -30,6 +30,7 @@ CHOSEN = {
     "SemanticDuplicate": {"model", "min_distance"},
     "Reward": {"model"},
     "Sample": {"n", "k", "append", "passes", "verifier"},
+    "Pick": {"by"},
 }
 SAMPLINGS = {("instruct_and_respond", "instruct.sampling"), ("evol_instruct_from_nothing", "evol_instruct.draw")}
 SAMPLINGS |= {("math_reasoning", "sample.sampling")}
