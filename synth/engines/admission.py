@@ -1,4 +1,4 @@
-"""How many requests an engine is given at once: all there are, or fewer than its batch holds where its cache holds fewer.
+"""How many requests an engine is given at once: all there are, or fewer than a batch where its cache holds fewer.
 
 vLLM takes a request in when its prompt fits into the cache. Where answers then outgrow it, the last request loses its
 place, and all that it had is computed again: that fills a batch, and with work that is done twice. Whether it pays is
@@ -37,8 +37,8 @@ class _Window:
 
 
 class Admission:
-    """A context for each request. `look` at each step of the engine's scheduler. `limit` is `most`, the size of a batch,
-    as long as all are let in."""
+    """A context for each request. `look` at each step of the engine's scheduler. `limit` is `most`, the size of a
+    batch, as long as all are let in."""
 
     def __init__(self, most: int, now: Callable[[], float] = time.monotonic):
         self._most, self._now = most, now
