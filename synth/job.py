@@ -202,15 +202,19 @@ class _Run:
             with self._progress.doing("asking the chat API"):
                 await refuse_what_servers_refuse(config)
         async with AsyncExitStack() as ray:
+            # Which takes seconds of other processes, as reading a tokenizer takes of this one.
+            starting = asyncio.create_task(
+                ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
+            )
+            try:
+                await asyncio.to_thread(refuse_bad_chat_template, config)
+            except ConfigError:
+                await asyncio.wait([starting])
+                if not starting.cancelled():
+                    starting.exception()  # what is wrong with the configuration is told alone
+                raise
             with self._progress.doing("starting Ray"):
-                # Which takes seconds of other processes, as reading a tokenizer takes of this one.
-                checked = asyncio.create_task(asyncio.to_thread(refuse_bad_chat_template, config))
-                try:
-                    room = await ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
-                except BaseException:
-                    checked.cancel()
-                    raise
-                await checked
+                room = await starting
             self._begin()
             self._tell_room(room)
             if lacking := kernels(config):
