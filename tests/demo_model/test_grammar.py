@@ -45,7 +45,8 @@ def test_no_message_is_empty_or_has_space_around_it():
 
 
 def test_every_prompt_of_the_steps_is_practised():
-    assert set(prompted.MAKERS) == TEMPLATES - {"ultrafeedback"}  # which the model is too small to learn
+    # Which the model is too small to learn.
+    assert set(prompted.MAKERS) == TEMPLATES - {"ultrafeedback", "gen_select"}
 
 
 def test_judgements_are_the_json_that_the_prompt_asks_for():

@@ -32,7 +32,8 @@ def engine(reply=LOOP, kind=FakeEngine):
 
 
 async def outcome(step, record=ASKED, **given):
-    finished = await finish(step, record=record, columns=getattr(step, "columns", {}), **given)
+    columns = {name: type_from_text(kind) for name, kind in getattr(step, "columns", {}).items()}
+    finished = await finish(step, record=record, columns=columns, **given)
     rows = finished.kept + finished.rejected
     return rows[0] if len(rows) == 1 else rows
 
