@@ -208,10 +208,9 @@ class _Run:
             )
             try:
                 await asyncio.to_thread(refuse_bad_chat_template, config)
-            except ConfigError:
-                await asyncio.wait([starting])
-                if not starting.cancelled():
-                    starting.exception()  # what is wrong with the configuration is told alone
+            except BaseException:
+                # So that the stack ends it; that it failed, too, is not told beside what is wrong here.
+                await asyncio.gather(starting, return_exceptions=True)
                 raise
             with self._progress.doing("starting Ray"):
                 room = await starting
