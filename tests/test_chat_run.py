@@ -3,15 +3,13 @@
 The server is a fake that speaks real HTTP, in a thread of its own.
 """
 
-import asyncio
 import json
-import threading
 
 import pytest
 from datasets import load_from_disk
 
 from synth import inspect, run
-from tests.engines.fake_server import error, serving
+from tests.engines.fake_server import error, serving_in_a_thread
 
 RECORDS = 40
 PRICE = "engine.price_per_million_tokens={prompt: 100, cached: 10, completion: 1000}"
@@ -20,23 +18,8 @@ COST = RECORDS * (7 * 100 + 2 * 1000) / 1e6  # the server tells 7 tokens read an
 
 @pytest.fixture(scope="module")
 def server():
-    ready, over = threading.Event(), asyncio.Event()
-    found = []
-
-    async def serve():
-        async with serving() as fake:
-            fake.cards = [{"id": "large", "owned_by": "somebody"}]
-            found.append((fake, asyncio.get_running_loop()))
-            ready.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    ready.wait()
-    (fake, loop) = found[0]
-    yield fake
-    loop.call_soon_threadsafe(over.set)
-    thread.join()
+    with serving_in_a_thread([{"id": "large", "owned_by": "somebody"}]) as fake:
+        yield fake
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,9 @@
 test has put in line."""
 
 import asyncio
+import threading
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
@@ -79,6 +80,27 @@ class FakeServer:
         if isinstance(reply, str):
             return web.Response(status=status or 200, text=reply, headers=headers)
         return web.json_response(reply, status=status, headers=headers)
+
+
+@contextmanager
+def serving_in_a_thread(cards):
+    """The same for what has no event loop, or one of its own, with these models."""
+    ready, over, found = threading.Event(), asyncio.Event(), []
+
+    async def serve():
+        async with serving() as fake:
+            fake.cards = cards
+            found.append((fake, asyncio.get_running_loop()))
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait()
+    (fake, loop) = found[0]
+    yield fake
+    loop.call_soon_threadsafe(over.set)
+    thread.join()
 
 
 @asynccontextmanager

@@ -1,13 +1,12 @@
 """What a chat API refuses of a run: said before anything is started. The server is a fake that speaks real HTTP."""
 
 import asyncio
-import threading
 
 import pytest
 
 from synth import run
 from synth.engines import patient_http
-from tests.engines.fake_server import VLLM_CARD, serving
+from tests.engines.fake_server import VLLM_CARD, serving_in_a_thread
 
 TEMPERATURE = "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."
 
@@ -16,21 +15,8 @@ TEMPERATURE = "Unsupported value: 'temperature' does not support 0 with this mod
 def server(monkeypatch):
     monkeypatch.setattr(patient_http, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
-    ready, over, found = threading.Event(), asyncio.Event(), []
-
-    async def serve():
-        async with serving() as fake:
-            fake.cards = [VLLM_CARD | {"id": "large", "owned_by": "somebody"}]
-            found.append((fake, asyncio.get_running_loop()))
-            ready.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    ready.wait()
-    yield found[0][0]
-    found[0][1].call_soon_threadsafe(over.set)
-    thread.join()
+    with serving_in_a_thread([VLLM_CARD | {"id": "large", "owned_by": "somebody"}]) as fake:
+        yield fake
 
 
 @pytest.fixture
