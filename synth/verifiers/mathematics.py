@@ -38,12 +38,14 @@ _PHRASE = re.compile(r"[^\W\d_][^\d\\=^_(){}\[\]<>+*/|]*")
 class Math:
     """Passes where the final answer is the one in the column `answer`: a text, a worked solution or a number.
 
-    A comparison that takes more than `timeout_s` is a `timeout`; `processes` of them run at once in each worker. A
-    record without a known answer, or with one that nothing can be read from, is an `error`.
+    A comparison that takes more than `cpu_s` of processor time is a `timeout`, and so is one that is not over after
+    `timeout_s` of the wall clock; `processes` of them run at once in each worker. A record without a known answer, or
+    with one that nothing can be read from, is an `error`.
     """
 
     answer: str = "answer"
-    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    cpu_s: Annotated[float, Field(gt=0)] = 10.0
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
     processes: Annotated[int, Field(ge=1)] = 1
 
     def __post_init__(self) -> None:
@@ -76,7 +78,8 @@ class Math:
 
     @cached_property
     def _processes(self) -> Processes:
-        return Processes("math-verify", _same, timeout_s=self.timeout_s, count=self.processes, memory_gb=MEMORY_GB)
+        bounds = {"timeout_s": self.timeout_s, "cpu_s": self.cpu_s, "memory_gb": MEMORY_GB}
+        return Processes("math-verify", _same, count=self.processes, **bounds)
 
 
 def _short(text: str) -> str:

@@ -1,10 +1,11 @@
-"""A function in processes of its own, each with a bound on time and memory, for what may hang, crash or grow.
+"""A function in processes of its own, with bounds on time and memory, for what may hang, crash or grow.
 
 `await processes.ask(argument)` gives what the function returned, or what became of it. A process is started when it is
 first needed and serves one call after another; after a time-out it is killed and the next call has a new one. The event
 loop never waits, and no more than `count` calls run at once.
 
-The function and its argument are pickled; what it returns goes back as JSON.
+The bound that decides is `cpu_s`, of processor time, so that a busy machine changes no verdict; `timeout_s`, of the
+wall clock, is the last resort. The function and its argument are pickled; what it returns goes back as JSON.
 """
 
 import asyncio
@@ -44,10 +45,17 @@ class Reply:
 
 class Processes:
     def __init__(
-        self, name: str, function: Callable[[Any], Any], *, timeout_s: float, count: int, memory_gb: float | None = None
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        *,
+        timeout_s: float,
+        count: int,
+        cpu_s: float | None = None,
+        memory_gb: float | None = None,
     ):
         self._name, self._function = name, function
-        self._timeout_s, self._count, self._memory_gb = timeout_s, count, memory_gb
+        self._timeout_s, self._cpu_s, self._count, self._memory_gb = timeout_s, cpu_s, count, memory_gb
         self._turns: asyncio.Semaphore | None = None
         self._idle: list[Process] = []
 
@@ -67,7 +75,10 @@ class Processes:
                     await _end(process)
                     return Reply("timeout", detail=f"it took more than timeout_s={self._timeout_s:g}")
                 except (OSError, EOFError):
-                    return Reply("error", detail=f"its process ended with {await _end(process, CLOSED_S)}")
+                    status = await _end(process, CLOSED_S)
+                    if status == -signal.SIGPROF and self._cpu_s is not None:
+                        return Reply("timeout", detail=f"it took more than cpu_s={self._cpu_s:g} of processor time")
+                    return Reply("error", detail=f"its process ended with {_described(status)}")
                 except BaseException:  # the record is cancelled
                     await asyncio.shield(_end(process))
                     raise
@@ -78,7 +89,8 @@ class Processes:
 
     async def _started(self) -> Process:
         memory = int(self._memory_gb * 2**30) if self._memory_gb else None
-        setup = {"path": sys.path, "memory": memory, "function": cloudpickle.dumps(self._function)}
+        limits = {"memory": memory, "cpu_s": self._cpu_s}
+        setup = {"path": sys.path, "function": cloudpickle.dumps(self._function), **limits}
         command = (sys.executable, "-P", str(Path(child.__file__)))
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=os.environ | _ONE_THREAD)
         try:
@@ -86,7 +98,8 @@ class Processes:
         except BaseException as error:
             status = await asyncio.shield(_end(process, CLOSED_S if isinstance(error, OSError | EOFError) else 0))
             if isinstance(error, TimeoutError | OSError | EOFError):
-                why = f"is not there after {START_S:g} s" if isinstance(error, TimeoutError) else f"ended with {status}"
+                late = isinstance(error, TimeoutError)
+                why = f"is not there after {START_S:g} s" if late else f"ended with {_described(status)}"
                 raise Unusable(f"the process of {self._name} {why}") from None
             raise
         if "error" in reply:
@@ -113,12 +126,15 @@ async def _exchange(process: Process, request: bytes) -> dict[str, Any]:
     return reply
 
 
-async def _end(process: Process, wait_s: float = 0) -> str:
-    """Kills it where it does not end by itself, and says how it ended."""
+async def _end(process: Process, wait_s: float = 0) -> int:
+    """Kills it where it does not end by itself, and gives its exit status, or minus the signal that ended it."""
     try:
-        status = await asyncio.wait_for(process.wait(), wait_s)
+        return await asyncio.wait_for(process.wait(), wait_s)
     except TimeoutError:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)  # not process.kill(), which may take the status from its watcher
-        status = await process.wait()
+        return await process.wait()
+
+
+def _described(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"exit status {status}"

@@ -37,26 +37,31 @@ _ALLOWED_EXCEPTIONS = {
 def limit(memory_mb: int, cpu_s: int) -> None:
     for what, most in (
         (resource.RLIMIT_AS, memory_mb * 2**20),
-        (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_FSIZE, 2**20),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))  # SIGXCPU tells why; SIGKILL is for who ignores it
 
 
 class Wire:
     def __init__(self, descriptor: int):
         self._descriptor = descriptor
         self.asked = False
+        self.ended = False
 
     def send(self, message: dict[str, Any]) -> None:
         data = json.dumps(message).encode()
         if len(data) > MOST_BYTES:
             raise ValueError("too much data for a call")
         left = memoryview(struct.pack("!I", len(data)) + data)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError:
+            self.ended = True
+            raise
 
     def receive(self) -> Any:
         (length,) = struct.unpack("!I", self._exactly(4))
@@ -67,8 +72,12 @@ class Wire:
     def _exactly(self, count: int) -> bytes:
         found = bytearray()
         while len(found) < count:
-            more = os.read(self._descriptor, min(count - len(found), 2**16))
+            try:
+                more = os.read(self._descriptor, min(count - len(found), 2**16))
+            except ConnectionError:
+                more = b""
             if not more:
+                self.ended = True
                 raise EOFError("the program has ended")
             found += more
         return bytes(found)
@@ -373,7 +382,8 @@ def main() -> None:
     if role == "probe":
         sys.stdout.write("ready")
     elif role == "program":
-        wire = Wire(0)
+        wire = Wire(os.dup(0))
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)  # a program that asks for input has none
         serve(wire, wire.receive())
     elif role == "tests":
         results = os.fdopen(os.dup(1), "w")
@@ -388,7 +398,7 @@ def main() -> None:
             counts = test(wire, job)
         except (EOFError, OSError) as error:
             counts = {"passed": 0, "failed": 1, "detail": str(error)}
-        results.write(json.dumps(counts))
+        results.write(json.dumps(counts | {"ended": wire.ended}))
         results.flush()
         os._exit(0)
 

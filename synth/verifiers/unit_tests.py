@@ -25,6 +25,8 @@ from synth.verifiers import Verdict, answer_of, sandbox
 
 MOST_OUTPUT = 2**16  # bytes of a result
 MOST_SOURCE = 2**20  # characters of a program and its tests
+ENDED = "the program ended while it was tested"
+_OUT_OF_TIME, _KILLED = 128 + signal.SIGXCPU, 128 + signal.SIGKILL  # as bubblewrap tells of a signal
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -35,13 +37,16 @@ class UnitTests:
     `check(candidate)`, which is called with the function that the column `entry_point` names. They have the program's
     names, and a module `solution` with them. The score is the share of tests that pass.
 
-    A program may take `timeout_s`, with its tests, and `memory_mb` of memory; `at_once` programs run side by side in
-    each worker.
+    A program may take `cpu_s` seconds of processor time, and its tests as many, and `memory_mb` of memory each: so what
+    else runs on the machine changes no verdict. A program that takes more has failed. What is not over after
+    `timeout_s` of the wall clock, as a program that sleeps, is a `timeout`. `at_once` programs run side by side in each
+    worker.
     """
 
     tests: str = "tests"
     entry_point: str = "entry_point"
-    timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    cpu_s: Annotated[int, Field(ge=1)] = 10
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
     memory_mb: Annotated[int, Field(ge=64)] = 512
     at_once: Annotated[int, Field(ge=1)] = 2
 
@@ -66,7 +71,7 @@ class UnitTests:
             "tests": tests,
             "entry_point": record.get(self.entry_point),
             "memory_mb": self.memory_mb,
-            "cpu_s": int(self.timeout_s) + 1,
+            "cpu_s": self.cpu_s,
         }
         with ours():
             async with self._turns:
@@ -82,12 +87,26 @@ class UnitTests:
         processes: list[Process] = []
         try:
             try:
-                said = await asyncio.wait_for(self._said(job, processes), self.timeout_s)
+                return await asyncio.wait_for(self._checked(job, processes), self.timeout_s)
             finally:
                 await asyncio.shield(_end(processes))
         except TimeoutError:
-            return Verdict("timeout", 0.0, f"it took more than timeout_s={self.timeout_s:g}")
-        return _read(said)
+            return Verdict("timeout", 0.0, f"it was not over after timeout_s={self.timeout_s:g}")
+
+    async def _checked(self, job: bytes, processes: list[Process]) -> Verdict:
+        said = await self._said(job, processes)
+        found = _read(said)
+        too_long = f"took more than cpu_s={self.cpu_s} of processor time"
+        program, tests = processes
+        if not said and await tests.wait() == _OUT_OF_TIME:
+            return Verdict("error", 0.0, f"the tests {too_long}")
+        if found.detail.startswith(ENDED):
+            status = await program.wait()
+            if status == _OUT_OF_TIME:
+                return found._replace(detail=f"the program {too_long}")
+            if status == _KILLED:  # by a machine without memory, for what anyone can tell
+                return Verdict("error", 0.0, "the program was killed")
+        return found
 
     async def _said(self, job: bytes, processes: list[Process]) -> bytes:
         of_program, of_tests = socket.socketpair()
@@ -123,6 +142,8 @@ def _read(said: bytes) -> Verdict:
         passed, failed = int(counts["passed"]), int(counts["failed"])
     except (ValueError, AttributeError, KeyError, TypeError):
         return Verdict("error", 0.0, "the tests ended without a result")
+    if counts.get("ended"):
+        return Verdict("failed", passed / (passed + failed + 1), ENDED)
     if failed:
         return Verdict("failed", passed / (passed + failed), str(counts["detail"])[:1000])
     return Verdict("passed", 1.0) if passed else Verdict("error", 0.0, "there are no tests in it")

@@ -19,7 +19,7 @@ SECRET = "sk-not-to-be-read"
 
 
 async def verdict(program, tests="assert f(20) == 6765", **keys):
-    verifier = UnitTests(**{"timeout_s": 20.0} | keys)
+    verifier = UnitTests(**keys)
     return await verifier.verify({"response": f"```python\n{program}\n```", "tests": tests})
 
 
@@ -31,6 +31,19 @@ def attempt(body):
 
 async def can(body):
     return await verdict(attempt(body), "assert f() is True")
+
+
+def to_all(data):
+    """A program that writes to all that is open, the socket to the tests too."""
+    return f"""
+import os
+for n in range(64):
+    try:
+        os.write(n, {data})
+    except OSError:
+        pass
+def f(n):
+    return 6"""
 
 
 CHEATS = {
@@ -49,7 +62,11 @@ os._exit(0)""",
     "speaks for the tests' side": """
 import json, os, struct
 data = json.dumps({"passed": 1, "failed": 0, "detail": ""}).encode()
-os.write(0, struct.pack("!I", len(data)) + data)
+for n in range(64):
+    try:
+        os.write(n, struct.pack("!I", len(data)) + data)
+    except OSError:
+        pass
 def f(n):
     return 0""",
     "equals everything": """
@@ -118,8 +135,8 @@ def f(n):
     return 0""",
     "answers with too much": "def f(n):\n    return 'a' * 10**8",
     "answers with what has no end": "def f(n):\n    a = []\n    a.append(a)\n    return a",
-    "answers with nonsense": "import os\nos.write(0, b'\\0\\0\\0\\5[[[[[' + b'x' * 1000)\ndef f(n):\n    return 6",
-    "announces a message of 4 GiB": "import os\nos.write(0, b'\\xff' * 100)\ndef f(n):\n    return 6",
+    "answers with nonsense": to_all("b'\\0\\0\\0\\5[[[[[' + b'x' * 1000"),
+    "announces a message of 4 GiB": to_all("b'\\xff' * 100"),
 }
 
 
@@ -243,7 +260,7 @@ while True:
 
 @pytest.mark.parametrize("bomb", BOMBS)
 async def test_a_program_that_takes_all_there_is_ends_within_its_bounds(bomb):
-    said = await verdict(BOMBS[bomb], timeout_s=2.0, memory_mb=256)
+    said = await verdict(BOMBS[bomb], cpu_s=1, timeout_s=5.0, memory_mb=256)
     assert said.verdict in ("failed", "timeout", "error")
     assert said.score == 0.0
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 * 2**20  # KiB
@@ -253,7 +270,7 @@ async def test_a_program_that_takes_all_there_is_ends_within_its_bounds(bomb):
     "body", ["while True:\n    print('a' * 10**6)", "import os\nwhile True:\n    os.write(2, b'a' * 10**6)"]
 )
 async def test_tests_that_print_without_end_end_within_their_bounds(body):
-    assert (await verdict("def f(n):\n    return 1", f"assert f(1) == 1\n{body}", timeout_s=2.0)).verdict == "timeout"
+    assert (await verdict("def f(n):\n    return 1", f"assert f(1) == 1\n{body}", cpu_s=1)).verdict == "error"
 
 
 async def test_nothing_is_left_running_after_a_time_out():

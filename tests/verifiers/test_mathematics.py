@@ -1,11 +1,15 @@
 """Is the final answer the known one? On answers as models write them, and on some that are meant to harm."""
 
+import asyncio
+import time
+
 import pytest
 
 from synth.components.instantiate import build
 from synth.errors import ConfigError
 from synth.verifiers import Verifier
 from synth.verifiers.mathematics import Math
+from synth.verifiers.processes import Processes
 
 SAME = [
     (r"\frac{1}{2}", r"So we get $x = \dfrac12$, that is \boxed{\dfrac{1}{2}}."),
@@ -72,7 +76,7 @@ OTHER = [
 
 @pytest.fixture(scope="module")
 def verifier():
-    return Math(timeout_s=60)
+    return Math()
 
 
 async def verdict(verifier, known, response):
@@ -97,18 +101,30 @@ async def test_another_answer_fails(verifier):
 
 @pytest.mark.parametrize("bomb", [r"10^{10^{10^{10}}}", "100000000000!", "9^{9^{9^{9}}}"])
 async def test_an_answer_that_can_not_be_reckoned_ends_at_the_bound_and_is_no_pass(bomb):
-    said = await verdict(Math(timeout_s=3), "5", rf"\boxed{{{bomb}}}")
+    said = await verdict(Math(cpu_s=3), "5", rf"\boxed{{{bomb}}}")
     assert said.verdict in ("timeout", "error")
     assert bomb in said.detail
 
 
 async def test_the_next_answer_is_compared_after_one_that_ran_into_the_bound():
-    verifier = Math(timeout_s=3)
+    verifier = Math(cpu_s=4)
     await verifier.verify({"answer": "5", "response": r"\boxed{10^{10^{10^{10}}}}"})
-    patient = Math(timeout_s=60)
-    patient.__dict__["_processes"] = verifier._processes
-    verifier._processes._timeout_s = 60
-    assert (await verdict(patient, r"\sqrt{8}", r"\boxed{2\sqrt{2}}")).verdict == "passed"
+    assert (await verdict(verifier, r"\sqrt{8}", r"\boxed{2\sqrt{2}}")).verdict == "passed"
+
+
+def spin(seconds):
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        pass
+    return True
+
+
+async def test_processor_time_decides_and_not_what_else_runs_on_the_machine():
+    processes = Processes("a test", spin, timeout_s=60, cpu_s=0.5, count=4)
+    replies = await asyncio.gather(*(processes.ask(seconds) for seconds in (0.3, 0.3, 0.3, 5)))
+    await processes.close()
+    assert [one.kind for one in replies] == ["value", "value", "value", "timeout"]
+    assert replies[-1].detail == "it took more than cpu_s=0.5 of processor time"
 
 
 async def test_an_answer_without_end_fails():

@@ -24,9 +24,10 @@ class Point:
 """
 
 
-async def verdict(program, tests, *, timeout_s=20.0, **columns):
+async def verdict(program, tests, *, timeout_s=60.0, cpu_s=10, **columns):
     response = f"This will do:\n\n```python\n{program}\n```\n\nIt adds."
-    return await UnitTests(timeout_s=timeout_s).verify({"response": response, "tests": tests, **columns})
+    verifier = UnitTests(timeout_s=timeout_s, cpu_s=cpu_s)
+    return await verifier.verify({"response": response, "tests": tests, **columns})
 
 
 @pytest.mark.parametrize(
@@ -118,8 +119,49 @@ async def test_what_is_not_in_the_standard_library_is_an_error():
     assert (await verdict(ADD, "import pytest\nassert add(1, 2) == 3")).verdict == "error"
 
 
-async def test_a_program_without_end_is_a_time_out():
-    assert (await verdict("while True:\n    pass", "assert add(1, 2) == 3", timeout_s=1))[:2] == ("timeout", 0.0)
+SLOW = "took more than cpu_s=1 of processor time"
+
+
+@pytest.mark.parametrize(
+    ("program", "tests"),
+    [
+        ("while True:\n    pass", "assert add(1, 2) == 3"),
+        ("def add(a, b):\n    while True:\n        pass", "assert add(1, 2) == 3"),
+        ("def add(a, b):\n    while True:\n        pass", "try:\n    add(1, 2)\nexcept Exception:\n    pass"),
+    ],
+)
+async def test_a_program_that_takes_more_than_its_processor_time_has_failed(program, tests):
+    said = await verdict(program, tests, cpu_s=1)
+    assert (said.verdict, said.detail) == ("failed", f"the program {SLOW}")
+
+
+async def test_tests_that_take_more_than_their_processor_time_are_an_error():
+    said = await verdict(ADD, "assert add(1, 2) == 3\nwhile True:\n    pass", cpu_s=1)
+    assert (said.verdict, said.detail) == ("error", f"the tests {SLOW}")
+
+
+async def test_a_program_that_does_nothing_without_end_is_a_time_out():
+    said = await verdict("import time\ntime.sleep(1000)", "assert add(1, 2) == 3", timeout_s=1, cpu_s=1)
+    assert (said.verdict, said.detail) == ("timeout", "it was not over after timeout_s=1")
+
+
+async def test_other_work_on_the_machine_takes_nothing_of_a_programs_time():
+    """Six programs of half a second each, on fewer processors than that: all of them have their second."""
+    program = "import time\ndef spend():\n    while time.process_time() < 0.5:\n        pass\n    return 1"
+    verifier = UnitTests(cpu_s=1, at_once=6)
+    record = {"response": f"```python\n{program}\n```", "tests": "assert spend() == 1"}
+    said = await asyncio.gather(*(verifier.verify(record) for _ in range(6)))
+    assert [one.verdict for one in said] == ["passed"] * 6
+
+
+async def test_a_program_that_ends_while_it_is_tested_has_failed_whatever_the_tests_make_of_it():
+    said = await verdict("import os\ndef f():\n    os._exit(0)", "try:\n    f()\nexcept Exception:\n    pass")
+    assert (said.verdict, said.detail) == ("failed", "the program ended while it was tested")
+
+
+async def test_a_program_that_asks_for_input_has_none():
+    said = await verdict("n = int(input())", "assert n == 1")
+    assert said.verdict == "failed" and "EOFError" in said.detail
 
 
 async def test_many_programs_are_checked_while_the_event_loop_goes_on():
