@@ -120,7 +120,7 @@ class Unwatched(SharedEngine):
 
 async def on_a_real_model(folder: Path, records: int) -> dict[str, Any]:
     words = ["+strategy=magpie_filtered", "model=smollm2-135m-instruct", f"model.path={real_model()}"]
-    words += ["model.dtype=bfloat16", "engine.max_num_seqs=64", f"num_records={records}", f"shard_size={records}"]
+    words += ["engine.max_num_seqs=64", f"num_records={records}", f"shard_size={records}"]
     off = ["magpie.instruction", "respond.sampling"]
     endless = [f"++strategy.{key}.repetition_detection=false" for key in off]
     with initialize_config_dir(str(CONF_DIR), version_base=None):

@@ -12,6 +12,7 @@ Synth's rule, that of the identifiers that are installed (pip install lingua-lan
 the likeliest language is it.
 """
 
+import argparse
 import asyncio
 import json
 import math
@@ -173,6 +174,8 @@ def identifiers() -> Iterator[tuple[str, Callable[[str], Awaitable[bool]]]]:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    chosen = {path: [json.loads(line) for line in Path(path).read_text().splitlines()] for path in given}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", type=Path, help="files of labelled rows, instead of those in tests/quality")
+    given = parser.parse_args().rows
+    chosen = {str(path): [json.loads(line) for line in path.read_text().splitlines()] for path in given}
     asyncio.run(main(chosen or {"unseen": UNSEEN, "unseen 2": UNSEEN2, "made on": ROWS}))

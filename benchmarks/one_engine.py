@@ -73,7 +73,7 @@ async def loaded(given: argparse.Namespace, scratch: Path, **changes: Any) -> "C
     """The engine, with the model in it."""
     if given.model == "real":
         folder = real_model()
-        model, parameters = Model(path=str(folder), name=NAME, dtype="bfloat16"), count_parameters(folder)
+        model, parameters = Model(path=str(folder), name=NAME), count_parameters(folder)
     else:
         folder = scratch / "model"
         parameters = make(folder, given.intermediate_size)
@@ -103,7 +103,7 @@ def machine(engine: "Counted") -> dict[str, Any]:
         "parameters": engine.parameters,
         "max_num_seqs": engine.max_num_seqs,
         "model": engine.model.name,
-        "dtype": engine.model.dtype,
+        "dtype": engine.dtype(),
     }
 
 

@@ -44,6 +44,7 @@ from peer import PEERS, SCRIPTS, Peer
 from real_model import NAME, real_model
 from safetensors import safe_open
 
+from synth.engines.cpu_dtype import cpu_dtype
 from synth.engines.vllm import VLLM
 from synth.engines.vllm_engine import CPU_KV_CACHE_GIB
 from synth.models.model import Model
@@ -62,7 +63,7 @@ ENGINE = {
     "kv_cache_memory_bytes": int(CPU_KV_CACHE_GIB * 2**30),
     "generation_config": "vllm",
 }
-DTYPES = {"demo": "float32", "real": "bfloat16"}
+DTYPES = {"demo": "float32", "real": cpu_dtype("auto")}
 WATCH_S = 0.05
 GIVE_UP_S = 3600
 

@@ -64,7 +64,7 @@ def real_model_folder():
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def real_engine(real_model_folder):
     """A started vLLM engine on it."""
-    model = Model(path=str(real_model_folder), name=NAME, dtype="bfloat16")
+    model = Model(path=str(real_model_folder), name=NAME)
     engine = VLLM(model=model, max_num_seqs=64, max_num_batched_tokens=4096, kv_cache_gib=2, enforce_eager=True)
     os.environ |= engine.placement(on_gpu=False, replicas_beside=0).env
     await engine.start()

@@ -29,7 +29,7 @@ def serving(nodes: Nodes, kind: str) -> dict[str, psutil.Process]:
 
 
 def test_a_judge_whose_node_is_lost_is_loaded_on_another_and_no_record_is_lost(nodes, tmp_path, real_model_folder):
-    judge = [f"models.judge.path={real_model_folder}", "models.judge.name=real", "models.judge.dtype=bfloat16"]
+    judge = [f"models.judge.path={real_model_folder}", "models.judge.name=real"]
     judge += ["models.judge.engine.max_num_seqs=8", "+strategy.judge._target_=synth.steps.judge.Judge"]
     words = [*judge, "strategy.judge.model=judge", "strategy.judge.on_failure=keep", "strategy.steps=[magpie,judge]"]
     words += ["model=demo", "engine.max_num_seqs=8", "engine.kv_cache_gib=0.5", "models.judge.engine.kv_cache_gib=0.5"]

@@ -88,7 +88,7 @@ class ShortAnswers(SharedEngine):
 async def runs(real_engine, real_model_folder, tmp_path_factory):
     """All strategies side by side in one engine: what each has made."""
     root = tmp_path_factory.mktemp("runs")
-    words = ["model=smollm2-135m-instruct", f"model.path={real_model_folder}", "model.dtype=bfloat16"]
+    words = ["model=smollm2-135m-instruct", f"model.path={real_model_folder}"]
 
     async def one(strategy):
         source = SOURCES.get(strategy)

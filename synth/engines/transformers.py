@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Answer, EngineError, Form, Load, Placement, Sampling, Watch
+from synth.engines.cpu_dtype import cpu_dtype
 from synth.models.model import Model
 
 if TYPE_CHECKING:
@@ -105,8 +106,10 @@ class Transformers:
         best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         path, revision = self.model.path, self.model.revision
         told = {"revision": revision, "trust_remote_code": False}
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=self.model.dtype, **told)
-        self._model = model.eval().to(best if self.device == "auto" else self.device)
+        device = best if self.device == "auto" else self.device
+        dtype = cpu_dtype(self.model.dtype) if device == "cpu" else self.model.dtype
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **told)
+        self._model = model.eval().to(device)
         self._tokenizer = AutoTokenizer.from_pretrained(self.model.tokenizer or path, **told)
         length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         if isinstance(self.model.max_model_len, int):  # auto is for engines that have a cache of a fixed size

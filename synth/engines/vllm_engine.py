@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 from synth.engines import EngineError, Load, Placement, Share, Unusable, gpu_memory
 from synth.engines.admission import Admission
 from synth.engines.cards import Card
+from synth.engines.cpu_dtype import cpu_dtype
 from synth.engines.first_start import first_alone, is_to_be_prefetched
 from synth.engines.vllm_arguments import HARMLESS as HARMLESS_EXTRA
 from synth.engines.vllm_arguments import refusal
@@ -181,7 +182,7 @@ class VLLMEngine:
             model=self.model.path,
             tokenizer=self.model.tokenizer,
             revision=self.model.revision,
-            dtype=self.model.dtype,
+            dtype=self.dtype(),
             # -1: what the model was made for, or less where the cache does not hold one such request.
             max_model_len=-1 if self.model.max_model_len == "auto" else self.model.max_model_len,
             **self._batch(),
@@ -211,6 +212,9 @@ class VLLMEngine:
             raise Unusable(f"vLLM refuses the configuration: {root_cause(error)}") from error
         except Exception as error:
             raise EngineError(f"vLLM did not start: {root_cause(error)}") from error
+
+    def dtype(self) -> str:
+        return cpu_dtype(self.model.dtype) if is_cpu_build() else self.model.dtype
 
     def _memory(self) -> float:
         if self.gpu_memory_utilization != "auto":

@@ -62,7 +62,7 @@ class VLLMPooling(VLLMEngine):
         return {
             "runner": "pooling",
             # What is stored in float32 vLLM would round to float16: auto is another thing here.
-            "dtype": "float32" if self.model.dtype == "auto" and not as_stored else self.model.dtype,
+            "dtype": "float32" if self.model.dtype == "auto" and not as_stored else self.dtype(),
             # A prefix that comes out of the cache was rounded in another batch.
             "enable_prefix_caching": False,
         }

@@ -151,8 +151,9 @@ def test_what_a_model_gives_is_told_by_its_config(reward_folder, embedding_folde
     ],
 )
 def test_scores_are_made_as_the_model_is_stored_and_embeddings_in_float32(
-    tmp_path, architecture, stored, asked, loaded
+    tmp_path, monkeypatch, architecture, stored, asked, loaded
 ):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     config = {"architectures": [architecture], "dtype": stored, "id2label": {"0": "LABEL_0"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert VLLMPooling(model=Model(path=str(tmp_path), dtype=asked)).own_arguments()["dtype"] == loaded

@@ -197,7 +197,7 @@ async def side_by_side(engine, words, started=False):
 async def test_a_real_model_writes_fewer_instructions_to_their_end_without_its_default_system_prompt(
     real_engine, real_model_folder, tmp_path
 ):
-    words = ["+strategy=magpie", f"model.path={real_model_folder}", "model.dtype=bfloat16", "num_records=20"]
+    words = ["+strategy=magpie", f"model.path={real_model_folder}", "num_records=20"]
     words += [f"{TEMPERATURE}=0.7", f"{TOP_P}=1.0", "strategy.magpie.instruction.max_tokens=80"]
     words += ["strategy.magpie.response.max_tokens=8", f"output_dir={tmp_path}/pilot"]
     kept, dropped = (await side_by_side(real_engine, words, started=True)).found
