@@ -27,7 +27,7 @@ engines
 models
 demo_model sources
 chat components storage
-messages
+messages template
 errors records exit_codes own_time paths
 printable
 """

@@ -19,7 +19,7 @@ BEYOND_THE_DEMO = {"evol_instruct", "evol_instruct_judged", "self_instruct", "se
 BEYOND_THE_DEMO |= {f"magpie_filtered_{recipe}" for recipe in ("pro", "air", "mt", "reasoning")}  # its tags are guesses
 BEYOND_THE_DEMO |= {"rejection_sampling", "math_reasoning"}  # it is right in 3 sums of 100
 BEYOND_THE_DEMO |= {"ultrafeedback"}  # it has not learnt to rate
-BEYOND_THE_DEMO |= {"constraints"}  # nor to do as it is told
+BEYOND_THE_DEMO |= {"constraints", "persona"}  # nor to do as it is told
 MODEL = Model(path="demo", name="synth-demo", dtype="float32")
 INSTRUCTIONS = {"instruction": ["Name a bee.", "What is 3 + 4?", "Write about rain."]}
 SUMS = {"instruction": ["What is 3 + 4?", "What is 20 + 30?", "What is 12 + 7?"], "answer": ["7", "50", "19"]}

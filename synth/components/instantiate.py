@@ -194,6 +194,9 @@ def _one_line(error: pydantic.ValidationError, target: Any, values: Any, key: st
     problems = [(_path(problem, values), problem) for problem in error.errors(include_url=False)]
     # In a union the branch that got furthest is the one that was meant.
     path, problem = max(problems, key=lambda one: len(one[0]))
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError) and str(cause).startswith(f"{key}."):
+        return str(cause)  # which names its key in full
     dotted = _join(key, *path)
     if problem["type"] == "missing":
         return f"{dotted}: is missing"

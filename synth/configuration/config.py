@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import pyarrow as pa
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,6 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.components.instantiate import build, construct, located, refuse_unknown_keys
+from synth.configuration.column_types import type_from_text
 from synth.configuration.named_models import ServedModel, preset_names, served, spelled_out, with_demo_keys
 from synth.configuration.strategy import models_asked, strategy_of
 from synth.configuration.value_files import with_files
@@ -31,7 +33,7 @@ from synth.errors import ConfigError, nearest, reason
 from synth.models.model import Model
 from synth.paths import LocalPath
 from synth.records import Slice, messages_with
-from synth.sources import Source
+from synth.sources import Source, is_drawn
 from synth.steps.llm import MAIN
 from synth.steps.strategy import Step, Strategy
 from synth.storage.hub import dataset_name
@@ -244,6 +246,12 @@ class Config:
         data["models"] = {name: _deciding(nodes[name], one.model, one.engine) for name, one in self.models.items()}
         return data if data["models"] else {key: value for key, value in data.items() if key != "models"}
 
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """The keys of a source that draws its records, which decide them beside what it reads."""
+        source = self.resolved["source"] if is_drawn(self.source) else {}
+        return {key: value for key, value in source.items() if key not in ("_target_", "bad_rows")}
+
 
 def _deciding(node: Mapping[str, Any], model: Model, engine: Any) -> dict[str, Any]:
     """The keys of a model and its engine that decide the data."""
@@ -298,20 +306,24 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     in_messages = {one.thoughts_in_messages for one in (model, *(models[name].model for name in asked))} - {None}
     if in_messages:
         columns["messages"] = messages_with(map(str, in_messages))
+    source = _source(resolved["source"])
+    strategy = dataclasses.replace(strategy, of_model=columns, of_source=_drawn_columns(source, strategy))
     config = Config(
         settings=construct(Settings, settings, ""),
-        strategy=dataclasses.replace(strategy, of_model=columns),
+        strategy=strategy,
         model=model,
         engine=engine,
         models=models,
         cluster=construct(Cluster, resolved["cluster"], "cluster"),
-        source=_source(resolved["source"]),
+        source=source,
         resolved=resolved,
     )
     if missing := isinstance(composed, DictConfig) and OmegaConf.missing_keys(composed):
         raise ConfigError(f"{min(missing)}: is missing")
     if config.settings.estimate_from is not None and not config.settings.dry_run:
         raise ConfigError("estimate_from: is for dry_run=true, which estimates and starts nothing; leave it out to run")
+    if is_drawn(config.source) and config.settings.num_records == "all":
+        raise ConfigError(f"num_records: {config.source} has no end; say how many records are to be kept")
     if config.source is None and config.settings.num_records == "all":
         raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
     if config.cluster.address is not None and config.cluster.metrics_port is not None:
@@ -397,7 +409,7 @@ def refuse_bad_chat_template(config: Config) -> None:
 
 
 def _refuse_none_where_one_is_demanded(step: Step, name: str, template: "ChatTemplate") -> None:
-    if template.needs_system and not step.description.under_system_prompt:
+    if template.needs_system and not (step.description.under_system_prompt or step.system_prompt):
         why = f"asks without a system prompt, and the chat template of the model {name} demands one"
         raise ConfigError(f"strategy.{step.name}: {why}; Magpie has system_prompts, with keep_system_prompt=true")
 
@@ -510,7 +522,25 @@ def _source(node: Any) -> Any:
     if isinstance(node, Mapping) and "_target_" not in node:
         chosen = f"choose from {', '.join(options('source'))} by source=NAME"
         raise ConfigError(f"source.{next(iter(node))}: no source is chosen; {chosen}")
-    return build(node, "source", Source)
+    source = build(node, "source", Source)
+    if is_drawn(source):
+        for name in ("columns", "limit", "repeat"):
+            if name in node:
+                raise ConfigError(f"source.{name}: is for rows that are read; a grid draws its own, without end")
+    return source
+
+
+def _drawn_columns(source: Any, strategy: Strategy) -> dict[str, pa.DataType]:
+    """Those that a source draws and that stay beside the rows. Refuses one that a step adds as well."""
+    if not is_drawn(source):
+        return {}
+    columns = {name: type_from_text(kind) for name, kind in source.labels.items()}
+    for step in strategy.steps:
+        for name in step.columns or ():
+            if name in columns:
+                why = f"the step {step.name} adds a column of this name; call the drawn one otherwise"
+                raise ConfigError(f"source.draw.{name}: {why}")
+    return columns
 
 
 def _strategy(node: Any) -> Strategy:

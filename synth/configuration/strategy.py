@@ -21,6 +21,7 @@ from synth.records import Needs, rejected_schema
 from synth.steps.function import Describes, Description, StepFunction, describe, who_tells
 from synth.steps.llm import MAIN
 from synth.steps.strategy import NO_STEPS, Step, Strategy, step_names
+from synth.template import Template
 
 Keys = Mapping[str, Any]
 
@@ -40,7 +41,7 @@ def strategy_of(node: Mapping[str, Any]) -> Strategy:
             raise ConfigError(
                 f"strategy.{name}: is neither a key of a strategy nor a step with a _target_{nearest(name, others)}"
             )
-    built: list[tuple[Any, Mapping[str, pa.DataType] | None, str]] = []
+    built: list[tuple[Any, Mapping[str, pa.DataType] | None, str, str | None]] = []
     for index, step in enumerate(steps):
         key = f"strategy.steps[{index}]"
         if isinstance(step, str):
@@ -48,12 +49,13 @@ def strategy_of(node: Mapping[str, Any]) -> Strategy:
                 raise ConfigError(f"{key}: {step!r} is no step of this strategy{nearest(step, named)}")
             key, step = f"strategy.{step}", named[step]
         step, model = _without_model(step, key)
+        step, system_prompt = _without_system_prompt(step, key)
         function = build(step, key, StepFunction)
         told = _described(function, step["_target_"], key)
         if told.pool is not None and built:
             raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
         columns = None if told.columns is None else _columns(told.columns, f"{key}.columns")
-        built.append((function, columns, model))
+        built.append((function, columns, model, system_prompt))
     declared = node.get("columns")
     columns = None if declared is None else _columns(declared, "strategy.columns")
     steps = [Step(name, *one) for name, one in zip(step_names(node), built, strict=True)]
@@ -70,6 +72,17 @@ def _without_model(step: Any, key: str) -> tuple[Any, str]:
     if not isinstance(step["model"], str):
         raise ConfigError(f"{key}.model: must be the name of a model of the run, got {step['model']!r}")
     return {name: value for name, value in step.items() if name != "model"}, step["model"]
+
+
+def _without_system_prompt(step: Any, key: str) -> tuple[Any, str | None]:
+    """The same of the system prompt that all is asked under, a template over the record's columns."""
+    if not isinstance(step, Mapping) or "system_prompt" not in step or takes(step, "system_prompt", key):
+        return step, None
+    try:
+        given: str | None = TypeAdapter(Template | None).validate_python(step["system_prompt"], strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{key}.system_prompt: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    return {name: value for name, value in step.items() if name != "system_prompt"}, given
 
 
 def _name(given: Any) -> str:

@@ -105,6 +105,8 @@ def told_source(config: Config, contents: Contents) -> str:
     if config.source is None:
         return "none"
     set_aside = f", {contents.bad_rows:,} bad ones set aside" if contents.bad_rows else ""
+    if contents.drawn:
+        return f"{config.source}" + (f", with {contents.rows:,} rows to draw{set_aside}" if contents.rows else "")
     times = f", {contents.repeat:,} times" if contents.repeat > 1 else ""
     return f"{contents.rows:,} rows of {config.source}{times}{set_aside}"
 

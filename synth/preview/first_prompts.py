@@ -13,9 +13,11 @@ from synth.chat import ChatTemplate, ServedChat
 from synth.configuration.config import Config
 from synth.engines import FORMS, Answer, Form, Sampling
 from synth.printable import printable
+from synth.records import Rejection
 from synth.steps.ledger import Ledger
 from synth.steps.llm import LLM, Endpoint
 from synth.steps.strategy import Step, is_own_step
+from synth.template import filled
 
 HEAD, TAIL = 400, 120  # characters of a prompt that are shown
 LIMIT_S = 5.0
@@ -69,6 +71,10 @@ def _first_prompt(
     prompts: list[str] = []
     endpoints = {name: Endpoint(_Asked(one, prompts), one, name) for name, one in templates.items()}
     llm = LLM(endpoints, Ledger(), seed, "0", step.name, step.model, pool=_NobodysPool())
+
+    if step.system_prompt is not None:
+        with suppress(Rejection):
+            llm.system = filled(step.system_prompt, record)
 
     async def ask() -> None:
         with suppress(_Seen):

@@ -40,11 +40,12 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     """
     settings = config.settings
     source = str(config.source or "source=none")
-    refuse_missing_columns(config.strategy, contents.columns, source)
+    refuse_missing_columns(config.strategy, contents.columns, source, drawn=contents.drawn)
     refuse_unfit_columns(config.strategy, contents.kinds, source)
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
     plain, versions = config.identity(), _versions()
-    identity = by_content(plain) | {"source": contents.identity, "synth": versions.get("synth")} | source_code(plain)
+    rows = contents.identity | by_content(config.drawing)
+    identity = by_content(plain) | {"source": rows, "synth": versions.get("synth")} | source_code(plain)
     fresh = Manifest(identity, columns, versions, settings.most_records, config.license)
     try:
         manifest = _known(folder, fresh, config) or fresh

@@ -31,7 +31,7 @@ from synth.schedule.plan import End
 from synth.schedule.pool import Door, Seat, SharedPool
 from synth.schedule.slots import Slot, Slots
 from synth.schedule.watchdog import Watchdog
-from synth.sources.store import Rows
+from synth.sources.store import rows_of
 from synth.steps.chain import Context, run_record, set_aside, timed_out
 from synth.steps.llm import MAIN, Endpoint
 from synth.steps.pooling import PoolingEndpoint
@@ -116,7 +116,7 @@ class Worker:
         self._slots = Slots(self._in_flight)
         self._launches = Launches(self._in_flight, config.strategy.tells_fan_out)
         self._first = FirstRecords()
-        self._rows = Rows(self._folder.source) if config.source else None
+        self._rows = rows_of(config.source, self._folder.source, config.settings.seed)
         self._launched = asyncio.Event()
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
@@ -395,7 +395,7 @@ class Worker:
         journal.append(set_aside(number, row, self._context, why, by=step))
         self._disk.submit(journal.sync).result(timeout=10)
 
-    async def _row(self, number: int) -> Record:
+    async def _row(self, number: int) -> Record | Rejection:
         return await asyncio.to_thread(self._rows.row, number) if self._rows else {}
 
     async def _sync_journals(self) -> None:

@@ -7,10 +7,10 @@ neither its size, nor where it is, nor whether it is there tomorrow matters to a
 Promises: memory stays flat, whatever a source's size. What a row holds is data: nothing of it is ever run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeGuard
 
 from pydantic import BeforeValidator, Field
 
@@ -80,3 +80,30 @@ class Source(Protocol):
     def read(self) -> Iterator[Record | BadRow]:
         """Its rows, one at a time. Raises ConfigError where none can be read, or no more."""
         ...
+
+
+class RowsByNumber(Protocol):
+    """Rows that were read, by their numbers from 0, over and over."""
+
+    def __len__(self) -> int: ...
+
+    def row(self, number: int) -> Record: ...
+
+
+class DrawnSource(Source, Protocol):
+    """A source without end, whose records are drawn by their numbers from what it read, if anything. `labels` are the
+    columns that stay beside a row, with Arrow's words for their types, and `kinds` what each column holds."""
+
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+
+    @property
+    def kinds(self) -> dict[str, list[str]]: ...
+
+    def drawn(self, seed: int, number: int, rows: RowsByNumber, only: Collection[str] | None = None) -> Record:
+        """With `only`, at least these columns. Raises Rejection for a record that can't be drawn, and OSError."""
+        ...
+
+
+def is_drawn(source: Source | None) -> TypeGuard[DrawnSource]:
+    return hasattr(source, "drawn")

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from synth.errors import ConfigError, nearest
-from synth.records import Record
-from synth.sources import Bad, BadRow, Source
+from synth.records import Record, Rejection
+from synth.sources import Bad, BadRow, DrawnSource, Source, is_drawn
 from synth.sources.kinds import note
 from synth.sources.row_lines import written
 from synth.storage.lock import locked_file
@@ -48,7 +48,8 @@ class Contents:
     """What a source holds: rows that can be used, rows that can't, all names of columns, the kinds of values in each
     (see kinds.py), and a checksum.
 
-    With `content` None it is no source at all: records without end, from nothing.
+    With `content` None it is no source at all: records without end, from nothing. Records that are `drawn` from the
+    rows have no end either.
     """
 
     rows: int = 0
@@ -57,15 +58,37 @@ class Contents:
     content: str | None = None
     repeat: int = 1
     kinds: dict[str, list[str]] = field(default_factory=dict)
+    drawn: bool = False
 
     @property
     def size(self) -> int | None:
         """Records, that is rows times repeats; None without end."""
-        return None if self.content is None else self.rows * self.repeat
+        return None if self.content is None or self.drawn else self.rows * self.repeat
 
     @property
     def identity(self) -> dict[str, Any]:
         return {} if self.content is None else {"content": self.content, "repeat": self.repeat}
+
+
+class DrawnRows:
+    """The rows of a source that draws them: `row(number)` of each record. For several threads at once."""
+
+    def __init__(self, source: DrawnSource, folder: Path, seed: int):
+        self._source, self._seed, self._rows = source, seed, Rows(folder)
+
+    def row(self, number: int) -> Record | Rejection:
+        """A Rejection where a record can't be drawn. Raises OSError."""
+        try:
+            return self._source.drawn(self._seed, number, self._rows)
+        except Rejection as rejection:
+            return rejection
+
+
+def rows_of(source: Source | None, folder: Path, seed: int) -> "Rows | DrawnRows | None":
+    """The rows of records by their numbers, None where there is no source. Raises OSError."""
+    if is_drawn(source):
+        return DrawnRows(source, folder, seed)
+    return Rows(folder) if source else None
 
 
 class Rows:
@@ -77,11 +100,14 @@ class Rows:
         self._lines = os.open(self._path, os.O_RDONLY)
         self._size = os.fstat(self._lines).st_size
         try:
-            self._count = read_sealed(folder / "source.json")["contents"]["rows"]
+            self._count: int = read_sealed(folder / "source.json")["contents"]["rows"]
         except Damaged as error:
             raise OSError(str(error)) from None
         if os.fstat(self._offsets).st_size != (self._count + 1) * _PLACE.size:
             raise OSError(f"{folder / 'offsets'} is damaged; run again")
+
+    def __len__(self) -> int:
+        return self._count
 
     def row(self, number: int) -> Record:
         """After the last row comes the first one again. Raises OSError."""
@@ -239,8 +265,12 @@ def _told(source: Source, folder: Path, stamp: Any) -> dict[str, Any] | None:
 def _settings(source: Source) -> dict[str, Any]:
     """What else decides which rows there are."""
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
-    given = {name: str(value) for name, value in sorted(vars(source).items()) if name != "repeat"}
+    given = {name: str(value) for name, value in sorted(vars(source).items()) if not _is_no_setting(name)}
     return {"source": kind, **given}
+
+
+def _is_no_setting(name: str) -> bool:
+    return name == "repeat" or name.startswith("_")
 
 
 def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[BadRow], None]) -> Contents:
@@ -265,6 +295,8 @@ def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[Ba
         rows += 1
         if rows == source.limit:
             break
+    if is_drawn(source):
+        return Contents(rows, bad, list(source.kinds), digest.hexdigest(), kinds=source.kinds, drawn=True)
     if not rows:
         but = f" but {bad} bad ones, first {first_bad}" if bad else ""
         raise ConfigError(f"source: {source} holds no rows{but}")

@@ -33,6 +33,7 @@ from synth.steps.pooling import PoolingEndpoint
 from synth.steps.rows import checked, clean, row, unfit, without
 from synth.steps.strategy import Step, Strategy, module_of_step
 from synth.steps.twins import Claimant, SharedClaims, Twins
+from synth.template import filled
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ class Context:
         return rejection if filters else None
 
 
-async def run_record(number: int, row: Record, context: Context) -> Finished:
-    """The whole fate of one record. `row` is what the source gave for it.
+async def run_record(number: int, row: Record | Rejection, context: Context) -> Finished:
+    """The whole fate of one record. `row` is what the source gave for it, a Rejection where it had nothing to give.
 
     Raises EngineError when the engine broke under it, or what the records share; the record is then not finished and
     may be run again.
@@ -107,15 +108,17 @@ async def run_record(number: int, row: Record, context: Context) -> Finished:
 _BEGUN: tuple[Rejection, None] = (Rejection("begun"), None)
 
 
-def set_aside(number: int, row: Record, context: Context, why: Rejection, by: str = "engine") -> Finished:
+def set_aside(number: int, row: Record | Rejection, context: Context, why: Rejection, by: str = "engine") -> Finished:
     """A record that is not to be run: a rejection by the engine that did not survive it, or by a step without end."""
     record, context = _from_source(row, context)
     known = record if isinstance(record, dict) else {}
     return Finished(number, rejected=[_rejected_row(record_id(number), known, Ledger(), by, why, context)])
 
 
-def _from_source(row: Record, context: Context) -> tuple[Record | Rejection, Context]:
+def _from_source(row: Record | Rejection, context: Context) -> tuple[Record | Rejection, Context]:
     """The record to begin with. A column that the strategy declares has to fit; any other may be of any type."""
+    if isinstance(row, Rejection):
+        return row, context
     strategy = context.strategy
     free = {name: kind for name, kind in strategy.columns.items() if name not in (strategy.declared or {})}
     with suppress(RecursionError):  # it comes again, below
@@ -215,6 +218,8 @@ async def _call(
     try:
         with own:
             # A copy, so that a step which changes its record and then fails leaves the record as it came.
+            if step.system_prompt is not None:
+                llm.system = filled(step.system_prompt, record)
             answer = step.function(clean(record), llm)
             outcome: object = await answer if inspect.isawaitable(answer) else answer
     except asyncio.CancelledError as error:

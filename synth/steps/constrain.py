@@ -18,7 +18,9 @@ class Constrain:
     """Draws from `min` to `max` constraints of these `kinds` that go together, puts them after the instruction in
     words, and adds them as the column `constraints`, which the verifier of that name reads.
 
-    Of a conversation that waits for an answer, the user's last message is what they follow.
+    Of a conversation that waits for an answer, the user's last message is what they follow. With `only`, as
+    {category: [writing, advice]}, records with something else in such a column are asked as they are, and have no
+    constraints.
 
     Rejections: `no_instruction`.
     """
@@ -26,6 +28,7 @@ class Constrain:
     min: Annotated[int, Field(ge=1)] = 1
     max: Annotated[int, Field(ge=1)] = 3
     kinds: Annotated[list[str], Field(min_length=1), BeforeValidator(as_list)] = field(default_factory=lambda: [*KINDS])
+    only: dict[str, Annotated[list[str], BeforeValidator(as_list)]] = field(default_factory=dict)
 
     columns: ClassVar[dict[str, str]] = {"constraints": "list<string>"}
     rejections: ClassVar[tuple[str, ...]] = ("no_instruction",)
@@ -38,12 +41,14 @@ class Constrain:
             raise ValueError(f"max: must be at least min={self.min}, got {self.max}")
 
     def needs(self) -> list[Needs]:
-        return [{"instruction": "text", "messages": "conversation"}]
+        return [{"instruction": "text", "messages": "conversation"}, *((name,) for name in self.only)]
 
     def calls(self) -> list[Any]:
         return []
 
     def __call__(self, record: Record, llm: Any) -> Record:
+        if not all(record.get(name) in values for name, values in self.only.items()):
+            return record | {"constraints": []}
         asked = to_answer(record)[-1]["content"]
         if not asked.strip():
             raise Rejection("no_instruction")

@@ -24,7 +24,7 @@ from synth.steps.judge_examples import EXAMPLES
 from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
 from synth.steps.prompts import render
-from synth.steps.template import Template, fill, needed
+from synth.template import Template, fill, filled, needed
 
 SCALE = (1, 2, 3, 4, 5)
 # The reason comes first, so that the score follows from it, and is too short for max_tokens to cut the score away.
@@ -72,8 +72,9 @@ def _as_list(given: Any) -> Any:
 class Judge:
     """Adds `judge_score` and `judge_reason` to a record that has an instruction and a response.
 
-    `prompt` is a Jinja text, or the name of a file with one, over the record's columns and `criteria`; null is the
-    shipped prompt, before which the criteria are put. It should ask for JSON with `reason` and then `score`, 1 to 5.
+    `prompt` is a Jinja text, or the name of a file with one, over the record's columns and `criteria`, which are
+    templates over the columns, too; null is the shipped prompt, before which the criteria are put. It should ask for
+    JSON with `reason` and then `score`, 1 to 5.
     With several `votes` the score is their mean, and the column holds fractions.
 
     A score below `min_score` rejects the record, as `low_score`. A judgement that can't be read is
@@ -87,7 +88,7 @@ class Judge:
     model: str | None = None
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=256))
     prompt: Annotated[Template | None, BeforeValidator(_from_file)] = None
-    criteria: Annotated[list[str], BeforeValidator(_as_list)] = field(default_factory=list)
+    criteria: Annotated[list[Template], BeforeValidator(_as_list)] = field(default_factory=list)
     votes: Annotated[int, Field(ge=1)] = 1
     min_score: Annotated[float, Field(ge=SCALE[0], le=SCALE[-1])] | None = None
     on_failure: Literal["reject", "keep"] = "reject"
@@ -110,9 +111,11 @@ class Judge:
         return {"judge_score": "int64" if self.votes == 1 else "double", "judge_reason": "string"}
 
     def needs(self) -> list[Needs]:
+        of_criteria = {name for one in self.criteria for name in needed(one)}
         if self.prompt is None:
-            return [{"instruction": "text"}, {"response": "text"}]
-        return [(name,) for name in sorted(needed(self.prompt) - {"criteria"})]
+            further = sorted(of_criteria - {"instruction", "response"})
+            return [{"instruction": "text"}, {"response": "text"}, *((name,) for name in further)]
+        return [(name,) for name in sorted((needed(self.prompt) | of_criteria) - {"criteria"})]
 
     def calls(self) -> list[Sampling]:
         return [self._sampling] * self.votes
@@ -149,13 +152,14 @@ class Judge:
         return Verdict(sum(score for score, _ in read) / len(read), read[0][1])
 
     def _asked(self, record: Record) -> list[Message]:
+        criteria = [filled(one, record) for one in self.criteria]
         if self.prompt is not None:
-            return few_shot((), fill(self.prompt, record | {"criteria": self.criteria}))
+            return few_shot((), fill(self.prompt, record | {"criteria": criteria}))
         for name in ("instruction", "response"):
             if not text_of(record, name):
                 raise Rejection(f"no_{name}")
         asked = render("judge", instruction=record["instruction"], response=record["response"])
-        listed = "\n".join(f"- {one}" for one in self.criteria)
+        listed = "\n".join(f"- {one}" for one in criteria)
         asked = f"What counts:\n{listed}\n\n{asked}" if listed else asked
         return few_shot(_EXAMPLES, asked)
 

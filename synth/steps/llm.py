@@ -80,6 +80,7 @@ class LLM:
         self._endpoints, self._model, self._ledger = endpoints, model, ledger
         self._pool, self._twins, self._foresee = pool, twins, foresee
         self._visit = Visit((seed, id, step))
+        self.system: str | None = None  # what all is asked under that has no system prompt of its own
 
     def on(self, model: str | None) -> "LLM":
         """The same record's handle for another model of the run; None: for this one. Raises ValueError for an unknown
@@ -162,8 +163,7 @@ class LLM:
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        if system is not None:
-            messages = [{"role": "system", "content": system}, *messages]
+        messages = self._under(system, messages)
         sampling, endpoint = self._asked(sampling, changes)
         template = endpoint.template
         # Not every template takes the thoughts out of earlier answers.
@@ -193,6 +193,7 @@ class LLM:
     ) -> Completion:
         """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2). `draft` is
         as for `chat`."""
+        messages = self._under(None, messages)
         sampling, endpoint = self._asked(sampling, changes)
         template = endpoint.template
         if isinstance(template, ServedChat):
@@ -202,6 +203,11 @@ class LLM:
         return await self._generate(
             endpoint, template, template.pre_query, messages, template.query_stop, sampling, draft, None
         )
+
+    def _under(self, system: str | None, messages: Messages) -> Messages:
+        if system is None and not any(one.get("role") == "system" for one in messages[:1]):
+            system = self.system
+        return messages if system is None else [{"role": "system", "content": system}, *messages]
 
     async def score(self, messages: str | Messages) -> float:
         """What a reward model, or a classifier with one output, gives a conversation, or a plain text: its last layer's

@@ -2,8 +2,8 @@
 
 The pre-query prompt comes from the model's own chat template (synth/chat), so any model with one will do.
 Instruction and response are drawn with samplings of their own. A system prompt steers the topic; of several, one
-is drawn per record by weight. `n_turns` goes on with the user's next words after each answer (the paper's
-Magpie-MT).
+is drawn per record by weight. It is a template over the record's columns, such as those of a grid. `n_turns` goes on
+with the user's next words after each answer (the paper's Magpie-MT).
 """
 
 from dataclasses import field
@@ -16,19 +16,21 @@ from synth.components.lists import as_list
 from synth.engines import Sampling
 from synth.engines.repetition import REPETITION
 from synth.messages import Message, first_turn
-from synth.records import Record, Rejection
+from synth.records import Needs, Record, Rejection
 from synth.steps.beginning import Draft
 from synth.steps.llm import LLM
+from synth.template import Template, filled, needed
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SystemPrompt:
     """A system prompt and how often it is drawn, relative to its neighbours: weights need not sum to 1.
 
-    Without a text it is no system prompt at all, which can have its share too.
+    The text is a template over the record's columns. Without a text it is no system prompt at all, which can have its
+    share too.
     """
 
-    text: str | None
+    text: Template | None
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
 
 
@@ -36,7 +38,7 @@ def _as_prompts(given: Any) -> Any:
     """A text or a list with texts in it, as SystemPrompts."""
     if given is None:
         return []
-    return [SystemPrompt(text=one) if isinstance(one, str | None) else one for one in as_list(given)]
+    return [{"text": one} if isinstance(one, str | None) else one for one in as_list(given)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -51,10 +53,10 @@ class Magpie:
     tokens' probabilities, before temperature and filters (Answer.logprob). Word salad is what a hot draw of many
     unlikely tokens in a row reads like. An engine that tells no probabilities rejects nothing.
 
-    A row has all its turns or is a rejection: `empty_instruction`, `truncated_instruction` (max_tokens cut it),
-    `repetition` (of either side), `incoherent_instruction` (below `min_logprob`), `empty_response`, and
-    `truncated_response` where a turn was to follow. A last answer that was cut is kept; its `finish_reason` is
-    `length`.
+    A row has all its turns or is a rejection: `missing_column` and `template_failed` (a system prompt does not fit the
+    record), `empty_instruction`, `truncated_instruction` (max_tokens cut it), `repetition` (of either side),
+    `incoherent_instruction` (below `min_logprob`), `empty_response`, and `truncated_response` where a turn was to
+    follow. A last answer that was cut is kept; its `finish_reason` is `length`.
     """
 
     instruction: Sampling = field(default_factory=lambda: Sampling(temperature=0.9))
@@ -76,10 +78,16 @@ class Magpie:
 
     @property
     def rejections(self) -> tuple[str, ...]:
+        unfilled = ("missing_column", "template_failed") if self.needs() else ()
         incoherent = ("incoherent_instruction",) if self.min_logprob is not None else ()
         looped = (REPETITION,) if any(call.repetition_detection for call in self.calls()) else ()
         cut = ("truncated_instruction", *looped)
-        return ("empty_instruction", *cut, *incoherent, "empty_response", "truncated_response")
+        return (*unfilled, "empty_instruction", *cut, *incoherent, "empty_response", "truncated_response")
+
+    def needs(self) -> list[Needs]:
+        """The columns that system prompts read."""
+        texts = [one.text for one in self.system_prompts if one.weight and one.text is not None]
+        return [(name,) for name in sorted({name for text in texts for name in needed(text)})]
 
     def calls(self) -> list[Sampling]:
         """Every engine call of one record at the most."""
@@ -94,7 +102,7 @@ class Magpie:
         return bool(self.system_prompts) and (self.keep_system_prompt or len(self.calls()) == 1)
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
-        system_prompt = self._draw_system_prompt(llm)
+        system_prompt = self._draw_system_prompt(record, llm)
         system: list[Message] = []
         if system_prompt is not None:
             llm.note(system_prompt, "system_prompt")
@@ -143,10 +151,12 @@ class Magpie:
                 raise Rejection("truncated_response")  # there is nothing to go on from
         return answer.finish_reason
 
-    def _draw_system_prompt(self, llm: LLM) -> str | None:
+    def _draw_system_prompt(self, record: Record, llm: LLM) -> str | None:
+        """Raises Rejection where a template does not fit the record."""
         if not self.system_prompts:
             return None
-        return llm.rng.choices(self.system_prompts, [prompt.weight for prompt in self.system_prompts])[0].text
+        text = llm.rng.choices(self.system_prompts, [prompt.weight for prompt in self.system_prompts])[0].text
+        return None if text is None else filled(text, record)
 
     def _written(
         self, record: Record, turns: list[Message], kept_system: list[Message], finish_reason: str | None

@@ -45,16 +45,19 @@ _CALLED = {
 }
 
 
-def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: str) -> None:
-    """Raises ConfigError for the first step that reads what is not there."""
+def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: str, *, drawn: bool = False) -> None:
+    """Raises ConfigError for the first step that reads what is not there. `drawn` columns are a grid's."""
     there = set(columns)
     for step in strategy.steps:
-        for choices in step.description.needs:
+        for choices in step.needs:
             if not there.intersection(choices):
                 wanted = " or ".join(map(repr, choices))
                 name = next(iter(choices))
                 if made_by := _MADE_BY.get(name):
                     raise ConfigError(f"strategy.{step.name}: reads the column {wanted}; {made_by}")
+                if drawn:
+                    why = f"which {source} does not draw{nearest(name, columns)}"
+                    raise ConfigError(f"strategy.{step.name}: reads the column {wanted}, {why}")
                 hint = _hint(name, columns) if columns else "; choose another one by source=file or source=hub"
                 raise ConfigError(f"strategy.{step.name}: reads the column {wanted}, which {source} lacks{hint}")
         if step.columns is None:
@@ -67,7 +70,7 @@ def refuse_unfit_columns(strategy: Strategy, kinds: Mapping[str, Sequence[str]],
     any row. `kinds` are those of the source's columns."""
     unknown: set[str] = set()
     for step in strategy.steps:
-        for choices in step.description.needs:
+        for choices in step.needs:
             given = [name for name in choices if name in kinds and name not in unknown]
             if not isinstance(choices, Mapping) or not given or unknown.intersection(choices):
                 continue

@@ -10,7 +10,7 @@ answer in another form is read too. One that max_tokens cut loses its last item 
 out is a rejection with its reason, item by item.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from synth.steps.pool import PoolRules
 from synth.steps.query_examples import SHIPPED as SHIPPED_QUERIES
 from synth.steps.query_examples import QueryExample
 from synth.steps.seed_tasks import SHIPPED, Seed, read_seeds
+from synth.template import Template, filled, needed
 
 
 def _readable(path: Path) -> Path:
@@ -234,7 +235,8 @@ def _is_text(value: Any) -> bool:
 class Queries:
     """Asks for `queries` queries about the text in the column `context`, as users of `application` might send them.
 
-    `criteria` is what each query must fulfil, a text or a list of texts. `examples` are texts with queries, which the
+    `criteria` is what each query must fulfil, a text or a list of texts. Both are templates over the record's columns;
+    in examples they stand as they are for the record. `examples` are texts with queries, which the
     prompt shows as earlier answers; null for those shipped with Synth, [] for none. A record for each query: fewer than
     asked for are as good as any, and those beyond are left out.
 
@@ -245,8 +247,8 @@ class Queries:
     context: str = "context"
     queries: Annotated[int, Field(ge=1)] = 5
     examples: list[QueryExample] | None = None
-    application: str = "AI assistant"
-    criteria: Annotated[str, BeforeValidator(_as_text)] = ""
+    application: Template = "AI assistant"
+    criteria: Annotated[Template, BeforeValidator(_as_text)] = ""
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=1024))
 
     columns: ClassVar[dict[str, str]] = {}
@@ -260,7 +262,8 @@ class Queries:
     )
 
     def needs(self) -> list[Needs]:
-        return [{self.context: "text"}]
+        read = needed(self.application) | needed(self.criteria)
+        return [{self.context: "text"}, *((name,) for name in sorted(read - {self.context}))]
 
     @property
     def fan_out(self) -> int:
@@ -276,9 +279,10 @@ class Queries:
         context = record[self.context]
         if not isinstance(context, str) or not context.strip():
             raise Rejection("no_context", f"the column {self.context!r} holds {context!r}")
-        request = self._request(context, self.queries)
+        asked = {name: filled(getattr(self, name), record) for name in ("application", "criteria")}
+        request = _queries_request(context, self.queries, asked)
         known = SHIPPED_QUERIES if self.examples is None else self.examples
-        examples = [self._example(one) for one in known]
+        examples = [self._example(one, asked) for one in known]
         shown = [request, *(text for one in known for text in (one.context, *one.queries))]
         form = list_schema("queries", self.queries)
         answer = await llm.chat(few_shot(examples, request), self.sampling, json_schema=form)
@@ -292,13 +296,13 @@ class Queries:
         ]
         return _outcomes(record, queries, reasons)
 
-    def _request(self, context: str, n: int) -> str:
-        asked = {"n": n, "application": self.application, "criteria": self.criteria, "context": context}
-        return prompts.render("self_instruct_queries", **asked)
-
-    def _example(self, one: QueryExample) -> tuple[str, Any]:
+    def _example(self, one: QueryExample, asked: Mapping[str, str]) -> tuple[str, Any]:
         queries = one.queries[: self.queries]
-        return self._request(one.context, len(queries)), {"queries": queries}
+        return _queries_request(one.context, len(queries), asked), {"queries": queries}
+
+
+def _queries_request(context: str, n: int, asked: Mapping[str, str]) -> str:
+    return prompts.render("self_instruct_queries", n=n, context=context, **asked)
 
 
 def _copied(text: str, shown: Sequence[str], reason: str) -> str | None:

@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from synth.engines import Sampling, Task
 from synth.quality.duplicates import Duplicates
-from synth.records import CONTRACT_COLUMNS
+from synth.records import CONTRACT_COLUMNS, Needs
 from synth.steps.function import Description, describe
 from synth.steps.llm import MAIN
 from synth.steps.pool import PoolRules
 from synth.steps.rows import EXTRA
+from synth.template import needed
 
 NO_STEPS = ("name", "steps", "columns", "models")  # keys of a strategy; all others are steps
 
@@ -28,18 +29,25 @@ class Step:
     """A step's function, the name that seeds and lineage know it by, and the columns that it says it adds.
 
     `columns` is None where the step says nothing about them, as a plain function does. `model` is the one of the run
-    that it asks, where a call names no other.
+    that it asks, where a call names no other. `system_prompt` is a template over the record's columns: what it asks
+    under, where it gives none itself.
     """
 
     name: str
     function: Any
     columns: Mapping[str, pa.DataType] | None = None
     model: str = MAIN
+    system_prompt: str | None = None
 
     @functools.cached_property
     def description(self) -> Description:
         """What it tells of itself."""
         return describe(self.function)
+
+    @property
+    def needs(self) -> list[Needs]:
+        """The columns that it reads, as far as it tells, and its system prompt does."""
+        return [*self.description.needs, *((name,) for name in sorted(needed(self.system_prompt or "")))]
 
     @property
     def models(self) -> set[str]:
@@ -89,19 +97,22 @@ class Strategy:
     """Steps in order. `declared` are the columns of the strategy's YAML, None if it has no such key.
 
     What a record holds beside the dataset's columns goes from step to step and is not written. Only where nobody
-    said which columns there are, a column `extra` keeps it, as JSON. `of_model` are columns that come with the model.
+    said which columns there are, a column `extra` keeps it, as JSON. `of_model` are columns that come with the model,
+    `of_source` those that a source draws.
     """
 
     name: str
     steps: Sequence[Step]
     declared: Mapping[str, pa.DataType] | None = None
     of_model: Mapping[str, pa.DataType] = field(default_factory=dict)
+    of_source: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
         """What the dataset has beside the contract's columns. `thinking`, where a step says how a model is to think,
         is how the one did that wrote the response."""
-        columns = {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
+        columns = dict(self.of_source)
+        columns |= {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
         if any(call.thinking is not None for step in self.steps for call in step.description.calls or ()):
             columns.setdefault("thinking", pa.string())
         silent = self.declared is None and any(step.columns is None for step in self.steps)

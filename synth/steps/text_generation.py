@@ -19,7 +19,7 @@ from synth.steps.copies import is_copy
 from synth.steps.few_shot import few_shot
 from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
-from synth.steps.template import Template, fill, needed
+from synth.template import Template, fill, needed
 
 _TEXTS = ("instruction", "response", "system_prompt")
 

@@ -13,7 +13,8 @@ from synth.verifiers.rules import Constraint
 class Constraints:
     """Passes where the answer keeps to all constraints in `column`, JSON texts as `{"kind": "min_words", "n": 50}`.
 
-    The score is the share that it keeps to. What is no constraint is an `error`. rules.py has the kinds.
+    The score is the share that it keeps to. An empty list asks for nothing, and is kept to. What is no constraint is an
+    `error`. rules.py has the kinds.
     """
 
     column: str = "constraints"
@@ -24,7 +25,9 @@ class Constraints:
     async def verify(self, record: Record) -> Verdict:
         given = record.get(self.column)
         given = [given] if isinstance(given, str) else given
-        if not isinstance(given, list) or not given:
+        if given == []:
+            return Verdict("passed", 1.0)
+        if not isinstance(given, list):
             return Verdict("error", 0.0, f"no constraints in the column {self.column!r}")
         try:
             constraints = [Constraint.from_text(str(one)) for one in given]

@@ -93,7 +93,9 @@ def test_every_shipped_strategy_is_a_good_configuration(name):
     assert config.strategy.name == name
     if name.startswith("magpie"):
         assert isinstance(config.strategy.steps[0].function, Magpie)
-        assert config.strategy.columns == {} or "filtered" in name  # by the tags and rewards that filters look at
+        assert (
+            config.strategy.columns.keys() == config.strategy.of_source.keys() or "filtered" in name
+        )  # by tags, rewards
 
 
 @pytest.mark.parametrize("name", options("model"))

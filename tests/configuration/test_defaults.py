@@ -31,9 +31,10 @@ CHOSEN = {
     "Reward": {"model"},
     "Sample": {"n", "k", "append", "passes", "verifier"},
     "Pick": {"by"},
+    "Constrain": {"only"},
 }
 SAMPLINGS = {("instruct_and_respond", "instruct.sampling"), ("evol_instruct_from_nothing", "evol_instruct.draw")}
-SAMPLINGS |= {("math_reasoning", "sample.sampling")}
+SAMPLINGS |= {("math_reasoning", "sample.sampling"), ("persona", "instruct.sampling")}
 SAMPLINGS |= {("preference", "preference.judge")}  # whose model has a name
 STRATEGIES = options("strategy")
 
@@ -77,11 +78,16 @@ def test_shipped_defaults_are_those_of_the_code(strategy):
 
 
 @pytest.mark.parametrize(
-    "chosen", [*(f"engine={name}" for name in options("engine")), "source=file", "source=hub", "cluster=local"]
+    "chosen",
+    [*(f"engine={name}" for name in options("engine")), "source=file", "source=grid", "source=hub", "cluster=local"],
 )
 def test_so_are_those_of_engines_sources_and_clusters(chosen):
     strategy = "self_instruct" if chosen == "engine=openai_chat" else "magpie"
-    words = {"source=file": ("source.path=a.jsonl",), "source=hub": ("source.name=a/b",)}.get(chosen, ())
+    words = {
+        "source=file": ("source.path=a.jsonl",),
+        "source=grid": ("source.draw={a: [b]}",),
+        "source=hub": ("source.name=a/b",),
+    }.get(chosen, ())
     if chosen == "engine=vllm_pooling":  # for no main
         made = config(strategy="magpie_filtered_pro")
         made = replace(made, engine=made.models["reward"].engine)

@@ -63,8 +63,14 @@ def test_what_can_not_be_used_is_said_before_anything_starts(refusal, overrides,
     [
         ([], "strategy.text_generation: reads the column 'instruction', which source=none lacks"),
         (["num_records=all"], "num_records: all is for a source that has an end; choose source=file or source=hub"),
-        (["source.path=seeds.jsonl"], "source.path: no source is chosen; choose from file, hub, none by source=NAME"),
-        (["+source.path=seeds.jsonl"], "source.path: no source is chosen; choose from file, hub, none by source=NAME"),
+        (
+            ["source.path=seeds.jsonl"],
+            "source.path: no source is chosen; choose from file, grid, hub, none, tasks by source=NAME",
+        ),
+        (
+            ["+source.path=seeds.jsonl"],
+            "source.path: no source is chosen; choose from file, grid, hub, none, tasks by source=NAME",
+        ),
         (["source=file"], "source.path: is missing"),
         (["source=hub"], "source.name: is missing"),
     ],

@@ -61,3 +61,12 @@ def test_what_can_not_be_drawn_is_refused(keys, told):
     with pytest.raises(ConfigError, match=r"strategy\.constrain") as caught:
         build({"_target_": "synth.steps.constrain.Constrain", **keys}, "strategy.constrain", StepFunction)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["math", None])
+def test_only_records_of_some_kinds_are_constrained(kind):
+    keys = {"only": {"kind": ["writing", "advice"]}}
+    assert constrained({"instruction": "a", "kind": "writing"}, **keys)["constraints"]
+    other = {"instruction": "a", "kind": kind}
+    assert constrained(other, **keys) == other | {"constraints": []}
+    assert ("kind",) in Constrain(**keys).needs()

@@ -217,3 +217,10 @@ async def test_whatever_the_model_says_a_record_ends_in_a_row_or_a_rejection(sai
     row, _ = await judge((said, ended), on_failure=on_failure)
     assert row["judge_score"] in (None, 1, 2, 3, 4, 5)
     assert row.get("reason") != "error"
+
+
+async def test_criteria_are_templates_over_the_records_columns():
+    keys = {"criteria": ["It helps {{ persona }}."], "record": RECORD | {"persona": "a baker"}}
+    _, engine = await judge('{"reason": "fine", "score": 4}', **keys)
+    assert "What counts:\n- It helps a baker.\n" in engine.prompts[0]
+    assert ("persona",) in Judge(criteria=keys["criteria"]).needs()

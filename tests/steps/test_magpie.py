@@ -48,6 +48,25 @@ async def test_answers_are_greedy_unless_told_otherwise(engine):
     assert [one.temperature for one in engine.samplings] == [0.9, 0.0]
 
 
+async def test_a_system_prompt_is_a_template_over_the_records_columns(engine):
+    steps = Magpie(system_prompts="You talk with {{ persona }}, who is {{ mood | default('calm') }}.")
+    (row,) = (await finish(steps, engine=engine, columns={}, record={"persona": "{{ 7 * 7 }}"})).kept
+    assert row["system_prompt"] == "You talk with {{ 7 * 7 }}, who is calm."
+    assert engine.prompts[0] == "<system>You talk with {{ 7 * 7 }}, who is calm.<user>"
+    assert steps.needs() == [("persona",)]
+
+
+async def test_a_system_prompt_that_does_not_fit_a_record_rejects_it(engine):
+    steps = Magpie(system_prompts="You talk with {{ persona }}.")
+    (row,) = (await finish(steps, engine=engine, columns={}, record={"person": "a baker"})).rejected
+    assert row["reason"] == "missing_column" and "missing_column" in steps.rejections
+
+
+def test_a_system_prompt_that_can_not_be_read_is_refused():
+    with pytest.raises(pydantic.ValidationError, match="line 1: expected name or number"):
+        Magpie(system_prompts="You talk with {{ persona.")
+
+
 async def test_n_turns_makes_a_conversation_of_so_many_turns(engine):
     (row,) = (await talk(engine, n_turns=3)).kept
     assert contents(row) == ["q1", "a1", "q2", "a2", "q3", "a3"]

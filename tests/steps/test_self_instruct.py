@@ -296,3 +296,12 @@ async def test_whether_a_task_is_a_classification_is_a_held_yes_or_no():
     engine = FakeEngine(lambda prompt: "Yes", max_model_len=10**5)
     await finish(Instances(), engine=engine, record={"instruction": "Sort the words."}, columns=COLUMNS)
     assert [one.choice for one in engine.samplings] == [("Yes", "No"), None]
+
+
+async def test_criteria_and_the_application_of_queries_are_templates_over_the_records_columns():
+    engine = FakeEngine(lambda prompt: "1. Why is tea hot?", max_model_len=10**5)
+    step = Queries(criteria="It is {{ level }}.", application="helper of {{ who }}")
+    record = {"context": "Tea is hot.", "level": "hard", "who": "a baker"}
+    await finish(step, engine=engine, columns={}, record=record)
+    assert "It is hard." in engine.prompts[0] and "helper of a baker" in engine.prompts[0]
+    assert step.needs() == [{"context": "text"}, ("level",), ("who",)]

@@ -134,11 +134,14 @@ async def test_one_that_is_not_kept_to_is_named_and_the_score_is_the_share():
     assert await verdict([SHORT, LOUD], "A bee") == ("failed", 0.5, '{"kind": "uppercase"}')
 
 
+async def test_an_empty_list_asks_for_nothing():
+    assert await verdict([], "A bee") == ("passed", 1.0, "")
+
+
 @pytest.mark.parametrize(
     "constraints",
     [
         None,
-        [],
         ["loud"],
         ['{"kind": "loud"}'],
         ['{"kind": "max_words"}'],

@@ -1,4 +1,4 @@
-"""A prompt template of the user's own, over a record's columns.
+"""A template of the user's own, of a prompt or of a grid's column, over a record's columns.
 
 The template runs in a sandbox; what stands in a column is text, whatever it looks like, and is never run. Promises: a
 template that can't be read is refused with its line when the configuration is; one that a record does not fit ends in
@@ -55,6 +55,15 @@ def fill(template: str, record: Record) -> str:
         raise Rejection("missing_column", f"{error.message}; there are: {there}") from None
     except (SecurityError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise Rejection("template_failed", f"{type(error).__name__}: {error}") from None
+
+
+def filled(text: str, record: Record) -> str:
+    """The same of a text that may be no template at all, which then stays as it is."""
+    return fill(text, record) if _is_template(text) else text
+
+
+def _is_template(text: str) -> bool:
+    return any(mark in text for mark in ("{{", "{%", "{#"))
 
 
 def needed(template: str) -> set[str]:
