@@ -15,6 +15,7 @@ from synth.run import main
 from synth.sources import Source
 from synth.sources.grid import SHIPPED, Grid
 from synth.sources.store import rows_of, stored
+from tests.strategies import composed, made
 
 FAST = "engine=simulated engine.tokens_per_second=5000 engine.first_token_s=0 engine.median_tokens=8".split()
 PEOPLE = [{"name": f"person {n}", "age": 20 + n} for n in range(7)]
@@ -232,12 +233,23 @@ def test_a_run_has_as_many_records_as_asked_for_with_what_was_drawn_beside_them(
     assert "is of another run: source.draw.level.max was 5, is 6" in capsys.readouterr().err
 
 
-def test_a_template_that_does_not_fit_a_record_ends_that_record_alone(tmp_path):
-    half = "{{ 1 // n }}"
-    words = [
-        "+strategy=text_generation",
-        "source=grid",
-        f"source.draw={{n: [0, 1], instruction: {{template: '{half}'}}}}",
-    ]
-    assert main([*words, f"output_dir={tmp_path / 'run'}", "num_records=5", *FAST]) == 0
-    assert set(load_from_disk(tmp_path / "run" / "dataset")["n"]) == {1}
+async def test_a_worker_draws_the_rows_and_a_template_that_does_not_fit_one_ends_that_record_alone(tmp_path):
+    draw = "source.draw={n: [0, 1], instruction: {template: '{{ 1 // n }}'}}"
+    words = ["source=grid", draw, "strategy.text_generation.template='{{ n }}'", *FAST]
+    config = composed("text_generation", tmp_path / "run", 10, None, *words)
+    _, kept, rejected = await made(config, tmp_path / "run", 10)
+    assert kept and {row["n"] for row in kept} == {1}
+    assert {(row["rejected_by"], row["reason"]) for row in rejected} == {("source", "template_failed")}
+    expected = {row["n"]: row for row in kept}
+    assert len(kept) + len(rejected) == 10 and expected[1]["instruction"] == "1"
+
+
+@pytest.mark.parametrize("strategy", ["persona", "magpie_grid"])
+async def test_shipped_strategies_draw_from_the_shipped_tasks(strategy, tmp_path):
+    _, kept, rejected = await made(composed(strategy, tmp_path / "run", 12, None, *FAST), tmp_path / "run", 12)
+    rows = kept + rejected
+    assert len({row["persona"] for row in rows}) == 12
+    assert all(row["category"] and row["task"] and row["difficulty"] and row["length"] for row in rows)
+    prompts = [one["text"] for row in rows for one in row["lineage"] if one["operation"] in ("prompt", "system_prompt")]
+    assert len(prompts) == 12
+    assert all(any(row["persona"] in prompt and row["task"] in prompt for prompt in prompts) for row in rows)
