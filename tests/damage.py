@@ -76,7 +76,12 @@ class MadeUp(Simulated):
         return Answer([0] * len(text.split()), "stop", len(prompt), text=text)
 
 
-FEW = ["engine=simulated", "engine._target_=tests.damage.MadeUp", "cluster.records_in_flight=6"]
+FEW = [
+    "engine=simulated",
+    "engine._target_=tests.damage.MadeUp",
+    "cluster.records_in_flight=6",
+    "checkpoint_calls=true",
+]
 POOLED = [
     "+strategy=self_instruct",
     "strategy.tasks.pool_lag=8",

@@ -14,6 +14,7 @@ from synth.steps.seed_tasks import SHIPPED, read_seeds
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder
 from tests.damage import (
+    DAMAGES,
     RUNS,
     Case,
     MadeUp,
@@ -28,7 +29,7 @@ from tests.damage import (
     without_ray,
 )
 
-DAMAGES = 9  # of each kind of run
+EACH = 9  # damages of each kind of run
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def cases(tmp_path_factory):
         yield Cases()
 
 
-@pytest.mark.parametrize("number", range(DAMAGES))
+@pytest.mark.parametrize("number", range(EACH))
 @pytest.mark.parametrize("kind", RUNS)
 def test_a_damaged_file_is_named_or_the_run_ends_with_the_dataset_of_the_undisturbed_one(cases, tmp_path, kind, number):
     rng, case = random.Random(f"{kind} {number}"), cases[kind]
@@ -54,6 +55,25 @@ def test_a_damaged_file_is_named_or_the_run_ends_with_the_dataset_of_the_undistu
     path, how = damage(tmp_path / "run", rng, others)
     wrong, _ = case.check(tmp_path / "run", path, how)
     assert not wrong, (path, how)
+
+
+@pytest.mark.parametrize("harm", DAMAGES)
+@pytest.mark.parametrize("kind", ["pool", "duplicates", "slices"])  # whose records have calls one after another
+def test_calls_that_are_damaged_are_made_again_and_the_dataset_is_the_same(cases, tmp_path, kind, harm):
+    case, rng = cases[kind], random.Random(f"{kind} {harm.__name__}")
+    beside = cases[list(RUNS)[list(RUNS).index(kind) - 1]]
+    donors = [path for one in [case, beside] for path in one.states[1].glob("shards/*.calls.arrow")]
+    copy_folder(case.states[1], tmp_path / "run")
+    damaged = sorted(RunFolder(tmp_path / "run").shards.glob("*.calls.arrow"))
+    assert damaged
+    for path in damaged:
+        harm(path, rng, donors)
+    wrong, outcome = case.check(tmp_path / "run", damaged[0], "damaged")
+    assert not wrong and outcome.code == 0
+    left = RunFolder(tmp_path / "run").shards
+    assert {path.name[:5] for path in left.glob("*.calls.arrow")} <= {
+        path.name[:5] for path in left.glob("*.journal.arrow")
+    }
 
 
 @pytest.mark.parametrize("harm", [flip, delete, cut])

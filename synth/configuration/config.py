@@ -80,6 +80,12 @@ def _list(value: Any) -> Any:
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
+def _switch(value: Any) -> Any:
+    if value != "auto" and not isinstance(value, bool):
+        raise ValueError("must be auto, true or false")
+    return value
+
+
 class MissingFile(ConfigError):
     """All keys are right, but a file that one of them names is not there."""
 
@@ -123,6 +129,7 @@ class Settings:
     )
     min_yield: Annotated[float, Field(ge=0, le=1), _no_bool("number from 0 to 1")]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
+    checkpoint_calls: Annotated[bool | Literal["auto"], BeforeValidator(_switch)] = "auto"
     step_timeout_s: Positive | None = 3600.0
     price_per_gpu_hour: Positive | None = None
     tracking: Literal["wandb", "mlflow"] | None = None

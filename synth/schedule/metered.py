@@ -185,8 +185,12 @@ class RecordMeter:
 
     async def generate(self, prompt: Prompt, sampling: Sampling, watch: Watch | None = None) -> Answer:
         answer = await self._meter.generate(prompt, sampling, self._turns, watch)
-        self._answered += answer.completion_tokens
+        self.count(answer)
         return answer
+
+    def count(self, answer: Answer) -> None:
+        """It is the record's, whether it was made now or by an engine before."""
+        self._answered += answer.completion_tokens
 
     @property
     def written(self) -> float:

@@ -22,6 +22,7 @@ from synth.engines import EngineError, Generator, Load, Sampling
 from synth.engines.start import start, start_failure
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.report.work import Work
+from synth.schedule.checkpoint import Checkpoint
 from synth.schedule.claims import SettledClaims
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
@@ -35,6 +36,7 @@ from synth.sources.store import rows_of
 from synth.steps.chain import Context, run_record, set_aside, timed_out
 from synth.steps.llm import MAIN, Endpoint
 from synth.steps.pooling import PoolingEndpoint
+from synth.storage.calls import CallJournal
 from synth.storage.journal import Journal, owner_of
 from synth.storage.reopen import reopened
 from synth.storage.run_folder import RunFolder
@@ -89,7 +91,7 @@ class Worker:
         rules = config.strategy.pool
         self._door = Door(pool, rules) if pool and rules else None
         self._counters = Counters()
-        self._journals: set[Journal] = set()
+        self._journals: dict[Journal, Checkpoint | None] = {}
         self._running: set[asyncio.Task[Any]] = set()
         self._making: dict[int, Journal] = {}  # records that run, with where they are to be written down
         self._tasks: dict[asyncio.Task[None], int] = {}  # theirs, and those that launch, with the next record's number
@@ -248,7 +250,7 @@ class Worker:
         wanted = all_of_it if numbers is None else sorted(numbers)
         records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
         unlaunched = len(records)
-        self._journals.add(journal)
+        checkpoint = self._journals[journal] = await self._on_disk(self._checkpoint, shard, owner, journal)
         self._ends += [(shard.index, number, kept) for number, kept in journal.finished.items()]
 
         async def launch(running: asyncio.TaskGroup) -> None:
@@ -283,6 +285,7 @@ class Worker:
                 running.create_task(launch(running))
             if there:
                 await self._on_disk(journal.remove)
+                self._folder.calls(shard.index).unlink(missing_ok=True)
                 return there
             if numbers is not None:
                 return None
@@ -302,8 +305,12 @@ class Worker:
             raise failures.exceptions[0] from None
         finally:
             self._launch(unlaunched)
-            await self._on_disk(journal.close)
-            self._journals.discard(journal)  # only now, so that whoever syncs all of them waits for this one
+            try:
+                if checkpoint:
+                    await self._on_disk(checkpoint.close, self._lowest_cut)
+            finally:
+                await self._on_disk(journal.close)
+            self._journals.pop(journal)  # only now, so that whoever syncs all of them waits for this one
 
     def _committed(self, shard: Shard, decided: int | None) -> ShardSummary | None:
         if self._claims and not is_settled(self._folder, shard, self._fingerprint):
@@ -312,6 +319,14 @@ class Worker:
         if there and there.stop < shard.stop:
             return None  # committed short: its journal has the rest of what is finished
         return None if there and decided is not None and there.decided > decided else there
+
+    def _checkpoint(self, shard: Shard, owner: str, journal: Journal) -> Checkpoint | None:
+        """Where calls of the shard's records are kept, None where none are."""
+        chosen = self._config.settings.checkpoint_calls
+        if chosen is False:
+            return None
+        path, may_write = self._folder.calls(shard.index), journal.refuse_other_owner
+        return Checkpoint(CallJournal.open(path, owner, journal.finished, may_write), is_auto=chosen == "auto")
 
     async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
         if self._claims is None:
@@ -346,9 +361,13 @@ class Worker:
         self._making[number] = journal
         meter = self._meters[number] = self._engine.of_a_record()
         seat = Seat(self._door, number, visible, slot) if self._door else None
+        checkpoint = self._journals[journal]
         try:
             own = {name: replace(one, engine=meter) for name, one in self._own.items()}
-            context = replace(self._context, pool=seat, endpoints={**self._context.endpoints, **own})
+            endpoints = {**self._context.endpoints, **own}
+            if checkpoint:
+                endpoints = checkpoint.begin(number).over(endpoints)
+            context = replace(self._context, pool=seat, endpoints=endpoints)
             finished = await run_record(number, await self._row(number), context)
             if seat:
                 await seat.leave()
@@ -360,6 +379,8 @@ class Worker:
             slot.release()
             self._launches.end(number)
         journal.append(finished)
+        if checkpoint:
+            checkpoint.end(number)
         self._ends.append((shard.index, number, len(finished.kept)))
         self._first.finished(finished)
         self._counters.made += len(finished.kept)
@@ -409,8 +430,10 @@ class Worker:
                 task.cancel()
 
     async def _sync(self) -> None:
-        for journal in list(self._journals):
+        for journal, checkpoint in list(self._journals.items()):
             await self._on_disk(journal.sync)
+            if checkpoint:
+                await self._on_disk(checkpoint.sync)
 
     async def _on_disk(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, function, *arguments)

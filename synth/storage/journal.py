@@ -1,20 +1,14 @@
 """The unfinished shard: each finished record is one row, appended and synced every few seconds.
 
-An Arrow IPC stream without an end. Its rows are `number`, the record's kept rows, its rejected rows, its claims, what
-was spent on it, and how many decisions of the pool it relied on, so a record is in it whole or not at all. Each batch
-carries its own checksum; reading stops at the first that is torn or wrong, and the records after it are made again. The
-stream's head says whose it is: a journal of another run is no journal.
-
-Opening a journal rewrites it under its name: an owner before, if one still lives somewhere, goes on writing into a
-file without a name. One thread may `append` while another does the rest.
+A log (see append_log.py) whose rows are `number`, the record's kept rows, its rejected rows, its claims, what was spent
+on it, and how many decisions of the pool it relied on, so a record is in it whole or not at all. Records after a batch
+that is torn or wrong are made again. One thread may `append` while another does the rest.
 
 Promises: batches are small, whatever is in the rows. So neither Arrow's 32-bit offsets nor memory are a bound to what
 a shard may hold, but for a single record.
 """
 
 import logging
-import os
-import zlib
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -37,7 +31,7 @@ from synth.records import (
     dataset_schema,
     rejected_schema,
 )
-from synth.storage.run_folder import sync_folder, whole
+from synth.storage.append_log import OWNER, UNREADABLE, AppendLog, owner_in, read, verified
 from synth.storage.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -45,8 +39,6 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 32 << 20
 BATCH_RECORDS = 1000
 
-_CHECKSUM = "crc32"
-_OWNER = b"owner"
 _UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
@@ -61,10 +53,9 @@ class Journal:
         self.finished: dict[int, int] = {}
         self.tally = Tally()
         self._schema = schema
-        self._made_by = schema.metadata[_OWNER].decode().partition(" ")[0]
+        self._made_by = schema.metadata[OWNER].decode().partition(" ")[0]
         self._pending: deque[Finished] = deque()
-        self._file = -1
-        self._end = 0
+        self._log: AppendLog
 
     @classmethod
     def open(
@@ -84,20 +75,21 @@ class Journal:
         found = owner_in(path)
         accepted = {owner.replace(journal._made_by, one, 1) for one in earlier}
         there = _schema(columns, found) if found in accepted else journal._schema
-        with whole(path) as unfinished, unfinished.open("wb") as file:
-            file.write(journal._schema.serialize())
-            for batch in read(path, there):
-                if again:
-                    batch = _without(batch, again, journal._made_by)
-                if decided is not None:
-                    batch = batch.filter(pc.less_equal(batch["decided"], decided))
-                kept = pc.list_value_length(batch["kept"]).to_pylist()
-                journal.finished.update(zip(batch["number"].to_pylist(), kept, strict=True))
-                journal.tally.add_batch(batch)
-                file.write(message(batch))
-        journal._file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        journal._end = os.fstat(journal._file).st_size
+        journal._log = AppendLog.open(path, journal._schema, journal._taken_over(read(path, there), decided, again))
         return journal
+
+    def _taken_over(
+        self, batches: Iterable[pa.RecordBatch], decided: int | None, again: Collection[str]
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if again:
+                batch = _without(batch, again, self._made_by)
+            if decided is not None:
+                batch = batch.filter(pc.less_equal(batch["decided"], decided))
+            kept = pc.list_value_length(batch["kept"]).to_pylist()
+            self.finished.update(zip(batch["number"].to_pylist(), kept, strict=True))
+            self.tally.add_batch(batch)
+            yield batch
 
     def append(self, finished: Finished) -> None:
         """Take a record down; it is safe after the next `sync`."""
@@ -112,17 +104,14 @@ class Journal:
             pending.append(self._pending.popleft())
         if not pending:
             return
-        written = 0
+        starts = range(0, len(pending), BATCH_RECORDS)
         try:
-            for start in range(0, len(pending), BATCH_RECORDS):
-                for batch in self._batches(pending[start : start + BATCH_RECORDS]):
-                    written += self._write(message(batch))
-            os.fsync(self._file)
+            self._log.append(
+                batch for start in starts for batch in self._batches(pending[start : start + BATCH_RECORDS])
+            )
         except BaseException:
             self._pending.extendleft(reversed(pending))
-            os.ftruncate(self._file, self._end)
             raise
-        self._end += written
 
     def in_order(self) -> Iterator[pa.RecordBatch]:
         """All synced records in order of their numbers, a small batch at a time.
@@ -156,33 +145,17 @@ class Journal:
 
     def refuse_other_owner(self) -> None:
         """Raises OSError when another process has opened it since."""
-        with self.path.open("rb") as named:  # over NFS, only who opens a file hears from the server which one it is
-            is_own = os.path.samestat(os.fstat(self._file), os.fstat(named.fileno()))
-        if not is_own:
-            raise OSError(f"{self.path} was taken over by another worker")
+        self._log.refuse_other_owner()
 
     def close(self) -> None:
         """Sync and let go of it. Nothing happens when it is closed or removed already."""
-        if self._file >= 0:
+        if self._log.is_open:
             self.sync()
-            self._let_go()
+            self._log.close()
 
     def remove(self) -> None:
         """The shard is committed: its journal has no more to say."""
-        self._let_go()
-        self.path.unlink(missing_ok=True)
-        sync_folder(self.path.parent)
-
-    def _let_go(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-    def _write(self, message: bytes) -> int:
-        left = memoryview(message)
-        while left:  # a full disk takes a part and refuses the rest
-            left = left[os.write(self._file, left) :]
-        return len(message)
+        self._log.remove()
 
     def _batches(self, records: Sequence[Finished]) -> Iterator[pa.RecordBatch]:
         """One batch, or as many as it takes for each to be small and for an unfit record to be found."""
@@ -213,48 +186,12 @@ class Journal:
         return pa.RecordBatch.from_pylist([_row(noted, self._made_by)], self._schema)
 
 
-def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The batches of a journal up to the first that is torn, damaged, or of another owner; mapped, not read."""
-    count = 0
-    try:
-        for batch in _batches(path, schema):
-            count += 1
-            yield batch
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        log.warning("%s is whole up to its batch %d (%s)", path, count, error)
-
-
-def _batches(path: Path, schema: pa.Schema | None) -> Iterator[pa.RecordBatch]:
-    """Raises pa.ArrowException, OSError, ValueError or KeyError at the first that is torn, damaged, or another
-    owner's."""
-    if not path.exists():
-        return
-    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-        if schema is not None and not reader.schema.equals(schema, check_metadata=True):
-            raise ValueError("it is of another run, or has other columns")
-        with suppress(StopIteration):
-            while True:
-                batch, metadata = reader.read_next_batch_with_custom_metadata()
-                if metadata is None or int(metadata[_CHECKSUM.encode()]) != zlib.crc32(batch.serialize()):
-                    raise ValueError("wrong checksum")
-                yield batch
-
-
-def message(batch: pa.RecordBatch) -> bytes:
-    """A batch as it stands in a stream, its checksum with it."""
-    head = len(batch.schema.serialize())
-    sink = pa.BufferOutputStream()
-    writer = pa.ipc.new_stream(sink, batch.schema)
-    writer.write_batch(batch, {_CHECKSUM: str(zlib.crc32(batch.serialize()))})
-    return memoryview(sink.getvalue())[head:].tobytes()
-
-
 def finished_numbers(path: Path, owner: str | None = None) -> set[int]:
     """The records in a journal, which another process may be writing to; none if it is another owner's."""
     numbers: set[int] = set()
     if owner is None or owner_in(path) == owner:
-        with suppress(pa.ArrowException, OSError, ValueError, KeyError):
-            for batch in _batches(path, None):
+        with suppress(*UNREADABLE):
+            for batch in verified(path, None):
                 numbers.update(batch["number"].to_pylist())
     return numbers
 
@@ -263,19 +200,10 @@ def tally_of(path: Path, owners: Collection[str]) -> Tally:
     """What is in a journal of one of these owners, which another process may be writing to."""
     tally = Tally()
     if owner_in(path) in owners:
-        with suppress(pa.ArrowException, OSError, ValueError, KeyError):
-            for batch in _batches(path, None):
+        with suppress(*UNREADABLE):
+            for batch in verified(path, None):
                 tally.add_batch(batch)
     return tally
-
-
-def owner_in(path: Path) -> str | None:
-    """Whose a journal is; None where it does not say so."""
-    try:
-        with pa.OSFile(str(path), "rb") as file:
-            return str(pa.ipc.open_stream(file).schema.metadata[_OWNER].decode())
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def owner_of(shard: Shard, fingerprint: str) -> str:
@@ -288,7 +216,7 @@ def _schema(columns: Mapping[str, pa.DataType], owner: str) -> pa.Schema:
     lists = {"kept": kept, "rejected": rejected, "claims": CLAIM, "spent": SPENT}
     fields = {"number": pa.int64()} | {name: pa.list_(kind) for name, kind in lists.items()}
     fields |= {"decided": pa.int64(), "made_by": pa.string()}
-    return pa.schema(list(fields.items()), {_OWNER: owner})
+    return pa.schema(list(fields.items()), {OWNER: owner})
 
 
 def _row(finished: Finished, made_by: str) -> Record:

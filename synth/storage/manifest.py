@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.records import Shard, Slice, Spent, add_spent
-from synth.storage.journal import owner_in
+from synth.storage.append_log import owner_in
 from synth.storage.run_folder import RunFolder
 from synth.storage.sealed import Damaged, read_sealed, write_sealed
 from synth.storage.shard import ShardSummary, committed, damaged_file

@@ -58,6 +58,9 @@ class RunFolder:
     def journal(self, index: int) -> Path:
         return self.shards / f"{index:05}.journal.arrow"
 
+    def calls(self, index: int) -> Path:
+        return self.shards / f"{index:05}.calls.arrow"
+
     def claims(self, index: int) -> Path:
         return self.shards / f"{index:05}.claims.arrow"
 

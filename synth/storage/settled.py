@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from synth.records import CLAIM, Claim, Duplicate, Shard
-from synth.storage.journal import message, owner_of, read
+from synth.storage.append_log import message, read
+from synth.storage.journal import owner_of
 from synth.storage.run_folder import RunFolder, whole
 
 

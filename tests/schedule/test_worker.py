@@ -205,7 +205,7 @@ async def test_what_calls_took_is_whole_after_a_stop_and_no_part_of_a_row(folder
     assert sum(everything) == pytest.approx(sum(shares), abs=1e-4)
     busy = [(await worker.counters()).engine_seconds for worker in (first, second)]
     assert 0 < shares[0] < busy[0]  # records that were lost with the stop took time, too
-    assert shares[1] == pytest.approx(busy[1])
+    assert shares[1] > busy[1]  # calls that the first one had finished are given back, and took what they took then
 
 
 async def test_a_committed_shard_is_not_made_again(folder, start):

@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 
 from synth.records import Claim, Finished, Spent
+from synth.storage import append_log
 from synth.storage import journal as module
-from synth.storage.journal import Journal, finished_numbers, read
+from synth.storage.append_log import read
+from synth.storage.journal import Journal, finished_numbers
 from tests.storage.limits import file_size_limit
 from tests.storage.rows import finished, kept
 
@@ -63,7 +65,7 @@ def test_an_unsynced_record_is_not_on_disk_and_closing_writes_it(path):
 
 
 def test_a_tail_torn_at_any_byte_costs_its_own_batch_only(path, monkeypatch):
-    monkeypatch.setattr(module.log, "disabled", True)  # thousands of warnings
+    monkeypatch.setattr(append_log.log, "disabled", True)  # thousands of warnings
     journal = journal_of(path, 1, 2)
     first = path.stat().st_size
     journal.append(finished(3))

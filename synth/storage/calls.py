@@ -1,0 +1,115 @@
+"""The finished calls of a shard's unfinished records: `shards/00000.calls.arrow`, beside its journal.
+
+A call is known by a key of all that it was asked, and is given back only to who asks the same. So a call that is lost,
+or torn, or damaged with its batch is made again, and nothing else comes of it.
+
+A log (see append_log.py), which is made when there is something to write. Whose it is stands in its head; who may write
+is who has the shard's journal.
+"""
+
+import logging
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synth.records import Record
+from synth.storage.append_log import OWNER, AppendLog, read
+
+log = logging.getLogger(__name__)
+
+BATCH_CALLS = 100
+
+_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
+_ANSWER = {
+    "token_ids": pa.list_(pa.int32()),
+    "finish_reason": pa.string(),
+    "prompt_tokens": pa.int64(),
+    "cached_tokens": pa.int64(),
+    "text": pa.string(),
+    "engine_seconds": pa.float64(),
+    "logprob": pa.float64(),
+    "counted": pa.int64(),
+    "reasoning": pa.string(),
+    "withheld": pa.string(),
+    "too_long": pa.string(),
+}
+ANSWER = tuple(_ANSWER)
+
+
+class Call(NamedTuple):
+    """A call of record `number`: what it was asked, as a key, and the fields of its `answer`."""
+
+    number: int
+    key: bytes
+    answer: Record
+
+
+class CallJournal:
+    """`take` the calls that an earlier process has made for a record, `append` further ones. `may_write` raises OSError
+    where the shard is another worker's by now."""
+
+    def __init__(self, path: Path, owner: str, may_write: Callable[[], None]):
+        self.path = path
+        self._schema = pa.schema([("number", pa.int64()), ("key", pa.binary()), *_ANSWER.items()], {OWNER: owner})
+        self._may_write = may_write
+        self._known: dict[int, dict[bytes, Record]] = {}
+        self._log: AppendLog | None = None
+
+    @classmethod
+    def open(
+        cls, path: Path, owner: str, finished: Collection[int] = (), may_write: Callable[[], None] = lambda: None
+    ) -> "CallJournal":
+        """The calls at `path`, but for those of `finished` records. Raises OSError."""
+        journal = cls(path, owner, may_write)
+        if path.exists():
+            journal._log = AppendLog.open(path, journal._schema, journal._taken_over(finished))
+        return journal
+
+    def _taken_over(self, finished: Collection[int]) -> Iterator[pa.RecordBatch]:
+        for batch in read(self.path, self._schema):
+            done = pc.is_in(batch["number"], pa.array(sorted(finished), pa.int64()))
+            batch = batch.filter(pc.invert(done))
+            if not len(batch):
+                continue
+            token_ids = batch["token_ids"]
+            rest = batch.drop_columns(["token_ids"]).to_pylist()
+            for place, row in enumerate(rest):
+                number, key = row.pop("number"), row.pop("key")
+                # A list of Python's integers takes eight times the memory.
+                row["token_ids"] = array("i", token_ids[place].values.to_numpy(zero_copy_only=False).tobytes())
+                self._known.setdefault(number, {})[key] = row
+            yield batch
+
+    def take(self, number: int) -> dict[bytes, Record]:
+        """A record's calls by their keys, which are not held any longer."""
+        return self._known.pop(number, {})
+
+    def append(self, calls: Sequence[Call]) -> None:
+        """They are on disk, but for those that don't fit. Raises OSError."""
+        if not calls:
+            return
+        if self._log is None:
+            self._may_write()  # who had the shard before is not to take its place
+            self._log = AppendLog.open(self.path, self._schema)
+        starts = range(0, len(calls), BATCH_CALLS)
+        self._log.append(batch for start in starts for batch in self._batches(calls[start : start + BATCH_CALLS]))
+
+    def _batches(self, calls: Sequence[Call]) -> Iterator[pa.RecordBatch]:
+        rows: Iterable[Record] = ({"number": one.number, "key": one.key} | one.answer for one in calls)
+        try:
+            yield pa.RecordBatch.from_pylist(list(rows), self._schema)
+        except _UNFIT as error:
+            if len(calls) == 1:
+                log.warning("a call of record %d can't be written: %r", calls[0].number, error)
+                return
+            half = len(calls) // 2
+            yield from self._batches(calls[:half])
+            yield from self._batches(calls[half:])
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
