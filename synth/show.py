@@ -129,14 +129,14 @@ def _facts(run: Run, figures: Figures) -> Table:
         "shards": shards + journals,
         "rows": f"{kept:,} kept{f' of {wanted:,} asked for' if wanted else ''}, {figures.wasted.rows:,} rejected",
         "instructions": f"{figures.distinct:,} different",
-        "tokens": f"{spent.completion_tokens:,} written, {spent.prompt_tokens:,} read, "
-        f"{spent.cached_tokens:,} of these from the cache",
-        "a kept row": _a_kept_row(figures) if kept else "–",
-        "pace": f"{kept / pace.engine_seconds:.3g} kept rows and {spent.completion_tokens / pace.engine_seconds:,.0f} "
-        f"tokens an engine-second, over {duration(pace.engine_seconds)}"
+        "tokens": f"{spent.completion_tokens:,} generated, {spent.prompt_tokens:,} prompt tokens, "
+        f"{spent.cached_tokens:,} of them cached",
+        "cost per kept row": _a_kept_row(figures) if kept else "–",
+        "throughput": f"{spent.completion_tokens / pace.engine_seconds:,.0f} tokens/s and "
+        f"{kept / pace.engine_seconds:.3g} kept rows/s per engine, over {duration(pace.engine_seconds)}"
         if pace.engine_seconds
         else "not measured",
-        "held": _held(run, kept),
+        "reserved": _held(run, kept),
         "on disk": f"{run.bytes_on_disk() / 1e6:,.1f} MB",
     }
     for name, fact in facts.items():
@@ -186,7 +186,7 @@ def _models(run: Run) -> Table:
     table.add_column(overflow="fold")
     for _ in range(3):
         table.add_column(justify="right")
-    table.add_row("", *(Text(head, "dim") for head in ("tokens read", "tokens written", "engine-s")))
+    table.add_row("", *(Text(head, "dim") for head in ("prompt tokens", "generated", "engine-s")))
     for name, one in run.models.items():
         told = (f"{one.prompt_tokens:,}", f"{one.completion_tokens:,}", f"{one.engine_seconds:,.1f}")
         table.add_row(Text(printable(name)), *told)
@@ -197,7 +197,7 @@ def _a_kept_row(figures: Figures) -> str:
     kept, spent = figures.kept.rows, figures.spent_on()
     tokens = figures.total.usage.completion_tokens / kept
     seconds = number(spent.engine_seconds / kept)
-    return f"{tokens:,.0f} tokens written and {seconds} engine-seconds, rejected rows counted in"
+    return f"{tokens:,.0f} tokens and {seconds} engine-seconds, including rejected rows"
 
 
 def _held(run: Run, kept: int) -> str:

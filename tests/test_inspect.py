@@ -25,8 +25,8 @@ def test_counts_yield_lengths_and_labels_are_shown(tmp_path):
     text = shown(make_run(tmp_path, rows, {"quality": "string"}, num_records=3))
     assert f"mine in {tmp_path}" in text
     assert "3 kept of 3 asked for, 1 rejected" in text
-    assert "20 written, 40 read, 8 of these from the cache" in text
-    assert "7 tokens written and 0.667 engine-seconds, rejected rows counted in" in text
+    assert "20 generated, 40 prompt tokens, 8 of them cached" in text
+    assert "7 tokens and 0.667 engine-seconds, including rejected rows" in text
     assert "judge: low_score  ██████                 1    25%       5       0.5" in text
     assert "median 14 characters, 90 % from 14 to 14" in text
     assert "good 3" in text
@@ -99,7 +99,7 @@ def test_what_a_run_held_and_cost_is_that_of_all_its_processes(tmp_path):
         {"time": 9.0, "started": 8.0, "replica_seconds": 1800.0, "gpu_seconds": 1800.0, "cost": None},
     ]
     text = shown(make_run(tmp_path, [kept(n) for n in range(10)], snapshots=lines))
-    assert "held          1.5 engine-hours, 2.5 GPU-hours, cost 4.00, 400.00 a 1,000 kept rows" in text
+    assert re.search("reserved +1.5 engine-hours, 2.5 GPU-hours, cost 4.00, 400.00 a 1,000 kept rows", text)
 
 
 def test_a_run_without_rows_is_shown(tmp_path):

@@ -44,7 +44,7 @@ def estimate(config: Config, begun: Run | None, manifest: Manifest, size: int | 
     read, generated = (left * sum(getattr(one, name) for one in seen.of.values()) for name in ("read", "generated"))
     disk = sum(path.stat().st_size for one in seen.run.manifest.summaries for path in _files(seen.run, one.index))
     each = disk / max(1, sum(one.kept for one in seen.run.manifest.summaries))
-    lines["expected"] = f"{read:,.0f} tokens read, {generated:,.0f} generated"
+    lines["expected"] = f"{read:,.0f} prompt tokens, {generated:,.0f} generated"
     lines["disk"] = f"about {size_on_disk(left * each)}, {each / 1000:.3g} kB a kept record"
     costs += [f"{money(left * each)} for the tokens of {name}" for name, each in _costs(config, seen.run).items()]
     if costs:
@@ -61,8 +61,8 @@ def _of_one(config: Config, seen: Measured, left: float) -> tuple[dict[str, str]
     replicas = SIZES if config.cluster.replicas == "auto" else [config.cluster.replicas]
     shares = ", ".join(f"{_time(3600 * hours / count)} on {count:,}" for count in replicas)
     lines = {
-        "measured": f"{seen.run.folder.path}: {seen.kept_share:.3g} kept of each record; {pace.read:,.0f} tokens read "
-        f"and {pace.generated:,.0f} generated in {pace.seconds:.3g} engine-seconds for each",
+        "measured": f"{seen.run.folder.path}: yield {seen.kept_share:.3g}; {pace.read:,.0f} prompt tokens "
+        f"and {pace.generated:,.0f} generated in {pace.seconds:.3g} engine-seconds for each record",
         "time": f"{_hours(hours)} engine-hours for {left:,.0f} records: {shares} replica(s)",
     }
     costs = []
@@ -85,7 +85,7 @@ def _of_several(config: Config, seen: Measured, left: float) -> tuple[dict[str, 
         for name, count in counts_of.items()
     }
     each = ", ".join(
-        f"{name} {one.read:,.0f} tokens read and {one.generated:,.0f} generated in {one.seconds:.3g} engine-seconds"
+        f"{name} {one.read:,.0f} prompt tokens and {one.generated:,.0f} generated in {one.seconds:.3g} engine-seconds"
         for name, one in seen.of.items()
     )
     full = {name: need for name, need in needs.items() if name not in seen.of or seen.of[name].full}
@@ -103,7 +103,7 @@ def _of_several(config: Config, seen: Measured, left: float) -> tuple[dict[str, 
         "; replicas: auto divides the GPUs so, once it has seen what the models do" if on_gpus and len(ways) > 1 else ""
     )
     lines = {
-        "measured": f"{seen.run.folder.path}: {seen.kept_share:.3g} kept of each record; for each {each}",
+        "measured": f"{seen.run.folder.path}: yield {seen.kept_share:.3g}; for each record {each}",
         "time": f"engine-hours for {left:,.0f} records: {hours}; {', '.join(times)}{found}",
     }
     costs = []

@@ -2,8 +2,8 @@
 
 Several models on whole GPUs are placed engine by engine (places.py); all else is counted, and Ray places it.
 
-A replica has its GPUs on one machine where any machine has room for it. Where none has, its parts, such as the stages
-of a pipeline, are on several; and then so are those of all replicas, as long as the run lasts.
+A replica's GPUs are on one machine if any machine has enough of them. If none has, all replicas of the run span several
+machines, as the stages of a pipeline can.
 
 Where the GPUs don't suffice for one engine each, those that take one GPU share it, as their configured shares of its
 memory allow.

@@ -57,7 +57,7 @@ def test_hours_grow_with_the_records_and_are_shared_by_replicas(small, capsys):
     on_ten = float(re.search(r"records: ([\d.]+) h on 10 replica", b["time"])[1])
     assert on_ten == pytest.approx(engine_hours(b) / 10, abs=0.1)
     assert re.fullmatch(r"about [\d.]+ GB, [\d.]+ kB a kept record", b["disk"])
-    assert re.fullmatch(r"[\d,]+ tokens read, [\d,]+ generated", b["expected"])
+    assert re.fullmatch(r"[\d,]+ prompt tokens, [\d,]+ generated", b["expected"])
 
 
 def test_the_start_of_the_engines_is_no_part_of_the_pace_and_told_apart(small, tmp_path, capsys):
@@ -128,7 +128,9 @@ def test_of_several_models_the_one_with_most_to_do_decides_how_long_it_takes(two
         lines = told(capsys, *words, f"cluster.replicas={writers}", f"models.judge.replicas={judges}")
         hours, of_main, of_judge = longest(lines, writers, judges)
         assert hours == pytest.approx(max(of_main / writers, of_judge / judges), abs=0.1)
-    assert re.search(r"for each main [\d,]+ tokens read .* engine-seconds, judge [\d,]+ tokens read", lines["measured"])
+    assert re.search(
+        r"for each record main [\d,]+ prompt tokens .* engine-seconds, judge [\d,]+ prompt tokens", lines["measured"]
+    )
 
 
 @pytest.mark.slow
