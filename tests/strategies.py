@@ -14,8 +14,14 @@ from synth.schedule.worker import Worker
 from synth.sources.store import stored
 from synth.storage.decisions import Decisions
 from synth.storage.run_folder import RunFolder
+from synth.verifiers import sandbox
 
-STRATEGIES = sorted(file.stem for file in (CONF_DIR / "strategy").glob("*.yaml"))
+IN_A_SANDBOX = {"code_reasoning", "math_tool_reasoning"}
+STRATEGIES = sorted(
+    file.stem
+    for file in (CONF_DIR / "strategy").glob("*.yaml")
+    if file.stem not in IN_A_SANDBOX or sandbox.problem() is None
+)
 
 
 class Made(NamedTuple):

@@ -17,7 +17,12 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope
 RECORDS = 3
 BEYOND_THE_DEMO = {"evol_instruct", "evol_instruct_judged", "self_instruct", "self_instruct_context"}  # it can't copy
 BEYOND_THE_DEMO |= {f"magpie_filtered_{recipe}" for recipe in ("pro", "air", "mt", "reasoning")}  # its tags are guesses
-BEYOND_THE_DEMO |= {"rejection_sampling", "math_reasoning"}  # it is right in 3 sums of 100
+BEYOND_THE_DEMO |= {
+    "rejection_sampling",
+    "math_reasoning",
+    "math_tool_reasoning",
+    "code_reasoning",
+}  # it is right in 3 sums of 100
 BEYOND_THE_DEMO |= {"ultrafeedback"}  # it has not learnt to rate
 BEYOND_THE_DEMO |= {"constraints", "persona"}  # nor to do as it is told
 MODEL = Model(path="demo", name="synth-demo", dtype="float32")

@@ -209,6 +209,10 @@ class ChatTemplate:
             begins = self._thinking.heading + begins
         return [*prompt, *self._guard.encode(begins)]
 
+    def with_words(self, prompt: Sequence[int], words: str) -> list[int]:
+        """The prompt with words with which the turn at its end begins."""
+        return [*prompt, *self._guard.encode(self._guard.mask(words))]
+
     def begin_thoughts(self, prompt: Sequence[int], thoughts: str) -> list[int]:
         """The prompt with thoughts that are not at their end. Raises ChatTemplateError where the prompt leaves none."""
         return self._thought(prompt, thoughts, lambda thinking: "")

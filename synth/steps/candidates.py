@@ -18,7 +18,7 @@ class Candidate(NamedTuple):
     """An answer. `tokens` are those that it took, thoughts among them, None where a server does not say.
 
     `verdict`, `score` and `detail` are a verifier's, None where none was asked; `answer` is the final answer that was
-    extracted, `rating` a judge's or a reward model's.
+    extracted, `rating` a judge's or a reward model's. `runs` is how often it used its tool, None without one.
     """
 
     model: str | None
@@ -30,6 +30,7 @@ class Candidate(NamedTuple):
     detail: str | None = None
     answer: str | None = None
     rating: float | None = None
+    runs: int | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -41,7 +42,7 @@ class Candidate(NamedTuple):
 
 COLUMNS = {
     "candidates": "list<struct<model: string, text: string, finish_reason: string, tokens: int64, verdict: string, "
-    "score: double, detail: string, answer: string, rating: double>>"
+    "score: double, detail: string, answer: string, rating: double, runs: int64>>"
 }
 
 

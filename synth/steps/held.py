@@ -20,10 +20,13 @@ OPENING = 8  # tokens that tell whether a model begins with thoughts
 @dataclass(frozen=True, slots=True)
 class Begun:
     """What is given of an answer: its first words, and the thoughts before it. A prefix, even an empty one, closes
-    these."""
+    these. Where the model `thinks_first`, and has none yet, it does so before a prefix. What a user would say, a
+    `query`, has no thoughts before it."""
 
     prefix: str | None = None
     thoughts: str | None = None
+    thinks_first: bool = True
+    is_query: bool = False
 
     @property
     def is_closed(self) -> bool:
@@ -83,6 +86,6 @@ async def until_answer(
 ) -> tuple[str | None, list[int]]:
     """What a model thinks before its answer, None where it does not, and the prompt up to where the answer goes on."""
     reasoning = begun.thoughts
-    if reasoning is None or not begun.is_closed:
+    if not begun.is_closed or (reasoning is None and begun.thinks_first):
         reasoning = await thoughts_before(ask, template, prompt, sampling, stop, max_model_len, reasoning)
     return reasoning, template.after_thoughts(prompt, reasoning, *([begun.prefix] if begun.prefix else []))

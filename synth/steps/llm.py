@@ -145,14 +145,16 @@ class LLM:
         system: str | None = None,
         prefix: str | None = None,
         thoughts: str | None = None,
+        thinks_first: bool = True,
         draft: Draft | None = None,
         **changes: Any,
     ) -> Completion:
         """The assistant's answer to a user's text or to a list of {role, content}.
 
         It goes on from `prefix`, if given, the words that the answer begins with: they are a part of its text. A model
-        that thinks does so before. It goes on from `thoughts`, if given, of its own or with a tool's output in them;
-        a prefix, even an empty one, closes them.
+        that thinks does so before; with `thinks_first` false it does not, as where it wrote the prefix itself. It goes
+        on from `thoughts`, if given, of its own or with a tool's output in them; a prefix, even an empty one, closes
+        them.
 
         `draft` gives the record that the step returns, with the text that there is of the answer: where the filters
         that follow are certain to reject it, the answer ends there, and Doomed is raised.
@@ -178,7 +180,7 @@ class LLM:
             thoughts, prefix = template.thoughts_of(prefix)
         way = sampling.thinking if isinstance(sampling.thinking, str) else None  # it has been drawn
         encode = template.encode if way is None else partial(template.encode, thinking=way)
-        begun = Begun(prefix, thoughts)
+        begun = Begun(prefix, thoughts, thinks_first)
         return await self._generate(
             endpoint, template, encode, messages, template.response_stop, sampling, draft, begun
         )
@@ -188,11 +190,12 @@ class LLM:
         messages: Messages = (),
         sampling: Sampling | None = None,
         *,
+        prefix: str | None = None,
         draft: Draft | None = None,
         **changes: Any,
     ) -> Completion:
-        """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2). `draft` is
-        as for `chat`."""
+        """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2), in words
+        that begin with `prefix` (KodCode's Magpie-prefill). `draft` is as for `chat`."""
         messages = self._under(None, messages)
         sampling, endpoint = self._asked(sampling, changes)
         template = endpoint.template
@@ -200,9 +203,14 @@ class LLM:
             raise ValueError(f"the model {self._model} is asked by a chat API, which does not say what a user would")
         if sampling.thinking is not None or sampling.thinking_tokens is not None:
             raise ValueError("what a user would say has no thoughts before it: leave out thinking and thinking_tokens")
-        return await self._generate(
-            endpoint, template, template.pre_query, messages, template.query_stop, sampling, draft, None
-        )
+        encode = template.pre_query
+        if prefix:
+
+            def encode(messages: Messages = ()) -> list[int]:
+                return template.with_words(template.pre_query(messages), prefix)
+
+        begun = Begun(prefix, is_query=True)
+        return await self._generate(endpoint, template, encode, messages, template.query_stop, sampling, draft, begun)
 
     def _under(self, system: str | None, messages: Messages) -> Messages:
         if system is None and not any(one.get("role") == "system" for one in messages[:1]):
@@ -277,9 +285,8 @@ class LLM:
         stop: Stop,
         sampling: Sampling,
         draft: Draft | None,
-        begun: Begun | None,
+        begun: Begun,
     ) -> Completion:
-        """`begun` is None for what a user would say, which has no thoughts before it."""
         call = next(self._visit.calls)
         # Ten megabytes take seconds to encode: other records go on meanwhile.
         long = sum(len(str(message.get("content"))) for message in messages) > LONG
@@ -315,10 +322,11 @@ class LLM:
         def told(answer: Answer, text: str, reasoning: str | None) -> Completion:
             return self._told(endpoint, call, sampling, answer, text, reasoning)
 
-        if begun is None:
+        if begun.is_query:
 
             def plain(token_ids: Sequence[int], text: str | None) -> str:
-                return template.decode(token_ids) if text is None else text
+                said = template.decode(token_ids, *([prompt] if begun.prefix else [])) if text is None else text
+                return (begun.prefix or "") + said
 
             answer = await ask(prompt, sampling, prospect(plain, len(prompt)))
             return told(answer, plain(answer.token_ids, answer.text), None)

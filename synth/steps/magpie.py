@@ -45,6 +45,7 @@ def _as_prompts(given: Any) -> Any:
 class Magpie:
     """Draws a conversation of `n_turns` turns, each a user's message and an answer.
 
+    The first user's message begins with `prefix`, if given (Magpie-prefill, KodCode, arXiv 2503.02951).
     `end_with_user` leaves the last user message unanswered; `only_instruction` asks for one user message and
     nothing else. With `keep_system_prompt` false the system prompt steers the user's words only: the answers are
     given without it, and of the row's columns the lineage alone tells which it was.
@@ -64,6 +65,7 @@ class Magpie:
     n_turns: Annotated[int, Field(ge=1)] = 1
     end_with_user: bool = False
     only_instruction: bool = False
+    prefix: str | None = None
     system_prompts: Annotated[list[SystemPrompt], BeforeValidator(_as_prompts)] = field(default_factory=list)
     keep_system_prompt: bool = True
     min_logprob: Annotated[float, Field(le=0, allow_inf_nan=False)] | None = None
@@ -127,7 +129,11 @@ class Magpie:
 
         for turn in range(1, self.n_turns + 1):
             query = await llm.query(
-                system + turns, self.instruction, draft=with_turn("user"), logprob=self.min_logprob is not None
+                system + turns,
+                self.instruction,
+                prefix=self.prefix if turn == 1 else None,
+                draft=with_turn("user"),
+                logprob=self.min_logprob is not None,
             )
             turns.append({"role": "user", "content": query.text})
             if turn == 1:

@@ -25,8 +25,10 @@ from synth.engines.repetition import REPETITION
 from synth.messages import Message, answered
 from synth.records import Needs, Record, Rejection
 from synth.steps.candidates import COLUMNS, Candidate, column_of
+from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
 from synth.steps.preference import prompt_of
+from synth.steps.python_tool import Question, Tool, ToolAnswer
 from synth.verifiers import Verdict, Verifier, verdict_of
 
 AGREE = 2  # answers, at least, that make a majority
@@ -35,6 +37,10 @@ _CUT = {"length": "cut by max_tokens", REPETITION: "goes round in circles"}
 
 def _verifier(given: Any) -> Any:
     return None if given is None else part(given, "verifier", Verifier)
+
+
+def _tool(given: Any) -> Any:
+    return None if given is None else part(given, "tool", Tool)
 
 
 def _models(given: Any) -> Any:
@@ -47,7 +53,7 @@ class Sample:
 
     Drawing ends where `k` have passed, and where none has after `give_up`; without them all `n` are drawn. `model` and
     `sampling` may be lists, which are taken in turn. `append` is put after the user's words, for the model alone: rows
-    don't have it.
+    don't have it. With a `tool` (synth/steps/python_tool.py) the model may use it in the middle of an answer.
 
     An answer `passes` where it is `verified`, or where its extracted answer is that of the `majority`: of more answers
     than any other, and of two at least. A majority needs a verifier that extracts, which then verifies nothing. Of
@@ -69,6 +75,7 @@ class Sample:
         default_factory=lambda: [Sampling(max_tokens=2048)]
     )
     append: str | None = None
+    tool: Annotated[Any, BeforeValidator(_tool)] = None
     verifier: Annotated[Any, BeforeValidator(_verifier)] = None
     passes: Literal["verified", "majority"] = "verified"
     ties: Literal["reject", "first"] = "reject"
@@ -90,6 +97,8 @@ class Sample:
                 bound = getattr(self, name)
                 if bound is not None and bound < AGREE:
                     raise ValueError(f"{name}: is {bound}, and a majority takes {AGREE} answers that agree")
+        if self.tool is not None and any(one.thinking_tokens is not None for one in self.sampling):
+            raise ValueError("sampling: thinking_tokens closes thoughts that wait for a tool's output; leave it out")
         turns = math.lcm(len(self.sampling), len(self.model) or 1)
         if any(self._sampling(index).temperature == 0 for index in range(min(turns, self.n - turns))):
             raise ValueError("sampling: greedy answers of a model are all the same; set temperature above 0")
@@ -111,7 +120,8 @@ class Sample:
         return [{"instruction": "text", "messages": "conversation"}, *verified]
 
     def calls(self) -> list[Sampling]:
-        return [self._sampling(index) for index in range(self.n)]
+        times = self.tool.rounds + 1 if self.tool else 1
+        return [self._sampling(index) for index in range(self.n) for _ in range(times)]
 
     def _sampling(self, index: int) -> Sampling:
         sampling = self.sampling[index % len(self.sampling)]
@@ -124,9 +134,14 @@ class Sample:
             asked = [*prompt[:-1], {**prompt[-1], "content": f"{prompt[-1]['content']}\n\n{self.append}"}]
         drawn: list[Candidate | Rejection] = []
         while wave := self._wave(len(drawn), self._passed(drawn)):
+            draws = range(len(drawn), len(drawn) + wave)
+            if self.tool is None:
+                work = [self._drawn(record, prompt, asked, index, llm) for index in draws]
+            else:
+                questions = [Question(asked, self._sampling(index)) for index in draws]
+                work = [self._judged(record, prompt, one) for one in await self.tool.answer(questions, llm)]
             async with asyncio.TaskGroup() as group:
-                draws = range(len(drawn), len(drawn) + wave)
-                tasks = [group.create_task(self._drawn(record, prompt, asked, index, llm)) for index in draws]
+                tasks = [group.create_task(one) for one in work]
             drawn += [task.result() for task in tasks]
             refused = [one for one in drawn if isinstance(one, Rejection)]
             if len(refused) == len(drawn):
@@ -155,18 +170,27 @@ class Sample:
             answer = await llm.chat(asked, self._sampling(index))
         except Rejection as why:
             return why
-        found = Candidate(answer.model, answer.text, answer.finish_reason, len(answer.token_ids) or None)
+        return await self._judged(record, prompt, answer)
+
+    async def _judged(
+        self, record: Record, prompt: list[Message], given: Completion | ToolAnswer | Rejection
+    ) -> Candidate | Rejection:
+        if isinstance(given, Rejection):
+            return given
+        answer, runs = given if isinstance(given, ToolAnswer) else (given, None)
+        found = Candidate(answer.model, answer.text, answer.finish_reason, len(answer.token_ids) or None, runs=runs)
         if self.verifier is None:
             return found
-        if not found.is_whole:
-            verdict = Verdict("failed", 0.0, _CUT.get(answer.finish_reason, "empty"))
-            return found.under(verdict) if self.passes == "verified" else found
-        given = answered(record, prompt, answer.text) | {"finish_reason": answer.finish_reason}
+        unused = self.tool is not None and self.tool.required and not runs
+        if not found.is_whole or unused:
+            why = _CUT.get(answer.finish_reason, "without its tool" if found.text else "empty")
+            return found.under(Verdict("failed", 0.0, why)) if self.passes == "verified" else found
+        written = answered(record, prompt, answer.text) | {"finish_reason": answer.finish_reason}
         extract = getattr(self.verifier, "extracted", None)
         if self.passes == "majority":
-            return found._replace(answer=extract(given) if extract else None)
-        verdict = await verdict_of(self.verifier, given)
-        known = extract(given) if extract and verdict.verdict in ("passed", "failed") else None
+            return found._replace(answer=extract(written) if extract else None)
+        verdict = await verdict_of(self.verifier, written)
+        known = extract(written) if extract and verdict.verdict in ("passed", "failed") else None
         return found.under(verdict)._replace(answer=known)
 
     def _passed(self, drawn: Sequence[Candidate | Rejection]) -> int:

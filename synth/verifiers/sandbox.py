@@ -9,15 +9,18 @@ Works as any user on Linux where user namespaces are allowed; `problem()` says w
 """
 
 import functools
+import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from asyncio.subprocess import Process
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from synth.verifiers import sandboxed, seccomp
+from synth.verifiers import cells, sandboxed, seccomp
 
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PROBE_S = 30.0
@@ -44,13 +47,14 @@ def problem() -> str | None:
 
 
 @contextmanager
-def inside(*arguments: str) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """The command that runs sandboxed.py with these arguments, and the file descriptors that it is to inherit."""
+def inside(*arguments: str, packages: Sequence[str] = ()) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    """The command that runs sandboxed.py with these arguments, and the file descriptors that it is to inherit.
+    `packages` of this machine are to be seen in it, read-only."""
     reader, writer = os.pipe()
     try:
         with os.fdopen(writer, "wb") as pipe:
             pipe.write(seccomp.filter_program())
-        yield [*_command(), "--seccomp", str(reader), *_RUN, *arguments], (reader,)
+        yield [*_command(tuple(packages)), "--seccomp", str(reader), *_RUN, *arguments], (reader,)
     finally:
         os.close(reader)
 
@@ -58,8 +62,44 @@ def inside(*arguments: str) -> Iterator[tuple[list[str], tuple[int, ...]]]:
 _RUN = (f"/python/bin/{_PYTHON}", "-S", "-P", "-s", "-B", "/sandboxed.py")  # site takes more than all else
 
 
+async def exchange(process: Process, given: bytes, most: int) -> bytes:
+    """What it says to what it is given: to the end, or a little more than the most bytes that are wanted."""
+    assert process.stdin and process.stdout
+    with suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(given)
+        await process.stdin.drain()
+    process.stdin.close()
+    found = b""
+    while (more := await process.stdout.read(2**16)) and len(found) <= most:
+        found += more
+    return found
+
+
+async def end(processes: Sequence[Process]) -> None:
+    """Kills those that still run, and waits for all."""
+    for process in processes:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    for process in processes:
+        await process.wait()
+        if process.stdout:  # to its end, which closes it
+            await process.stdout.read()
+
+
+def place(package: str) -> Path | None:
+    """The folder or file of an installed package, None where it is not installed."""
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).parent if found.submodule_search_locations else Path(found.origin)
+
+
 @functools.cache
-def _command() -> tuple[str, ...]:
+def _command(packages: tuple[str, ...] = ()) -> tuple[str, ...]:
     base = Path(sys.base_prefix)
     command = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     command += ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
@@ -78,7 +118,11 @@ def _command() -> tuple[str, ...]:
         command += ["--ro-bind", str(base / "lib"), "/python/lib", "--setenv", "LD_LIBRARY_PATH", "/python/lib"]
     else:
         command += ["--symlink", "/usr/lib", "/python/lib"]
-    command += ["--ro-bind", str(Path(sandboxed.__file__)), "/sandboxed.py"]
+    for module in (sandboxed, cells):
+        file = Path(str(module.__file__))
+        command += ["--ro-bind", str(file), f"/{file.name}"]
+    for found in filter(None, map(place, packages)):
+        command += ["--ro-bind", str(found), f"/packages/{found.name}"]
     for device in ("/dev/null", "/dev/urandom"):
         command += ["--dev-bind", device, device]
     return (*command, "--remount-ro", "/", "--chdir", "/")

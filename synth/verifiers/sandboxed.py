@@ -381,6 +381,9 @@ def main() -> None:
     vars(builtins).update(exit=sys.exit, quit=sys.exit)  # which Python has from its module site
     if role == "probe":
         sys.stdout.write("ready")
+    elif role == "cells":
+        sys.path.append("/")
+        __import__("cells").main(limit)
     elif role == "program":
         wire = Wire(os.dup(0))
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)  # a program that asks for input has none

@@ -7,13 +7,11 @@ check nothing pass on any program.
 
 import asyncio
 import json
-import os
 import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from contextlib import suppress
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -58,18 +56,25 @@ class UnitTests:
         return [(self.tests,)]
 
     async def verify(self, record: Record) -> Verdict:
-        tests = record.get(self.tests)
-        tests = "\n".join(tests) if isinstance(tests, list) and all(isinstance(one, str) for one in tests) else tests
-        if not isinstance(tests, str) or not tests.strip():
+        if (tests := self.tests_of(record)) is None:
             return Verdict("error", 0.0, f"no tests in the column {self.tests!r}")
         if (program := program_of(answer_of(record))) is None:
             return Verdict("failed", 0.0, "no code")
         if len(program) + len(tests) > MOST_SOURCE:
             return Verdict("failed" if len(program) > len(tests) else "error", 0.0, "a text without end")
+        return await self.run(program, tests, record.get(self.entry_point))
+
+    def tests_of(self, record: Record) -> str | None:
+        tests = record.get(self.tests)
+        tests = "\n".join(tests) if isinstance(tests, list) and all(isinstance(one, str) for one in tests) else tests
+        return tests if isinstance(tests, str) and tests.strip() else None
+
+    async def run(self, program: str, tests: str, entry_point: Any = None) -> Verdict:
+        """Raises Unusable where the machine has no sandbox."""
         job = {
             "program": program,
             "tests": tests,
-            "entry_point": record.get(self.entry_point),
+            "entry_point": entry_point,
             "memory_mb": self.memory_mb,
             "cpu_s": self.cpu_s,
         }
@@ -89,7 +94,7 @@ class UnitTests:
             try:
                 return await asyncio.wait_for(self._checked(job, processes), self.timeout_s)
             finally:
-                await asyncio.shield(_end(processes))
+                await asyncio.shield(sandbox.end(processes))
         except TimeoutError:
             return Verdict("timeout", 0.0, f"it was not over after timeout_s={self.timeout_s:g}")
 
@@ -122,15 +127,7 @@ class UnitTests:
                     *command, pass_fds=(*fds, of_tests.fileno()), stdin=PIPE, stdout=PIPE, stderr=DEVNULL
                 )
                 processes.append(process)
-        assert process.stdin and process.stdout
-        with suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(job)
-            await process.stdin.drain()
-        process.stdin.close()
-        found = b""
-        while (more := await process.stdout.read(MOST_OUTPUT)) and len(found) <= MOST_OUTPUT:
-            found += more
-        return found
+        return await sandbox.exchange(process, job, MOST_OUTPUT)
 
 
 def _read(said: bytes) -> Verdict:
@@ -147,17 +144,6 @@ def _read(said: bytes) -> Verdict:
     if failed:
         return Verdict("failed", passed / (passed + failed), str(counts["detail"])[:1000])
     return Verdict("passed", 1.0) if passed else Verdict("error", 0.0, "there are no tests in it")
-
-
-async def _end(processes: list[Process]) -> None:
-    for process in processes:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-    for process in processes:
-        await process.wait()
-        if process.stdout:  # to its end, which closes it
-            await process.stdout.read()
 
 
 def program_of(text: str) -> str | None:

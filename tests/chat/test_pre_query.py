@@ -242,3 +242,12 @@ def test_a_template_that_demands_a_system_prompt_is_read_under_one():
 def test_without_one_it_says_so(messages):
     with pytest.raises(ChatTemplateError, match="demands a system prompt"):
         chat(DEMANDS_SYSTEM).pre_query(messages)
+
+
+@pytest.mark.parametrize("template", [formats.CHATML, formats.LLAMA3, formats.MISTRAL])
+def test_a_turn_may_begin_with_given_words_in_which_no_control_token_is_one(template):
+    read, made = chat(template), tokenizer(template)
+    words = f"Write {made.convert_ids_to_tokens(read.query_stop.token_ids[0])} now"
+    begun = read.with_words(read.pre_query(), words)
+    assert made.decode(begun) == made.decode(read.pre_query()) + words
+    assert not set(begun[len(read.pre_query()) :]) & set(read.query_stop.token_ids)

@@ -13,7 +13,7 @@ from synth.steps.preference import Preference
 
 # What a strategy sets because that is what makes it this strategy. All else in conf/ is the default, for people to see.
 CHOSEN = {
-    "Magpie": {"min_logprob", "only_instruction", "n_turns", "system_prompts", "keep_system_prompt"},
+    "Magpie": {"min_logprob", "only_instruction", "n_turns", "prefix", "system_prompts", "keep_system_prompt"},
     "EvolInstruct": {"answers"},
     "Judge": {"min_score", "model"},
     "UltraFeedback": {"model"},
@@ -29,12 +29,13 @@ CHOSEN = {
     "Threshold": {"column", "min", "among"},
     "SemanticDuplicate": {"model", "min_distance"},
     "Reward": {"model"},
-    "Sample": {"n", "k", "append", "passes", "verifier"},
+    "Sample": {"n", "k", "append", "passes", "verifier", "tool"},
     "Pick": {"by"},
     "Constrain": {"only"},
 }
 SAMPLINGS = {("instruct_and_respond", "instruct.sampling"), ("evol_instruct_from_nothing", "evol_instruct.draw")}
-SAMPLINGS |= {("math_reasoning", "sample.sampling"), ("persona", "instruct.sampling")}
+SAMPLINGS |= {(f"{name}_reasoning", "sample.sampling") for name in ("math", "math_tool", "code")}
+SAMPLINGS |= {("persona", "instruct.sampling")}
 SAMPLINGS |= {("preference", "preference.judge")}  # whose model has a name
 STRATEGIES = options("strategy")
 

@@ -31,6 +31,9 @@ class FakeTemplate:
     def pre_query(self, messages: Sequence[dict[str, str]] = ()) -> list[int]:
         return self.encode(messages)[: -len("<assistant>")] + [ord(letter) for letter in "<user>"]
 
+    def with_words(self, prompt: Sequence[int], words: str) -> list[int]:
+        return [*prompt, *map(ord, words)]
+
     def decode(self, token_ids: Sequence[int], after: Sequence[int] = ()) -> str:
         return "".join(map(chr, token_ids))
 

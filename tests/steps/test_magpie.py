@@ -211,3 +211,12 @@ async def test_an_instruction_that_surprises_the_model_which_wrote_it_is_incoher
 async def test_an_engine_that_tells_no_probabilities_makes_nothing_incoherent(engine):
     assert (await talk(engine, min_logprob=-0.1)).kept
     assert [one.logprob for one in engine.samplings] == [True, False]
+
+
+async def test_a_prefix_begins_the_first_words_of_the_user_and_is_a_part_of_them():
+    engine = FakeEngine(lambda prompt: " counts sheep." if prompt.endswith("function that") else "words")
+    finished = await talk(engine, prefix="Write a function that", n_turns=2)
+    (row,) = finished.kept
+    assert [turn["content"] for turn in row["messages"]] == ["Write a function that counts sheep.", *["words"] * 3]
+    assert engine.prompts[0] == "<user>Write a function that"
+    assert engine.prompts[2].endswith("<assistant>words<user>")

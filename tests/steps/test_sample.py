@@ -77,7 +77,7 @@ async def test_all_answers_stay_with_their_verdicts_in_the_order_in_which_they_w
     (first, second) = row["candidates"]
     assert first == {
         "model": "fake", "text": "is 7", "finish_reason": "stop", "tokens": 4, "verdict": "passed", "score": 1.0,
-        "detail": "is 7", "answer": "7", "rating": None,
+        "detail": "is 7", "answer": "7", "rating": None, "runs": None,
     }  # fmt: skip
     assert (second["text"], second["verdict"], second["answer"]) == ("is 8", "failed", "8")
     assert (row["pass_rate"], row["verified_answer"], row["response"]) == (0.5, "7", None)
