@@ -82,9 +82,9 @@ async def end(processes: Sequence[Process]) -> None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
     for process in processes:
-        await process.wait()
-        if process.stdout:  # to its end, which closes it
+        if process.stdout:  # to its end, which closes it: until then asyncio does not tell that the process has ended
             await process.stdout.read()
+        await process.wait()
 
 
 def place(package: str) -> Path | None:

@@ -1,5 +1,7 @@
 """Cells in the sandbox: what they print, and how those end that never would."""
 
+import asyncio
+
 import pytest
 
 from synth.engines import Unusable
@@ -65,3 +67,9 @@ async def test_a_machine_without_a_sandbox_is_said_to_be_so(monkeypatch):
     monkeypatch.setattr(sandbox, "problem", lambda: "needs bubblewrap")
     with pytest.raises(Unusable, match="needs bubblewrap"):
         await printed("1")
+
+
+async def test_cells_that_print_more_than_is_read_are_ended_too():
+    for _ in range(10):
+        said = await asyncio.wait_for(printed("while True:\n    print('a' * 999)", most_bytes=9), timeout=60)
+        assert said == Output("a" * 9, "done")
