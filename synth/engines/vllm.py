@@ -4,6 +4,7 @@ An answer that is watched comes in parts of WATCHED_EVERY tokens, and any other 
 up, and so does not cost much more than none.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, ClassVar
@@ -13,6 +14,10 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import FORMS, WATCHED_EVERY, Answer, EngineError, Form, Sampling, Watch
 from synth.engines.vllm_engine import VLLMEngine, is_cpu_build
+
+# Between two words of JSON. Without a bound, a small model that has nothing to say writes blanks up to max_tokens;
+# indented JSON needs fewer.
+MAX_BLANKS = 16
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
@@ -64,7 +69,7 @@ class VLLM(VLLMEngine):
                 # Greedy answers need no seed, and a seeded row leaves the GPU sampler's fast path.
                 seed=sampling.seed if sampling.temperature > 0 else None,
                 detokenize=bool(sampling.stop),
-                structured_outputs=_structured_outputs(sampling),
+                structured_outputs=self._structured_outputs(sampling),
                 logprobs=0 if sampling.logprob else None,  # of the tokens that were drawn, and no others
                 output_kind=RequestOutputKind.DELTA if watch else RequestOutputKind.FINAL_ONLY,
                 stream_interval=WATCHED_EVERY if watch else None,
@@ -98,12 +103,24 @@ class VLLM(VLLMEngine):
             logprob=logprob,
         )
 
+    def _structured_outputs(self, sampling: Sampling) -> Any:
+        """vLLM's name for an answer's form."""
+        from vllm.sampling_params import StructuredOutputsParams
 
-def _structured_outputs(sampling: Sampling) -> Any:
-    """vLLM's name for an answer's form."""
-    from vllm.sampling_params import StructuredOutputsParams
+        if sampling.form is None:
+            return None
+        if sampling.json_schema is not None:
+            backend = self._llm.vllm_config.structured_outputs_config.backend
+            return StructuredOutputsParams(**json_form(sampling.json_schema, backend))
+        choice = None if sampling.choice is None else list(sampling.choice)
+        return StructuredOutputsParams(choice=choice, regex=sampling.regex)
 
-    if sampling.form is None:
-        return None
-    choice = None if sampling.choice is None else list(sampling.choice)
-    return StructuredOutputsParams(json=sampling.json_schema, choice=choice, regex=sampling.regex)
+
+def json_form(schema: dict[str, Any], backend: str) -> dict[str, Any]:
+    """How vLLM is told to hold an answer to a schema: with a bound on blanks where xgrammar is what holds it."""
+    from vllm.v1.structured_output.backend_xgrammar import has_xgrammar_unsupported_json_features
+
+    if backend not in ("auto", "xgrammar") or has_xgrammar_unsupported_json_features(schema):
+        return {"json": schema}
+    content = {"type": "json_schema", "json_schema": schema, "max_whitespace_cnt": MAX_BLANKS}
+    return {"structural_tag": json.dumps({"type": "structural_tag", "format": content})}

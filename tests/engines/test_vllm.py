@@ -13,7 +13,7 @@ import pytest
 from synth.engines import WATCHED_EVERY, Sampling, Unusable
 from synth.engines import vllm_engine as module
 from synth.engines.cards import card
-from synth.engines.vllm import VLLM
+from synth.engines.vllm import MAX_BLANKS, VLLM, json_form
 from synth.errors import ConfigError
 from synth.models.model import Model
 
@@ -60,6 +60,31 @@ async def test_an_answer_has_the_form_that_is_asked_for(engine, template):
     assert list(json.loads(said["json"])) == ["b", "a"]  # in the schema's order
     assert said["choice"] in ("Not equal", "Equal")
     assert len(said["regex"]) == 3 and set(said["regex"]) <= set("xyz")
+
+
+def test_blanks_between_the_words_of_json_are_bounded():
+    import xgrammar
+
+    schema = {"type": "object", "properties": {"score": {"enum": [1, 2]}}, "required": ["score"]}
+    grammar = xgrammar.Grammar.from_structural_tag(json_form(schema, "auto")["structural_tag"])
+    matched = {
+        count: xgrammar.testing._is_grammar_accept_string(grammar, '{"score":' + blank * count + "1}")
+        for blank in " \n"
+        for count in (0, 1, MAX_BLANKS, MAX_BLANKS + 1)
+    }
+    assert matched == {0: True, 1: True, MAX_BLANKS: True, MAX_BLANKS + 1: False}
+
+
+@pytest.mark.parametrize(
+    ("schema", "backend"),
+    [
+        ({"type": "integer", "multipleOf": 3}, "auto"),
+        ({"type": "integer"}, "guidance"),
+        ({"type": "integer"}, "outlines"),
+    ],
+)
+def test_a_schema_that_xgrammar_does_not_hold_is_told_as_it_is(schema, backend):
+    assert json_form(schema, backend) == {"json": schema}
 
 
 @on_vllm
