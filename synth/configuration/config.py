@@ -130,6 +130,7 @@ class Settings:
     min_yield: Annotated[float, Field(ge=0, le=1), _no_bool("number from 0 to 1")]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
     checkpoint_calls: Annotated[bool | Literal["auto"], BeforeValidator(_switch)] = "auto"
+    continue_answers: Annotated[bool, Field(strict=True)] = False
     step_timeout_s: Positive | None = 3600.0
     price_per_gpu_hour: Positive | None = None
     tracking: Literal["wandb", "mlflow"] | None = None
@@ -331,6 +332,11 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         raise ConfigError("estimate_from: is for dry_run=true, which estimates and starts nothing; leave it out to run")
     if is_drawn(config.source) and config.settings.num_records == "all":
         raise ConfigError(f"num_records: {config.source} has no end; say how many records are to be kept")
+    if config.settings.continue_answers and config.settings.checkpoint_calls is False:
+        raise ConfigError(
+            "continue_answers: what there is of an answer stands beside finished calls, which are not kept; "
+            "leave checkpoint_calls=false out"
+        )
     if config.source is None and config.settings.num_records == "all":
         raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
     if config.cluster.address is not None and config.cluster.metrics_port is not None:

@@ -7,6 +7,10 @@ given the answer. Another prompt, as of a pool that is another one by now, is an
 Costs nothing where records are short: finished calls wait in memory, and those of a record that ends meanwhile are
 never written. With `auto` a record's calls are written once it has run for LONG_S, about what a kill costs anyway until
 an engine answers again; at a stop all of them are, because then they are certainly of use.
+
+Where it is asked for, the answer that is being written is kept as well, as far as it has come, and goes on from there.
+That is another request, of a longer prompt: its tokens are drawn as the rest of any answer is, but they are not those
+that the first request would have given. So it is left out unless it is asked for (`continue_answers`).
 """
 
 import asyncio
@@ -14,28 +18,59 @@ import hashlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from synth.engines import Answer, Form, Generator, Prompt, Sampling, Watch, watching
-from synth.records import Record
+from synth.records import Record, derive_seed
 from synth.schedule.metered import RecordMeter
 from synth.steps.llm import Endpoint
 from synth.steps.pooling import PoolingEndpoint
 from synth.storage.calls import ANSWER, Call, CallJournal
 
 LONG_S = 30.0
+PART = 256  # tokens, at the least, that are written of an answer that goes on
 
 _Asked = tuple[str, Prompt, Sampling]  # the model's name first
+
+
+class Part:
+    """An answer that is being written: its tokens so far, of which so many are `written` down."""
+
+    def __init__(self, begun: Sequence[int]):
+        self.token_ids = list(begun)
+        self.written = len(self.token_ids)
+
+    def watch(self, watch: Watch | None) -> Watch:
+        """Looks on, for the one who watches it, if any does. What a server or stop strings make a text of is left."""
+        begun = list(self.token_ids)
+
+        def seen(token_ids: Sequence[int], text: str | None = None) -> bool:
+            if text is None:
+                self.token_ids += token_ids[len(self.token_ids) - len(begun) :]
+            return watch is not None and watch([*begun, *token_ids] if begun else token_ids, text)
+
+        return seen
+
+    def fields(self, least: int) -> Record | None:
+        """What has come since the last time, where that is so much."""
+        new = self.token_ids[self.written :]
+        if len(new) < max(1, least):
+            return None
+        answer = Answer(new, "abort", 0, counted=self.written)
+        self.written += len(new)
+        return _fields(answer) | {"finish_reason": None}
 
 
 class RecordCalls:
     """Those of one record that runs: those `known` from before, and those that were made since."""
 
-    def __init__(self, known: dict[bytes, Record], begun: float):
-        self.begun = begun
+    def __init__(self, known: dict[bytes, Record], begun: float, continues: bool):
+        self.begun, self.continues = begun, continues
         self._known = known
         self._made: deque[tuple[_Asked, Answer]] = deque()
+        self._parts: dict[tuple[str, int | None], tuple[_Asked, Part]] = {}  # by model and seed
 
     def over(self, endpoints: Mapping[str, Endpoint | PoolingEndpoint]) -> dict[str, Endpoint | PoolingEndpoint]:
         """The record's models, which are not asked again what they have answered. A score takes no time to speak of."""
@@ -44,22 +79,38 @@ class RecordCalls:
             for name, one in endpoints.items()
         }
 
-    def find(self, asked: _Asked, watch: Watch | None) -> Answer | None:
+    def find(self, asked: _Asked, watch: Watch | None) -> tuple[Answer | None, list[int]]:
+        """The answer, or else the tokens with which one began."""
         found = self._known.pop(_key(*asked), None) if self._known else None
         if found is None:
-            return None
-        answer = Answer(**found)
-        answer = replace(answer, token_ids=list(answer.token_ids))
-        if answer.finish_reason == "abort" and not (watch and watch(answer.token_ids, answer.text)):
-            return None  # whoever watched it ended it for a reason, which is to be seen again
-        return answer
+            return None, []
+        token_ids = list(found["token_ids"])
+        if found["finish_reason"] is None:
+            return None, token_ids
+        answer = Answer(**found | {"token_ids": token_ids})
+        if answer.finish_reason == "abort" and not (watch and watch(token_ids, answer.text)):
+            return None, []  # whoever watched it ended it for a reason, which is to be seen again
+        return answer, []
 
     def note(self, asked: _Asked, answer: Answer) -> None:
         self._made.append((asked, answer))
 
-    def taken(self) -> list[tuple[_Asked, Answer]]:
-        """Those that were made since; other threads may go on noting."""
-        return [self._made.popleft() for _ in range(len(self._made))]
+    @contextmanager
+    def writing(self, asked: _Asked, part: Part) -> Iterator[None]:
+        """It is one of the record's until the answer is whole: where that is broken off, it stays."""
+        model, _, sampling = asked
+        self._parts[model, sampling.seed] = asked, part
+        yield
+        del self._parts[model, sampling.seed]
+
+    def new(self, number: int, least: int) -> Iterator[Call]:
+        """The calls that were made since, and so many tokens of the parts; other threads may go on with both."""
+        for _ in range(len(self._made)):
+            asked, answer = self._made.popleft()
+            yield Call(number, _key(*asked), _fields(answer))
+        for asked, part in list(self._parts.values()):
+            if (fields := part.fields(least)) is not None:
+                yield Call(number, _key(*asked), fields)
 
 
 class Checkpointed:
@@ -72,26 +123,61 @@ class Checkpointed:
 
     async def generate(self, prompt: Prompt, sampling: Sampling, watch: Watch | None = None) -> Answer:
         asked = (self._model, prompt, sampling)
-        if found := self._calls.find(asked, watch):
-            if isinstance(self._engine, RecordMeter):
-                self._engine.count(found)
+        found, begun = self._calls.find(asked, watch)
+        if found:
+            self._count(found)
             await asyncio.sleep(0)  # so that a record with thousands of them holds up no other
             return found
-        answer: Answer = await self._engine.generate(prompt, sampling, **watching(self._engine, watch))
+        if self._calls.continues and _goes_on(prompt, sampling):
+            answer = await self._continued(asked, begun, watch)
+        else:
+            answer = await self._engine.generate(prompt, sampling, **watching(self._engine, watch))
         self._calls.note(asked, answer)
         return answer
+
+    async def _continued(self, asked: _Asked, begun: list[int], watch: Watch | None) -> Answer:
+        _, prompt, sampling = asked
+        left = min(sampling.max_tokens, self.max_model_len - len(prompt)) - len(begun)
+        if left < 1:
+            begun = []
+        part = Part(begun)
+        if begun:
+            seed = None if sampling.seed is None else derive_seed(sampling.seed, len(begun))
+            sampling = replace(sampling, max_tokens=left, seed=seed)
+            self._count(Answer(begun, "length", 0))
+        with self._calls.writing(asked, part):
+            given = watching(self._engine, part.watch(watch))
+            rest: Answer = await self._engine.generate([*prompt, *begun], sampling, **given)
+        if not begun:
+            return rest
+        cached = min(rest.cached_tokens, len(prompt))
+        return replace(rest, token_ids=[*begun, *rest.token_ids], prompt_tokens=len(prompt), cached_tokens=cached)
+
+    def _count(self, answer: Answer) -> None:
+        if isinstance(self._engine, RecordMeter):
+            self._engine.count(answer)
+
+
+def _goes_on(prompt: Prompt, sampling: Sampling) -> bool:
+    """Whether the rest of an answer is drawn alike when its beginning is a part of the prompt: not where an engine
+    counts what is in the answer, or looks for something that may have begun in it."""
+    penalties = sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1
+    reads_ids = not prompt or isinstance(prompt[0], int)
+    return reads_ids and not (penalties or sampling.stop or sampling.form or sampling.logprob)
 
 
 class Checkpoint:
     """The calls of a shard's records: `begin` each, and `end` those that are finished. The rest is the disk's."""
 
-    def __init__(self, journal: CallJournal, is_auto: bool, now: Callable[[], float] = time.monotonic):
-        self._journal, self._now = journal, now
+    def __init__(
+        self, journal: CallJournal, is_auto: bool, continues: bool = False, now: Callable[[], float] = time.monotonic
+    ):
+        self._journal, self._continues, self._now = journal, continues, now
         self._after_s = LONG_S if is_auto else 0.0
         self._records: dict[int, RecordCalls] = {}
 
     def begin(self, number: int) -> RecordCalls:
-        record = self._records[number] = RecordCalls(self._journal.take(number), self._now())
+        record = self._records[number] = RecordCalls(self._journal.take(number), self._now(), self._continues)
         return record
 
     def end(self, number: int) -> None:
@@ -100,19 +186,16 @@ class Checkpoint:
 
     def sync(self) -> None:
         """The calls of records that run for long are on disk. Raises OSError."""
-        self._write(math.inf, self._now() - self._after_s)
+        self._write(math.inf, self._now() - self._after_s, PART)
 
     def close(self, below: float) -> None:
         """So are those of all records below this one that are not finished. Raises OSError."""
-        self._write(below, math.inf)
+        self._write(below, math.inf, 1)
         self._journal.close()
 
-    def _write(self, below: float, begun_before: float) -> None:
-        calls = []
-        for number, record in list(self._records.items()):
-            if number < below and record.begun <= begun_before:
-                calls += [Call(number, _key(*asked), _fields(answer)) for asked, answer in record.taken()]
-        self._journal.append(calls)
+    def _write(self, below: float, begun_before: float, least: int) -> None:
+        due = [one for one in list(self._records.items()) if one[0] < below and one[1].begun <= begun_before]
+        self._journal.append([call for number, record in due for call in record.new(number, least)])
 
 
 def _key(model: str, prompt: Prompt, sampling: Sampling) -> bytes:

@@ -326,7 +326,8 @@ class Worker:
         if chosen is False:
             return None
         path, may_write = self._folder.calls(shard.index), journal.refuse_other_owner
-        return Checkpoint(CallJournal.open(path, owner, journal.finished, may_write), is_auto=chosen == "auto")
+        calls = CallJournal.open(path, owner, journal.finished, may_write)
+        return Checkpoint(calls, chosen == "auto", self._config.settings.continue_answers)
 
     async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
         if self._claims is None:

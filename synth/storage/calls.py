@@ -41,7 +41,10 @@ ANSWER = tuple(_ANSWER)
 
 
 class Call(NamedTuple):
-    """A call of record `number`: what it was asked, as a key, and the fields of its `answer`."""
+    """A call of record `number`: what it was asked, as a key, and the fields of its `answer`.
+
+    Without a finish_reason it is a part of an answer that was being written, from its token `counted` on.
+    """
 
     number: int
     key: bytes
@@ -81,11 +84,20 @@ class CallJournal:
                 number, key = row.pop("number"), row.pop("key")
                 # A list of Python's integers takes eight times the memory.
                 row["token_ids"] = array("i", token_ids[place].values.to_numpy(zero_copy_only=False).tobytes())
-                self._known.setdefault(number, {})[key] = row
+                self._know(number, key, row)
             yield batch
 
+    def _know(self, number: int, key: bytes, row: Record) -> None:
+        """A further part of an answer goes on from those before it; one that does not is of no use."""
+        known = self._known.setdefault(number, {})
+        before = known.get(key)
+        if row["finish_reason"] is not None or row["counted"] == 0:
+            known[key] = row
+        elif before and before["finish_reason"] is None and len(before["token_ids"]) == row["counted"]:
+            before["token_ids"].extend(row["token_ids"])
+
     def take(self, number: int) -> dict[bytes, Record]:
-        """A record's calls by their keys, which are not held any longer."""
+        """A record's calls by their keys, which are not held any longer; of an answer in parts, all of these in one."""
         return self._known.pop(number, {})
 
     def append(self, calls: Sequence[Call]) -> None:

@@ -35,7 +35,7 @@ async def rounds(record, llm):
 class HungEngine(Simulated):
     """A simulated engine that gives no more answers after `answers` of them, or breaks then."""
 
-    calls = tokens = 0
+    calls = answered = tokens = 0
     answers = 10**9
     breaks = False
 
@@ -47,6 +47,7 @@ class HungEngine(Simulated):
             await asyncio.sleep(3600)
         answer = await super().generate(prompt, sampling)
         self.tokens += answer.completion_tokens
+        self.answered += 1
         return answer
 
 
@@ -97,11 +98,16 @@ def calls(path):
 
 async def killed(worker, engine, path, copy):
     """What a kill leaves of a run whose engine hangs: all that is on disk by then."""
-    running = asyncio.create_task(worker.run(SHARD))
-    while engine.calls <= engine.answers:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.3)  # the last answers are synced
+    await hung(worker, engine)
     shutil.copytree(path, copy)
+
+
+async def hung(worker, engine):
+    """The run of a shard, whose engine has given its last answer and whose journals are synced."""
+    running = asyncio.create_task(worker.run(SHARD))
+    while engine.answered < engine.answers:
+        await asyncio.sleep(0.01)
+    await worker._sync()
     return running
 
 
@@ -135,10 +141,7 @@ async def test_a_kill_costs_all_of_it_where_calls_are_not_kept(start, tmp_path, 
 async def test_a_stop_keeps_every_finished_call_of_a_record_however_short_it_is(start, tmp_path, undisturbed, chosen):
     expected, whole = undisturbed
     worker, engine = await start("run", chosen, answers=9)
-    running = asyncio.create_task(worker.run(SHARD))
-    while engine.calls <= engine.answers:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.3)
+    running = await hung(worker, engine)
     assert calls(tmp_path / "run").exists() == (chosen is True)
     await worker.stop()
     assert await running is None
