@@ -5,12 +5,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = ROOT / "docs" / "examples"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), EXAMPLES / "README.md"]
+
+
+def name_of(page: Path) -> str:
+    """As pytest's -k takes it: README, judge, examples."""
+    return "examples" if page.parent == EXAMPLES else page.stem
 
 
 def look_like_the_checkout(folder: Path) -> None:
     """What is tracked in it, and the software: no file that a user has there besides."""
-    for part in ("synth", "conf", "benchmarks", "requirements", "slurm", "tests", "Makefile", "pyproject.toml"):
+    for part in ("synth", "conf", "docs", "benchmarks", "requirements", "slurm", "tests", "Makefile", "pyproject.toml"):
         (folder / part).symlink_to(ROOT / part)
     (folder / ".venv").symlink_to(sys.prefix)
 

@@ -28,12 +28,12 @@ from synth import draw, export, inspect, run
 from synth.pilot import __main__ as pilot
 from synth.tune import __main__ as tune
 from synth.verifiers import sandbox
-from tests.documents import PAGES, ROOT, commands, look_like_the_checkout, write_files
+from tests.documents import PAGES, ROOT, commands, look_like_the_checkout, name_of, write_files
 from tests.hub_stand_in import TOKEN, HubStandIn
 from tests.storage.rows import run_of
 from tests.strategies import IN_A_SANDBOX
 
-ALPACA = "".join(json.dumps({"instruction": f"Say {n}."}) + "\n" for n in range(120)).encode()
+ALPACA = "".join(json.dumps({"instruction": f"Say {n}.", "output": f"{n}."}) + "\n" for n in range(120)).encode()
 SMALL = [(r" model=\S+", ""), (r"num_records=\d{4,}", "num_records=40"), ("tatsu-lab/alpaca", r"\g<0> num_records=20")]
 # A cluster of its own, an account.
 NOT_MADE = ("cluster.address=", "tracking=wandb")
@@ -66,7 +66,8 @@ def understood(command, shell):
     """The exit code of a command that goes as far as it does without an engine."""
     match shlex.split(command):
         case ["python", "-m", "synth.run", *words]:
-            return shell(f"{command} dry_run=true") if "source=hub" in words else run.main([*words, "dry_run=true"])
+            from_hub = {"source=hub", "source=alpaca"} & {*words}
+            return shell(f"{command} dry_run=true") if from_hub else run.main([*words, "dry_run=true"])
         case ["python", "-m", "synth.pilot", *words]:
             return pilot.main([*words, "dry_run=true"])
         case ["python", "-m", "synth.tune", *words]:
@@ -151,7 +152,7 @@ def possible(page):
     return [one for one in commands(page) if not (without and any(name in one for name in IN_A_SANDBOX))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_commands_of_a_page_are_understood_as_written(page, tmp_path, shell, capfd):
     write_files(page, tmp_path)
     for command in possible(page):
@@ -163,7 +164,7 @@ def test_the_commands_of_a_page_are_understood_as_written(page, tmp_path, shell,
 @pytest.mark.slow
 @pytest.mark.vllm
 @pytest.mark.documents
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_commands_of_a_page_do_what_they_are_for(page, tmp_path, shell, request):
     write_files(page, tmp_path)
     for command in possible(page):
