@@ -267,7 +267,7 @@ class _Run:
             finally:
                 # Of a worker that committed a shard and ended before it told of it.
                 for summary in self._manifest.take_up_committed(self._folder):
-                    plan.commit(summary.index, summary.kept, summary.stop)
+                    plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
                 watch.end(self._progress, Run(self._folder, self._manifest).in_journals)
                 for one in followers:  # Ray is about to go
                     with suppress(ValueError):  # gone already, because it failed
@@ -319,6 +319,8 @@ class _Run:
         if not duplicates:
             return None
         manifest, parts = self._manifest, self._config.cluster.claim_processes
+        if self._config.strata is not None:
+            parts = 1  # what is taken depends on all that was taken before
         if parts == "auto":
             parts = parts_for(duplicates, self._wanted)
         run_dir = self._folder.path.absolute()

@@ -26,6 +26,7 @@ from synth.report.held import money
 from synth.report.page import duration, percent
 from synth.report.run_data import Run
 from synth.report.samples import show_rows
+from synth.report.strata_table import strata_table
 from synth.report.throughput import throughput
 from synth.storage.manifest import Unreadable
 from synth.storage.run_folder import RunFolder
@@ -66,6 +67,8 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
 def _show(console: Console, run: Run, figures: Figures, rows: int) -> None:
     console.print(Text.assemble((printable(run.strategy), "bold"), f" in {printable(str(run.folder.path))}"))
     _section(console, "", _facts(run, figures))
+    if run.strata:
+        _section(console, "strata", strata_table(run.strata))
     if figures.total.rows:
         _section(console, "yield", _yield(run, figures))
         if figures.spent:

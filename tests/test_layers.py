@@ -27,7 +27,7 @@ engines
 models
 demo_model sources
 chat components storage
-messages template
+messages template strata
 errors records exit_codes own_time paths
 printable
 """

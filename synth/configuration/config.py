@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 from synth.components.instantiate import build, construct, located, refuse_unknown_keys
 from synth.configuration.column_types import type_from_text
 from synth.configuration.named_models import ServedModel, preset_names, served, spelled_out, with_demo_keys
+from synth.configuration.strata import stratified
 from synth.configuration.strategy import models_asked, strategy_of
 from synth.configuration.value_files import with_files
 from synth.engines import SERVED_WAYS_TO_THINK, Engine, is_pooling
@@ -38,6 +39,7 @@ from synth.steps.llm import MAIN
 from synth.steps.strategy import Step, Strategy
 from synth.storage.hub import dataset_name
 from synth.storage.run_folder import RunFolder
+from synth.strata import Strata
 
 if TYPE_CHECKING:
     from synth.chat import ChatTemplate, PoolingInput, ServedChat
@@ -119,6 +121,7 @@ class Settings:
     """The top level of `conf/config.yaml` without its groups. `output_dir` is the whole run's, of a slice too."""
 
     num_records: Count | Literal["all"]
+    strata: dict[str, Any] | None = None
     seed: Integer
     output_dir: Annotated[LocalPath, BeforeValidator(_folder)]
     slice: Annotated[Slice | None, BeforeValidator(_slice)] = None
@@ -160,6 +163,7 @@ class Config:
     cluster: Cluster
     source: Source | None
     resolved: dict[str, Any]
+    strata: Strata | None = None
 
     @property
     def all_models(self) -> dict[str, Model]:
@@ -252,6 +256,8 @@ class Config:
         data |= _deciding(self.resolved, self.model, self.engine)
         nodes = self.resolved["models"]
         data["models"] = {name: _deciding(nodes[name], one.model, one.engine) for name, one in self.models.items()}
+        if self.strata is not None:
+            data["strata"] = {column: dict(rows) for column, rows in self.strata.rows.items()}
         return data if data["models"] else {key: value for key, value in data.items() if key != "models"}
 
     @property
@@ -316,8 +322,14 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         columns["messages"] = messages_with(map(str, in_messages))
     source = _source(resolved["source"])
     strategy = dataclasses.replace(strategy, of_model=columns, of_source=_drawn_columns(source, strategy))
+    checked: Settings = construct(Settings, settings, "")
+    strata = None
+    if checked.strata is not None:
+        strata = Strata.parse(checked.strata, checked.num_records)
+        strategy = stratified(strategy, strata, source)
     config = Config(
-        settings=construct(Settings, settings, ""),
+        settings=checked,
+        strata=strata,
         strategy=strategy,
         model=model,
         engine=engine,

@@ -50,6 +50,7 @@ def describe(config: Config) -> str:
         "source": told_source(config, contents),
         "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
         + (f", as slice {settings.slice}" if settings.slice else ""),
+        **_strata(config),
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
         "replicas": _replicas(config),
         **_samplings(config),
@@ -59,6 +60,12 @@ def describe(config: Config) -> str:
         **estimate(config, run if plan.kept else None, manifest, contents.size, plan.kept),
     }
     return "\n".join(f"{name:9} {text}" for name, text in lines.items())
+
+
+def _strata(config: Config) -> dict[str, str]:
+    rows = config.strata.rows if config.strata else {}
+    told = (f"{column} {', '.join(f'{label} {n:,}' for label, n in of.items() if n)}" for column, of in rows.items())
+    return {"strata": "; ".join(told)} if rows else {}
 
 
 def _models(config: Config) -> dict[str, str]:

@@ -17,6 +17,7 @@ from synth.report.held import money
 from synth.report.progress import short_reasons
 from synth.report.run_data import Run
 from synth.report.samples import show_samples
+from synth.report.strata import short_strata
 from synth.steps.strategy import Strategy
 from synth.storage.manifest import Unreadable
 
@@ -66,6 +67,8 @@ class Outcome:
         bound = "the source has no more records"
         if min_yield is not None:
             bound = f"fewer than min_yield={min_yield:g} of the records were kept"
+        if short := short_strata(self._run.strata):
+            bound += f", and these strata are short: {short}"
         why = ", ".join(f"{count:,} {reason}" for reason, count in self._reasons.most_common(MOST_REASONS))
         self._say(f"ended with {self._rows:,} of {self._wanted:,} records, {bound}: {why or 'nothing was rejected'}")
         if not tried:

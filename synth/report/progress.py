@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +26,8 @@ from synth.errors import reason
 from synth.printable import in_a_line, printable
 from synth.records import Spent
 from synth.report.held import NOTHING, Held, money
+from synth.report.strata import Stratum, short_strata
+from synth.report.strata_table import strata_table
 from synth.report.time_left import Left, seconds_left
 from synth.report.work import Work
 
@@ -37,7 +39,7 @@ RATE_WINDOW_S = 30.0
 LATELY_S = 5.0
 SLOW_S = 2.0
 TOLD_AGAIN = 0.02  # of the tokens, those computed a second time, before it matters
-_NOT_METRICS = ("held", "reasons", "left", "work", "models")
+_NOT_METRICS = ("held", "reasons", "left", "work", "models", "strata")
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Snapshot:
     replicas_ready: int = 0
     replicas: int = 0
     models: Mapping[str, ModelAtWork] = field(default_factory=dict)
+    strata: Sequence[Stratum] = ()
 
 
 class Progress:
@@ -249,11 +252,13 @@ class Progress:
     def _line(self, now: Snapshot) -> str:
         if self._ready_at is None:
             return self._loading(now)
+        short = short_strata(now.strata)
         return (
             f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}{short_reasons(now.reasons)}{_records(now)}  "
             f"{self.tokens_per_second:,.0f} tokens/s  "
             f"running {now.running}  waiting {now.waiting}{_paused(now)}{self._told_again()}  "
             f"left {self._time_left(now)}"
+            f"{short and f'  short: {short}'}"
             f"{''.join(f'  {one}' for one in [*self._told_models(now), *self._told_cost(now)])}"
         )
 
@@ -304,9 +309,10 @@ class Progress:
         for told in (self._told_models(now), self._told_cost(now)):
             if told:
                 table.add_row(*told)
+        below: list[RenderableType] = [strata_table(now.strata)] if now.strata else []
         if reasons := short_reasons(now.reasons, 5):
-            return Group(table, Text(f"rejected:{printable(reasons)}", "dim"))
-        return table
+            below.append(Text(f"rejected:{printable(reasons)}", "dim"))
+        return Group(table, *below) if below else table
 
     def _told_cost(self, now: Snapshot) -> list[str]:
         """Of the whole run so far."""

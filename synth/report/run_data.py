@@ -24,6 +24,7 @@ from synth.errors import reason
 from synth.records import Record, Spent
 from synth.report.by_model import by_model
 from synth.report.held import Held, held_by
+from synth.report.strata import Stratum, kept_of, strata_of
 from synth.steps.strategy import step_names
 from synth.storage.journal import owner_of, tally_of
 from synth.storage.manifest import Manifest, Unreadable
@@ -31,6 +32,7 @@ from synth.storage.provenance import Share, shares
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
 from synth.storage.tally import Tally
+from synth.strata import SKIP, STRATA
 
 Fate = Literal["kept", "rejected"]
 
@@ -79,7 +81,14 @@ class Run:
     @property
     def steps(self) -> list[str]:
         """The strategy's steps by the names that rejections call them, in order."""
-        return step_names(self.manifest.identity.get("strategy", {}))
+        names = step_names(self.manifest.identity.get("strategy", {}))
+        return [SKIP, *names, STRATA] if self.strata else names
+
+    @cached_property
+    def strata(self) -> list[Stratum]:
+        """How far they are, where it has any."""
+        wanted = self.manifest.identity.get("strata", {})
+        return strata_of(wanted, kept_of(self.manifest.summaries)) if wanted else []
 
     @cached_property
     def counts(self) -> dict[Fate, int]:

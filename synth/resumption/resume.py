@@ -18,6 +18,7 @@ from typing import Any
 
 from synth.components.source_code import source_code
 from synth.configuration.config import Config, ConfigError
+from synth.configuration.strata import refuse_unfilled
 from synth.records import Slice
 from synth.resumption.identity import by_content
 from synth.resumption.slices import beside, first_shard_size, join, untaken
@@ -32,6 +33,8 @@ from synth.storage.shard import damage
 
 log = logging.getLogger(__name__)
 
+_SMALL = 8  # records in a shard
+
 
 def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manifest:
     """The manifest of the run to go on with, or a new one; what slices have, a single job's has too.
@@ -42,6 +45,8 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     source = str(config.source or "source=none")
     refuse_missing_columns(config.strategy, contents.columns, source, drawn=contents.drawn)
     refuse_unfit_columns(config.strategy, contents.kinds, source)
+    if config.strata is not None:
+        refuse_unfilled(config.strata, config.strategy, contents.columns, source)
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
     plain, versions = config.identity(), _versions()
     rows = contents.identity | by_content(config.drawing)
@@ -191,6 +196,8 @@ def plan_of(
     settings, pool = config.settings, config.strategy.pool
     size = SHARD_SIZE if settings.shard_size == "auto" else settings.shard_size
     size = manifest.shard_size if manifest.slice else size
+    if config.strata is not None:  # a stratum is known to be full when a shard is settled
+        size = min(size, max(_SMALL, (settings.most_records or size) // (32 * replicas)))
     if pool is not None:  # records that wait for each other: no more than let all replicas work side by side
         size = min(size, max(1, pool.lag // (2 * replicas)))
     plan = Plan(
@@ -205,11 +212,12 @@ def plan_of(
         again=manifest.again,
         on_growth=lambda: on_growth(plan),
         final=not config.strategy.duplicates,
+        stratified=config.strata is not None,
         most_shards=MOST_SHARDS if settings.shard_size == "auto" and pool is None else math.inf,
     )
     for summary in manifest.summaries:
         if summary.index not in manifest.again:
-            plan.commit(summary.index, summary.kept, summary.stop)
+            plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
     return plan
 
 

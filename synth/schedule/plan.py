@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 
 from synth.records import Shard, Slice
 from synth.schedule.needed import Chances, Counts, Needed
+from synth.schedule.recent import Recent
 
 SHARD_SIZE = 1024  # records, where nobody says
 MOST_SHARDS = 10_000  # planned at once where it is left to the run: each is some files, and a line of the manifest
@@ -50,6 +51,9 @@ class Plan:
 
     Shards in `again`, by their index, are there already and leased once more, whether or not they are needed.
 
+    In a `stratified` run it is the recent yield that counts: the strata that are short are not made of what the first
+    records were, and what is skipped, because its stratum is full, costs nothing.
+
     `final` says that a finished record's rows stay; else lower records may have duplicates among them.
 
     With a `slice`, `num_records` are those that it is to keep, and shards have `shard_size` records, but for the
@@ -74,6 +78,7 @@ class Plan:
         on_growth: Callable[[], None] = lambda: None,
         final: bool = True,
         most_shards: float = math.inf,
+        stratified: bool = False,
     ):
         self._num_records = math.inf if num_records is None else num_records
         self._source_size = math.inf if source_size is None else source_size
@@ -103,6 +108,7 @@ class Plan:
         self._finished_records = 0
         self._short: dict[int, tuple[int, int]] = {}  # committed short, and nobody has them: their ends and kept rows
         self._leased: dict[int, Shard] = {}
+        self._recent = Recent() if stratified else None
         self._ends: dict[int, Ends] = {}  # of those leased
         self._in_flight = 0  # records leased
         self._seen = self._seen_kept = 0  # records of these that are finished, and their kept rows
@@ -131,6 +137,8 @@ class Plan:
     def yield_so_far(self) -> float:
         """Kept records per record, as far as can be told; 1 at first. More than 1 where records fan out."""
         kept, records = self._total_kept + self._seen_kept, self._finished_records + self._seen
+        if self._recent:  # of those that are looked for now
+            kept, records = self._recent.kept + self._seen_kept, self._recent.records + self._seen
         return (kept + self._PRIOR) / (records + self._PRIOR)
 
     @property
@@ -139,6 +147,9 @@ class Plan:
 
     @property
     def hopeless(self) -> bool:
+        if self._recent:
+            few = self._num_records < math.inf and self._min_yield and self._recent.gives_too_few(self._min_yield)
+            return bool(few) and not self._has_enough and not self._again
         least = self._min_yield * self._finished_records
         judged = self._finished_records >= self._ENOUGH_TO_JUDGE and self._num_records < math.inf
         return judged and self._total_kept < least and not self._again
@@ -273,11 +284,14 @@ class Plan:
         if self._take_back(place):
             heapq.heappush(self._waiting, place)
 
-    def commit(self, index: int, kept: int, stop: int | None = None) -> None:
-        """A shard is on disk, with so many kept records in it: all of it, or what is below record `stop`."""
+    def commit(self, index: int, kept: int, stop: int | None = None, skipped: int = 0) -> None:
+        """A shard is on disk, with so many kept records in it: all of it, or what is below record `stop`. `skipped`
+        ones took nothing, because their stratum was full."""
         place = self._place(index)
         if place in self._kept:
             return
+        if self._recent:
+            self._recent.add((stop or self.shards[place].stop) - self.shards[place].start, kept, skipped)
         self.changes_of_shards += 1
         self._changed = True
         self._frontier = max(self._frontier, place + 1)

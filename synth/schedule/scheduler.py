@@ -320,7 +320,7 @@ class Scheduler:
     async def _make(self, shard: Shard, worker: WorkerHandle, index: int) -> None:
         summary = await worker.run(shard)
         if summary is not None:
-            self._plan.commit(summary.index, summary.kept, summary.stop)
+            self._plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
             self._commits[index] += 1
             self._forget(shard)
             self._on_commit(summary)

@@ -1,6 +1,7 @@
 """What a run's workers are at, asked of all of them twice a second and added up for the progress display."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +12,7 @@ from synth.engines.price import Price
 from synth.records import Spent, add_spent
 from synth.report.held import Held, HeldTime
 from synth.report.progress import ModelAtWork, Progress, Snapshot, of_caches
+from synth.report.strata import kept_of, strata_of
 from synth.report.time_left import Left
 from synth.report.work import Work
 from synth.schedule.balance import Observed
@@ -63,6 +65,7 @@ class Watch:
         self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
         self._counted: dict[int, ShardSummary] = {}
         self._total = Tally()
+        self._strata: Counter[tuple[str, str]] = Counter()  # kept rows of these
         self.last = Snapshot(kept=0, rejected=0, wanted=wanted)
 
     async def look_on(self, progress: Progress) -> None:
@@ -136,6 +139,7 @@ class Watch:
                 self._counted[index] = summary
                 for one, sign in ((before, -1), (summary, 1)):
                     if one is not None:
+                        self._strata.update({key: sign * count for key, count in kept_of([one]).items()})
                         self._total.records += sign * (one.stop - one.start)
                         self._total.kept += sign * one.kept
                         self._total.rejected += sign * one.rejected
@@ -153,6 +157,7 @@ class Watch:
                 sum((one.work for one in told), Work()), running=sum((one.work for one in here), Work()).running
             ),
             wanted=self.last.wanted,
+            strata=strata_of(self._manifest.identity.get("strata", {}), self._strata),
             in_flight=sum(one.in_flight for one in here),
             made=sum(one.made for one in told),
             prompt_tokens=sum(one.prompt_tokens for one in told),

@@ -295,7 +295,7 @@ class Worker:
             if stop < shard.stop and not shard.start < self._needed.cut <= stop:
                 return None
             duplicates = await self._settled(replace(shard, stop=stop), journal)
-            given = (self._folder, shard, journal, columns, self._fingerprint, duplicates, stop)
+            given = (self._folder, shard, journal, columns, self._fingerprint, duplicates, stop, self._config.strata)
             summary: ShardSummary = await self._on_disk(commit, *given)
             # Duplicates, some of them perhaps of an earlier process.
             late = sum(kept for number, kept in journal.finished.items() if number < stop) - summary.kept

@@ -81,6 +81,11 @@ class Tag:
             "additionalProperties": False,
         }
 
+    def labels_of(self, column: str) -> Sequence[str] | None:
+        """All that a column of its own may hold; None where it may be null as well."""
+        found = {_column(name): values for name, values in self.labels.items()}
+        return found[column] if self.on_failure == "reject" else None
+
     def needs(self) -> list[Needs]:
         return [{"instruction": "text"}]
 

@@ -21,6 +21,7 @@ from synth.records import Duplicate, Shard, Spent, Usage, add_spent, as_place, d
 from synth.storage.journal import Journal, is_again
 from synth.storage.run_folder import RunFolder, whole
 from synth.storage.sealed import Damaged, read_sealed, write_sealed
+from synth.strata import FULL, SKIP, Strata
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ class ShardSummary:
 
     `earlier` says what in it was made by an earlier configuration: by its fingerprint, how many rows were `kept`, and
     the `records` as ranges [start, stop].
+
+    `strata` are kept rows by column and label, in a run that has strata.
     """
 
     index: int
@@ -57,6 +60,12 @@ class ShardSummary:
     spent: dict[str, dict[str, Spent]] = field(default_factory=dict)
     earlier: dict[str, dict[str, Any]] = field(default_factory=dict)
     planned_stop: int | None = None
+    strata: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def skipped(self) -> int:
+        """Records that were skipped, because their stratum was full."""
+        return self.reasons.get(f"{SKIP}: {FULL}", 0)
 
     @property
     def made_by(self) -> dict[str, int]:
@@ -91,6 +100,7 @@ def commit(
     fingerprint: str,
     duplicates: Sequence[Duplicate] = (),
     stop: int | None = None,
+    strata: Strata | None = None,
 ) -> ShardSummary:
     """Write a finished shard from its journal and drop that, and its calls. The rename of the kept rows' file is the
     commit. Kept rows of `duplicates` become rejected ones.
@@ -103,7 +113,7 @@ def commit(
     journal.sync()
     with whole(folder.shard(shard.index)) as kept, whole(folder.rejected(shard.index)) as rejected:
         records = _below(stop, journal.in_order())
-        tally, spent, earlier = _write_rows(records, columns, duplicates, fingerprint, kept, rejected)
+        tally, spent, earlier = _write_rows(records, columns, duplicates, fingerprint, kept, rejected, strata)
         summary = ShardSummary(
             index=shard.index,
             start=shard.start,
@@ -119,6 +129,10 @@ def commit(
             decided=tally["decided"],
             spent=spent,
             earlier=earlier,
+            strata={
+                column: {label: tally["stratum", column, label] for label in labels}
+                for column, labels in (strata.rows if strata else {}).items()
+            },
             **{name: tally[name] for name in asdict(Usage())},
         )
         journal.refuse_other_owner()  # before the note, which may be of the other's shard
@@ -202,6 +216,7 @@ def _write_rows(
     fingerprint: str,
     kept: Path,
     rejected: Path,
+    strata: Strata | None,
 ) -> tuple[Counter[Any], dict[str, dict[str, Spent]], dict[str, dict[str, Any]]]:
     """A journal's rows in order, in two files. Returns the number of rows, tokens, decisions of the pool, and
     ("reason", reason)s; what was spent; and what earlier configurations made."""
@@ -225,6 +240,10 @@ def _write_rows(
             _add_spent(spent, records, bad["id"], ends)
             tally["decided"] = max(tally["decided"], pc.max(records["decided"]).as_py())
             _add_earlier(earlier, records, fingerprint)
+            if strata:
+                for column in strata.rows:
+                    labels = (strata.label(column, value) for value in good[column].to_pylist())
+                    tally.update(("stratum", column, label) for label in labels)
     return tally, spent, earlier
 
 

@@ -24,7 +24,7 @@ def rejected(number, by="judge", reason="low_score", **more):
     return kept(number, **({"detail": None} | more)) | {"rejected_by": by, "reason": reason}
 
 
-def make_run(path, rows, columns=None, shard_size=1000, identity=None, snapshots=(), num_records=None):
+def make_run(path, rows, columns=None, shard_size=1000, identity=None, snapshots=(), num_records=None, strata=None):
     """A folder with all `rows` committed; a row with `rejected_by` is a rejection."""
     folder = RunFolder(path)
     folder.make()
@@ -32,6 +32,8 @@ def make_run(path, rows, columns=None, shard_size=1000, identity=None, snapshots
     strategy = {"name": "mine", **steps, "steps": list(steps)}
     identity = {"strategy": strategy, "model": {"path": "demo"}, "seed": 0} | (identity or {})
     columns = columns or {}
+    if strata:
+        identity["strata"] = {column: dict(rows) for column, rows in strata.rows.items()}
     manifest = Manifest(identity, columns, {"synth": "0"}, num_records)
     types = {name: type_from_text(text) for name, text in columns.items()}
     for index, start in enumerate(range(0, len(rows), shard_size)):
@@ -42,7 +44,7 @@ def make_run(path, rows, columns=None, shard_size=1000, identity=None, snapshots
             fates = ([], [row]) if "rejected_by" in row else ([row], [])
             journal.append(Finished(number, *fates, spent={row["id"]: SPENT}))
         manifest.shards.append(shard)
-        manifest.committed[index] = commit(folder, shard, journal, types, manifest.fingerprint)
+        manifest.committed[index] = commit(folder, shard, journal, types, manifest.fingerprint, strata=strata)
     manifest.write(folder)
     folder.metrics.write_text("".join(json.dumps(one) + "\n" for one in snapshots))
     return path

@@ -14,6 +14,7 @@ from synth.schedule.pool import GrowingPool
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.worker import Worker
 from synth.schedule.worker_handle import WorkerLost
+from synth.sources.store import stored
 from synth.storage.decisions import Decisions
 from synth.storage.journal import finished_numbers
 from synth.storage.run_folder import RunFolder
@@ -70,7 +71,8 @@ class Local:
 
 class LocalRun:
     """A run of `steps` in `folder`, as it goes on with what is there. `engine` makes an engine for each worker;
-    `workers(index, count)` are Local's arguments for the count-th worker of a replica."""
+    `workers(index, count)` are Local's arguments for the count-th worker of a replica, `keys` more of the
+    configuration."""
 
     def __init__(
         self,
@@ -82,10 +84,13 @@ class LocalRun:
         shard_size=8,
         in_flight=8,
         workers=lambda index, count: {},
+        **keys,
     ):
         self.folder, self.wanted = RunFolder(folder), wanted
         self.folder.make()
-        resolved = config({"records_in_flight": in_flight}).resolved | {"strategy": {"name": "test", "steps": steps}}
+        resolved = (
+            config({"records_in_flight": in_flight}).resolved | {"strategy": {"name": "test", "steps": steps}} | keys
+        )
         parsed = parse(resolved)
         strategy = parsed.strategy
         self.plan = Plan(
@@ -95,14 +100,17 @@ class LocalRun:
             min_yield=0.05,
             known=self._known(shard_size),
             final=not strategy.duplicates,
+            stratified=parsed.strata is not None,
         )
+        with stored(parsed.source, self.folder.source) as (_, put_in_place):
+            put_in_place()
         self.pool = GrowingPool(strategy.pool, Decisions(self.folder.pool)) if strategy.pool else None
         self.claims = None
         if strategy.duplicates:
             self.claims = SettlingClaims(strategy.duplicates, folder, "fingerprint", list(self.plan.shards))
         for shard in self.plan.shards:
             if summary := committed(self.folder, shard, "fingerprint"):
-                self.plan.commit(summary.index, summary.kept, summary.stop)
+                self.plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
         self.replicas, self.spawned = replicas, [0] * replicas
         self.committed = []
 
@@ -121,7 +129,7 @@ class LocalRun:
 
     def _known(self, shard_size):
         """The shards that an earlier run has begun: all are of one size."""
-        plan = Plan(10**6, shard_size=shard_size, replicas=1, min_yield=1)
+        plan = Plan(1000 * shard_size, shard_size=shard_size, replicas=1, min_yield=1)
         plan.next()
         begun = [shard.index for shard in plan.shards[:1000] if self._begun(shard.index)]
         return plan.shards[: max(begun, default=-1) + 1]

@@ -1,0 +1,107 @@
+"""Strata (synth/strata.py) by the claims of a run (duplicates.py): a row claims its strata, and what is settled in the
+order of records is what was taken. So workers may be many and be lost, and the rows are those of one pass.
+
+What is settled only ever fills strata, so a record whose stratum is full by then has none to come into, and ends at
+once: before it has cost a token, where its source says what it is (`Skipping`). Where there is one column, and no other
+step that takes rows away late, rows of finished records count before they are settled, too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from synth.quality.duplicates import Index
+from synth.records import Place
+from synth.strata import FULL, Room, Strata, from_key
+
+
+@dataclass
+class Quotas:
+    """`duplicates` of the step at the end of the chain. `final` says that a row which comes there stays."""
+
+    strata: Strata
+    final: bool
+    reason: ClassVar[str] = FULL
+    _made: "QuotaIndex | None" = field(default=None, repr=False, compare=False)
+
+    def index(self) -> Index:
+        made, self._made = self._made or QuotaIndex(self.strata, self.final), None
+        return made
+
+    def shared(self) -> "QuotaIndex":
+        """The one that `index` gives next."""
+        self._made = QuotaIndex(self.strata, self.final)
+        return self._made
+
+
+@dataclass
+class Skipping:
+    """`duplicates` of the step at the beginning: it looks into the index of the other, and claims nothing there."""
+
+    quotas: Quotas
+    reason: ClassVar[str] = FULL
+
+    def index(self) -> Index:
+        return SkippingIndex(self.quotas.shared())
+
+
+class QuotaIndex:
+    """What is settled is put first, looked at and closed; what is looked at without that is a row that has come, and
+    whose record is not settled."""
+
+    def __init__(self, strata: Strata, final: bool):
+        self._room = Room(strata)
+        self._filled_by: Place = (0,)  # the last row that was taken
+        self._counts_early = final and len(strata.rows) == 1
+        self._settling: dict[Place, bytes] = {}
+        self._come: dict[str, set[Place]] = {}  # by label, where they count
+
+    def put(self, places: Sequence[Place], keys: Sequence[bytes]) -> None:
+        self._settling |= zip(places, keys, strict=True)
+
+    def forget(self, place: Place) -> None:
+        self._settling.pop(place, None)
+
+    def close(self, places: Sequence[Place]) -> None:
+        for place in sorted(places):
+            if self._room.take(from_key(self._settling.pop(place))):
+                self._filled_by = place
+        for come in self._come.values() if places else ():
+            settled = {one for one in come if one[0] <= max(places)[0]}
+            come -= settled
+
+    def lowest(self, places: Sequence[Place], keys: Sequence[bytes]) -> list[Place | None]:
+        if all(place in self._settling for place in places):
+            room, found = self._room.copy(), {}
+            for place, key in sorted(zip(places, keys, strict=True)):
+                found[place] = None if room.take(from_key(key)) else self._filled_by
+            return [found[place] for place in places]
+        for place, key in zip(places, keys, strict=True):
+            if self._counts_early:
+                self._come.setdefault(str(from_key(key)[0]), set()).add(place)
+        return [self.full(place, key) for place, key in zip(places, keys, strict=True)]
+
+    def full(self, place: Place, key: bytes) -> Place | None:
+        """The place of a row, if there is no room for another one like it at this place."""
+        labels = from_key(key)
+        if not self._room.has(labels):
+            return self._filled_by
+        if self._counts_early and labels[0] is not None:
+            before = [one for one in self._come.get(labels[0], ()) if one < place]
+            if len(before) >= self._room.left(labels[0]):
+                return min(before)
+        return None
+
+
+class SkippingIndex:
+    def __init__(self, quotas: QuotaIndex):
+        self._quotas = quotas
+
+    def put(self, places: Sequence[Place], keys: Sequence[bytes]) -> None: ...
+
+    def forget(self, place: Place) -> None: ...
+
+    def close(self, places: Sequence[Place]) -> None: ...
+
+    def lowest(self, places: Sequence[Place], keys: Sequence[bytes]) -> list[Place | None]:
+        return [self._quotas.full(place, key) for place, key in zip(places, keys, strict=True)]

@@ -1,0 +1,51 @@
+"""The yield of the shards that were committed last: what is to be expected of the next ones, where the records that are
+wanted change as a run goes on."""
+
+from collections import deque
+
+ENOUGH = 200  # records to judge by
+SKIPPED = 100_000  # records in a row, without one that is kept: there is nothing to be found
+
+
+class Window:
+    """The last shards that have ENOUGH records together, and their kept rows."""
+
+    def __init__(self) -> None:
+        self._shards: deque[tuple[int, int]] = deque()
+        self.records = self.kept = 0
+
+    def add(self, records: int, kept: int) -> None:
+        if not records:
+            return
+        self._shards.append((records, kept))
+        self.records, self.kept = self.records + records, self.kept + kept
+        while self.records - self._shards[0][0] >= ENOUGH:
+            records, kept = self._shards.popleft()
+            self.records, self.kept = self.records - records, self.kept - kept
+
+
+class Recent:
+    """`records` of the last shards, with `kept` rows. Records that were skipped cost nothing: whether it is hopeless to
+    go on depends on the others."""
+
+    def __init__(self) -> None:
+        self._all, self._made = Window(), Window()
+        self._in_vain = 0  # records skipped since the last that was kept
+
+    @property
+    def records(self) -> int:
+        return self._all.records
+
+    @property
+    def kept(self) -> int:
+        return self._all.kept
+
+    def add(self, records: int, kept: int, skipped: int) -> None:
+        self._all.add(records, kept)
+        self._made.add(records - skipped, kept)
+        self._in_vain = 0 if kept else self._in_vain + skipped
+
+    def gives_too_few(self, min_yield: float) -> bool:
+        """Whether it is hopeless to go on."""
+        too_few = self._made.records >= ENOUGH and self._made.kept < min_yield * self._made.records
+        return too_few or self._in_vain >= SKIPPED
