@@ -20,6 +20,7 @@ from synth.report.samples import show_samples
 from synth.report.strata import short_strata
 from synth.steps.strategy import Strategy
 from synth.storage.manifest import Unreadable
+from synth.strata import FULL, SKIP
 
 MOST_REASONS = 3
 LOW_YIELD = 0.5
@@ -103,6 +104,7 @@ class Outcome:
         if any(name.endswith(": error") for name in self._reasons):
             with suppress(Unreadable):  # a mistake in a step is seen in the first short run, and not only in the report
                 yield f"the commonest error: {run.commonest_error()}"
+        rejected -= self._reasons[f"{SKIP}: {FULL}"]  # which cost nothing
         if rejected and kept / (kept + rejected) < LOW_YIELD:
             share = f"{kept / (kept + rejected):.0%}" if kept else "none"
             planned = f", and {self._wanted:,} were planned for a yield of 100 %" if run.manifest.wanted else ""
