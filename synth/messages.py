@@ -33,11 +33,16 @@ def thoughts_of(message: Message) -> str | None:
 
 
 def first_turn(messages: Sequence[Message]) -> Record:
-    """What its columns hold: the first text of each role, None without one."""
+    """What its columns hold: the first text of each role, None without one. A turn that only calls tools has none."""
     return {
-        column: next((turn["content"] for turn in messages if turn["role"] == role), None)
+        column: next((turn["content"] for turn in messages if turn["role"] == role and says(turn)), None)
         for role, column in COLUMNS.items()
     }
+
+
+def says(turn: Message) -> bool:
+    """Whether it has words of its own beside tool calls."""
+    return bool(turn["content"] or not turn.get("tool_calls"))
 
 
 def as_messages(record: Record) -> list[Message]:

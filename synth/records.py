@@ -8,7 +8,7 @@ Knows nothing of engines, files or schedules.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -192,6 +192,12 @@ def derive_seed(seed: int, *parts: int | str) -> int:
 _OF_A_MESSAGE = ("role", "content")
 _THOUGHTS = {"reasoning_content", "thinking"}  # the fields of a message that chat templates read for them
 _MESSAGES = pa.list_(pa.struct([(name, pa.string()) for name in _OF_A_MESSAGE]))
+# As OpenAI has them. Tools have arguments of all kinds, and a column has one type: `arguments` are JSON, as a text.
+_FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
+_TOOL_CALLS = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)]))
+_OF_TOOLS = {"tool_calls": _TOOL_CALLS, "tool_call_id": pa.string(), "name": pa.string()}
+TOOLS = pa.field("tools", pa.string())  # the column of a record's specifications: a JSON list, as a text
+_JSON = {"ARROW:extension:name": "arrow.json", "ARROW:extension:metadata": ""}
 _LINEAGE = pa.list_(pa.struct([(name, pa.string()) for name in ("step", "text", "operation", "model")]))
 _USAGE = pa.struct([(name, pa.int64()) for name in asdict(Usage())])
 
@@ -219,17 +225,50 @@ CONTRACT_COLUMNS: dict[str, pa.DataType] = {
 }
 
 
-def messages_with(thoughts: Iterable[str]) -> pa.DataType:
-    """The type of `messages` that have an assistant's thoughts in fields of these names, too."""
-    return pa.list_(pa.struct([(name, pa.string()) for name in (*_OF_A_MESSAGE, *sorted(thoughts))]))
+def messages_with(thoughts: Iterable[str], *, tool_calls: bool = False) -> pa.DataType:
+    """The type of `messages` that have an assistant's thoughts in fields of these names, too, and tool calls."""
+    texts = [(name, pa.string()) for name in (*_OF_A_MESSAGE, *sorted(thoughts))]
+    return pa.list_(pa.struct([*texts, *(_OF_TOOLS.items() if tool_calls else ())]))
 
 
 def thoughts_in(kind: pa.DataType) -> list[str]:
     """The names of those fields in a column's type, if it is of messages that have them."""
-    if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
-        return []
-    thoughts = {field.name for field in kind.value_type} - set(_OF_A_MESSAGE)
-    return sorted(thoughts) if kind == messages_with(thoughts) and thoughts <= _THOUGHTS else []
+    thoughts = _fields_of(kind) - set(_OF_A_MESSAGE) - _OF_TOOLS.keys()
+    same = kind == messages_with(thoughts, tool_calls=has_tool_calls(kind))
+    return sorted(thoughts) if same and thoughts <= _THOUGHTS else []
+
+
+def has_tool_calls(kind: pa.DataType) -> bool:
+    """Whether a column's type is of messages that have room for them."""
+    return _OF_TOOLS.keys() <= _fields_of(kind)
+
+
+def _fields_of(kind: pa.DataType) -> set[str]:
+    of_structs = pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)
+    return {field.name for field in kind.value_type} if of_structs else set()
+
+
+def as_read(schema: pa.Schema) -> pa.Schema:
+    """The schema by which a dataset with tool calls is written, so that datasets (and TRL, which reads by it) gives
+    objects for the texts that are JSON: most chat templates take arguments as objects only."""
+    if not has_tool_calls(schema.field("messages").type):
+        return schema
+    return pa.schema([_marked(field, {TOOLS.name, "messages"}) for field in schema], schema.metadata)
+
+
+def _marked(field: pa.Field, inside: Collection[str]) -> pa.Field:
+    kind = field.type
+    if field.name not in inside:
+        return field
+    if field.name in (TOOLS.name, "arguments") and kind == pa.string():
+        return field.with_metadata(_JSON)
+    inner = {"tool_calls", "function", "arguments"}
+    if pa.types.is_list(kind):
+        struct = pa.struct([_marked(one, inner) for one in kind.value_type])
+        return field.with_type(pa.list_(kind.value_field.with_type(struct)))
+    if pa.types.is_struct(kind):
+        return field.with_type(pa.struct([_marked(one, inner) for one in kind]))
+    return field
 
 
 def dataset_schema(added: Mapping[str, pa.DataType] | None = None) -> pa.Schema:

@@ -1,9 +1,11 @@
 """Exports, opened by the programs that they are for, and pushes, taken by a stand-in of the Hub."""
 
 import json
+import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import datasets
 import duckdb
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from synth import export as door
+from synth.records import messages_with
 from synth.storage import export as exporting
 from synth.storage.export import Unexportable, alpaca, export, sharegpt
 from synth.storage.hub import dataset_name
@@ -134,6 +137,89 @@ def test_thoughts_in_messages_stand_before_the_answer(field):
     assert sharegpt(row)["conversations"][1]["value"] == alpaca(row)["output"] == "<think>\nHm\n</think>\n\nSo."
     turns[1][field] = None
     assert sharegpt(row)["conversations"][1]["value"] == alpaca(row)["output"] == "So."
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+TOOL = {"type": "function", "function": {"name": "add", "description": "Adds.", "parameters": {"type": "object"}}}
+CALLING = [
+    {"role": "user", "content": "Add one."},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "3", "tool_call_id": "c1", "name": "add"},
+    {"role": "assistant", "content": "It is 3."},
+]
+
+
+@pytest.fixture(scope="module")
+def calling(tmp_path_factory):
+    """A run of a row with a tool call and one without, which has no tools either."""
+    rows = [{"messages": CALLING, "tools": json.dumps([TOOL])}, said("one", "two") | {"tools": None}]
+    columns = {"tools": pa.string(), "messages": messages_with([], tool_calls=True)}
+    return run_of(tmp_path_factory.mktemp("calling"), *rows, columns=columns)
+
+
+def test_datasets_reads_tools_and_arguments_as_objects_and_files_have_them_as_json(calling, tmp_path):
+    export(calling, "parquet", str(tmp_path / "out"))
+    loaded = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    for rows in (loaded, datasets.load_from_disk(str(calling.dataset))):
+        assert rows[0]["tools"] == [TOOL] and rows[1]["tools"] is None
+        assert rows[0]["messages"][1]["tool_calls"][0]["function"] == {"name": "add", "arguments": {"a": 1}}
+    file = tmp_path / "out/data/train-00000.parquet"
+    query = (
+        f"select json_extract(tools, '$[0].function.name'), messages[2].tool_calls[1].function.arguments from '{file}'"
+    )
+    assert duckdb.sql(query).fetchall()[0] == ('"add"', '{"a": 1}')
+    frame = pandas.read_parquet(file)
+    assert json.loads(frame.tools[0]) == [TOOL]
+    assert frame.messages[0][1]["tool_calls"][0]["function"]["arguments"] == '{"a": 1}'
+
+
+def test_the_card_says_that_there_are_tools(calling, small):
+    assert '"function-calling"' in calling.card.read_text() and "`tool_calls`" in calling.card.read_text()
+    assert "function-calling" not in small.card.read_text()
+
+
+def test_sharegpt_has_calls_and_results_as_llama_factory_reads_them(calling, tmp_path):
+    export(calling, "sharegpt", str(tmp_path))
+    row, plain = lines(tmp_path / "sharegpt.jsonl")
+    assert [one["from"] for one in row["conversations"]] == ["human", "function_call", "observation", "gpt"]
+    assert json.loads(row["conversations"][1]["value"]) == {"name": "add", "arguments": {"a": 1}}
+    assert json.loads(row["tools"]) == [TOOL] and "tools" not in plain
+
+
+def test_sharegpt_has_several_calls_and_their_results_as_lists():
+    result = CALLING[2] | {"content": "4"}
+    turns = [CALLING[0], CALLING[1] | {"tool_calls": [CALL, CALL]}, CALLING[2], result, CALLING[3]]
+    said = sharegpt({"id": "0", "messages": turns, "tools": None})["conversations"]
+    assert len(json.loads(said[1]["value"])) == 2 and json.loads(said[2]["value"]) == ["3", "4"]
+    with pytest.raises(exporting.Unfit, match="words beside a tool call"):
+        sharegpt({"id": "0", "messages": [CALLING[0], CALLING[1] | {"content": "Wait."}]})
+
+
+def test_alpaca_leaves_out_rows_with_tools(calling, tmp_path, capsys):
+    assert door.main([str(calling.path), "--format", "alpaca", "--output-dir", str(tmp_path / "out")]) == 0
+    assert "left out, as alpaca can't hold them: 1 with tools\n" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_trl_trains_on_an_export_with_tools_and_its_prompts_are_those_of_the_chat_template(calling, tmp_path):
+    import trl
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from synth.demo_model import PATH
+
+    export(calling, "parquet", str(tmp_path / "out"))
+    rows = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    tokenizer = AutoTokenizer.from_pretrained(PATH)
+    tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates/qwen2_5.jinja").read_text()
+    keys = {"max_steps": 1, "use_cpu": True, "bf16": False, "report_to": "none", "save_strategy": "no"}
+    arguments = trl.SFTConfig(output_dir=str(tmp_path / "run"), disable_tqdm=True, **keys)
+    model = AutoModelForCausalLM.from_pretrained(PATH, dtype="float32")
+    chosen = rows.select_columns(["messages", "tools"])
+    trainer = trl.SFTTrainer(model=model, args=arguments, train_dataset=chosen, processing_class=tokenizer)
+    seen = "".join(tokenizer.decode(row["input_ids"]) for row in trainer.train_dataset)
+    assert '"name": "add", "description": "Adds."' in seen
+    assert '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>' in seen
+    assert math.isfinite(trainer.train().training_loss)
 
 
 def test_alpaca_takes_a_task_and_its_input_apart_again(tmp_path):
@@ -283,6 +369,7 @@ def pushing(hub, folder, home, *, token=TOKEN, offline="0"):
     script = """
 import sys
 from synth import export
+from synth.records import messages_with
 from synth.storage import export as exporting
 exporting.ROWS_PER_FILE = 10
 sys.exit(export.main(sys.argv[1:]))

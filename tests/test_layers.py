@@ -28,6 +28,7 @@ models
 demo_model sources
 chat components storage
 messages template strata
+tool_calls
 errors records exit_codes own_time paths
 printable
 """

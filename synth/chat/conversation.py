@@ -26,6 +26,7 @@ from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
 from synth.chat.switch import ON, Switch, settings, tried
 from synth.chat.tags import DEFAULT, Marks, thinking_marks
 from synth.chat.thinking import Thinking
+from synth.chat.tool_calls import ToolForm, Tools, in_words
 
 Messages = Sequence[dict[str, Any]]
 
@@ -113,14 +114,29 @@ class ChatTemplate:
         if (on := self._switch.settings.get(ON)) and on.variables:
             self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags, on.variables)
 
-    def encode(self, messages: Messages, add_generation_prompt: bool = True, thinking: str | None = None) -> list[int]:
+    def encode(
+        self,
+        messages: Messages,
+        add_generation_prompt: bool = True,
+        thinking: str | None = None,
+        tools: Tools = (),
+    ) -> list[int]:
         """The prompt of an answer, for which the model is to think as `thinking` says; None: as the template has it.
+        `tools` are the specifications of those that it may call, as OpenAI has them.
 
         Raises ChatTemplateError where the template refuses the conversation, or has no such way to think.
         """
         setting = self._switch.setting(thinking)
+        if tools and self._tool_form is None:
+            messages, tools = in_words(messages, tools, with_system=self._probe.takes_system), ()
+        variables = {**setting.variables, **({"tools": self._mask(tools)} if tools else {})}
         told = setting.under(self._masked(messages))
-        return self._guard.encode(self._renderer.render(told, add_generation_prompt, setting.variables))
+        return self._guard.encode(self._renderer.render(told, add_generation_prompt, variables))
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether the chat template has a form of its own for tools and their calls; else they are told in words."""
+        return self._tool_form is not None
 
     def said(self, answer: str) -> str:
         """What follows closed thoughts, without what a model puts around its answer."""
@@ -286,6 +302,9 @@ class ChatTemplate:
                 raise ChatTemplateError(f"unknown role {message['role']!r}: it can be {', '.join(ROLES)}")
         if messages and messages[0]["role"] == "system" and messages[0].get("content") and not self._heeds_system:
             raise ChatTemplateError("the chat template leaves out system prompts: give none")
+        if any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
+            form = self._tool_form
+            messages = in_words(messages, ()) if form is None else [form.apply(message) for message in messages]
         return [
             {key: value if key == "role" else self._mask(value) for key, value in message.items()}
             for message in messages
@@ -299,6 +318,10 @@ class ChatTemplate:
         if isinstance(value, dict):
             return {self._mask(key): self._mask(one) for key, one in value.items()}
         return value
+
+    @cached_property
+    def _tool_form(self) -> ToolForm | None:
+        return self._probe.tool_form()
 
     @cached_property
     def _heeds_system(self) -> bool:

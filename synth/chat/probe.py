@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from synth.chat.rendering import SPEAKS_OF_THINKING, ChatTemplateError, Renderer, TemplateSource
+from synth.chat.tool_calls import ToolForm, tool_form
 
 THOUGHTS = "\udffb"
 USER, _ASSISTANT, _SYSTEM, _NEXT = "\udffc", "\udffd", "\udffe", "\udfff"
@@ -104,6 +105,15 @@ class Probe:
             return True
         text = self._try([_SYSTEM_SAYS, _USER_SAYS], True)
         return not text or _SYSTEM in text
+
+    @property
+    def takes_system(self) -> bool:
+        """Whether it writes a system prompt down."""
+        return self.needs_system or _SYSTEM in self._try([_SYSTEM_SAYS, _USER_SAYS], True)
+
+    def tool_form(self) -> ToolForm | None:
+        """How it takes tool calls; None where it shows none."""
+        return tool_form(self._renderer, self._before)
 
     def _shows_all(self, answer: dict[str, Any], variables: Mapping[str, Any]) -> bool:
         """Whether its thoughts are written, and its words after them."""

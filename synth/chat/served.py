@@ -4,12 +4,13 @@ Stands where a ChatTemplate does for a model whose tokenizer is here.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from synth.chat.reasoning import Reasoning
 from synth.chat.tags import DEFAULT
+from synth.chat.tool_calls import Tools, in_words
 
-Messages = Sequence[dict[str, str]]
+Messages = Sequence[dict[str, Any]]
 
 
 class ServedChat:
@@ -20,8 +21,10 @@ class ServedChat:
         # A server's template may open the thoughts, and its answer then begins inside them.
         self._reasoning = Reasoning(*tags, is_token=True) if tags else None
 
-    def encode(self, messages: Messages, add_generation_prompt: bool = True) -> Messages:
-        """The messages as they are."""
+    def encode(self, messages: Messages, add_generation_prompt: bool = True, tools: Tools = ()) -> Messages:
+        """The messages as they are; tools and their calls in words, which every server takes."""
+        if tools or any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
+            return in_words(messages, tools)
         return messages
 
     def spelled(self, messages: Messages) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from synth.messages import COLUMNS, messages_of
+from synth.messages import COLUMNS, messages_of, says
 from synth.records import Needs, Record, Rejection
 
 _SIDES = {role: COLUMNS[role] for role in ("user", "assistant")}
@@ -26,7 +26,7 @@ def texts(record: Record, column: str) -> list[str]:
     """
     value: Any = record.get(_SIDES.get(column, column))
     if column in _SIDES and (turns := messages_of(record)):
-        value = [turn["content"] for turn in turns if turn["role"] == column]
+        value = [turn["content"] for turn in turns if turn["role"] == column and says(turn)]
     found = value if isinstance(value, list) else [value]
     if not found or not all(isinstance(text, str) and text.strip() for text in found):
         raise Rejection(missing(column), f"{column} is {_shown(value)}")

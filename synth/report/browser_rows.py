@@ -12,6 +12,7 @@ from synth.messages import as_messages, thoughts_of
 from synth.printable import printable
 from synth.records import CONTRACT_COLUMNS, Record
 from synth.report.run_data import Run
+from synth.tool_calls import read_aloud
 
 KEPT, REJECTED = 300, 100  # rows of a run at the most; of each of many, fewer
 LONGEST = 2000  # characters of a text
@@ -49,7 +50,7 @@ def _shown(run: int, kept: bool, row: Record) -> dict[str, Any]:
     for one in messages[:MOST_TURNS]:
         if thoughts := thoughts_of(one):
             turns.append([text(f"{one['role']} thinks"), text(thoughts)])
-        turns.append([text(one["role"]), text(one["content"])])
+        turns.append([text(one["role"]), text(read_aloud(one))])
     if len(messages) > MOST_TURNS:
         turns.append(["", f"… {len(messages) - MOST_TURNS} more messages"])
     added = {name: value for name, value in row.items() if name not in (*CONTRACT_COLUMNS, *_ENDS)}

@@ -14,6 +14,7 @@ from rich.text import Text
 from synth.messages import as_messages, thoughts_of
 from synth.printable import printable
 from synth.records import CONTRACT_COLUMNS
+from synth.tool_calls import read_aloud
 
 LONGEST = 400  # characters of a message
 SHORT = 80  # and of another column
@@ -33,7 +34,7 @@ def show_rows(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
         for message in row["messages"] or as_messages(dict(row)):
             if thoughts := thoughts_of(message):
                 console.print(_paragraph(f"{row['id']} {message['role']} thinks", thoughts), soft_wrap=True)
-            console.print(_paragraph(f"{row['id']} {message['role']}", message["content"] or ""), soft_wrap=True)
+            console.print(_paragraph(f"{row['id']} {message['role']}", read_aloud(message)), soft_wrap=True)
         if row.get("rejected_by"):
             why = f": {row['detail']}" if row.get("detail") else ""
             console.print(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from synth.messages import is_conversation
+from synth.tool_calls import canonical
 
 _OF_TYPE = {type(None): "null", bool: "truth value", int: "number", float: "number", dict: "object", str: "text"}
 
@@ -18,7 +19,7 @@ def kind(value: Any) -> str:
 
 def note(kinds: dict[str, list[str]], row: dict[str, Any]) -> None:
     """Add a row's kinds to those seen, column by column."""
-    for name, value in row.items():
+    for name, value in canonical(row).items():
         seen = kinds.setdefault(name, [])
         found = kind(value)
         if found not in seen:

@@ -34,6 +34,7 @@ from synth.steps.rows import checked, clean, row, unfit, without
 from synth.steps.strategy import Step, Strategy, module_of_step
 from synth.steps.twins import Claimant, SharedClaims, Twins
 from synth.template import filled
+from synth.tool_calls import canonical
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def _from_source(row: Record | Rejection, context: Context) -> tuple[Record | Re
     """The record to begin with. A column that the strategy declares has to fit; any other may be of any type."""
     if isinstance(row, Rejection):
         return row, context
-    strategy = context.strategy
+    strategy, row = context.strategy, canonical(row)
     free = {name: kind for name, kind in strategy.columns.items() if name not in (strategy.declared or {})}
     with suppress(RecursionError):  # it comes again, below
         context = replace(context, foreign=unfit(clean(row), free))

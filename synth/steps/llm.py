@@ -147,9 +147,11 @@ class LLM:
         thoughts: str | None = None,
         thinks_first: bool = True,
         draft: Draft | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
         **changes: Any,
     ) -> Completion:
-        """The assistant's answer to a user's text or to a list of {role, content}.
+        """The assistant's answer to a user's text or to a list of {role, content}; it is shown the specifications of
+        `tools`, if given. Messages may have tool calls and their results (synth/tool_calls.py).
 
         It goes on from `prefix`, if given, the words that the answer begins with: they are a part of its text. A model
         that thinks does so before; with `thinks_first` false it does not, as where it wrote the prefix itself. It goes
@@ -175,11 +177,13 @@ class LLM:
                 raise ValueError(
                     f"the model {self._model} is asked by a chat API, which takes no thoughts and no bound"
                 )
-            return await self._served(endpoint, template, messages, sampling, prefix)
+            told = template.encode(messages, tools=tools) if tools else template.encode(messages)
+            return await self._served(endpoint, template, told, sampling, prefix)
         if prefix is not None and thoughts is None:
             thoughts, prefix = template.thoughts_of(prefix)
         way = sampling.thinking if isinstance(sampling.thinking, str) else None  # it has been drawn
-        encode = template.encode if way is None else partial(template.encode, thinking=way)
+        given = {name: value for name, value in {"thinking": way, "tools": tools}.items() if value}
+        encode = partial(template.encode, **given) if given else template.encode  # type: ignore[arg-type]
         begun = Begun(prefix, thoughts, thinks_first)
         return await self._generate(
             endpoint, template, encode, messages, template.response_stop, sampling, draft, begun

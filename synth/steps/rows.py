@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from synth.messages import as_messages, first_turn, is_conversation
-from synth.records import CONTRACT_COLUMNS, Record, Rejection, derive_seed, thoughts_in
+from synth.records import CONTRACT_COLUMNS, TOOLS, Record, Rejection, derive_seed, has_tool_calls, thoughts_in
 from synth.steps.ledger import Ledger
+from synth.tool_calls import calls_of, has_calls
 
 EXTRA = "extra"
 _TEXTS = (
@@ -60,12 +61,36 @@ def _misfits(record: Record, columns: Mapping[str, pa.DataType]) -> Iterator[tup
             yield name, f"{name} is of type {type(record[name]).__name__}: text is expected"
     if record.get("messages") is not None and not is_conversation(record["messages"]):
         yield "messages", "messages is expected to be a list of {role, content}, both texts"
+    elif record.get("messages") and (why := _lost_calls(record, columns)):
+        yield "messages", why
+    with_calls = has_tool_calls(columns.get("messages", CONTRACT_COLUMNS["messages"]))
+    if with_calls and record.get(TOOLS.name) is not None and not _is_json(record[TOOLS.name], list):
+        yield TOOLS.name, "tools is expected to be a list of specifications, as JSON"
     for name, kind in columns.items():
         try:
             if name in record:
                 pa.scalar(record[name], kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             yield name, f"{name} does not fit its column, of type {kind}: {error}"
+
+
+def _lost_calls(record: Record, columns: Mapping[str, pa.DataType]) -> str | None:
+    """What would become of tool calls that the dataset has no room for, or that nobody could read."""
+    if not has_calls(record["messages"]):
+        return None
+    if not has_tool_calls(columns.get("messages", CONTRACT_COLUMNS["messages"])):
+        return "messages has tool calls, for which the dataset has room with 'strategy.columns={tools: string}'"
+    for function in (one["function"] for turn in record["messages"] for one in calls_of(turn)):
+        if not (isinstance(function.get("name"), str) and _is_json(function.get("arguments"), dict)):
+            return f"messages has a tool call whose arguments are no JSON object: {str(function)[:200]}"
+    return None
+
+
+def _is_json(text: Any, kind: type) -> bool:
+    try:
+        return isinstance(text, str) and isinstance(json.loads(text), kind)
+    except (ValueError, RecursionError):
+        return False
 
 
 def clean(value: Any) -> Any:

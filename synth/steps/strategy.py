@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from synth.engines import Sampling, Task
 from synth.quality.duplicates import Duplicates
-from synth.records import CONTRACT_COLUMNS, Needs
+from synth.records import CONTRACT_COLUMNS, TOOLS, Needs, messages_with, thoughts_in
 from synth.steps.function import Description, describe
 from synth.steps.llm import MAIN
 from synth.steps.pool import PoolRules
@@ -110,17 +110,22 @@ class Strategy:
     @property
     def columns(self) -> dict[str, pa.DataType]:
         """What the dataset has beside the contract's columns. `thinking`, where a step says how a model is to think,
-        is how the one did that wrote the response."""
+        is how the one did that wrote the response. With a column `tools`, a text, `messages` have tool calls."""
         columns = dict(self.of_source)
         columns |= {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
         if any(call.thinking is not None for step in self.steps for call in step.description.calls or ()):
             columns.setdefault("thinking", pa.string())
         silent = self.declared is None and any(step.columns is None for step in self.steps)
         columns |= dict(self.declared or {})
-        if with_thoughts := self.of_model.get("messages"):  # the answers of a preference pair, too
-            conversation = CONTRACT_COLUMNS["messages"]
-            columns = {name: with_thoughts if kind == conversation else kind for name, kind in columns.items()}
-        return columns | dict(self.of_model) | ({EXTRA: pa.string()} if silent else {})
+        given = {name for columns in (self.declared, *(step.columns for step in self.steps)) for name in columns or ()}
+        columns |= dict(self.of_model)
+        conversation = CONTRACT_COLUMNS["messages"]
+        if TOOLS.name in given and columns[TOOLS.name] == TOOLS.type:
+            thoughts = thoughts_in(columns.get("messages", conversation))
+            columns["messages"] = messages_with(thoughts, tool_calls=True)
+        if larger := columns.get("messages"):  # the answers of a preference pair have thoughts and calls, too
+            columns = {name: larger if kind == conversation else kind for name, kind in columns.items()}
+        return columns | ({EXTRA: pa.string()} if silent else {})
 
     @property
     def pool(self) -> PoolRules | None:

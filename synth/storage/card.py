@@ -22,6 +22,11 @@ _SIZES = {
 }
 _LOADING = 'from datasets import load_from_disk\n\ndataset = load_from_disk("dataset")'
 _BESIDE = "Every setting is in `config.yaml`, every rejected record with its reason in `shards/*.rejected.arrow`.\n"
+_TOOLS = (
+    "`tools` are the specifications that an assistant was given, and `messages` have `tool_calls` and results (role "
+    "`tool`), as OpenAI has them. `datasets` reads both as objects, so that TRL trains on them as they are; in the "
+    "files, `tools` and the `arguments` of a call are JSON texts.\n\n"
+)
 _DEMONSTRATION = """
 > The model is a **demonstration**: a few million parameters, trained in minutes on made-up text. This dataset shows
 > what one looks like. It is not worth training on.
@@ -51,10 +56,11 @@ def card(
     configuration = made_by[0].configuration
     identity = configuration.identity
     strategy = str(identity.get("strategy", {}).get("name"))
+    has_tools = any("tool_calls" in one.columns.get("messages", "") for one in manifests)
     licenses = {one.configuration.license or "unknown" for one in made_by}
     head = {
         "license": licenses.pop() if len(licenses) == 1 else "other",
-        "tags": ["synthetic", "synth", strategy],
+        "tags": ["synthetic", "synth", strategy, *(["function-calling"] if has_tools else [])],
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES.items() if rows < limit), "n>10M")],
     }
@@ -75,7 +81,7 @@ and seed {identity.get("seed")}{"" if len(made_by) == 1 else ", and others: see 
 print(dataset[0]["messages"])
 ```
 
-{_configurations(made_by)}{_BESIDE}{_table("rejected because", _reasons(manifests))}"""
+{_TOOLS if has_tools else ""}{_configurations(made_by)}{_BESIDE}{_table("rejected because", _reasons(manifests))}"""
 
 
 def _models(made_by: Sequence[Share]) -> str:

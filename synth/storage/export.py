@@ -7,6 +7,7 @@ written over, and an export that fails takes away what it wrote. Files go to any
 Knows nothing of how a dataset came about.
 """
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -22,12 +23,13 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 
 from synth.errors import reason
 from synth.messages import thoughts_of
-from synth.records import CUT
+from synth.records import CUT, has_tool_calls
 from synth.storage.card import exported
 from synth.storage.merge import damaged_part
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
+from synth.tool_calls import as_json, calls_of, has_tool_fields
 
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 5_000
@@ -90,17 +92,31 @@ def _said(turn: Mapping[str, Any]) -> str:
 
 
 def sharegpt(row: Row) -> Row:
-    """`conversations` of {from, value}, every turn and the system prompt. Raises Unfit."""
+    """`conversations` of {from, value}, every turn and the system prompt; of tool calls and their results, several of
+    a turn are a list, and `tools` are JSON, as LLaMA-Factory reads them. Raises Unfit."""
     turns = row["messages"] or []
     if not turns:
         raise Unfit("without messages")
-    for turn in turns:
-        if turn["role"] not in _SPEAKERS:
-            raise Unfit(f"with a turn of {turn['role']!r}")
-    return {
-        "id": row["id"],
-        "conversations": [{"from": _SPEAKERS[turn["role"]], "value": _said(turn)} for turn in turns],
-    }
+    said: list[dict[str, str]] = []
+    for role, same in itertools.groupby(turns, lambda turn: turn["role"]):
+        if role == "tool":
+            results = [turn["content"] for turn in same]
+            said.append({"from": "observation", "value": results[0] if len(results) == 1 else as_json(results)})
+            continue
+        if role not in _SPEAKERS:
+            raise Unfit(f"with a turn of {role!r}")
+        said += [_called(turn) if calls_of(turn) else {"from": _SPEAKERS[role], "value": _said(turn)} for turn in same]
+    tools = {"tools": row["tools"]} if row.get("tools") and has_tool_fields(turns) else {}
+    return {"id": row["id"], "conversations": said, **tools}
+
+
+def _called(turn: Mapping[str, Any]) -> dict[str, str]:
+    """A turn of tool calls. Raises Unfit."""
+    if turn["content"]:
+        raise Unfit("with words beside a tool call")
+    functions = [one["function"] for one in calls_of(turn)]
+    calls = [{"name": one["name"], "arguments": json.loads(one["arguments"])} for one in functions]
+    return {"from": "function_call", "value": as_json(calls[0] if len(calls) == 1 else calls)}
 
 
 def alpaca(row: Row) -> Row:
@@ -109,6 +125,8 @@ def alpaca(row: Row) -> Row:
     Where Self-Instruct put an instruction together of a task and an input, it is taken apart again.
     """
     turns = list(row["messages"] or [])
+    if row.get("tools") and has_tool_fields(turns):
+        raise Unfit("with tools")
     system = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
     roles = [turn["role"] for turn in turns]
     if roles != ["user", "assistant"]:
@@ -148,7 +166,12 @@ def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> W
     """A writer of one JSON object a line. `read` are the columns that it needs or has a use for."""
 
     def write(dataset: Any, create: Create, without_cut: bool = False) -> Exported:
-        done = Exported(left_behind=[one for one in dataset.column_names if one not in {*_IN_MESSAGES, *read}])
+        known = (
+            {*_IN_MESSAGES, *read}
+            if has_tool_calls(_type_of(dataset, "messages"))
+            else {*_IN_MESSAGES, *read} - {"tools"}
+        )
+        done = Exported(left_behind=[one for one in dataset.column_names if one not in known])
         needed = [*read, "finish_reason"]
         rows = dataset.select_columns([one for one in needed if one in dataset.column_names]).with_format("arrow")
         with create(name) as file:
@@ -169,11 +192,15 @@ def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> W
     return write
 
 
+def _type_of(dataset: Any, column: str) -> Any:
+    return dataset.features.arrow_schema.field(column).type
+
+
 # The names that must be free in the destination, and the writer.
 FORMATS: dict[str, tuple[tuple[str, ...], Write]] = {
     "parquet": (("data", "README.md"), _parquet),
-    "sharegpt": (("sharegpt.jsonl",), _lines("sharegpt.jsonl", sharegpt, ("id", "messages"))),
-    "alpaca": (("alpaca.jsonl",), _lines("alpaca.jsonl", alpaca, ("messages", "task", "input"))),
+    "sharegpt": (("sharegpt.jsonl",), _lines("sharegpt.jsonl", sharegpt, ("id", "messages", "tools"))),
+    "alpaca": (("alpaca.jsonl",), _lines("alpaca.jsonl", alpaca, ("messages", "task", "input", "tools"))),
 }
 
 

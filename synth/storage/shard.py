@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synth.records import Duplicate, Shard, Spent, Usage, add_spent, as_place, dataset_schema, rejected_schema
+from synth.records import Duplicate, Shard, Spent, Usage, add_spent, as_place, as_read, dataset_schema, rejected_schema
 from synth.storage.journal import Journal, is_again
 from synth.storage.run_folder import RunFolder, whole
 from synth.storage.sealed import Damaged, read_sealed, write_sealed
@@ -224,7 +224,7 @@ def _write_rows(
     tally: Counter[Any] = Counter()
     spent: dict[str, dict[str, Spent]] = {}
     earlier: dict[str, dict[str, Any]] = {}
-    with stream(kept, kept_schema) as kept_rows, stream(rejected, rejected_schema_) as rejected_rows:
+    with stream(kept, as_read(kept_schema)) as kept_rows, stream(rejected, rejected_schema_) as rejected_rows:
         for records in batches:
             good = _rows(records, "kept", kept_schema)
             bad = _rows(records, "rejected", rejected_schema_)
