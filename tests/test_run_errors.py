@@ -410,7 +410,7 @@ def test_a_text_is_taken_as_it_is(job, text):
 
 
 def test_a_text_may_come_from_a_file(job, tmp_path):
-    text = "You're a pirate, {{ aren't }} you?\n\n${not.an.interpolation} é"
+    text = "You're a pirate, {{ are }} you?\n\n${not.an.interpolation} é"
     (tmp_path / "pirate.txt").write_text(f"{text}\n")
     assert main([*GOOD, "strategy.magpie.system_prompts=[@pirate.txt,@@nobody]"]) == 0
     (config,) = job.configs
