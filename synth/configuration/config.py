@@ -83,8 +83,8 @@ def _list(value: Any) -> Any:
 
 
 def _switch(value: Any) -> Any:
-    if value != "auto" and not isinstance(value, bool):
-        raise ValueError("must be auto, true or false")
+    if value not in ("auto", "keep") and not isinstance(value, bool):
+        raise ValueError("must be auto, true, false or keep")
     return value
 
 
@@ -132,7 +132,8 @@ class Settings:
     )
     min_yield: Annotated[float, Field(ge=0, le=1), _no_bool("number from 0 to 1")]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
-    checkpoint_calls: Annotated[bool | Literal["auto"], BeforeValidator(_switch)] = "auto"
+    checkpoint_calls: Annotated[bool | Literal["auto", "keep"], BeforeValidator(_switch)] = "auto"
+    reuse: LocalPath | None = None
     continue_answers: Annotated[bool, Field(strict=True)] = False
     step_timeout_s: Positive | None = 3600.0
     price_per_gpu_hour: Positive | None = None
@@ -348,6 +349,10 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         raise ConfigError(
             "continue_answers: what there is of an answer stands beside finished calls, which are not kept; "
             "leave checkpoint_calls=false out"
+        )
+    if config.settings.reuse is not None and config.settings.checkpoint_calls is False:
+        raise ConfigError(
+            "reuse: calls are given back to records, which checkpoint_calls=false leaves out; leave that out"
         )
     if config.source is None and config.settings.num_records == "all":
         raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")

@@ -21,6 +21,7 @@ from synth.configuration.config import Config, ConfigError
 from synth.configuration.strata import refuse_unfilled
 from synth.records import Slice
 from synth.resumption.identity import by_content
+from synth.resumption.reuse import refuse_unfit
 from synth.resumption.slices import beside, first_shard_size, join, untaken
 from synth.schedule.plan import MOST_SHARDS, SHARD_SIZE, Plan
 from synth.sources.store import Contents
@@ -51,6 +52,8 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     plain, versions = config.identity(), _versions()
     rows = contents.identity | by_content(config.drawing)
     identity = by_content(plain) | {"source": rows, "synth": versions.get("synth")} | source_code(plain)
+    if settings.reuse is not None:
+        refuse_unfit(RunFolder(settings.reuse), identity)
     fresh = Manifest(identity, columns, versions, settings.most_records, config.license)
     try:
         manifest = _known(folder, fresh, config) or fresh

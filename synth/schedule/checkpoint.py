@@ -64,11 +64,13 @@ class Part:
 
 
 class RecordCalls:
-    """Those of one record that runs: those `known` from before, and those that were made since."""
+    """Those of one record that runs: `known` from before, `reused` from another run, and those that were made since."""
 
-    def __init__(self, known: dict[bytes, Record], begun: float, continues: bool):
+    def __init__(
+        self, known: dict[bytes, Record], begun: float, continues: bool, reused: dict[bytes, Record] | None = None
+    ):
         self.begun, self.continues = begun, continues
-        self._known = known
+        self._known, self._reused = known, reused or {}
         self._made: deque[tuple[_Asked, Answer]] = deque()
         self._parts: dict[tuple[str, int | None], tuple[_Asked, Part]] = {}  # by model and seed
 
@@ -81,7 +83,14 @@ class RecordCalls:
 
     def find(self, asked: _Asked, watch: Watch | None) -> tuple[Answer | None, list[int]]:
         """The answer, or else the tokens with which one began."""
-        found = self._known.pop(_key(*asked), None) if self._known else None
+        if not (self._known or self._reused):
+            return None, []
+        key = _key(*asked)
+        found, reused = self._known.pop(key, None), self._reused.pop(key, None)
+        is_reused = found is None
+        if is_reused:
+            # What another run was at when it was cut is nothing to go on with.
+            found = reused if reused and reused["finish_reason"] is not None else None
         if found is None:
             return None, []
         token_ids = list(found["token_ids"])
@@ -90,6 +99,8 @@ class RecordCalls:
         answer = Answer(**found | {"token_ids": token_ids})
         if answer.finish_reason == "abort" and not (watch and watch(token_ids, answer.text)):
             return None, []  # whoever watched it ended it for a reason, which is to be seen again
+        if is_reused:
+            self.note(asked, answer)  # this run's own from here on
         return answer, []
 
     def note(self, asked: _Asked, answer: Answer) -> None:
@@ -170,19 +181,30 @@ class Checkpoint:
     """The calls of a shard's records: `begin` each, and `end` those that are finished. The rest is the disk's."""
 
     def __init__(
-        self, journal: CallJournal, is_auto: bool, continues: bool = False, now: Callable[[], float] = time.monotonic
+        self,
+        journal: CallJournal,
+        is_auto: bool,
+        continues: bool = False,
+        now: Callable[[], float] = time.monotonic,
+        keeps: bool = False,
+        reused: dict[int, dict[bytes, Record]] | None = None,
     ):
         self._journal, self._continues, self._now = journal, continues, now
+        self._keeps, self._reused = keeps, reused or {}
+        self._ended: deque[tuple[int, RecordCalls]] = deque()
         self._after_s = LONG_S if is_auto else 0.0
         self._records: dict[int, RecordCalls] = {}
 
     def begin(self, number: int) -> RecordCalls:
-        record = self._records[number] = RecordCalls(self._journal.take(number), self._now(), self._continues)
+        known, reused = self._journal.take(number), self._reused.pop(number, {})
+        record = self._records[number] = RecordCalls(known, self._now(), self._continues, reused)
         return record
 
     def end(self, number: int) -> None:
-        """The record is finished: nobody will ask for it again."""
-        self._records.pop(number, None)
+        """The record is finished: nobody will ask for it again, but perhaps another run."""
+        record = self._records.pop(number, None)
+        if self._keeps and record:
+            self._ended.append((number, record))
 
     def sync(self) -> None:
         """The calls of records that run for long are on disk. Raises OSError."""
@@ -195,6 +217,7 @@ class Checkpoint:
 
     def _write(self, below: float, begun_before: float, least: int) -> None:
         due = [one for one in list(self._records.items()) if one[0] < below and one[1].begun <= begun_before]
+        due += [self._ended.popleft() for _ in range(len(self._ended))]
         self._journal.append([call for number, record in due for call in record.new(number, least)])
 
 

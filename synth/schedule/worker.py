@@ -39,6 +39,7 @@ from synth.steps.pooling import PoolingEndpoint
 from synth.storage.calls import CallJournal
 from synth.storage.journal import Journal, owner_of
 from synth.storage.reopen import reopened
+from synth.storage.reused import ReusedCalls
 from synth.storage.run_folder import RunFolder
 from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
@@ -119,6 +120,8 @@ class Worker:
         self._launches = Launches(self._in_flight, config.strategy.tells_fan_out)
         self._first = FirstRecords()
         self._rows = rows_of(config.source, self._folder.source, config.settings.seed)
+        reuse = config.settings.reuse
+        self._reused = await asyncio.to_thread(ReusedCalls, RunFolder(reuse)) if reuse else None
         self._launched = asyncio.Event()
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
@@ -285,7 +288,7 @@ class Worker:
                 running.create_task(launch(running))
             if there:
                 await self._on_disk(journal.remove)
-                self._folder.calls(shard.index).unlink(missing_ok=True)
+                await self._on_disk(self._drop_calls, shard)
                 return there
             if numbers is not None:
                 return None
@@ -294,9 +297,13 @@ class Worker:
                 raise RuntimeError(f"record {stop} has come to no end")
             if stop < shard.stop and not shard.start < self._needed.cut <= stop:
                 return None
+            if checkpoint:  # calls that are kept; the journal goes with the commit, and with it who may write them
+                await self._on_disk(checkpoint.sync)
             duplicates = await self._settled(replace(shard, stop=stop), journal)
             given = (self._folder, shard, journal, columns, self._fingerprint, duplicates, stop, self._config.strata)
             summary: ShardSummary = await self._on_disk(commit, *given)
+            if summary.planned_stop is None:
+                await self._on_disk(self._drop_calls, shard)
             # Duplicates, some of them perhaps of an earlier process.
             late = sum(kept for number, kept in journal.finished.items() if number < stop) - summary.kept
             self._counters.made = max(0, self._counters.made - late)
@@ -326,8 +333,16 @@ class Worker:
         if chosen is False:
             return None
         path, may_write = self._folder.calls(shard.index), journal.refuse_other_owner
-        calls = CallJournal.open(path, owner, journal.finished, may_write)
-        return Checkpoint(calls, chosen == "auto", self._config.settings.continue_answers)
+        keeps = chosen == "keep"
+        calls = CallJournal.open(path, owner, journal.finished, may_write, keeps)
+        reused = self._reused.of(shard) if self._reused else None
+        continues = self._config.settings.continue_answers
+        return Checkpoint(calls, chosen == "auto", continues, keeps=keeps, reused=reused)
+
+    def _drop_calls(self, shard: Shard) -> None:
+        """They are in the shard's rows by now."""
+        if self._config.settings.checkpoint_calls != "keep":
+            self._folder.calls(shard.index).unlink(missing_ok=True)
 
     async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
         if self._claims is None:

@@ -64,28 +64,43 @@ class CallJournal:
 
     @classmethod
     def open(
-        cls, path: Path, owner: str, finished: Collection[int] = (), may_write: Callable[[], None] = lambda: None
+        cls,
+        path: Path,
+        owner: str,
+        finished: Collection[int] = (),
+        may_write: Callable[[], None] = lambda: None,
+        keeps: bool = False,
     ) -> "CallJournal":
-        """The calls at `path`, but for those of `finished` records. Raises OSError."""
+        """The calls at `path`. Those of `finished` records are dropped, unless it `keeps` them. Raises OSError."""
         journal = cls(path, owner, may_write)
         if path.exists():
-            journal._log = AppendLog.open(path, journal._schema, journal._taken_over(finished))
+            journal._log = AppendLog.open(path, journal._schema, journal._taken_over(finished, keeps))
         return journal
 
-    def _taken_over(self, finished: Collection[int]) -> Iterator[pa.RecordBatch]:
+    @classmethod
+    def kept(cls, path: Path, owner: str, records: range) -> "CallJournal":
+        """Those of some `records` at the `path` of another run, which is left as it is."""
+        journal = cls(path, owner, lambda: None)
+        for batch in read(path, journal._schema):
+            within = pc.and_(pc.greater_equal(batch["number"], records.start), pc.less(batch["number"], records.stop))
+            journal._know_all(batch.filter(within))
+        return journal
+
+    def _taken_over(self, finished: Collection[int], keeps: bool) -> Iterator[pa.RecordBatch]:
         for batch in read(self.path, self._schema):
             done = pc.is_in(batch["number"], pa.array(sorted(finished), pa.int64()))
-            batch = batch.filter(pc.invert(done))
-            if not len(batch):
-                continue
-            token_ids = batch["token_ids"]
-            rest = batch.drop_columns(["token_ids"]).to_pylist()
-            for place, row in enumerate(rest):
-                number, key = row.pop("number"), row.pop("key")
-                # A list of Python's integers takes eight times the memory.
-                row["token_ids"] = array("i", token_ids[place].values.to_numpy(zero_copy_only=False).tobytes())
-                self._know(number, key, row)
-            yield batch
+            unfinished = batch.filter(pc.invert(done))
+            self._know_all(unfinished)
+            if len(batch if keeps else unfinished):
+                yield batch if keeps else unfinished
+
+    def _know_all(self, batch: pa.RecordBatch) -> None:
+        token_ids = batch["token_ids"]
+        for place, row in enumerate(batch.drop_columns(["token_ids"]).to_pylist()):
+            number, key = row.pop("number"), row.pop("key")
+            # A list of Python's integers takes eight times the memory.
+            row["token_ids"] = array("i", token_ids[place].values.to_numpy(zero_copy_only=False).tobytes())
+            self._know(number, key, row)
 
     def _know(self, number: int, key: bytes, row: Record) -> None:
         """A further part of an answer goes on from those before it; one that does not is of no use."""

@@ -102,8 +102,8 @@ def commit(
     stop: int | None = None,
     strata: Strata | None = None,
 ) -> ShardSummary:
-    """Write a finished shard from its journal and drop that, and its calls. The rename of the kept rows' file is the
-    commit. Kept rows of `duplicates` become rejected ones.
+    """Write a finished shard from its journal and drop the journal. The rename of the kept rows' file is the commit.
+    Kept rows of `duplicates` become rejected ones.
 
     With a `stop` below the shard's own, only the records below it count, and the journal stays: a run that wants more
     goes on from there.
@@ -139,7 +139,6 @@ def commit(
         write_sealed(folder.note(shard.index), vars(summary))
     if summary.planned_stop is None:
         journal.remove()
-        folder.calls(shard.index).unlink(missing_ok=True)
     return summary
 
 
