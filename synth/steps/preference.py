@@ -53,7 +53,7 @@ class Preference:
 
     k: Annotated[int, Field(ge=2)] = 4
     responses: Annotated[list[Sampling], Field(min_length=1), BeforeValidator(as_list)] = field(
-        default_factory=lambda: [Sampling(max_tokens=2048)]
+        default_factory=lambda: [Sampling(temperature=0.7, max_tokens=2048)]
     )
     judge: Judge = field(default_factory=Judge)
     reward_model: GivenRewardModel = None

@@ -72,7 +72,7 @@ class Sample:
     give_up: Annotated[int, Field(ge=1)] | None = None
     model: Annotated[list[str], BeforeValidator(_models)] = field(default_factory=list)
     sampling: Annotated[list[Sampling], Field(min_length=1), BeforeValidator(as_list)] = field(
-        default_factory=lambda: [Sampling(max_tokens=2048)]
+        default_factory=lambda: [Sampling(temperature=0.7, max_tokens=2048)]
     )
     append: str | None = None
     tool: Annotated[Any, BeforeValidator(_tool)] = None

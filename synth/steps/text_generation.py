@@ -47,7 +47,7 @@ class TextGeneration:
     output: str = "response"
     examples: list[dict[str, Any]] = field(default_factory=list)
     samples: Annotated[int, Field(ge=1)] = 1
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7))
 
     def __post_init__(self) -> None:
         if self.output in set(rejected_schema().names) - set(_TEXTS):

@@ -111,7 +111,7 @@ class UltraFeedback:
     authors: Annotated[list[str], Field(min_length=1)] = field(default_factory=lambda: ["main"])
     k: Annotated[int, Field(ge=2)] = 4
     principles: bool = True
-    responses: Sampling = field(default_factory=lambda: Sampling(max_tokens=2048))
+    responses: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=2048))
     model: str | None = None
     rating: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=1024))
 

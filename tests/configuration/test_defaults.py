@@ -127,7 +127,7 @@ def test_a_key_of_a_sampling_leaves_the_steps_other_defaults_as_they_are():
 
 def test_each_of_several_samplings_keeps_the_defaults():
     made = construct(Preference, {"responses": [{"temperature": 0.5}, {"top_p": 0.9}]}, "step").responses
-    assert made == [Sampling(temperature=0.5, max_tokens=2048), Sampling(top_p=0.9, max_tokens=2048)]
+    assert made == [Sampling(temperature=0.5, max_tokens=2048), Sampling(temperature=0.7, top_p=0.9, max_tokens=2048)]
 
 
 async def users_step(record, llm, sampling: Sampling = Sampling(temperature=0.0, max_tokens=64)):  # noqa: B008
