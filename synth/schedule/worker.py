@@ -301,9 +301,7 @@ class Worker:
                 await self._on_disk(checkpoint.sync)
             duplicates = await self._settled(replace(shard, stop=stop), journal)
             given = (self._folder, shard, journal, columns, self._fingerprint, duplicates, stop, self._config.strata)
-            summary: ShardSummary = await self._on_disk(commit, *given)
-            if summary.planned_stop is None:
-                await self._on_disk(self._drop_calls, shard)
+            summary: ShardSummary = await self._on_disk(self._commit, *given)
             # Duplicates, some of them perhaps of an earlier process.
             late = sum(kept for number, kept in journal.finished.items() if number < stop) - summary.kept
             self._counters.made = max(0, self._counters.made - late)
@@ -338,6 +336,13 @@ class Worker:
         reused = self._reused.of(shard) if self._reused else None
         continues = self._config.settings.continue_answers
         return Checkpoint(calls, chosen == "auto", continues, keeps=keeps, reused=reused)
+
+    def _commit(self, folder: RunFolder, shard: Shard, *further: Any) -> ShardSummary:
+        """With its calls, at once: a run that is stopped meanwhile leaves none behind."""
+        summary = commit(folder, shard, *further)
+        if summary.planned_stop is None:
+            self._drop_calls(shard)
+        return summary
 
     def _drop_calls(self, shard: Shard) -> None:
         """They are in the shard's rows by now."""
