@@ -1,13 +1,17 @@
-# make run     sets up, then generates with the shipped demo model: make run ARGS="num_records=500 seed=7"
-# make test    sets up, then style, types and tests
-# make test-faults kills workers, drivers and nodes of a real Ray cluster
-# make test-docs   every command of README and docs with vLLM, where `make test` only plans the runs
-# make test-slurm  the job scripts on a real SLURM, which it installs from Debian's packages
+# make run              sets up, then generates with the shipped demo model: make run ARGS="num_records=500 seed=7"
+# make test             sets up, then style, types and tests: make test ARGS="tests/quality -k refusal"
+# make lint             style only
+# make types            types only
+# make test-docs        every command of README and docs with vLLM, where `make test` only plans the runs
+# make test-faults      kills workers, drivers and nodes of a real Ray cluster
+# make test-slurm       the job scripts on a real SLURM, which it installs from Debian's packages
 # make test-gpu-config  what vLLM's own code for GPUs makes of the presets; fetches its wheel once (326 MB)
-# make bench   how near to the engine's limit, and what the schedule costs; make bench-peers: beside others' tools
-# make lint    style only; make types: types only
-# make setup   .venv only. DEVICE=gpu or DEVICE=cpu chooses the build of vLLM, as on a login node without a GPU
-# make clean   removes .venv and all caches; runs/ stays
+# make bench            how near to the engine's limit, and what the schedule costs
+# make bench-peers      the same records by other tools; installs each in an environment of its own
+# make docs             builds the documentation as a site in dist/docs, and checks every link in it
+# make setup            .venv only; DEVICE=gpu or DEVICE=cpu chooses the build of vLLM, as on a login node without a GPU
+# make clean            removes the environments, dist/ and all caches; runs/ stays
+# make help             shows this
 
 PYTHON ?= python3
 # A .venv that is there is used as it is, unless DEVICE asks for the other build.
@@ -22,7 +26,7 @@ PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check
 
 PY_BENCH := .venv/bin/python benchmarks
 
-.PHONY: help run test test-faults test-docs test-slurm test-gpu-config bench bench-peers lint types setup clean
+.PHONY: help run test test-faults test-docs test-slurm test-gpu-config bench bench-peers docs lint types setup clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -65,6 +69,16 @@ bench-peers: setup
 	@$(PY_BENCH)/peers.py
 	@$(PY_BENCH)/readme.py
 
+# In an environment of its own: it needs nothing of Synth, and Synth nothing of it.
+docs: .venv-docs/made
+	@.venv-docs/bin/python -m sphinx -q -n -W --keep-going -c docs/site docs dist/docs
+	@echo "dist/docs/index.html"
+
+.venv-docs/made: requirements/docs.txt
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install -qq --disable-pip-version-check -r requirements/docs.txt
+	@touch $@
+
 lint: setup
 	@.venv/bin/ruff check --output-format=concise
 	@.venv/bin/ruff format --check --diff
@@ -91,5 +105,5 @@ endif
 	@touch $@
 
 clean:
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-docs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,6 +39,7 @@ PACKAGES = {
     "Verifiers": ("synth.verifiers", "verify"),
     "Models by transformers": ("synth.quality", "score", "embed"),
 }
+OF_RUNS = ("synth.steps.stratify",)  # modules of steps that a run adds by itself: no `_target_` names them
 INTRO = """# Every key
 
 Made of the code by `python docs/reference.py`. A key is an override on the command line, as `num_records=500` or
@@ -207,7 +208,8 @@ def bounds_of(note: Any) -> Iterator[str]:
 
 def components(package: str, methods: list[str]) -> Iterator[type]:
     """The classes that a `_target_` can name, by the methods that they have."""
-    for module in iter_modules(import_module(package).__path__, f"{package}."):
+    modules = iter_modules(import_module(package).__path__, f"{package}.")
+    for module in (module for module in modules if module.name not in OF_RUNS):
         for name, kind in sorted(vars(import_module(module.name)).items()):
             public = inspect.isclass(kind) and kind.__module__ == module.name and not name.startswith("_")
             if public and dataclasses.is_dataclass(kind) and any(is_asked(kind, method) for method in methods):

@@ -32,3 +32,11 @@ def test_the_links_of_a_page_lead_somewhere(page):
         assert target.exists() and target.is_relative_to(ROOT), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+def test_the_site_has_each_page_once_in_its_navigation():
+    text = (ROOT / "docs" / "index.md").read_text("utf-8")
+    blocks = re.findall(r"^```\{toctree\}\n(?::.*\n)+\n((?:\S+\n)+)```", text, re.MULTILINE)
+    named = [line for block in blocks for line in block.split()]
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES if page.parent != ROOT}
+    assert len(blocks) > 5 and sorted(named) == sorted(pages - {"index"})

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -128,3 +129,52 @@ def test_the_pinned_lists_satisfy_every_declared_dependency(extra, lists):
     for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra]:
         wanted = Requirement(line)
         assert pinned.get(canonicalize_name(wanted.name), "none") in wanted.specifier, line
+
+
+def test_the_pinned_list_of_the_documentation_satisfies_its_extra():
+    pinned = pins("docs.txt")
+    for line in PROJECT["optional-dependencies"]["docs"]:
+        wanted = Requirement(line)
+        assert pinned.get(canonicalize_name(wanted.name), "none") in wanted.specifier, line
+
+
+def test_make_help_has_each_target_and_no_other():
+    text = (ROOT / "Makefile").read_text()
+    targets = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())
+    shown = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"make ([a-z-]+)", shown)) == targets
+    assert {target for target in targets if not re.search(rf"^{target}:", text, re.MULTILINE)} == set()
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    cited = re.search(r"^version: (.*)$", (ROOT / ".github" / "CITATION.cff").read_text(), re.MULTILINE)[1]
+    latest = re.search(r"^## (\S+)", (ROOT / "docs" / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    assert PROJECT["version"] == cited == latest
+
+
+def steps_of_the_release() -> dict[str, str]:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    return {step["name"]: step["run"] for step in jobs["release"]["steps"] if "run" in step}
+
+
+@pytest.mark.parametrize(("tag", "passes"), [(f"v{PROJECT['version']}", True), ("v99.0.0", False)])
+def test_a_release_takes_the_tag_of_its_version_and_no_other(tag, passes):
+    env = os.environ | {"GITHUB_REF_NAME": tag, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    script = ["bash", "-e", "-c", steps_of_the_release()["The tag is the version"]]
+    assert (subprocess.run(script, cwd=ROOT, env=env).returncode == 0) is passes
+
+
+def test_a_releases_notes_are_the_first_part_of_the_changelog(tmp_path):
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    subprocess.run(["bash", "-e", "-c", steps_of_the_release()["Notes"]], cwd=tmp_path, check=True)
+    notes = (tmp_path / "dist" / "notes.md").read_text()
+    assert "\n- " in notes and "\n## " not in notes
+    assert notes in (ROOT / "docs" / "CHANGELOG.md").read_text()
+
+
+def test_pre_commit_checks_what_make_does():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    rules = (ROOT / "Makefile").read_text()
+    assert [hook["id"] for hook in hooks] == ["ruff-check", "ruff-format", "mypy"]
+    for hook in hooks:
+        assert f"\t@{hook['entry']}\n" in rules
