@@ -37,9 +37,12 @@ _TO_EDIT = re.compile(  # in any form: "edited", "a revision of"
     r"|summari[sz]|polish|revis|expand|clean)\w{0,4}\b|\b(?:add|fill)(?:ed|ing|s)?\b",
     re.IGNORECASE,
 )
+# A text that is only spoken of, as in "Which questions could I ask?", is none that is to be written.
 _TO_WRITE = re.compile(
-    r"\b(?:write|draft|compose|e-?mail|letter|message|role|pretend|act as|play|dialogue?|conversation|chat|script"
-    r"|transcript|interview|prompts?|questions?|post|tweet|story|speech|rewrite|rephrase|paraphrase|translate)\b",
+    r"\b(?:write|draft|compose|role|pretend|act as|play|dialogue?|rewrite|rephrase|paraphrase|translate)\b"
+    r"|\b(?:creat|generat|mak|giv|suggest|provid|prepar|produc|design|develop|need|want|send|answer|repl(?:y|ie)|respond"
+    r"|continu|complet|simulat|show|list|come up|think of|help me with)\w*\b[^.!?\n]{0,60}?"
+    r"\b(?:e-?mail|letter|message|conversation|chat|script|transcript|interview|prompt|question|post|tweet|story|speech)s?\b",
     re.IGNORECASE,
 )
 _ASKS_FOR_HELP = re.compile(

@@ -69,7 +69,8 @@ _BEYOND = re.compile(
 )
 _ROLE = re.compile(
     r"\b(?:write|draft|compose|reply|respond|answer|act|role|play|pretend|script|chat\w*|bot|dialogue|conversation"
-    r"|e-?mail|message|letter|re(?:write|phrase|view)|translate|correct|edit|you\sare|your\s(?:task|job|goal))\b",
+    r"|(?:this|the|following|my|an?|below)\s(?:\w+\s){0,2}(?:e-?mail|message|letter)"
+    r"|re(?:write|phrase|view)|translate|correct|edit|you\sare|your\s(?:task|job|goal))\b",
     re.IGNORECASE,
 )
 # What comes after code that an assistant wrote.

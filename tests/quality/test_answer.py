@@ -109,6 +109,10 @@ async def test_a_response_that_only_asks_back_is_found_where_there_was_something
     assert await judged(Answer(), instruction=ASKED, response=f"{OFFER} Leaves make sugar from light.") is None
     assert await judged(Answer(), instruction=ASKED, response="What do leaves make of light?") is None
     assert await judged(Answer(), instruction=f"{ASKED} Write it as a reply.", response=OFFER) is None
+    for wanted in ("Give me three questions", "I need an email to a customer", "Come up with a post", "Make a script"):
+        assert await judged(Answer(), instruction=f"{ASKED} {wanted} about it.", response=OFFER) is None
+    for spoken_of in ("Which questions could I ask a teacher?", "I have an interview there.", "It is for my speech."):
+        assert await judged(Answer(), instruction=f"{ASKED} {spoken_of}", response=OFFER) == "asks_back"
     assert await judged(Answer(), instruction=f"{ASKED} What can you do?", response=OFFER) is None
     assert await judged(Answer(), instruction=ASKED, response="Sure, here it is:\n```\nx = 1\n```") is None
 

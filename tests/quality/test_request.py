@@ -27,6 +27,7 @@ from tests.quality.judged import judged
         "Hi there,\n\nI'm Emma, a blogger.\nI'm here to help you with your travel plans. What's on your mind?",
         "```\nx = [1]\n```\n\nThis implementation uses a list to hold the numbers that users enter.",
         "Here are some tips for better sleep:\n1. Go to bed early.\n2. Avoid coffee.",
+        "The shop is closed. You can reach us by email. I'm here to assist you.\n\nPlease choose a delivery option:",
     ],
 )
 async def test_an_instruction_that_begins_as_an_assistant_does_is_found(text):
@@ -61,6 +62,8 @@ async def test_an_instruction_that_begins_as_an_assistant_does_is_found(text):
         'I\'m collecting greetings, like "How can I help you today?". Which others are there?',
         "```\nx = [1]\n```\n\nThis function returns nothing. Why?",
         "Reply to this customer: How can I help you get a refund?",
+        "Is this email polite? Dear client, I'm here to help you with any order.",
+        "Shorten my message to a guest: I'm here to assist you with your stay, whatever it is that you may need.",
     ],
 )
 async def test_a_user_may_sound_like_one(text):
