@@ -21,7 +21,7 @@ configuration
 demo_model.train
 demo_model.grammar
 steps
-verifiers
+verifiers tools
 quality
 engines
 models

@@ -24,8 +24,11 @@ class FakeTemplate:
     query_stop = Stop((1,))
     response_stop = Stop((2,), ("</answer>",))
 
-    def encode(self, messages: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> list[int]:
-        text = "".join(f"<{message['role']}>{message['content']}" for message in messages)
+    def encode(
+        self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True, tools: Sequence[Any] = ()
+    ) -> list[int]:
+        text = "".join(f"<tool>{tool['function']['name']}" for tool in tools)
+        text += "".join(f"<{message['role']}>{message['content']}" for message in messages)
         return [ord(letter) for letter in text + "<assistant>"]
 
     def pre_query(self, messages: Sequence[dict[str, str]] = ()) -> list[int]:

@@ -1,0 +1,27 @@
+"""Tools that are shipped: pure functions, the same everywhere and always, which need no network and do no harm.
+
+Each is a function in a module of this folder, named in the module's TOOLS with an example: a request and the call that
+it takes. `tests/tools/test_library.py` runs every example.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from synth.tools.function import described
+from synth.tools.library import colours, dates, numbers, places, text, units
+from synth.tools.specification import Tool
+
+Example = tuple[str, dict[str, Any]]
+
+_MODULES = (numbers, dates, units, text, colours, places)
+
+
+@cache
+def shipped() -> Mapping[str, tuple[Tool, Callable[..., Any]]]:
+    """The tools by their names, each with its function."""
+    found: dict[str, tuple[Tool, Callable[..., Any]]] = {}
+    for module in _MODULES:
+        for function, example in module.TOOLS.items():
+            found[function.__name__] = described(function, example), function
+    return found
