@@ -7,6 +7,7 @@ much it keeps, that no words of its prompts and no control tokens are in the row
 import asyncio
 import dataclasses
 import itertools
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -47,7 +48,7 @@ SOURCES = {
     "self_instruct_context": {"context": CONTEXTS},
     "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
 }
-RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12}  # of the others without a source: 4
+RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12, "tool_use": 12}  # of the others without a source: 4
 COOLER = ["strategy.evol_instruct.evolve.temperature=0.7"]  # as a model of this size needs it
 OVERRIDES = {
     "evol_instruct": COOLER,
@@ -108,7 +109,7 @@ async def test_a_strategy_keeps_rows_without_scaffolding_and_can_read_its_verdic
     files = Path(prompts.__file__).parent.glob("*.jinja")
     shown = [one for file in files for one in SENTENCE.findall(file.read_text()) if "{" not in one]
     for row in kept:
-        said = [turn["content"] for turn in row["messages"]]
+        said = [turn["content"] for turn in row["messages"] if not turn.get("tool_calls")]
         assert all(said) and not any("<|im_" in text for text in said)
         assert not [one for text, one in itertools.product(said, shown) if one.strip() in text]
 
@@ -119,3 +120,15 @@ async def test_the_scores_of_a_judge_and_the_tags_of_rows_differ(runs):
     assert len({row["judge_score"] for row in judged} | set(pairs)) > 1
     tagged = [row for name, made in runs.items() if name.startswith("magpie_filtered_") for row in made[1] + made[2]]
     assert len({(row["quality"], row["task_category"]) for row in tagged if row.get("quality")}) > 1
+
+
+async def test_calls_of_tools_have_the_form_that_the_engine_holds(runs):
+    """Whatever so small a model calls: it is JSON, of a tool on offer and with its arguments; what was run has a result."""
+    _, kept, rejected = runs["tool_use"]
+    reasons = Counter(row["reason"] for row in rejected)
+    assert not reasons["unknown_tool"] and reasons["unfit_arguments"] + reasons["no_calls"] <= 2, reasons
+    calls = [(row, turn) for row in kept + rejected for turn in row["messages"] or () if turn["tool_calls"]]
+    assert calls
+    for row, turn in calls:
+        names = {one["function"]["name"] for one in json.loads(row["tools"])}
+        assert all(one["function"]["name"] in names for one in turn["tool_calls"])
