@@ -48,7 +48,8 @@ SOURCES = {
     "self_instruct_context": {"context": CONTEXTS},
     "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
 }
-RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12, "tool_use": 12}  # of the others without a source: 4
+# Of strategies without a source; of those that are not here, 4.
+RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12, "tool_use": 12}
 COOLER = ["strategy.evol_instruct.evolve.temperature=0.7"]  # as a model of this size needs it
 OVERRIDES = {
     "evol_instruct": COOLER,
@@ -123,7 +124,7 @@ async def test_the_scores_of_a_judge_and_the_tags_of_rows_differ(runs):
 
 
 async def test_calls_of_tools_have_the_form_that_the_engine_holds(runs):
-    """Whatever so small a model calls: it is JSON, of a tool on offer and with its arguments; what was run has a result."""
+    """Whatever so small a model calls is JSON, of a tool on offer and with its arguments."""
     _, kept, rejected = runs["tool_use"]
     reasons = Counter(row["reason"] for row in rejected)
     assert not reasons["unknown_tool"] and reasons["unfit_arguments"] + reasons["no_calls"] <= 2, reasons

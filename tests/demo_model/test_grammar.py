@@ -46,7 +46,14 @@ def test_no_message_is_empty_or_has_space_around_it():
 
 def test_every_prompt_of_the_steps_is_practised():
     # Which the model is too small to learn.
-    assert set(prompted.MAKERS) == TEMPLATES - {"ultrafeedback", "gen_select", "write_tests", "tool_request", "tool_calls", "tool_result"}
+    assert set(prompted.MAKERS) == TEMPLATES - {
+        "ultrafeedback",
+        "gen_select",
+        "write_tests",
+        "tool_request",
+        "tool_calls",
+        "tool_result",
+    }
 
 
 def test_judgements_are_the_json_that_the_prompt_asks_for():
