@@ -1,4 +1,5 @@
-"""Every link of README and docs that stays in the repository leads to a file, and to a heading where it names one."""
+"""Every link of README and docs that stays in the repository leads to a file, and to a heading where it names one; and
+what has to be named on a page is."""
 
 import re
 from pathlib import Path
@@ -40,3 +41,8 @@ def test_the_site_has_each_page_once_in_its_navigation():
     named = [line for block in blocks for line in block.split()]
     pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in PAGES if page.parent != ROOT}
     assert len(blocks) > 5 and sorted(named) == sorted(pages - {"index"})
+
+
+def test_each_shipped_strategy_is_among_those_to_choose_from():
+    named = re.findall(r"`(\w+)`", (ROOT / "docs" / "which_strategy.md").read_text("utf-8"))
+    assert {path.stem for path in (ROOT / "conf" / "strategy").glob("*.yaml")} <= set(named)
