@@ -202,7 +202,7 @@ def test_a_dry_run_shows_how_each_call_is_drawn_under_the_key_that_sets_it(job, 
     assert main(["+strategy=preference", *GOOD[1:], *words, "dry_run=true"]) == 0
     told = capsys.readouterr().out
     assert "magpie.instruction: temperature 0.9, top_p 1.0, max_tokens 1024, stop ('x',)\n" in told
-    drawn = "temperature 1.0, top_p 1.0, max_tokens 2048, repetition_detection false (4 times)"
+    drawn = "temperature 0.7, top_p 1.0, max_tokens 2048, repetition_detection false (4 times)"
     assert f"preference.responses: {drawn}\n" in told
     assert "preference.judge.sampling: temperature 0.0, top_p 1.0, max_tokens 99, model judge (4 times)\n" in told
 
@@ -402,7 +402,7 @@ def test_a_sweep_takes_new_keys_too_and_names_folders_without_plus_signs(job):
 
 
 @pytest.mark.parametrize(
-    "text", ["You're a pirate.", "it's 5 o'clock: (now)", "{{ it's, }} a", "été & 水!", 'Don\'t say "no"\\']
+    "text", ["You're a pirate.", "it's 5 o'clock: (now)", "{{ 'it' }}'s, a", "été & 水!", 'Don\'t say "no"\\']
 )
 def test_a_text_is_taken_as_it_is(job, text):
     assert main([*GOOD, f"strategy.magpie.system_prompts={text}"]) == 0

@@ -53,6 +53,7 @@ HARMLESS = """
     vllm.max_num_seqs vllm.max_num_batched_tokens vllm.gpu_memory_utilization vllm.kv_cache_gib
     vllm.enable_prefix_caching vllm.cpu_threads vllm.log_level
 """.split()
+COUNTED = ["strata"]  # by the rows of each, in configuration/test_strata.py
 # A source counts by the rows that it gives (synth/sources/store.py).
 OF_THE_SOURCE = """
     source._target_ source.path source.name source.subset source.split source.revision source.streaming source.format
@@ -97,7 +98,7 @@ GENERATING = [name for name in options("engine") if name != "vllm_pooling"]  # w
 @pytest.mark.parametrize("engine", GENERATING)
 def test_each_key_decides_the_data_or_does_not(engine):
     config = parse(composed(f"engine={engine}", strategy="self_instruct", model="demo"))
-    for key in set(keys(config.resolved)) - {"models"}:
+    for key in set(keys(config.resolved)) - {"models", *COUNTED}:
         decides = with_other(config, key.replace(f"{engine}.", "engine.")).identity() != config.identity()
         assert decides == (key in DATA), key
 
@@ -115,7 +116,7 @@ def test_every_key_is_known_for_what_it_is(engine, source):
     words = [f"engine={engine}", f"source={source}", *SOURCES[source]]
     data = parse(composed(*words, strategy="self_instruct", model="demo")).resolved
     assert data.pop("models") == {}  # what becomes of their keys is in test_models.py
-    assert set(keys(data)) <= {*DATA, *HARMLESS, *OF_THE_SOURCE}
+    assert set(keys(data)) <= {*DATA, *HARMLESS, *COUNTED, *OF_THE_SOURCE}
     assert not {*DATA} & {*HARMLESS}
 
 
