@@ -18,6 +18,7 @@ import zlib
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from unittest.mock import patch
 
 import pyarrow as pa
@@ -224,6 +225,21 @@ class Case:
         if self.kind == "slices":
             self._make_slices()
         return self
+
+    @cached_property
+    def with_calls(self):
+        """A run that was stopped where unfinished records had been answered something: which call that is, is up to the
+        machine."""
+        for at in range(self.calls * 2 // 3, self.calls // 3, -1):
+            folder = self.states[1] if self.calls_in(self.states[1]) else self.root / f"stopped-{at}"
+            if not folder.exists():
+                self._ended(self.command(folder, at, stop), 75)
+            if self.calls_in(folder):
+                return folder
+        raise AssertionError("no stop leaves calls behind")
+
+    def calls_in(self, folder):
+        return sorted(RunFolder(folder).shards.glob("*.calls.arrow"))
 
     def _make_slices(self):
         sliced, taken_over = self.root / "sliced", self.root / "taken_over"

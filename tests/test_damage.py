@@ -62,10 +62,9 @@ def test_a_damaged_file_is_named_or_the_run_ends_with_the_dataset_of_the_undistu
 def test_calls_that_are_damaged_are_made_again_and_the_dataset_is_the_same(cases, tmp_path, kind, harm):
     case, rng = cases[kind], random.Random(f"{kind} {harm.__name__}")
     beside = cases[list(RUNS)[list(RUNS).index(kind) - 1]]
-    donors = [path for one in [case, beside] for path in one.states[1].glob("shards/*.calls.arrow")]
-    copy_folder(case.states[1], tmp_path / "run")
-    damaged = sorted(RunFolder(tmp_path / "run").shards.glob("*.calls.arrow"))
-    assert damaged
+    donors = [*case.calls_in(case.with_calls), *beside.calls_in(beside.states[1])]
+    copy_folder(case.with_calls, tmp_path / "run")
+    damaged = case.calls_in(tmp_path / "run")
     for path in damaged:
         harm(path, rng, donors)
     wrong, outcome = case.check(tmp_path / "run", damaged[0], "damaged")
