@@ -166,7 +166,7 @@ class PythonTool:
             return
         closed = text if text.endswith(f"\n{self.end}") else f"{text.rstrip()}\n{self.end}"
         if block:
-            output = await self._output([*draft.programs, block])
+            output = await self.printed([*draft.programs, block])
             draft.programs.append(block)
             closed = f"{closed}\n{self.output_begin}\n{output}\n{self.output_end}"
         closed += "\n"
@@ -198,8 +198,9 @@ class PythonTool:
         fenced = self.end == FENCE and line.strip().startswith(FENCE) and not inside
         return fenced or line.strip().casefold() == self.begin.casefold()
 
-    async def _output(self, cells: Sequence[str]) -> str:
-        output = await self._notebook.run(cells, most_bytes=4 * self.most_characters)
+    async def printed(self, programs: Sequence[str]) -> str:
+        """What the model reads of the last of these programs."""
+        output = await self._notebook.run(programs, most_bytes=4 * self.most_characters)
         if output.end != "done":
             limit = {"over_time": f"{self.cpu_s} s of processor time", "timeout": f"{self.timeout_s:g} s"}
             return f"TimeoutError: it took more than {limit[output.end]}" if output.end in limit else "it was killed"
