@@ -7,7 +7,7 @@ import pytest
 
 from synth.tools.function import ToolError, result_of
 from synth.tools.library import shipped
-from synth.tools.library.numbers import calculate
+from synth.tools.library.arithmetic import calculate
 
 RESULTS = {
     "calculate": {"result": 202.0},

@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 from synth.tools.function import described
-from synth.tools.library import colours, dates, numbers, places, text, units
+from synth.tools.library import arithmetic, colours, dates, places, text, units
 from synth.tools.specification import Tool
 
 Example = tuple[str, dict[str, Any]]
 
-_MODULES = (numbers, dates, units, text, colours, places)
+_MODULES = (arithmetic, dates, units, text, colours, places)
 
 
 @cache
