@@ -186,7 +186,7 @@ class Bench:
     def answered(self, job: Job) -> int:
         """Tokens of all complete answers, those of lost records too; 0 where the engine keeps no ledger."""
         ledger = self.ledger(job.folder.name)
-        return sum(map(int, ledger.read_text().split())) if ledger.exists() else 0
+        return sum(int(line.split()[0]) for line in ledger.read_text().splitlines()) if ledger.exists() else 0
 
     @property
     def clean(self) -> bool:

@@ -39,7 +39,7 @@ class OnePerNode(StagedSimulated):
 class TwoProcesses(OnePerCPU):
     """One with a core in a process of its own, as vLLM has: no answer without it.
 
-    Writes the tokens of each answer into the file `ledger`, if any, where they outlive a SIGKILL.
+    Writes the tokens of each answer and its seed into the file `ledger`, if any, where they outlive a SIGKILL.
     """
 
     ledger: str | None = None
@@ -71,7 +71,7 @@ class TwoProcesses(OnePerCPU):
         answered = asyncio.get_running_loop().create_future()
         self._waiting[id(answered)] = answered
         answer, _ = await asyncio.gather(super().generate(prompt, sampling), self._ask(answered))
-        os.write(self._ledger, f"{len(answer.token_ids)}\n".encode())
+        os.write(self._ledger, f"{len(answer.token_ids)} {sampling.seed}\n".encode())
         return answer
 
     async def _ask(self, answered):

@@ -92,6 +92,36 @@ def assert_stops(run, number):
     assert f"stopped by {number.name}" in run.told
 
 
+LONG = [
+    "+strategy.sample._target_=synth.steps.sample.Sample",
+    "+strategy.sample.n=6",
+    "strategy.steps=[${strategy.magpie},${strategy.sample}]",
+    "num_records=16",
+]
+
+
+def test_what_records_were_answered_outlives_their_worker_and_the_driver_and_no_call_is_answered_twice(job, tmp_path):
+    (tmp_path / "undisturbed").mkdir()
+    expected = job(tmp_path / "undisturbed", *LONG, "checkpoint_calls=false").finish()
+    ledger = tmp_path / "ledger"
+    run = job(tmp_path, *LONG, "checkpoint_calls=true", f"+engine.ledger={ledger}", "+engine.answers=11", staged=True)
+    run.until(lambda: len(answered(ledger)) == 11)
+    time.sleep(5)  # what is answered is on disk after two
+    os.kill(run.engines()[0]["pid"], signal.SIGKILL)
+    run.until(lambda: len(answered(ledger)) == 22)
+    time.sleep(5)
+    run.kill()
+    run.start()
+    run.go_on()
+    assert run.finish() == expected
+    assert len(answered(ledger)) == len(set(answered(ledger)))
+
+
+def answered(ledger):
+    """The seeds of all answers."""
+    return [line.split()[1] for line in ledger.read_text().splitlines()] if ledger.exists() else []
+
+
 def test_a_node_that_joins_is_used_and_one_that_dies_is_no_failure(nodes, job, undisturbed, tmp_path):
     while len(nodes) > 1:
         nodes.kill(random.Random(0))
