@@ -149,7 +149,7 @@ def default(target: Any, key: str, values: Mapping[str, Any]) -> str:
 def shown(value: Any) -> str:
     """As YAML has it; of keys, those that are not as they are anyway."""
     if isinstance(value, Path):
-        value = str(value)
+        value = str(value.relative_to(ROOT) if value.is_relative_to(ROOT) else value)
     if isinstance(value, list) and len(value) == 1 and dataclasses.is_dataclass(value[0]):
         return shown(value[0])
     if dataclasses.is_dataclass(value):
