@@ -1,6 +1,7 @@
 """docs/python_api.md: all names are on it, and its calls are runs that can be planned."""
 
 import re
+import sys
 from pathlib import Path
 
 import synth
@@ -17,6 +18,7 @@ def test_the_page_names_all_that_a_program_imports():
 
 def test_every_call_of_the_page_is_a_run_that_can_be_planned(tmp_path, monkeypatch, capfd):
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_steps", raising=False)  # another page's
     Path("my_steps.py").write_text("async def shorten(record, llm, words=20):\n    return record\n")
     planned = []
 
