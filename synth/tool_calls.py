@@ -25,13 +25,19 @@ def call(id: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": id, "type": "function", "function": {"name": name, "arguments": as_json(arguments)}}
 
 
+def plain(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call as {name, arguments}, its arguments an object. Raises ValueError where they are no JSON."""
+    function = call["function"]
+    return {"name": function["name"], "arguments": json.loads(function["arguments"])}
+
+
 def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
 def has_calls(messages: Any) -> bool:
     """Whether there is a tool call or a result among them."""
-    return isinstance(messages, list) and any(
+    return isinstance(messages, Sequence) and any(
         isinstance(one, Mapping) and (one.get("tool_calls") or one.get("role") == "tool") for one in messages
     )
 

@@ -1,6 +1,7 @@
 """What all tests share: a working directory that is nobody's, and models that are loaded once: the demonstration model
 in vLLM, in a process and behind a server, and a real one in vLLM."""
 
+import functools
 import os
 import signal
 import socket
@@ -19,6 +20,24 @@ from benchmarks.real_model import NAME, real_model
 from synth.engines.openai import OpenAI
 from synth.engines.vllm import VLLM
 from synth.models.model import Model
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests run in one process, and all files that share an engine in the same one: it is loaded once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadEngineOnce(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "engines" if _shares_an_engine(config.rootpath / file) else file
+
+    return LoadEngineOnce(config, log)
+
+
+@functools.cache
+def _shares_an_engine(path):
+    return 'loop_scope="session"' in path.read_text()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -230,10 +230,11 @@ class Case:
     def with_calls(self):
         """A run that was stopped where unfinished records had been answered something: which call that is, is up to the
         machine."""
+        if self.calls_in(self.states[1]):
+            return self.states[1]
         for at in range(self.calls * 2 // 3, self.calls // 3, -1):
-            folder = self.states[1] if self.calls_in(self.states[1]) else self.root / f"stopped-{at}"
-            if not folder.exists():
-                self._ended(self.command(folder, at, stop), 75)
+            folder = self.root / f"stopped-{at}"
+            self._ended(self.command(folder, at, stop), 75)
             if self.calls_in(folder):
                 return folder
         raise AssertionError("no stop leaves calls behind")

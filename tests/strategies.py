@@ -3,8 +3,6 @@
 import json
 from typing import NamedTuple
 
-import pyarrow as pa
-
 from synth.configuration.config import CONF_DIR
 from synth.records import Shard
 from synth.run import main
@@ -15,6 +13,7 @@ from synth.sources.store import stored
 from synth.storage.decisions import Decisions
 from synth.storage.run_folder import RunFolder
 from synth.verifiers import sandbox
+from tests.storage.rows import shard_rows
 
 IN_A_SANDBOX = {"code_reasoning", "math_tool_reasoning"}
 STRATEGIES = sorted(
@@ -63,9 +62,4 @@ async def made(config, path, records):
     await worker.start()
     summary = await worker.run(Shard(0, 0, records))
     await worker.stop()
-    return Made(summary, *(_rows(path) for path in (folder.shard(0), folder.rejected(0))))
-
-
-def _rows(path):
-    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-        return reader.read_all().to_pylist()
+    return Made(summary, *(shard_rows(path) for path in (folder.shard(0), folder.rejected(0))))

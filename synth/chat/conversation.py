@@ -27,6 +27,7 @@ from synth.chat.switch import ON, Switch, settings, tried
 from synth.chat.tags import DEFAULT, Marks, thinking_marks
 from synth.chat.thinking import Thinking
 from synth.chat.tool_calls import ToolForm, Tools, in_words
+from synth.tool_calls import has_calls
 
 Messages = Sequence[dict[str, Any]]
 
@@ -302,7 +303,7 @@ class ChatTemplate:
                 raise ChatTemplateError(f"unknown role {message['role']!r}: it can be {', '.join(ROLES)}")
         if messages and messages[0]["role"] == "system" and messages[0].get("content") and not self._heeds_system:
             raise ChatTemplateError("the chat template leaves out system prompts: give none")
-        if any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
+        if has_calls(messages):
             form = self._tool_form
             messages = in_words(messages, ()) if form is None else [form.apply(message) for message in messages]
         return [

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from synth.chat.reasoning import Reasoning
 from synth.chat.tags import DEFAULT
 from synth.chat.tool_calls import Tools, in_words
+from synth.tool_calls import has_calls
 
 Messages = Sequence[dict[str, Any]]
 
@@ -23,7 +24,7 @@ class ServedChat:
 
     def encode(self, messages: Messages, add_generation_prompt: bool = True, tools: Tools = ()) -> Messages:
         """The messages as they are; tools and their calls in words, which every server takes."""
-        if tools or any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
+        if tools or has_calls(messages):
             return in_words(messages, tools)
         return messages
 

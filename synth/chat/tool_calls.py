@@ -10,12 +10,14 @@ between tags, as JSON in which no `<` is left: nothing in a result can end it an
 Knows nothing of tokens.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from synth.chat.rendering import ChatTemplateError, Renderer
+from synth.tool_calls import as_json, calls_of, plain
 
 Message = dict[str, Any]
 Tools = Sequence[Mapping[str, Any]]
@@ -78,7 +80,7 @@ def tool_form(renderer: Renderer, before: Sequence[Message] = ()) -> ToolForm | 
 
 
 def _shows(renderer: Renderer, form: ToolForm, before: Sequence[Message]) -> bool:
-    call = {"name": _NAME, "arguments": json.dumps({_KEY: _VALUE}, ensure_ascii=False)}
+    call = {"name": _NAME, "arguments": as_json({_KEY: _VALUE})}
     turns = [
         *before,
         {"role": "user", "content": "u"},
@@ -97,20 +99,12 @@ def in_words(messages: Sequence[Message], tools: Tools, *, with_system: bool = T
     """A conversation for a model whose chat template knows of no tools; without a system prompt for one that takes
     none, whose user says what they are."""
     told: list[Message] = []
-    for message in messages:
-        content = message.get("content") or ""
-        if message["role"] == "tool":
-            response = f"<tool_response>{_inert(content)}</tool_response>"
-            if told and told[-1].get("role") == "user" and told[-1].get("of_tools"):
-                told[-1] = {**told[-1], "content": f"{told[-1]['content']}\n{response}"}
-            else:
-                told.append({"role": "user", "content": response, "of_tools": True})
-        elif calls := message.get("tool_calls"):
-            written = [f"<tool_call>{_call_in_words(one)}</tool_call>" for one in calls]
-            told.append({"role": message["role"], "content": "\n".join([*([content] if content else []), *written])})
+    for role, same in itertools.groupby(messages, lambda message: message["role"]):
+        if role == "tool":
+            responses = [f"<tool_response>{_inert(one.get('content') or '')}</tool_response>" for one in same]
+            told.append({"role": "user", "content": "\n".join(responses)})
         else:
-            told.append(dict(message))
-    told = [{name: value for name, value in one.items() if name != "of_tools"} for one in told]
+            told += [_said_in_words(message) for message in same]
     if not tools:
         return told
     text = _TOLD.format(tools="\n".join(_inert(one.get("function", one)) for one in tools))
@@ -120,11 +114,13 @@ def in_words(messages: Sequence[Message], tools: Tools, *, with_system: bool = T
     return [{"role": "system", "content": text}, *told]
 
 
-def _call_in_words(call: Mapping[str, Any]) -> str:
-    function = call["function"]
-    arguments = function["arguments"]
-    return _inert({"name": function["name"], "arguments": json.loads(arguments)})
+def _said_in_words(message: Message) -> Message:
+    calls = calls_of(message)
+    if not calls:
+        return dict(message)
+    written = [f"<tool_call>{_inert(plain(one))}</tool_call>" for one in calls]
+    return {"role": message["role"], "content": "\n".join(filter(None, [message.get("content"), *written]))}
 
 
 def _inert(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+    return as_json(value).replace("<", "\\u003c")

@@ -12,7 +12,7 @@ from synth.quality.quota import Quotas, Skipping
 from synth.records import CONTRACT_COLUMNS
 from synth.sources import is_drawn
 from synth.steps.strategy import Step, Strategy
-from synth.steps.stratify import SkipFull, Stratify
+from synth.steps.stratify import Stratify
 from synth.strata import OTHERS, SKIP, STRATA, Strata
 
 _TEXTS = ("instruction", "response", "system_prompt", "finish_reason", "model")
@@ -23,7 +23,6 @@ def stratified(strategy: Strategy, strata: Strata, source: Any) -> Strategy:
     for name in (SKIP, STRATA):
         if any(step.name == name for step in strategy.steps):
             raise ConfigError(f"strategy.{name}: a run with strata has a step of this name; call this one otherwise")
-    added = {name for step in strategy.steps for name in step.columns or ()}
     there = {name: kind for name, kind in strategy.columns.items() if name != "extra"}
     for column, rows in strata.rows.items():
         if column not in there and column not in _TEXTS:
@@ -33,9 +32,9 @@ def stratified(strategy: Strategy, strata: Strata, source: Any) -> Strategy:
         labels = _labels(column, strategy, source)
         if labels is not None:
             _refuse_what_never_comes(column, rows, labels)
-    known = [column for column in strata.rows if column not in added and column not in CONTRACT_COLUMNS]
+    known = [column for column in strata.rows if column not in strategy.added and column not in CONTRACT_COLUMNS]
     quotas = Quotas(strata, final=not strategy.duplicates)
-    first = SkipFull(strata, known, Skipping(quotas))
+    first = Stratify(strata, Skipping(quotas), known)
     at = 0 if strategy.pool is None else 1  # a pool is for the first step
     steps = [*strategy.steps[:at], Step(SKIP, first, {}), *strategy.steps[at:]]
     return replace(strategy, steps=[*steps, Step(STRATA, Stratify(strata, quotas), {})])
@@ -43,7 +42,7 @@ def stratified(strategy: Strategy, strata: Strata, source: Any) -> Strategy:
 
 def refuse_unfilled(strata: Strata, strategy: Strategy, columns: Sequence[str], source: str) -> None:
     """Of columns that are declared: whether the source has them. `columns` are the source's."""
-    added = {name for step in strategy.steps for name in step.columns or ()} | set(CONTRACT_COLUMNS)
+    added = strategy.added | set(CONTRACT_COLUMNS)
     silent = any(step.columns is None for step in strategy.steps)
     for column in strata.rows:
         if column not in added and column not in columns and not silent:

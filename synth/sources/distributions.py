@@ -40,7 +40,7 @@ def _scalar(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     """To pydantic, true is 1 and "2" is 2."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not _is_number(value):
         raise ValueError("must be a number")
     return value
 

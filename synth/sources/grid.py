@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.components.instantiate import build
 from synth.errors import ConfigError, nearest
+from synth.messages import COLUMNS
 from synth.records import CONTRACT_COLUMNS, Record, derive_seed, rejected_schema
 from synth.sources import BadRow, RowsByNumber, Source
 from synth.sources.distributions import (
@@ -36,7 +37,6 @@ from synth.sources.distributions import (
 from synth.sources.files import Files
 
 SHIPPED = {"personas": Path(__file__).with_name("personas.jsonl")}
-_TEXTS = ("instruction", "response", "system_prompt")  # columns of every dataset that may be drawn, too
 _KINDS = {"string": "text", "int64": "number", "double": "number", "bool": "truth value"}
 
 
@@ -55,7 +55,7 @@ class Grid:
         made = {name: distribution_of(node, f"source.draw.{name}", name) for name, node in self._given.items()}
         object.__setattr__(self, "draw", made)
         for name in made:
-            if name in set(rejected_schema().names) - set(_TEXTS):
+            if name in set(rejected_schema().names) - set(COLUMNS.values()):  # texts may be drawn
                 raise ConfigError(f"source.draw.{name}: this name is taken by a column that is there in any case")
             if not name.isidentifier():
                 raise ConfigError(f"source.draw.{name}: a column's name is of letters, digits and _, as templates read")

@@ -218,9 +218,9 @@ async def _call(
     own = OwnTime(context.step_timeout_s, lambda: context.on_stuck(llm.id, step.name))
     try:
         with own:
-            # A copy, so that a step which changes its record and then fails leaves the record as it came.
             if step.system_prompt is not None:
                 llm.system = filled(step.system_prompt, record)
+            # A copy, so that a step which changes its record and then fails leaves the record as it came.
             answer = step.function(clean(record), llm)
             outcome: object = await answer if inspect.isawaitable(answer) else answer
     except asyncio.CancelledError as error:

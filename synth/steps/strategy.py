@@ -108,6 +108,11 @@ class Strategy:
     of_source: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     @property
+    def added(self) -> set[str]:
+        """The columns that its steps add."""
+        return {name for step in self.steps for name in step.columns or ()}
+
+    @property
     def columns(self) -> dict[str, pa.DataType]:
         """What the dataset has beside the contract's columns. `thinking`, where a step says how a model is to think,
         is how the one did that wrote the response. With a column `tools`, a text, `messages` have tool calls."""
@@ -117,10 +122,9 @@ class Strategy:
             columns.setdefault("thinking", pa.string())
         silent = self.declared is None and any(step.columns is None for step in self.steps)
         columns |= dict(self.declared or {})
-        given = {name for columns in (self.declared, *(step.columns for step in self.steps)) for name in columns or ()}
         columns |= dict(self.of_model)
         conversation = CONTRACT_COLUMNS["messages"]
-        if TOOLS.name in given and columns[TOOLS.name] == TOOLS.type:
+        if TOOLS.name in {*self.added, *(self.declared or ())} and columns[TOOLS.name] == TOOLS.type:
             thoughts = thoughts_in(columns.get("messages", conversation))
             columns["messages"] = messages_with(thoughts, tool_calls=True)
         if larger := columns.get("messages"):  # the answers of a preference pair have thoughts and calls, too

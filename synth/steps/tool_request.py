@@ -1,6 +1,5 @@
 """A user's request that takes one of some tools, several, or none: what it is to be is drawn, and a model writes it."""
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from synth.steps.copies import is_copy
 from synth.steps.few_shot import few_shot, object_schema
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM
+from synth.tool_calls import as_json
 from synth.tools.specification import Tool
 
 Case = Literal["one", "several", "none", "irrelevant", "missing"]
@@ -90,4 +90,4 @@ def _asked(case: str, about: Sequence[Tool], missing: str | None = None) -> str:
 
 def as_line(tool: Tool) -> str:
     """A tool for a prompt: JSON has no line breaks, so that nothing in a description begins a line of its own."""
-    return json.dumps(tool.specification["function"], ensure_ascii=False)
+    return as_json(tool.specification["function"])

@@ -25,7 +25,7 @@ from synth.steps import prompts
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM
 from synth.steps.tool_request import Case, Situation, as_line, situation, written_request
-from synth.tool_calls import as_json, call, specifications
+from synth.tool_calls import as_json, call, calls_of, plain, specifications
 from synth.tools.forms import KEY, calls_form
 from synth.tools.function import ToolError, described, located_function, result_of
 from synth.tools.library import shipped
@@ -250,10 +250,7 @@ class ToolUse:
 
 def _plain(turn: Message) -> Message:
     """A turn for a prompt, with a call's arguments as objects."""
-    calls = [
-        {"name": one["function"]["name"], "arguments": json.loads(one["function"]["arguments"])}
-        for one in turn.get("tool_calls") or ()
-    ]
+    calls = [plain(one) for one in calls_of(turn)]
     said = {"role": turn["role"], "content": turn["content"]}
     return {"role": turn["role"], KEY: calls} if calls else said
 

@@ -21,6 +21,7 @@ from synth.storage.run_folder import sync_folder, whole
 log = logging.getLogger(__name__)
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError)
+UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)  # what Arrow raises for what a column can't hold
 OWNER = b"owner"  # of a schema's metadata
 
 _CHECKSUM = "crc32"

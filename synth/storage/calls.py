@@ -17,13 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synth.records import Record
-from synth.storage.append_log import OWNER, AppendLog, read
+from synth.storage.append_log import OWNER, UNFIT, AppendLog, read
 
 log = logging.getLogger(__name__)
 
 BATCH_CALLS = 100
 
-_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
 _ANSWER = {
     "token_ids": pa.list_(pa.int32()),
     "finish_reason": pa.string(),
@@ -129,7 +128,7 @@ class CallJournal:
         rows: Iterable[Record] = ({"number": one.number, "key": one.key} | one.answer for one in calls)
         try:
             yield pa.RecordBatch.from_pylist(list(rows), self._schema)
-        except _UNFIT as error:
+        except UNFIT as error:
             if len(calls) == 1:
                 log.warning("a call of record %d can't be written: %r", calls[0].number, error)
                 return

@@ -29,7 +29,7 @@ from synth.storage.merge import damaged_part
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
-from synth.tool_calls import as_json, calls_of, has_tool_fields
+from synth.tool_calls import as_json, calls_of, has_tool_fields, plain
 
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 5_000
@@ -114,8 +114,7 @@ def _called(turn: Mapping[str, Any]) -> dict[str, str]:
     """A turn of tool calls. Raises Unfit."""
     if turn["content"]:
         raise Unfit("with words beside a tool call")
-    functions = [one["function"] for one in calls_of(turn)]
-    calls = [{"name": one["name"], "arguments": json.loads(one["arguments"])} for one in functions]
+    calls = [plain(one) for one in calls_of(turn)]
     return {"from": "function_call", "value": as_json(calls[0] if len(calls) == 1 else calls)}
 
 

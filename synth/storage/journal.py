@@ -31,15 +31,13 @@ from synth.records import (
     dataset_schema,
     rejected_schema,
 )
-from synth.storage.append_log import OWNER, UNREADABLE, AppendLog, owner_in, read, verified
+from synth.storage.append_log import OWNER, UNFIT, UNREADABLE, AppendLog, owner_in, read, verified
 from synth.storage.tally import Tally
 
 log = logging.getLogger(__name__)
 
 BATCH_BYTES = 32 << 20
 BATCH_RECORDS = 1000
-
-_UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
 class Journal:
@@ -81,15 +79,21 @@ class Journal:
     def _taken_over(
         self, batches: Iterable[pa.RecordBatch], decided: int | None, again: Collection[str]
     ) -> Iterator[pa.RecordBatch]:
+        undecided = 0
         for batch in batches:
             if again:
                 batch = _without(batch, again, self._made_by)
             if decided is not None:
+                read_rows = len(batch)
                 batch = batch.filter(pc.less_equal(batch["decided"], decided))
+                undecided += read_rows - len(batch)
             kept = pc.list_value_length(batch["kept"]).to_pylist()
             self.finished.update(zip(batch["number"].to_pylist(), kept, strict=True))
             self.tally.add_batch(batch)
             yield batch
+        if undecided:
+            log.warning("%s: %d records relied on decisions of pool.jsonl that are lost: they are made again",
+                        self.path, undecided)  # fmt: skip
 
     def append(self, finished: Finished) -> None:
         """Take a record down; it is safe after the next `sync`."""
@@ -161,7 +165,7 @@ class Journal:
         """One batch, or as many as it takes for each to be small and for an unfit record to be found."""
         try:
             batch = pa.RecordBatch.from_pylist([_row(one, self._made_by) for one in records], self._schema)
-        except _UNFIT as error:
+        except UNFIT as error:
             # More than Arrow's offsets reach, or steps, which are their users' own, gave what a column can't hold.
             if len(records) == 1:
                 yield self._unfit_as_rejection(records[0], error)

@@ -7,10 +7,9 @@ Output and raises nothing but Unusable, where the machine has no sandbox.
 
 import asyncio
 import json
-import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal, NamedTuple
 
 from synth.engines import Unusable
@@ -46,16 +45,12 @@ class Notebook:
     async def run(self, cells: Sequence[str], most_bytes: int = MOST_BYTES) -> Output:
         """Of the output the first `most_bytes`, after which the cells are ended."""
         job = json.dumps({"cells": list(cells), "memory_mb": self._memory_mb, "cpu_s": self._cpu_s}).encode()
-        processes: list[Process] = []
         with ours():
             async with self._turns:
                 if problem := await asyncio.to_thread(sandbox.problem):
                     raise Unusable(f"a sandbox for Python {problem}")
                 try:
-                    try:
-                        return await asyncio.wait_for(self._printed(job, most_bytes, processes), self._timeout_s)
-                    finally:
-                        await asyncio.shield(sandbox.end(processes))
+                    return await sandbox.bounded(partial(self._printed, job, most_bytes), self._timeout_s)
                 except TimeoutError:
                     return Output("", "timeout")
 
@@ -70,6 +65,6 @@ class Notebook:
         if len(printed) > most_bytes:
             return Output(text, "done")
         status = await process.wait()
-        if status == 128 + signal.SIGXCPU:
+        if status == sandbox.OUT_OF_TIME:
             return Output("", "over_time")
-        return Output("", "killed") if status == 128 + signal.SIGKILL else Output(text, "done")
+        return Output("", "killed") if status == sandbox.KILLED else Output(text, "done")

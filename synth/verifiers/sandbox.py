@@ -8,6 +8,7 @@ the program's first line (sandboxed.py); time and output by whoever holds the sa
 Works as any user on Linux where user namespaces are allowed; `problem()` says why not where they aren't.
 """
 
+import asyncio
 import functools
 import importlib.util
 import os
@@ -16,11 +17,16 @@ import signal
 import subprocess
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from synth.verifiers import cells, sandboxed, seccomp
+
+T = TypeVar("T")
+
+OUT_OF_TIME, KILLED = 128 + signal.SIGXCPU, 128 + signal.SIGKILL  # as bubblewrap tells of a signal
 
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PROBE_S = 30.0
@@ -75,7 +81,16 @@ async def exchange(process: Process, given: bytes, most: int) -> bytes:
     return found
 
 
-async def end(processes: Sequence[Process]) -> None:
+async def bounded(work: Callable[[list[Process]], Awaitable[T]], timeout_s: float) -> T:
+    """What comes of `work`, which adds its processes to a list: none of them outlives it. Raises TimeoutError."""
+    processes: list[Process] = []
+    try:
+        return await asyncio.wait_for(work(processes), timeout_s)
+    finally:
+        await asyncio.shield(_end(processes))
+
+
+async def _end(processes: Sequence[Process]) -> None:
     """Kills those that still run, and waits for all."""
     for process in processes:
         if process.returncode is None:

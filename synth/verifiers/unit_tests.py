@@ -7,10 +7,9 @@ check nothing pass on any program.
 
 import asyncio
 import json
-import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -24,7 +23,6 @@ from synth.verifiers import Verdict, answer_of, sandbox
 MOST_OUTPUT = 2**16  # bytes of a result
 MOST_SOURCE = 2**20  # characters of a program and its tests
 ENDED = "the program ended while it was tested"
-_OUT_OF_TIME, _KILLED = 128 + signal.SIGXCPU, 128 + signal.SIGKILL  # as bubblewrap tells of a signal
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -89,12 +87,8 @@ class UnitTests:
         return asyncio.Semaphore(self.at_once)
 
     async def _verdict(self, job: bytes) -> Verdict:
-        processes: list[Process] = []
         try:
-            try:
-                return await asyncio.wait_for(self._checked(job, processes), self.timeout_s)
-            finally:
-                await asyncio.shield(sandbox.end(processes))
+            return await sandbox.bounded(partial(self._checked, job), self.timeout_s)
         except TimeoutError:
             return Verdict("timeout", 0.0, f"it was not over after timeout_s={self.timeout_s:g}")
 
@@ -103,13 +97,13 @@ class UnitTests:
         found = _read(said)
         too_long = f"took more than cpu_s={self.cpu_s} of processor time"
         program, tests = processes
-        if not said and await tests.wait() == _OUT_OF_TIME:
+        if not said and await tests.wait() == sandbox.OUT_OF_TIME:
             return Verdict("error", 0.0, f"the tests {too_long}")
         if found.detail.startswith(ENDED):
             status = await program.wait()
-            if status == _OUT_OF_TIME:
+            if status == sandbox.OUT_OF_TIME:
                 return found._replace(detail=f"the program {too_long}")
-            if status == _KILLED:  # by a machine without memory, for what anyone can tell
+            if status == sandbox.KILLED:  # by a machine without memory, for what anyone can tell
                 return Verdict("error", 0.0, "the program was killed")
         return found
 

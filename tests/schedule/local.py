@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 
-import pyarrow as pa
-
 from synth.configuration.config import parse
 from synth.engines import EngineError
 from synth.schedule.claims import SettlingClaims
@@ -20,6 +18,7 @@ from synth.storage.journal import finished_numbers
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import committed
 from tests.schedule.configs import config
+from tests.storage.rows import shard_rows
 
 
 class Local:
@@ -148,15 +147,11 @@ class LocalRun:
                     settlement.cancel()
         return self
 
-    def table(self, path):
-        with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
-            return reader.read_all().to_pylist()
-
     @property
     def rows(self):
         """The dataset: the first rows of the shards in order."""
         there = [shard.index for shard in self.plan.shards if self.folder.shard(shard.index).exists()]
-        return [row for index in there for row in self.table(self.folder.shard(index))][: self.wanted]
+        return [row for index in there for row in shard_rows(self.folder.shard(index))][: self.wanted]
 
     @property
     def summaries(self):
@@ -166,4 +161,4 @@ class LocalRun:
     @property
     def rejected(self):
         there = [shard.index for shard in self.plan.shards if self.folder.rejected(shard.index).exists()]
-        return [row for index in there for row in self.table(self.folder.rejected(index))]
+        return [row for index in there for row in shard_rows(self.folder.rejected(index))]

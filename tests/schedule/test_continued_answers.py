@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import shutil
 
-import pyarrow as pa
 import pytest
 
 from synth.configuration.config import parse
@@ -14,10 +13,10 @@ from synth.errors import ConfigError
 from synth.records import Shard
 from synth.schedule import worker as module
 from synth.schedule.checkpoint import PART, Checkpoint, Checkpointed
-from synth.schedule.worker import Worker
 from synth.storage.calls import CallJournal
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import config
+from tests.storage.rows import shard_rows
 
 LENGTH, CHUNK, TOKENS = 2000, 32, range(60, 80)
 SHARD = Shard(0, 0, 3)
@@ -58,30 +57,20 @@ def short_interval(monkeypatch):
 
 
 @pytest.fixture
-async def start(tmp_path):
-    started = []
-
+def start(tmp_path, start_worker):
     async def start(name, most=10**9, continue_answers=True):
         chosen = {"checkpoint_calls": True, "continue_answers": continue_answers}
         steps = [{"_target_": "tests.schedule.test_continued_answers.one_call"}]
         resolved = config().resolved | {"strategy": {"name": "test", "steps": steps}} | chosen
         engine = Counts()
         engine.most = most
-        folder = RunFolder(tmp_path / name)
-        folder.make()
-        worker = Worker(dataclasses.replace(parse(resolved), engine=engine), folder.path, "fingerprint")
-        await worker.start()
-        started.append(worker)
-        return worker, engine
+        return await start_worker(parse(resolved), engine, RunFolder(tmp_path / name)), engine
 
-    yield start
-    for worker in started:
-        await worker.stop()
+    return start
 
 
 def rows(path):
-    with pa.OSFile(str(RunFolder(path).shard(0)), "rb") as file, pa.ipc.open_stream(file) as reader:
-        return reader.read_all().to_pylist()
+    return shard_rows(RunFolder(path).shard(0))
 
 
 async def hung(worker, engine):

@@ -6,7 +6,6 @@ import signal
 import threading
 
 import psutil
-import pyarrow as pa
 import pytest
 import pytest_asyncio
 
@@ -21,6 +20,7 @@ from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import FAST, config
+from tests.storage.rows import shard_rows
 
 SIMULATED = {"_target_": "synth.engines.simulated.Simulated", **FAST}
 STEPS = [
@@ -99,11 +99,7 @@ class Run:
 
     @property
     def rows(self):
-        found = []
-        for index in range(6):
-            with pa.OSFile(str(self.folder.shard(index)), "rb") as file, pa.ipc.open_stream(file) as reader:
-                found += reader.read_all().to_pylist()
-        return found
+        return [row for index in range(6) for row in shard_rows(self.folder.shard(index))]
 
 
 @pytest.mark.asyncio(loop_scope="module")

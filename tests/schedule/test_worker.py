@@ -16,6 +16,7 @@ from synth.schedule.worker import Worker
 from synth.storage.journal import Journal, finished_numbers
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import FAST, config
+from tests.storage.rows import shard_rows
 
 
 class CountingEngine(Simulated):
@@ -48,25 +49,17 @@ def short_interval(monkeypatch):
 
 
 @pytest.fixture
-async def start(folder):
-    """Starts workers on the folder and stops them in the end. `start(engine)` gives a worker."""
-    started = []
+def start(folder, start_worker):
+    """`start(engine)` gives a worker on the folder."""
 
     async def start(engine=None, **cluster):
-        engine = engine or CountingEngine(**FAST)
-        worker = Worker(dataclasses.replace(config(cluster), engine=engine), folder.path, "fingerprint")
-        await worker.start()
-        started.append(worker)
-        return worker
+        return await start_worker(config(cluster), engine or CountingEngine(**FAST), folder)
 
-    yield start
-    for worker in started:
-        await worker.stop()
+    return start
 
 
 def rows(folder, index):
-    with pa.OSFile(str(folder.shard(index))) as file, pa.ipc.open_stream(file) as reader:
-        return reader.read_all().to_pylist()
+    return shard_rows(folder.shard(index))
 
 
 def finished(folder, index):

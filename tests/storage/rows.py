@@ -1,5 +1,9 @@
 """Finished records for tests, the smallest that fill every contract column, and whole runs of them."""
 
+from pathlib import Path
+
+import pyarrow as pa
+
 from synth.records import Finished, Record, Shard
 from synth.storage.card import write_card
 from synth.storage.journal import Journal
@@ -7,6 +11,12 @@ from synth.storage.manifest import Manifest
 from synth.storage.merge import merge
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import commit
+
+
+def shard_rows(path: Path) -> list[Record]:
+    """Those of a shard, kept or rejected."""
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+        return reader.read_all().to_pylist()
 
 
 def kept(id: str, text: str = "words") -> Record:
