@@ -31,15 +31,15 @@ from synth.records import Shard
 from synth.schedule.autoscaler import Autoscaler
 from synth.schedule.background import beside
 from synth.schedule.balance import Observed
+from synth.schedule.capacity import Capacity
 from synth.schedule.engine_pool import EnginePool
 from synth.schedule.engine_process import EngineCounters, Facts, Reply
 from synth.schedule.needed import Needed
 from synth.schedule.places import Places, Share
 from synth.schedule.plan import End, Plan
 from synth.schedule.pooled_engine import PooledEngine
-from synth.schedule.room import Room
+from synth.schedule.priority_semaphore import PrioritySemaphore, Slot
 from synth.schedule.scheduler import Scheduler
-from synth.schedule.slots import Slot, Slots
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.shard import ShardSummary
 
@@ -205,7 +205,7 @@ class SimulatedWorker:
         self._run = run
         self.engine: SimulatedEngine | None = None
         self.judge = PooledEngine("judge")
-        self._slots = Slots(2 * AT_ONCE)
+        self._semaphore = PrioritySemaphore(2 * AT_ONCE)
         self._backlog = 0
         self._launched = asyncio.Event()
         self._stopped = False
@@ -225,7 +225,7 @@ class SimulatedWorker:
         self._backlog += len(missing)
         making = []
         for number in missing:
-            slot = await self._slots.acquire(number)
+            slot = await self._semaphore.acquire(number)
             if self._stopped:
                 return None
             self._backlog -= 1
@@ -244,7 +244,7 @@ class SimulatedWorker:
 
     def tell(self, engines: Mapping[int, Any], facts: Facts, version: int, workers: int) -> None:
         if self.judge.tell(engines, facts, version):
-            self._slots.resize(math.ceil(2 * AT_ONCE * (1 + len(engines) / workers)))
+            self._semaphore.resize(math.ceil(2 * AT_ONCE * (1 + len(engines) / workers)))
 
     async def _make(self, number: int, slot: Slot) -> None:
         try:
@@ -258,7 +258,7 @@ class SimulatedWorker:
         finally:
             slot.release()
 
-    async def hungry(self) -> None:
+    async def wants_work(self) -> None:
         while self._backlog >= AT_ONCE:
             self._launched.clear()
             await self._launched.wait()
@@ -297,20 +297,20 @@ class SimulatedRun:
         places = Places(shares)
         assert places.follow(NODES, "main") is None
         placements = {name: Placement(gpus=gpus, cpus=0) for name, gpus in GPUS.items()}
-        room = Room(0, placements["main"], True, len(NODES), {"judge": (0, placements["judge"])})
-        self.autoscaler = Autoscaler(room.with_places(places), [] if fixed else list(GPUS), lambda room: None)
+        capacity = Capacity(0, placements["main"], True, len(NODES), {"judge": (0, placements["judge"])})
+        self.autoscaler = Autoscaler(capacity.with_places(places), [] if fixed else list(GPUS), lambda capacity: None)
         self.seen: list[tuple[float, dict[str, int], dict[str, int]]] = []
 
     async def go(self) -> float:
         loop = asyncio.get_running_loop()
         self._spawned: dict[int, SimulatedProcess] = {}
         pool = self._pool = EnginePool(
-            "judge", self.autoscaler.room.nodes("judge"), self._spawn, math.inf, on_change=self.tell
+            "judge", self.autoscaler.capacity.nodes("judge"), self._spawn, math.inf, on_change=self.tell
         )
         plan = Plan(self.records, shard_size=SHARD, replicas=1, min_yield=0.05)
         scheduler = self._scheduler = Scheduler(
             plan,
-            self.autoscaler.room.replicas,
+            self.autoscaler.capacity.replicas,
             self._worker,
             lambda summary: None,
             unfinished=self._unfinished,
@@ -336,10 +336,10 @@ class SimulatedRun:
         if self._pool.facts:
             self._news += 1
             for worker in self.workers:
-                worker.tell(self._pool.running, self._pool.facts, self._news, self.autoscaler.room.replicas)
+                worker.tell(self._pool.running, self._pool.facts, self._news, self.autoscaler.capacity.replicas)
 
-    def resize(self, room: Room) -> None:
-        self._pool.resize(room.nodes("judge"))
+    def resize(self, capacity: Capacity) -> None:
+        self._pool.resize(capacity.nodes("judge"))
         self.tell()
 
     @property

@@ -1,18 +1,18 @@
-"""Claims against duplicates at ten million instructions: how many a second, and in how much memory.
+"""DedupKeys against duplicates at ten million instructions: how many a second, and in how much memory.
 
     python benchmarks/claims.py [--kinds exact,near,semantic] [--records N] [--processes 1,2] [--json FILE]
     python benchmarks/claims.py --ray [...]
 
 The first `--records` less `--timed` of the records are restored, as by a run that goes on. The others are claimed,
-`--batch` at a time, and settled shard by shard, so that each is looked for twice. All parts are in this process, and
+`--batch` at a time, and finalized shard by shard, so that each is looked for twice. All parts are in this process, and
 each one's time is the processor's: what a machine is busy with besides makes no difference.
 
-  claims/s   that the busiest part has time for: a claim, and its settlement
+  claims/s   that the busiest part has time for: a claim, and its finalization
   memory     of all parts, for a claim
   pause      the longest time that a call took, for 1,024 records: it is when an index grows
   wrong      of 64 vectors: another lowest duplicate than a scan over all of them finds
 
-With --ray the parts are the processes of a run (synth/schedule/claim_processes.py): `--workers` simulated workers claim
+With --ray the parts are the processes of a run (synth/schedule/dedup_processes.py): `--workers` simulated workers claim
 as a run's do, `--in-flight` records each, and claims/s are by the clock, with all messages.
 
 Keys are random. One in five instructions is nearly a copy of a lower one: the same key, a signature in which one in ten
@@ -35,12 +35,12 @@ import numpy as np
 from journal import own_memory_mib
 from machine import processor
 
-from synth.quality.duplicates import Claims, Part, lowest
+from synth.quality.duplicates import DedupKeys, Part, lowest
 from synth.quality.exact_duplicate import ExactMatches
 from synth.quality.near_duplicate import NearMatches
 from synth.quality.semantic_duplicate import SemanticMatches
-from synth.records import Claim, Place, Shard
-from synth.schedule.claims import SettlingClaims
+from synth.records import DedupKey, Place, Shard
+from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.shared import SharedProcess
 from synth.storage.run_folder import RunFolder
 
@@ -139,21 +139,21 @@ class FilledPart(Part):
 
     async def fill(self, keys: Keys, shards: int) -> None:
         for index in range(shards):
-            await self.restore(range(index * SHARD, (index + 1) * SHARD), STEP, claims_of(keys, index))
+            await self.restore(range(index * SHARD, (index + 1) * SHARD), STEP, dedup_keys_of(keys, index))
 
     async def used(self) -> tuple[float, float]:
         """Seconds of the processor, MiB of memory."""
         return time.process_time(), own_memory_mib()
 
 
-class FilledClaims(SettlingClaims):
-    def __init__(self, settled: int, *given: Any):
+class FilledKeys(KeyFinalizer):
+    def __init__(self, finalized: int, *given: Any):
         super().__init__(*given)
-        self._claims.settled = settled
+        self._claims.finalized = finalized
 
 
-def claims_of(keys: Keys, index: int) -> list[Claim]:
-    return [Claim(STEP, (index * SHARD + at,), key.tobytes()) for at, key in enumerate(keys.of(index))]
+def dedup_keys_of(keys: Keys, index: int) -> list[DedupKey]:
+    return [DedupKey(STEP, (index * SHARD + at,), key.tobytes()) for at, key in enumerate(keys.of(index))]
 
 
 async def here(keys: Keys, records: int, parts: int, given: Any) -> dict[str, Any]:
@@ -162,20 +162,20 @@ async def here(keys: Keys, records: int, parts: int, given: Any) -> dict[str, An
     before = shards - timed
     empty = own_memory_mib()
     made = [TimedPart(duplicates, part, parts) for part in range(parts)]
-    claims = Claims(duplicates, made)
+    claims = DedupKeys(duplicates, made)
     for index in range(before):
-        await claims.restore(range(index * SHARD, (index + 1) * SHARD), claims_of(keys, index), [])
+        await claims.restore(range(index * SHARD, (index + 1) * SHARD), dedup_keys_of(keys, index), [])
     restoring = max(part.seconds for part in made)
     for part in made:
         part.seconds = 0.0
     found = {}
     for index in range(before, shards):
-        some = claims_of(keys, index)
+        some = dedup_keys_of(keys, index)
         for start in range(0, SHARD, given.batch):
             for part in made:
                 await part.claim(some[start : start + given.batch])
         found |= {
-            one.place: one.like for one in await claims.settle(range(some[0].place[0], some[-1].place[0] + 1), some)
+            one.place: one.like for one in await claims.finalize(range(some[0].place[0], some[-1].place[0] + 1), some)
         }
     wrong = await scanned(keys, some[:: SHARD // 64], found) if keys.kind == "semantic" else 0
     return {
@@ -193,12 +193,12 @@ class TimedPart(Part):
         super().__init__(*given)
         self.seconds = self.longest = 0.0
 
-    async def claim(self, claims: Sequence[Claim]) -> list[Place | None]:
+    async def claim(self, claims: Sequence[DedupKey]) -> list[Place | None]:
         claims = [one for one in claims if self._number in self._division.asked(one)]
         return await self._timed(super().claim(claims))
 
-    async def settle(self, *given: Any) -> list[Place | None]:
-        return await self._timed(super().settle(*given))
+    async def finalize(self, *given: Any) -> list[Place | None]:
+        return await self._timed(super().finalize(*given))
 
     async def restore(self, *given: Any) -> None:
         await self._timed(super().restore(*given))
@@ -212,7 +212,7 @@ class TimedPart(Part):
 
 
 async def measured(folder: Path, keys: Keys, records: int, processes: int, given: Any) -> dict[str, Any]:
-    from synth.schedule.claim_processes import CALLS, ClaimProcesses
+    from synth.schedule.dedup_processes import CALLS, DedupProcesses
 
     duplicates = {STEP: KINDS[keys.kind][0]}
     RunFolder(folder).make()
@@ -223,32 +223,32 @@ async def measured(folder: Path, keys: Keys, records: int, processes: int, given
     await asyncio.gather(*(part.fill(keys, before) for part in made))
     filled = time.perf_counter() - begun
     shared = (before * SHARD, duplicates, folder, "claims", [], made)
-    settling = SharedProcess("claims", FilledClaims, *shared, calls=CALLS)
+    finalizing = SharedProcess("claims", FilledKeys, *shared, calls=CALLS)
     used = await asyncio.gather(*(part.used() for part in made))
 
-    work = [claims_of(keys, index) for index in range(before, shards)]
+    work = [dedup_keys_of(keys, index) for index in range(before, shards)]
     queue = iter([(index, claim) for index, some in enumerate(work) for claim in some])
-    left, answers, settlements = [SHARD] * len(work), {}, []
+    left, answers, finalizations = [SHARD] * len(work), {}, []
 
-    async def record_after_record(own: ClaimProcesses) -> None:
+    async def record_after_record(own: DedupProcesses) -> None:
         for index, claim in queue:
             answers[claim.place] = await own.claim(claim)
             left[index] -= 1
             if not left[index]:
                 shard = Shard(before + index, (before + index) * SHARD, (before + index + 1) * SHARD)
-                settlements.append(asyncio.create_task(own.settle(shard, work[index])))
+                finalizations.append(asyncio.create_task(own.finalize(shard, work[index])))
 
     async def worker() -> None:
-        own = ClaimProcesses(duplicates, settling, made)
+        own = DedupProcesses(duplicates, finalizing, made)
         await asyncio.gather(*(record_after_record(own) for _ in range(given.in_flight)))
 
     begun = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(given.workers)))
-    found = {one.place: one.like for some in await asyncio.gather(*settlements) for one in some}
+    found = {one.place: one.like for some in await asyncio.gather(*finalizations) for one in some}
     seconds = time.perf_counter() - begun
     after = await asyncio.gather(*(part.used() for part in made))
     wrong = await scanned(keys, work[-1][:: SHARD // 64], found) if keys.kind == "semantic" else 0
-    ClaimProcesses(duplicates, settling, made).kill()
+    DedupProcesses(duplicates, finalizing, made).kill()
     cpu = sum(late - early for (late, _), (early, _) in zip(after, used, strict=True))
     return {
         "claims_per_second": round(timed * SHARD / seconds),
@@ -261,7 +261,7 @@ async def measured(folder: Path, keys: Keys, records: int, processes: int, given
     }
 
 
-async def scanned(keys: Keys, claims: list[Claim], found: dict[Any, Any]) -> int:
+async def scanned(keys: Keys, claims: list[DedupKey], found: dict[Any, Any]) -> int:
     """How many of these have another duplicate than a comparison with all lower ones finds."""
     asked = np.stack([np.frombuffer(claim.key, "<f4") for claim in claims])
     first: dict[int, Any] = {}

@@ -36,7 +36,7 @@ from synth.configuration.config import CONF_DIR, Config, parse
 from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
 from synth.records import Record, Shard
-from synth.schedule.claims import SettlingClaims
+from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.worker import Worker
 from synth.storage.run_folder import RunFolder
 from synth.trials.side_by_side import SharedEngine, loaded
@@ -196,7 +196,7 @@ async def made(config: Config, path: Path, records: int) -> tuple[list[Record], 
     folder = RunFolder(path)
     folder.make()
     duplicates = config.strategy.duplicates
-    claims = SettlingClaims(duplicates, path, "fingerprint") if duplicates else None
+    claims = KeyFinalizer(duplicates, path, "fingerprint") if duplicates else None
     worker = Worker(config, path, "fingerprint", claims=claims)
     await worker.start()
     size = config.settings.shard_size

@@ -4,7 +4,7 @@
 
 Plan, scheduler and looks are the real ones, in simulated time. A replica has 64 records at once, and twice as many
 begun; their times are lognormal (median 1, sigma 0.7). A record is kept by chance, at yields of 20, 50 and 76 %. With
-claims, one finished row in thirty (`--late`) turns out to be a duplicate when its shard is settled, after all lower
+claims, one finished row in thirty (`--late`) turns out to be a duplicate when its shard is finalized, after all lower
 ones.
 
   in vain   records that were begun, of those above the last one of the dataset, in per cent of all
@@ -88,7 +88,7 @@ class Records:
         self.spent: dict[int, float] = {}
         self.running = 0
         self.full: list[tuple[float, int]] = []  # when so many began to run
-        self.settled = 0
+        self.finalized = 0
         self.turn = asyncio.Condition()
 
     def of(self, number: int) -> tuple[float, int, int]:
@@ -166,8 +166,8 @@ class Replica(SimulatedReplica):
             return None
         if self._records.claims:
             async with self._records.turn:
-                await self._records.turn.wait_for(lambda: self._records.settled >= shard.start)
-                self._records.settled = max(self._records.settled, stop)
+                await self._records.turn.wait_for(lambda: self._records.finalized >= shard.start)
+                self._records.finalized = max(self._records.finalized, stop)
                 self._records.turn.notify_all()
         kept = sum(self._records.of(number)[2] for number in range(shard.start, stop))
         return ShardSummary(
@@ -202,7 +202,7 @@ class Replica(SimulatedReplica):
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def hungry(self) -> None:
+    async def wants_work(self) -> None:
         while self._backlog > AT_ONCE // 4:
             await self._changed.wait()
 

@@ -128,7 +128,7 @@ class SimulatedReplica(scale.SimulatedReplica):
         await asyncio.sleep(seconds_of(number) / self._speed)
         self._slots.release()
 
-    async def hungry(self) -> None:
+    async def wants_work(self) -> None:
         while self._backlog > self._most // 8:
             self._launched.clear()
             await self._launched.wait()

@@ -8,7 +8,7 @@ from synth.schedule.worker import Worker
 
 
 async def run_all(worker: Worker, plan: Plan) -> None:
-    """All shards of a plan by one worker, each leased when it is hungry."""
+    """All shards of a plan by one worker, each leased when it wants work."""
     running: set[asyncio.Task] = set()
 
     async def make_shard(shard: Shard) -> None:
@@ -20,6 +20,6 @@ async def run_all(worker: Worker, plan: Plan) -> None:
         if shard := plan.lease():
             running.add(asyncio.create_task(make_shard(shard)))
             await asyncio.sleep(0)  # the worker has it now
-            await worker.hungry()
+            await worker.wants_work()
         else:
             _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

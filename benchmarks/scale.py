@@ -4,7 +4,7 @@
 
 The plan, the scheduler, the manifest, the journals and the commits are the real ones. The replicas are simulated: a
 shard takes its replica no time but that of writing it down, in two processes beside the driver's as on the machines of
-a cluster. So the replicas are always hungry, which is the worst that a driver can meet.
+a cluster. So the replicas always want work, which is the worst that a driver can meet.
 
   records/s   through plan, lease, journal and commit, all on this machine
   driver      processor time of the driver's process, of one record
@@ -160,7 +160,7 @@ class SimulatedReplica:
         self._ended.set()
         return summary
 
-    async def hungry(self) -> None:
+    async def wants_work(self) -> None:
         while self._running >= 2:
             self._ended.clear()
             await self._ended.wait()

@@ -33,8 +33,9 @@ from synth.resumption.opening import opened
 from synth.resumption.resume import plan_of
 from synth.schedule.autoscaler import Autoscaler
 from synth.schedule.background import asked, beside, kept_up
-from synth.schedule.claim_processes import ClaimProcesses
-from synth.schedule.cluster import connected, room_after
+from synth.schedule.capacity import Capacity
+from synth.schedule.cluster import capacity_after, connected
+from synth.schedule.dedup_processes import DedupProcesses
 from synth.schedule.engine_pool import Pools
 from synth.schedule.first_records import FirstRows, StepsFail
 from synth.schedule.placed_process import REMOVAL_S
@@ -42,7 +43,6 @@ from synth.schedule.plan import Plan
 from synth.schedule.pool import PoolProcess
 from synth.schedule.ray_life import RayLost, until_lost
 from synth.schedule.ray_worker import RayWorker
-from synth.schedule.room import Room
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.shared import SharedProcess
 from synth.schedule.signals import Stop, stop_signals
@@ -55,7 +55,7 @@ from synth.storage.hub import Unpushable, make_ready, push
 from synth.storage.journal import finished_numbers, owner_of
 from synth.storage.manifest import Manifest
 from synth.storage.merge import merge
-from synth.storage.run_folder import RunFolder, whole
+from synth.storage.run_folder import RunFolder, atomic_write
 from synth.storage.shard import ShardSummary
 
 log = logging.getLogger("synth")
@@ -157,7 +157,7 @@ class _Run:
                     with self._progress.doing("making one dataset of the shards"):
                         rows = await asyncio.to_thread(self._merge)
                 except (RayLost, StepsFail, WorkerLost, EngineError, OSError) as error:
-                    with suppress(OSError):  # there may be no room for it: shards tell of themselves
+                    with suppress(OSError):  # the disk may be full: shards tell of themselves
                         self._begin()
                         self._manifest.write(self._folder)
                     reason = error.strerror if isinstance(error, OSError) else None
@@ -193,7 +193,7 @@ class _Run:
         before = config.read_text() if self._manifest.withdraw() and config.exists() else None
         self._begin()
         if before is not None:
-            with whole(config) as unfinished:
+            with atomic_write(config) as unfinished:
                 unfinished.write_text(before)
 
     async def _schedule(self, stopping: Stop) -> Plan:
@@ -213,26 +213,26 @@ class _Run:
                 await asyncio.gather(starting, return_exceptions=True)
                 raise
             with self._progress.doing("starting Ray"):
-                room = await starting
+                capacity = await starting
             self._begin()
-            self._tell_room(room)
+            self._log_capacity(capacity)
             if lacking := kernels(config):
                 self._progress.say(f"kernels: {lacking}")
-            plan = self._plan(room.replicas)
+            plan = self._plan(capacity.replicas)
             pool, claims = await beside(self._shared(), self._lost_ray())
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
             earlier = [one.fingerprint for one in self._manifest.earlier]
             code = source_code(config.identity())
-            pools = Pools(config, run_dir, room)
-            autoscaler = Autoscaler(room, config.autoscaled, self._tell_room)
+            pools = Pools(config, run_dir, capacity)
+            autoscaler = Autoscaler(capacity, config.autoscaled, self._log_capacity)
 
             def spawn(index: int) -> WorkerHandle:
-                given = (config, run_dir, fingerprint, index, room.placement, pool, claims, earlier, code, pools)
+                given = (config, run_dir, fingerprint, index, capacity.placement, pool, claims, earlier, code, pools)
                 return RayWorker(*given, node=autoscaler.node(index))
 
             ordered = pool is not None or claims is not None
             scheduler = Scheduler(
-                plan, room.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=ordered
+                plan, capacity.replicas, spawn, self._on_commit, unfinished=self._unfinished, ordered=ordered
             )
             autoscaler.follow(scheduler, pools)
             exports = config.cluster.address is not None or config.cluster.metrics_port is not None
@@ -243,7 +243,7 @@ class _Run:
                 plan,
                 self._manifest,
                 wanted=self._wanted,
-                gpus=room.placement.gpus,
+                gpus=capacity.placement.gpus,
                 price=config.settings.price_per_gpu_hour,
                 prices=config.prices,
                 longest=math.inf if isinstance(bounds := at_most(config), str) else bounds[1],
@@ -298,7 +298,7 @@ class _Run:
         except EngineError as lost:
             scheduler.fail(lost)
 
-    async def _shared(self) -> tuple[SharedProcess | None, ClaimProcesses | None]:
+    async def _shared(self) -> tuple[SharedProcess | None, DedupProcesses | None]:
         return await self._pool(), await self._claims()
 
     async def _pool(self) -> SharedProcess | None:
@@ -307,14 +307,14 @@ class _Run:
         if rules is None:
             return None
         manifest = self._manifest
-        settled = [range(one.start, one.stop) for one in manifest.summaries]
-        given = (rules, self._folder.path.absolute(), settled, manifest.fingerprint, manifest.fingerprints)
+        finalized = [range(one.start, one.stop) for one in manifest.summaries]
+        given = (rules, self._folder.path.absolute(), finalized, manifest.fingerprint, manifest.fingerprints)
         pool = SharedProcess("pool", PoolProcess, *given, calls=CALLS + 4 * rules.lag)
         await pool.start()
         return pool
 
-    async def _claims(self) -> ClaimProcesses | None:
-        """The claims that the strategy's steps against duplicates make, with what is settled."""
+    async def _claims(self) -> DedupProcesses | None:
+        """The claims that the strategy's steps against duplicates make, with what is finalized."""
         duplicates = self._config.strategy.duplicates
         if not duplicates:
             return None
@@ -324,7 +324,7 @@ class _Run:
         if parts == "auto":
             parts = parts_for(duplicates, self._wanted)
         run_dir = self._folder.path.absolute()
-        claims = ClaimProcesses.of(dict(duplicates), parts, run_dir, manifest.fingerprint, list(manifest.shards))
+        claims = DedupProcesses.of(dict(duplicates), parts, run_dir, manifest.fingerprint, list(manifest.shards))
         await claims.start()
         return claims
 
@@ -354,17 +354,21 @@ class _Run:
         return [number for number in range(shard.start, shard.stop) if number not in there]
 
     async def _follow_cluster(self, autoscaler: Autoscaler) -> None:
-        """As many engines as the nodes that come and go have room for."""
+        """As many engines as the nodes that come and go have capacity for."""
         config = self._config
         if config.autoscaled and config.cluster.address is not None:
-            await autoscaler.follow_nodes(lambda room: room_after(room, config.cluster, config.engine, config.pools))
+            await autoscaler.follow_nodes(
+                lambda capacity: capacity_after(capacity, config.cluster, config.engine, config.pools)
+            )
 
-    def _tell_room(self, room: Room) -> None:
+    def _log_capacity(self, capacity: Capacity) -> None:
         """Of a cluster that was there before: a machine that does not come would be missed by nobody else. And of how
         GPUs are divided between models."""
-        if self._config.cluster.address is not None or room.places:
-            beside = "".join(f", {count:,} of {name}" for name, (count, _) in room.others.items())
-            self._progress.say(f"cluster: {room.machines:,} machine(s) with room, {room.replicas:,} engine(s){beside}")
+        if self._config.cluster.address is not None or capacity.places:
+            beside = "".join(f", {count:,} of {name}" for name, (count, _) in capacity.others.items())
+            self._progress.say(
+                f"cluster: {capacity.machines:,} node(s) with capacity, {capacity.replicas:,} engine(s){beside}"
+            )
 
     def _merge(self) -> int:
         runs = [(self._folder, self._manifest)]

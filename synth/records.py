@@ -116,7 +116,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class DedupKey:
     """What a record, or the branch of one, claims at a step against duplicates. Keys are the step's own."""
 
     step: str
@@ -155,7 +155,7 @@ class Finished:
     number: int
     kept: list[Record] = field(default_factory=list)
     rejected: list[Record] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
+    claims: list[DedupKey] = field(default_factory=list)
     spent: dict[str, dict[str, Spent]] = field(default_factory=dict)
     decided: int = 0
     made_by: str = ""

@@ -33,9 +33,9 @@ from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT
 from synth.report import __main__ as report
 from synth.run import main
-from synth.schedule import claim_processes
+from synth.schedule import dedup_processes
 from synth.schedule import worker as worker_module
-from synth.schedule.room import Room
+from synth.schedule.capacity import Capacity
 from synth.schedule.worker import Worker
 from synth.storage.manifest import Manifest
 from synth.storage.run_folder import RunFolder
@@ -111,7 +111,7 @@ class InProcess:
 
     def __init__(self, config, run_dir, fingerprint, index, placement, pool, claims, earlier, code, pools, node):
         worker = Worker(config, run_dir, fingerprint, pool, claims, earlier)
-        self.start, self.run, self.hungry, self.look = worker.start, worker.run, worker.hungry, worker.look
+        self.start, self.run, self.wants_work, self.look = worker.start, worker.run, worker.wants_work, worker.look
         self.probe, self.counters, self.stop, self.kill = worker.probe, worker.counters, worker.stop, worker.stop
 
 
@@ -130,7 +130,7 @@ class Shared:
 
 @contextlib.asynccontextmanager
 async def _connected(cluster, engine, others):
-    yield Room(1, Placement(cpus=0), on_gpu=False, machines=1)
+    yield Capacity(1, Placement(cpus=0), on_gpu=False, machines=1)
 
 
 @contextlib.contextmanager
@@ -141,7 +141,7 @@ def without_ray():
             (job, "connected", _connected),
             (job, "RayWorker", InProcess),
             (job, "SharedProcess", Shared),
-            (claim_processes, "SharedProcess", Shared),
+            (dedup_processes, "SharedProcess", Shared),
             (job, "until_lost", lambda: asyncio.Event().wait()),
             (worker_module, "JOURNAL_INTERVAL_S", 0.005),
         ):

@@ -43,7 +43,7 @@ class TwoProcesses(OnePerCPU):
     """
 
     ledger: str | None = None
-    HARMLESS = OnePerCPU.HARMLESS | {"ledger"}
+    RUNTIME_ONLY = OnePerCPU.RUNTIME_ONLY | {"ledger"}
 
     async def start(self):
         self._ledger = os.open(self.ledger or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -88,7 +88,7 @@ class Poisoned(OnePerCPU):
     seeds: list[int]
     breaks: bool = False
     fails: bool = False
-    HARMLESS = OnePerCPU.HARMLESS | {"seeds", "breaks", "fails"}
+    RUNTIME_ONLY = OnePerCPU.RUNTIME_ONLY | {"seeds", "breaks", "fails"}
 
     async def generate(self, prompt, sampling) -> Answer:
         if sampling.seed in self.seeds:
@@ -105,7 +105,7 @@ class HeldUp(OnePerCPU):
     """One that waits with the answers to these seeds only."""
 
     seeds: list[int]
-    HARMLESS = OnePerCPU.HARMLESS | {"seeds"}
+    RUNTIME_ONLY = OnePerCPU.RUNTIME_ONLY | {"seeds"}
 
     def waits(self, sampling):
         return sampling.seed in self.seeds

@@ -20,7 +20,7 @@ class FakePooling:
     max_num_seqs: int = 64
     max_model_len: int = 2048
 
-    HARMLESS = frozenset({"seconds", "max_num_seqs"})
+    RUNTIME_ONLY = frozenset({"seconds", "max_num_seqs"})
 
     @property
     def concurrency(self):

@@ -74,12 +74,12 @@ class Staged:
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class StagedSimulated(Staged, Simulated):
-    HARMLESS = Simulated.HARMLESS | Staged.ONLY_HERE
+    RUNTIME_ONLY = Simulated.RUNTIME_ONLY | Staged.ONLY_HERE
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class StagedVLLM(Staged, VLLM):
-    HARMLESS = VLLM.HARMLESS | Staged.ONLY_HERE
+    RUNTIME_ONLY = VLLM.RUNTIME_ONLY | Staged.ONLY_HERE
 
     def placement(self, on_gpu, replicas_beside):
         return replace(super().placement(on_gpu, replicas_beside), cpus=4)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from synth.configuration.config import CONF_DIR
 from synth.records import Shard
 from synth.run import main
-from synth.schedule.claims import SettlingClaims
+from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.pool import GrowingPool
 from synth.schedule.worker import Worker
 from synth.sources.store import stored
@@ -55,7 +55,7 @@ async def made(config, path, records):
     folder.make()
     rules, duplicates = config.strategy.pool, config.strategy.duplicates
     pool = GrowingPool(rules, Decisions(folder.pool)) if rules else None
-    claims = SettlingClaims(duplicates, folder.path, "fingerprint") if duplicates else None
+    claims = KeyFinalizer(duplicates, folder.path, "fingerprint") if duplicates else None
     with stored(config.source, folder.source) as (_, put_in_place):
         put_in_place()
     worker = Worker(config, folder.path, "fingerprint", pool, claims)

@@ -77,7 +77,7 @@ def test_a_slow_judge_gets_the_gpus_of_main_and_rows_are_the_same_though_a_node_
     busy = judged(tmp_path / "busy", {"address": nodes.address}, tokens_per_second=20.0)
     assert job.run(busy) == 0
     told = capsys.readouterr().err
-    found = re.findall(r"cluster: (\d) machine\(s\) with room, (\d) engine\(s\), (\d) of judge", told)
+    found = re.findall(r"cluster: (\d) node\(s\) with capacity, (\d) engine\(s\), (\d) of judge", told)
     assert found[0] == ("2", "3", "1") and any(one[1:] == ("1", "3") for one in found), told
     assert lost.is_set()
     assert rows(tmp_path / "busy") == rows(tmp_path / "calm")

@@ -89,12 +89,14 @@ def test_each_shipped_strategy_tells_all_that_is_drawn(name, capsys):
 
 
 def test_calls_are_counted_through_fan_outs():
-    chain = stages(strategy(step(calls=1, fan_out=5), step("second", calls=2), step("third", calls=1, fan_out=2)))
+    chain = stages(
+        strategy(step(calls=1, num_outputs=5), step("second", calls=2), step("third", calls=1, num_outputs=2))
+    )
     assert whole_cost(chain) == "at most 16 calls for a record of the source"
 
 
 def test_calls_after_a_fan_out_of_any_size_are_counted_for_each():
-    chain = stages(strategy(step(calls=1, fan_out=None), step("second", calls=2)))
+    chain = stages(strategy(step(calls=1, num_outputs=None), step("second", calls=2)))
     assert (
         whole_cost(chain) == "at most 1 call for a record of the source, and 2 calls for each record that first makes"
     )
@@ -117,9 +119,9 @@ def test_what_a_step_does_not_tell_is_drawn_as_not_told():
 
 
 def test_a_fan_out_parts_the_way_and_stacks_what_follows():
-    picture = svg(strategy(step(calls=1, fan_out=5), step("second", calls=1)))
+    picture = svg(strategy(step(calls=1, num_outputs=5), step("second", calls=1)))
     assert {"up to 5 records", "at most 1 call", "at most 1 call each"} <= set(texts(picture))
-    assert "step1 -->|" in mermaid(strategy(step(fan_out=None), step("second")))
+    assert "step1 -->|" in mermaid(strategy(step(num_outputs=None), step("second")))
 
 
 def test_a_function_with_parameters_tells_of_itself_behind_them():
@@ -129,9 +131,9 @@ def test_a_function_with_parameters_tells_of_itself_behind_them():
         return record
 
     shorten.rejections = ("too_long",)
-    shorten.fan_out = 3
+    shorten.num_outputs = 3
     (stage,) = stages(strategy(Step("shorten", partial(shorten, words=3))))
-    assert (stage.rejections, stage.fan_out) == (("too_long",), 3)
+    assert (stage.rejections, stage.num_outputs) == (("too_long",), 3)
 
 
 def test_names_and_reasons_are_text_and_never_markup():

@@ -120,7 +120,7 @@ def test_a_run_whose_finished_shards_wait_stops_within_15_seconds(job):
 
 @pytest.mark.slow
 @pytest.mark.faults
-@pytest.mark.parametrize(("processes", "name"), [(1, "ray::SettlingClaims"), (2, "ray::Part")])
+@pytest.mark.parametrize(("processes", "name"), [(1, "ray::KeyFinalizer"), (2, "ray::Part")])
 def test_the_end_of_the_claims_is_the_runs_and_the_next_one_goes_on(job, in_order, processes, name):
     run = job(5, f"cluster.claim_processes={processes}")
     run.until(lambda: run.written)  # so there have been claims

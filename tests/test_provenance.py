@@ -32,7 +32,7 @@ async def step(record, llm):
         record["nope"]
     return record | {"instruction": "MARK", "response": answer.text}
 
-step.fan_out = 1
+step.num_outputs = 1
 """
 BROKEN = {"SHARE": "0.4", "MARK": "old"}
 MENDED = {"SHARE": "0", "MARK": "new"}

@@ -272,8 +272,8 @@ def _deciding(node: Mapping[str, Any], model: Model, engine: Any) -> dict[str, A
     """The keys of a model and its engine that decide the data."""
     kept: dict[str, Any] = {}
     for key, component in (("model", model), ("engine", engine)):
-        harmless: frozenset[str] = getattr(component, "HARMLESS", frozenset())
-        kept[key] = _without(node[key], harmless)
+        runtime_only: frozenset[str] = getattr(component, "RUNTIME_ONLY", frozenset())
+        kept[key] = _without(node[key], runtime_only)
     return kept
 
 

@@ -124,8 +124,8 @@ def _wrong_answer(told: Description) -> str | None:
                 TypeAdapter(kind).validate_python(answer, strict=True)
             except ValidationError as error:
                 return f"{name}() gives {answer!r}: {reason(error)}"
-    if told.fan_out is not None and told.fan_out < 1:
-        return f"its fan_out must be a whole number above 0, or None, and is {told.fan_out}"
+    if told.num_outputs is not None and told.num_outputs < 1:
+        return f"its num_outputs must be a whole number above 0, or None, and is {told.num_outputs}"
     if told.duplicates is not None:
         problem = unfit(told.duplicates.index(), Index)
         return problem and f"of duplicates.index(), {problem}"
@@ -160,14 +160,14 @@ def models_asked(
                 near = nearest(name, [MAIN, *models])
                 folder = f"; the folder is ./{name}" if name in step.pooling and Path(name).is_dir() else ""
                 raise ConfigError(f"{key}: there is no model {name!r} in this run{folder or near}")
-            if name in pooling and name in step.generating and step.tells_calls:
+            if name in pooling and name in step.generating and step.declares_calls:
                 others = [one for one in (MAIN, *models) if one not in pooling]
                 raise ConfigError(f"{key}: {name!r} generates nothing, its engine pools{nearest(name, others)}")
             if name in step.pooling and name not in pooling:
                 near = nearest(name, pooling) if pooling else f"; models.NAME.engine={_POOLING} serves one that does"
                 raise ConfigError(f"{key}: {name!r} generates, and does not {step.pooling[name]}{near}")
             asked.add(name)
-    tell = all(step.tells_calls for step in strategy.steps)
+    tell = all(step.declares_calls for step in strategy.steps)
     idle = [name for name in models if tell and name not in asked]
     return [name for name in models if name in asked], idle
 

@@ -73,7 +73,7 @@ class Remote:
     price_per_million_tokens: Price | None = None
 
     # The same model at another address makes the same data: a server on a cluster moves from job to job.
-    HARMLESS: ClassVar[frozenset[str]] = frozenset(
+    RUNTIME_ONLY: ClassVar[frozenset[str]] = frozenset(
         "base_url api_key_env max_num_seqs timeout_s max_retries price_per_million_tokens".split()
     )
 

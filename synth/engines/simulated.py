@@ -33,7 +33,7 @@ class Simulated:
     sigma: Annotated[float, Field(ge=0)] = 0.8
     max_model_len: Annotated[int, Field(gt=0)] = 8192
 
-    HARMLESS: ClassVar[frozenset[str]] = frozenset({"max_num_seqs", "tokens_per_second", "first_token_s"})
+    RUNTIME_ONLY: ClassVar[frozenset[str]] = frozenset({"max_num_seqs", "tokens_per_second", "first_token_s"})
 
     @property
     def concurrency(self) -> int:

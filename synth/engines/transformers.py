@@ -41,7 +41,7 @@ class Transformers:
 
     holds: ClassVar[frozenset[Form]] = frozenset({"choice"})
 
-    HARMLESS: ClassVar[frozenset[str]] = frozenset({"max_num_seqs", "threads"})
+    RUNTIME_ONLY: ClassVar[frozenset[str]] = frozenset({"max_num_seqs", "threads"})
 
     @property
     def concurrency(self) -> int:

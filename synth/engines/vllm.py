@@ -28,7 +28,7 @@ class VLLM(VLLMEngine):
     enable_prefix_caching: bool = True
 
     holds: ClassVar[frozenset[Form]] = frozenset(FORMS.values())
-    HARMLESS: ClassVar[frozenset[str]] = VLLMEngine.HARMLESS | {"enable_prefix_caching"}
+    RUNTIME_ONLY: ClassVar[frozenset[str]] = VLLMEngine.RUNTIME_ONLY | {"enable_prefix_caching"}
 
     def missing(self) -> str | None:
         """Nor may the model be one that generates nothing, unless `hf_overrides` makes another of it."""

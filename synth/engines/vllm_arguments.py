@@ -24,7 +24,7 @@ _ONE_ENGINE = ("data_parallel_size", "data_parallel_size_local", "data_parallel_
 _GPUS = ("prefill_context_parallel_size", "nnodes", "node_rank", "master_addr", "master_port")
 
 # Those that decide speed, memory, logs or how weights are read. Kernels and graphs do change numbers.
-HARMLESS = frozenset(
+RUNTIME_ONLY = frozenset(
     f"extra.{name}"
     for name in (
         "async_scheduling cpu_offload_gb disable_log_stats download_dir kv_cache_memory_bytes kv_offloading_backend "

@@ -26,7 +26,7 @@ from synth.engines.admission import Admission
 from synth.engines.cards import Card
 from synth.engines.cpu_dtype import cpu_dtype
 from synth.engines.first_start import first_alone, is_to_be_prefetched
-from synth.engines.vllm_arguments import HARMLESS as HARMLESS_EXTRA
+from synth.engines.vllm_arguments import RUNTIME_ONLY as RUNTIME_ONLY_EXTRA
 from synth.engines.vllm_arguments import refusal
 from synth.engines.vllm_statistics import Statistics
 from synth.errors import ConfigError, reason
@@ -67,7 +67,7 @@ class VLLMEngine:
     extra: dict[str, Any] = field(default_factory=dict)
 
     # Keys that change speed or memory and not the data: they may differ when a run goes on.
-    HARMLESS: ClassVar[frozenset[str]] = HARMLESS_EXTRA | frozenset(
+    RUNTIME_ONLY: ClassVar[frozenset[str]] = RUNTIME_ONLY_EXTRA | frozenset(
         "max_num_seqs max_num_batched_tokens gpu_memory_utilization kv_cache_gib cpu_threads log_level".split()
     )
 

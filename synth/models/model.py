@@ -50,7 +50,7 @@ class Model:
     reasoning: Literal["strip", "keep", "reasoning_content", "thinking"] = "strip"
     reasoning_tags: Literal["auto"] | tuple[Tag, Tag] | None = "auto"
 
-    HARMLESS: ClassVar[frozenset[str]] = frozenset({"license"})  # keys that don't decide the data
+    RUNTIME_ONLY: ClassVar[frozenset[str]] = frozenset({"license"})  # keys that don't decide the data
 
     def __post_init__(self) -> None:
         if self.path == "demo":

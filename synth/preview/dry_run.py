@@ -213,6 +213,6 @@ def _most(config: Config) -> dict[str, tuple[int, int]] | str:
             model = call.model or step.model
             calls, tokens = most.get(engine_of.get(model, model), (0, 0))
             most[engine_of.get(model, model)] = calls + branches, tokens + branches * call.most_tokens
-        fan_out = step.description.fan_out
-        branches = None if fan_out is None else branches * fan_out
+        num_outputs = step.description.num_outputs
+        branches = None if num_outputs is None else branches * num_outputs
     return most

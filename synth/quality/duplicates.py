@@ -17,12 +17,12 @@ Hence two moments of decision, and no wait between them:
   and a merge copies nothing.
 
 Several steps against duplicates in one chain. What a record claims at the second step counts only if it was no
-duplicate at the first, which is not known for sure before its shard is settled. So claims at the first step are looked
-at as soon as they are made, those at later ones from their settlement on.
+duplicate at the first, which is not known for sure before its shard is finalized. So claims at the first step are looked
+at as soon as they are made, those at later ones from their finalization on.
 
 Exactly once. A shard's claims are taken from its records as they stand in the journal, not from what was claimed on
 the way: if a worker is lost, and its records are made again, their new claims take the place of the old ones. What is
-settled is written down before anyone is told (synth/schedule/claims.py), and told again if it is asked again.
+finalized is written down before anyone is told (synth/schedule/dedup_keys.py), and told again if it is asked again.
 
 Why not the pool of Self-Instruct (synth/schedule/pool.py), which decides in record order too: there a record's *next
 prompt* depends on the decision, so it has to wait; here nothing does, and waiting would hold back all that is above one
@@ -44,7 +44,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Protocol
 from zlib import crc32
 
-from synth.records import Claim, Duplicate, Place
+from synth.records import DedupKey, Duplicate, Place
 
 
 class Buckets:
@@ -115,11 +115,11 @@ class Division:
         self._by_key = {step for step, one in duplicates.items() if getattr(one, "by_key", False)}
         self._parts = parts
 
-    def owner(self, claim: Claim) -> int:
+    def owner(self, claim: DedupKey) -> int:
         """The part that has it from now on."""
         return (crc32(claim.key) if claim.step in self._by_key else claim.place[0]) % self._parts
 
-    def asked(self, claim: Claim) -> Sequence[int]:
+    def asked(self, claim: DedupKey) -> Sequence[int]:
         """The parts that may have one like it."""
         return (self.owner(claim),) if claim.step in self._by_key else range(self._parts)
 
@@ -131,12 +131,14 @@ class Part:
         self._indexes = {step: one.index() for step, one in duplicates.items()}
         self._division, self._number = Division(duplicates, parts), number
         self._first = next(iter(duplicates))
-        self._open: dict[int, set[Place]] = {}  # at the first step, of records that are not settled
-        self._settled = 0  # all records below are
+        self._open: dict[int, set[Place]] = {}  # at the first step, of records that are not finalized
+        self._finalized = 0  # all records below are
 
-    async def claim(self, claims: Sequence[Claim]) -> list[Place | None]:
+    async def claim(self, claims: Sequence[DedupKey]) -> list[Place | None]:
         """For each the lowest of the lower places that this part knows to have a key alike."""
-        open_ = [one for one in claims if one.step == self._first and one.place[0] >= self._settled and self._owns(one)]
+        open_ = [
+            one for one in claims if one.step == self._first and one.place[0] >= self._finalized and self._owns(one)
+        ]
         self._indexes[self._first].put(*_places_and_keys(open_))
         for one in open_:
             self._open.setdefault(one.place[0], set()).add(one.place)
@@ -146,68 +148,68 @@ class Part:
             found |= zip(asked, index.lowest(*_places_and_keys([claims[at] for at in asked])), strict=True)
         return [found[at] for at in range(len(claims))]
 
-    async def settle(self, numbers: range, step: str, claims: Sequence[Claim]) -> list[Place | None]:
+    async def finalize(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> list[Place | None]:
         """The same for all claims at a step that finished records made, which are final."""
         index, own = self._take(numbers, step, claims)
         found = index.lowest(*_places_and_keys(claims))
         index.close([one.place for one in own])
         return found
 
-    async def restore(self, numbers: range, step: str, claims: Sequence[Claim]) -> None:
+    async def restore(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> None:
         """The same without looking."""
         index, own = self._take(numbers, step, claims)
         index.close([one.place for one in own])
 
-    def _take(self, numbers: range, step: str, claims: Sequence[Claim]) -> tuple[Index, list[Claim]]:
+    def _take(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> tuple[Index, list[DedupKey]]:
         index, own = self._indexes[step], [one for one in claims if self._owns(one)]
         if step == self._first:
             made = {claim.place for claim in own}
             for number in numbers:
                 for place in self._open.pop(number, set()) - made:  # of a life that was lost
                     index.forget(place)
-            self._settled = numbers.stop
+            self._finalized = numbers.stop
         index.put(*_places_and_keys(own))
         return index, own
 
-    def _owns(self, claim: Claim) -> bool:
+    def _owns(self, claim: DedupKey) -> bool:
         return self._division.owner(claim) == self._number
 
 
 class SomePart(Protocol):
     """A Part, wherever it is."""
 
-    async def claim(self, claims: Sequence[Claim]) -> list[Place | None]: ...
+    async def claim(self, claims: Sequence[DedupKey]) -> list[Place | None]: ...
 
-    async def settle(self, numbers: range, step: str, claims: Sequence[Claim]) -> list[Place | None]: ...
+    async def finalize(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> list[Place | None]: ...
 
-    async def restore(self, numbers: range, step: str, claims: Sequence[Claim]) -> None: ...
+    async def restore(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> None: ...
 
 
-class Claims:
+class DedupKeys:
     """All claims of a run, of the steps in `duplicates`, in the order of the chain: in `parts`, or in one that is here.
 
-    `claim` as records come, `settle` shard by shard from record 0. Both take the time of a look into an index.
+    `claim` as records come, `finalize` shard by shard from record 0. Both take the time of a look into an index.
     """
 
     def __init__(self, duplicates: Mapping[str, Duplicates], parts: Sequence[SomePart] = ()):
         self.parts = parts or [Part(duplicates)]
         self._division = Division(duplicates, len(self.parts))
         self._reasons = {step: one.reason for step, one in duplicates.items()}
-        self.settled = 0  # all records below are
+        self.finalized = 0  # all records below are
 
-    async def claim(self, claim: Claim) -> Place | None:
+    async def claim(self, claim: DedupKey) -> Place | None:
         """The lowest of the lower places that are known to have a key alike."""
         asked = (self.parts[part].claim([claim]) for part in self._division.asked(claim))
         return lowest([like for [like] in await asyncio.gather(*asked)])
 
-    async def settle(self, numbers: range, claims: Iterable[Claim]) -> list[Duplicate]:
+    async def finalize(self, numbers: range, claims: Iterable[DedupKey]) -> list[Duplicate]:
         """The duplicates among finished records, whose claims these are, all of them.
 
-        Raises ValueError unless all lower records are settled, and none of these. Whoever calls this writes `numbers`,
+        Raises ValueError unless all lower records are finalized, and none of these. Whoever calls this writes `numbers`,
         `claims` and the answer down before anybody hears of it, for `restore`.
         """
-        if numbers.start != self.settled:
-            raise ValueError(f"records {self.settled} to {numbers.start - 1} are not settled yet")
+        if numbers.start != self.finalized:
+            raise ValueError(f"records {self.finalized} to {numbers.start - 1} are not finalized yet")
         found: dict[int, list[Duplicate]] = {}
         for step, made in self._by_step(claims):
             made = [claim for claim in made if not _covered(claim.place, found)]
@@ -215,11 +217,11 @@ class Claims:
                 if like is not None:
                     duplicate = Duplicate(step, self._reasons[step], claim.place, like)
                     found.setdefault(claim.place[0], []).append(duplicate)
-        self.settled = numbers.stop
+        self.finalized = numbers.stop
         return [duplicate for number in sorted(found) for duplicate in found[number]]
 
-    async def restore(self, numbers: range, claims: Sequence[Claim], duplicates: Sequence[Duplicate]) -> None:
-        """What `settle` said in an earlier run, without looking again."""
+    async def restore(self, numbers: range, claims: Sequence[DedupKey], duplicates: Sequence[Duplicate]) -> None:
+        """What `finalize` said in an earlier run, without looking again."""
         found: dict[int, list[Duplicate]] = {}
         for step, made in self._by_step(claims):
             made = [claim for claim in made if not _covered(claim.place, found)]
@@ -229,24 +231,26 @@ class Claims:
             for duplicate in duplicates:
                 if duplicate.step == step:
                     found.setdefault(duplicate.place[0], []).append(duplicate)
-        self.settled = numbers.stop
+        self.finalized = numbers.stop
 
-    async def _likes(self, numbers: range, step: str, claims: Sequence[Claim]) -> list[Place | None]:
+    async def _likes(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> list[Place | None]:
         shares = [self._shares(part, step, claims) for part in range(len(self.parts))]
         some = zip(self.parts, shares, strict=True)
-        told = await asyncio.gather(*(part.settle(numbers, step, [claims[at] for at in share]) for part, share in some))
+        told = await asyncio.gather(
+            *(part.finalize(numbers, step, [claims[at] for at in share]) for part, share in some)
+        )
         likes: list[list[Place | None]] = [[] for _ in claims]
         for share, found in zip(shares, told, strict=True):
             for at, like in zip(share, found, strict=True):
                 likes[at].append(like)
         return [lowest(some) for some in likes]
 
-    def _shares(self, part: int, step: str, claims: Sequence[Claim]) -> list[int]:
+    def _shares(self, part: int, step: str, claims: Sequence[DedupKey]) -> list[int]:
         return [at for at, claim in enumerate(claims) if part in self._division.asked(claim)]
 
-    def _by_step(self, claims: Iterable[Claim]) -> list[tuple[str, list[Claim]]]:
+    def _by_step(self, claims: Iterable[DedupKey]) -> list[tuple[str, list[DedupKey]]]:
         """All steps, in the order of the chain, with the claims there in the order of their places."""
-        made: dict[str, list[Claim]] = {step: [] for step in self._reasons}
+        made: dict[str, list[DedupKey]] = {step: [] for step in self._reasons}
         for claim in sorted(claims, key=lambda one: one.place):
             made[claim.step].append(claim)
         return list(made.items())
@@ -261,5 +265,5 @@ def _covered(place: Place, found: Mapping[int, Sequence[Duplicate]]) -> bool:
     return any(duplicate.covers(place) for duplicate in found.get(place[0], ()))
 
 
-def _places_and_keys(claims: Sequence[Claim]) -> tuple[list[Place], list[bytes]]:
+def _places_and_keys(claims: Sequence[DedupKey]) -> tuple[list[Place], list[bytes]]:
     return [one.place for one in claims], [one.key for one in claims]

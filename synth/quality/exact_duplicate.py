@@ -42,7 +42,7 @@ class ExactDuplicate:
     async def __call__(self, record: Record, llm: Any) -> Record:
         text = normalized(texts(record, self.column)[0])
         key = blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
-        if twin := await llm.twins.claim(key):
+        if twin := await llm.dedup.claim(key):
             raise Rejection(self.duplicates.reason, f"like {twin}")
         return record
 

@@ -1,9 +1,9 @@
-"""Strata (synth/strata.py) by the claims of a run (duplicates.py): a row claims its strata, and what is settled in the
+"""Strata (synth/strata.py) by the claims of a run (duplicates.py): a row claims its strata, and what is finalized in the
 order of records is what was taken. So workers may be many and be lost, and the rows are those of one pass.
 
-What is settled only ever fills strata, so a record whose stratum is full by then has none to come into, and ends at
+What is finalized only ever fills strata, so a record whose stratum is full by then has none to come into, and ends at
 once: before it has cost a token, where its source says what it is (`Skipping`). Where there is one column, and no other
-step that takes rows away late, rows of finished records count before they are settled, too.
+step that takes rows away late, rows of finished records count before they are finalized, too.
 """
 
 from collections.abc import Sequence
@@ -46,32 +46,32 @@ class Skipping:
 
 
 class QuotaIndex:
-    """What is settled is put first, looked at and closed; what is looked at without that is a row that has come, and
-    whose record is not settled."""
+    """What is finalized is put first, looked at and closed; what is looked at without that is a row that has come, and
+    whose record is not finalized."""
 
     def __init__(self, strata: Strata, final: bool):
         self._room = Room(strata)
         self._filled_by: Place = (0,)  # the last row that was taken
         self._counts_early = final and len(strata.rows) == 1
-        self._settling: dict[Place, bytes] = {}
+        self._finalizing: dict[Place, bytes] = {}
         self._come: dict[str, set[Place]] = {}  # by label, where they count
 
     def put(self, places: Sequence[Place], keys: Sequence[bytes]) -> None:
-        self._settling |= zip(places, keys, strict=True)
+        self._finalizing |= zip(places, keys, strict=True)
 
     def forget(self, place: Place) -> None:
-        self._settling.pop(place, None)
+        self._finalizing.pop(place, None)
 
     def close(self, places: Sequence[Place]) -> None:
         for place in sorted(places):
-            if self._room.take(from_key(self._settling.pop(place))):
+            if self._room.take(from_key(self._finalizing.pop(place))):
                 self._filled_by = place
         for come in self._come.values() if places else ():
-            settled = {one for one in come if one[0] <= max(places)[0]}
-            come -= settled
+            finalized = {one for one in come if one[0] <= max(places)[0]}
+            come -= finalized
 
     def lowest(self, places: Sequence[Place], keys: Sequence[bytes]) -> list[Place | None]:
-        if all(place in self._settling for place in places):
+        if all(place in self._finalizing for place in places):
             room, found = self._room.copy(), {}
             for place, key in sorted(zip(places, keys, strict=True)):
                 found[place] = None if room.take(from_key(key)) else self._filled_by

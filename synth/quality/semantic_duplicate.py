@@ -89,7 +89,7 @@ class SemanticDuplicate:
         length = float(np.linalg.norm(vector))
         if not np.isfinite(length) or length == 0:
             raise Rejection("no_embedding", f"a vector of length {length:g}")
-        if twin := await llm.twins.claim((vector / length).astype("<f4").tobytes()):
+        if twin := await llm.dedup.claim((vector / length).astype("<f4").tobytes()):
             raise Rejection(self.duplicates.reason, f"like {twin}")
         return record
 

@@ -1,7 +1,7 @@
 """A strategy as a picture: its steps, how many records and calls they make of one, and how a record may end.
 
 All of it is told by the steps themselves: `calls()`, and if they like `rejections`, the reasons that they give, and
-`fan_out`, the records that they make of one at the most (None: several, and nobody knows how many). What a step
+`num_outputs`, the records that they make of one at the most (None: several, and nobody knows how many). What a step
 does not tell is drawn as not told.
 
 Promises: whatever names and reasons are made of, they are text in the picture and never markup. Knows nothing of what
@@ -24,7 +24,7 @@ class Stage:
     """A step as drawn. `calls` are those for each record that comes to it, None where it does not tell; `models` the
     models of the run that answer them; `numbers` what it asks of others, such as `a score of reward`.
 
-    `fan_out` is 1 for a step that makes one record of one, None where it makes several and can't say how many.
+    `num_outputs` is 1 for a step that makes one record of one, None where it makes several and can't say how many.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Stage:
     models: tuple[str, ...]
     numbers: tuple[str, ...]
     rejections: tuple[str, ...]
-    fan_out: int | None
+    num_outputs: int | None
 
     @property
     def cost(self) -> str:
@@ -46,7 +46,13 @@ class Stage:
     @property
     def branches(self) -> str:
         """`up to 5 records`, or nothing where one record stays one."""
-        return "" if self.fan_out == 1 else f"up to {self.fan_out} records" if self.fan_out else "several records"
+        return (
+            ""
+            if self.num_outputs == 1
+            else f"up to {self.num_outputs} records"
+            if self.num_outputs
+            else "several records"
+        )
 
 
 def stages(strategy: Strategy) -> list[Stage]:
@@ -62,11 +68,11 @@ def whole_cost(chain: Sequence[Stage]) -> str:
         if stage.calls is None:
             return f"calls a record not known: the step {stage.name} does not tell"
         calls += records * stage.calls
-        if stage.fan_out is None:
+        if stage.num_outputs is None:
             told.append(f"{_counted(calls, 'call')} {by}")
             calls, records, by = 0, 1, f"for each record that {stage.name} makes"
         else:
-            records *= stage.fan_out
+            records *= stage.num_outputs
     if calls or not told:
         told.append(f"{_counted(calls, 'call')} {by}")
     told[0] = told[0].strip() + " for a record of the source"
@@ -97,7 +103,7 @@ def _stage(step: Step) -> Stage:
     rejections = tuple(map(short, told.rejections))
     models = tuple(map(short, sorted(step.generating)))
     numbers = tuple(f"{_NUMBERS[task]} of {short(name)}" for name, task in sorted(step.pooling.items()))
-    return Stage(short(step.name), calls, models, numbers, rejections, told.fan_out)
+    return Stage(short(step.name), calls, models, numbers, rejections, told.num_outputs)
 
 
 def short(text: str, most: int = 60) -> str:

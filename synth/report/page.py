@@ -29,7 +29,7 @@ from synth.report.run_data import Run
 from synth.report.soundness import FACTS
 from synth.report.throughput import Throughput, throughput
 from synth.steps.prompts import LABELS
-from synth.storage.run_folder import whole, written_over
+from synth.storage.run_folder import atomic_write, written_over
 
 _FOLDER = Path(__file__).parent / "page"
 MOST_DIFFERENCES = 200
@@ -60,7 +60,7 @@ def write_page(
 
 
 def _write(path: Path, text: str) -> None:
-    with whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from synth.errors import ConfigError, reason
 from synth.exit_codes import DONE, STOPPED
 from synth.storage.manifest import Manifest
-from synth.storage.run_folder import RunFolder, whole
+from synth.storage.run_folder import RunFolder, atomic_write
 
 log = logging.getLogger("synth")
 
@@ -156,7 +156,7 @@ class Tracking:
         ids: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         tracker = KINDS[self._kind](self._folder, self._config, ids.get(self._kind))
         if ids.get(self._kind) != tracker.id:
-            with whole(path) as unfinished:
+            with atomic_write(path) as unfinished:
                 unfinished.write_text(json.dumps(ids | {self._kind: tracker.id}) + "\n")
         return tracker
 

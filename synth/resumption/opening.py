@@ -17,7 +17,7 @@ from synth.resumption.slices import drop_taken, take_over
 from synth.sources.store import Contents, stored
 from synth.storage.manifest import Manifest
 from synth.storage.new_paths import NewPaths
-from synth.storage.run_folder import InUse, RunFolder, whole
+from synth.storage.run_folder import InUse, RunFolder, atomic_write
 from synth.storage.shard import discard
 
 
@@ -42,19 +42,19 @@ def opened(config: Config) -> Iterator[Opened]:
         NewPaths() as new_folders,
         _locked(folder, settings, new_folders),
         NewPaths() as new_files,  # they go while the lock is held, and folders after that
-        stored(config.source, folder.source, shared, new_files) as (contents, put_in_place),
+        stored(config.source, folder.source, shared, new_files) as (contents, commit),
         ExitStack() as ready,
     ):
         manifest = manifest_of(folder, config, contents)
         # On disk before anything starts, and under its name when that has gone well.
-        unfinished = ready.enter_context(whole(new_files.file(folder.config)))
+        unfinished = ready.enter_context(atomic_write(new_files.file(folder.config)))
         unfinished.write_text(OmegaConf.to_yaml(OmegaConf.create(config.resolved)))
 
         def begin() -> None:
             with _told(folder):
                 new_files.folder(folder.shards)
                 new_files.folder(folder.logs)
-                put_in_place()
+                commit()
                 ready.close()
                 new_files.file(folder.manifest)
                 slices = take_over(folder, manifest)

@@ -27,9 +27,9 @@ from synth.schedule.plan import MOST_SHARDS, SHARD_SIZE, Plan
 from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.storage.decisions import decided
+from synth.storage.dedup_keys import is_finalized
 from synth.storage.manifest import Manifest, Unreadable, differing_keys, recover, told
 from synth.storage.run_folder import RunFolder
-from synth.storage.settled import is_settled
 from synth.storage.shard import damage
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
     """Committed shards without their claims, which others are still to be compared with, are as if never committed."""
     for shard in known.shards:
         committed = known.committed.get(shard.index)
-        if committed and not is_settled(folder, replace(shard, stop=committed.stop), known.fingerprint):
+        if committed and not is_finalized(folder, replace(shard, stop=committed.stop), known.fingerprint):
             log.warning("%s is lost or damaged: its records are made again", folder.claims(shard.index))
             del known.committed[shard.index]
 
@@ -199,7 +199,7 @@ def plan_of(
     settings, pool = config.settings, config.strategy.pool
     size = SHARD_SIZE if settings.shard_size == "auto" else settings.shard_size
     size = manifest.shard_size if manifest.slice else size
-    if config.strata is not None:  # a stratum is known to be full when a shard is settled
+    if config.strata is not None:  # a stratum is known to be full when a shard is finalized
         size = min(size, max(_SMALL, (settings.most_records or size) // (32 * replicas)))
     if pool is not None:  # records that wait for each other: no more than let all replicas work side by side
         size = min(size, max(1, pool.lag // (2 * replicas)))
@@ -211,7 +211,7 @@ def plan_of(
         source_size=contents.size,
         slice=manifest.slice,
         known=manifest.shards,
-        tells_fan_out=config.strategy.tells_fan_out,
+        declares_num_outputs=config.strategy.declares_num_outputs,
         again=manifest.again,
         on_growth=lambda: on_growth(plan),
         final=not config.strategy.duplicates,

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 from synth.schedule.balance import Balance, Observed
-from synth.schedule.room import Room
+from synth.schedule.capacity import Capacity
 from synth.schedule.scheduler import Scheduler
 from synth.steps.llm import MAIN
 
@@ -26,17 +26,17 @@ class Engines(Protocol):
     @property
     def slowest_start_s(self) -> float: ...
 
-    def resize(self, room: Room) -> None: ...
+    def resize(self, capacity: Capacity) -> None: ...
 
 
 class Autoscaler:
-    """`room` says how many engines there are and where; `on_change` is told of another one. GPUs go between those of
+    """`capacity` says how many engines there are and where; `on_change` is told of another one. GPUs go between those of
     the `movable` models that have any."""
 
-    def __init__(self, room: Room, movable: Collection[str], on_change: Callable[[Room], None]):
-        self.room, self._on_change = room, on_change
-        gpus = {MAIN: room.placement.gpus, **{name: one.gpus for name, (_, one) in room.others.items()}}
-        placed = [name for name in movable if room.places and name in room.places.at]
+    def __init__(self, capacity: Capacity, movable: Collection[str], on_change: Callable[[Capacity], None]):
+        self.capacity, self._on_change = capacity, on_change
+        gpus = {MAIN: capacity.placement.gpus, **{name: one.gpus for name, (_, one) in capacity.others.items()}}
+        placed = [name for name in movable if capacity.places and name in capacity.places.at]
         self._balance = Balance(gpus, placed) if len(placed) > 1 else None
         self._nodes: dict[int, str | None] = {}  # of replicas
         self._scheduler: Scheduler | None = None
@@ -50,16 +50,16 @@ class Autoscaler:
         """Where a worker of this replica is to be; None: Ray chooses."""
         assert self._scheduler is not None
         there = Counter(self._nodes.get(one) for one in self._scheduler.kept if one != replica)
-        self._nodes[replica] = next(iter((self.room.nodes(MAIN) - there).elements()), None)
+        self._nodes[replica] = next(iter((self.capacity.nodes(MAIN) - there).elements()), None)
         return self._nodes[replica]
 
-    async def follow_nodes(self, look: Callable[[Room], Awaitable[Room]]) -> None:
-        """Never returns. `look` says what room there is by now, after what there was."""
+    async def follow_nodes(self, look: Callable[[Capacity], Awaitable[Capacity]]) -> None:
+        """Never returns. `look` says what the capacity is by now, after what there was."""
         while True:
             await asyncio.sleep(NODES_INTERVAL_S)
-            before = self.room
+            before = self.capacity
             after = await look(before)
-            if after != self.room is before:
+            if after != self.capacity is before:
                 self._resize(after)
 
     async def balance(
@@ -73,21 +73,21 @@ class Autoscaler:
             load_s = max(self._scheduler.slowest_start_s, self._others.slowest_start_s)
             left = seconds_left()
             shift = self._balance.look(loop.time(), look(), math.inf if left is None else left, load_s)
-            if shift and self.room.places:
-                places = self.room.places.copy()
+            if shift and self.capacity.places:
+                places = self.capacity.places.copy()
                 places.shift(shift)
-                self._resize(self.room.with_places(places))
+                self._resize(self.capacity.with_places(places))
 
-    def _resize(self, room: Room) -> None:
+    def _resize(self, capacity: Capacity) -> None:
         assert self._scheduler is not None and self._others is not None
-        self.room = room
-        self._on_change(room)
-        self._others.resize(room)
+        self.capacity = capacity
+        self._on_change(capacity)
+        self._others.resize(capacity)
         leaving = []
-        if room.places:
-            over = Counter(map(self._nodes.get, self._scheduler.kept)) - room.nodes(MAIN)
+        if capacity.places:
+            over = Counter(map(self._nodes.get, self._scheduler.kept)) - capacity.nodes(MAIN)
             for replica in reversed(self._scheduler.kept):
                 if over[self._nodes.get(replica)] > 0:
                     over[self._nodes.get(replica)] -= 1
                     leaving.append(replica)
-        self._scheduler.resize(room.replicas, leaving)
+        self._scheduler.resize(capacity.replicas, leaving)

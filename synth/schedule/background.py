@@ -54,7 +54,7 @@ async def asked(question: Callable[[], T], seconds: float) -> T:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
-    def settle(given: T | None, failure: Exception | None) -> None:
+    def resolve(given: T | None, failure: Exception | None) -> None:
         if answer.done():
             return
         if failure is not None:
@@ -69,7 +69,7 @@ async def asked(question: Callable[[], T], seconds: float) -> T:
         except Exception as error:
             failure = error
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, given, failure)
+            loop.call_soon_threadsafe(resolve, given, failure)
 
     threading.Thread(target=ask, name="question", daemon=True).start()
     async with asyncio.timeout(seconds):

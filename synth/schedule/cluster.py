@@ -1,6 +1,6 @@
 """The Ray cluster a run uses: one started here and ended with the run, or one that is there already.
 
-What there is room for on its machines is said by room.py.
+What its nodes have capacity for is computed by capacity.py.
 
 A cluster started here is for this run alone: it listens on the loopback address only, behind a secret of its own,
 and leaves nothing behind in the file system. It writes no log to the terminal and sends no usage statistics. Its
@@ -25,8 +25,8 @@ from synth.configuration.named_models import ServedModel
 from synth.engines import Engine, EngineError
 from synth.errors import reason
 from synth.schedule.background import asked
+from synth.schedule.capacity import Capacity, NoCapacity, capacity_of
 from synth.schedule.ray_life import HEAD_S, own_node
-from synth.schedule.room import NoRoom, Room, room
 from synth.schedule.scratch import scratch
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ _UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
 @asynccontextmanager
 async def connected(
     cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel] | None = None
-) -> AsyncIterator[Room]:
+) -> AsyncIterator[Capacity]:
     """Ray, ready for actors. Raises ConfigError when it is not there or has less room than is asked for, EngineError
     when it does not come up, on a machine that is too busy for instance."""
     if cluster.metrics_port is not None:
@@ -83,7 +83,7 @@ async def connected(
         ray._private.worker.listen_error_messages = lambda *_: None
         try:
             try:
-                await asyncio.to_thread(_knock, cluster.address or "")
+                await asyncio.to_thread(_probe, cluster.address or "")
                 with _without_unused() if is_own else nullcontext():
                     thread = await _started(_arguments(cluster, folder, others or {}))
             except ConnectionError as error:
@@ -94,7 +94,7 @@ async def connected(
                 raise EngineError(f"Ray could not {what}: {reason(error)}") from error
             # Ray puts a handler over the run's own that aborts the process three seconds after a SIGTERM.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-            yield await _room_soon(cluster, engine, others or {})
+            yield await _capacity_soon(cluster, engine, others or {})
         finally:
             if thread is not None:
                 await asyncio.wait([loop.run_in_executor(thread, _end)], timeout=END_S)
@@ -162,20 +162,20 @@ def _told(variables: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-async def _room_soon(cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel]) -> Room:
+async def _capacity_soon(cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel]) -> Capacity:
     """The room there is. Where it does not suffice, further nodes are waited for, if there may be any."""
 
     if cluster.address is None:
-        return room(cluster, engine, await _nodes(), others=others)
+        return capacity_of(cluster, engine, await _nodes(), others=others)
     began = time.monotonic()
     while True:
         try:
-            found = room(cluster, engine, await _nodes(), others=others)
+            found = capacity_of(cluster, engine, await _nodes(), others=others)
             shared = not found.placement.gpus and found.machines < found.replicas
             if not shared or time.monotonic() >= began + GATHER_S:
                 await asyncio.sleep(KNOWN_S)
                 return found
-        except NoRoom:
+        except NoCapacity:
             if time.monotonic() >= began + NODES_S:
                 raise
         await asyncio.sleep(1)
@@ -190,18 +190,20 @@ async def _nodes() -> list[dict[str, Any]]:
         raise EngineError(f"Ray's head is gone: no answer for {HEAD_S:g} s") from None
 
 
-async def room_after(before: Room, cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel]) -> Room:
+async def capacity_after(
+    before: Capacity, cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel]
+) -> Capacity:
     """The same for the nodes that are there now. While they have no room at all, all stays as it was."""
 
     with suppress(ConfigError, EngineError):
         nodes = await _nodes()
-        after = room(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1, others, before.places)
+        after = capacity_of(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1, others, before.places)
         await asyncio.sleep(KNOWN_S if after.replicas > before.replicas else 0)
         return after
     return before
 
 
-def _knock(address: str) -> None:
+def _probe(address: str) -> None:
     """Raises ConnectionError where nothing listens at a host:port. Ray itself would try for many minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if port.isdigit():

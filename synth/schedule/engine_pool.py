@@ -21,9 +21,9 @@ from synth.configuration.named_models import ServedModel
 from synth.engines import EngineError, Unusable
 from synth.report.progress import ModelAtWork, of_caches
 from synth.schedule.background import beside
+from synth.schedule.capacity import Capacity
 from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts
 from synth.schedule.placed_process import PlacedProcess
-from synth.schedule.room import Room
 from synth.schedule.worker_handle import WorkerLost
 
 log = logging.getLogger(__name__)
@@ -239,33 +239,35 @@ class EnginePool:
 class Pools:
     """All of a run's. Who `follow`s is told of the engines, as they are and whenever they change."""
 
-    def __init__(self, config: Config, run_dir: Path, room: Room):
-        self._workers = max(1, room.replicas)
+    def __init__(self, config: Config, run_dir: Path, capacity: Capacity):
+        self._workers = max(1, capacity.replicas)
         self._followers: set[PlacedProcess] = set()
         self._telling: set[asyncio.Task[None]] = set()
         self._news = itertools.count()
-        self.gpus = {name: placement.gpus for name, (_, placement) in room.others.items()}
-        self.pools = {name: self._pool(config, run_dir, one, room) for name, one in config.pools.items()}
+        self.gpus = {name: placement.gpus for name, (_, placement) in capacity.others.items()}
+        self.pools = {name: self._pool(config, run_dir, one, capacity) for name, one in config.pools.items()}
 
-    def _pool(self, config: Config, run_dir: Path, served: ServedModel, room: Room) -> EnginePool:
-        _, placement = room.others[served.name]
+    def _pool(self, config: Config, run_dir: Path, served: ServedModel, capacity: Capacity) -> EnginePool:
+        _, placement = capacity.others[served.name]
 
         def spawn(number: int, node: str | None) -> PlacedProcess:
             given = (config.resolved["models"][served.name], str(run_dir), served.name, number)
             return PlacedProcess(EngineProcess, given, placement, CALLS, node)
 
         timeout_s = config.cluster.start_timeout_s
-        return EnginePool(served.name, room.nodes(served.name), spawn, timeout_s, lambda: self._tell_all(served.name))
+        return EnginePool(
+            served.name, capacity.nodes(served.name), spawn, timeout_s, lambda: self._tell_all(served.name)
+        )
 
     async def run(self) -> None:
         """Never returns while there are any. Raises EngineError when a model has no engine any more."""
         await beside(asyncio.Event().wait(), *(pool.run() for pool in self.pools.values()))
 
-    def resize(self, room: Room) -> None:
+    def resize(self, capacity: Capacity) -> None:
         """So many engines of each model, and of main, each of which has a worker, from now on."""
-        self._workers = max(1, room.replicas)
+        self._workers = max(1, capacity.replicas)
         for name, pool in self.pools.items():
-            pool.resize(room.nodes(name))
+            pool.resize(capacity.nodes(name))
             self._tell_all(name)
 
     @property

@@ -11,19 +11,19 @@ import asyncio
 import heapq
 import itertools
 
-from synth.schedule.slots import Slot, Slots
+from synth.schedule.priority_semaphore import PrioritySemaphore, Slot
 
 FEW = 4
 AHEAD = 8
 
 
 class Launches:
-    """`begin` a record and `end` it. In between it may `fan_out`, once or in several steps, and each `branch` of it
+    """`begin` a record and `end` it. In between it may `branch_out`, once or in several steps, and each `branch` of it
     runs when there is room. `most` is how many of these run at once."""
 
     def __init__(self, most: int, tells: bool):
         self._most, self._tells = most, tells
-        self._slots = Slots(most)
+        self._semaphore = PrioritySemaphore(most)
         self._branches: dict[int, int] = {}  # of each record that has begun: those unfinished, 0 before it fans out
         self._lowest: list[int] = []  # of those that have begun, and of some that have ended
         self._unfinished = 0  # branches
@@ -35,7 +35,7 @@ class Launches:
 
     def resize(self, most: int) -> None:
         self._most = most
-        self._slots.resize(most)
+        self._semaphore.resize(most)
         self._wake()
 
     async def begin(self, number: int) -> None:
@@ -52,7 +52,7 @@ class Launches:
                 self.end(number)
             raise
 
-    def fan_out(self, number: int, count: int) -> None:
+    def branch_out(self, number: int, count: int) -> None:
         """A record, or a branch of it, becomes so many."""
         self._branches[number] = self._branches.get(number, 0) + count
         self._unfinished += count
@@ -65,7 +65,7 @@ class Launches:
         self._wake()
 
     async def branch(self, number: int) -> Slot:
-        return await self._slots.acquire(number)
+        return await self._semaphore.acquire(number)
 
     def branch_ended(self, number: int) -> None:
         if self._branches.get(number):

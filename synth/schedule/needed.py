@@ -31,10 +31,10 @@ class Needed:
 
 
 class Counts(NamedTuple):
-    """Of records up to some number: `settled` rows, rows of records that are `finished` and not settled, and the
+    """Of records up to some number: `finalized` rows, rows of records that are `finished` and not finalized, and the
     records that are `unfinished`."""
 
-    settled: int = 0
+    finalized: int = 0
     finished: int = 0
     unfinished: int = 0
 
@@ -44,12 +44,12 @@ class Counts(NamedTuple):
 
 @dataclass
 class Chances:
-    """`rate` is the yield: kept rows of a record, more than 1 where records fan out. `late` rows of the `settled` ones
+    """`rate` is the yield: kept rows of a record, more than 1 where records fan out. `late` rows of the `finalized` ones
     were duplicates after all; None where a finished row is final."""
 
     rate: float
     late: int | None = None
-    settled: int = 0
+    finalized: int = 0
 
     @property
     def _variance(self) -> float:
@@ -72,9 +72,9 @@ class Chances:
     def sure(self, counts: Counts) -> float:
         """The rows of finished records, without those that may not stay."""
         if self.late is None:
-            return counts.settled + counts.finished
-        duplicates = counts.finished * (self.late + 1) / (self.settled + _ROWS_TO_A_DUPLICATE)
-        return counts.settled + max(0.0, counts.finished - duplicates - LATE_MARGIN * math.sqrt(duplicates))
+            return counts.finalized + counts.finished
+        duplicates = counts.finished * (self.late + 1) / (self.finalized + _ROWS_TO_A_DUPLICATE)
+        return counts.finalized + max(0.0, counts.finished - duplicates - LATE_MARGIN * math.sqrt(duplicates))
 
     def expected(self, counts: Counts) -> float:
         return self.sure(counts) + self.rows(counts.unfinished)

@@ -30,7 +30,7 @@ PASSED_ON = re.compile(r"(?!.*(KEY|TOKEN|PASSWORD))(VLLM|NCCL)_")
 _ERROR = re.compile(r"(?:^|\s)((?:\w+\.)*\w*(?:Error|Exception): \S.*)")
 # Else Ray hides all GPUs from a process that has none of its own, and engines look for them.
 _SEES_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+NO_CAPACITY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 # Errors that mean the same on this side.
 _AS_THEY_ARE = (SharedLost, Unusable, Unavailable, StepsFail)
 CALLS = 1000  # under way at once
@@ -169,7 +169,7 @@ async def call(actor: Any, method: str, *arguments: Any) -> Any:
             raise type(cause)(str(cause)) from error
         if isinstance(cause, EngineError):
             raise EngineError(str(cause)) from error
-        if isinstance(cause, OSError) and cause.errno in NO_ROOM:  # it is the same for every other worker
+        if isinstance(cause, OSError) and cause.errno in NO_CAPACITY:  # it is the same for every other worker
             raise OSError(cause.errno, f"{cause.strerror} ({cause.filename or 'journal'})") from error
         raise WorkerLost(f"{type(cause).__name__}: {_short(cause)}") from error
     except RayError as error:

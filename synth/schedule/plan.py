@@ -46,7 +46,7 @@ class Plan:
     always more. `min_yield` is kept records per record: below it the run is hopeless. `on_growth` is called when
     there are new shards, before any is leased.
 
-    Where the strategy does not tell how many records it makes of one (`tells_fan_out`), the first shards are of one
+    Where the strategy does not tell how many records it makes of one (`declares_num_outputs`), the first shards are of one
     record and each further growth doubles what is planned: what is seen by then decides how large the next ones are.
 
     Shards in `again`, by their index, are there already and leased once more, whether or not they are needed.
@@ -73,7 +73,7 @@ class Plan:
         source_size: int | None = None,
         slice: Slice | None = None,
         known: Iterable[Shard] = (),
-        tells_fan_out: bool = True,
+        declares_num_outputs: bool = True,
         again: Iterable[int] = (),
         on_growth: Callable[[], None] = lambda: None,
         final: bool = True,
@@ -84,7 +84,7 @@ class Plan:
         self._source_size = math.inf if source_size is None else source_size
         self._slice = slice or Slice(0, 1)
         self._equal_shards = slice is not None
-        self._all_at_once = tells_fan_out or self._equal_shards
+        self._all_at_once = declares_num_outputs or self._equal_shards
         self._most: float = self._source_size  # records there are
         if slice is None:
             # Several shards for each replica, so that none waits for the others at the end.
@@ -113,7 +113,7 @@ class Plan:
         self._in_flight = 0  # records leased
         self._seen = self._seen_kept = 0  # records of these that are finished, and their kept rows
         self._late = None if final else 0  # rows that were duplicates after all
-        self._settled = 0  # rows of which that is known
+        self._finalized = 0  # rows of which that is known
         self._frontier = 0  # no shard from here on was ever leased
         self._next: Shard | None = None
         self.changes_of_shards = 0  # how often any was leased, committed or given back
@@ -143,7 +143,7 @@ class Plan:
 
     @property
     def _chances(self) -> Chances:
-        return Chances(self.yield_so_far, self._late, self._settled)
+        return Chances(self.yield_so_far, self._late, self._finalized)
 
     @property
     def hopeless(self) -> bool:
@@ -201,7 +201,7 @@ class Plan:
         if self._again or self._num_records == math.inf or self._expected_before(self._frontier) < self._num_records:
             return Needed()
         chances, launch = self._chances, math.inf
-        before = Counts(settled=self._prefix_kept)
+        before = Counts(finalized=self._prefix_kept)
         for place in range(self._prefix, self._frontier):
             after = before.and_then(self._counts(place))
             if launch == math.inf and chances.expected(after) >= self._num_records:
@@ -228,9 +228,9 @@ class Plan:
     def _counts(self, place: int) -> Counts:
         """Of a shard alone."""
         if place in self._kept:
-            return Counts(settled=self._kept[place])
+            return Counts(finalized=self._kept[place])
         if place in self._short:  # what is above is asked of nobody
-            return Counts(settled=self._short[place][1])
+            return Counts(finalized=self._short[place][1])
         ends, size = self._ends.get(place), len(self.shards[place])
         return Counts(0, ends.kept, size - len(ends.rows)) if ends else Counts(unfinished=size)
 
@@ -311,7 +311,7 @@ class Plan:
             heapq.heapify(self._waiting)
         if ends and self._late is not None:
             self._late += max(0, ends.kept - kept)
-            self._settled += max(kept, ends.kept)
+            self._finalized += max(kept, ends.kept)
         self._kept[place] = kept
         self._total_kept += kept
         self._finished_records += len(self.shards[place])
@@ -356,15 +356,15 @@ class Plan:
         counts = Counts(self._total_kept, self._seen_kept, self._in_flight - self._seen)
         if place < self._frontier:  # a shard that was released: shards above it are out or done already
             below = range(self._prefix, place)
-            settled = sum(map(self._kept.get, below, itertools.repeat(0)))
-            settled += sum(kept for one, (_, kept) in self._short.items() if one < place)
+            finalized = sum(map(self._kept.get, below, itertools.repeat(0)))
+            finalized += sum(kept for one, (_, kept) in self._short.items() if one < place)
             finished = unfinished = 0
             for one, shard in self._leased.items():
                 if one < place:
                     ends = self._ends[one]
                     finished += ends.kept
                     unfinished += len(shard) - len(ends.rows)
-            counts = Counts(self._prefix_kept + settled, finished, unfinished)
+            counts = Counts(self._prefix_kept + finalized, finished, unfinished)
         return self._chances.expected(counts)
 
     def _more(self) -> int:

@@ -8,7 +8,7 @@ timing, or the shards. Decisions are on disk before anyone hears of them; a reco
 or the run was lost, is told what was decided then.
 
 Whoever waits here waits for lower numbers only. So nothing is stuck as long as the lowest undecided record can run:
-a waiting record has no slot of its worker's (see `Seat`), and lower numbers are leased and launched first.
+a waiting record has no slot of its worker's (see `Ticket`), and lower numbers are leased and launched first.
 
 Plain asyncio: in a run it is a process of its own (shared.py).
 """
@@ -22,8 +22,8 @@ from typing import Protocol
 
 from synth.own_time import ours
 from synth.quality.novelty import Novelty
+from synth.schedule.priority_semaphore import Slot
 from synth.schedule.shared import SharedLost
-from synth.schedule.slots import Slot
 from synth.steps.pool import PoolRules
 from synth.storage.decisions import Decisions
 from synth.storage.run_folder import RunFolder
@@ -133,21 +133,26 @@ class GrowingPool:
 
 
 class PoolProcess(GrowingPool):
-    """The pool of a run. `settled` are records that committed shards hold; `former` are fingerprints that the run had
+    """The pool of a run. `finalized` are records that committed shards hold; `former` are fingerprints that the run had
     when the first of them were made."""
 
     def __init__(
-        self, rules: PoolRules, run_dir: Path, settled: Sequence[range], fingerprint: str, former: Collection[str] = ()
+        self,
+        rules: PoolRules,
+        run_dir: Path,
+        finalized: Sequence[range],
+        fingerprint: str,
+        former: Collection[str] = (),
     ):
         super().__init__(rules, Decisions(RunFolder(run_dir).pool, fingerprint, former))
-        self._settled = settled
+        self._finalized = finalized
 
     async def start(self) -> None:
-        for numbers in self._settled:
+        for numbers in self._finalized:
             await self.passed(numbers)
 
 
-class Door:
+class PoolClient:
     """A worker's own side of the pool: a copy of what was accepted, which grows by what is new."""
 
     def __init__(self, pool: SharedPool, rules: PoolRules):
@@ -167,17 +172,17 @@ class Door:
         return end
 
 
-class Seat:
+class Ticket:
     """One record's side of it, and a step's `llm.pool`. Without its slot while it waits: others need the engine."""
 
-    def __init__(self, door: Door, number: int, visible: int, slot: Slot):
-        self._door, self._number, self._visible, self._slot = door, number, visible, slot
-        self.decided = door.begins_after(number)  # of the first records: those whose decisions it relies on
+    def __init__(self, client: PoolClient, number: int, visible: int, slot: Slot):
+        self._client, self._number, self._visible, self._slot = client, number, visible, slot
+        self.decided = client.begins_after(number)  # of the first records: those whose decisions it relies on
         self.offered = False
         self.failure: SharedLost | None = None
 
     async def examples(self) -> Sequence[str]:
-        return self._door.accepted[: self._visible]
+        return self._client.accepted[: self._visible]
 
     async def offer(self, texts: Sequence[str]) -> list[bool]:
         if self.offered:
@@ -186,7 +191,7 @@ class Seat:
         self._slot.release()
         try:
             with ours():
-                decided = await self._door.pool.offer(self._number, list(texts))
+                decided = await self._client.pool.offer(self._number, list(texts))
         except SharedLost as error:
             self.failure = error  # whatever the step makes of it
             raise
@@ -200,4 +205,4 @@ class Seat:
         if self.failure is not None:
             raise self.failure
         if not self.offered:
-            await self._door.pool.passed([self._number])
+            await self._client.pool.passed([self._number])

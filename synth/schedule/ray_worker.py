@@ -11,7 +11,7 @@ from synth.components.source_code import source_code
 from synth.configuration.config import Config, parse
 from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
-from synth.schedule.claim_processes import ClaimProcesses
+from synth.schedule.dedup_processes import DedupProcesses
 from synth.schedule.engine_pool import Pools
 from synth.schedule.engine_process import Facts, RayEngine
 from synth.schedule.needed import Needed
@@ -28,7 +28,7 @@ from synth.storage.shard import ShardSummary
 
 class WorkerProcess(Worker):
     """A Worker, as the Ray actor that it is. What it and its engine say goes to its log. `pool` and `claims` are a
-    SharedPool and SettledClaims in processes of their own, if there are any.
+    SharedPool and FinalizedKeys in processes of their own, if there are any.
 
     The configuration comes as its resolved keys, and is built here. A step of someone's own may hold what no pickle
     takes (a lock, a client, a model), and holds it in the process that uses it, as with Ray Data's callable classes. To
@@ -93,7 +93,7 @@ class RayWorker:
         index: int,
         placement: Placement,
         pool: SharedProcess | None = None,
-        claims: ClaimProcesses | None = None,
+        claims: DedupProcesses | None = None,
         earlier: Collection[str] = (),
         code: Mapping[str, str] | None = None,
         pools: Pools | None = None,
@@ -121,8 +121,8 @@ class RayWorker:
         summary: ShardSummary | None = await self._process.call("run", shard, numbers, poison)
         return summary
 
-    async def hungry(self) -> None:
-        await self._process.call("hungry")
+    async def wants_work(self) -> None:
+        await self._process.call("wants_work")
 
     async def look(self, seen: int, needed: Needed) -> Sequence[End]:
         ends: Sequence[End] = await self._process.call("look", seen, needed)

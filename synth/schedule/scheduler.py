@@ -3,7 +3,7 @@
 Promises: a shard is with one worker at a time; a record that is finished counts within a moment, and one that is not
 needed any more is not made; the shards of a lost worker go to the others at once, and a new worker
 is started in its place, after a pause that doubles while nothing gets done; a shard over which two workers were lost is
-made apart from all others, until the record that does it is found and rejected as poison (see suspects.py); a replica
+made apart from all others, until the record that does it is found and rejected as poison (see bisection.py); a replica
 that can't be kept alive is given up, at once if its engine refuses what is configured, and the last one's end is the
 run's, with what is finished safe. There may be more or fewer replicas as it goes. Asked to stop, it leases nothing more
 and every worker writes down what it has finished.
@@ -21,12 +21,12 @@ from typing import Any
 
 from synth.engines import EngineError, Unusable
 from synth.records import Shard
+from synth.schedule.bisection import Bisection
 from synth.schedule.conditions import Conditions
 from synth.schedule.look import Looks, Outlook, pause_s
 from synth.schedule.plan import Plan
 from synth.schedule.search import SuspectDied, search
 from synth.schedule.shared import SharedLost
-from synth.schedule.suspects import Suspects
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.storage.shard import ShardSummary
@@ -52,7 +52,7 @@ class Scheduler:
     """Runs `plan` on `replicas` workers made by `spawn`; tells `on_commit` of every shard that is safe.
 
     `unfinished` says which records of a shard are not on disk. Where records or finished shards wait for lower ones
-    (`ordered`), a shard that comes back is for whoever runs, hungry or not: what the workers have may be waiting for
+    (`ordered`), a shard that comes back is for whoever runs, idle or not: what the workers have may be waiting for
     it.
     """
 
@@ -86,7 +86,7 @@ class Scheduler:
         self._leases: defaultdict[int, set[Shard]] = defaultdict(set)
         self._left: dict[int, int] = {}  # of shards over which a worker was lost: records unfinished then
         self._losses: Counter[int] = Counter()  # workers lost over a shard
-        self._suspects: dict[int, Suspects] = {}
+        self._bisections: dict[int, Bisection] = {}
         self._commits: Counter[int] = Counter()  # of each replica
         self._slowest_start_s = 0.0
         self._any_ran = False  # any engine of this run
@@ -296,7 +296,7 @@ class Scheduler:
             await self._changes.unless(lambda: self._over, asyncio.sleep(pause_s(len(self.workers))))
 
     async def _wants_more(self, worker: WorkerHandle) -> None:
-        await self._changes.unless(lambda: self._over or self._urgent, worker.hungry())
+        await self._changes.unless(lambda: self._over or self._urgent, worker.wants_work())
 
     @property
     def _urgent(self) -> bool:
@@ -343,9 +343,9 @@ class Scheduler:
         def on_poison(number: int) -> None:
             self._left[shard.index] = self._left.get(shard.index, len(shard)) - 1  # that is no progress
 
-        suspects = self._suspects.setdefault(shard.index, Suspects(range(shard.start, shard.stop)))
-        suspects.keep(await self._unfinished(shard))
-        await search(shard, worker, suspects, attempt, on_poison)
+        bisection = self._bisections.setdefault(shard.index, Bisection(range(shard.start, shard.stop)))
+        bisection.keep(await self._unfinished(shard))
+        await search(shard, worker, bisection, attempt, on_poison)
 
     async def _take_back(self, index: int) -> bool:
         """What a lost worker had goes to the others, but for what is to be looked at. Returns whether it had finished
@@ -373,7 +373,7 @@ class Scheduler:
         """Nothing is held against its records."""
         self._losses.pop(shard.index, None)
         self._left.pop(shard.index, None)
-        self._suspects.pop(shard.index, None)
+        self._bisections.pop(shard.index, None)
 
     async def _dismiss(self, index: int) -> None:
         """A worker writes down what it has finished and ends."""

@@ -1,7 +1,7 @@
 """One engine and the records that run on it.
 
 Every record is a coroutine. So many run at once that the engine's batch is full, and a record that ends makes
-room for the next one, of this shard or of the shard after it: a worker asks for its next shard (`hungry`) while
+room for the next one, of this shard or of the shard after it: a worker asks for its next shard (`wants_work`) while
 the tail of the last one still runs. A finished record is in its shard's journal, on disk, within seconds; a
 finished shard is committed by one rename.
 
@@ -23,25 +23,25 @@ from synth.engines.start import start, start_failure
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.report.work import Work
 from synth.schedule.checkpoint import Checkpoint
-from synth.schedule.claims import SettledClaims
+from synth.schedule.dedup_keys import FinalizedKeys
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
 from synth.schedule.metered import Metered, RecordMeter, SharedTime
 from synth.schedule.needed import Needed
 from synth.schedule.plan import End
-from synth.schedule.pool import Door, Seat, SharedPool
-from synth.schedule.slots import Slot, Slots
+from synth.schedule.pool import PoolClient, SharedPool, Ticket
+from synth.schedule.priority_semaphore import PrioritySemaphore, Slot
 from synth.schedule.watchdog import Watchdog
 from synth.sources.store import rows_of
 from synth.steps.chain import Context, run_record, set_aside, timed_out
 from synth.steps.llm import MAIN, Endpoint
 from synth.steps.pooling import PoolingEndpoint
 from synth.storage.calls import CallJournal
+from synth.storage.dedup_keys import is_finalized
 from synth.storage.journal import Journal, owner_of
 from synth.storage.reopen import reopened
 from synth.storage.reused import ReusedCalls
 from synth.storage.run_folder import RunFolder
-from synth.storage.settled import is_settled
 from synth.storage.shard import ShardSummary, commit, committed
 from synth.storage.tally import Tally
 
@@ -70,7 +70,7 @@ class Counters:
 
 
 class Worker:
-    """`start` it, `run` shards, as many as `hungry` asks for, then `stop`. `engines` are the Generators and Poolers of
+    """`start` it, `run` shards, as many as `wants_work` asks for, then `stop`. `engines` are the Generators and Poolers of
     the models beside main."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Worker:
         run_dir: Path,
         fingerprint: str,
         pool: SharedPool | None = None,
-        claims: SettledClaims | None = None,
+        claims: FinalizedKeys | None = None,
         earlier: Collection[str] = (),
         time: SharedTime | None = None,
         engines: Mapping[str, Any] | None = None,
@@ -90,7 +90,7 @@ class Worker:
         self._folder = RunFolder(run_dir)
         self._fingerprint = fingerprint
         rules = config.strategy.pool
-        self._door = Door(pool, rules) if pool and rules else None
+        self._pool_client = PoolClient(pool, rules) if pool and rules else None
         self._counters = Counters()
         self._journals: dict[Journal, Checkpoint | None] = {}
         self._running: set[asyncio.Task[Any]] = set()
@@ -116,8 +116,8 @@ class Worker:
             raise start_failure(error) from error
         await start(config.engine)
         self._in_flight = self._enough_in_flight()
-        self._slots = Slots(self._in_flight)
-        self._launches = Launches(self._in_flight, config.strategy.tells_fan_out)
+        self._semaphore = PrioritySemaphore(self._in_flight)
+        self._launches = Launches(self._in_flight, config.strategy.declares_num_outputs)
         self._first = FirstRecords()
         self._rows = rows_of(config.source, self._folder.source, config.settings.seed)
         reuse = config.settings.reuse
@@ -148,7 +148,7 @@ class Worker:
         self._beside[model] = engines
         if self._started:
             self._in_flight = self._enough_in_flight()
-            self._slots.resize(self._in_flight)
+            self._semaphore.resize(self._in_flight)
             self._launches.resize(self._in_flight)
             self._launch(0)
 
@@ -167,7 +167,7 @@ class Worker:
         """Make a shard's records, but for those its journal has, and commit it, short where what is above is not
         needed (see `look`). None if stopped before that, or if nothing of it is needed.
 
-        Where records make claims, the commit waits until all lower shards are settled: its own records have made room
+        Where records make claims, the commit waits until all lower shards are finalized: its own records have made room
         by then. With `numbers` only these are made, and nothing is committed. Those in `poison` are rejected with their
         errors. Raises EngineError or OSError; what had finished by then is in the journal, as far as the disk took it.
         """
@@ -183,7 +183,7 @@ class Worker:
             await self._sync()  # of all shards: whoever is told of it may end this process
         return None if task.cancelled() else task.result()
 
-    async def hungry(self) -> None:
+    async def wants_work(self) -> None:
         """Returns when the leased records are nearly all launched, so that another shard is wanted."""
         while self._backlog > self._in_flight // 8:
             await self._launched.wait()
@@ -239,7 +239,7 @@ class Worker:
     ) -> ShardSummary | None:
         columns = self._config.strategy.columns
         owner = owner_of(shard, self._fingerprint)
-        decided = await self._door.pool.decided() if self._door else None
+        decided = await self._pool_client.pool.decided() if self._pool_client else None
         path, again = self._folder.journal(shard.index), self._again
         journal = await self._on_disk(Journal.open, path, columns, owner, decided, self._earlier, again)
         # A worker may be lost after its commit and before it told of it.
@@ -261,10 +261,10 @@ class Worker:
             for number in records:
                 if numbers is None and not await self._is_needed(number):
                     break
-                visible = await self._door.turn(number) if self._door else 0
+                visible = await self._pool_client.turn(number) if self._pool_client else 0
                 await self._launches.begin(number)
                 try:
-                    slot = await self._slots.acquire(number)
+                    slot = await self._semaphore.acquire(number)
                 except BaseException:
                     self._launches.end(number)
                     raise
@@ -283,8 +283,8 @@ class Worker:
                         why = Rejection("poison", poison[number])
                         journal.append(set_aside(number, await self._row(number), self._context, why))
                         self._ends.append((shard.index, number, 0))
-                if self._door:
-                    await self._door.pool.passed(all_of_it if there else journal.finished)
+                if self._pool_client:
+                    await self._pool_client.pool.passed(all_of_it if there else journal.finished)
                 running.create_task(launch(running))
             if there:
                 await self._on_disk(journal.remove)
@@ -299,7 +299,7 @@ class Worker:
                 return None
             if checkpoint:  # calls that are kept; the journal goes with the commit, and with it who may write them
                 await self._on_disk(checkpoint.sync)
-            duplicates = await self._settled(replace(shard, stop=stop), journal)
+            duplicates = await self._finalized(replace(shard, stop=stop), journal)
             given = (self._folder, shard, journal, columns, self._fingerprint, duplicates, stop, self._config.strata)
             summary: ShardSummary = await self._on_disk(self._commit, *given)
             # Duplicates, some of them perhaps of an earlier process.
@@ -318,7 +318,7 @@ class Worker:
             self._journals.pop(journal)  # only now, so that whoever syncs all of them waits for this one
 
     def _committed(self, shard: Shard, decided: int | None) -> ShardSummary | None:
-        if self._claims and not is_settled(self._folder, shard, self._fingerprint):
+        if self._claims and not is_finalized(self._folder, shard, self._fingerprint):
             return None  # or its claims are lost, which others are still to be compared with
         there = committed(self._folder, shard, self._fingerprint, self._earlier)
         if there and there.stop < shard.stop:
@@ -349,12 +349,12 @@ class Worker:
         if self._config.settings.checkpoint_calls != "keep":
             self._folder.calls(shard.index).unlink(missing_ok=True)
 
-    async def _settled(self, shard: Shard, journal: Journal) -> list[Duplicate]:
+    async def _finalized(self, shard: Shard, journal: Journal) -> list[Duplicate]:
         if self._claims is None:
             return []
         claims = await self._on_disk(journal.claims)
         claims = [claim for claim in claims if claim.place[0] < shard.stop]
-        return await self._claims.settle(shard, claims)
+        return await self._claims.finalize(shard, claims)
 
     def _launch(self, records: int) -> None:
         self._backlog -= records
@@ -381,18 +381,18 @@ class Worker:
         self._counters.in_flight += 1
         self._making[number] = journal
         meter = self._meters[number] = self._engine.of_a_record()
-        seat = Seat(self._door, number, visible, slot) if self._door else None
+        ticket = Ticket(self._pool_client, number, visible, slot) if self._pool_client else None
         checkpoint = self._journals[journal]
         try:
             own = {name: replace(one, engine=meter) for name, one in self._own.items()}
             endpoints = {**self._context.endpoints, **own}
             if checkpoint:
                 endpoints = checkpoint.begin(number).over(endpoints)
-            context = replace(self._context, pool=seat, endpoints=endpoints)
+            context = replace(self._context, pool=ticket, endpoints=endpoints)
             finished = await run_record(number, await self._row(number), context)
-            if seat:
-                await seat.leave()
-                finished = replace(finished, decided=seat.decided)
+            if ticket:
+                await ticket.leave()
+                finished = replace(finished, decided=ticket.decided)
         finally:
             self._counters.in_flight -= 1
             self._making.pop(number, None)

@@ -163,7 +163,7 @@ def stored(
             _link_all(shared, unfinished)
         contents = known or _write(source, unfinished, stamp)
 
-        def put_in_place() -> None:
+        def commit() -> None:
             if shared and not known:
                 with _unfinished(shared, new) as copy:
                     _link_all(unfinished, copy)
@@ -171,7 +171,7 @@ def stored(
             _replace(unfinished, folder, new)
             alone.close()
 
-        yield contents, put_in_place
+        yield contents, commit
 
 
 @contextmanager

@@ -26,13 +26,13 @@ from synth.errors import reason
 from synth.own_time import OwnTime
 from synth.records import Finished, Record, Rejection, record_id, text_of
 from synth.steps.beginning import Doomed, Foresee
+from synth.steps.dedup import DedupHandle, RecordKeys, SharedKeys
 from synth.steps.ledger import Ledger
 from synth.steps.llm import LLM, MAIN, Branch, Endpoint
 from synth.steps.pool import Pool
 from synth.steps.pooling import PoolingEndpoint
 from synth.steps.rows import checked, clean, row, unfit, without
 from synth.steps.strategy import Step, Strategy, module_of_step
-from synth.steps.twins import Claimant, SharedClaims, Twins
 from synth.template import filled
 from synth.tool_calls import canonical
 
@@ -50,7 +50,7 @@ class Turn(Protocol):
 class Branching(Protocol):
     """Who is told of a record that becomes several, and says which of them may run."""
 
-    def fan_out(self, number: int, count: int) -> None: ...
+    def branch_out(self, number: int, count: int) -> None: ...
 
     async def branch(self, number: int) -> Turn: ...
 
@@ -69,7 +69,7 @@ class Context:
     endpoints: Mapping[str, Endpoint | PoolingEndpoint]
     seed: int
     pool: Pool | None = None
-    claims: SharedClaims | None = None
+    claims: SharedKeys | None = None
     branching: Branching | None = None
     turn: Turn | None = None
     step_timeout_s: float | None = None
@@ -101,7 +101,7 @@ async def run_record(number: int, row: Record | Rejection, context: Context) -> 
         return Finished(number, rejected=[rejected])
     if context.claims is None:
         return await _walk(number, (), record, Ledger(), 0, context)
-    claimant = Claimant(context.claims)
+    claimant = RecordKeys(context.claims)
     finished = await _walk(number, (), record, Ledger(), 0, replace(context, claims=claimant))
     return replace(finished, claims=claimant.made())
 
@@ -134,9 +134,9 @@ async def _walk(
     for index, step in enumerate(context.strategy.steps[first:], first):
         pool = None if index else context.pool
         claims = context.claims if step.description.duplicates is not None else None
-        twins = Twins(claims, step.name, (number, *path)) if claims else None
+        dedup = DedupHandle(claims, step.name, (number, *path)) if claims else None
         foresee = context.foresee(index)
-        llm = LLM(context.endpoints, ledger, context.seed, id, step.name, step.model, pool, twins, foresee)
+        llm = LLM(context.endpoints, ledger, context.seed, id, step.name, step.model, pool, dedup, foresee)
         rounds = llm.rounds
         outcome = await _call(step, record, llm, context)
         if isinstance(outcome, dict):
@@ -146,12 +146,12 @@ async def _walk(
             rejected = _rejected_row(id, record, ledger, by, outcome, context)
             return Finished(number, rejected=[rejected], spent={id: dict(ledger.spent)})
         if isinstance(outcome, list):
-            return await _fan_out(number, path, record, ledger, index, outcome, context)
+            return await _branch(number, path, record, ledger, index, outcome, context)
         record = outcome
     return Finished(number, kept=[_row(id, record, ledger, context)], spent={id: dict(ledger.spent)})
 
 
-async def _fan_out(
+async def _branch(
     number: int,
     path: tuple[int, ...],
     record: Record,
@@ -162,7 +162,7 @@ async def _fan_out(
 ) -> Finished:
     step, branching = context.strategy.steps[index], context.branching
     if branching:
-        branching.fan_out(number, len(outcomes))
+        branching.branch_out(number, len(outcomes))
     if context.turn:  # of a branch that is done with itself: those that it has become have their own
         context.turn.release()
 

@@ -106,7 +106,7 @@ class EvolInstruct:
         return [] if self.draw else [{"instruction": "text"}]
 
     @property
-    def fan_out(self) -> int:
+    def num_outputs(self) -> int:
         return self.rounds if self.store == "every" else 1
 
     def calls(self) -> list[Sampling]:

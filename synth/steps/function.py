@@ -25,7 +25,7 @@ class StepFunction(Protocol):
 class Describes(Protocol):
     """All of it is optional. `columns`, which is optional too, is read by synth/configuration/strategy.py.
 
-    One that `is_filter` returns the record as it came, or rejects it. `rejections` are reasons. `fan_out` is how many
+    One that `is_filter` returns the record as it came, or rejects it. `rejections` are reasons. `num_outputs` is how many
     records it makes of one at the most, None for several. The first step may have a `pool`, any step `duplicates`.
     `models` are those of the run that it may ask beside its own and those that its calls name; `pooling` are the
     pooling models, by their names, and what it asks of each. `under_system_prompt` is whether all that it asks has a
@@ -34,7 +34,7 @@ class Describes(Protocol):
 
     is_filter: bool
     rejections: Sequence[str]
-    fan_out: int | None
+    num_outputs: int | None
     pool: PoolRules | None
     duplicates: Duplicates
     models: Sequence[str]
@@ -61,7 +61,7 @@ class Describes(Protocol):
 
 @dataclass(frozen=True)
 class Description:
-    """What a step tells of itself, once and whole. `calls` is None where it does not tell of them; `tells_fan_out` is
+    """What a step tells of itself, once and whole. `calls` is None where it does not tell of them; `declares_num_outputs` is
     whether it says how many records it makes of one, which is else taken to be one."""
 
     calls: Sequence[Sampling] | None = None
@@ -70,8 +70,8 @@ class Description:
     as_user: Sequence[Sampling] = ()
     needs: Sequence[Needs] = ()
     rejections: Sequence[str] = ()
-    fan_out: int | None = 1
-    tells_fan_out: bool = False
+    num_outputs: int | None = 1
+    declares_num_outputs: bool = False
     pool: PoolRules | None = None
     duplicates: Duplicates | None = None
     models: Sequence[str] = ()
@@ -87,7 +87,7 @@ def describe(function: Any) -> Description:
     names = [one.name for one in fields(Description) if hasattr(teller, one.name)]
     told: dict[str, Any] = {name: getattr(teller, name) for name in names}
     told |= {name: told[name]() for name in ("calls", "as_user", "needs") if name in told}
-    return Description(**told | {"tells_fan_out": isinstance(told.get("fan_out"), int)})
+    return Description(**told | {"declares_num_outputs": isinstance(told.get("num_outputs"), int)})
 
 
 def who_tells(function: Any) -> Any:

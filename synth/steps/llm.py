@@ -30,11 +30,11 @@ from synth.errors import nearest
 from synth.own_time import ours
 from synth.records import Record, Rejection, Spent, add_spent, derive_seed
 from synth.steps.beginning import Beginning, Draft, Foresee, Prospect
+from synth.steps.dedup import DedupHandle
 from synth.steps.held import Begun, free, until_answer
 from synth.steps.ledger import Completion, Ledger, Visit, Words
 from synth.steps.pool import Pool
 from synth.steps.pooling import LONG, Messages, PoolingEndpoint
-from synth.steps.twins import Twins
 
 T = TypeVar("T", Answer, Pooled)
 
@@ -74,11 +74,11 @@ class LLM:
         step: str,
         model: str = MAIN,
         pool: Pool | None = None,
-        twins: Twins | None = None,
+        dedup: DedupHandle | None = None,
         foresee: Foresee | None = None,
     ):
         self._endpoints, self._model, self._ledger = endpoints, model, ledger
-        self._pool, self._twins, self._foresee = pool, twins, foresee
+        self._pool, self._dedup, self._foresee = pool, dedup, foresee
         self._visit = Visit((seed, id, step))
         self.system: str | None = None  # what all is asked under that has no system prompt of its own
 
@@ -131,11 +131,11 @@ class LLM:
         return self._pool
 
     @property
-    def twins(self) -> Twins:
+    def dedup(self) -> DedupHandle:
         """What others claimed at this step, for one against duplicates (see synth/quality/duplicates.py)."""
-        if self._twins is None:
-            raise RuntimeError("there are no twins: a step has them if its attribute `duplicates` says so")
-        return self._twins
+        if self._dedup is None:
+            raise RuntimeError("there is no llm.dedup: a step has one if its attribute `duplicates` says so")
+        return self._dedup
 
     async def chat(
         self,

@@ -50,7 +50,7 @@ class Pick:
         return ("no_candidates", "no_instruction", "none_passed", *unpaired)
 
     @property
-    def fan_out(self) -> int | None:
+    def num_outputs(self) -> int | None:
         return self.limit if self.output in ("all", "pairs") else 1
 
     def needs(self) -> list[Needs]:
@@ -73,7 +73,7 @@ class Pick:
         else:
             chosen = [candidates[place] for place in best]
             made = [answered(record, prompt, one.text) | {"finish_reason": one.finish_reason} for one in chosen]
-        return made[0] if self.fan_out == 1 else made[: self.limit]
+        return made[0] if self.num_outputs == 1 else made[: self.limit]
 
     def _pairs(
         self, record: Record, prompt: list[Message], candidates: Sequence[Candidate], best: Sequence[int]

@@ -79,7 +79,7 @@ class Tasks:
         "copies_prompt",
         "not_novel",
     )
-    fan_out: ClassVar[int | None] = None
+    num_outputs: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         if self.machine_made > self.in_context:
@@ -152,7 +152,7 @@ class Instances:
         "repeated_instance",
         "copies_prompt",
     )
-    fan_out: ClassVar[int | None] = None
+    num_outputs: ClassVar[int | None] = None
 
     @cached_property
     def _seed_tasks(self) -> list[Seed]:
@@ -266,7 +266,7 @@ class Queries:
         return [{self.context: "text"}, *((name,) for name in sorted(read - {self.context}))]
 
     @property
-    def fan_out(self) -> int:
+    def num_outputs(self) -> int:
         return self.queries
 
     def calls(self) -> list[Sampling]:

@@ -76,7 +76,7 @@ class Step:
         return {call.model or self.model for call in self.description.as_user}
 
     @property
-    def tells_calls(self) -> bool:
+    def declares_calls(self) -> bool:
         """Whether it is known whom it asks: what a function of someone's own does is not."""
         return is_own_step(self.function) or self.description.calls is not None
 
@@ -137,10 +137,10 @@ class Strategy:
         return self.steps[0].description.pool
 
     @property
-    def tells_fan_out(self) -> bool:
+    def declares_num_outputs(self) -> bool:
         """Whether it is known how many records it makes of one, before it has made any. Synth's own steps say so; what
-        a step of someone's own returns may be anything, unless it has a number as its `fan_out`."""
-        return all(is_own_step(step.function) or step.description.tells_fan_out for step in self.steps)
+        a step of someone's own returns may be anything, unless it has a number as its `num_outputs`."""
+        return all(is_own_step(step.function) or step.description.declares_num_outputs for step in self.steps)
 
     def filters_after(self, index: int) -> list[Step]:
         """The steps that can tell from the beginning of what this one writes that they will reject it.

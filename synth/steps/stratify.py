@@ -29,6 +29,6 @@ class Stratify:
 
     async def __call__(self, record: Record, llm: Any) -> Record:
         labels = self.strata.labels(record, self.known)
-        if await llm.twins.claim(as_key(labels)):
+        if await llm.dedup.claim(as_key(labels)):
             raise Rejection(FULL, ", ".join(filter(None, labels)))
         return record

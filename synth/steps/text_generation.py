@@ -76,7 +76,7 @@ class TextGeneration:
         return ("missing_column", "template_failed", "empty_prompt", *unfit)
 
     @property
-    def fan_out(self) -> int:
+    def num_outputs(self) -> int:
         return self.samples
 
     def calls(self) -> list[Sampling]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from synth.storage.run_folder import sync_folder, whole
+from synth.storage.run_folder import atomic_write, sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class AppendLog:
     @classmethod
     def open(cls, path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch] = ()) -> "AppendLog":
         """The log at `path`, with these batches in it in place of what was there. Raises OSError."""
-        with whole(path) as unfinished, unfinished.open("wb") as file:
+        with atomic_write(path) as unfinished, unfinished.open("wb") as file:
             file.write(schema.serialize())
             for batch in batches:
                 file.write(message(batch))

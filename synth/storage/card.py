@@ -11,7 +11,7 @@ from typing import Any
 
 from synth.storage.manifest import Manifest
 from synth.storage.provenance import Share, shares
-from synth.storage.run_folder import RunFolder, whole
+from synth.storage.run_folder import RunFolder, atomic_write
 
 _SIZES = {
     1_000: "n<1K",
@@ -42,7 +42,7 @@ def write_card(
 ) -> None:
     """Of the `rows` of a dataset that was asked to have `num_records`. `cost_of_tokens` is by models."""
     text = card([manifest for _, manifest in runs], shares(runs, num_records), rows, cost_of_tokens)
-    with whole(folder.card) as unfinished:
+    with atomic_write(folder.card) as unfinished:
         unfinished.write_text(text)
 
 

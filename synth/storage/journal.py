@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from synth.records import (
     CLAIM,
     SPENT,
-    Claim,
+    DedupKey,
     Finished,
     Record,
     Rejection,
@@ -130,12 +130,12 @@ class Journal:
         records = [record for batch in batches for record in _rows(batch)]
         yield from _small(records[place] for place in order)
 
-    def claims(self) -> list[Claim]:
+    def claims(self) -> list[DedupKey]:
         """What its records claim, all of them. Raises OSError as `in_order` does, or where they can't be synced."""
         self.sync()
         batches, _ = self._synced()  # their rows need no order for this, and are not looked at
         found = [one for batch in batches for one in batch["claims"].flatten().to_pylist()]
-        claims = [Claim(one["step"], tuple(one["place"]), one["key"]) for one in found]
+        claims = [DedupKey(one["step"], tuple(one["place"]), one["key"]) for one in found]
         return sorted(claims, key=lambda claim: claim.place[0])
 
     def _synced(self) -> tuple[list[pa.RecordBatch], list[int]]:

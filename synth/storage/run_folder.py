@@ -1,6 +1,6 @@
 """Where things are in a run's folder, and who may write there.
 
-Knows names, the lock, and how a file comes to be whole or not at all; nothing of what the files hold.
+Knows names, the lock, and how a file is written, whole or not at all; nothing of what the files hold.
 """
 
 import errno
@@ -192,7 +192,7 @@ def _holder(lock: Path) -> bytes | None:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A name to write to. When the context ends well, what was written is on disk under `path`; else nothing is."""
     unfinished = unfinished_name(path)
     try:

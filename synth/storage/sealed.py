@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synth.storage.run_folder import whole
+from synth.storage.run_folder import atomic_write
 
 _SEALED = re.compile(rb'(.*),\n  "checksum": "([0-9a-f]{32})"\n}\n', re.DOTALL)
 
@@ -27,7 +27,7 @@ def write_sealed(path: Path, content: Mapping[str, Any], *, lines: tuple[str, It
         key, items = lines
         parts.append(f"  {_text(key)}: [\n    " + ",\n    ".join(items) + "\n  ]")
     body = ("{\n" + ",\n".join(parts)).encode("utf-8", "surrogatepass")
-    with whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_bytes(body + f',\n  "checksum": "{_checksum(body)}"\n}}\n'.encode())
 
 

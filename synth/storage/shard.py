@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from synth.records import Duplicate, Shard, Spent, Usage, add_spent, as_place, as_read, dataset_schema, rejected_schema
 from synth.storage.journal import Journal, is_again
-from synth.storage.run_folder import RunFolder, whole
+from synth.storage.run_folder import RunFolder, atomic_write
 from synth.storage.sealed import Damaged, read_sealed, write_sealed
 from synth.strata import FULL, SKIP, Strata
 
@@ -111,7 +111,7 @@ def commit(
     Raises OSError: the journal is another worker's by now, or can't be read, or there is no room for the shard.
     """
     journal.sync()
-    with whole(folder.shard(shard.index)) as kept, whole(folder.rejected(shard.index)) as rejected:
+    with atomic_write(folder.shard(shard.index)) as kept, atomic_write(folder.rejected(shard.index)) as rejected:
         records = _below(stop, journal.in_order())
         tally, spent, earlier = _write_rows(records, columns, duplicates, fingerprint, kept, rejected, strata)
         summary = ShardSummary(

@@ -18,7 +18,7 @@ from synth.engines import Engine, PoolingEngine
 from synth.engines.start import start_failure
 from synth.records import Shard
 from synth.resumption.opening import Opened
-from synth.schedule.claims import SettlingClaims
+from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.metered import Metered, SharedTime
 from synth.schedule.placed_process import explained
 from synth.schedule.pool import PoolProcess
@@ -91,13 +91,13 @@ class SideBySide:
         planned = [shard for shard in manifest.shards if shard.index not in manifest.committed]
         if not planned:
             return
-        settled = [range(one.start, one.stop) for one in manifest.summaries]
+        finalized = [range(one.start, one.stop) for one in manifest.summaries]
         pool = claims = None
         if rules := config.strategy.pool:
-            pool = PoolProcess(rules, folder.path, settled, manifest.fingerprint, manifest.fingerprints)
+            pool = PoolProcess(rules, folder.path, finalized, manifest.fingerprint, manifest.fingerprints)
             await pool.start()
         if duplicates := config.strategy.duplicates:
-            claims = SettlingClaims(duplicates, folder.path, manifest.fingerprint, list(manifest.shards))
+            claims = KeyFinalizer(duplicates, folder.path, manifest.fingerprint, list(manifest.shards))
             await claims.start()
         config = dataclasses.replace(config, engine=self._engine)
         worker = Worker(config, folder.path, manifest.fingerprint, pool, claims, time=self._time, engines=self._others)

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from synth.report.comparison import letter
-from synth.storage.run_folder import whole, written_over
+from synth.storage.run_folder import atomic_write, written_over
 from synth.trials.trial import Trial
 from synth.tune.candidate import Measured
 from synth.tune.speed import Speed, speed
@@ -82,6 +82,6 @@ def write_preset(path: Path, outcome: Outcome, command: str) -> None:
     found = outcome.speed
     told = f"{found.tokens:,.0f} tokens/s" if found else "not measured"
     lines = [f"{MARK} for {outcome.trial.config.model.name}: {told} here, by", f"#   python -m synth.tune {command}"]
-    with whole(written_over(path, MARK)) as unfinished:
+    with atomic_write(written_over(path, MARK)) as unfinished:
         keys = OmegaConf.to_yaml(OmegaConf.create(outcome.trial.config.resolved["engine"]))
         unfinished.write_text("\n".join([*lines, keys]), encoding="utf-8")

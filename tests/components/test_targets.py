@@ -275,8 +275,8 @@ class Step:
         ("calls = []", "it has no calls()"),
         ("def calls(self): return 3", "calls() gives 3"),
         ("rejections = 'no_word'", "its rejections 'str' instances"),
-        ("fan_out = 'many'", "its fan_out must be a valid integer"),
-        ("fan_out = 0", "its fan_out must be a whole number above 0, or None, and is 0"),
+        ("num_outputs = 'many'", "its num_outputs must be a valid integer"),
+        ("num_outputs = 0", "its num_outputs must be a whole number above 0, or None, and is 0"),
         ("pool = 3", "of its pool, it has no attribute seeds"),
         ("duplicates = type('D', (), {'reason': 'x'})()", "of its duplicates, it has no index()"),
         ("duplicates = type('D', (), {'reason': 'x', 'index': lambda self: 3})()", "it has no put(places, keys)"),
@@ -333,4 +333,4 @@ shorten.calls = list
         [step] = parse(plain() | {"strategy": {"steps": [node]}}).strategy.steps
         told = step.description
         assert (told.needs, told.rejections, told.calls) == ([{"response": "text"}], ("empty",), [])
-        assert set(step.columns) == {"words"} and step.tells_calls
+        assert set(step.columns) == {"words"} and step.declares_calls

@@ -39,7 +39,7 @@ class Judge:
     async def __call__(self, record, llm):
         return record
 
-class Twins:
+class DedupHandle:
     duplicates = "all"
     async def __call__(self, record, llm):
         return record
@@ -401,6 +401,6 @@ def test_steps_against_duplicates_stand_anywhere_in_a_chain_and_are_known_by_the
 
 
 def test_duplicates_without_an_index_are_refused(steps):
-    given = {"strategy": {"steps": [{"_target_": "users_steps.Twins"}]}}
-    told = "'users_steps.Twins' tells of itself what is no use: of its duplicates, it has no attribute reason"
+    given = {"strategy": {"steps": [{"_target_": "users_steps.DedupHandle"}]}}
+    told = "'users_steps.DedupHandle' tells of itself what is no use: of its duplicates, it has no attribute reason"
     assert refusal(plain() | given) == f"strategy.steps[0]: {told}"

@@ -43,7 +43,7 @@ def test_its_arguments_are_those_that_vllm_itself_knows():
     from vllm.engine.arg_utils import AsyncEngineArgs
 
     assert vllm_arguments.arguments() == {one.name for one in fields(AsyncEngineArgs) if not one.name.startswith("_")}
-    assert {one.removeprefix("extra.") for one in vllm_arguments.HARMLESS} <= vllm_arguments.arguments()
+    assert {one.removeprefix("extra.") for one in vllm_arguments.RUNTIME_ONLY} <= vllm_arguments.arguments()
 
 
 def test_an_argument_that_changes_no_data_may_differ_when_a_run_goes_on():

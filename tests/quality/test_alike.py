@@ -8,30 +8,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.demo_model.grammar import topic
-from synth.quality.duplicates import Claims
+from synth.quality.duplicates import DedupKeys
 from synth.quality.exact_duplicate import ExactDuplicate, ExactIndex, normalized
 from synth.quality.minhash_index import MinHashIndex, rows_of_a_band
 from synth.quality.near_duplicate import NearDuplicate, signature
 from synth.quality.semantic_duplicate import SemanticDuplicate
 from synth.quality.vector_index import VectorIndex
-from synth.records import Claim, Rejection
+from synth.records import DedupKey, Rejection
 from tests.quality.judged import judged
 
 
-class Twins:
+class DedupHandle:
     """A record's door to claims that are kept here."""
 
     def __init__(self, step, claims, number):
         self.step, self.claims, self.number = step, claims, number
 
     async def claim(self, key):
-        like = await self.claims.claim(Claim(self.step, (self.number,), key))
+        like = await self.claims.claim(DedupKey(self.step, (self.number,), key))
         return None if like is None else str(like[0])
 
 
 class Door:
     def __init__(self, step, claims, number):
-        self.twins = Twins(step, claims, number)
+        self.dedup = DedupHandle(step, claims, number)
 
 
 class Directions:
@@ -47,7 +47,7 @@ class Directions:
 
 async def kept(step, texts):
     """The numbers of the records whose texts these are, in order, that a step keeps."""
-    claims = Claims({"step": step.duplicates})
+    claims = DedupKeys({"step": step.duplicates})
     verdicts = [await judged(step, Door("step", claims, n), instruction=text) for n, text in enumerate(texts)]
     return [number for number, verdict in enumerate(verdicts) if verdict is None]
 

@@ -1,4 +1,4 @@
-"""Claims: the same duplicates in whatever order they come in, whatever is lost, and whoever is asked again."""
+"""DedupKeys: the same duplicates in whatever order they come in, whatever is lost, and whoever is asked again."""
 
 import asyncio
 import random
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.quality.duplicates import Claims, Part, parts_for
+from synth.quality.duplicates import DedupKeys, Part, parts_for
 from synth.quality.exact_duplicate import ExactMatches
-from synth.records import Claim, Duplicate, as_id, as_place
+from synth.records import DedupKey, Duplicate, as_id, as_place
 
 STEPS = ("first", "second")
 MOST = 12
@@ -22,7 +22,7 @@ records = st.lists(st.tuples(keys, st.one_of(keys, st.lists(keys, min_size=1, ma
 
 def claims(parts=1, matches=ExactMatches):
     duplicates = {step: matches() for step in STEPS}
-    return Claims(duplicates, [Part(duplicates, number, parts) for number in range(parts)])
+    return DedupKeys(duplicates, [Part(duplicates, number, parts) for number in range(parts)])
 
 
 def rows(number, plan):
@@ -30,10 +30,10 @@ def rows(number, plan):
     first, second = plan
     if first is None:
         return [], []
-    made = [Claim("first", (number,), first.encode())]
+    made = [DedupKey("first", (number,), first.encode())]
     branches = {(number, child): key for child, key in enumerate(second)} if isinstance(second, list) else None
     after = branches or {(number,): second}
-    made += [Claim("second", place, key.encode()) for place, key in after.items() if key is not None]
+    made += [DedupKey("second", place, key.encode()) for place, key in after.items() if key is not None]
     return [place for place, key in after.items() if key is not None], made
 
 
@@ -54,7 +54,7 @@ def by_hand(plans):
 
 
 class Run:
-    """A run whose events come in any order: claims, lost workers, settlements, a restart."""
+    """A run whose events come in any order: claims, lost workers, finalizations, a restart."""
 
     def __init__(self, plans, rng, lives, *kind):
         self.plans, self.rng, self.lives, self.kind = plans, rng, lives, kind
@@ -65,8 +65,8 @@ class Run:
         self.spared = 0
 
     async def go(self):
-        while self.claims.settled < len(self.plans):
-            await self.rng.choice([self.advance, self.advance, self.advance, self.lose, self.settle, self.restart])()
+        while self.claims.finalized < len(self.plans):
+            await self.rng.choice([self.advance, self.advance, self.advance, self.lose, self.finalize, self.restart])()
         return self.kept
 
     async def advance(self):
@@ -97,13 +97,13 @@ class Run:
             self.lives -= 1
             self.running.pop(self.rng.choice(list(self.running)))
 
-    async def settle(self):
-        start = self.claims.settled
+    async def finalize(self):
+        start = self.claims.finalized
         numbers = range(start, min(start + SHARD, len(self.plans)))
         if not numbers or any(number not in self.journal for number in numbers):
             return
         made = [claim for number in numbers for claim in self.journal[number][1]]
-        duplicates = await self.claims.settle(numbers, self.rng.sample(made, len(made)))
+        duplicates = await self.claims.finalize(numbers, self.rng.sample(made, len(made)))
         self.log.append((numbers, made, duplicates))
         alive = [place for number in numbers for place in self.journal[number][0]]
         self.kept += [place for place in alive if not any(one.covers(place) for one in duplicates)]
@@ -132,74 +132,74 @@ def test_the_same_rows_are_kept_in_any_order_of_events_and_in_any_number_of_part
 
 async def test_records_in_order_learn_of_their_twins_at_once():
     found = claims()
-    told = [await found.claim(Claim("first", (number,), b"a")) for number in range(3)]
+    told = [await found.claim(DedupKey("first", (number,), b"a")) for number in range(3)]
     assert told == [None, (0,), (0,)]
 
 
 async def test_a_record_that_was_kept_gives_way_to_a_lower_one_that_comes_later():
     found = claims()
-    assert await found.claim(Claim("first", (7,), b"a")) is None
-    assert await found.claim(Claim("first", (2,), b"a")) is None
-    duplicates = await found.settle(range(10), [Claim("first", (7,), b"a"), Claim("first", (2,), b"a")])
+    assert await found.claim(DedupKey("first", (7,), b"a")) is None
+    assert await found.claim(DedupKey("first", (2,), b"a")) is None
+    duplicates = await found.finalize(range(10), [DedupKey("first", (7,), b"a"), DedupKey("first", (2,), b"a")])
     assert duplicates == [Duplicate("first", "exact_duplicate", (7,), (2,))]
     assert duplicates[0].rejection.detail == "like 2"
 
 
 async def test_a_record_is_like_one_that_was_a_duplicate_itself():
     found = claims()
-    made = [Claim("first", (number,), key) for number, key in enumerate([b"a", b"a", b"a"])]
-    assert [one.place for one in await found.settle(range(3), made)] == [(1,), (2,)]
+    made = [DedupKey("first", (number,), key) for number, key in enumerate([b"a", b"a", b"a"])]
+    assert [one.place for one in await found.finalize(range(3), made)] == [(1,), (2,)]
 
 
 async def test_a_duplicate_of_the_first_step_claims_nothing_at_the_second():
     found = claims()
     made = [
-        Claim("first", (0,), b"a"),
-        Claim("first", (1,), b"a"),
-        Claim("second", (1,), b"x"),
-        Claim("first", (2,), b"b"),
-        Claim("second", (2,), b"x"),
+        DedupKey("first", (0,), b"a"),
+        DedupKey("first", (1,), b"a"),
+        DedupKey("second", (1,), b"x"),
+        DedupKey("first", (2,), b"b"),
+        DedupKey("second", (2,), b"x"),
     ]
-    assert [one.place for one in await found.settle(range(3), made)] == [(1,)]
+    assert [one.place for one in await found.finalize(range(3), made)] == [(1,)]
 
 
 async def test_what_was_settled_is_the_same_after_a_restart():
     made = [
-        Claim("first", (0,), b"a"),
-        Claim("first", (1,), b"a"),
-        Claim("second", (1,), b"x"),
-        Claim("second", (0,), b"y"),
+        DedupKey("first", (0,), b"a"),
+        DedupKey("first", (1,), b"a"),
+        DedupKey("second", (1,), b"x"),
+        DedupKey("second", (0,), b"y"),
     ]
     before = claims()
-    duplicates = await before.settle(range(2), made)
+    duplicates = await before.finalize(range(2), made)
     after = claims()
     await after.restore(range(2), made, duplicates)
     for found in (before, after):
-        asked = [Claim(step, (2,), key) for step, key in [("first", b"a"), ("second", b"x"), ("second", b"y")]]
+        asked = [DedupKey(step, (2,), key) for step, key in [("first", b"a"), ("second", b"x"), ("second", b"y")]]
         assert [await found.claim(one) for one in asked] == [(0,), None, (0,)]
 
 
 async def test_a_claim_at_the_second_step_is_no_reason_to_stop_before_it_is_settled():
     found = claims()
-    await found.claim(Claim("first", (1,), b"a"))
-    assert await found.claim(Claim("second", (1,), b"x")) is None
-    assert await found.claim(Claim("second", (5,), b"x")) is None
-    await found.settle(range(2), [Claim("first", (1,), b"a"), Claim("second", (1,), b"x")])
-    assert await found.claim(Claim("second", (5,), b"x")) == (1,)
+    await found.claim(DedupKey("first", (1,), b"a"))
+    assert await found.claim(DedupKey("second", (1,), b"x")) is None
+    assert await found.claim(DedupKey("second", (5,), b"x")) is None
+    await found.finalize(range(2), [DedupKey("first", (1,), b"a"), DedupKey("second", (1,), b"x")])
+    assert await found.claim(DedupKey("second", (5,), b"x")) == (1,)
 
 
 async def test_a_claim_of_a_life_that_was_lost_is_forgotten():
     found = claims()
-    await found.claim(Claim("first", (0,), b"other words"))
-    assert await found.settle(range(2), [Claim("first", (1,), b"other words")]) == []
+    await found.claim(DedupKey("first", (0,), b"other words"))
+    assert await found.finalize(range(2), [DedupKey("first", (1,), b"other words")]) == []
 
 
 async def test_a_claim_that_is_made_again_with_other_words_takes_the_place_of_the_first():
     found = claims()
-    await found.claim(Claim("first", (0,), b"a"))
-    await found.claim(Claim("first", (0,), b"b"))
-    assert await found.claim(Claim("first", (1,), b"a")) is None
-    assert await found.claim(Claim("first", (1,), b"b")) == (0,)
+    await found.claim(DedupKey("first", (0,), b"a"))
+    await found.claim(DedupKey("first", (0,), b"b"))
+    assert await found.claim(DedupKey("first", (1,), b"a")) is None
+    assert await found.claim(DedupKey("first", (1,), b"b")) == (0,)
 
 
 def test_all_rows_of_a_record_that_lost_are_covered_and_no_others():
@@ -209,8 +209,8 @@ def test_all_rows_of_a_record_that_lost_are_covered_and_no_others():
 
 
 async def test_a_shard_can_not_be_settled_before_those_below_it():
-    with pytest.raises(ValueError, match="records 0 to 4 are not settled yet"):
-        await claims().settle(range(5, 8), [])
+    with pytest.raises(ValueError, match="records 0 to 4 are not finalized yet"):
+        await claims().finalize(range(5, 8), [])
 
 
 async def test_most_duplicates_are_spared_when_lower_numbers_tend_to_come_first():
@@ -218,7 +218,7 @@ async def test_most_duplicates_are_spared_when_lower_numbers_tend_to_come_first(
     keys = [rng.choice(range(50)) for _ in range(500)]
     found, spared = claims(), 0
     for number in sorted(range(500), key=lambda number: number + rng.uniform(0, 64)):  # 64 in flight
-        spared += await found.claim(Claim("first", (number,), bytes([keys[number]]))) is not None
+        spared += await found.claim(DedupKey("first", (number,), bytes([keys[number]]))) is not None
     assert spared > 0.9 * (500 - len(set(keys)))
 
 

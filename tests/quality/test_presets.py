@@ -17,7 +17,7 @@ QUESTION = "Please tell me what a bee is."
 
 
 class Claimed:
-    """Claims of which one is like every text, or none is."""
+    """DedupKeys of which one is like every text, or none is."""
 
     def __init__(self, like):
         self.like = like

@@ -6,22 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.quality.duplicates import Claims
+from synth.quality.duplicates import DedupKeys
 from synth.quality.quota import Quotas, Skipping
-from synth.records import Claim
+from synth.records import DedupKey
 from synth.strata import SKIP, STRATA, Room, Strata, as_key
 
 ONE = Strata({"a": {"x": 3, "(others)": 2}})
 TWO = Strata({"a": {"x": 3, "(others)": 4}, "b": {"y": 2, "(others)": 5}})
 
 
-def claims_of(strata, final=True):
+def dedup_keys_of(strata, final=True):
     quotas = Quotas(strata, final)
-    return Claims({SKIP: Skipping(quotas), STRATA: quotas})
+    return DedupKeys({SKIP: Skipping(quotas), STRATA: quotas})
 
 
 def claim(number, *labels, step=STRATA):
-    return Claim(step, (number,), as_key(labels))
+    return DedupKey(step, (number,), as_key(labels))
 
 
 @settings(deadline=None)
@@ -34,7 +34,7 @@ def claim(number, *labels, step=STRATA):
 @pytest.mark.asyncio
 async def test_what_is_settled_is_what_one_pass_takes_whatever_came_before(rows, sizes, seed, strata):
     rows = [row[: len(strata.rows)] for row in rows]
-    claims, room = claims_of(strata), Room(strata)
+    claims, room = dedup_keys_of(strata), Room(strata)
     order = random.Random(seed).sample(range(len(rows)), len(rows))
     taken = [room.take(row) for row in rows]
     for number in order:  # nothing that one pass takes is ended early
@@ -42,22 +42,22 @@ async def test_what_is_settled_is_what_one_pass_takes_whatever_came_before(rows,
     start = 0
     for size in sizes:
         numbers = range(start, min(start + size, len(rows)))
-        lost = {one.place[0] for one in await claims.settle(numbers, [claim(n, *rows[n]) for n in numbers])}
+        lost = {one.place[0] for one in await claims.finalize(numbers, [claim(n, *rows[n]) for n in numbers])}
         assert lost == {number for number in numbers if not taken[number]}
         start = numbers.stop
 
 
 async def test_a_record_is_skipped_when_its_stratum_is_full_in_what_is_settled():
-    claims = claims_of(TWO)
+    claims = dedup_keys_of(TWO)
     assert await claims.claim(claim(9, "x", None, step=SKIP)) is None
-    await claims.settle(range(3), [claim(number, "x", "(others)") for number in range(3)])
+    await claims.finalize(range(3), [claim(number, "x", "(others)") for number in range(3)])
     assert await claims.claim(claim(9, "x", None, step=SKIP)) is not None
     assert await claims.claim(claim(9, "(others)", None, step=SKIP)) is None
 
 
 @pytest.mark.parametrize("final", [True, False])
 async def test_rows_that_stay_count_before_they_are_settled(final):
-    claims = claims_of(ONE, final)
+    claims = dedup_keys_of(ONE, final)
     for number in (0, 2, 5):
         await claims.claim(claim(number, "x"))
     assert (await claims.claim(claim(7, "x", step=SKIP)) is not None) == final
@@ -65,10 +65,10 @@ async def test_rows_that_stay_count_before_they_are_settled(final):
 
 
 async def test_a_run_that_goes_on_knows_what_was_taken():
-    claims = claims_of(ONE)
+    claims = dedup_keys_of(ONE)
     rows = [claim(number, "x") for number in range(5)]
-    lost = await claims.settle(range(5), rows)
-    again = claims_of(ONE)
+    lost = await claims.finalize(range(5), rows)
+    again = dedup_keys_of(ONE)
     await again.restore(range(5), rows, lost)
     assert [one.place for one in lost] == [(3,), (4,)]
     assert await again.claim(claim(9, "x", step=SKIP)) is not None

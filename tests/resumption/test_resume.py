@@ -15,10 +15,10 @@ from synth.resumption.identity import by_content
 from synth.resumption.resume import manifest_of, plan_of
 from synth.run import main
 from synth.sources.store import Contents
+from synth.storage.dedup_keys import write_dedup_keys
 from synth.storage.journal import Journal
 from synth.storage.run_folder import RunFolder
 from synth.storage.sealed import read_sealed, write_sealed
-from synth.storage.settled import write_settled
 from synth.storage.shard import commit
 from tests.configuration.test_config import composed
 from tests.storage.rows import finished
@@ -38,7 +38,7 @@ DATA = """
     vllm._target_ vllm.tensor_parallel_size vllm.pipeline_parallel_size vllm.kv_cache_dtype vllm.enforce_eager
     vllm.extra
 """.split()
-HARMLESS = """
+RUNTIME_ONLY = """
     num_records output_dir slice shard_size resume retry min_yield push_to_hub price_per_gpu_hour tracking dry_run
     estimate_from step_timeout_s checkpoint_calls continue_answers reuse
     cluster.address cluster.replicas cluster.records_in_flight cluster.start_timeout_s cluster.metrics_port cluster.gpu
@@ -116,8 +116,8 @@ def test_every_key_is_known_for_what_it_is(engine, source):
     words = [f"engine={engine}", f"source={source}", *SOURCES[source]]
     data = parse(composed(*words, strategy="self_instruct", model="demo")).resolved
     assert data.pop("models") == {}  # what becomes of their keys is in test_models.py
-    assert set(keys(data)) <= {*DATA, *HARMLESS, *COUNTED, *OF_THE_SOURCE}
-    assert not {*DATA} & {*HARMLESS}
+    assert set(keys(data)) <= {*DATA, *RUNTIME_ONLY, *COUNTED, *OF_THE_SOURCE}
+    assert not {*DATA} & {*RUNTIME_ONLY}
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def commit_shards(folder, manifest, *sizes, claimed=False):
         for number in range(shard.start, shard.stop):
             journal.append(finished(number))
         if claimed:
-            write_settled(folder, shard, manifest.fingerprint, [], [])
+            write_dedup_keys(folder, shard, manifest.fingerprint, [], [])
         manifest.committed[index] = commit(folder, shard, journal, {}, manifest.fingerprint)
     manifest.write(folder)
 

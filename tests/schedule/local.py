@@ -6,7 +6,7 @@ import dataclasses
 
 from synth.configuration.config import parse
 from synth.engines import EngineError
-from synth.schedule.claims import SettlingClaims
+from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.plan import Plan
 from synth.schedule.pool import GrowingPool
 from synth.schedule.scheduler import Scheduler
@@ -50,8 +50,8 @@ class Local:
             return running.result()
         raise WorkerLost("scripted loss")
 
-    async def hungry(self):
-        await self.worker.hungry()
+    async def wants_work(self):
+        await self.worker.wants_work()
 
     async def look(self, seen, needed):
         return await self.worker.look(seen, needed)
@@ -106,7 +106,7 @@ class LocalRun:
         self.pool = GrowingPool(strategy.pool, Decisions(self.folder.pool)) if strategy.pool else None
         self.claims = None
         if strategy.duplicates:
-            self.claims = SettlingClaims(strategy.duplicates, folder, "fingerprint", list(self.plan.shards))
+            self.claims = KeyFinalizer(strategy.duplicates, folder, "fingerprint", list(self.plan.shards))
         for shard in self.plan.shards:
             if summary := committed(self.folder, shard, "fingerprint"):
                 self.plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
@@ -143,8 +143,8 @@ class LocalRun:
             try:
                 await self.scheduler.run()
             finally:
-                for settlement in list(getattr(self.claims, "_settlements", {}).values()):
-                    settlement.cancel()
+                for finalization in list(getattr(self.claims, "_finalizations", {}).values()):
+                    finalization.cancel()
         return self
 
     @property

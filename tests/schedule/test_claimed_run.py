@@ -13,7 +13,7 @@ import pytest
 
 from synth.engines import Answer, EngineError
 from synth.engines.simulated import Simulated
-from synth.quality.duplicates import Claims
+from synth.quality.duplicates import DedupKeys
 from synth.records import derive_seed
 from synth.schedule import scheduler as module
 from synth.schedule.first_records import StepsFail
@@ -194,7 +194,7 @@ async def test_claims_that_can_not_be_written_down_end_the_run_at_once(tmp_path,
     def full(*given):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("synth.schedule.claims.write_settled", full)
+    monkeypatch.setattr("synth.schedule.dedup_keys.write_dedup_keys", full)
     run = Run(tmp_path, 2, 4)
     with pytest.raises(SharedLost, match="no space left on device"):
         await run.go()
@@ -206,7 +206,7 @@ async def test_an_index_that_fails_at_a_record_ends_it_as_any_error_of_a_step_do
     async def claim(claims, claim):
         raise ValueError("an odd key")
 
-    monkeypatch.setattr(Claims, "claim", claim)
+    monkeypatch.setattr(DedupKeys, "claim", claim)
     run = Run(tmp_path, steps=[MAGPIE, ASKED])
     with pytest.raises(StepsFail, match=r"of the first 50 records are errors, most of them .*: ValueError: an odd key"):
         await run.go()

@@ -7,9 +7,9 @@ import pytest
 
 from synth.configuration.config import Cluster, ConfigError
 from synth.engines import EngineError, Placement
+from synth.schedule.capacity import room
 from synth.schedule.cluster import TRIES, _started, connected
 from synth.schedule.ray_life import own_node
-from synth.schedule.room import room
 from tests.schedule.configs import config
 
 
@@ -66,7 +66,7 @@ def test_machines_without_gpus_are_no_part_of_any_engine():
 
 
 def test_parts_that_do_not_fit_are_refused_by_the_key():
-    told = "cluster.replicas: there is room for 0 that take 4 GPU(s) of one machine or of 2 each, not for 1"
+    told = "cluster.replicas: a replica needs 4 GPU(s) on one node or on 2 together, and the nodes have that free for 0 of 1"
     with pytest.raises(ConfigError) as caught:
         spans(node(gpus=2.0), node(gpus=1.0))
     assert str(caught.value) == told
@@ -111,7 +111,7 @@ def test_a_run_on_gpus_does_not_move_to_a_cpu_when_they_are_gone():
     ],
 )
 def test_replicas_that_do_not_fit_are_refused_by_the_key(nodes, asked, takes):
-    with pytest.raises(ConfigError, match=r"^cluster.replicas: there is room for"):
+    with pytest.raises(ConfigError, match=r"^cluster.replicas: a replica needs"):
         replicas(*nodes, asked=asked, takes=takes)
 
 

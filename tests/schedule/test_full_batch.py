@@ -84,7 +84,7 @@ class Simulated:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def hungry(self):
+    async def wants_work(self):
         while self._backlog > BATCH // 4:
             await self._changed.wait()
 

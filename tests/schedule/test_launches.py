@@ -13,8 +13,8 @@ from synth.schedule.launches import AHEAD, FEW, Launches
 class Records:
     """Records that begin one after the other, fan out and end. `most` is how many branches were unfinished at once."""
 
-    def __init__(self, launches, fan_outs, seed=0, at_once=10**9):
-        self.launches, self.fan_outs = launches, fan_outs
+    def __init__(self, launches, shapes, seed=0, at_once=10**9):
+        self.launches, self.shapes = launches, shapes
         self.rng = random.Random(seed)
         self.at_once = asyncio.Semaphore(at_once)
         self.begun, self.branches, self.most, self.most_begun = 0, 0, 0, 0
@@ -22,7 +22,7 @@ class Records:
 
     async def run(self):
         async with asyncio.timeout(300), asyncio.TaskGroup() as group:
-            for number in range(len(self.fan_outs)):
+            for number in range(len(self.shapes)):
                 await self.launches.begin(number)
                 await self.at_once.acquire()
                 self.begun += 1
@@ -32,15 +32,15 @@ class Records:
     async def record(self, number):
         try:
             await asyncio.sleep(self.rng.uniform(0, 0.001))
-            if self.fan_outs[number]:
-                await self.fan_out(number, self.fan_outs[number])
+            if self.shapes[number]:
+                await self.branch_out(number, self.shapes[number])
         finally:
             self.begun -= 1
             self.launches.end(number)
             self.at_once.release()
 
-    async def fan_out(self, number, shape):
-        self.launches.fan_out(number, len(shape))
+    async def branch_out(self, number, shape):
+        self.launches.branch_out(number, len(shape))
         self.branches += len(shape)
         self.most = max(self.most, self.branches)
         async with asyncio.TaskGroup() as group:
@@ -56,7 +56,7 @@ class Records:
         try:
             if inner:
                 turn.release()
-                await self.fan_out(number, inner)
+                await self.branch_out(number, inner)
         finally:
             turn.release()
             self.launches.branch_ended(number)
@@ -94,7 +94,7 @@ async def test_records_that_fan_out_wide_come_one_after_the_other():
 async def test_once_it_is_seen_no_more_begin_than_what_memory_is_to_hold():
     launches = Launches(8, False)
     await launches.begin(0)
-    launches.fan_out(0, 20)
+    launches.branch_out(0, 20)
     for _ in range(20):
         launches.branch_ended(0)
     launches.end(0)
@@ -114,7 +114,7 @@ async def test_once_it_is_seen_no_more_begin_than_what_memory_is_to_hold():
 async def test_the_lowest_of_all_begins_whatever_else_is_there():
     launches = Launches(2, True)
     await launches.begin(5)
-    launches.fan_out(5, 1000)
+    launches.branch_out(5, 1000)
     waiting = asyncio.create_task(launches.begin(6))
     async with asyncio.timeout(30):
         await launches.begin(3)
@@ -125,7 +125,7 @@ async def test_the_lowest_of_all_begins_whatever_else_is_there():
 async def test_who_is_cancelled_while_waiting_leaves_nothing_behind():
     launches = Launches(1, True)
     await launches.begin(0)
-    launches.fan_out(0, 10)
+    launches.branch_out(0, 10)
     waiting = [asyncio.create_task(launches.begin(number)) for number in (1, 2)]
     await asyncio.sleep(0)
     waiting[0].cancel()
@@ -141,10 +141,10 @@ shapes = st.recursive(st.none(), lambda inner: st.lists(inner, min_size=1, max_s
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(shapes, max_size=15), st.integers(1, 6), st.booleans(), st.integers(1, 20), st.integers(0, 99))
-def test_whatever_becomes_of_records_all_come_to_their_end_and_nothing_is_left(fan_outs, most, tells, at_once, seed):
+def test_whatever_becomes_of_records_all_come_to_their_end_and_nothing_is_left(shapes, most, tells, at_once, seed):
     async def go():
         launches = Launches(most, tells)
-        records = Records(launches, fan_outs, seed, at_once)
+        records = Records(launches, shapes, seed, at_once)
         await records.run()
         assert records.most_running <= most
         assert not launches._branches and not launches._unfinished and not launches._whole and not launches._widths

@@ -187,7 +187,7 @@ class SimulatedRun:
 
     num_records: int
     rate: float
-    fan_out: int
+    num_outputs: int
     source_size: int | None
     seed: int
     committed: dict[int, int] = field(default_factory=dict)
@@ -196,7 +196,7 @@ class SimulatedRun:
 
     def kept(self, shard):
         fates = (random.Random(f"{self.seed}/{n}").random() for n in range(shard.start, shard.stop))
-        return sum(self.fan_out for fate in fates if fate < self.rate)
+        return sum(self.num_outputs for fate in fates if fate < self.rate)
 
     def job(self, rng, shard_size, replicas, last):
         """Until the plan ends or, but for the last one, the job is killed. Returns the plan."""
@@ -253,7 +253,7 @@ class SimulatedRun:
             shard = self.shards[index]
             for n in range(shard.start, shard.stop):
                 if random.Random(f"{self.seed}/{n}").random() < self.rate:
-                    rows += [n] * self.fan_out
+                    rows += [n] * self.num_outputs
             index += 1
         return rows[: self.num_records]
 
@@ -262,23 +262,23 @@ class SimulatedRun:
 @given(
     num_records=st.integers(1, 400),
     rate=st.sampled_from([0.0, 0.05, 0.3, 0.9, 1.0]),
-    fan_out=st.sampled_from([1, 3]),
+    num_outputs=st.sampled_from([1, 3]),
     source_size=st.none() | st.integers(0, 600),
     seed=st.integers(0, 10**6),
     shard_size=st.sampled_from([1, 7, 64, 1024]),
     replicas=st.sampled_from([1, 2, 8]),
 )
 def test_every_run_ends_well_whatever_is_lost_and_killed(
-    num_records, rate, fan_out, source_size, seed, shard_size, replicas
+    num_records, rate, num_outputs, source_size, seed, shard_size, replicas
 ):
-    run, rng = SimulatedRun(num_records, rate, fan_out, source_size, seed), random.Random(seed)
+    run, rng = SimulatedRun(num_records, rate, num_outputs, source_size, seed), random.Random(seed)
     for last in (False, False, True):
         plan = run.job(rng, shard_size, rng.choice([1, replicas]), last)
     spans = [(shard.start, shard.stop) for shard in run.shards]
     assert all(stop == start for (_, stop), (start, _) in itertools.pairwise(spans))
     assert source_size is None or all(stop <= source_size for _, stop in spans)
     if plan.done:
-        alone = SimulatedRun(num_records, rate, fan_out, source_size, seed)
+        alone = SimulatedRun(num_records, rate, num_outputs, source_size, seed)
         if alone.job(random.Random(0), shard_size, 1, True).done:
             assert run.dataset() == alone.dataset()
         assert len(run.dataset()) == num_records
@@ -288,22 +288,22 @@ def test_every_run_ends_well_whatever_is_lost_and_killed(
 @given(
     num_records=st.integers(1, 400),
     rate=st.sampled_from([0.0, 0.05, 0.3, 0.9, 1.0]),
-    fan_out=st.sampled_from([1, 3]),
+    num_outputs=st.sampled_from([1, 3]),
     source_size=st.none() | st.integers(1, 600),
     seed=st.integers(0, 10**6),
     shard_size=st.sampled_from([1, 7, 64]),
     of=st.sampled_from([1, 2, 3, 8]),
 )
 def test_a_single_job_after_any_slices_gives_what_it_would_have_given_alone(
-    num_records, rate, fan_out, source_size, seed, shard_size, of
+    num_records, rate, num_outputs, source_size, seed, shard_size, of
 ):
-    run, rng = SimulatedRun(num_records, rate, fan_out, source_size, seed), random.Random(seed)
+    run, rng = SimulatedRun(num_records, rate, num_outputs, source_size, seed), random.Random(seed)
     run.array(rng, of, shard_size, replicas=2)
     run.job(rng, 10, 3, False)
     plan = run.job(rng, 64, 2, True)
     spans = [(shard.start, shard.stop) for shard in run.shards]
     assert all(stop == start for (_, stop), (start, _) in itertools.pairwise([(0, 0), *spans]))
-    alone = SimulatedRun(num_records, rate, fan_out, source_size, seed)
+    alone = SimulatedRun(num_records, rate, num_outputs, source_size, seed)
     if alone.job(random.Random(0), shard_size, 1, True).done and plan.done:
         assert run.dataset() == alone.dataset()
     if plan.exhausted:
@@ -341,14 +341,14 @@ def test_a_slice_that_rejects_goes_on_in_its_own_shards():
     assert all((one.start, one.stop) == (10 * one.index, 10 * one.index + 10) for one in plan.shards)
 
 
-@pytest.mark.parametrize(("rate", "fan_out"), [(1.0, 1), (0.9, 1), (0.5, 1), (0.2, 1), (1.0, 3)])
+@pytest.mark.parametrize(("rate", "num_outputs"), [(1.0, 1), (0.9, 1), (0.5, 1), (0.2, 1), (1.0, 3)])
 @pytest.mark.parametrize("replicas", [1, 8])
-def test_little_more_is_made_than_is_needed(rate, fan_out, replicas):
+def test_little_more_is_made_than_is_needed(rate, num_outputs, replicas):
     for seed in range(10):
-        run = SimulatedRun(2000, rate, fan_out, None, seed)
+        run = SimulatedRun(2000, rate, num_outputs, None, seed)
         run.job(random.Random(seed), 1024, replicas, True)
         in_flight_at_the_end = 2 * replicas * max(map(len, run.shards))
-        assert run.made <= 1.15 * 2000 / (rate * fan_out) + in_flight_at_the_end / 2
+        assert run.made <= 1.15 * 2000 / (rate * num_outputs) + in_flight_at_the_end / 2
 
 
 def test_all_records_are_those_of_the_source_whatever_is_kept_of_them():
@@ -376,14 +376,14 @@ def test_all_records_with_some_committed_before_are_those_that_are_left():
 
 
 def test_a_strategy_that_does_not_tell_its_fan_out_begins_with_shards_of_one_record_that_grow():
-    sizes = [len(shard) for shard in lease_all(plan_of(2000, shard_size=100, tells_fan_out=False))]
+    sizes = [len(shard) for shard in lease_all(plan_of(2000, shard_size=100, declares_num_outputs=False))]
     assert sizes[:7] == [1, 1, 2, 4, 8, 16, 32]
     assert set(sizes[8:-1]) <= {100, *range(100)} and max(sizes) == 100
     assert sum(sizes) == 2000
 
 
 def test_two_or_three_records_are_enough_where_each_becomes_ten_thousand():
-    plan = plan_of(25_000, shard_size=1024, tells_fan_out=False)
+    plan = plan_of(25_000, shard_size=1024, declares_num_outputs=False)
     made = 0
     while not plan.done:
         shard = plan.lease()
@@ -393,7 +393,7 @@ def test_two_or_three_records_are_enough_where_each_becomes_ten_thousand():
 
 
 def test_shards_shrink_as_the_fan_out_grows():
-    plan = plan_of(10**7, shard_size=1000, tells_fan_out=False)
+    plan = plan_of(10**7, shard_size=1000, declares_num_outputs=False)
     for _ in range(12):
         shard = plan.lease()
         plan.commit(shard.index, 500 * len(shard))

@@ -10,9 +10,9 @@ import pytest
 
 from synth.engines import EngineError
 from synth.schedule import scheduler as module
+from synth.schedule.bisection import DEATHS
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import MAX_FAILURES, Scheduler
-from synth.schedule.suspects import DEATHS
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.shard import ShardSummary
@@ -94,7 +94,7 @@ class MortalWorker:
             raise WorkerLost("simulated death")
         return await work
 
-    async def hungry(self):
+    async def wants_work(self):
         await self.mortal(asyncio.sleep(0.002))
 
     async def look(self, seen, needed):
@@ -176,7 +176,7 @@ async def test_a_shard_that_one_worker_was_lost_over_goes_to_another_at_once():
     bench = Bench(2, worker=lambda index: {"lives_s": next(lives, None), "record_s": 0.01})
     await bench.run()
     assert len(bench.spawned) == 3
-    assert not bench.scheduler._suspects
+    assert not bench.scheduler._bisections
 
 
 async def test_an_engine_that_answers_nothing_is_given_up_and_no_record_is_blamed():

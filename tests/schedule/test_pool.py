@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from synth.schedule.pool import Door, GrowingPool, Seat
+from synth.schedule.pool import GrowingPool, PoolClient, Ticket
+from synth.schedule.priority_semaphore import PrioritySemaphore
 from synth.schedule.shared import SharedLost
-from synth.schedule.slots import Slots
 from synth.steps.pool import PoolRules
 from synth.storage.decisions import Decisions
 
@@ -128,37 +128,37 @@ async def test_a_disk_that_fails_is_told_to_all_who_wait_and_to_all_who_come(poo
 
 
 async def test_a_record_begins_when_the_one_lag_before_it_is_decided(pool):
-    door = Door(pool, RULES)
-    assert [await door.turn(n) for n in range(4)] == [0] * 4
-    turn = asyncio.create_task(door.turn(4))
+    client = PoolClient(pool, RULES)
+    assert [await client.turn(n) for n in range(4)] == [0] * 4
+    turn = asyncio.create_task(client.turn(4))
     assert await waits(turn)
     await pool.offer(0, ["Sing me a song.", "Boil four eggs."])
     assert await turn == 2
-    assert door.accepted == ["Sing me a song.", "Boil four eggs."]
+    assert client.accepted == ["Sing me a song.", "Boil four eggs."]
 
 
 async def test_a_record_sees_no_more_than_its_number_lets_it_however_late_it_is(pool):
-    door = Door(pool, RULES)
+    client = PoolClient(pool, RULES)
     await asyncio.gather(*(pool.offer(n, [f"Task {n} of its own."]) for n in range(20)))
-    await door.turn(19)
-    seat = Seat(door, 6, await door.turn(6), await Slots(1).acquire(6))
-    assert list(await seat.examples()) == door.accepted[:3]
+    await client.turn(19)
+    ticket = Ticket(client, 6, await client.turn(6), await PrioritySemaphore(1).acquire(6))
+    assert list(await ticket.examples()) == client.accepted[:3]
 
 
 async def test_turns_side_by_side_copy_nothing_twice(pool):
-    door = Door(pool, RULES)
-    turns = [asyncio.create_task(door.turn(n)) for n in (9, 7, 8)]
+    client = PoolClient(pool, RULES)
+    turns = [asyncio.create_task(client.turn(n)) for n in (9, 7, 8)]
     await asyncio.sleep(0)
     await asyncio.gather(*(pool.offer(n, offers(n)) for n in range(10)))
     await asyncio.gather(*turns)
-    assert door.accepted == (await pool.accepted(6, 0))[1]
+    assert client.accepted == (await pool.accepted(6, 0))[1]
 
 
 async def test_a_record_that_waits_has_no_slot(pool):
-    slots = Slots(1)
-    seat = Seat(Door(pool, RULES), 1, 0, await slots.acquire(1))
-    offered = asyncio.create_task(seat.offer(["Sing me a song."]))
-    lower = Seat(Door(pool, RULES), 0, 0, await slots.acquire(0))
+    semaphore = PrioritySemaphore(1)
+    ticket = Ticket(PoolClient(pool, RULES), 1, 0, await semaphore.acquire(1))
+    offered = asyncio.create_task(ticket.offer(["Sing me a song."]))
+    lower = Ticket(PoolClient(pool, RULES), 0, 0, await semaphore.acquire(0))
     async with asyncio.timeout(1):
         await lower.leave()
     assert await waits(offered)  # it is decided, and the slot is the lower one's
@@ -167,10 +167,10 @@ async def test_a_record_that_waits_has_no_slot(pool):
 
 
 async def test_a_record_offers_once(pool):
-    seat = Seat(Door(pool, RULES), 0, 0, await Slots(1).acquire(0))
-    await seat.offer([])
+    ticket = Ticket(PoolClient(pool, RULES), 0, 0, await PrioritySemaphore(1).acquire(0))
+    await ticket.offer([])
     with pytest.raises(RuntimeError, match="once"):
-        await seat.offer([])
+        await ticket.offer([])
 
 
 def offers(number):

@@ -30,7 +30,7 @@ def short_pauses(monkeypatch):
 
 
 class SimulatedWorker:
-    """A worker that keeps `fan_out` rows of every record after `shard_s`, `capacity` shards side by side.
+    """A worker that keeps `num_outputs` rows of every record after `shard_s`, `capacity` shards side by side.
 
     It fails at its `fails_at`-th shard, or at its start with `fails_at` 0.
     """
@@ -40,14 +40,14 @@ class SimulatedWorker:
         start_s=0.0,
         shard_s=0.01,
         capacity=2,
-        fan_out=1,
+        num_outputs=1,
         fails_at=None,
         error=WorkerLost,
         hangs=False,
         start_error=None,
     ):
         self.start_error = start_error
-        self.start_s, self.shard_s, self.capacity, self.fan_out = start_s, shard_s, capacity, fan_out
+        self.start_s, self.shard_s, self.capacity, self.num_outputs = start_s, shard_s, capacity, num_outputs
         self.fails_at, self.error, self.hangs = fails_at, error, hangs
         self.started = self.stopped = self.killed = False
         self.made, self.running, self.most_at_once = [], {}, 0
@@ -73,12 +73,12 @@ class SimulatedWorker:
             return None
         except TimeoutError:
             self.made.append(shard)
-            kept = len(shard) * self.fan_out
+            kept = len(shard) * self.num_outputs
             return ShardSummary(index=shard.index, start=shard.start, stop=shard.stop, kept=kept, rejected=0)
         finally:
             del self.running[shard.index]
 
-    async def hungry(self):
+    async def wants_work(self):
         while len(self.running) >= self.capacity:
             await asyncio.sleep(0.001)
 
@@ -298,7 +298,7 @@ async def test_a_worker_that_hangs_at_a_stop_is_killed_after_its_grace():
 
 
 async def test_workers_still_busy_beyond_what_is_needed_do_not_delay_the_end():
-    bench = Bench([{"shard_s": 0.05, "fan_out": 4}], [{"start_s": 0.01, "shard_s": 10.0}], num_records=40)
+    bench = Bench([{"shard_s": 0.05, "num_outputs": 4}], [{"start_s": 0.01, "shard_s": 10.0}], num_records=40)
     started = asyncio.get_running_loop().time()
     await bench.run()
     assert bench.workers[1][0].stopped

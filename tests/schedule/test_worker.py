@@ -73,7 +73,7 @@ async def feed(worker, shards):
     for shard in shards:
         tasks.append(asyncio.create_task(worker.run(shard)))
         await asyncio.sleep(0)
-        await worker.hungry()
+        await worker.wants_work()
     return tasks
 
 
@@ -133,10 +133,10 @@ async def test_a_worker_is_hungry_only_when_nearly_all_it_has_is_launched(start)
     worker = await start(records_in_flight=8)
     running = asyncio.create_task(worker.run(Shard(0, 0, 40)))
     await asyncio.sleep(0)
-    hungry = asyncio.create_task(worker.hungry())
+    wants_work = asyncio.create_task(worker.wants_work())
     await asyncio.sleep(0.02)
-    assert not hungry.done()
-    await hungry
+    assert not wants_work.done()
+    await wants_work
     assert not running.done()
     await running
 
@@ -365,7 +365,7 @@ async def test_a_shard_above_the_cut_is_not_committed_and_makes_room(folder, sta
     await worker.look(0, Needed(100, 100))
     assert await running is None
     assert not folder.shard(1).exists() and finished(folder, 1)
-    await worker.hungry()
+    await worker.wants_work()
 
 
 async def test_a_shard_that_was_committed_short_goes_on_and_comes_out_as_if_it_never_had_been(folder, start, tmp_path):

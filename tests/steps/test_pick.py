@@ -67,7 +67,7 @@ async def test_rows_of_one_record_may_be_limited():
     candidates = drawn(p1="a", p2="b", p3="c")
     assert [row["id"] for row in await rows(candidates, output="all", limit=2)] == ["0/0", "0/1"]
     assert [row["id"] for row in await rows(candidates, output="all", limit=1)] == ["0"]
-    assert (Pick(output="all", limit=2).fan_out, Pick(output="all").fan_out, Pick().fan_out) == (2, None, 1)
+    assert (Pick(output="all", limit=2).num_outputs, Pick(output="all").num_outputs, Pick().num_outputs) == (2, None, 1)
 
 
 async def test_a_passing_answer_is_set_beside_a_failing_one():

@@ -121,16 +121,16 @@ async def test_a_word_is_a_model_of_the_run_and_what_has_a_slash_a_path():
     assert Reward(model="./reward").model == SequenceClassifier(path="./reward")
 
 
-class Claims:
+class DedupKeys:
     async def claim(self, key):
         self.key = np.frombuffer(key, "<f4")
 
 
 async def test_a_duplicate_is_looked_for_by_the_embeddings_of_a_model_of_the_run():
     llm, _ = handle(embedder=FakePooler("embed"))
-    llm._twins = Claims()
+    llm._dedup = DedupKeys()
     await SemanticDuplicate(model="embedder")({"instruction": "ab"}, llm)
-    assert np.allclose(llm.twins.key, np.array([97, 98]) / np.hypot(97, 98))
+    assert np.allclose(llm.dedup.key, np.array([97, 98]) / np.hypot(97, 98))
 
 
 async def test_responses_are_ranked_by_a_model_of_the_run():

@@ -5,7 +5,7 @@ import os
 import pyarrow as pa
 import pytest
 
-from synth.records import Claim, Finished, Spent
+from synth.records import DedupKey, Finished, Spent
 from synth.storage import append_log
 from synth.storage import journal as module
 from synth.storage.append_log import read
@@ -46,7 +46,7 @@ def test_records_come_back_in_order_of_their_numbers(path):
 
 
 def test_what_records_claimed_comes_back_with_them_their_rows_fit_or_not(path):
-    claims = [Claim("repeated", (7, number), bytes([0, number])) for number in range(2)]
+    claims = [DedupKey("repeated", (7, number), bytes([0, number])) for number in range(2)]
     journal = Journal.open(path, {})
     journal.append(Finished(7, kept=[kept("7/0"), kept("7/1") | {"seed": "no number"}], claims=claims))
     journal.append(finished(8))

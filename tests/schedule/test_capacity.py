@@ -1,11 +1,11 @@
-"""Room for several models: what main has left, GPUs that are shared, and what is refused."""
+"""Capacity for several models: what main has left, GPUs that are shared, and what is refused."""
 
 import pytest
 
 from synth.configuration.config import Cluster, ConfigError
 from synth.configuration.named_models import ServedModel
 from synth.engines import Placement
-from synth.schedule.room import room
+from synth.schedule.capacity import capacity_of
 
 
 class Engine:
@@ -30,7 +30,7 @@ def others(**engines):
 
 
 def split(machines, main, replicas="auto", **models):
-    found = room(Cluster(replicas=replicas), main, machines, others=others(**models))
+    found = capacity_of(Cluster(replicas=replicas), main, machines, others=others(**models))
     return found.replicas, {name: count for name, (count, _) in found.others.items()}
 
 
@@ -50,20 +50,20 @@ def test_a_model_behind_a_server_takes_no_gpu_and_leaves_the_others_theirs():
             return Placement(cpus=0)
 
     models = {"judge": (Engine(), "auto"), "teacher": (Server(), 2)}
-    found = room(Cluster(), Engine(4.0), nodes(8.0, 8.0), others=others(**models))
+    found = capacity_of(Cluster(), Engine(4.0), nodes(8.0, 8.0), others=others(**models))
     assert (found.replicas, found.others["judge"][0], found.others["teacher"][0]) == (3, 4, 2)
     assert found.nodes("teacher") == {None: 2} and set(found.nodes("judge")) <= {"n0", "n1"}
 
 
 def test_where_machines_are_lost_engines_that_have_a_place_are_not_put_elsewhere_by_ray():
     judge = {"judge": (Engine(8.0), 1)}
-    found = room(Cluster(), Engine(4.0), nodes(8.0, 8.0), others=others(**judge))
-    with pytest.raises(ConfigError, match="no room for an engine of each model"):
-        room(Cluster(), Engine(4.0), nodes(4.0), True, others=others(**judge), before=found.places)
+    found = capacity_of(Cluster(), Engine(4.0), nodes(8.0, 8.0), others=others(**judge))
+    with pytest.raises(ConfigError, match="no capacity for an engine of each model"):
+        capacity_of(Cluster(), Engine(4.0), nodes(4.0), True, others=others(**judge), before=found.places)
 
 
 def test_engines_of_one_gpu_share_it_by_their_parts_of_its_memory_where_there_are_not_enough():
-    made = room(Cluster(), Engine(share=0.6), nodes(1.0), others=others(judge=(Engine(share=0.3), 1)))
+    made = capacity_of(Cluster(), Engine(share=0.6), nodes(1.0), others=others(judge=(Engine(share=0.3), 1)))
     assert (made.placement.gpus, made.others["judge"][1].gpus) == (0.6, 0.3)
     assert split(nodes(2.0), Engine(share=0.6), judge=(Engine(share=0.3), 1)) == (1, {"judge": 1})
 
@@ -81,15 +81,23 @@ def test_shares_that_are_together_more_than_a_gpu_are_refused_with_the_keys_that
 
 
 def test_a_share_is_of_one_gpu_and_not_of_what_is_left_on_two():
-    with pytest.raises(ConfigError, match=r"^cluster.replicas: there is room for 1 .* not for 2; engines that share"):
+    with pytest.raises(
+        ConfigError, match=r"^cluster.replicas: a replica needs .* free for 1 of 2.*; engines that share"
+    ):
         split(nodes(2.0), Engine(share=0.6), replicas=2, judge=(Engine(share=0.6), 1))
     assert split(nodes(2.0), Engine(share=0.6), replicas=2, judge=(Engine(share=0.4), 2)) == (2, {"judge": 2})
 
 
 def test_what_no_machine_has_room_for_is_refused_by_its_own_key():
-    with pytest.raises(ConfigError, match=r"^models.judge.replicas: there is room for 2 that take 4 GPU\(s\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^models.judge.replicas: an engine needs 4 GPU\(s\) on one node, and the nodes have that free for 2 of",
+    ):
         split(nodes(8.0), Engine(), judge=(Engine(4.0), 3))
-    with pytest.raises(ConfigError, match=r"^cluster.replicas: there is room for 0 .* beside 1 of other models"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^cluster.replicas: a replica needs .* free for 0 of .* beside 1 engine\(s\) of other models",
+    ):
         split(nodes(4.0), Engine(4.0), judge=(Engine(), 1))
 
 
@@ -103,6 +111,6 @@ def test_an_engine_that_takes_a_gpu_where_there_is_none_is_named():
 
 
 def test_engines_on_a_cpu_share_its_cores_with_those_of_other_models():
-    made = room(Cluster(), Engine(), nodes(0), others=others(judge=(Engine(), 2)))
+    made = capacity_of(Cluster(), Engine(), nodes(0), others=others(judge=(Engine(), 2)))
     assert made.replicas == 1
     assert {made.placement.env["BESIDE"], made.others["judge"][1].env["BESIDE"]} == {"2"}

@@ -20,7 +20,7 @@ DEATHS = 3
 TIMES_OUTLIVED = 10
 
 
-class Suspects:
+class Bisection:
     """Groups of records, lowest numbers first, so that none of them waits for another group's."""
 
     def __init__(self, numbers: Iterable[int]):
@@ -54,11 +54,11 @@ class Suspects:
         """The engine was lost so long after it had been given the group."""
         self._unproven = seconds, error
 
-    def acquit(self) -> None:
+    def discard_death(self) -> None:
         """The engine was lost without them too: the last death says nothing."""
         self._unproven = None
 
-    def convict(self) -> None:
+    def confirm_death(self) -> None:
         """The engine lived without them: the last death, if there was one, is theirs."""
         if self._unproven is None:
             return

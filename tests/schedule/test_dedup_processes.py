@@ -1,4 +1,4 @@
-"""Claims in processes of their own, whose stand-ins here take and give what comes by pickle, as Ray does."""
+"""DedupKeys in processes of their own, whose stand-ins here take and give what comes by pickle, as Ray does."""
 
 import asyncio
 import pickle
@@ -8,9 +8,9 @@ import pytest
 
 from synth.quality.duplicates import Part
 from synth.quality.exact_duplicate import ExactMatches
-from synth.records import Claim
-from synth.schedule import claim_processes
-from synth.schedule.claim_processes import ClaimProcesses, Line
+from synth.records import DedupKey
+from synth.schedule import dedup_processes
+from synth.schedule.dedup_processes import DedupProcesses, Line
 from synth.schedule.shared import SharedLost
 from tests.schedule.test_claimed_run import Run, assert_same, everything, in_order, short_pauses
 
@@ -55,7 +55,7 @@ def _known(number):
 @pytest.fixture
 def fake(monkeypatch):
     monkeypatch.setattr(FakeProcess, "there", [])
-    monkeypatch.setattr(claim_processes, "SharedProcess", FakeProcess)
+    monkeypatch.setattr(dedup_processes, "SharedProcess", FakeProcess)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -63,7 +63,7 @@ def fake(monkeypatch):
 async def test_the_dataset_is_that_of_one_pass_in_any_number_of_processes(tmp_path, in_order, fake, count, matches):
     run = Run(tmp_path, 3, 3, workers=lambda index, lost: {"lives": 2 + index} if lost < 2 else {})
     steps = list(run.claims._claims._reasons)
-    run.claims = ClaimProcesses.of(dict.fromkeys(steps, matches()), count, tmp_path, "fingerprint", [])
+    run.claims = DedupProcesses.of(dict.fromkeys(steps, matches()), count, tmp_path, "fingerprint", [])
     run.claims = pickle.loads(pickle.dumps(run.claims))
     assert_same(await run.go(), in_order)
     assert sum(isinstance(one, Part) for one in FakeProcess.there) == (count if count > 1 else 0)
@@ -74,7 +74,7 @@ async def test_a_run_that_goes_on_may_have_another_number_of_processes(tmp_path,
         run = Run(tmp_path, 2, 4)
         steps = list(run.claims._claims._reasons)
         shards = list(run.plan.shards)
-        run.claims = ClaimProcesses.of(dict.fromkeys(steps, ExactMatches()), count, tmp_path, "fingerprint", shards)
+        run.claims = DedupProcesses.of(dict.fromkeys(steps, ExactMatches()), count, tmp_path, "fingerprint", shards)
         running = asyncio.create_task(run.go())
         while wanted and not running.done() and run.plan.kept < wanted:
             await asyncio.sleep(0.01)
@@ -99,7 +99,7 @@ class Slow:
 
 
 def asking(line, number, key=b"key"):
-    return asyncio.create_task(line.ask(Claim("step", (number,), key)))
+    return asyncio.create_task(line.ask(DedupKey("step", (number,), key)))
 
 
 async def test_claims_that_come_while_a_call_is_under_way_go_together_in_the_next():

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from synth.records import CLAIM, Claim, Duplicate, Shard
+from synth.records import CLAIM, DedupKey, Duplicate, Shard
 from synth.storage.append_log import message, read
 from synth.storage.journal import owner_of
-from synth.storage.run_folder import RunFolder, whole
+from synth.storage.run_folder import RunFolder, atomic_write
 
 
-def write_settled(
-    folder: RunFolder, shard: Shard, fingerprint: str, claims: Sequence[Claim], duplicates: Sequence[Duplicate]
+def write_dedup_keys(
+    folder: RunFolder, shard: Shard, fingerprint: str, claims: Sequence[DedupKey], duplicates: Sequence[Duplicate]
 ) -> None:
     """Raises OSError."""
     found = {(one.step, one.place): one for one in duplicates}
@@ -26,26 +26,26 @@ def write_settled(
         like, reason = (duplicate.like, duplicate.reason) if duplicate else (None, None)
         rows.append({"step": claim.step, "place": claim.place, "key": claim.key, "like": like, "reason": reason})
     schema = _schema(shard, fingerprint)
-    with whole(folder.claims(shard.index)) as unfinished, unfinished.open("wb") as file:
+    with atomic_write(folder.claims(shard.index)) as unfinished, unfinished.open("wb") as file:
         file.write(schema.serialize())
         file.write(message(pa.RecordBatch.from_pylist(rows, schema)))
 
 
-def read_settled(folder: RunFolder, shard: Shard, fingerprint: str) -> tuple[list[Claim], list[Duplicate]] | None:
+def read_dedup_keys(folder: RunFolder, shard: Shard, fingerprint: str) -> tuple[list[DedupKey], list[Duplicate]] | None:
     """None where there is none, or it is damaged or of another run."""
     batch = _whole(folder, shard, fingerprint)
     if batch is None:
         return None
     claims, duplicates = [], []
     for row in batch.to_pylist():
-        claims.append(Claim(row["step"], tuple(row["place"]), row["key"]))
+        claims.append(DedupKey(row["step"], tuple(row["place"]), row["key"]))
         if row["like"] is not None:
             duplicates.append(Duplicate(row["step"], row["reason"], tuple(row["place"]), tuple(row["like"])))
     return claims, duplicates
 
 
-def is_settled(folder: RunFolder, shard: Shard, fingerprint: str) -> bool:
-    """Whether `read_settled` finds something. Takes a tenth of the time or less: its rows are not looked at."""
+def is_finalized(folder: RunFolder, shard: Shard, fingerprint: str) -> bool:
+    """Whether `read_dedup_keys` finds something. Takes a tenth of the time or less: its rows are not looked at."""
     return _whole(folder, shard, fingerprint) is not None
 
 

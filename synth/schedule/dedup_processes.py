@@ -1,9 +1,9 @@
-"""The claims of a run in processes of their own: one that settles shards, with all claims in it or parts beside it.
+"""The claims of a run in processes of their own: one that finalizes shards, with all claims in it or parts beside it.
 
 Workers ask the parts themselves. While a call to one is under way, what its records claim meanwhile waits for the next
 call: so the busier a part is, the more claims come in each call.
 
-A part's end is the run's, as that of the process which settles.
+A part's end is the run's, as that of the process which finalizes.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Any
 
 from synth.engines import EngineError
 from synth.quality.duplicates import Division, Duplicates, Part, lowest
-from synth.records import Claim, Duplicate, Place, Shard
-from synth.schedule.claims import SettlingClaims
+from synth.records import DedupKey, Duplicate, Place, Shard
+from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.shared import SharedProcess
 
-CALLS = 10_000  # to each process at once: every shard that waits to be settled is one, too
+CALLS = 10_000  # to each process at once: every shard that waits to be finalized is one, too
 MOST = 1024  # claims in a call
 
 
@@ -26,10 +26,10 @@ class Line:
 
     def __init__(self, process: Any, method: str):
         self._process, self._method = process, method
-        self._waiting: list[tuple[Claim, asyncio.Future[Place | None]]] = []
+        self._waiting: list[tuple[DedupKey, asyncio.Future[Place | None]]] = []
         self._calling: asyncio.Task[None] | None = None
 
-    async def ask(self, claim: Claim) -> Place | None:
+    async def ask(self, claim: DedupKey) -> Place | None:
         """Raises SharedLost."""
         answer: asyncio.Future[Place | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((claim, answer))
@@ -54,42 +54,42 @@ class Line:
                     answer.set_result(told[at])
 
 
-class ClaimProcesses:
-    """SettledClaims. Goes to other processes by pickle."""
+class DedupProcesses:
+    """FinalizedKeys. Goes to other processes by pickle."""
 
     def __init__(
-        self, duplicates: Mapping[str, Duplicates], settling: SharedProcess, parts: Sequence[SharedProcess] = ()
+        self, duplicates: Mapping[str, Duplicates], finalizing: SharedProcess, parts: Sequence[SharedProcess] = ()
     ):
-        self._settling, self._parts = settling, parts
+        self._finalizing, self._parts = finalizing, parts
         self._division = Division(duplicates, max(1, len(parts)))
         self._lines: list[Line] = []
 
     @classmethod
     def of(
         cls, duplicates: Mapping[str, Duplicates], count: int, run_dir: Path, fingerprint: str, shards: Sequence[Shard]
-    ) -> "ClaimProcesses":
+    ) -> "DedupProcesses":
         """So many that have claims."""
         parts = [
             SharedProcess("claims", Part, duplicates, number, count, calls=CALLS, anywhere=True)
             for number in range(count if count > 1 else 0)
         ]
         given = (duplicates, run_dir, fingerprint, shards, parts)
-        return cls(duplicates, SharedProcess("claims", SettlingClaims, *given, calls=CALLS), parts)
+        return cls(duplicates, SharedProcess("claims", KeyFinalizer, *given, calls=CALLS), parts)
 
     async def start(self) -> None:
-        await self._settling.start()
+        await self._finalizing.start()
 
-    async def claim(self, claim: Claim) -> Place | None:
+    async def claim(self, claim: DedupKey) -> Place | None:
         if not self._lines:
-            alone = [Line(self._settling, "claim_many")]
+            alone = [Line(self._finalizing, "claim_many")]
             self._lines = [Line(part, "claim") for part in self._parts] or alone
         lines = [self._lines[part] for part in self._division.asked(claim)]
         return lowest(await asyncio.gather(*(line.ask(claim) for line in lines)))
 
-    async def settle(self, shard: Shard, claims: Sequence[Claim]) -> list[Duplicate]:
-        found: list[Duplicate] = await self._settling.settle(shard, claims)
+    async def finalize(self, shard: Shard, claims: Sequence[DedupKey]) -> list[Duplicate]:
+        found: list[Duplicate] = await self._finalizing.finalize(shard, claims)
         return found
 
     def kill(self) -> None:
-        for process in (self._settling, *self._parts):
+        for process in (self._finalizing, *self._parts):
             process.kill()

@@ -1,4 +1,4 @@
-"""What there is room for on the machines of a cluster: replicas, and engines of the models beside main.
+"""What the nodes of a cluster have capacity for: replicas, and engines of the models beside main.
 
 Several models on whole GPUs are placed engine by engine (places.py); all else is counted, and Ray places it.
 
@@ -24,12 +24,12 @@ from synth.steps.llm import MAIN
 MAIN_KEY = "cluster"
 
 
-class NoRoom(ConfigError):
+class NoCapacity(ConfigError):
     """What is asked for is more than there is, so far."""
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """What a cluster has for replicas: their number, what each of them takes, whether that is GPUs, and how many of its
     machines have room for any. For each model beside main the same two: `others`.
 
@@ -50,7 +50,7 @@ class Room:
             return Counter({node: count for node, count in self.places.at[model].items() if count})
         return Counter({None: self.replicas if model == MAIN else self.others[model][0]})
 
-    def with_places(self, places: Places) -> "Room":
+    def with_places(self, places: Places) -> "Capacity":
         """The same, with engines where `places` says."""
         others = {
             name: (places.count(name) if name in places.at else count, placement)
@@ -59,7 +59,7 @@ class Room:
         return replace(self, replicas=places.count(MAIN), others=others, places=places)
 
 
-def room(
+def capacity_of(
     cluster: Cluster,
     engine: Lifecycle,
     nodes: Sequence[Mapping[str, Any]],
@@ -67,8 +67,8 @@ def room(
     apart: bool = False,
     others: Mapping[str, ServedModel] | None = None,
     before: Places | None = None,
-) -> Room:
-    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoRoom, or ConfigError for
+) -> Capacity:
+    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoCapacity, or ConfigError for
     what more nodes would not change.
 
     Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
@@ -81,7 +81,7 @@ def room(
     engines = {MAIN_KEY: engine, **{f"models.{name}": one.engine for name, one in others.items()}}
     needs = {key: one.placement(on_gpu, 0) for key, one in engines.items()}
     if not on_gpu and (key := next((key for key, need in needs.items() if need.gpus), None)):
-        raise NoRoom(f"{key}: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
+        raise NoCapacity(f"{key}: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
     on_whole_gpus = {name: one for name, one in others.items() if needs[f"models.{name}"].gpus >= 1}
     # Others may be behind a server, and take nothing here.
     if on_whole_gpus and not apart and needs[MAIN_KEY].gpus >= 1 and not any(need.cpus for need in needs.values()):
@@ -91,21 +91,21 @@ def room(
             placed = {key: replace(one.placement(on_gpu, 0), parts=1) for key, one in engines.items()}
             counted = {name: (one.least, placed[f"models.{name}"]) for name, one in others.items()}
             on = sum(1 for count in places.at[MAIN].values() if count)
-            return Room(0, placed[MAIN_KEY], on_gpu, on, counted).with_places(places)
+            return Capacity(0, placed[MAIN_KEY], on_gpu, on, counted).with_places(places)
         if before:
-            raise NoRoom("cluster: the machines that are left have no room for an engine of each model")
+            raise NoCapacity("cluster: the nodes that are left have no capacity for an engine of each model")
     try:
-        return _room(cluster, engines, needs, machines, on_gpu, apart, others)
-    except NoRoom:
+        return _capacity(cluster, engines, needs, machines, on_gpu, apart, others)
+    except NoCapacity:
         if not others or not on_gpu or not all(need.share for need in needs.values() if need.gpus):
             raise
     shares = {key: replace(need, gpus=need.share or 0) for key, need in needs.items()}
     try:
-        found = _room(cluster, engines, shares, list(_each_gpu(machines)), on_gpu, apart, others)
+        found = _capacity(cluster, engines, shares, list(_each_gpu(machines)), on_gpu, apart, others)
         return replace(found, machines=len(_fits(machines, needs[MAIN_KEY])))
-    except NoRoom as full:
+    except NoCapacity as full:
         told = ", ".join(f"{_setting(key)}={need.share:g}" for key, need in needs.items() if need.share)
-        raise NoRoom(f"{full}; engines that share a GPU take together at most all of it: {told}") from None
+        raise NoCapacity(f"{full}; engines that share a GPU take together at most all of it: {told}") from None
 
 
 def _placed(
@@ -135,7 +135,7 @@ def _setting(key: str) -> str:
     return f"{'' if key == MAIN_KEY else f'{key}.'}engine.gpu_memory_utilization"
 
 
-def _room(
+def _capacity(
     cluster: Cluster,
     engines: Mapping[str, Lifecycle],
     needs: Mapping[str, Placement],
@@ -143,7 +143,7 @@ def _room(
     on_gpu: bool,
     apart: bool,
     others: Mapping[str, ServedModel],
-) -> Room:
+) -> Capacity:
     """Main has what the other models leave."""
     free = [dict(machine) for machine in machines]
     counts: dict[str, int] = {}
@@ -152,9 +152,9 @@ def _room(
         counts[key] = one.least
         for number in range(counts[key]):
             if not _take(free, needs[key]):
-                raise NoRoom(
-                    f"{key}.replicas: there is room for {number} that take {_told(needs[key])} of one machine each, "
-                    f"not for {counts[key]}"
+                raise NoCapacity(
+                    f"{key}.replicas: an engine needs {_amount(needs[key])} on one node, "
+                    f"and the nodes have that free for {number} of {counts[key]}"
                 )
     need = needs[MAIN_KEY]
     fits = _fits(free, need)
@@ -167,18 +167,18 @@ def _room(
     if replicas == "auto":  # as many as fill the GPUs; an engine on a CPU fills its whole machine
         replicas = int(most) if need.gpus else len(fits)
     if not 1 <= replicas <= most:
-        of = f"of one machine or of {parts} each" if parts > 1 else "of one machine each"
-        with_others = f" beside {sum(counts.values())} of other models" if counts else ""
-        raise NoRoom(
-            f"cluster.replicas: there is room for {most:g} that take {_told(need)} {of}{with_others}, "
-            f"not for {max(1, replicas)}"
+        on = f"on one node or on {parts} together" if parts > 1 else "on one node"
+        beside_others = f" beside {sum(counts.values())} engine(s) of other models" if counts else ""
+        raise NoCapacity(
+            f"cluster.replicas: a replica needs {_amount(need)} {on}, "
+            f"and the nodes have that free for {most:g} of {max(1, replicas)}{beside_others}"
         )
     beside = math.ceil((replicas + sum(counts.values())) / max(1, len(_fits(machines, need)))) - 1
     placed = {
         key: replace(one.placement(on_gpu, beside), gpus=needs[key].gpus, parts=parts if key == MAIN_KEY else 1)
         for key, one in engines.items()
     }
-    return Room(
+    return Capacity(
         replicas,
         placed[MAIN_KEY],
         on_gpu,
@@ -187,7 +187,7 @@ def _room(
     )
 
 
-def _told(need: Placement) -> str:
+def _amount(need: Placement) -> str:
     return f"{need.gpus:g} GPU(s)" if need.gpus else f"{need.cpus:g} CPU(s)"
 
 

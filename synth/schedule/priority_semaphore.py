@@ -1,4 +1,4 @@
-"""Room for so many records at once, given to the lowest number that waits.
+"""Capacity for so many records at once, given to the lowest number that waits.
 
 Lower numbers first, because records may wait for lower ones, and the dataset is made of the lowest.
 """
@@ -8,7 +8,7 @@ import heapq
 import itertools
 
 
-class Slots:
+class PrioritySemaphore:
     def __init__(self, count: int):
         self._count = self._free = count  # `_free` is below 0 while more are held than there are by now
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -52,15 +52,15 @@ class Slots:
 class Slot:
     """One record's slot, which it may give up and take again. A second `release` does nothing."""
 
-    def __init__(self, slots: Slots, number: int):
-        self._slots, self._number = slots, number
+    def __init__(self, semaphore: PrioritySemaphore, number: int):
+        self._semaphore, self._number = semaphore, number
         self._held = False
 
     async def acquire(self) -> None:
-        await self._slots._take(self._number)
+        await self._semaphore._take(self._number)
         self._held = True
 
     def release(self) -> None:
         if self._held:
             self._held = False
-            self._slots._give_back()
+            self._semaphore._give_back()

@@ -1,11 +1,11 @@
 """The claims of a run (synth/quality/duplicates.py) as its workers share them: who waits for what, and what is on disk.
 
-A claim is answered at once. A shard is settled when all lower ones are, in whatever order they come. Its claims, and
+A claim is answered at once. A shard is finalized when all lower ones are, in whatever order they come. Its claims, and
 which of them were duplicates, are on disk before anybody hears of it; who asks again, in this run or in one that goes
 on with it, is told what stands there. So these files go up to some shard without a gap, and no shard is committed above
-it. Should a disk make a gap, that shard is made and settled again (see resume.py), and what was settled above it stays.
+it. Should a disk make a gap, that shard is made and finalized again (see resume.py), and what was finalized above it stays.
 
-Plain asyncio: in a run it is a process of its own, or several (claim_processes.py).
+Plain asyncio: in a run it is a process of its own, or several (dedup_processes.py).
 """
 
 import asyncio
@@ -14,24 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from synth.quality.duplicates import Claims, Duplicates, SomePart
-from synth.records import Claim, Duplicate, Place, Shard
+from synth.quality.duplicates import DedupKeys, Duplicates, SomePart
+from synth.records import DedupKey, Duplicate, Place, Shard
 from synth.schedule.shared import SharedLost
-from synth.steps.twins import SharedClaims
+from synth.steps.dedup import SharedKeys
+from synth.storage.dedup_keys import read_dedup_keys, write_dedup_keys
 from synth.storage.run_folder import RunFolder
-from synth.storage.settled import read_settled, write_settled
 
-AT_ONCE = 256  # records that are settled while others wait
+AT_ONCE = 256  # records that are finalized while others wait
 
 
-class SettledClaims(SharedClaims, Protocol):
+class FinalizedKeys(SharedKeys, Protocol):
     """The claims as workers see them, wherever they are. Each call may raise SharedLost."""
 
-    async def settle(self, shard: Shard, claims: Sequence[Claim]) -> list[Duplicate]: ...
+    async def finalize(self, shard: Shard, claims: Sequence[DedupKey]) -> list[Duplicate]: ...
 
 
-class SettlingClaims:
-    """The claims themselves, in `parts` or here. `shards` are those that earlier runs may have settled."""
+class KeyFinalizer:
+    """The claims themselves, in `parts` or here. `shards` are those that earlier runs may have finalized."""
 
     def __init__(
         self,
@@ -41,53 +41,53 @@ class SettlingClaims:
         shards: Iterable[Shard] = (),
         parts: Sequence[SomePart] = (),
     ):
-        self._claims = Claims(duplicates, parts)
+        self._claims = DedupKeys(duplicates, parts)
         self._folder, self._fingerprint = RunFolder(run_dir), fingerprint
         self._earlier = {shard.start: shard for shard in shards}
-        self._stops: dict[int, int] = {}  # where settled shards end, by where they start
-        self._settlements: dict[Shard, asyncio.Task[list[Duplicate]]] = {}  # under way
+        self._stops: dict[int, int] = {}  # where finalized shards end, by where they start
+        self._finalizations: dict[Shard, asyncio.Task[list[Duplicate]]] = {}  # under way
         self._turn = asyncio.Condition()
         self._failure: Exception | None = None
 
     async def start(self) -> None:
-        """What earlier runs settled is read."""
+        """What earlier runs finalized is read."""
         await self._restore()
 
-    async def claim(self, claim: Claim) -> Place | None:
+    async def claim(self, claim: DedupKey) -> Place | None:
         """The lowest of the lower places that are known to have a key alike. Waits for nobody."""
         return await self._claims.claim(claim)
 
-    async def claim_many(self, claims: Sequence[Claim]) -> list[Place | None]:
+    async def claim_many(self, claims: Sequence[DedupKey]) -> list[Place | None]:
         """The same, where all claims are here."""
         [part] = self._claims.parts
         return await part.claim(claims)
 
-    async def settle(self, shard: Shard, claims: Sequence[Claim]) -> list[Duplicate]:
+    async def finalize(self, shard: Shard, claims: Sequence[DedupKey]) -> list[Duplicate]:
         """The duplicates among a shard's records, which are finished and made all these claims; when all lower records
-        are settled. Raises SharedLost."""
-        if shard not in self._settlements:
-            self._settlements[shard] = task = asyncio.create_task(self._in_turn(shard, claims))
-            task.add_done_callback(lambda _: self._settlements.pop(shard))
-        return await asyncio.shield(self._settlements[shard])  # whoever asked may be gone, others ask again
+        are finalized. Raises SharedLost."""
+        if shard not in self._finalizations:
+            self._finalizations[shard] = task = asyncio.create_task(self._in_turn(shard, claims))
+            task.add_done_callback(lambda _: self._finalizations.pop(shard))
+        return await asyncio.shield(self._finalizations[shard])  # whoever asked may be gone, others ask again
 
-    async def _in_turn(self, shard: Shard, claims: Sequence[Claim]) -> list[Duplicate]:
+    async def _in_turn(self, shard: Shard, claims: Sequence[DedupKey]) -> list[Duplicate]:
         async with self._turn:
-            await self._turn.wait_for(lambda: self._claims.settled >= shard.start or self._failure)
+            await self._turn.wait_for(lambda: self._claims.finalized >= shard.start or self._failure)
             if self._failure is None:
                 try:
-                    return await self._settle(shard, claims)
+                    return await self._finalize(shard, claims)
                 except Exception as error:  # of the disk, or of an index, which may be anyone's
                     self._failure = error
                 finally:
                     self._turn.notify_all()
-            raise SharedLost(f"records from {shard.start} on can't be settled: {self._failure}")
+            raise SharedLost(f"records from {shard.start} on can't be finalized: {self._failure}")
 
-    async def _settle(self, shard: Shard, claims: Sequence[Claim]) -> list[Duplicate]:
-        """What of it was settled before, when it ended lower or was told of already, stays."""
+    async def _finalize(self, shard: Shard, claims: Sequence[DedupKey]) -> list[Duplicate]:
+        """What of it was finalized before, when it ended lower or was told of already, stays."""
         stop = self._stops.get(shard.start, shard.start)
         duplicates: list[Duplicate] = []
         if stop > shard.start:
-            known = await asyncio.to_thread(read_settled, self._folder, replace(shard, stop=stop), self._fingerprint)
+            known = await asyncio.to_thread(read_dedup_keys, self._folder, replace(shard, stop=stop), self._fingerprint)
             if known is None:
                 raise OSError(f"{self._folder.claims(shard.index)} is lost or damaged; run again to go on")
             duplicates = known[1]
@@ -95,17 +95,17 @@ class SettlingClaims:
             for start in range(stop, shard.stop, AT_ONCE):
                 numbers = range(start, min(start + AT_ONCE, shard.stop))
                 made = [claim for claim in claims if claim.place[0] in numbers]
-                duplicates += await self._claims.settle(numbers, made)
+                duplicates += await self._claims.finalize(numbers, made)
                 await asyncio.sleep(0)  # those who claim don't wait for a whole shard
-            await asyncio.to_thread(write_settled, self._folder, shard, self._fingerprint, claims, duplicates)
+            await asyncio.to_thread(write_dedup_keys, self._folder, shard, self._fingerprint, claims, duplicates)
             self._stops[shard.start] = shard.stop
             await self._restore()
         return [duplicate for duplicate in duplicates if duplicate.place[0] < shard.stop]
 
     async def _restore(self) -> None:
-        """What earlier runs settled above what is settled now, up to the next gap."""
-        while shard := self._earlier.pop(self._claims.settled, None):
-            known = await asyncio.to_thread(read_settled, self._folder, shard, self._fingerprint)
+        """What earlier runs finalized above what is finalized now, up to the next gap."""
+        while shard := self._earlier.pop(self._claims.finalized, None):
+            known = await asyncio.to_thread(read_dedup_keys, self._folder, shard, self._fingerprint)
             if known is None:
                 break
             await self._claims.restore(range(shard.start, shard.stop), *known)

@@ -7,26 +7,26 @@ from typing import Protocol
 
 from synth.engines import EngineError
 from synth.own_time import ours
-from synth.records import Claim, Place, as_id
+from synth.records import DedupKey, Place, as_id
 
 
-class SharedClaims(Protocol):
+class SharedKeys(Protocol):
     """The claims of all records, wherever they are kept."""
 
-    async def claim(self, claim: Claim) -> Place | None:
+    async def claim(self, claim: DedupKey) -> Place | None:
         """The lowest of the lower places that are known to have a key alike. Raises EngineError where nobody tells."""
         ...
 
 
-class Claimant:
+class RecordKeys:
     """One record, with all its branches, before these claims. What it claimed goes where its rows go."""
 
-    def __init__(self, shared: SharedClaims):
+    def __init__(self, shared: SharedKeys):
         self._shared = shared
-        self._made: list[Claim] = []
+        self._made: list[DedupKey] = []
         self._failure: EngineError | None = None
 
-    async def claim(self, claim: Claim) -> Place | None:
+    async def claim(self, claim: DedupKey) -> Place | None:
         self._made.append(claim)
         try:
             return await self._shared.claim(claim)
@@ -34,17 +34,17 @@ class Claimant:
             self._failure = error  # whatever the step makes of it
             raise
 
-    def made(self) -> list[Claim]:
+    def made(self) -> list[DedupKey]:
         """When the record is finished. Raises EngineError."""
         if self._failure is not None:
             raise self._failure
         return self._made
 
 
-class Twins:
-    """One branch of a record at one step, and the step's `llm.twins`."""
+class DedupHandle:
+    """One branch of a record at one step, and the step's `llm.dedup`."""
 
-    def __init__(self, claims: SharedClaims, step: str, place: Place):
+    def __init__(self, claims: SharedKeys, step: str, place: Place):
         self._claims, self._step, self._place = claims, step, place
         self._claimed = False
 
@@ -56,5 +56,5 @@ class Twins:
             raise TypeError(f"a claim's key is bytes, not {type(key).__name__}")
         self._claimed = True
         with ours():
-            like = await self._claims.claim(Claim(self._step, self._place, key))
+            like = await self._claims.claim(DedupKey(self._step, self._place, key))
         return None if like is None else as_id(like)
