@@ -26,7 +26,7 @@ from typing import Any
 
 from machine import processor
 
-from synth.engines import Answer, Load, Placement, Sampling
+from synth.engines import Answer, EngineStats, Placement, Sampling
 from synth.records import Shard
 from synth.schedule.autoscaler import Autoscaler
 from synth.schedule.background import beside
@@ -172,7 +172,7 @@ class SimulatedProcess:
         assert self.engine is not None
         if method == "counters":
             self.engine.look()
-            load = Load(self.engine.running, self.engine.waiting)
+            load = EngineStats(self.engine.running, self.engine.waiting)
             return EngineCounters(0, 0, round(self.engine.tokens), 0.0, load)
         if method == "leave":
             self._leaving.set()
@@ -263,7 +263,7 @@ class SimulatedWorker:
             self._launched.clear()
             await self._launched.wait()
 
-    async def look(self, seen: int, needed: Needed) -> list[End]:
+    async def poll(self, seen: int, needed: Needed) -> list[End]:
         return []
 
     async def probe(self, seconds: float) -> None:

@@ -74,11 +74,11 @@ async def batch(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         )
         for number in range(given.batches * given.sequences)
     ]
-    before, now = engine.load(), time.perf_counter()
+    before, now = engine.stats(), time.perf_counter()
     answers = await asyncio.gather(
         *(engine.generate(prompt(number), sampling) for number, sampling in enumerate(samplings))
     )
-    seconds, after = time.perf_counter() - now, engine.load()
+    seconds, after = time.perf_counter() - now, engine.stats()
     await engine.stop()
     written = sum(len(one.token_ids) for one in answers)
     again = (after.recomputed or 0) - (before.recomputed or 0)

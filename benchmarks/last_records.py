@@ -2,7 +2,7 @@
 
     python benchmarks/last_records.py [--rows 200] [--replicas 1] [--seeds 20] [--json FILE]
 
-Plan, scheduler and looks are the real ones, in simulated time. A replica has 64 records at once, and twice as many
+Plan, scheduler and poll are the real ones, in simulated time. A replica has 64 records at once, and twice as many
 begun; their times are lognormal (median 1, sigma 0.7). A record is kept by chance, at yields of 20, 50 and 76 %. With
 claims, one finished row in thirty (`--late`) turns out to be a duplicate when its shard is finalized, after all lower
 ones.
@@ -206,7 +206,7 @@ class Replica(SimulatedReplica):
         while self._backlog > AT_ONCE // 4:
             await self._changed.wait()
 
-    async def look(self, seen: int, needed: Needed) -> list[End]:
+    async def poll(self, seen: int, needed: Needed) -> list[End]:
         if needed != self._needed:
             self._needed, self._lowest_cut = needed, min(self._lowest_cut, needed.cut)
             self._launch(0)

@@ -179,7 +179,7 @@ class Counted:
         answer = await self._engine.generate(prompt, sampling)
         now = time.perf_counter()
         self._ends.append((now, len(answer.token_ids)))
-        load = self._engine.load()
+        load = self._engine.stats()
         if load.running + load.waiting >= self._engine.max_num_seqs:
             self._last_full = now
         return answer

@@ -81,13 +81,13 @@ async def measured(
     numbers = random.Random(0)
     prompts = [[numbers.randrange(1000, 40000) for _ in range(given.prompt)] for _ in range(given.requests)]
     await engine.generate(prompts[0], Sampling(max_tokens=4))
-    before, begun = engine.load(), time.perf_counter()
+    before, begun = engine.stats(), time.perf_counter()
     drawn = [
         engine.generate(prompt, Sampling(seed=number, max_tokens=given.answer, repetition_detection=None))
         for number, prompt in enumerate(prompts)
     ]
     answers = await asyncio.gather(*drawn)
-    seconds, after = time.perf_counter() - begun, engine.load()
+    seconds, after = time.perf_counter() - begun, engine.stats()
     await engine.stop()
     written = sum(len(one.token_ids) for one in answers)
     again = (after.recomputed or 0) - (before.recomputed or 0)

@@ -165,7 +165,7 @@ class SimulatedReplica:
             self._ended.clear()
             await self._ended.wait()
 
-    async def look(self, seen: int, needed: Needed) -> list[End]:
+    async def poll(self, seen: int, needed: Needed) -> list[End]:
         return []
 
     async def probe(self, seconds: float) -> None:

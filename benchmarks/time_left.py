@@ -56,12 +56,12 @@ def errors(found: list[tuple[float, float | None, float]]) -> dict:
 def lengths_of(run: Run) -> list[tuple[int, int]]:
     """Tokens and kept rows of each record."""
     records: dict[str, list[int]] = {}
-    for fate in ("kept", "rejected"):
-        for batch in run.batches(fate):
+    for split in ("kept", "rejected"):
+        for batch in run.batches(split):
             for id, usage in zip(batch["id"].to_pylist(), batch["usage"].to_pylist(), strict=True):
                 record = records.setdefault(id.partition("/")[0], [0, 0])
                 record[0] += usage["completion_tokens"]
-                record[1] += fate == "kept"
+                record[1] += split == "kept"
     return [(max(1, tokens), kept) for tokens, kept in records.values()]
 
 

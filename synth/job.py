@@ -38,6 +38,7 @@ from synth.schedule.cluster import capacity_after, connected
 from synth.schedule.dedup_processes import DedupProcesses
 from synth.schedule.engine_pool import Pools
 from synth.schedule.first_records import FirstRows, StepsFail
+from synth.schedule.metrics_collector import MetricsCollector
 from synth.schedule.placed_process import REMOVAL_S
 from synth.schedule.plan import Plan
 from synth.schedule.pool import PoolProcess
@@ -46,7 +47,6 @@ from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.shared import SharedProcess
 from synth.schedule.signals import Stop, stop_signals
-from synth.schedule.watch import Watch
 from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.sources.store import Contents
@@ -183,7 +183,7 @@ class _Run:
         if not self._begun:
             self._begun = True
             self._write_down()
-            self._progress.before = Run(self._folder, self._manifest).held
+            self._progress.before = Run(self._folder, self._manifest).reserved
             if self._contents.bad_rows:
                 self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
 
@@ -238,7 +238,7 @@ class _Run:
             exports = config.cluster.address is not None or config.cluster.metrics_port is not None
             followers = [Exported(self._folder.path.resolve().name)] if exports else []
             self._progress.followers += followers
-            watch = self._watch = Watch(
+            metrics = self._watch = MetricsCollector(
                 scheduler,
                 plan,
                 self._manifest,
@@ -254,11 +254,11 @@ class _Run:
             try:
                 await beside(
                     scheduler.run(),
-                    kept_up("the display", lambda: watch.look_on(self._progress)),
+                    kept_up("the display", lambda: metrics.collect(self._progress)),
                     kept_up("the look at the cluster's nodes", lambda: self._follow_cluster(autoscaler)),
                     kept_up(
                         "the balance of the models",
-                        lambda: autoscaler.balance(watch.observed, self._progress.seconds_left),
+                        lambda: autoscaler.balance(metrics.observed, self._progress.seconds_left),
                     ),
                     self._lost_ray(scheduler),
                     self._stop(stopping, scheduler),
@@ -268,7 +268,7 @@ class _Run:
                 # Of a worker that committed a shard and ended before it told of it.
                 for summary in self._manifest.take_up_committed(self._folder):
                     plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
-                watch.end(self._progress, Run(self._folder, self._manifest).in_journals)
+                metrics.end(self._progress, Run(self._folder, self._manifest).in_journals)
                 for one in followers:  # Ray is about to go
                     with suppress(ValueError):  # gone already, because it failed
                         self._progress.followers.remove(one)
@@ -373,8 +373,8 @@ class _Run:
     def _merge(self) -> int:
         runs = [(self._folder, self._manifest)]
         rows = merge(runs, self._folder.dataset, self._manifest.wanted)
-        held = Run(self._folder, self._manifest).held
-        write_card(self._folder, runs, rows, self._manifest.wanted, held.cost_of_tokens)
+        reserved = Run(self._folder, self._manifest).reserved
+        write_card(self._folder, runs, rows, self._manifest.wanted, reserved.cost_of_tokens)
         return rows
 
     def _report(self) -> None:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from synth.errors import reason
 from synth.paths import argument
 from synth.records import Slice
-from synth.report.held import NOTHING
+from synth.report.reserved import NOTHING
 from synth.report.run_data import Run
 from synth.resumption.slices import untaken
 from synth.storage.card import write_card
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             most = max(wanted) if len(wanted) == len(runs) else None
             new.folder(output.path)
             rows = merge(runs, output.dataset, most)
-            held = sum((Run(*one).held for one in runs), NOTHING)
-            write_card(output, runs, rows, most, held.cost_of_tokens)
+            reserved = sum((Run(*one).reserved for one in runs), NOTHING)
+            write_card(output, runs, rows, most, reserved.cost_of_tokens)
             new.keep()
     except (Unmergeable, Unreadable, InUse) as error:
         print(f"error: {error}", file=sys.stderr)

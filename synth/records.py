@@ -143,7 +143,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The whole fate of one record: what it became (fan-out gives several rows), what was rejected, what all of these
+    """The outcome of one record: what it became (fan-out gives several rows), what was rejected, what all of these
     claimed, and what was spent on each row, by its id, at each step.
 
     `kept` rows have the columns of `dataset_schema`; `rejected` rows those of `rejected_schema`.

@@ -22,8 +22,8 @@ from synth.printable import printable
 from synth.records import Slice, Spent
 from synth.report.charts import number
 from synth.report.figures import Cost, Figures, measure
-from synth.report.held import money
 from synth.report.page import duration, percent
+from synth.report.reserved import money
 from synth.report.run_data import Run
 from synth.report.samples import show_rows
 from synth.report.strata_table import strata_table
@@ -139,7 +139,7 @@ def _facts(run: Run, figures: Figures) -> Table:
         f"{kept / pace.engine_seconds:.3g} kept rows/s per engine, over {duration(pace.engine_seconds)}"
         if pace.engine_seconds
         else "not measured",
-        "reserved": _held(run, kept),
+        "reserved": _reserved(run, kept),
         "on disk": f"{run.bytes_on_disk() / 1e6:,.1f} MB",
     }
     for name, fact in facts.items():
@@ -203,16 +203,16 @@ def _a_kept_row(figures: Figures) -> str:
     return f"{tokens:,.0f} tokens and {seconds} engine-seconds, including rejected rows"
 
 
-def _held(run: Run, kept: int) -> str:
+def _reserved(run: Run, kept: int) -> str:
     """What a cluster charges for."""
-    held = run.held
-    if not held.replica_seconds:
+    reserved = run.reserved
+    if not reserved.replica_seconds:
         return "not measured"
-    told = [f"{held.replica_seconds / 3600:,.3g} engine-hours"]
-    told += [f"{held.gpu_seconds / 3600:,.3g} GPU-hours"] if held.gpu_seconds else ["no GPU"]
-    if cost := held.told():
+    told = [f"{reserved.replica_seconds / 3600:,.3g} engine-hours"]
+    told += [f"{reserved.gpu_seconds / 3600:,.3g} GPU-hours"] if reserved.gpu_seconds else ["no GPU"]
+    if cost := reserved.told():
         told.append(cost)
-    if (each := held.cost_of_a_thousand(kept)) is not None:
+    if (each := reserved.cost_of_a_thousand(kept)) is not None:
         told.append(f"{money(each)} a 1,000 kept rows")
     return ", ".join(told)
 

@@ -111,7 +111,7 @@ class InProcess:
 
     def __init__(self, config, run_dir, fingerprint, index, placement, pool, claims, earlier, code, pools, node):
         worker = Worker(config, run_dir, fingerprint, pool, claims, earlier)
-        self.start, self.run, self.wants_work, self.look = worker.start, worker.run, worker.wants_work, worker.look
+        self.start, self.run, self.wants_work, self.poll = worker.start, worker.run, worker.wants_work, worker.poll
         self.probe, self.counters, self.stop, self.kill = worker.probe, worker.counters, worker.stop, worker.stop
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Load, Placement, Pooled
+from synth.engines import EngineStats, Placement, Pooled
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
@@ -30,7 +30,7 @@ class FakePooling:
         return Placement(cpus=0)
 
     async def start(self):
-        self._load = Load(generated=0.0)
+        self._load = EngineStats(generated=0.0)
 
     async def pool(self, prompt):
         self._load.running += 1
@@ -42,7 +42,7 @@ class FakePooling:
         values = [ids.sum() / 1000] if self.task == "score" else np.bincount(ids % 8, minlength=8)
         return Pooled(np.asarray(values, np.float32), len(prompt))
 
-    def load(self):
+    def stats(self):
         return self._load
 
     async def stop(self): ...

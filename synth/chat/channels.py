@@ -15,8 +15,8 @@ words. Knows nothing of token ids.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synth.chat.guard import Guard
 from synth.chat.probe import THOUGHTS
+from synth.chat.special_tokens import SpecialTokens
 
 Stretch = tuple[str, bool]
 
@@ -34,18 +34,20 @@ class Channels:
     within: frozenset[str] = frozenset()
 
     @classmethod
-    def read(cls, before_answer: str, guard: Guard, prompt: str = "") -> "Channels | None":
+    def read(cls, before_answer: str, special_tokens: SpecialTokens, prompt: str = "") -> "Channels | None":
         """The format of `before_answer`, what a model itself writes before an answer; None if it names no channel. The
         name may begin in the `prompt`: `<|start|>assistant` before ` to=user<|message|>`."""
-        stretches = [(text.strip(), is_control) for text, is_control in guard.split(before_answer) if text.strip()]
+        stretches = [
+            (text.strip(), is_control) for text, is_control in special_tokens.split(before_answer) if text.strip()
+        ]
         within = frozenset(text for text, is_control in stretches if is_control)
-        match stretches, list(guard.split(prompt))[-2:]:
+        match stretches, list(special_tokens.split(prompt))[-2:]:
             case [(_, False), (_, True)], [(opening, True), (begun, False)]:
-                whole = guard.split(opening + begun + before_answer)
+                whole = special_tokens.split(opening + begun + before_answer)
                 stretches = [(text.strip(), is_control) for text, is_control in whole if text.strip()]
                 within |= {opening}
         match stretches[-3:]:
-            case [(opening, True), (name, False), (body, True)] if {opening, body} <= guard.special:
+            case [(opening, True), (name, False), (body, True)] if {opening, body} <= special_tokens.special:
                 return None if THOUGHTS in name else cls(opening, body, name, within)
         return None
 

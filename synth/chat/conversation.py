@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from synth.chat.channels import Channels, Stretch
 from synth.chat.default_prompt import without_default
-from synth.chat.guard import Guard
 from synth.chat.probe import Probe
 from synth.chat.reasoning import Reasoning
 from synth.chat.rendering import ChatTemplateError, Renderer
+from synth.chat.special_tokens import SpecialTokens
 from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
 from synth.chat.switch import ON, Switch, settings, tried
 from synth.chat.tags import DEFAULT, Marks, thinking_marks
@@ -72,15 +72,15 @@ class ChatTemplate:
     ):
         source = chat_template or _own_template(tokenizer)
         self._tokenizer = tokenizer
-        self._guard = Guard(tokenizer)
+        self._special_tokens = SpecialTokens(tokenizer)
         variables = {**tokenizer.special_tokens_map, **(template_kwargs or {})}
-        self._renderer = Renderer(source, variables, self._guard)
+        self._renderer = Renderer(source, variables, self._special_tokens)
         self._probe = Probe(self._renderer)
         self._first, self._later = pre_query, later_pre_query
 
         eos = stop_at_ids([tokenizer.eos_token_id, *generation_eos])
         before_answer = self._probe.before_answer(thinks=True) or self._probe.before_answer(thinks=False)
-        channels = Channels.read(before_answer, self._guard, self._probe.after_user())
+        channels = Channels.read(before_answer, self._special_tokens, self._probe.after_user())
         self.response_stop: Stop = self._end_of_answer(channels.within if channels else ()) | eos
         self.query_stop: Stop = eos
         self._no_query: ChatTemplateError | None = None
@@ -91,29 +91,29 @@ class ChatTemplate:
             self._drawn_start = self._start if default_system_prompt == "keep" else self._without_default(eos)
         except ChatTemplateError as error:  # it matters where users are made to speak, and nowhere else
             self._no_query = error
-        self._not_text = {self._guard.ids[text] for text in self._guard.special}
+        self._not_text = {self._special_tokens.ids[text] for text in self._special_tokens.special}
         self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
         self._channels = channels if reasoning == "auto" else None
         tries, question = list(tried(self._probe)), self._probe.question()
         marks = Marks(*reasoning) if isinstance(reasoning, tuple) else None
         if reasoning == "auto":
             prompts = [question, *(prompt for _, prompt in tries)]
-            marks = Marks() if channels else thinking_marks(self._probe, self._guard, prompts)
+            marks = Marks() if channels else thinking_marks(self._probe, self._special_tokens, prompts)
         tags = (marks.start, marks.end) if marks else None
         self._reasoning: Reasoning | None = None
         if marks:
-            is_token = marks.end in self._guard.ids
+            is_token = marks.end in self._special_tokens.ids
             self._reasoning = Reasoning(marks.start, marks.end, is_token, marks.around)
-        written = [one for tag in tags or () for one in self._guard.split(tag)]
-        self._tags = {self._guard.ids[text] for text, is_control in written if is_control}
-        self._spellings = {id: text for text, id in self._guard.ids.items()}
-        self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags)
+        written = [one for tag in tags or () for one in self._special_tokens.split(tag)]
+        self._tags = {self._special_tokens.ids[text] for text, is_control in written if is_control}
+        self._spellings = {id: text for text, id in self._special_tokens.ids.items()}
+        self._thinking = Thinking.read(self._probe, self._special_tokens, self._channels, tags)
         thinks = bool(self._thinking and self._thinking.expected) or self._opens_thoughts(question)
         is_marked = marks is None or marks.is_told or DEFAULT[1] in source
         self._switch = Switch(settings(question, tries, self._closes_thoughts, thinks), is_marked)
         self._switch.refuse_unmarked(question, self._probe)
         if (on := self._switch.settings.get(ON)) and on.variables:
-            self._thinking = Thinking.read(self._probe, self._guard, self._channels, tags, on.variables)
+            self._thinking = Thinking.read(self._probe, self._special_tokens, self._channels, tags, on.variables)
 
     def encode(
         self,
@@ -131,8 +131,8 @@ class ChatTemplate:
         if tools and self._tool_form is None:
             messages, tools = in_words(messages, tools, with_system=self._probe.takes_system), ()
         variables = {**setting.variables, **({"tools": self._mask(tools)} if tools else {})}
-        told = setting.under(self._masked(messages))
-        return self._guard.encode(self._renderer.render(told, add_generation_prompt, variables))
+        told = setting.under(self._escaped(messages))
+        return self._special_tokens.encode(self._renderer.render(told, add_generation_prompt, variables))
 
     @property
     def takes_tools(self) -> bool:
@@ -154,16 +154,16 @@ class ChatTemplate:
         """
         if self._no_query is not None:
             raise self._no_query
-        masked = self._masked(messages)
-        has_system = any(message["role"] in ("system", "developer") for message in masked)
-        if not masked and self._first is not None:
-            return self._guard.encode(self._first)
+        escaped = self._escaped(messages)
+        has_system = any(message["role"] in ("system", "developer") for message in escaped)
+        if not escaped and self._first is not None:
+            return self._special_tokens.encode(self._first)
         if self._probe.needs_system and not has_system:
             raise ChatTemplateError("the chat template demands a system prompt, and there is none")
-        text = self._later_turn(masked) if len(masked) > has_system else self._probe.before_user(masked)
+        text = self._later_turn(escaped) if len(escaped) > has_system else self._probe.before_user(escaped)
         if not has_system and text.startswith(self._start):
             text = self._drawn_start + text.removeprefix(self._start)
-        return self._guard.encode(text)
+        return self._special_tokens.encode(text)
 
     @property
     def needs_system(self) -> bool:
@@ -219,16 +219,16 @@ class ChatTemplate:
     def after_thoughts(self, prompt: Sequence[int], thoughts: str | None, prefix: str = "") -> list[int]:
         """The prompt with thoughts, or with what is written where there are none, up to the answer's first word, and
         with the words `prefix` that the answer begins with."""
-        begins = self._guard.mask(prefix)
+        begins = self._special_tokens.escape(prefix)
         if thoughts is not None:
             return self._thought(prompt, thoughts, lambda thinking: thinking.closing + begins)
         if self._thinking is not None and not self._are_closed(prompt):
             begins = self._thinking.heading + begins
-        return [*prompt, *self._guard.encode(begins)]
+        return [*prompt, *self._special_tokens.encode(begins)]
 
     def with_words(self, prompt: Sequence[int], words: str) -> list[int]:
         """The prompt with words with which the turn at its end begins."""
-        return [*prompt, *self._guard.encode(self._guard.mask(words))]
+        return [*prompt, *self._special_tokens.encode(self._special_tokens.escape(words))]
 
     def begin_thoughts(self, prompt: Sequence[int], thoughts: str) -> list[int]:
         """The prompt with thoughts that are not at their end. Raises ChatTemplateError where the prompt leaves none."""
@@ -239,7 +239,7 @@ class ChatTemplate:
         if thinking is None or self._are_closed(prompt):
             raise ChatTemplateError("the chat template leaves no place for thoughts before this answer")
         opening = "" if self.answer(prompt, ())[0] is not None else thinking.opening
-        return [*prompt, *self._guard.encode(opening + self._guard.mask(thoughts) + end(thinking))]
+        return [*prompt, *self._special_tokens.encode(opening + self._special_tokens.escape(thoughts) + end(thinking))]
 
     def thoughts_of(self, prefix: str) -> tuple[str | None, str | None]:
         """The thoughts with which a given start of an answer begins, None without any, and what follows them, None
@@ -253,17 +253,17 @@ class ChatTemplate:
     def without_reasoning(self, text: str) -> str:
         """An assistant's earlier answer as later turns see it: without the thoughts that it begins with, if any."""
         if self._channels and text.lstrip().startswith(self._channels.opening):
-            return self._channels.split(self._guard.split(text))[1]
+            return self._channels.split(self._special_tokens.split(text))[1]
         if not self._reasoning or not text.lstrip().startswith(self._reasoning.start or self._reasoning.end):
             return text
         return self._reasoning.split(text)[1]
 
     def _closes_thoughts(self, rendered: str) -> bool:
         """Whether a rendered prompt has come as far as the answer's first word."""
-        return self._are_closed(self._guard.encode(self._probe.after_words(rendered)))
+        return self._are_closed(self._special_tokens.encode(self._probe.after_words(rendered)))
 
     def _opens_thoughts(self, rendered: str) -> bool:
-        return self.answer(self._guard.encode(self._probe.after_words(rendered)), ())[0] is not None
+        return self.answer(self._special_tokens.encode(self._probe.after_words(rendered)), ())[0] is not None
 
     def _text(self, token_ids: Sequence[int], left_out: set[int]) -> str:
         ids = [id for id in token_ids if id not in left_out]
@@ -271,7 +271,7 @@ class ChatTemplate:
 
     def _generation_prompt(self, prompt: Sequence[int]) -> str:
         """A prompt's last words, from the last special token on, so that they are the template's and not a user's."""
-        headings = {self._guard.ids[text] for text in self._guard.special} - self._tags
+        headings = {self._special_tokens.ids[text] for text in self._special_tokens.special} - self._tags
         ids = prompt[-_PROMPT_END:]
         after = max((n + 1 for n, id in enumerate(ids) if id in headings), default=0)
         return self._text(ids[after:], set())
@@ -286,17 +286,17 @@ class ChatTemplate:
         runs = itertools.groupby(token_ids, self._spellings.get)
         return [(spelling or self._text(list(run), set()), bool(spelling)) for spelling, run in runs]
 
-    def _later_turn(self, masked: list[dict[str, Any]]) -> str:
+    def _later_turn(self, escaped: list[dict[str, Any]]) -> str:
         if self._later is not None:
-            return self._renderer.render(masked, add_generation_prompt=False) + self._later
+            return self._renderer.render(escaped, add_generation_prompt=False) + self._later
         try:
-            return self._probe.before_user(masked)
+            return self._probe.before_user(escaped)
         except ChatTemplateError as error:
             raise ChatTemplateError(
                 f"{error}; where later turns can't be derived, give model.later_pre_query"
             ) from error
 
-    def _masked(self, messages: Messages) -> list[dict[str, Any]]:
+    def _escaped(self, messages: Messages) -> list[dict[str, Any]]:
         """The messages as the renderer wants them. Says no to what a template would silently get wrong."""
         for message in messages:
             if message["role"] not in ROLES:
@@ -313,7 +313,7 @@ class ChatTemplate:
 
     def _mask(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self._guard.mask(value)
+            return self._special_tokens.escape(value)
         if isinstance(value, list | tuple):
             return [self._mask(one) for one in value]
         if isinstance(value, dict):
@@ -330,15 +330,15 @@ class ChatTemplate:
 
     def _end_of_answer(self, within: Collection[str]) -> Stop:
         for written in (self._probe.closing(), self._probe.between_answer_and_user()):
-            if stop := stop_at(written, self._guard, within):
+            if stop := stop_at(written, self._special_tokens, within):
                 return stop
         return Stop()
 
     def _end_of_query(self, by_hand: Sequence[str] | None) -> Stop:
         if by_hand is not None:
-            return stop_by_hand(by_hand, self._guard)
+            return stop_by_hand(by_hand, self._special_tokens)
         for written in (self._probe.after_user(), self._probe.between_user_and_answer()):
-            if stop := stop_at(written, self._guard):
+            if stop := stop_at(written, self._special_tokens):
                 return stop
         raise ChatTemplateError(
             "the chat template writes nothing that ends a user's words: give model.query_stop, a list of strings"
@@ -365,9 +365,9 @@ class ChatTemplate:
         closing, after_answer = self._probe.closing(), self._probe.between_answer_and_user()
         if not self._start or after_answer in ("", closing):
             return self._start  # there is nothing to take it out of, or no later turn to learn from
-        ends = [text for text, id in self._guard.ids.items() if id in eos.token_ids]
+        ends = [text for text, id in self._special_tokens.ids.items() if id in eos.token_ids]
         around = after_answer, closing, self._probe.after_user()
-        start = without_default(self._start, *around, self._guard, self._tokenizer.bos_token, ends)
+        start = without_default(self._start, *around, self._special_tokens, self._tokenizer.bos_token, ends)
         if start is None or not self._probe.goes_on_from(self._start):
             raise ChatTemplateError(
                 "can't tell the chat template's default system prompt from its headings: "

@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Collection, Sequence
 
-from synth.chat.guard import Guard
+from synth.chat.special_tokens import SpecialTokens
 
 
 def without_default(
@@ -19,7 +19,7 @@ def without_default(
     after_answer: str,
     closing: str,
     after_user: str,
-    guard: Guard,
+    special_tokens: SpecialTokens,
     bos: str | None,
     eos: Collection[str],
 ) -> str | None:
@@ -30,28 +30,28 @@ def without_default(
     after an answer that nothing follows, `after_user` what stands between a user's words and an answer. The tokens
     `eos` end a turn, unless they open the conversation too.
     """
-    openers = leading_controls(start, guard)
+    openers = leading_controls(start, special_tokens)
     ends = [text for text in eos if text not in openers]
     if closing.strip() and after_answer.startswith(closing):
-        heading = _skip(after_answer.removeprefix(closing), guard, ends)
+        heading = _skip(after_answer.removeprefix(closing), special_tokens, ends)
     else:
-        heading = _heading(after_answer, after_user, guard, openers, ends)
+        heading = _heading(after_answer, after_user, special_tokens, openers, ends)
     if heading and heading not in start:
-        heading = _skip(_common_end(start, heading, guard), guard, ends)
+        heading = _skip(_common_end(start, heading, special_tokens), special_tokens, ends)
     if not heading:
-        words = _skip(after_answer, guard, leading_controls(after_answer, guard))
+        words = _skip(after_answer, special_tokens, leading_controls(after_answer, special_tokens))
         said = start.removesuffix(words) if words else start
-        return None if said == start or _says_something(said, guard) else start
+        return None if said == start or _says_something(said, special_tokens) else start
     at = start.rindex(heading)
-    lead = _lead(start[:at], heading, guard, bos)
+    lead = _lead(start[:at], heading, special_tokens, bos)
     dropped = start[len(lead) : at] + start[at + len(heading) :]
-    return lead + heading if _says_something(dropped, guard) else start
+    return lead + heading if _says_something(dropped, special_tokens) else start
 
 
-def leading_controls(text: str, guard: Guard) -> list[str]:
+def leading_controls(text: str, special_tokens: SpecialTokens) -> list[str]:
     """The control tokens before the first word."""
     found = []
-    for stretch, is_control in guard.split(text):
+    for stretch, is_control in special_tokens.split(text):
         if is_control:
             found.append(stretch)
         elif stretch.strip():
@@ -59,15 +59,21 @@ def leading_controls(text: str, guard: Guard) -> list[str]:
     return found
 
 
-def _heading(after_answer: str, after_user: str, guard: Guard, openers: Collection[str], ends: Collection[str]) -> str:
+def _heading(
+    after_answer: str,
+    after_user: str,
+    special_tokens: SpecialTokens,
+    openers: Collection[str],
+    ends: Collection[str],
+) -> str:
     """The user's heading in what follows an answer, whose end may be there too; empty where it can't be told.
 
     Before a heading's words there may be a control token that ends the answer, and one that opens the heading:
     `<|im_end|>\\n<|im_start|>user`. A single one opens it where it is written so before the words of the answer's
     heading, too, and not next to what was said: `\\n<extra_id_1>User`. That of `<|end|>\\nUser` may do either.
     """
-    rest = _skip(after_answer, guard, ends)
-    controls = leading_controls(rest, guard)
+    rest = _skip(after_answer, special_tokens, ends)
+    controls = leading_controls(rest, special_tokens)
     if not controls:
         return rest
     known = [text for text in controls if text in openers]
@@ -75,7 +81,7 @@ def _heading(after_answer: str, after_user: str, guard: Guard, openers: Collecti
     before, words = _around_last(rest, opener, controls)
     if not words.strip():
         return opener + words
-    _, words_of_answer = _around_last(after_user, opener, leading_controls(after_user, guard))
+    _, words_of_answer = _around_last(after_user, opener, leading_controls(after_user, special_tokens))
     opens_both = rest != after_answer and bool(words_of_answer) and not words_of_answer[0].isspace()
     return opener + words if (before or known or opens_both) and not words[0].isspace() else ""
 
@@ -90,23 +96,23 @@ def _around_last(text: str, control: str, controls: Sequence[str]) -> tuple[str,
     return text[: end - len(control)], text[end:]
 
 
-def _says_something(text: str, guard: Guard) -> bool:
-    return any(re.search(r"\w", stretch) for stretch, is_control in guard.split(text) if not is_control)
+def _says_something(text: str, special_tokens: SpecialTokens) -> bool:
+    return any(re.search(r"\w", stretch) for stretch, is_control in special_tokens.split(text) if not is_control)
 
 
-def _skip(text: str, guard: Guard, unwanted: Collection[str]) -> str:
+def _skip(text: str, special_tokens: SpecialTokens, unwanted: Collection[str]) -> str:
     """The text without these control tokens, and without whitespace, at its start."""
-    for stretch, is_control in guard.split(text):
+    for stretch, is_control in special_tokens.split(text):
         if stretch not in unwanted if is_control else stretch.strip():
             break
         text = text.removeprefix(stretch)
     return text.lstrip()
 
 
-def _common_end(one: str, other: str, guard: Guard) -> str:
+def _common_end(one: str, other: str, special_tokens: SpecialTokens) -> str:
     """What both end with, control tokens whole."""
     common = ""
-    pairs = zip(reversed(list(guard.split(one))), reversed(list(guard.split(other))), strict=False)
+    pairs = zip(reversed(list(special_tokens.split(one))), reversed(list(special_tokens.split(other))), strict=False)
     for (a, a_is_control), (b, b_is_control) in pairs:
         if a == b:
             common = a + common
@@ -118,18 +124,18 @@ def _common_end(one: str, other: str, guard: Guard) -> str:
     return common
 
 
-def _lead(before: str, heading: str, guard: Guard, bos: str | None) -> str:
+def _lead(before: str, heading: str, special_tokens: SpecialTokens, bos: str | None) -> str:
     """What opens the whole conversation, of the text before the user's heading.
 
     It ends where another heading opens as the user's does (`<|im_start|>`). If none does before the first word, it is
     the control tokens at the very start, but for the last, which opens the system prompt unless it is BOS.
     """
-    opening, is_control = next(guard.split(heading))
+    opening, is_control = next(special_tokens.split(heading))
     opened, found, _ = before.partition(opening)
-    if is_control and found and all(control or not text.strip() for text, control in guard.split(opened)):
+    if is_control and found and all(control or not text.strip() for text, control in special_tokens.split(opened)):
         return opened
     lead = done = 0
-    for text, is_control in guard.split(before):
+    for text, is_control in special_tokens.split(before):
         if is_control:
             lead = done + len(text) if text == bos else done
         elif text.strip():

@@ -1,7 +1,7 @@
 """What a chat template writes around words that are not there yet: rendered with marks for words, cut at the marks.
 
-A mark is a lone surrogate that no masked content holds (see guard.py), so it is found where the template put it and
-nowhere else. Trimming, capitalizing and escaping leave it as it is.
+A mark is a lone surrogate that no escaped content holds (see special_tokens.py), so it is found where the template put
+it and nowhere else. Trimming, capitalizing and escaping leave it as it is.
 
 Promises: where a conversation that a question is put with is refused, the answer is the empty string. `before_user`
 alone raises ChatTemplateError, since it is asked about real conversations. A template that demands a system prompt is
@@ -41,9 +41,9 @@ class Probe:
     def source(self) -> TemplateSource:
         return self._renderer.source
 
-    def before_user(self, masked: list[dict[str, Any]]) -> str:
+    def before_user(self, escaped: list[dict[str, Any]]) -> str:
         """All that is written before the words that the user says after these messages."""
-        before, found, _ = self._renderer.render([*masked, _USER_GOES_ON], True).partition(_NEXT)
+        before, found, _ = self._renderer.render([*escaped, _USER_GOES_ON], True).partition(_NEXT)
         if not found:
             raise ChatTemplateError("the chat template leaves out the user's words")
         return before

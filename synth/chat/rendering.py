@@ -7,8 +7,8 @@ it ran: 26 July 2024, or the ISO date in `template_kwargs.today`.
 Some templates show only contents that are lists of parts, as in `[{"type": "text", "text": "Hi"}]`, and lose plain
 text without a word. For those, text is made a list of one part.
 
-Contents arrive masked (see guard.py). A template that looks into a content for `</think>` and the like must find it
-all the same: comparisons, `in` and the methods of strings take a literal to mean its masked form too.
+Contents arrive escaped (see special_tokens.py). A template that looks into a content for `</think>` and the like must
+find it all the same: comparisons, `in` and the methods of strings take a literal to mean its escaped form too.
 
 Knows nothing of token ids.
 """
@@ -28,7 +28,7 @@ import jinja2.parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from synth.chat.guard import Guard
+from synth.chat.special_tokens import SpecialTokens
 
 SPEAKS_OF_THINKING = re.compile(
     r"think|thought|reason|deliberat|reflect|analy[sz]|ponder|scratch|\bcot\b|思考|推理", re.IGNORECASE
@@ -74,10 +74,10 @@ class TemplateSource:
 class Renderer:
     """One compiled template with its constant variables."""
 
-    def __init__(self, source: str, variables: dict[str, Any], guard: Guard):
+    def __init__(self, source: str, variables: dict[str, Any], special_tokens: SpecialTokens):
         today = variables.get("today", TODAY)
         day = datetime.date.fromisoformat(str(today))
-        environment = _Environment(guard, day)
+        environment = _Environment(special_tokens, day)
         try:
             self._template = environment.from_string(source)
             self.source = TemplateSource.read(environment.parse(source), environment.globals)
@@ -119,9 +119,9 @@ def _as_parts(content: Any) -> Any:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    def __init__(self, guard: Guard, day: datetime.date):
+    def __init__(self, special_tokens: SpecialTokens, day: datetime.date):
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationBlock, jinja2.ext.loopcontrols])
-        self._guard = guard
+        self._special_tokens = special_tokens
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = day.strftime
         self.filters["tojson"] = _tojson
@@ -135,7 +135,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         text = getattr(obj, "__self__", None)
-        if args and isinstance(text, str) and self._guard.has_stand_ins(text):
+        if args and isinstance(text, str) and self._special_tokens.has_escapes(text):
             strips = obj.__name__ in ("strip", "lstrip", "rstrip")
             args = tuple(self._as_in(text, arg, strips) for arg in args)
         return super().call(context, obj, *args, **kwargs)
@@ -146,25 +146,25 @@ class _Environment(ImmutableSandboxedEnvironment):
             return tuple(self._as_in(text, one) for one in literal)
         if not isinstance(literal, str):
             return literal
-        masked = self._guard.stand_in(literal)
-        return literal + masked if is_set else masked if masked in text else literal
+        escaped = self._special_tokens.substitute(literal)
+        return literal + escaped if is_set else escaped if escaped in text else literal
 
     def _in(self, value: Any, container: Any) -> bool:
         if isinstance(value, str) and isinstance(container, str):
-            return value in container or self._guard.stand_in(value) in container
+            return value in container or self._special_tokens.substitute(value) in container
         return value in container
 
     def _equal(self, one: Any, other: Any) -> bool:
         if one == other or not (isinstance(one, str) and isinstance(other, str)):
             return bool(one == other)
-        return len(one) == len(other) and self._guard.stand_in(one) == self._guard.stand_in(other)
+        return len(one) == len(other) and self._special_tokens.substitute(one) == self._special_tokens.substitute(other)
 
     def _replace(self, text: Any, old: str, new: str, count: int = -1) -> str:
         return str(text).replace(self._as_in(str(text), old), new, count)
 
 
 class _ComparisonsAsTests(NodeTransformer):
-    """`a in b`, `a == b` and their opposites become the tests of those names, which know masked text."""
+    """`a in b`, `a == b` and their opposites become the tests of those names, which know escaped text."""
 
     TESTS: ClassVar = {"in": "in", "notin": "in", "eq": "eq", "ne": "eq"}
 

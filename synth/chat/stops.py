@@ -7,7 +7,7 @@ a template marks turns in plain words, the next speaker's heading becomes a stop
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from synth.chat.guard import Guard
+from synth.chat.special_tokens import SpecialTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Stop:
         )
 
 
-def stop_at(between: str, guard: Guard, within: Collection[str] = ()) -> Stop:
+def stop_at(between: str, special_tokens: SpecialTokens, within: Collection[str] = ()) -> Stop:
     """The stop for text that stands between one speaker's words and the next one's.
 
     Its control tokens count up to the first word: what closes the turn, and what opens the next heading. Special
@@ -39,13 +39,13 @@ def stop_at(between: str, guard: Guard, within: Collection[str] = ()) -> Stop:
     ids: list[int] = []
     strings: list[str] = []
     skipped = False
-    for stretch, is_control in guard.split(between):
+    for stretch, is_control in special_tokens.split(between):
         if is_control and stretch in within:
             skipped = True
         elif is_control:
-            if (ids or strings) and stretch not in guard.special:
+            if (ids or strings) and stretch not in special_tokens.special:
                 break
-            ids.append(guard.ids[stretch])
+            ids.append(special_tokens.ids[stretch])
         elif stretch.strip() and not skipped:
             if ids or strings:
                 break
@@ -53,12 +53,12 @@ def stop_at(between: str, guard: Guard, within: Collection[str] = ()) -> Stop:
     return Stop(tuple(dict.fromkeys(ids)), tuple(strings))
 
 
-def stop_by_hand(given: Iterable[str], guard: Guard) -> Stop:
+def stop_by_hand(given: Iterable[str], special_tokens: SpecialTokens) -> Stop:
     """Strings from the configuration: those that spell a control token are meant as that token."""
     given = list(given)
     return Stop(
-        tuple(guard.ids[text] for text in given if text in guard.ids),
-        tuple(text for text in given if text not in guard.ids),
+        tuple(special_tokens.ids[text] for text in given if text in special_tokens.ids),
+        tuple(text for text in given if text not in special_tokens.ids),
     )
 
 

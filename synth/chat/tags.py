@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from synth.chat.guard import Guard
 from synth.chat.probe import THOUGHTS, USER, Probe
 from synth.chat.rendering import SPEAKS_OF_THINKING
+from synth.chat.special_tokens import SpecialTokens
 
 DEFAULT = ("<think>", "</think>")
 _OF_THINKING = re.compile("think|thought|channel", re.IGNORECASE)
@@ -35,34 +35,34 @@ class Marks:
     is_told: bool = True
 
 
-def thinking_marks(probe: Probe, guard: Guard, prompts: Iterable[str]) -> Marks:
+def thinking_marks(probe: Probe, special_tokens: SpecialTokens, prompts: Iterable[str]) -> Marks:
     """`prompts` are those of an answer that the template may write, the default first."""
     prompts = list(prompts)
-    pair = _shown(probe, guard) or _left_empty(probe, guard, map(probe.after_words, prompts))
+    pair = _shown(probe, special_tokens) or _left_empty(probe, special_tokens, map(probe.after_words, prompts))
     if pair is not None:
         return Marks(*pair)
-    if marks := next(filter(None, (_in_words(probe, guard, prompt) for prompt in prompts)), None):
+    if marks := next(filter(None, (_in_words(probe, special_tokens, prompt) for prompt in prompts)), None):
         return marks
-    pair = _spelled(guard)
+    pair = _spelled(special_tokens)
     return Marks(*pair) if pair else Marks(is_told=False)
 
 
-def _shown(probe: Probe, guard: Guard) -> tuple[str, str] | None:
+def _shown(probe: Probe, special_tokens: SpecialTokens) -> tuple[str, str] | None:
     """The control tokens right around the thoughts of an earlier answer."""
     before, shown, after = probe.before_answer(thinks=True).partition(THOUGHTS)
-    opening = [one for one in guard.split(before) if one[0].strip()]
-    closing = [one for one in guard.split(after) if one[0].strip()]
+    opening = [one for one in special_tokens.split(before) if one[0].strip()]
+    closing = [one for one in special_tokens.split(after) if one[0].strip()]
     match opening[-1:], closing[:1]:
         case [(start, True)], [(end, True)] if shown:
             return start, end
     return None
 
 
-def _in_words(probe: Probe, guard: Guard, prompt: str) -> Marks | None:
+def _in_words(probe: Probe, special_tokens: SpecialTokens, prompt: str) -> Marks | None:
     """Marks that the template tells the model in words, in a prompt of its own; and words in which it begins the answer
     for it."""
     told, _, after = prompt.partition(USER)
-    found = [one for one in dict.fromkeys(_MARK.findall(told)) if one not in guard.ids or _closed(one) in told]
+    found = [one for one in dict.fromkeys(_MARK.findall(told)) if one not in special_tokens.ids or _closed(one) in told]
     thoughts = [one for one in found if SPEAKS_OF_THINKING.search(one) and not _OF_SETTINGS.search(one)]
     answers = [one for one in found if _OF_ANSWERS.search(one) and one not in thoughts]
     for start in thoughts:
@@ -73,7 +73,7 @@ def _in_words(probe: Probe, guard: Guard, prompt: str) -> Marks | None:
         return None
     end = answers[0]
     around = ("", _closed(end))
-    begun = [text.strip() for text, is_control in guard.split(after) if not is_control][-1:]
+    begun = [text.strip() for text, is_control in special_tokens.split(after) if not is_control][-1:]
     for start in [*(one for one in begun if SPEAKS_OF_THINKING.search(one)), *thoughts]:
         return Marks(start, end, around)
     speaks = SPEAKS_OF_THINKING.search(told)
@@ -85,12 +85,12 @@ def _closed(mark: str) -> str:
     return mark.replace("BEGIN", "END") if "BEGIN" in mark else mark[:1] + "/" + mark[1:]
 
 
-def _left_empty(probe: Probe, guard: Guard, prompts: Iterable[str]) -> tuple[str, str] | None:
+def _left_empty(probe: Probe, special_tokens: SpecialTokens, prompts: Iterable[str]) -> tuple[str, str] | None:
     """The pair that a generation prompt has and an earlier answer has not: `<|channel>thought\\n<channel|>`."""
     heading = probe.between_user_and_answer()
     for prompt in prompts:
         goes_on = heading and prompt.startswith(heading)
-        match [one for one in guard.split(prompt.removeprefix(heading)) if goes_on and one[0].strip()]:
+        match [one for one in special_tokens.split(prompt.removeprefix(heading)) if goes_on and one[0].strip()]:
             case [(start, True), (end, True)]:
                 return start, end
             case [(start, True), (name, False), (end, True)]:
@@ -98,11 +98,11 @@ def _left_empty(probe: Probe, guard: Guard, prompts: Iterable[str]) -> tuple[str
     return None
 
 
-def _spelled(guard: Guard) -> tuple[str, str] | None:
+def _spelled(special_tokens: SpecialTokens) -> tuple[str, str] | None:
     """A control token that speaks of thinking, and its counterpart: `[/THINK]`, `<|END_THINKING|>`, `<channel|>`."""
-    for start in filter(_OF_THINKING.search, guard.ids):
+    for start in filter(_OF_THINKING.search, special_tokens.ids):
         ends = {start[:1] + "/" + start[1:], start.replace("START", "END"), re.sub("start|begin", "end", start)}
         ends.add(start.replace("<|", "<").replace(">", "|>"))
-        for end in sorted(ends & guard.ids.keys() - {start}):
+        for end in sorted(ends & special_tokens.ids.keys() - {start}):
             return start, end
     return None

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from synth.chat.channels import Channels
-from synth.chat.guard import Guard
 from synth.chat.probe import THOUGHTS, Probe
+from synth.chat.special_tokens import SpecialTokens
 from synth.chat.stops import Stop, stop_at
 from synth.chat.tags import DEFAULT
 
@@ -37,7 +37,7 @@ class Thinking:
     def read(
         cls,
         probe: Probe,
-        guard: Guard,
+        special_tokens: SpecialTokens,
         channels: Channels | None,
         tags: tuple[str, str] | None,
         variables: Mapping[str, Any] = _NOTHING,
@@ -47,11 +47,11 @@ class Thinking:
         opening, shown, closing = probe.before_answer(thinks=True, variables=variables).partition(THOUGHTS)
         heading = probe.before_answer(thinks=False, variables=variables)
         if channels:
-            return cls(opening, closing, heading, stop_at(closing, guard), True) if shown else None
+            return cls(opening, closing, heading, stop_at(closing, special_tokens), True) if shown else None
         if tags is None:
             return None
         start, end = tags
         if not (shown and end in closing):
             opening, closing = f"{start}\n" if start else "", f"\n{end}\n\n"
-        stop = Stop((guard.ids[end],)) if end in guard.ids else Stop(strings=(end,))
-        return cls(opening, closing, heading, stop, bool(shown) or tags != DEFAULT or end in guard.ids)
+        stop = Stop((special_tokens.ids[end],)) if end in special_tokens.ids else Stop(strings=(end,))
+        return cls(opening, closing, heading, stop, bool(shown) or tags != DEFAULT or end in special_tokens.ids)

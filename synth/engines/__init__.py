@@ -169,7 +169,7 @@ class Pooled:
 
 
 @dataclass(slots=True)
-class Load:
+class EngineStats:
     """What an engine is busy with at this moment. Shares are from 0 to 1. `generated` are all tokens that it has
     written since it started, for answers that have not ended too; None where it hears of them at the end only.
     `paused_s` are the seconds for which a server's rate limit still keeps it from asking. `preempted` counts requests
@@ -254,7 +254,7 @@ class Lifecycle(Protocol):
 
     # May have `missing() -> str | None`, as Model has it: what is not there is said before anything is started.
 
-    def load(self) -> Load: ...
+    def stats(self) -> EngineStats: ...
 
     async def stop(self) -> None: ...
 

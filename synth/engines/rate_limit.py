@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from synth.engines import Load
+from synth.engines import EngineStats
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class RateLimit:
     Counts in `load` what runs and waits.
     """
 
-    def __init__(self, most: int, server: str, load: Load):
+    def __init__(self, most: int, server: str, load: EngineStats):
         self._most, self._server, self._load = most, server, load
         self._allowed = float(most)
         self._queue: deque[asyncio.Future[None]] = deque()

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, FinishReason, Form, Load, Placement, Sampling, Unusable
+from synth.engines import Answer, EngineStats, FinishReason, Form, Placement, Sampling, Unusable
 from synth.engines.patient_http import PatientHTTP, TooLong, Withheld
 from synth.engines.price import Price
 from synth.engines.rate_limit import RateLimit
@@ -116,7 +116,7 @@ class Remote:
     async def start(self) -> None:
         """Ask the server what it serves. Raises EngineError where it is away or refuses, Unusable where it has no such
         model."""
-        self._load = Load()
+        self._load = EngineStats()
         self._limit = RateLimit(self.max_num_seqs, self.base_url, self._load)
         link = self.transport(self.base_url, self._key)
         self._http = PatientHTTP(self.base_url, self._key, self.timeout_s, self._limit, link)
@@ -137,7 +137,7 @@ class Remote:
             return Answer((), "length", 0, too_long=str(too_long))
         return self._answer(completion, prompt, sampling)
 
-    def load(self) -> Load:
+    def stats(self) -> EngineStats:
         self._load.paused_s = self._limit.paused_s
         return self._load
 

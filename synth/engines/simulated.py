@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import WATCHED_EVERY, Answer, FinishReason, Load, Placement, Sampling, Watch
+from synth.engines import WATCHED_EVERY, Answer, EngineStats, FinishReason, Placement, Sampling, Watch
 
 _WORDS = "amber birch cedar delta ember fjord grove haven ivory jetty knoll lemon maple north ocean pearl".split()
 
@@ -44,7 +44,7 @@ class Simulated:
 
     async def start(self) -> None:
         self._slots = asyncio.Semaphore(self.max_num_seqs)
-        self._load = Load(generated=0.0)
+        self._load = EngineStats(generated=0.0)
         self._rate = 0.0  # tokens a second of all that run, each evenly over its time
         self._then = time.monotonic()
 
@@ -83,7 +83,7 @@ class Simulated:
     def _text(self, token_ids: Sequence[int]) -> str:
         return " ".join(_WORDS[id] for id in token_ids)
 
-    def load(self) -> Load:
+    def stats(self) -> EngineStats:
         self._speed_up(0.0)
         return self._load
 

@@ -25,7 +25,8 @@ _NAMED = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception)): ")
 
 
 async def start(engine: Engine | PoolingEngine) -> None:
-    """Load its model. Raises what start_failure makes of an error, and Unusable where it is no engine even then."""
+    """EngineStats its model. Raises what start_failure makes of an error, and Unusable where it is no engine even
+    then."""
     try:
         await engine.start()
     except Exception as error:  # of any library

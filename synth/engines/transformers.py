@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, EngineError, Form, Load, Placement, Sampling, Watch
+from synth.engines import Answer, EngineError, EngineStats, Form, Placement, Sampling, Watch
 from synth.engines.cpu_dtype import cpu_dtype
 from synth.models.model import Model
 
@@ -59,7 +59,7 @@ class Transformers:
         return self.model.missing_weights() or self.model.cannot_generate()
 
     async def start(self) -> None:
-        """Load the model. Raises EngineError with the reason why it can't be."""
+        """EngineStats the model. Raises EngineError with the reason why it can't be."""
         self._generated = 0
         self._waiting: deque[_Request] = deque()
         self._running: list[_Request] = []
@@ -88,9 +88,9 @@ class Transformers:
         await request.ended
         return Answer(row.said, row.finish_reason or "stop", len(prompt), text=row.text, logprob=row.logprob)
 
-    def load(self) -> Load:
+    def stats(self) -> EngineStats:
         running = sum(one.goes_on for one in self._running)
-        return Load(running=running, waiting=len(self._waiting), generated=self._generated)
+        return EngineStats(running=running, waiting=len(self._waiting), generated=self._generated)
 
     async def stop(self) -> None:
         """Ends within one token."""

@@ -21,7 +21,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from synth.engines import EngineError, Load, Placement, Share, Unusable, gpu_memory
+from synth.engines import EngineError, EngineStats, Placement, Share, Unusable, gpu_memory
 from synth.engines.admission import Admission
 from synth.engines.cards import Card
 from synth.engines.cpu_dtype import cpu_dtype
@@ -142,8 +142,8 @@ class VLLMEngine:
         raise NotImplementedError
 
     async def start(self) -> None:
-        """Load the model (seconds to minutes). Raises Unusable for what vLLM refuses before it has loaded anything, and
-        EngineError for what else keeps it from running, with vLLM's own reason."""
+        """EngineStats the model (seconds to minutes). Raises Unusable for what vLLM refuses before it has loaded
+        anything, and EngineError for what else keeps it from running, with vLLM's own reason."""
         from vllm.v1.engine.async_llm import AsyncLLM
 
         # Kernels that are built when an engine starts take ninja, which is beside this Python.
@@ -245,7 +245,7 @@ class VLLMEngine:
                 raise EngineError(f"vLLM died: {root_cause(error)}") from error
             raise RuntimeError(f"vLLM failed at this request: {root_cause(error)}") from error
 
-    def load(self) -> Load:
+    def stats(self) -> EngineStats:
         load = self._statistics.load
         return replace(load, waiting=load.waiting + self._admission.waiting, at_once=self._admission.limit)
 

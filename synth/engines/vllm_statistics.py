@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from synth.engines import Load
+from synth.engines import EngineStats
 from synth.engines.admission import Admission
 
 
@@ -14,7 +14,7 @@ class Statistics:
     """
 
     def __init__(self, admission: Admission) -> None:
-        self.load = Load(generated=0, preempted=0, recomputed=0)
+        self.load = EngineStats(generated=0, preempted=0, recomputed=0)
         self._admission = admission
 
     def count(self, tokens: int, preempted: int = 0) -> None:

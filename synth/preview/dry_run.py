@@ -11,7 +11,7 @@ from synth.engines.repetition import RepetitionDetection
 from synth.preview.estimate import estimate, size_on_disk
 from synth.preview.machines import chosen, machine, too_small
 from synth.preview.missing import refuse_what_is_missing
-from synth.report.held import money
+from synth.report.reserved import money
 from synth.report.run_data import Run
 from synth.resumption.opening import refuse_foreign
 from synth.resumption.resume import manifest_of, plan_of

@@ -15,7 +15,7 @@ from synth.errors import reason
 from synth.preview.pace import FULL, Measured, measured
 from synth.preview.split import SIZES, Need, gpus_of, seconds_of, splits
 from synth.report.by_model import by_main
-from synth.report.held import money
+from synth.report.reserved import money
 from synth.report.run_data import Run
 from synth.resumption.resume import told_once
 from synth.steps.llm import MAIN

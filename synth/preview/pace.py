@@ -69,7 +69,7 @@ def measured(run: Run) -> Measured | None:
         kept_share=kept / sum(one.stop - one.start for one in summaries),
         of={name: pace for name, pace in of.items() if pace},
         start_s=_start(lines),
-        gpus=run.held.gpu_seconds / max(1e-9, run.held.replica_seconds),
+        gpus=run.reserved.gpu_seconds / max(1e-9, run.reserved.replica_seconds),
     )
 
 

@@ -17,8 +17,8 @@ Hence two moments of decision, and no wait between them:
   and a merge copies nothing.
 
 Several steps against duplicates in one chain. What a record claims at the second step counts only if it was no
-duplicate at the first, which is not known for sure before its shard is finalized. So claims at the first step are looked
-at as soon as they are made, those at later ones from their finalization on.
+duplicate at the first, which is not known for sure before its shard is finalized. So claims at the first step are
+looked at as soon as they are made, those at later ones from their finalization on.
 
 Exactly once. A shard's claims are taken from its records as they stand in the journal, not from what was claimed on
 the way: if a worker is lost, and its records are made again, their new claims take the place of the old ones. What is
@@ -205,8 +205,8 @@ class DedupKeys:
     async def finalize(self, numbers: range, claims: Iterable[DedupKey]) -> list[Duplicate]:
         """The duplicates among finished records, whose claims these are, all of them.
 
-        Raises ValueError unless all lower records are finalized, and none of these. Whoever calls this writes `numbers`,
-        `claims` and the answer down before anybody hears of it, for `restore`.
+        Raises ValueError unless all lower records are finalized, and none of these. Whoever calls this writes
+        `numbers`, `claims` and the answer down before anybody hears of it, for `restore`.
         """
         if numbers.start != self.finalized:
             raise ValueError(f"records {self.finalized} to {numbers.start - 1} are not finalized yet")

@@ -1,5 +1,5 @@
-"""Strata (synth/strata.py) by the claims of a run (duplicates.py): a row claims its strata, and what is finalized in the
-order of records is what was taken. So workers may be many and be lost, and the rows are those of one pass.
+"""Strata (synth/strata.py) by the claims of a run (duplicates.py): a row claims its strata, and what is finalized in
+the order of records is what was taken. So workers may be many and be lost, and the rows are those of one pass.
 
 What is finalized only ever fills strata, so a record whose stratum is full by then has none to come into, and ends at
 once: before it has cost a token, where its source says what it is (`Skipping`). Where there is one column, and no other

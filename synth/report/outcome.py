@@ -13,8 +13,8 @@ from rich.console import Console
 
 from synth.printable import in_a_line
 from synth.report.caches import caches, told_again
-from synth.report.held import money
 from synth.report.progress import short_reasons
+from synth.report.reserved import money
 from synth.report.run_data import Run
 from synth.report.samples import show_samples
 from synth.report.strata import short_strata
@@ -44,9 +44,9 @@ class Outcome:
     def show(self, seconds: float) -> None:
         console, folder = Console(highlight=False, markup=False), self._run.folder
         console.print(f"{self._counts()}, in {seconds:,.0f} s", soft_wrap=True)
-        held = self._run.held
-        if cost := held.told():
-            each = held.cost_of_a_thousand(self._run.counts["kept"])
+        reserved = self._run.reserved
+        if cost := reserved.told():
+            each = reserved.cost_of_a_thousand(self._run.counts["kept"])
             console.print(cost if each is None else f"{cost}, {money(each)} a 1,000 kept", soft_wrap=True)
         if self._rows:
             show_samples(console, folder.dataset)

@@ -24,7 +24,7 @@ from synth.report.caches import caches
 from synth.report.comparison import GROUPS, Comparison, letter
 from synth.report.diversity import MOST_TEXTS, Diversity, diversity, instructions
 from synth.report.figures import Figures, flat, measure
-from synth.report.held import money
+from synth.report.reserved import money
 from synth.report.run_data import Run
 from synth.report.soundness import FACTS
 from synth.report.throughput import Throughput, throughput
@@ -124,7 +124,7 @@ def _view(letter: str, run: Run, figures: Figures, pace: Throughput, varied: Div
         "spent": spent,
         "steps": figures.spent_at(run.steps),
         "seconds_per_kept": spent.engine_seconds / kept if kept else None,
-        "held": run.held,
+        "reserved": run.reserved,
         "caches": caches(run.snapshots).numbers,
         "quantiles": {name: _quantiles(one) for name, one in (figures.lengths | figures.numbers).items()},
         "nearest": _quantiles(varied.nearest),

@@ -21,11 +21,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from synth.engines import Load
+from synth.engines import EngineStats
 from synth.errors import reason
 from synth.printable import in_a_line, printable
 from synth.records import Spent
-from synth.report.held import NOTHING, Held, money
+from synth.report.reserved import NOTHING, Reserved, money
 from synth.report.strata import Stratum, short_strata
 from synth.report.strata_table import strata_table
 from synth.report.time_left import Left, seconds_left
@@ -39,7 +39,7 @@ RATE_WINDOW_S = 30.0
 LATELY_S = 5.0
 SLOW_S = 2.0
 TOLD_AGAIN = 0.02  # of the tokens, those computed a second time, before it matters
-_NOT_METRICS = ("held", "reasons", "left", "work", "models", "strata")
+_NOT_METRICS = ("reserved", "reasons", "left", "work", "models", "strata")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Snapshot:
     the rejected ones. What is `left` takes as long as the `work` says that records take.
 
     `kept` grows by what is found on disk too, `made` by what is new only. `engine_seconds` are those in which engines
-    had requests; replicas and their GPUs are `held` in between, too. `paused_s` is the longest time for which a
+    had requests; replicas and their GPUs are `reserved` in between, too. `paused_s` is the longest time for which a
     server's rate limit still keeps an engine of main's from asking.
 
     `preempted` requests lost their place in a full cache, for which `recomputed` tokens were computed again; all caches
@@ -97,7 +97,7 @@ class Snapshot:
     recomputed: int = 0
     cache_tokens: int = 0
     at_once: int = 0
-    held: Held = NOTHING
+    reserved: Reserved = NOTHING
     spent: dict[str, Spent] = field(default_factory=dict)
     running: int = 0
     waiting: int = 0
@@ -115,7 +115,7 @@ class Progress:
     `before` is what earlier processes of the run have held. The file is made when there is something to write.
     """
 
-    def __init__(self, metrics: Path, console: Console | None = None, before: Held = NOTHING):
+    def __init__(self, metrics: Path, console: Console | None = None, before: Reserved = NOTHING):
         self._metrics, self.before = metrics, before
         self._console = console or Console(stderr=True, highlight=False)
         self._history: deque[tuple[float, Snapshot]] = deque()
@@ -316,9 +316,9 @@ class Progress:
 
     def _told_cost(self, now: Snapshot) -> list[str]:
         """Of the whole run so far."""
-        held = self.before + now.held
-        each = held.cost_of_a_thousand(now.kept)
-        told = [held.told(), None if each is None else f"{money(each)} a 1,000 kept"]
+        reserved = self.before + now.reserved
+        each = reserved.cost_of_a_thousand(now.kept)
+        told = [reserved.told(), None if each is None else f"{money(each)} a 1,000 kept"]
         return [words for words in told if words]
 
     def _write_metrics(self, now: Snapshot) -> None:
@@ -329,10 +329,10 @@ class Progress:
             "seconds_left": None if (left := self.seconds_left()) is None else round(left, 1),
         }
         times = {"time": round(self._updated, 3), "started": round(self._started_at, 3)}
-        plain = {name: value for name, value in (vars(now) | vars(now.held)).items() if name not in _NOT_METRICS}
+        plain = {name: value for name, value in (vars(now) | vars(now.reserved)).items() if name not in _NOT_METRICS}
         spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
-        line = times | _rounded(plain) | {"cost": now.held.cost, "spent": spent} | rates  # tokens may cost little
-        if not now.held.cost_of_tokens:
+        line = times | _rounded(plain) | {"cost": now.reserved.cost, "spent": spent} | rates  # tokens may cost little
+        if not now.reserved.cost_of_tokens:
             del line["cost_of_tokens"]
         if now.models:
             line["models"] = {name: _rounded(asdict(one)) for name, one in now.models.items()}
@@ -347,7 +347,7 @@ class Progress:
                 self.say(f"metrics: {type(follow).__name__} failed ({reason(error)}); the run goes on without it")
 
 
-def of_caches(ever: Iterable[Load], here: Iterable[Load]) -> dict[str, Any]:
+def of_caches(ever: Iterable[EngineStats], here: Iterable[EngineStats]) -> dict[str, Any]:
     """Of all engines that there were, and of those that are there."""
     ever, here = list(ever), list(here)
     return {

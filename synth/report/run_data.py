@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from synth.errors import reason
 from synth.records import Record, Spent
 from synth.report.by_model import by_model
-from synth.report.held import Held, held_by
+from synth.report.reserved import Reserved, reserved_by
 from synth.report.strata import Stratum, kept_of, strata_of
 from synth.steps.strategy import step_names
 from synth.storage.journal import owner_of, tally_of
@@ -34,7 +34,7 @@ from synth.storage.shard import damage
 from synth.storage.tally import Tally
 from synth.strata import SKIP, STRATA
 
-Fate = Literal["kept", "rejected"]
+Split = Literal["kept", "rejected"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Run:
         return strata_of(wanted, kept_of(self.manifest.summaries)) if wanted else []
 
     @cached_property
-    def counts(self) -> dict[Fate, int]:
+    def counts(self) -> dict[Split, int]:
         """Rows of committed shards."""
         summaries = self.manifest.summaries
         return {"kept": sum(one.kept for one in summaries), "rejected": sum(one.rejected for one in summaries)}
@@ -121,9 +121,9 @@ class Run:
         return [one for line in lines if (one := _snapshot(line))]
 
     @cached_property
-    def held(self) -> Held:
+    def reserved(self) -> Reserved:
         """How long its replicas and GPUs were held, by all its processes."""
-        return held_by(self.snapshots)
+        return reserved_by(self.snapshots)
 
     @cached_property
     def models(self) -> dict[str, Spent]:
@@ -142,10 +142,10 @@ class Run:
                 sizes[status.st_dev, status.st_ino] = status.st_size
         return sum(sizes.values())
 
-    def batches(self, fate: Fate, *columns: str) -> Iterator[pa.RecordBatch]:
-        """All committed rows of one fate, in order of the shards; all columns or these. Raises Unreadable."""
+    def batches(self, split: Split, *columns: str) -> Iterator[pa.RecordBatch]:
+        """All committed rows of one split, in order of the shards; all columns or these. Raises Unreadable."""
         for summary in self.manifest.summaries:
-            name = self.folder.shard if fate == "kept" else self.folder.rejected
+            name = self.folder.shard if split == "kept" else self.folder.rejected
             path = name(summary.index)
             try:
                 with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
@@ -156,11 +156,11 @@ class Run:
             except (OSError, KeyError, pa.ArrowException) as error:
                 raise Unreadable(f"{path}: can't be read ({reason(error)})") from None
 
-    def values(self, fate: Fate, column: str) -> Counter[Any]:
+    def values(self, split: Split, column: str) -> Counter[Any]:
         """How often each value is in a column of all committed rows, null as None. Reads that column alone. Raises
         Unreadable."""
         counts: Counter[Any] = Counter()
-        for batch in self.batches(fate, column):
+        for batch in self.batches(split, column):
             for one in pc.value_counts(batch[column]).to_pylist():
                 counts[one["values"]] += one["counts"]
         return counts
@@ -205,12 +205,12 @@ class Run:
             errors.update(one for one in failed["detail"].to_pylist() if one)
         return next((error for error, _ in errors.most_common(1)), None)
 
-    def rows(self, fate: Fate, most: int, ids: Sequence[str] = ()) -> list[Record]:
+    def rows(self, split: Split, most: int, ids: Sequence[str] = ()) -> list[Record]:
         """At most `most` rows from first to last, evenly spaced; before all others those with one of `ids`."""
-        wanted, sought, start = set(spread(self.counts[fate], most)), pa.array(ids, pa.string()), 0
+        wanted, sought, start = set(spread(self.counts[split], most)), pa.array(ids, pa.string()), 0
         found: dict[int, Record] = {}
         named: dict[int, Record] = {}
-        for batch in self.batches(fate):
+        for batch in self.batches(split):
             here = [place - start for place in range(start, start + len(batch)) if place in wanted]
             if here:
                 found |= {start + place: row for place, row in zip(here, batch.take(here).to_pylist(), strict=True)}

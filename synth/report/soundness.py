@@ -69,11 +69,11 @@ FACTS = {
 def soundness(run: Run) -> Soundness:
     """Raises Unreadable."""
     found: dict[str, list[tuple[bool, float]]] = {name: [] for name in FACTS}
-    for fate in ("kept", "rejected"):
-        rows = run.rows(fate, MOST_ROWS)
-        for facts in _kept_facts(rows) if fate == "kept" else map(_rejected_facts, rows):
+    for split in ("kept", "rejected"):
+        rows = run.rows(split, MOST_ROWS)
+        for facts in _kept_facts(rows) if split == "kept" else map(_rejected_facts, rows):
             for name, is_so in facts.items():
-                found[name].append((is_so, run.counts[fate] / len(rows)))
+                found[name].append((is_so, run.counts[split] / len(rows)))
     shares = {
         name: sum(weight for is_so, weight in one if is_so) / sum(weight for _, weight in one)
         for name, one in found.items()

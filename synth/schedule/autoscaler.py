@@ -30,8 +30,8 @@ class Engines(Protocol):
 
 
 class Autoscaler:
-    """`capacity` says how many engines there are and where; `on_change` is told of another one. GPUs go between those of
-    the `movable` models that have any."""
+    """`capacity` says how many engines there are and where; `on_change` is told of another one. GPUs go between those
+    of the `movable` models that have any."""
 
     def __init__(self, capacity: Capacity, movable: Collection[str], on_change: Callable[[Capacity], None]):
         self.capacity, self._on_change = capacity, on_change

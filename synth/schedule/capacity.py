@@ -68,8 +68,8 @@ def capacity_of(
     others: Mapping[str, ServedModel] | None = None,
     before: Places | None = None,
 ) -> Capacity:
-    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoCapacity, or ConfigError for
-    what more nodes would not change.
+    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoCapacity, or ConfigError
+    for what more nodes would not change.
 
     Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
     parts on machines of their own (`apart`), it stays at that. What was placed `before` stays where it is, as far as

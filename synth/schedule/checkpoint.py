@@ -24,7 +24,7 @@ from dataclasses import replace
 
 from synth.engines import Answer, Form, Generator, Prompt, Sampling, Watch, watching
 from synth.records import Record, derive_seed
-from synth.schedule.metered import RecordMeter
+from synth.schedule.usage import RecordUsage
 from synth.steps.llm import Endpoint
 from synth.steps.pooling import PoolingEndpoint
 from synth.storage.calls import ANSWER, Call, CallJournal
@@ -165,7 +165,7 @@ class Checkpointed:
         return replace(rest, token_ids=[*begun, *rest.token_ids], prompt_tokens=len(prompt), cached_tokens=cached)
 
     def _count(self, answer: Answer) -> None:
-        if isinstance(self._engine, RecordMeter):
+        if isinstance(self._engine, RecordUsage):
             self._engine.count(answer)
 
 

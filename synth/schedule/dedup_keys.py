@@ -3,7 +3,8 @@
 A claim is answered at once. A shard is finalized when all lower ones are, in whatever order they come. Its claims, and
 which of them were duplicates, are on disk before anybody hears of it; who asks again, in this run or in one that goes
 on with it, is told what stands there. So these files go up to some shard without a gap, and no shard is committed above
-it. Should a disk make a gap, that shard is made and finalized again (see resume.py), and what was finalized above it stays.
+it. Should a disk make a gap, that shard is made and finalized again (see resume.py), and what was finalized above it
+stays.
 
 Plain asyncio: in a run it is a process of its own, or several (dedup_processes.py).
 """

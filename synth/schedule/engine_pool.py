@@ -70,7 +70,7 @@ class EnginePool:
         self._resized.set()
         self._leaving: set[asyncio.Task[None]] = set()
         self.slowest_start_s = 0.0
-        self.held: set[int] = set()  # by engines that run, or are asked for
+        self.reserved: set[int] = set()  # by engines that run, or are asked for
         self.running: dict[int, PlacedProcess] = {}
         self.facts: Facts | None = None
         self._given_up: Nodes = Counter()
@@ -162,7 +162,7 @@ class EnginePool:
         while True:
             number = place.number = next(self._numbers)
             process = self._spawn(number, place.node)
-            self.held.add(number)
+            self.reserved.add(number)
             began = asyncio.get_running_loop().time()
             try:
                 await self._serve(number, process)
@@ -181,7 +181,7 @@ class EnginePool:
                     raise
                 log.warning("engine %d of %s: %s; another one starts", number, self.model, error)
             finally:
-                self.held.discard(number)
+                self.reserved.discard(number)
                 if self.running.pop(number, None):
                     self._on_change()
                 if number in self._last:
@@ -230,7 +230,7 @@ class EnginePool:
         """Whether it says that it has requests."""
         with suppress(WorkerLost, EngineError, TimeoutError):
             counters: EngineCounters = await asyncio.wait_for(process.call("counters"), ANSWER_S)
-            if number in self.held:
+            if number in self.reserved:
                 self._last[number] = counters
             return counters.load.running + counters.load.waiting > 0
         return True

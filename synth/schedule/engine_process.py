@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from synth.configuration.named_models import engine_from
-from synth.engines import Answer, Engine, EngineError, Form, Load, Pooled, PoolingEngine, Prompt, Sampling, Task
+from synth.engines import Answer, Engine, EngineError, EngineStats, Form, Pooled, PoolingEngine, Prompt, Sampling, Task
 from synth.engines.repetition import LoopFinder
 from synth.engines.start import start
-from synth.schedule.metered import Metered
 from synth.schedule.placed_process import Log, call, lead_process_group
+from synth.schedule.usage import UsageMeter
 from synth.storage.run_folder import RunFolder
 
 GRANTED_S = 60.0  # how long an engine is kept for a request that was to run alone, and does not come
@@ -60,7 +60,7 @@ class EngineCounters:
     cached_tokens: int
     completion_tokens: int
     engine_seconds: float
-    load: Load
+    load: EngineStats
     form_seconds: float = 0.0
 
 
@@ -119,15 +119,15 @@ class EngineProcess:
         self._answering: set[asyncio.Task[Reply]] = set()
 
     async def start(self) -> Facts:
-        """Load the model. Raises EngineError: Unusable where another try would end the same."""
+        """EngineStats the model. Raises EngineError: Unusable where another try would end the same."""
         try:
             await start(self._engine)
         except EngineError as error:
             raise self._log.explained(error) from error
         self._broken = asyncio.get_running_loop().create_future()
-        self._metered = Metered(self._engine)
+        self._meter = UsageMeter(self._engine)
         return Facts(
-            self._engine.max_model_len, self._metered.holds, self._metered.task, concurrency=self._engine.concurrency
+            self._engine.max_model_len, self._meter.holds, self._meter.task, concurrency=self._engine.concurrency
         )
 
     async def serve(self) -> None:
@@ -184,10 +184,10 @@ class EngineProcess:
         answer: Answer | Pooled | Failed
         try:
             if sampling is None:
-                answer = await self._metered.pool(prompt)
+                answer = await self._meter.pool(prompt)
             else:
                 loops = LoopFinder.watching(sampling.repetition_detection)
-                answer = await self._metered.generate(prompt, sampling, set(), loops)
+                answer = await self._meter.generate(prompt, sampling, set(), loops)
         except EngineError as error:
             if self._broken and not self._broken.done():
                 self._broken.set_exception(EngineError(str(error)))
@@ -197,13 +197,13 @@ class EngineProcess:
         return Reply(answer, max(0, self._turnstile.inside - 1))
 
     async def counters(self) -> EngineCounters:
-        one = self._metered
+        one = self._meter
         return EngineCounters(
             one.prompt_tokens,
             one.cached_tokens,
             one.completion_tokens,
             one.engine_seconds,
-            self._engine.load(),
+            self._engine.stats(),
             one.form_seconds,
         )
 

@@ -44,8 +44,8 @@ class Counts(NamedTuple):
 
 @dataclass
 class Chances:
-    """`rate` is the yield: kept rows of a record, more than 1 where records fan out. `late` rows of the `finalized` ones
-    were duplicates after all; None where a finished row is final."""
+    """`rate` is the yield: kept rows of a record, more than 1 where records fan out. `late` rows of the `finalized`
+    ones were duplicates after all; None where a finished row is final."""
 
     rate: float
     late: int | None = None

@@ -46,8 +46,9 @@ class Plan:
     always more. `min_yield` is kept records per record: below it the run is hopeless. `on_growth` is called when
     there are new shards, before any is leased.
 
-    Where the strategy does not tell how many records it makes of one (`declares_num_outputs`), the first shards are of one
-    record and each further growth doubles what is planned: what is seen by then decides how large the next ones are.
+    Where the strategy does not tell how many records it makes of one (`declares_num_outputs`), the first shards are of
+    one record and each further growth doubles what is planned: what is seen by then decides how large the next ones
+    are.
 
     Shards in `again`, by their index, are there already and leased once more, whether or not they are needed.
 

@@ -124,8 +124,8 @@ class RayWorker:
     async def wants_work(self) -> None:
         await self._process.call("wants_work")
 
-    async def look(self, seen: int, needed: Needed) -> Sequence[End]:
-        ends: Sequence[End] = await self._process.call("look", seen, needed)
+    async def poll(self, seen: int, needed: Needed) -> Sequence[End]:
+        ends: Sequence[End] = await self._process.call("poll", seen, needed)
         return ends
 
     async def probe(self, seconds: float) -> None:

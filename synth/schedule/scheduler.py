@@ -23,8 +23,8 @@ from synth.engines import EngineError, Unusable
 from synth.records import Shard
 from synth.schedule.bisection import Bisection
 from synth.schedule.conditions import Conditions
-from synth.schedule.look import Looks, Outlook, pause_s
 from synth.schedule.plan import Plan
+from synth.schedule.poll import NeededRecords, Poll, pause_s
 from synth.schedule.search import SuspectDied, search
 from synth.schedule.shared import SharedLost
 from synth.schedule.worker import Counters
@@ -72,7 +72,7 @@ class Scheduler:
         self._unfinished = unfinished
         self._ordered = ordered
         self._changes = Conditions()
-        self._outlook = Outlook(plan)
+        self._needed_records = NeededRecords(plan)
         self._stopping = asyncio.Event()
         self._failure: Exception | None = None
         self._over = False
@@ -100,7 +100,7 @@ class Scheduler:
         return self._wanted
 
     @property
-    def held(self) -> int:
+    def reserved(self) -> int:
         """How many replicas have a worker, or have asked for one."""
         return len(self._spawned)
 
@@ -277,21 +277,21 @@ class Scheduler:
             await self._search(one, worker)
         try:
             async with asyncio.TaskGroup() as shards:
-                looks = Looks(worker, self._plan, self._outlook)
-                shards.create_task(self._follow(looks))
+                poll = Poll(worker, self._plan, self._needed_records)
+                shards.create_task(self._follow(poll))
                 for one in suspicious:  # to be committed, which may have to wait for lower ones
                     shards.create_task(self._make(one, worker, index))
                 while shard := await self._lease(index):
-                    await looks.look()  # what it is told is not needed may be just what it is given
+                    await poll.poll()  # what it is told is not needed may be just what it is given
                     shards.create_task(self._make(shard, worker, index))
                     await asyncio.sleep(0)  # the worker has to hear of the shard before it is asked
                     await self._wants_more(worker)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
 
-    async def _follow(self, looks: Looks) -> None:
+    async def _follow(self, poll: Poll) -> None:
         while not self._over:
-            if await looks.look():
+            if await poll.poll():
                 self._changes.announce()
             await self._changes.unless(lambda: self._over, asyncio.sleep(pause_s(len(self.workers))))
 
@@ -314,8 +314,8 @@ class Scheduler:
         """Near the end a replica with its share of the work leaves the last shards to the others."""
         if self._plan.next() is None:
             return False
-        held = sum(map(self._plan.left, self._leases[index]))
-        return self._urgent or not held or held < self._plan.unfinished / max(1, len(self._replicas))
+        reserved = sum(map(self._plan.left, self._leases[index]))
+        return self._urgent or not reserved or reserved < self._plan.unfinished / max(1, len(self._replicas))
 
     async def _make(self, shard: Shard, worker: WorkerHandle, index: int) -> None:
         summary = await worker.run(shard)

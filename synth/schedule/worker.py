@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.configuration.config import Config
-from synth.engines import EngineError, Generator, Load, Sampling
+from synth.engines import EngineError, EngineStats, Generator, Sampling
 from synth.engines.start import start, start_failure
 from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
 from synth.report.work import Work
@@ -26,11 +26,11 @@ from synth.schedule.checkpoint import Checkpoint
 from synth.schedule.dedup_keys import FinalizedKeys
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
-from synth.schedule.metered import Metered, RecordMeter, SharedTime
 from synth.schedule.needed import Needed
 from synth.schedule.plan import End
 from synth.schedule.pool import PoolClient, SharedPool, Ticket
 from synth.schedule.priority_semaphore import PrioritySemaphore, Slot
+from synth.schedule.usage import FairShareTime, RecordUsage, UsageMeter
 from synth.schedule.watchdog import Watchdog
 from synth.sources.store import rows_of
 from synth.steps.chain import Context, run_record, set_aside, timed_out
@@ -66,12 +66,12 @@ class Counters:
     form_seconds: float = 0.0
     spent: dict[str, Spent] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
-    load: Load = field(default_factory=Load)
+    load: EngineStats = field(default_factory=EngineStats)
 
 
 class Worker:
-    """`start` it, `run` shards, as many as `wants_work` asks for, then `stop`. `engines` are the Generators and Poolers of
-    the models beside main."""
+    """`start` it, `run` shards, as many as `wants_work` asks for, then `stop`. `engines` are the Generators and Poolers
+    of the models beside main."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Worker:
         pool: SharedPool | None = None,
         claims: FinalizedKeys | None = None,
         earlier: Collection[str] = (),
-        time: SharedTime | None = None,
+        time: FairShareTime | None = None,
         engines: Mapping[str, Any] | None = None,
     ):
         self._config, self._claims, self._time = config, claims, time
@@ -100,14 +100,15 @@ class Worker:
         self._lowest_cut = math.inf
         self._ends: list[End] = []  # of finished records, all that nobody has looked at yet
         self._looked_at = 0
-        self._meters: dict[int, RecordMeter] = {}  # theirs
+        self._meters: dict[int, RecordUsage] = {}  # theirs
         self._beside: dict[str, float] = {}  # engines of the models beside main, this worker's part of them
         self._started = False
         self._backlog = 0  # records leased and not yet launched
         self._disk_failure: Exception | None = None
 
     async def start(self) -> None:
-        """Load the engine: seconds to minutes. Raises EngineError: Unusable where another try would end the same."""
+        """EngineStats the engine: seconds to minutes. Raises EngineError: Unusable where another try would end the
+        same."""
         config = self._config
         try:
             self._templates = await asyncio.to_thread(config.load_chat_templates)
@@ -125,7 +126,7 @@ class Worker:
         self._launched = asyncio.Event()
         # One thread, so that no journal is ever written to by two.
         self._disk = ThreadPoolExecutor(1, "disk")
-        self._engine = Metered(config.engine, self._time)
+        self._engine = UsageMeter(config.engine, self._time)
         own = self._engine.of_a_record()
         endpoints = self._endpoints(own)
         # Each record has a meter of its own for these.
@@ -165,7 +166,7 @@ class Worker:
         self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None
     ) -> ShardSummary | None:
         """Make a shard's records, but for those its journal has, and commit it, short where what is above is not
-        needed (see `look`). None if stopped before that, or if nothing of it is needed.
+        needed (see `poll`). None if stopped before that, or if nothing of it is needed.
 
         Where records make claims, the commit waits until all lower shards are finalized: its own records have made room
         by then. With `numbers` only these are made, and nothing is committed. Those in `poison` are rejected with their
@@ -188,7 +189,7 @@ class Worker:
         while self._backlog > self._in_flight // 8:
             await self._launched.wait()
 
-    async def look(self, seen: int, needed: Needed) -> list[End]:
+    async def poll(self, seen: int, needed: Needed) -> list[End]:
         """The records that have finished since this was asked before, when there were `seen` in all. From now on those
         that are `needed` are made: others wait to be launched, and those that will never be needed are given up."""
         if needed != self._needed:
@@ -214,7 +215,7 @@ class Worker:
 
     async def counters(self) -> Counters:
         counters = self._counters
-        counters.load = self._config.engine.load()
+        counters.load = self._config.engine.stats()
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds", "form_seconds"):
             setattr(counters, name, getattr(self._engine, name))
         counters.work.count_running(meter.written for meter in self._meters.values())

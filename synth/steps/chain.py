@@ -90,7 +90,7 @@ class Context:
 
 
 async def run_record(number: int, row: Record | Rejection, context: Context) -> Finished:
-    """The whole fate of one record. `row` is what the source gave for it, a Rejection where it had nothing to give.
+    """The outcome of one record. `row` is what the source gave for it, a Rejection where it had nothing to give.
 
     Raises EngineError when the engine broke under it, or what the records share; the record is then not finished and
     may be run again.

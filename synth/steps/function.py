@@ -25,8 +25,8 @@ class StepFunction(Protocol):
 class Describes(Protocol):
     """All of it is optional. `columns`, which is optional too, is read by synth/configuration/strategy.py.
 
-    One that `is_filter` returns the record as it came, or rejects it. `rejections` are reasons. `num_outputs` is how many
-    records it makes of one at the most, None for several. The first step may have a `pool`, any step `duplicates`.
+    One that `is_filter` returns the record as it came, or rejects it. `rejections` are reasons. `num_outputs` is how
+    many records it makes of one at the most, None for several. The first step may have a `pool`, any step `duplicates`.
     `models` are those of the run that it may ask beside its own and those that its calls name; `pooling` are the
     pooling models, by their names, and what it asks of each. `under_system_prompt` is whether all that it asks has a
     system prompt.
@@ -61,8 +61,8 @@ class Describes(Protocol):
 
 @dataclass(frozen=True)
 class Description:
-    """What a step tells of itself, once and whole. `calls` is None where it does not tell of them; `declares_num_outputs` is
-    whether it says how many records it makes of one, which is else taken to be one."""
+    """What a step tells of itself, once and whole. `calls` is None where it does not tell of them;
+    `declares_num_outputs` is whether it says how many records it makes of one, which is else taken to be one."""
 
     calls: Sequence[Sampling] | None = None
     is_filter: bool = False

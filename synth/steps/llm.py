@@ -1,8 +1,8 @@
 """The handle that a step is given: a model to talk to, bound to one record.
 
-It adds what a technique should not have to think of: the seed of every call, the stop tokens of the chat
-template, the record's token count and its lineage. It speaks token ids to the engine, and text that it is given
-never becomes a control token (synth/chat/guard.py). A run's models have names, and `on` gives the handle of another.
+It adds what a technique should not have to think of: the seed of every call, the stop tokens of the chat template, the
+record's token count and its lineage. It speaks token ids to the engine, and text that it is given never becomes a
+control token (synth/chat/special_tokens.py). A run's models have names, and `on` gives the handle of another.
 
 A model whose server has the chat template reads messages instead (synth/engines/openai_chat.py).
 

@@ -19,9 +19,9 @@ from synth.engines.start import start_failure
 from synth.records import Shard
 from synth.resumption.opening import Opened
 from synth.schedule.dedup_keys import KeyFinalizer
-from synth.schedule.metered import Metered, SharedTime
 from synth.schedule.placed_process import explained
 from synth.schedule.pool import PoolProcess
+from synth.schedule.usage import FairShareTime, UsageMeter
 from synth.schedule.worker import Counters, Worker
 
 
@@ -68,9 +68,9 @@ class SideBySide:
         others: Mapping[str, SharedEngine] | None = None,
     ):
         self._runs = runs
-        metered = {name: Metered(one) for name, one in (others or {}).items()}
-        self._others = {name: one if one.task else one.of_a_record() for name, one in metered.items()}
-        self._time = SharedTime.of(engine)
+        meter = {name: UsageMeter(one) for name, one in (others or {}).items()}
+        self._others = {name: one if one.task else one.of_a_record() for name, one in meter.items()}
+        self._time = FairShareTime.of(engine)
         self._engine = engine
         self._workers: list[Worker] = []
 

@@ -1,4 +1,4 @@
-"""Chat templates run as transformers runs them, except that every day is the same and contents are masked."""
+"""Chat templates run as transformers runs them, except that every day is the same and contents are escaped."""
 
 import datetime
 

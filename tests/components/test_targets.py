@@ -190,13 +190,13 @@ def test_an_engine_and_a_source_are_looked_at_too(tmp_path):
 
 
 ENGINE = """
-from synth.engines import Placement, Load, Answer
+from synth.engines import Placement, EngineStats, Answer
 class Whole:
     concurrency = 4
     def placement(self, on_gpu, replicas_beside): return Placement()
     async def start(self): self.max_model_len = 100
     async def generate(self, prompt, sampling): return Answer([], "stop", 0)
-    def load(self): return Load()
+    def stats(self): return EngineStats()
     async def stop(self): ...
 """
 SOURCE = """

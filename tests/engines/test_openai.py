@@ -262,10 +262,10 @@ async def test_no_more_requests_are_in_flight_than_configured(server, connect):
     server.delay_s = 0.05
     asking = asyncio.gather(*(engine.generate([5], Sampling()) for _ in range(8)))
     await asyncio.sleep(0.03)
-    assert (engine.load().running, engine.load().waiting) == (3, 5)
+    assert (engine.stats().running, engine.stats().waiting) == (3, 5)
     await asking
     assert server.most_in_flight == 3
-    assert (engine.load().running, engine.load().waiting) == (0, 0)
+    assert (engine.stats().running, engine.stats().waiting) == (0, 0)
 
 
 async def test_the_key_comes_from_the_environment_variable_that_is_named(server, connect, monkeypatch):

@@ -285,13 +285,13 @@ async def test_a_rate_limit_pauses_all_callers_and_loses_none(server, connect):
     server.replies = [error(429, "slow down", Retry_After="0.5")] * 8
     asking = [asyncio.create_task(engine.generate(ASKED, Sampling())) for _ in range(24)]
     await asyncio.sleep(0.2)
-    assert 0 < engine.load().paused_s <= 0.55
-    assert (engine.load().running, engine.load().waiting) == (0, 24)
+    assert 0 < engine.stats().paused_s <= 0.55
+    assert (engine.stats().running, engine.stats().waiting) == (0, 24)
     answers = await asyncio.gather(*asking)
     assert [one.text for one in answers] == ["words"] * 24
     refused, others = server.at[:8], server.at[8:]
     assert len(others) == 24 and others[0] - refused[0] >= 0.5
-    assert engine.load().paused_s == 0
+    assert engine.stats().paused_s == 0
 
 
 @pytest.mark.parametrize("path", ["", "/chat"])

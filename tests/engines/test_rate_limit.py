@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from synth.engines import Load, rate_limit
+from synth.engines import EngineStats, rate_limit
 from synth.engines.rate_limit import RateLimit
 
 
 @pytest.fixture
 def load():
-    return Load()
+    return EngineStats()
 
 
 @pytest.fixture

@@ -95,10 +95,10 @@ async def test_the_event_loop_lives_while_the_model_works(ask, engine):
 async def test_a_request_that_nobody_waits_for_any_more_leaves_the_batch(ask, engine):
     asking = asyncio.create_task(ask(1, max_tokens=1500, temperature=50.0, stop_token_ids=()))  # words without end
     await asyncio.sleep(0.2)
-    assert engine.load().running == 1
+    assert engine.stats().running == 1
     asking.cancel()
     assert (await ask(2, max_tokens=2)).finish_reason
-    assert engine.load().running == 0
+    assert engine.stats().running == 0
 
 
 async def test_a_prompt_that_is_too_long_is_refused(ask, engine):

@@ -175,7 +175,7 @@ async def test_the_load_tells_running_and_waiting_requests(engine):
     tasks = [asyncio.create_task(request) for request in requests]
     most = 0
     while not all(task.done() for task in tasks):
-        load = engine.load()
+        load = engine.stats()
         assert load.running <= engine.concurrency
         most = max(most, load.running) if load.waiting else most
         await asyncio.sleep(0.02)
@@ -189,7 +189,7 @@ async def test_a_cancelled_request_leaves_the_engine_to_others(engine):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await engine.generate([40, 41], Sampling(seed=2, max_tokens=3))
-    assert engine.load().running <= 1
+    assert engine.stats().running <= 1
 
 
 def engine_of(**keys):

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from synth.records import Spent
 from synth.report import progress as module
-from synth.report.held import Held
 from synth.report.progress import Progress, Snapshot
+from synth.report.reserved import Reserved
 
 START = Snapshot(kept=0, rejected=0, wanted=1000, replicas=2)
 UNDER_WAY = replace(START, kept=250, rejected=10, running=64, waiting=3, cache_usage=0.5, replicas_ready=2)
@@ -203,15 +203,15 @@ def test_goodput_is_kept_records_an_engine_second_of_the_last_half_minute(tmp_pa
 
 
 def test_the_cost_shown_is_that_of_the_whole_run_and_of_a_thousand_kept(tmp_path, output, clock):
-    before = Held(3600, 3600, 2.0)
+    before = Reserved(3600, 3600, 2.0)
     with Progress(tmp_path / "metrics.jsonl", Console(file=output, width=40), before) as progress:
-        progress.update(replace(UNDER_WAY, held=Held(900, 900, 0.5)))
+        progress.update(replace(UNDER_WAY, reserved=Reserved(900, 900, 0.5)))
     assert output.getvalue().endswith("left ?  cost 2.50  10.00 a 1,000 kept\n")
     assert metrics(tmp_path)[-1]["cost"] == 0.5
 
 
 def test_a_terminal_is_shown_the_cost_too(drawn, output):
-    drawn.update(replace(UNDER_WAY, held=Held(900, 900, 0.5)))
+    drawn.update(replace(UNDER_WAY, reserved=Reserved(900, 900, 0.5)))
     drawn._live.refresh()
     assert "cost 0.50" in output.getvalue() and "2.00 a 1,000 kept" in output.getvalue()
 

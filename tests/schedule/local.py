@@ -53,8 +53,8 @@ class Local:
     async def wants_work(self):
         await self.worker.wants_work()
 
-    async def look(self, seen, needed):
-        return await self.worker.look(seen, needed)
+    async def poll(self, seen, needed):
+        return await self.worker.poll(seen, needed)
 
     async def probe(self, seconds):
         await self.worker.probe(seconds)

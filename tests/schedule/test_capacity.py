@@ -91,12 +91,12 @@ def test_a_share_is_of_one_gpu_and_not_of_what_is_left_on_two():
 def test_what_no_machine_has_room_for_is_refused_by_its_own_key():
     with pytest.raises(
         ConfigError,
-        match=r"^models.judge.replicas: an engine needs 4 GPU\(s\) on one node, and the nodes have that free for 2 of",
+        match=r"^models.judge.replicas: an engine needs 4 GPU\(s\) on one node, .* for 2 of",
     ):
         split(nodes(8.0), Engine(), judge=(Engine(4.0), 3))
     with pytest.raises(
         ConfigError,
-        match=r"^cluster.replicas: a replica needs .* free for 0 of .* beside 1 engine\(s\) of other models",
+        match=r"^cluster.replicas: .* free for 0 of .* beside 1 engine\(s\)",
     ):
         split(nodes(4.0), Engine(4.0), judge=(Engine(), 1))
 

@@ -66,7 +66,8 @@ def test_machines_without_gpus_are_no_part_of_any_engine():
 
 
 def test_parts_that_do_not_fit_are_refused_by_the_key():
-    told = "cluster.replicas: a replica needs 4 GPU(s) on one node or on 2 together, and the nodes have that free for 0 of 1"
+    told = "cluster.replicas: a replica needs 4 GPU(s) on one node or on 2 together, and the nodes have "
+    told += "that free for 0 of 1"
     with pytest.raises(ConfigError) as caught:
         spans(node(gpus=2.0), node(gpus=1.0))
     assert str(caught.value) == told

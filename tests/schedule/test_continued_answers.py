@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from synth.configuration.config import parse
-from synth.engines import Answer, Load, Sampling
+from synth.engines import Answer, EngineStats, Sampling
 from synth.engines.simulated import Simulated
 from synth.errors import ConfigError
 from synth.records import Shard
@@ -47,8 +47,8 @@ class Counts(Simulated):
                 return Answer(token_ids, "abort", len(prompt))
         return Answer(token_ids, "length", len(prompt))
 
-    def load(self):
-        return Load()
+    def stats(self):
+        return EngineStats()
 
 
 @pytest.fixture(autouse=True)

@@ -88,7 +88,7 @@ class Simulated:
         while self._backlog > BATCH // 4:
             await self._changed.wait()
 
-    async def look(self, seen, needed):
+    async def poll(self, seen, needed):
         self._needed = needed
         self._wake()
         for task, number in self._tasks.items():
@@ -111,9 +111,9 @@ class Simulated:
 
 
 class Blind(Simulated):
-    """Nobody looks at it: what it finishes counts when its shard is committed, as it was before."""
+    """Nobody poll at it: what it finishes counts when its shard is committed, as it was before."""
 
-    async def look(self, seen, needed):
+    async def poll(self, seen, needed):
         return []
 
 

@@ -97,7 +97,7 @@ class MortalWorker:
     async def wants_work(self):
         await self.mortal(asyncio.sleep(0.002))
 
-    async def look(self, seen, needed):
+    async def poll(self, seen, needed):
         return []
 
     async def probe(self, seconds):

@@ -7,13 +7,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from synth.engines import Answer, EngineError, Load, Pooled, Sampling
+from synth.engines import Answer, EngineError, EngineStats, Pooled, Sampling
 from synth.records import Rejection
 from synth.schedule import engine_pool, pooled_engine
 from synth.schedule.engine_pool import EnginePool
 from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts, Reply
-from synth.schedule.metered import Metered
 from synth.schedule.pooled_engine import MORTAL, SUSPICIOUS, PooledEngine
+from synth.schedule.usage import UsageMeter
 from synth.schedule.worker_handle import WorkerLost
 
 FACTS = Facts(100, frozenset({"json"}))
@@ -28,8 +28,8 @@ class Mortal:
     def __init__(self):
         self.dead, self.asked, self.together, self.running = False, [], [], 0
 
-    def load(self):
-        return Load(generated=None)
+    def stats(self):
+        return EngineStats(generated=None)
 
     async def generate(self, prompt, sampling):
         self.running += 1
@@ -53,7 +53,7 @@ class Here(EngineProcess):
     def __init__(self, engine):
         from synth.schedule.engine_process import Turnstile
 
-        self._engine, self._metered, self._turnstile = engine, Metered(engine), Turnstile()
+        self._engine, self._meter, self._turnstile = engine, UsageMeter(engine), Turnstile()
         self._granted, self._grants, self._broken = {}, itertools.count(), asyncio.get_running_loop().create_future()
         self._leaving, self._answering = False, set()
         self._broken.add_done_callback(lambda future: future.exception())
@@ -169,8 +169,8 @@ class Sums:
     def __init__(self):
         self.dead = False
 
-    def load(self):
-        return Load(generated=0)
+    def stats(self):
+        return EngineStats(generated=0)
 
     async def pool(self, prompt):
         await asyncio.sleep(0.01)
@@ -249,7 +249,7 @@ class Process:
         if method == "start":
             return FACTS
         if method == "counters":
-            return EngineCounters(0, 0, self.answers, 0.0, Load())
+            return EngineCounters(0, 0, self.answers, 0.0, EngineStats())
         await asyncio.sleep(0.01)
         raise WorkerLost("its process ended")
 
@@ -301,7 +301,7 @@ class Answering(Process):
 
     async def call(self, method):
         if method == "counters":
-            return EngineCounters(0, 0, 0, 0.0, Load(running=int(not self.done)))
+            return EngineCounters(0, 0, 0, 0.0, EngineStats(running=int(not self.done)))
         if method == "serve":
             await asyncio.Event().wait()
         self.left = self.left or method == "leave"
@@ -346,7 +346,7 @@ async def test_an_engine_that_leaves_is_asked_nothing_more_and_answers_what_it_h
     made[leaving].done = True
     await until(lambda: made[leaving].killed)
     assert made[leaving].left
-    assert not made[1 - leaving].killed and len(judge.held) == 1
+    assert not made[1 - leaving].killed and len(judge.reserved) == 1
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 

@@ -82,7 +82,7 @@ class SimulatedWorker:
         while len(self.running) >= self.capacity:
             await asyncio.sleep(0.001)
 
-    async def look(self, seen, needed):
+    async def poll(self, seen, needed):
         return []
 
     async def probe(self, seconds):

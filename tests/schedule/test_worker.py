@@ -314,8 +314,8 @@ async def test_a_worker_whose_journal_another_one_has_taken_over_commits_nothing
 
 
 async def until_finished(worker, count):
-    """What a look tells, when it tells of so many records."""
-    while len(ends := await worker.look(0, Needed())) < count:
+    """What a poll tells, when it tells of so many records."""
+    while len(ends := await worker.poll(0, Needed())) < count:
         await asyncio.sleep(0.001)
     return ends
 
@@ -323,10 +323,10 @@ async def until_finished(worker, count):
 async def test_a_look_tells_of_each_finished_record_with_its_kept_rows(folder, start):
     worker = await start()
     summary = await worker.run(Shard(2, 20, 40))
-    ends = await worker.look(0, Needed())
+    ends = await worker.poll(0, Needed())
     assert {(shard, number) for shard, number, _ in ends} == {(2, number) for number in range(20, 40)}
     assert sum(kept for *_, kept in ends) == summary.kept
-    assert await worker.look(20, Needed()) == []
+    assert await worker.poll(20, Needed()) == []
 
 
 async def test_a_look_tells_of_records_that_a_journal_had_already(folder, start):
@@ -348,7 +348,7 @@ async def test_records_from_the_cut_on_are_given_up_and_the_shard_is_committed_s
     worker = await start(engine, records_in_flight=16)
     running = asyncio.create_task(worker.run(Shard(0, 0, 400)))
     await until_finished(worker, 20)
-    await worker.look(0, Needed(30, 30))
+    await worker.poll(0, Needed(30, 30))
     summary = await running
     assert 30 <= summary.stop < 60
     assert {int(row["id"]) for row in rows(folder, 0)} <= set(range(summary.stop))
@@ -362,7 +362,7 @@ async def test_a_shard_above_the_cut_is_not_committed_and_makes_room(folder, sta
     worker = await start(records_in_flight=16)
     running = asyncio.create_task(worker.run(Shard(1, 100, 500)))
     await until_finished(worker, 5)
-    await worker.look(0, Needed(100, 100))
+    await worker.poll(0, Needed(100, 100))
     assert await running is None
     assert not folder.shard(1).exists() and finished(folder, 1)
     await worker.wants_work()
@@ -373,9 +373,9 @@ async def test_a_shard_that_was_committed_short_goes_on_and_comes_out_as_if_it_n
     worker = await start(records_in_flight=16)
     running = asyncio.create_task(worker.run(shard))
     await until_finished(worker, 20)
-    await worker.look(0, Needed(40, 40))
+    await worker.poll(0, Needed(40, 40))
     short = await running
-    await worker.look(0, Needed())
+    await worker.poll(0, Needed())
     whole = await worker.run(shard)
     assert short.stop < whole.stop == 120
     assert not folder.journal(0).exists()
@@ -391,15 +391,15 @@ async def test_a_shard_that_was_committed_short_goes_on_and_comes_out_as_if_it_n
 
 async def test_records_that_are_not_needed_for_now_are_begun_when_they_are(folder, start):
     worker = await start(records_in_flight=64)
-    await worker.look(0, Needed(10, 1000))
+    await worker.poll(0, Needed(10, 1000))
     running = asyncio.create_task(worker.run(Shard(0, 0, 40)))
     await until_finished_below(worker, 10)
     await asyncio.sleep(0.05)
-    assert {number for _, number, _ in await worker.look(0, Needed(10, 1000))} == set(range(10))
-    await worker.look(0, Needed())
+    assert {number for _, number, _ in await worker.poll(0, Needed(10, 1000))} == set(range(10))
+    await worker.poll(0, Needed())
     assert (await running).stop == 40
 
 
 async def until_finished_below(worker, stop):
-    while len(await worker.look(0, Needed(stop, 1000))) < stop:
+    while len(await worker.poll(0, Needed(stop, 1000))) < stop:
         await asyncio.sleep(0.001)

@@ -1,7 +1,7 @@
 """Control tokens come from the template and from nowhere else, whatever the record's text says.
 
-It takes two disguises. Before rendering, `mask` swaps the characters that a control token can begin or end with for
-stand-ins in every content, so that a control token's spelling in the rendered text is the template's own work. After
+It takes two disguises. Before rendering, `escape` swaps the characters that a control token can begin or end with for
+escapes in every content, so that a control token's spelling in the rendered text is the template's own work. After
 rendering, `encode` swaps those spellings for secret ones, puts the contents' characters back, and encodes the whole
 with a copy of the tokenizer that knows its control tokens by the secret spellings only, in its added tokens and in
 its vocabulary. One call encodes template and contents together, so merges, prefix spaces and normalization come out
@@ -34,7 +34,7 @@ _BYTE = re.compile("<0x[0-9A-F]{2}>")  # what a SentencePiece model falls back o
 _MARKUP = re.compile(r"[<\[{(|｜].*[>\])}|｜]", re.DOTALL)
 
 
-class Guard:
+class SpecialTokens:
     """The control tokens of one tokenizer. `ids` maps their spellings to their ids; `special` are the declared ones.
 
     Control tokens are all special tokens, and those other added tokens that look like markup (`<think>`,
@@ -58,27 +58,27 @@ class Guard:
 
         ends = sorted({end for text in self.ids for end in (text[0], text[-1])})
         self._ends = _any_of(ends)
-        self._stand_ins = {ord(end): chr(0xD800 + n) for n, end in enumerate(ends)}
-        self._originals = {stand_in: chr(end) for end, stand_in in self._stand_ins.items()}
-        self._masked = _any_of(self._originals)
+        self._escapes = {ord(end): chr(0xD800 + n) for n, end in enumerate(ends)}
+        self._originals = {substitute: chr(end) for end, substitute in self._escapes.items()}
+        self._escaped = _any_of(self._originals)
 
         backend = getattr(tokenizer, "backend_tokenizer", None)
         self._plain = _Renamed(backend, self._secrets, self.ids) if backend is not None else _Split(tokenizer, self)
 
-    def mask(self, content: str) -> str:
-        """The content with stand-ins for the characters that control tokens begin or end with; same length."""
+    def escape(self, content: str) -> str:
+        """The content with escapes for the characters that control tokens begin or end with; same length."""
         if _UNFIT.search(content):
             content = content.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace(_SECRET, "�")
-        return self.stand_in(content)
+        return self.substitute(content)
 
-    def stand_in(self, text: str) -> str:
-        return text.translate(self._stand_ins) if self._ends.search(text) else text
+    def substitute(self, text: str) -> str:
+        return text.translate(self._escapes) if self._ends.search(text) else text
 
-    def unmask(self, text: str) -> str:
-        return self._masked.sub(lambda match: self._originals[match[0]], text)
+    def unescape(self, text: str) -> str:
+        return self._escaped.sub(lambda match: self._originals[match[0]], text)
 
-    def has_stand_ins(self, text: str) -> bool:
-        return self._masked.search(text) is not None
+    def has_escapes(self, text: str) -> bool:
+        return self._escaped.search(text) is not None
 
     def split(self, text: str) -> Iterator[tuple[str, bool]]:
         """Rendered text as stretches: (a control token's spelling, True) or (what stands between, False).
@@ -108,9 +108,9 @@ class Guard:
         return any(character.isalnum() or character == "_" for character in around)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of rendered text whose contents were masked."""
+        """The ids of rendered text whose contents were escaped."""
         return self._plain.encode(
-            (stretch if is_control else self.unmask(stretch), is_control) for stretch, is_control in self.split(text)
+            (stretch if is_control else self.unescape(stretch), is_control) for stretch, is_control in self.split(text)
         )
 
 
@@ -163,10 +163,10 @@ def _rename_in_model(model: dict[str, Any], secrets: dict[str, str]) -> None:
 class _Split:
     """For tokenizers written in Python, which have no copy to rename: each stretch is encoded by itself."""
 
-    def __init__(self, tokenizer: Any, guard: Guard):
+    def __init__(self, tokenizer: Any, special_tokens: SpecialTokens):
         self._tokenizer = tokenizer
-        self._ids = guard.ids
-        self._forbidden = set(guard.ids.values()) - {tokenizer.unk_token_id}
+        self._ids = special_tokens.ids
+        self._forbidden = set(special_tokens.ids.values()) - {tokenizer.unk_token_id}
 
     def encode(self, stretches: Iterator[tuple[str, bool]]) -> list[int]:
         ids: list[int] = []

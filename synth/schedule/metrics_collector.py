@@ -10,8 +10,8 @@ from typing import Any
 from synth.engines import EngineError
 from synth.engines.price import Price
 from synth.records import Spent, add_spent
-from synth.report.held import Held, HeldTime
 from synth.report.progress import ModelAtWork, Progress, Snapshot, of_caches
+from synth.report.reserved import Reserved, ReservedTime
 from synth.report.strata import kept_of, strata_of
 from synth.report.time_left import Left
 from synth.report.work import Work
@@ -30,13 +30,13 @@ from synth.storage.tally import Tally
 INTERVAL_S = 0.5
 ANSWER_S = 5.0
 _TOTALS = (
-    "made prompt_tokens cached_tokens completion_tokens engine_seconds form_seconds preempted recomputed spent held "
-    "models"
+    "made prompt_tokens cached_tokens completion_tokens engine_seconds form_seconds preempted recomputed spent "
+    "reserved models"
 ).split()
 
 
-class Watch:
-    """`look_on` until it is cancelled, then `end`. `gpus` are those of a replica, `pools` the engines of other models;
+class MetricsCollector:
+    """`collect` until it is cancelled, then `end`. `gpus` are those of a replica, `pools` the engines of other models;
     `price` is that of a GPU-hour, `prices` are those of the models whose servers charge for tokens. `longest` is the
     most that a record may write, in tokens; `at_once` the requests that an engine of each model runs; `last` is what
     was seen last."""
@@ -61,14 +61,14 @@ class Watch:
         self._pools, self._at_once = pools, at_once
         self._models: dict[str, ModelAtWork] = {}
         self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
-        self._gpus, self._held, self._prices = gpus, HeldTime(price), prices
+        self._gpus, self._reserved, self._prices = gpus, ReservedTime(price), prices
         self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
         self._counted: dict[int, ShardSummary] = {}
         self._total = Tally()
         self._strata: Counter[tuple[str, str]] = Counter()  # kept rows of these
         self.last = Snapshot(kept=0, rejected=0, wanted=wanted)
 
-    async def look_on(self, progress: Progress) -> None:
+    async def collect(self, progress: Progress) -> None:
         while True:
             workers = list(self._scheduler.workers.values())
             answers = await asyncio.gather(*map(_counters, workers))
@@ -114,12 +114,14 @@ class Watch:
         self.last = replace(self.last, **there, in_flight=0, running=0, waiting=0, paused_s=0.0)
         progress.update(self.last, ended=True)
 
-    def _look(self) -> Held:
+    def _look(self) -> Reserved:
         """All replicas and engines that are held, and their GPUs."""
-        held = {name: len(pool.held) for name, pool in self._pools.pools.items()}
-        gpus = sum(count * self._pools.gpus[name] for name, count in held.items())
-        replicas = self._scheduler.held
-        return self._held.look(replicas + sum(held.values()), replicas * self._gpus + gpus, self._cost_of_tokens())
+        reserved = {name: len(pool.reserved) for name, pool in self._pools.pools.items()}
+        gpus = sum(count * self._pools.gpus[name] for name, count in reserved.items())
+        replicas = self._scheduler.reserved
+        return self._reserved.look(
+            replicas + sum(reserved.values()), replicas * self._gpus + gpus, self._cost_of_tokens()
+        )
 
     def _cost_of_tokens(self) -> dict[str, float]:
         """Of each model that has a price."""
@@ -167,7 +169,7 @@ class Watch:
             form_seconds=sum(one.form_seconds for one in told),
             **of_caches([one.load for one in told], [one.load for one in here]),
             spent=_sums(one.spent for one in told),
-            held=self._look(),
+            reserved=self._look(),
             models=self._models,
             running=sum(one.load.running for one in here),
             waiting=sum(one.load.waiting for one in here),

@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Held:
+class Reserved:
     """Seconds of all replicas together, and of all GPUs. `cost` is that of the GPUs and of all `cost_of_tokens`, which
     are told by the names of the models. It is None where neither has a price, or no GPU was held: what a CPU costs
     nobody has said."""
@@ -22,9 +22,9 @@ class Held:
     cost: float | None = None
     cost_of_tokens: Mapping[str, float] = field(default_factory=dict)
 
-    def __add__(self, other: "Held") -> "Held":
+    def __add__(self, other: "Reserved") -> "Reserved":
         known = [one.cost for one in (self, other) if one.cost is not None]
-        return Held(
+        return Reserved(
             self.replica_seconds + other.replica_seconds,
             self.gpu_seconds + other.gpu_seconds,
             sum(known) if known else None,
@@ -51,39 +51,39 @@ def money(amount: float) -> str:
     return f"{amount:,.2f}" if amount >= 0.1 or not amount else f"{amount:.2g}"
 
 
-NOTHING = Held()
+NOTHING = Reserved()
 
 
-class HeldTime:
+class ReservedTime:
     """Adds up, at each look, the time since the look before."""
 
     def __init__(self, price_per_gpu_hour: float | None, now: Callable[[], float] = time.monotonic):
         self._price, self._now, self._then = price_per_gpu_hour, now, now()
-        self._held = Held()
+        self._reserved = Reserved()
 
-    def look(self, replicas: int, gpus: float, cost_of_tokens: Mapping[str, float] | None = None) -> Held:
+    def look(self, replicas: int, gpus: float, cost_of_tokens: Mapping[str, float] | None = None) -> Reserved:
         """All there was, if since the last look so many replicas have been held, with so many GPUs in all; tokens have
         cost so much since the beginning."""
         now = self._now()
         passed, self._then = now - self._then, now
         seconds, gpu_seconds = replicas * passed, gpus * passed
         cost = None if self._price is None or not gpu_seconds else gpu_seconds / 3600 * self._price
-        self._held += Held(seconds, gpu_seconds, cost)
+        self._reserved += Reserved(seconds, gpu_seconds, cost)
         tokens = cost_of_tokens or {}
-        return self._held + Held(cost=sum(tokens.values()) if tokens else None, cost_of_tokens=tokens)
+        return self._reserved + Reserved(cost=sum(tokens.values()) if tokens else None, cost_of_tokens=tokens)
 
 
-def held_by(snapshots: Iterable[Mapping[str, Any]]) -> Held:
+def reserved_by(snapshots: Iterable[Mapping[str, Any]]) -> Reserved:
     """What all processes have held that wrote these lines of metrics.jsonl: the last line of each tells."""
     last = {one.get("started"): one for one in snapshots if _number(one, "replica_seconds") is not None}
-    return sum(map(_held, last.values()), NOTHING)
+    return sum(map(_reserved, last.values()), NOTHING)
 
 
-def _held(line: Mapping[str, Any]) -> Held:
+def _reserved(line: Mapping[str, Any]) -> Reserved:
     tokens = line.get("cost_of_tokens")
     costs = {str(name): cost for name in tokens if (cost := _number(tokens, name)) is not None} if tokens else {}
     replicas, gpus = _number(line, "replica_seconds") or 0, _number(line, "gpu_seconds") or 0
-    return Held(replicas, gpus, _number(line, "cost"), costs)
+    return Reserved(replicas, gpus, _number(line, "cost"), costs)
 
 
 def _number(snapshot: Mapping[str, Any], name: str) -> float | None:

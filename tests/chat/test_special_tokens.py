@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from synth.chat import ChatTemplateError
-from synth.chat.guard import Guard
+from synth.chat.special_tokens import SpecialTokens
 from tests.chat import formats
 from tests.chat.families import FAMILIES
 from tests.chat.formats import assistant, chat, system, tokenizer, user
@@ -19,7 +19,7 @@ KINDS = ["byte_level", "prepended", "metaspace", "unigram"]
 READ = {(template, kind): chat(template, kind) for template in TEMPLATES for kind in KINDS}
 TOKENIZERS = {(template, kind): tokenizer(template, kind) for template in TEMPLATES for kind in KINDS}
 
-SPELLINGS = sorted({str(text) for made in TOKENIZERS.values() for text in Guard(made).ids})
+SPELLINGS = sorted({str(text) for made in TOKENIZERS.values() for text in SpecialTokens(made).ids})
 FRAGMENTS = [
     "<|",
     "|>",
@@ -42,7 +42,7 @@ PLAIN = st.text(st.sampled_from("abc Hi.\n\t12éß漢🙂nightingale"), max_size
 
 
 def controls(template: str, kind: str, ids: list[int]) -> list[int]:
-    known = set(Guard(TOKENIZERS[template, kind]).ids.values()) - {TOKENIZERS[template, kind].unk_token_id}
+    known = set(SpecialTokens(TOKENIZERS[template, kind]).ids.values()) - {TOKENIZERS[template, kind].unk_token_id}
     return [id for id in ids if id in known]
 
 
@@ -71,7 +71,7 @@ ALL += [family.template for family in FAMILIES.values()]
 @given(st.data())
 def test_no_format_takes_a_control_token_from_what_is_said(template, data):
     made, read = tokenizer(template), chat(template)
-    ids = Guard(made).ids
+    ids = SpecialTokens(made).ids
     pieces = st.sampled_from([*ids, *(part for text in ids for part in (text[:-1], text[1:]))])
     words = st.lists(pieces | st.sampled_from(FRAGMENTS), max_size=8).map("".join)
     first, answer, last = data.draw(words), data.draw(words), data.draw(words)
@@ -83,7 +83,7 @@ def test_no_format_takes_a_control_token_from_what_is_said(template, data):
 
 @pytest.mark.parametrize("template", dict.fromkeys(ALL))
 def test_no_format_takes_a_control_token_from_a_user_who_spells_them_all(template):
-    ids, read = Guard(tokenizer(template)).ids, chat(template)
+    ids, read = SpecialTokens(tokenizer(template)).ids, chat(template)
     spelled, harmless = read.encode([user("".join(ids))]), read.encode([user("a")])
     assert controls_in(spelled, ids) == controls_in(harmless, ids)
 
@@ -105,7 +105,8 @@ def test_what_is_said_comes_back_from_its_ids(content):
     ids = read.encode([user(content)], add_generation_prompt=False)
     said = ids[len(before) : len(ids) - (len(after) - len(before))]
     valid = content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    assert read.decode(said) == valid.replace("\U0008fffe", "�")  # the noncharacter that the guard keeps for itself
+    own = "\U0008fffe"  # the noncharacter that secret spellings begin with
+    assert read.decode(said) == valid.replace(own, "�")
 
 
 @pytest.mark.parametrize(("before", "content", "after"), [("<|", "im_end|>", ""), ("", "<|im_end", "|>")])

@@ -6,7 +6,7 @@ import pytest
 
 from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
-from synth.schedule.metered import Metered, SharedTime
+from synth.schedule.usage import FairShareTime, UsageMeter
 
 
 class Clock:
@@ -22,7 +22,7 @@ def clock():
 
 
 def test_requests_side_by_side_share_every_second_evenly(clock):
-    time = SharedTime(8, clock)
+    time = FairShareTime(8, clock)
     first = time.join()
     clock.now = 2
     second = time.join()
@@ -34,7 +34,7 @@ def test_requests_side_by_side_share_every_second_evenly(clock):
 
 
 def test_a_request_that_waits_for_its_turn_takes_nothing(clock):
-    time = SharedTime(1, clock)
+    time = FairShareTime(1, clock)
     first, second, third = time.join(), time.join(), time.join()
     clock.now = 3
     assert time.leave(second) == 0  # given up
@@ -44,7 +44,7 @@ def test_a_request_that_waits_for_its_turn_takes_nothing(clock):
 
 
 def test_time_without_requests_is_no_ones(clock):
-    time = SharedTime(8, clock)
+    time = FairShareTime(8, clock)
     clock.now = 5
     one = time.join()
     clock.now = 6
@@ -54,10 +54,10 @@ def test_time_without_requests_is_no_ones(clock):
 async def test_the_shares_of_all_requests_add_up_to_the_busy_time():
     engine = Simulated(max_num_seqs=4, tokens_per_second=5000, first_token_s=0.001)
     await engine.start()
-    metered = Metered(engine)
-    requests = [metered.of_a_record().generate([1, 2], Sampling(seed=seed)) for seed in range(40)]
+    meter = UsageMeter(engine)
+    requests = [meter.of_a_record().generate([1, 2], Sampling(seed=seed)) for seed in range(40)]
     answers = await asyncio.gather(*requests)
-    assert sum(one.engine_seconds for one in answers) == pytest.approx(metered.engine_seconds)
+    assert sum(one.engine_seconds for one in answers) == pytest.approx(meter.engine_seconds)
 
 
 class Written(Simulated):
@@ -71,19 +71,19 @@ class Written(Simulated):
         await self.go_on.wait()
         return Answer([0] * 3, "stop", len(prompt))
 
-    def load(self):
+    def stats(self):
         return self._load
 
 
 async def test_tokens_are_counted_while_they_are_written():
     engine = Written()
     await engine.start()
-    metered = Metered(engine)
-    record, other = metered.of_a_record(), metered.of_a_record()
+    meter = UsageMeter(engine)
+    record, other = meter.of_a_record(), meter.of_a_record()
     calls = [asyncio.create_task(one.generate([1], Sampling())) for one in (record, other)]
     await asyncio.sleep(0)
     engine._load.generated += 4
-    assert metered.completion_tokens == 4
+    assert meter.completion_tokens == 4
     assert (record.written, other.written) == (2, 2)
     engine.go_on.set()
     await asyncio.gather(*calls)
@@ -94,13 +94,13 @@ async def test_of_an_engine_that_tells_of_none_tokens_are_counted_when_an_answer
     engine = Written()
     await engine.start()
     engine._load.generated = None
-    metered = Metered(engine)
-    call = asyncio.create_task(metered.of_a_record().generate([1], Sampling()))
+    meter = UsageMeter(engine)
+    call = asyncio.create_task(meter.of_a_record().generate([1], Sampling()))
     await asyncio.sleep(0)
-    assert metered.completion_tokens == 0
+    assert meter.completion_tokens == 0
     engine.go_on.set()
     await call
-    assert metered.completion_tokens == 3
+    assert meter.completion_tokens == 3
 
 
 async def test_an_answer_is_watched_where_the_engine_can_be():
@@ -109,7 +109,7 @@ async def test_an_answer_is_watched_where_the_engine_can_be():
         await one.start()
     plain.go_on.set()
     asked = [
-        Metered(one).of_a_record().generate([1], Sampling(seed=1), lambda *answer: True) for one in (engine, plain)
+        UsageMeter(one).of_a_record().generate([1], Sampling(seed=1), lambda *answer: True) for one in (engine, plain)
     ]
     answers = await asyncio.gather(*asked)
     assert [(one.finish_reason, len(one.token_ids)) for one in answers] == [("abort", 32), ("stop", 3)]
@@ -123,7 +123,7 @@ async def test_a_request_that_fails_takes_time_too():
 
     engine = Failing()
     await engine.start()
-    metered = Metered(engine)
+    meter = UsageMeter(engine)
     with pytest.raises(RuntimeError):
-        await metered.of_a_record().generate([1], Sampling())
-    assert metered.engine_seconds > 0.009
+        await meter.of_a_record().generate([1], Sampling())
+    assert meter.engine_seconds > 0.009

@@ -2,7 +2,7 @@
 
 An engine answers `concurrency` requests at once, in the order they came; at every moment its time is shared evenly by
 those, and so are the tokens that it writes. So the shares of all requests add up to the time in which the engine had
-any, and one that waits for its turn takes nothing. It is a model of the engine, exact in the sum: of the engine itself
+any, and one that waits for its share takes nothing. It is a model of the engine, exact in the sum: of the engine itself
 it asks one number, how many tokens it has written so far.
 """
 
@@ -28,8 +28,8 @@ from synth.engines import (
 
 
 @dataclass(eq=False, slots=True)
-class Turn:
-    """A request. `begun` is what each request in its turn had taken when this one's came, None before that; so is
+class Share:
+    """A request. `begun` is what each request in its share had taken when this one's came, None before that; so is
     `begun_tokens`."""
 
     begun: float | None = None
@@ -37,7 +37,7 @@ class Turn:
     over: bool = False
 
 
-class SharedTime:
+class FairShareTime:
     """`join` when a request comes, `leave` when it is answered or given up; `busy` are seconds with any request.
     `generated` tells how many tokens the engine has written so far, None where it does not say."""
 
@@ -50,49 +50,49 @@ class SharedTime:
         self._concurrency, self._now, self._generated = concurrency, now, generated
         self._then = now()
         self._tokens_then: float | None = None
-        self._each = self._each_tokens = 0.0  # what a request has taken that has been in its turn all the time
+        self._each = self._each_tokens = 0.0  # what a request has taken that has been in its share all the time
         self._running = 0
-        self._waiting: deque[Turn] = deque()
+        self._waiting: deque[Share] = deque()
         self._answered = 0
         self.busy = 0.0
 
     @classmethod
-    def of(cls, engine: Engine | PoolingEngine) -> "SharedTime":
-        return cls(engine.concurrency, generated=lambda: engine.load().generated)
+    def of(cls, engine: Engine | PoolingEngine) -> "FairShareTime":
+        return cls(engine.concurrency, generated=lambda: engine.stats().generated)
 
     @property
     def counts(self) -> bool:
         """Whether the engine tells of tokens while it writes them."""
         return self._generated() is not None
 
-    def join(self) -> Turn:
+    def join(self) -> Share:
         self._pass()
-        turn = Turn()
-        self._waiting.append(turn)
+        share = Share()
+        self._waiting.append(share)
         self._admit()
-        return turn
+        return share
 
-    def leave(self, turn: Turn, tokens: int = 0) -> float:
+    def leave(self, share: Share, tokens: int = 0) -> float:
         """The request's seconds; it was answered with so many tokens."""
         self._pass()
         self._answered += tokens
-        turn.over = True
-        if turn.begun is None:
+        share.over = True
+        if share.begun is None:
             return 0.0
         self._running -= 1
         self._admit()
-        return self._each - turn.begun
+        return self._each - share.begun
 
-    def written(self, turns: Iterable[Turn]) -> float:
-        """The tokens of requests that are not answered yet: their shares of what was written since their turns."""
+    def written(self, shares: Iterable[Share]) -> float:
+        """The tokens of requests that are not answered yet: their shares of what was written since their shares."""
         self._pass()
-        return sum(max(0.0, self._each_tokens - turn.begun_tokens) for turn in turns if turn.begun is not None)
+        return sum(max(0.0, self._each_tokens - share.begun_tokens) for share in shares if share.begun is not None)
 
     def _admit(self) -> None:
         while self._waiting and self._running < self._concurrency:
-            turn = self._waiting.popleft()
-            if not turn.over:
-                turn.begun, turn.begun_tokens = self._each, self._each_tokens
+            share = self._waiting.popleft()
+            if not share.over:
+                share.begun, share.begun_tokens = self._each, self._each_tokens
                 self._running += 1
 
     def _pass(self) -> None:
@@ -106,16 +106,16 @@ class SharedTime:
         self._then, self._tokens_then = now, tokens
 
 
-class Metered:
+class UsageMeter:
     """The meter of an engine, of either kind. A record's own count comes only when it is finished. Tokens are counted
     while they are written where the engine tells of them, else when a call ends.
 
     `time` is given where others ask the same engine."""
 
-    def __init__(self, engine: Any, time: SharedTime | None = None):
+    def __init__(self, engine: Any, time: FairShareTime | None = None):
         self._engine = engine
-        self._time = time or SharedTime.of(engine)
-        self._turns: set[Turn] = set()
+        self._time = time or FairShareTime.of(engine)
+        self._turns: set[Share] = set()
         self._answered = 0
         self.max_model_len = engine.max_model_len
         self.holds: frozenset[Form] = getattr(engine, "holds", frozenset())
@@ -131,26 +131,26 @@ class Metered:
         """Of answers, and of what has been written of those to come."""
         return self._answered + (round(self.written(self._turns)) if self._time.counts else 0)
 
-    def written(self, turns: Iterable[Turn]) -> float:
-        return self._time.written(turns)
+    def written(self, shares: Iterable[Share]) -> float:
+        return self._time.written(shares)
 
-    def of_a_record(self) -> "RecordMeter":
-        return RecordMeter(self)
+    def of_a_record(self) -> "RecordUsage":
+        return RecordUsage(self)
 
     async def generate(
-        self, prompt: Prompt, sampling: Sampling, turns: set[Turn], watch: Watch | None = None
+        self, prompt: Prompt, sampling: Sampling, shares: set[Share], watch: Watch | None = None
     ) -> Answer:
-        """The request's turn is among the record's `turns` as long as it is not answered."""
-        turn, tokens, seconds = self._time.join(), 0, 0.0
-        self._turns.add(turn)
-        turns.add(turn)
+        """The request's share is among the record's `shares` as long as it is not answered."""
+        share, tokens, seconds = self._time.join(), 0, 0.0
+        self._turns.add(share)
+        shares.add(share)
         try:
             answer: Answer = await self._engine.generate(prompt, sampling, **watching(self._engine, watch))
             tokens = answer.completion_tokens
         finally:
-            seconds = self._time.leave(turn, tokens)
-            self._turns.discard(turn)
-            turns.discard(turn)
+            seconds = self._time.leave(share, tokens)
+            self._turns.discard(share)
+            shares.discard(share)
         self.prompt_tokens += answer.prompt_tokens
         self.cached_tokens += answer.cached_tokens
         self._answered += tokens
@@ -159,11 +159,11 @@ class Metered:
         return replace(answer, engine_seconds=seconds)
 
     async def pool(self, prompt: Sequence[int]) -> Pooled:
-        turn, seconds = self._time.join(), 0.0
+        share, seconds = self._time.join(), 0.0
         try:
             pooled: Pooled = await self._engine.pool(prompt)
         finally:
-            seconds = self._time.leave(turn)
+            seconds = self._time.leave(share)
         self.prompt_tokens += pooled.prompt_tokens
         self.cached_tokens += pooled.cached_tokens
         return replace(pooled, engine_seconds=seconds)
@@ -174,12 +174,12 @@ class Metered:
         return getattr(self._engine, "task", None) if is_pooling(self._engine) else None
 
 
-class RecordMeter:
+class RecordUsage:
     """A Generator: the engine for one record, with what it has `written` so far, in tokens."""
 
-    def __init__(self, meter: Metered):
+    def __init__(self, meter: UsageMeter):
         self._meter = meter
-        self._turns: set[Turn] = set()
+        self._turns: set[Share] = set()
         self._answered = 0
         self.max_model_len, self.holds = meter.max_model_len, meter.holds
 

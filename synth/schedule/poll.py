@@ -1,6 +1,6 @@
-"""The looks at a worker: what it has finished counts in the plan, and what the plan needs no more it does not make.
+"""Polls of a worker: what it has finished counts in the plan, and it stops making what the plan no longer needs.
 
-A look costs a call to the worker, so they come some times a second, and less often the more workers there are.
+A poll costs a call to the worker, so they come some times a second, and less often the more workers there are.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from synth.schedule.plan import Plan
 from synth.schedule.worker_handle import WorkerHandle
 
 EVERY_S = 0.25
-AT_ONCE = 1000  # looks a second, at all workers together
+AT_ONCE = 1000  # polls a second, of all workers together
 
 
-class Outlook:
-    """What a plan needs, for all who look: near the end of a run that takes a walk over all that is out. It is up to
+class NeededRecords:
+    """What a plan needs, for all polls: near the end of a run that takes a walk over all that is out. It is up to
     date whenever shards were leased, committed or given back. Else it is a moment old, so that all walks together take
     a tenth of the processor."""
 
@@ -35,18 +35,18 @@ class Outlook:
         return self._needed
 
 
-class Looks:
+class Poll:
     """At one worker. May raise WorkerLost or EngineError."""
 
-    def __init__(self, worker: WorkerHandle, plan: Plan, outlook: Outlook):
-        self._worker, self._plan, self._outlook = worker, plan, outlook
+    def __init__(self, worker: WorkerHandle, plan: Plan, needed_records: NeededRecords):
+        self._worker, self._plan, self._needed_records = worker, plan, needed_records
         self._seen = 0
         self._turn = asyncio.Lock()
 
-    async def look(self) -> bool:
+    async def poll(self) -> bool:
         """Returns whether another shard is to be leased now, or none any more."""
         async with self._turn:
-            ends = await self._worker.look(self._seen, self._outlook.needed())
+            ends = await self._worker.poll(self._seen, self._needed_records.needed())
             self._seen += len(ends)
         before = self._plan.next()
         self._plan.observe(ends)
@@ -54,5 +54,5 @@ class Looks:
 
 
 def pause_s(workers: int) -> float:
-    """Between two looks at a worker, of so many."""
+    """Seconds between two polls of a worker, of so many."""
     return max(EVERY_S, workers / AT_ONCE)
