@@ -7,7 +7,7 @@ import pytest
 
 from synth.configuration.config import Cluster, ConfigError
 from synth.engines import EngineError, Placement
-from synth.schedule.capacity import room
+from synth.schedule.capacity import capacity_of
 from synth.schedule.cluster import TRIES, _started, connected
 from synth.schedule.ray_life import own_node
 from tests.schedule.configs import config
@@ -32,7 +32,7 @@ def node(cpus=8.0, gpus=0.0, alive=True):
 
 
 def replicas(*nodes, asked="auto", takes=1.0):
-    return room(Cluster(replicas=asked), Engine(takes), list(nodes)).replicas
+    return capacity_of(Cluster(replicas=asked), Engine(takes), list(nodes)).replicas
 
 
 def test_replicas_fill_the_gpus():
@@ -45,7 +45,7 @@ def test_an_engine_of_several_gpus_has_them_on_one_machine():
 
 def spans(*nodes, **more):
     """Replicas of four GPUs in two parts, and on how many machines each of them is."""
-    found = room(Cluster(), Engine(4.0, parts=2), list(nodes), on_gpu=True, **more)
+    found = capacity_of(Cluster(), Engine(4.0, parts=2), list(nodes), on_gpu=True, **more)
     return found.replicas, found.placement.parts
 
 
@@ -79,7 +79,7 @@ def test_without_a_gpu_there_is_one_replica_on_each_machine():
 
 def test_an_engine_for_gpus_only_is_refused_where_ray_finds_none():
     with pytest.raises(ConfigError) as caught:
-        room(Cluster(), Engine(only=True), [node(), node()])
+        capacity_of(Cluster(), Engine(only=True), [node(), node()])
     assert str(caught.value) == "cluster: the engine takes a GPU, and Ray finds none on 2 machine(s)"
 
 
@@ -88,17 +88,17 @@ def test_lost_machines_and_those_without_room_do_not_count():
 
 
 def test_more_replicas_on_a_cpu_share_it():
-    placement = room(Cluster(replicas=3), Engine(), [node(), node()]).placement
+    placement = capacity_of(Cluster(replicas=3), Engine(), [node(), node()]).placement
     assert placement.env == {"BESIDE": "1"}
 
 
 def test_a_machine_that_offers_nothing_gets_no_engine_of_any_kind():
-    assert room(Cluster(), config().engine, [node(cpus=0.0), node(cpus=1.0)]).replicas == 1
+    assert capacity_of(Cluster(), config().engine, [node(cpus=0.0), node(cpus=1.0)]).replicas == 1
 
 
 def test_a_run_on_gpus_does_not_move_to_a_cpu_when_they_are_gone():
     with pytest.raises(ConfigError):
-        room(Cluster(), Engine(), [node(cpus=8.0)], on_gpu=True)
+        capacity_of(Cluster(), Engine(), [node(cpus=8.0)], on_gpu=True)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_a_ray_that_does_not_come_up_is_told_in_one_line(monkeypatch):
 
 async def test_a_simulated_engine_fits_as_often_as_is_asked_for():
     engine = config().engine
-    assert room(Cluster(replicas=50), engine, [node(cpus=1.0)]).replicas == 50
+    assert capacity_of(Cluster(replicas=50), engine, [node(cpus=1.0)]).replicas == 50
 
 
 async def test_an_address_that_does_not_answer_is_refused_by_the_key():

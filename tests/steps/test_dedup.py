@@ -103,9 +103,9 @@ async def test_a_step_that_does_not_say_that_it_compares_has_no_twins(claims):
         await llm.dedup.claim(b"a")
 
     finished = await finish(claims_all_the_same, claims=claims)
-    assert "a step has them if its attribute `duplicates` says so" in finished.rejected[0]["detail"]
+    assert "a step has one if its attribute `duplicates` says so" in finished.rejected[0]["detail"]
 
 
 async def test_in_a_run_without_claims_a_step_against_duplicates_says_so():
     finished = await finish(ExactDuplicate(), record={"instruction": "a"})
-    assert "there are no dedup" in finished.rejected[0]["detail"]
+    assert "there is no llm.dedup" in finished.rejected[0]["detail"]
