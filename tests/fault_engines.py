@@ -116,7 +116,7 @@ class Ranks(StagedSimulated):
     """One of four GPUs in two parts, with a Ray actor on each GPU, as vLLM has: no answer without any of them."""
 
     def placement(self, on_gpu, replicas_beside):
-        return Placement(gpus=4, cpus=1, parts=2)
+        return Placement(gpus=4, cpus=1, nodes=2)
 
     async def start(self):
         import ray

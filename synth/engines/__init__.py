@@ -192,7 +192,7 @@ class EngineStats:
 class Placement:
     """What one replica takes from its machine.
 
-    One with several `parts` may be on as many machines, an equal share of its GPUs on each: where it has to be, a Ray
+    With several `nodes` it may span as many, an equal share of its GPUs on each. Where it has to, a Ray
     placement group holds its GPUs, one in each bundle. `share` is how much of a GPU's memory an engine of one GPU takes
     where it has to share it with others; None: it can't.
     """
@@ -200,7 +200,7 @@ class Placement:
     gpus: float = 0
     cpus: float = 1
     env: dict[str, str] = field(default_factory=dict)
-    parts: int = 1
+    nodes: int = 1
     share: float | None = None
 
 

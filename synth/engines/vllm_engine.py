@@ -110,8 +110,8 @@ class VLLMEngine:
             # FlashInfer's sampler is built by nvcc at the start of an engine, and draws no row that has a seed.
             env["VLLM_USE_FLASHINFER_SAMPLER"] = os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0")
             share = gpu_memory.LLMS if self.gpu_memory_utilization == "auto" else self.gpu_memory_utilization
-            parts = self.pipeline_parallel_size
-            return Placement(gpus=ranks, cpus=0, env=env, parts=parts, share=share if ranks == 1 else None)
+            nodes = self.pipeline_parallel_size
+            return Placement(gpus=ranks, cpus=0, env=env, nodes=nodes, share=share if ranks == 1 else None)
         if on_gpu:
             raise ConfigError(
                 "engine: there are GPUs, and this vLLM is built for CPUs; make setup DEVICE=gpu installs the other "
@@ -266,7 +266,7 @@ def is_cpu_build() -> bool:
 
 
 def _on_several_machines() -> bool:
-    """Whether this is the first process of a group that Ray holds (see Placement.parts)."""
+    """Whether this is the first process of a group that Ray holds (see Placement.nodes)."""
     import ray
 
     return ray.is_initialized() and ray.util.get_current_placement_group() is not None

@@ -2,8 +2,8 @@
 
 Several models on whole GPUs are placed engine by engine (places.py); all else is counted, and Ray places it.
 
-A replica's GPUs are on one machine if any machine has enough of them. If none has, all replicas of the run span several
-machines, as the stages of a pipeline can.
+A replica's GPUs are on one node if any node has enough of them. If none has, all replicas of the run span several
+nodes, with a pipeline's stages on each.
 
 Where the GPUs don't suffice for one engine each, those that take one GPU share it, as their configured shares of its
 memory allow.
@@ -33,7 +33,7 @@ class Capacity:
     """What a cluster has for replicas: their number, what each of them takes, whether that is GPUs, and how many of its
     machines have room for any. For each model beside main the same two: `others`.
 
-    Only where a replica has to be on several machines, `placement` has several parts. Only where nodes are chosen here,
+    Only where a replica has to be on several machines, `placement` has several nodes. Only where nodes are chosen here,
     there are `places`.
     """
 
@@ -88,7 +88,7 @@ def capacity_of(
         there = {node["NodeID"]: node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]}
         places = _placed(cluster, needs, there, on_whole_gpus, before)
         if places:
-            placed = {key: replace(one.placement(on_gpu, 0), parts=1) for key, one in engines.items()}
+            placed = {key: replace(one.placement(on_gpu, 0), nodes=1) for key, one in engines.items()}
             counted = {name: (one.least, placed[f"models.{name}"]) for name, one in others.items()}
             on = sum(1 for count in places.at[MAIN].values() if count)
             return Capacity(0, placed[MAIN_KEY], on_gpu, on, counted).with_places(places)
@@ -159,15 +159,15 @@ def _capacity(
     need = needs[MAIN_KEY]
     fits = _fits(free, need)
     most = sum(fits)
-    parts = need.parts if apart or not fits else 1
-    if parts > 1:
-        fits = _fits(free, replace(need, gpus=need.gpus / parts))
-        most = sum(fits) // parts
+    on_nodes = need.nodes if apart or not fits else 1
+    if on_nodes > 1:
+        fits = _fits(free, replace(need, gpus=need.gpus / on_nodes))
+        most = sum(fits) // on_nodes
     replicas = cluster.replicas
     if replicas == "auto":  # as many as fill the GPUs; an engine on a CPU fills its whole machine
         replicas = int(most) if need.gpus else len(fits)
     if not 1 <= replicas <= most:
-        on = f"on one node or on {parts} together" if parts > 1 else "on one node"
+        on = f"on one node or on {on_nodes} together" if on_nodes > 1 else "on one node"
         beside_others = f" beside {sum(counts.values())} engine(s) of other models" if counts else ""
         raise NoCapacity(
             f"cluster.replicas: a replica needs {_amount(need)} {on}, "
@@ -175,7 +175,7 @@ def _capacity(
         )
     beside = math.ceil((replicas + sum(counts.values())) / max(1, len(_fits(machines, need)))) - 1
     placed = {
-        key: replace(one.placement(on_gpu, beside), gpus=needs[key].gpus, parts=parts if key == MAIN_KEY else 1)
+        key: replace(one.placement(on_gpu, beside), gpus=needs[key].gpus, nodes=on_nodes if key == MAIN_KEY else 1)
         for key, one in engines.items()
     }
     return Capacity(

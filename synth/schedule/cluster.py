@@ -197,7 +197,7 @@ async def capacity_after(
 
     with suppress(ConfigError, EngineError):
         nodes = await _nodes()
-        after = capacity_of(cluster, engine, nodes, before.on_gpu, before.placement.parts > 1, others, before.places)
+        after = capacity_of(cluster, engine, nodes, before.on_gpu, before.placement.nodes > 1, others, before.places)
         await asyncio.sleep(KNOWN_S if after.replicas > before.replicas else 0)
         return after
     return before

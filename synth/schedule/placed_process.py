@@ -132,7 +132,7 @@ class PlacedProcess:
         import ray
 
         placement = self._placement
-        self._group = _group(placement) if placement.parts > 1 else None
+        self._group = _group(placement) if placement.nodes > 1 else None
         passed_on = {name: value for name, value in os.environ.items() if PASSED_ON.match(name)}
         env = passed_on | placement.env | {"PYTHONPATH": os.pathsep.join(sys.path)}
         self._actor = (

@@ -245,7 +245,7 @@ async def test_a_context_of_auto_is_as_long_as_the_cache_holds():
 def test_an_engine_on_gpus_takes_one_for_each_rank(monkeypatch):
     monkeypatch.setattr(module, "is_cpu_build", lambda: False)
     placement = engine_of(tensor_parallel_size=4, pipeline_parallel_size=2).placement(True, 0)
-    assert (placement.gpus, placement.parts) == (8, 2)
+    assert (placement.gpus, placement.nodes) == (8, 2)
 
 
 def test_a_build_for_gpus_asks_for_them_where_there_are_none(monkeypatch):

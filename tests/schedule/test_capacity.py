@@ -11,13 +11,13 @@ from synth.schedule.capacity import capacity_of
 class Engine:
     """What a cluster asks of an engine: so many GPUs, and the `share` of one that it can do with."""
 
-    def __init__(self, gpus=1.0, share=None, parts=1):
-        self.gpus, self.share, self.parts = gpus, share, parts
+    def __init__(self, gpus=1.0, share=None, nodes=1):
+        self.gpus, self.share, self.nodes = gpus, share, nodes
 
     def placement(self, on_gpu, replicas_beside):
         if not on_gpu:
             return Placement(cpus=1, env={"BESIDE": str(replicas_beside)})
-        return Placement(gpus=self.gpus, cpus=0, parts=self.parts, share=self.share)
+        return Placement(gpus=self.gpus, cpus=0, nodes=self.nodes, share=self.share)
 
 
 def nodes(*gpus, cpus=16.0):

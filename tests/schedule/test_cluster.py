@@ -17,12 +17,12 @@ class Engine:
     """What a cluster asks of an engine: `takes` GPUs where there are any, or `only` there, else a CPU and an equal
     share of it."""
 
-    def __init__(self, takes=1.0, parts=1, only=False):
-        self.takes, self.parts, self.only = takes, parts, only
+    def __init__(self, takes=1.0, nodes=1, only=False):
+        self.takes, self.nodes, self.only = takes, nodes, only
 
     def placement(self, on_gpu, replicas_beside):
         if on_gpu or self.only:
-            return Placement(gpus=self.takes, cpus=1, parts=self.parts)
+            return Placement(gpus=self.takes, cpus=1, nodes=self.nodes)
         return Placement(cpus=1, env={"BESIDE": str(replicas_beside)})
 
 
@@ -45,8 +45,8 @@ def test_an_engine_of_several_gpus_has_them_on_one_machine():
 
 def spans(*nodes, **more):
     """Replicas of four GPUs in two parts, and on how many machines each of them is."""
-    found = capacity_of(Cluster(), Engine(4.0, parts=2), list(nodes), on_gpu=True, **more)
-    return found.replicas, found.placement.parts
+    found = capacity_of(Cluster(), Engine(4.0, nodes=2), list(nodes), on_gpu=True, **more)
+    return found.replicas, found.placement.nodes
 
 
 def test_an_engine_that_no_machine_has_room_for_is_in_parts_on_several():
