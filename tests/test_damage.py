@@ -138,7 +138,7 @@ def test_what_lost_decisions_of_a_pool_let_through_is_made_again_by_an_engine_th
     tasks = {}
     for index in Manifest.read(run).committed:
         for row in [*table(run.shard(index)).to_pylist(), *table(run.rejected(index)).to_pylist()]:
-            if row.get("reason") != "not_novel" and row["instruction"]:
+            if row.get("rejected_by") != "tasks" and row["instruction"]:  # else no pool has accepted it
                 place = tuple(map(int, row["id"].split("/")))[:2]
                 tasks.setdefault(place, row.get("task") or row["instruction"])
     for _, task in sorted(tasks.items()):

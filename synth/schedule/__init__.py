@@ -1,1 +1,1 @@
-"""Who makes which record when: the plan, the scheduler, and the workers that Ray places."""
+"""Plan, scheduler and the workers that Ray places: which worker processes which shard, and when."""

@@ -1,8 +1,8 @@
-"""How many engines a run has, as its nodes come and go and as its models turn out to need.
+"""The number of engines of a run: it follows the nodes of the cluster and the load of the models.
 
-Nodes: cluster.py looks for them. What suits the models: balance.py says it. Where engines are: places.py. Here all of
-that meets those who start and stop engines: the scheduler for main's, each of which has a worker, the pools for the
-others'.
+cluster.py polls the nodes, balance.py decides which GPUs move between models, places.py keeps which engine is on which
+node. This module passes their decisions to what starts and stops engines: the scheduler (main's replicas) and the
+engine pools (all other models).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ BALANCE_INTERVAL_S = 2.0
 
 
 class Engines(Protocol):
-    """Those of the models beside main: engine_pool.Pools. A start took so many seconds at the most."""
+    """The engine pools of the models beside main (engine_pool.Pools). `slowest_start_s` is in seconds."""
 
     @property
     def slowest_start_s(self) -> float: ...
@@ -30,31 +30,31 @@ class Engines(Protocol):
 
 
 class Autoscaler:
-    """`capacity` says how many engines there are and where; `on_change` is told of another one. GPUs go between those
-    of the `movable` models that have any."""
+    """`capacity` is the current number and place of engines; `on_change` is called when it changes. GPUs move only
+    between the `movable` models, if there are any."""
 
     def __init__(self, capacity: Capacity, movable: Collection[str], on_change: Callable[[Capacity], None]):
         self.capacity, self._on_change = capacity, on_change
         gpus = {MAIN: capacity.placement.gpus, **{name: one.gpus for name, (_, one) in capacity.others.items()}}
         placed = [name for name in movable if capacity.places and name in capacity.places.at]
         self._balance = Balance(gpus, placed) if len(placed) > 1 else None
-        self._nodes: dict[int, str | None] = {}  # of replicas
+        self._nodes: dict[int, str | None] = {}  # by replica
         self._scheduler: Scheduler | None = None
         self._others: Engines | None = None
 
     def follow(self, scheduler: Scheduler, others: Engines) -> None:
-        """Those who are told how many engines there are to be."""
+        """Apply changes of capacity to these from now on."""
         self._scheduler, self._others = scheduler, others
 
     def node(self, replica: int) -> str | None:
-        """Where a worker of this replica is to be; None: Ray chooses."""
+        """The node for this replica's worker; None: Ray chooses."""
         assert self._scheduler is not None
         there = Counter(self._nodes.get(one) for one in self._scheduler.kept if one != replica)
         self._nodes[replica] = next(iter((self.capacity.nodes(MAIN) - there).elements()), None)
         return self._nodes[replica]
 
     async def follow_nodes(self, look: Callable[[Capacity], Awaitable[Capacity]]) -> None:
-        """Never returns. `look` says what the capacity is by now, after what there was."""
+        """Poll the nodes; never returns. `look` gets the last capacity and returns the current one."""
         while True:
             await asyncio.sleep(NODES_INTERVAL_S)
             before = self.capacity
@@ -65,8 +65,7 @@ class Autoscaler:
     async def balance(
         self, look: Callable[[], Mapping[str, Observed]], seconds_left: Callable[[], float | None]
     ) -> None:
-        """GPUs go from model to model, where it is left to the run how many engines each has. `look` says what each is
-        at."""
+        """Move GPUs between models whose number of engines is `auto`. `look` returns the observed load of each."""
         loop = asyncio.get_running_loop()
         while self._balance and self._scheduler and self._others:
             await asyncio.sleep(BALANCE_INTERVAL_S)

@@ -1,7 +1,7 @@
-"""Tasks beside the one that matters: none of them is forgotten, and none ends unnoticed.
+"""Background tasks that are always awaited: none is forgotten and none fails silently.
 
-Promises: what runs `beside` something ends with it, and what it raises ends it too; what is `kept_up` is begun again
-when it fails, and says so. A question to Ray never holds up the event loop or the end of the process.
+Promises: a task that runs `beside` another ends with it, and its exception ends the other; a task that is `kept_up` is
+restarted after a failure, with a warning. A call to Ray never blocks the event loop or the exit of the process.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ AGAIN_S = 1.0
 
 
 async def beside(main: Awaitable[T], *others: Coroutine[Any, Any, Any]) -> T:
-    """What `main` gives. The others are cancelled with its end; what one of them raises cancels it, and is raised."""
+    """The result of `main`. The other tasks are cancelled when it ends; an exception in one cancels it and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(other) for other in others]
@@ -35,7 +35,7 @@ async def beside(main: Awaitable[T], *others: Coroutine[Any, Any, Any]) -> T:
 
 
 async def kept_up(name: str, work: Callable[[], Awaitable[Any]], pause_s: float = AGAIN_S) -> None:
-    """Returns when `work` does. Where it fails it is begun again after a pause; each kind of failure is told once."""
+    """Restart `work` after a pause whenever it fails; return when it does. Each kind of failure is logged once."""
     told: set[str] = set()
     while True:
         try:
@@ -44,13 +44,13 @@ async def kept_up(name: str, work: Callable[[], Awaitable[Any]], pause_s: float 
         except Exception as error:
             what = f"{type(error).__name__}: {reason(error)}"
             if what not in told:
-                log.warning("%s failed and is begun again: %s", name, what)
+                log.warning("%s failed and is restarted: %s", name, what)
             told.add(what)
         await asyncio.sleep(pause_s)
 
 
 async def asked(question: Callable[[], T], seconds: float) -> T:
-    """The answer to a question that may block, in a thread that nobody has to wait for. Raises TimeoutError."""
+    """The result of a call that may block, from a daemon thread that never delays exit. Raises TimeoutError."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
@@ -68,7 +68,7 @@ async def asked(question: Callable[[], T], seconds: float) -> T:
             given = question()
         except Exception as error:
             failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(resolve, given, failure)
 
     threading.Thread(target=ask, name="question", daemon=True).start()

@@ -1,14 +1,14 @@
-"""Which GPUs are to go from one model of a run to another, by what their engines are measured to do.
+"""Decides which GPUs move from one model of a run to another, from the measured throughput of their engines.
 
-Every record asks every model, so a run is as fast as the model whose engines have too much to do. A model is saturated
-when requests wait for its engines or fill them. What an engine does then, in tokens a second, is what it can do; what
-the engines of another model do meanwhile, over what they can do, is how many of them are needed. GPUs go from the model
-with the most to spare to the saturated one, so many that the run is fastest.
+Every record calls every model, so the run is as fast as its slowest model. A model is saturated when requests queue for
+its engines or fill them. The tokens/s of a saturated engine are its capacity. The throughput of another model divided by
+the capacity of one of its engines is the number of engines it needs. GPUs move from the model with the most spare
+engines to the saturated one, as many as make the run fastest.
 
-A move costs the time in which an engine loads, so it has to pay for itself in the time that is left. After a move all
-is measured anew, and where the next one goes back, for twice as long.
+A move costs the load time of an engine, so it must pay for itself in the time that is left. After a move everything is
+measured again, and twice as long before a move back.
 
-Numbers only: where the engines are, places.py knows.
+Numbers only; places.py knows where engines are.
 """
 
 import itertools
@@ -17,18 +17,17 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-SETTLE_S = 20.0  # after a change, until the batches are what they will be
-WINDOW_S = 60.0  # of measuring, before a small gain is believed; the larger it is, the less
+SETTLE_S = 20.0  # after a change, until batches have filled again
+WINDOW_S = 60.0  # of measurement before a small gain counts; a larger gain needs less
 LONGEST_WINDOW_S = 960.0
-FULL = 0.9  # of the requests that engines run at once
+FULL = 0.9  # share of the requests that engines run at once
 LEAST_GAIN = 1.05
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A model at one moment: `engines` that answer, of those `wanted`, each of which runs `at_once` requests; requests
-    of all of them that are `running` and `waiting`; `tokens` that they have read and written so far."""
-
+    """A model at one moment: `engines` running of those `wanted`; `at_once` requests per engine; `running` and `waiting`
+    requests over all of them; `tokens` read and written so far."""
     engines: int
     wanted: int
     at_once: int
@@ -42,17 +41,17 @@ class Observed:
 
     @property
     def saturated(self) -> bool:
-        # A few wait for a moment wherever requests come in bursts.
+        # Bursts of requests queue for a moment even on engines that are not full.
         return self.fill >= FULL or self.waiting >= 0.1 * self.engines * self.at_once
 
 
-_Look = tuple[float, Observed]  # with its time
+_Look = tuple[float, Observed]  # with its time in seconds
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Engines of `giver` make room for engines of `taker`, `blocks` times: a block is as many GPUs as the larger engine
-    of the two has."""
+    """Replace engines of `giver` by engines of `taker`, `blocks` times. A block is the GPU count of the larger of the
+    two engines."""
 
     giver: str
     taker: str
@@ -60,19 +59,19 @@ class Shift:
 
 
 class Balance:
-    """`look` now and then. `gpus` are those of one engine of each model; GPUs move between the `movable` ones."""
+    """Call `look` at intervals. `gpus` is the GPU count of one engine of each model; only `movable` models take part."""
 
     def __init__(self, gpus: Mapping[str, float], movable: Collection[str]):
         self._gpus, self._movable = gpus, movable
         self._seen: deque[tuple[float, Mapping[str, Observed]]] = deque()
         self._counts: dict[str, int] = {}
         self._since = 0.0
-        self._can: dict[str, float] = {}  # tokens a second of one engine that was saturated
+        self._can: dict[str, float] = {}  # tokens/s of one saturated engine
         self._last: Shift | None = None
         self._window_s = WINDOW_S
 
     def look(self, now: float, seen: Mapping[str, Observed], seconds_left: float, load_s: float) -> Shift | None:
-        """What is to be done about what is seen `now`. A new engine takes `load_s` to load."""
+        """The move to make after observing `seen` at time `now`, or None. A new engine takes `load_s` to load."""
         counts = {name: one.engines for name, one in seen.items()}
         if counts != self._counts or any(one.engines != one.wanted for one in seen.values()):
             self._counts, self._since = counts, now
@@ -96,7 +95,7 @@ class Balance:
         return shift
 
     def _decided(self, seconds_left: float, load_s: float) -> tuple[Shift | None, float]:
-        """The best shift that pays, and how much faster the run is by it."""
+        """The best move that pays off, and the run's speedup from it."""
         busy, saturated = self._measured()
         takers = [name for name in saturated if name in self._movable]
         givers = [name for name in self._movable if name not in saturated and self._counts[name] > 1]
@@ -114,13 +113,13 @@ class Balance:
                     if gain > most + 1e-9 and self._pays(gain, blocks * block, seconds_left, load_s):
                         best, most = Shift(giver, taker, blocks), gain
         if best and best.giver not in self._can:
-            # What its engines can do is a guess until they were saturated, and an engine with half a batch does more
-            # than half: half the way now.
+            # An engine's capacity is a guess until it was saturated, and half a batch has more than half the
+            # throughput: move half of the way for now.
             best = Shift(best.giver, best.taker, math.ceil(best.blocks / 2))
         return best, most
 
     def _measured(self) -> tuple[dict[str, float], list[str]]:
-        """How many engines of each model what they do would fill, and which models are saturated."""
+        """The number of engines of each model that its throughput needs, and the saturated models."""
         busy, saturated = {}, []
         for name, count in self._counts.items():
             looks = [(when, seen[name]) for when, seen in self._seen]
@@ -130,11 +129,11 @@ class Balance:
                 saturated.append(name)
                 busy[name] = float(count)
                 if full:
-                    # Of those moments alone: what records ask of it may have changed since.
+                    # From those moments only: the load of the model may have changed since.
                     can, before = _rate(full) / count, self._can.get(name)
                     self._can[name] = can if before is None else (before + can) / 2
             elif name in self._can:
-                # With a part of its batch an engine does at least that part of what it can do, and at most all of it.
+                # A partly filled batch has at least that share of the full throughput, and at most all of it.
                 fill = sum(one.fill for _, one in looks) / len(looks)
                 most = rate / count / fill if fill else 0.0
                 self._can[name] = min(max(self._can[name], rate / count), most)
@@ -149,7 +148,7 @@ class Balance:
 
 
 def _rate(spans: Sequence[tuple[_Look, _Look]]) -> float:
-    """Tokens a second over these spans of time."""
+    """Tokens/s over these spans of time."""
     return sum(end.tokens - begin.tokens for (_, begin), (_, end) in spans) / sum(
         last - first for (first, _), (last, _) in spans
     )

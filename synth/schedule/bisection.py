@@ -1,16 +1,16 @@
-"""Which record kills its engine: the unfinished records of a shard whose workers died, tried apart from all others.
+"""Bisection for poison pills: finds the record that kills its engine.
 
-A process that dies does not say over which of its records. So a shard that two workers were lost over is made by a
-third with nothing beside it; when that one dies too, its records are halved, and halves are tried in turn until the one
-record stands alone that its engine never survives. At its third death alone it is poison.
+A process that dies does not say which record killed it. After two workers died over a shard, a third runs that shard
+alone. If it dies too, the unfinished records are halved and the halves are tried in turn, until one record is left alone.
+At its third death alone the record is poison.
 
-Most deaths are nobody's fault: a machine is taken away, a process is killed. So a death counts only when the next
-engine, idle, outlives it (`control_s`) and answers a request that is no record's. A single record's must be outlived
-ten times over. Where processes are killed at random, at whatever rate, no more than 0.04 of the deaths of a lone record
-pass for its own, and 0.00005 of all lone records for poison; a group's never make more groups than they end. A record
-that sat beside a poisonous one finishes in one of the halves.
+Most deaths have other causes: a node is reclaimed, a process is killed. So a death counts only if the next engine, idle,
+outlives it (`control_s`) and answers a probe request. For a single record it must live ten times as long. With processes
+killed at random, at any rate, at most 0.04 of the deaths of a single record are blamed on it, and 0.00005 of single
+records are rejected as poison; groups never split into more groups than they finish. A record that shared a group with a
+poisonous one finishes in one of the halves.
 
-Plain bookkeeping: knows nothing of workers or time.
+Bookkeeping only: no workers, no clock.
 """
 
 from collections import Counter
@@ -21,45 +21,45 @@ TIMES_OUTLIVED = 10
 
 
 class Bisection:
-    """Groups of records, lowest numbers first, so that none of them waits for another group's."""
+    """Groups of records, lowest numbers first, so that no group waits for records of another."""
 
     def __init__(self, numbers: Iterable[int]):
         self._groups = [sorted(numbers)]  # the lowest is the last
-        self._deaths: Counter[int] = Counter()  # of records alone
+        self._deaths: Counter[int] = Counter()  # of records tried alone
         self._unproven: tuple[float, str] | None = None
         self._error = ""
 
     @property
     def group(self) -> list[int]:
-        """The records to be tried next, without any others; empty when all are through."""
+        """The records to try next, alone; empty when all are finished."""
         return self._groups[-1] if self._groups else []
 
     @property
     def control_s(self) -> float:
-        """How long an engine has to live without them before the last death is theirs."""
+        """Seconds an idle engine must live before the last death counts against the group."""
         seconds = self._unproven[0] if self._unproven else 0.0
         return seconds * (TIMES_OUTLIVED if len(self.group) == 1 else 1)
 
     @property
     def poison(self) -> str | None:
-        """The last error of the group's one record, if it has died often enough."""
+        """The last error of a single record that died often enough, else None."""
         return self._error if len(self.group) == 1 and self._deaths[self.group[0]] >= DEATHS else None
 
     @property
     def last_chance(self) -> bool:
-        """One more death, and the group's one record is poison."""
+        """Whether one more death makes the group's single record poison."""
         return len(self.group) == 1 and self._deaths[self.group[0]] == DEATHS - 1
 
     def died(self, seconds: float, error: str) -> None:
-        """The engine was lost so long after it had been given the group."""
+        """The engine was lost `seconds` after it was given the group."""
         self._unproven = seconds, error
 
     def discard_death(self) -> None:
-        """The engine was lost without them too: the last death says nothing."""
+        """The engine died idle too: the last death does not count."""
         self._unproven = None
 
     def confirm_death(self) -> None:
-        """The engine lived without them: the last death, if there was one, is theirs."""
+        """The idle engine survived: the last death, if there was one, counts against the group."""
         if self._unproven is None:
             return
         self._error, self._unproven = self._unproven[1], None
@@ -71,10 +71,10 @@ class Bisection:
             self._groups[-1:] = [group[half:], group[:half]]
 
     def keep(self, unfinished: Collection[int]) -> None:
-        """All others are finished."""
+        """Drop all other records: they are finished."""
         remaining = ([number for number in group if number in unfinished] for group in self._groups)
         self._groups = [group for group in remaining if group]
 
     def finished(self) -> None:
-        """The group is through."""
+        """The group is finished."""
         self._groups.pop()

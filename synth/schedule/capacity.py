@@ -1,11 +1,12 @@
-"""What the nodes of a cluster have capacity for: replicas, and engines of the models beside main.
+"""The capacity of a cluster's nodes: how many replicas of main and how many engines of other models fit.
 
-Several models on whole GPUs are placed engine by engine (places.py); all else is counted, and Ray places it.
+With several models on whole GPUs, places.py assigns each engine to a node. Otherwise engines are only counted, and Ray
+places them.
 
 A replica's GPUs are on one node if any node has enough of them. If none has, all replicas of the run span several
 nodes, with a pipeline's stages on each.
 
-Where the GPUs don't suffice for one engine each, those that take one GPU share it, as their configured shares of its
+If there are fewer GPUs than engines, the engines that take one GPU share it, as far as their configured shares of GPU
 memory allow.
 """
 
@@ -25,16 +26,15 @@ MAIN_KEY = "cluster"
 
 
 class NoCapacity(ConfigError):
-    """What is asked for is more than there is, so far."""
+    """The nodes do not have the requested capacity yet."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a cluster has for replicas: their number, what each of them takes, whether that is GPUs, and how many of its
-    machines have room for any. For each model beside main the same two: `others`.
+    """The number of replicas, the resources of each, whether they run on GPUs, and the number of nodes with capacity for
+    at least one. `others` has number and resources of the engines of each model beside main.
 
-    Only where a replica has to be on several machines, `placement` has several nodes. Only where nodes are chosen here,
-    there are `places`.
+    `placement` has several nodes only if a replica must span nodes. `places` is set only if nodes are assigned here.
     """
 
     replicas: int
@@ -45,13 +45,13 @@ class Capacity:
     places: Places | None = None
 
     def nodes(self, model: str) -> Counter[str | None]:
-        """How many of its engines are on each node; on None: Ray chooses one."""
+        """The number of engines of a model per node; key None: Ray chooses the node."""
         if self.places and model in self.places.at:
             return Counter({node: count for node, count in self.places.at[model].items() if count})
         return Counter({None: self.replicas if model == MAIN else self.others[model][0]})
 
     def with_places(self, places: Places) -> "Capacity":
-        """The same, with engines where `places` says."""
+        """A copy with the engines at `places`."""
         others = {
             name: (places.count(name) if name in places.at else count, placement)
             for name, (count, placement) in self.others.items()
@@ -68,12 +68,11 @@ def capacity_of(
     others: Mapping[str, ServedModel] | None = None,
     before: Places | None = None,
 ) -> Capacity:
-    """How many replicas run on these nodes, as `ray.nodes()` tells of them, and how. Raises NoCapacity, or ConfigError
-    for what more nodes would not change.
+    """The capacity of these nodes (as from `ray.nodes()`). Raises NoCapacity, or ConfigError if more nodes would not help.
 
-    Where there is any GPU, or a run began on some (`on_gpu`), they run on GPUs only. Where one began with its replicas'
-    parts on machines of their own (`apart`), it stays at that. What was placed `before` stays where it is, as far as
-    its nodes are there.
+    With any GPU in the cluster, or a run that began on GPUs (`on_gpu`), replicas run on GPUs only. A run that began with
+    replicas spanning nodes (`apart`) keeps doing so. Engines placed `before` stay where they are while their nodes
+    exist.
     """
     others = others or {}
     machines = [dict(node["Resources"]) for node in nodes if node["Alive"]]
@@ -81,9 +80,9 @@ def capacity_of(
     engines = {MAIN_KEY: engine, **{f"models.{name}": one.engine for name, one in others.items()}}
     needs = {key: one.placement(on_gpu, 0) for key, one in engines.items()}
     if not on_gpu and (key := next((key for key, need in needs.items() if need.gpus), None)):
-        raise NoCapacity(f"{key}: the engine takes a GPU, and Ray finds none on {len(machines)} machine(s)")
+        raise NoCapacity(f"{key}: the engine needs a GPU, and Ray finds none on {len(machines)} node(s)")
     on_whole_gpus = {name: one for name, one in others.items() if needs[f"models.{name}"].gpus >= 1}
-    # Others may be behind a server, and take nothing here.
+    # Models behind a server need no capacity here.
     if on_whole_gpus and not apart and needs[MAIN_KEY].gpus >= 1 and not any(need.cpus for need in needs.values()):
         there = {node["NodeID"]: node["Resources"].get("GPU", 0.0) for node in nodes if node["Alive"]}
         places = _placed(cluster, needs, there, on_whole_gpus, before)
@@ -105,7 +104,7 @@ def capacity_of(
         return replace(found, machines=len(_fits(machines, needs[MAIN_KEY])))
     except NoCapacity as full:
         told = ", ".join(f"{_setting(key)}={need.share:g}" for key, need in needs.items() if need.share)
-        raise NoCapacity(f"{full}; engines that share a GPU take together at most all of it: {told}") from None
+        raise NoCapacity(f"{full}; engines that share a GPU need memory shares of at most 1 together: {told}") from None
 
 
 def _placed(
@@ -115,7 +114,7 @@ def _placed(
     others: Mapping[str, ServedModel],
     before: Places | None,
 ) -> Places | None:
-    """None where there is no room for an engine on one machine."""
+    """None if no node has capacity for an engine."""
     least = 1 if cluster.replicas == "auto" else cluster.replicas
     shares = {MAIN: Share(needs[MAIN_KEY].gpus, least, cluster.replicas == "auto")}
     for name, one in others.items():
@@ -125,7 +124,7 @@ def _placed(
 
 
 def _each_gpu(machines: Sequence[Mapping[str, float]]) -> Iterator[dict[str, float]]:
-    """Each GPU with its share of the cores: what takes a part of one can't have it of two."""
+    """Each GPU with its share of the cores: an engine with a fraction of a GPU can't be split over two."""
     for machine in machines:
         count = int(machine.get("GPU", 0))
         yield from ({"GPU": 1.0, "CPU": machine.get("CPU", 0) / count} for _ in range(count))
@@ -144,7 +143,7 @@ def _capacity(
     apart: bool,
     others: Mapping[str, ServedModel],
 ) -> Capacity:
-    """Main has what the other models leave."""
+    """Main gets what the other models leave."""
     free = [dict(machine) for machine in machines]
     counts: dict[str, int] = {}
     for name, one in others.items():
@@ -164,7 +163,7 @@ def _capacity(
         fits = _fits(free, replace(need, gpus=need.gpus / on_nodes))
         most = sum(fits) // on_nodes
     replicas = cluster.replicas
-    if replicas == "auto":  # as many as fill the GPUs; an engine on a CPU fills its whole machine
+    if replicas == "auto":  # one per GPU slot; an engine on CPU takes its whole node
         replicas = int(most) if need.gpus else len(fits)
     if not 1 <= replicas <= most:
         on = f"on one node or on {on_nodes} together" if on_nodes > 1 else "on one node"
@@ -192,7 +191,7 @@ def _amount(need: Placement) -> str:
 
 
 def _take(machines: Sequence[dict[str, float]], need: Placement) -> bool:
-    """Take it from the machine that has most left. Returns whether any has room."""
+    """Take the resources from the node with the most left. Returns whether any node had capacity."""
     best = max(machines, key=lambda machine: _fit(machine, need), default={})
     if _fit(best, need) < 1:
         return False
@@ -203,15 +202,15 @@ def _take(machines: Sequence[dict[str, float]], need: Placement) -> bool:
 
 
 def _fits(machines: Sequence[Mapping[str, float]], need: Placement) -> list[float]:
-    """How many of these each machine has room for, of those that have any."""
+    """How many fit on each node, for nodes where at least one fits."""
     return [fit for machine in machines if (fit := _fit(machine, need)) >= 1]
 
 
 def _fit(machine: Mapping[str, float], need: Placement) -> float:
-    """How many replicas one machine has room for. One that offers neither GPUs nor CPUs has none."""
+    """How many replicas fit on one node; 0 if it offers neither GPUs nor CPUs."""
     if not machine.get("GPU", 0) and not machine.get("CPU", 0):
         return 0
     needs = {"GPU": need.gpus, "CPU": need.cpus}
-    # The sum of 0.6 and 0.3 is a little more than 0.9.
+    # In floating point 0.6 + 0.3 is a little more than 0.9.
     rooms = ((machine.get(name, 0) + 1e-6) // amount for name, amount in needs.items() if amount)
     return min(rooms, default=math.inf)

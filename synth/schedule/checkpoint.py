@@ -1,16 +1,16 @@
-"""What the unfinished records of a shard have been answered so far, so that a kill does not lose it.
+"""Checkpoint of the calls of unfinished records, so that a kill does not lose their answers.
 
-A record that is made again asks the same: its seeds are functions of its number, and its prompts of its answers. So a
-call is known by all that was asked (the model, the prompt, how tokens are drawn, the seed), and who asks that again is
-given the answer. Another prompt, as of a pool that is another one by now, is another call.
+A record that is run again makes the same calls: its seeds are functions of its number, and its prompts of its answers.
+So a call is identified by everything that was sent (model, prompt, sampling parameters, seed), and an identical call
+gets the stored answer. A changed prompt, such as one with examples from a changed pool, is another call.
 
-Costs nothing where records are short: finished calls wait in memory, and those of a record that ends meanwhile are
-never written. With `auto` a record's calls are written once it has run for LONG_S, about what a kill costs anyway until
-an engine answers again; at a stop all of them are, because then they are certainly of use.
+It costs nothing for short records: finished calls stay in memory and are dropped when their record finishes. With `auto`
+a record's calls are written once it has run for LONG_S, about the time until a restarted engine answers. At a stop the
+calls of all unfinished records are written.
 
-Where it is asked for, the answer that is being written is kept as well, as far as it has come, and goes on from there.
-That is another request, of a longer prompt: its tokens are drawn as the rest of any answer is, but they are not those
-that the first request would have given. So it is left out unless it is asked for (`continue_answers`).
+With `continue_answers` the partial answer is stored too, and generation continues from it. That is another request with
+a longer prompt: its tokens have the same distribution, but are not those of the original request. So it is off by
+default.
 """
 
 import asyncio
@@ -30,20 +30,20 @@ from synth.steps.pooling import PoolingEndpoint
 from synth.storage.calls import ANSWER, Call, CallJournal
 
 LONG_S = 30.0
-PART = 256  # tokens, at the least, that are written of an answer that goes on
+PART = 256  # tokens: partial answers are written in steps of at least so many
 
-_Asked = tuple[str, Prompt, Sampling]  # the model's name first
+_Asked = tuple[str, Prompt, Sampling]  # model name, prompt, sampling
 
 
 class Part:
-    """An answer that is being written: its tokens so far, of which so many are `written` down."""
+    """A partial answer: its tokens so far, `written` of which are on disk."""
 
     def __init__(self, begun: Sequence[int]):
         self.token_ids = list(begun)
         self.written = len(self.token_ids)
 
     def watch(self, watch: Watch | None) -> Watch:
-        """Looks on, for the one who watches it, if any does. What a server or stop strings make a text of is left."""
+        """Records tokens on their way to `watch`, if there is one. Text of a server or of stop strings is not stored."""
         begun = list(self.token_ids)
 
         def seen(token_ids: Sequence[int], text: str | None = None) -> bool:
@@ -54,7 +54,7 @@ class Part:
         return seen
 
     def fields(self, least: int) -> Record | None:
-        """What has come since the last time, where that is so much."""
+        """The tokens since the last write, if there are at least `least`."""
         new = self.token_ids[self.written :]
         if len(new) < max(1, least):
             return None
@@ -64,7 +64,7 @@ class Part:
 
 
 class RecordCalls:
-    """Those of one record that runs: `known` from before, `reused` from another run, and those that were made since."""
+    """The calls of a running record: `known` from before a restart, `reused` from another run, and new ones."""
 
     def __init__(
         self, known: dict[bytes, Record], begun: float, continues: bool, reused: dict[bytes, Record] | None = None
@@ -72,24 +72,24 @@ class RecordCalls:
         self.begun, self.continues = begun, continues
         self._known, self._reused = known, reused or {}
         self._made: deque[tuple[_Asked, Answer]] = deque()
-        self._parts: dict[tuple[str, int | None], tuple[_Asked, Part]] = {}  # by model and seed
+        self._parts: dict[tuple[str, int | None], tuple[_Asked, Part]] = {}  # by model name and seed
 
     def over(self, endpoints: Mapping[str, Endpoint | PoolingEndpoint]) -> dict[str, Endpoint | PoolingEndpoint]:
-        """The record's models, which are not asked again what they have answered. A score takes no time to speak of."""
+        """The record's models, which return stored answers. Scores are not stored: they are cheap."""
         return {
             name: replace(one, engine=Checkpointed(one.engine, name, self)) if isinstance(one, Endpoint) else one
             for name, one in endpoints.items()
         }
 
     def find(self, asked: _Asked, watch: Watch | None) -> tuple[Answer | None, list[int]]:
-        """The answer, or else the tokens with which one began."""
+        """The stored answer, or else the tokens of a partial one."""
         if not (self._known or self._reused):
             return None, []
         key = _key(*asked)
         found, reused = self._known.pop(key, None), self._reused.pop(key, None)
         is_reused = found is None
         if is_reused:
-            # What another run was at when it was cut is nothing to go on with.
+            # A partial answer of another run is not continued.
             found = reused if reused and reused["finish_reason"] is not None else None
         if found is None:
             return None, []
@@ -98,9 +98,9 @@ class RecordCalls:
             return None, token_ids
         answer = Answer(**found | {"token_ids": token_ids})
         if answer.finish_reason == "abort" and not (watch and watch(token_ids, answer.text)):
-            return None, []  # whoever watched it ended it for a reason, which is to be seen again
+            return None, []  # a watch ended it for a reason, which has to be seen again
         if is_reused:
-            self.note(asked, answer)  # this run's own from here on
+            self.note(asked, answer)  # from here on this run's own
         return answer, []
 
     def note(self, asked: _Asked, answer: Answer) -> None:
@@ -108,14 +108,14 @@ class RecordCalls:
 
     @contextmanager
     def writing(self, asked: _Asked, part: Part) -> Iterator[None]:
-        """It is one of the record's until the answer is whole: where that is broken off, it stays."""
+        """Keeps the partial answer until the answer is complete; if generation is interrupted, it stays."""
         model, _, sampling = asked
         self._parts[model, sampling.seed] = asked, part
         yield
         del self._parts[model, sampling.seed]
 
     def new(self, number: int, least: int) -> Iterator[Call]:
-        """The calls that were made since, and so many tokens of the parts; other threads may go on with both."""
+        """Calls since the last write, and partial answers with at least `least` new tokens. Safe in another thread."""
         for _ in range(len(self._made)):
             asked, answer = self._made.popleft()
             yield Call(number, _key(*asked), _fields(answer))
@@ -125,7 +125,7 @@ class RecordCalls:
 
 
 class Checkpointed:
-    """A Generator: a model's engine for one record, which is not asked again what it has answered before."""
+    """A Generator: a model's engine for one record, which returns stored answers."""
 
     def __init__(self, engine: Generator, model: str, calls: RecordCalls):
         self._engine, self._model, self._calls = engine, model, calls
@@ -137,7 +137,7 @@ class Checkpointed:
         found, begun = self._calls.find(asked, watch)
         if found:
             self._count(found)
-            await asyncio.sleep(0)  # so that a record with thousands of them holds up no other
+            await asyncio.sleep(0)  # a record with thousands of stored calls must not block others
             return found
         if self._calls.continues and _goes_on(prompt, sampling):
             answer = await self._continued(asked, begun, watch)
@@ -170,15 +170,15 @@ class Checkpointed:
 
 
 def _goes_on(prompt: Prompt, sampling: Sampling) -> bool:
-    """Whether the rest of an answer is drawn alike when its beginning is a part of the prompt: not where an engine
-    counts what is in the answer, or looks for something that may have begun in it."""
+    """Whether the rest of an answer has the same distribution with its beginning in the prompt: false for penalties and
+    stops that look at the whole answer."""
     penalties = sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1
     reads_ids = not prompt or isinstance(prompt[0], int)
     return reads_ids and not (penalties or sampling.stop or sampling.form or sampling.logprob)
 
 
 class Checkpoint:
-    """The calls of a shard's records: `begin` each, and `end` those that are finished. The rest is the disk's."""
+    """The calls of a shard's records: `begin` and `end` each record; `sync` and `close` write to disk."""
 
     def __init__(
         self,
@@ -201,17 +201,17 @@ class Checkpoint:
         return record
 
     def end(self, number: int) -> None:
-        """The record is finished: nobody will ask for it again, but perhaps another run."""
+        """The record is finished: its calls are dropped unless another run may reuse them."""
         record = self._records.pop(number, None)
         if self._keeps and record:
             self._ended.append((number, record))
 
     def sync(self) -> None:
-        """The calls of records that run for long are on disk. Raises OSError."""
+        """Write the calls of records that have run for LONG_S. Raises OSError."""
         self._write(math.inf, self._now() - self._after_s, PART)
 
     def close(self, below: float) -> None:
-        """So are those of all records below this one that are not finished. Raises OSError."""
+        """Write the calls of all unfinished records below this number. Raises OSError."""
         self._write(below, math.inf, 1)
         self._journal.close()
 

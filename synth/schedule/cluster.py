@@ -1,10 +1,10 @@
-"""The Ray cluster a run uses: one started here and ended with the run, or one that is there already.
+"""The Ray cluster of a run: started here and shut down with the run, or an existing one that is joined.
 
-What its nodes have capacity for is computed by capacity.py.
+capacity.py computes what its nodes have capacity for.
 
-A cluster started here is for this run alone: it listens on the loopback address only, behind a secret of its own,
-and leaves nothing behind in the file system. It writes no log to the terminal and sends no usage statistics. Its
-processes don't hear Ctrl-C (Ray blocks SIGINT in them), so they are there until the workers are done with them.
+A cluster that is started here serves this run only. It listens on the loopback address with a secret token, leaves no
+files behind, writes no log to the terminal and sends no usage statistics. Ray blocks SIGINT in its processes, so Ctrl-C
+does not end them before the workers are done.
 """
 
 import asyncio
@@ -31,33 +31,33 @@ from synth.schedule.scratch import scratch
 
 log = logging.getLogger(__name__)
 
-OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's own default is a third of the machine
+OBJECT_STORE_BYTES = 128 * 2**20  # rows travel through files; Ray's default is a third of the memory
 
 ANSWER_S = 10.0
-GATHER_S = 10.0  # how long engines on CPUs wait for machines of their own before they share one
-NODES_S = 180.0  # the nodes of a cluster that has only just been started come one by one
-TRIES = 3  # to start a Ray: its raylet dies where a busy machine does not start the agents beside it within 15 s
+GATHER_S = 10.0  # how long engines on CPU wait for a node each before they share one
+NODES_S = 180.0  # the nodes of a cluster that is being started join one by one
+TRIES = 3  # of ray.init: its raylet dies if a busy machine does not start its agents within 15 s
 _LATE = "timed out during startup"
-END_S = 15.0  # for Ray to end; where its head is gone it takes 11
-KNOWN_S = 1.0  # and this node, which places the workers, hears of them a little later than Ray's head
+END_S = 15.0  # for Ray to shut down; without its head it takes 11
+KNOWN_S = 1.0  # this node, which places the workers, learns of new nodes a little later than Ray's head
 
-# Read by Ray's processes when they start.
+# Read by Ray's processes at their start.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_raylet_start_wait_time_s": "60",  # a second or two, but on a busy machine more than Ray's own 30
+    "RAY_raylet_start_wait_time_s": "60",  # takes a second or two, on a busy machine more than Ray's default 30
 }
 _ALONE = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as on those systems: one machine, on its loopback address
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # other users of this machine reach that address too
-    "RAY_enable_worker_prestart": "0",  # else a Python process for each core, and none of them is used
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # one node on its loopback address, as on those systems
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # other users of this machine can reach the loopback address
+    "RAY_enable_worker_prestart": "0",  # else Ray starts an unused Python process per core
     "RAY_prestart_worker_first_driver": "0",
-    "RAY_worker_niceness": "0",  # engines are what this machine is to work on
+    "RAY_worker_niceness": "0",  # engines are this machine's main work
 }
 
-# What a Ray starts for its dashboard, which is off, for machines that it could ask for, and for a terminal, which is
-# told nothing: three Python processes that a run has no use for, and two of the four seconds that a start took.
+# Processes that Ray starts for its dashboard (off), for an autoscaler, and for the driver's log (off): three unused
+# Python processes that take two of the four seconds of a start.
 _UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
 
 
@@ -65,8 +65,8 @@ _UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
 async def connected(
     cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel] | None = None
 ) -> AsyncIterator[Capacity]:
-    """Ray, ready for actors. Raises ConfigError when it is not there or has less room than is asked for, EngineError
-    when it does not come up, on a machine that is too busy for instance."""
+    """Ray, ready for actors. Raises ConfigError if it is not there or lacks capacity, EngineError if it does not start,
+    for example on a busy machine."""
     if cluster.metrics_port is not None:
         _refuse_taken(cluster.metrics_port)
     is_own = cluster.address is None
@@ -77,9 +77,9 @@ async def connected(
         import ray._private.ray_constants as constants
         import ray._private.worker
 
-        # What RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER said when Ray was imported, which may have been before this.
+        # RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER as read at Ray's import, which may have been before it was set here.
         before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, not is_own
-        # It prints what the raylet says of dead workers, long and whatever is asked; the scheduler tells of them.
+        # The raylet prints long messages about dead workers whatever the log level; the scheduler logs them.
         ray._private.worker.listen_error_messages = lambda *_: None
         try:
             try:
@@ -89,10 +89,10 @@ async def connected(
             except ConnectionError as error:
                 at = repr(cluster.address) if cluster.address != "auto" else "RAY_ADDRESS or here: set one of the two"
                 raise ConfigError(f"cluster.address: no Ray cluster answers at {at}") from error
-            except Exception as error:  # Ray raises plain Exceptions
+            except Exception as error:  # Ray raises plain Exception
                 what = "start" if cluster.address is None else f"join the cluster at {cluster.address!r}"
                 raise EngineError(f"Ray could not {what}: {reason(error)}") from error
-            # Ray puts a handler over the run's own that aborts the process three seconds after a SIGTERM.
+            # Ray replaces the run's SIGTERM handler by one that aborts the process after three seconds.
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
             yield await _capacity_soon(cluster, engine, others or {})
         finally:
@@ -103,8 +103,8 @@ async def connected(
 
 
 async def _started(arguments: dict[str, Any]) -> ThreadPoolExecutor:
-    """Starts or joins Ray. Returns the thread that did: Linux ends Ray's processes together with it, so it has to stay.
-    With that of a failed try goes what has come of it."""
+    """Start or join Ray. Returns the thread that did: Linux ends Ray's processes when it ends, so it has to stay alive.
+    The thread of a failed try is ended, and its processes with it."""
     import ray
 
     loop = asyncio.get_running_loop()
@@ -120,12 +120,12 @@ async def _started(arguments: dict[str, Any]) -> ThreadPoolExecutor:
             thread.shutdown(wait=False)
             if _LATE not in str(error) or not tries_left:
                 raise
-            log.warning("Ray did not start in time, on a busy machine perhaps; it is tried again")
+            log.warning("Ray did not start in time; trying again")
 
 
 @contextmanager
 def _without_unused() -> Iterator[None]:
-    """A Ray that is started meanwhile has fewer processes. One that calls them otherwise has them all."""
+    """Without Ray's unused processes while this is open. If a Ray version names them otherwise, they are started."""
     from ray._private.node import Node
 
     before = {name: vars(Node)[name] for name in _UNUSED if name in vars(Node)}
@@ -139,7 +139,7 @@ def _without_unused() -> Iterator[None]:
 
 
 def _end() -> None:
-    """Ray's processes of this machine end too where some of them are gone already, and whatever Ray makes of that."""
+    """End Ray's processes on this machine, even if some are gone already or Ray's shutdown fails."""
     import ray
 
     node = own_node()
@@ -151,8 +151,8 @@ def _end() -> None:
 
 
 @contextmanager
-def _told(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for as long as the cluster is used, but for those that the user has set."""
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables while the cluster is used, except those that the user has set."""
     new = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(new)
     try:
@@ -163,7 +163,7 @@ def _told(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 async def _capacity_soon(cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel]) -> Capacity:
-    """The room there is. Where it does not suffice, further nodes are waited for, if there may be any."""
+    """The capacity of the nodes. If it does not suffice and more nodes may join, waits for them."""
 
     if cluster.address is None:
         return capacity_of(cluster, engine, await _nodes(), others=others)
@@ -187,7 +187,7 @@ async def _nodes() -> list[dict[str, Any]]:
     try:
         return await asked(ray.nodes, HEAD_S)
     except TimeoutError:
-        raise EngineError(f"Ray's head is gone: no answer for {HEAD_S:g} s") from None
+        raise EngineError(f"Ray's head node is gone: no answer for {HEAD_S:g} s") from None
 
 
 async def capacity_after(
@@ -204,7 +204,7 @@ async def capacity_after(
 
 
 def _probe(address: str) -> None:
-    """Raises ConnectionError where nothing listens at a host:port. Ray itself would try for many minutes."""
+    """Raises ConnectionError if nothing listens at a host:port. Ray itself would retry for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if port.isdigit():
         try:
@@ -214,13 +214,13 @@ def _probe(address: str) -> None:
 
 
 def _refuse_taken(port: int) -> None:
-    """Ray would do without its metrics, and say so in a log of its own."""
+    """Ray would go on without metrics, and log that in a file only."""
     with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is only just closed is free
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just closed counts as free
         try:
             listening.bind(("127.0.0.1", port))
         except OSError as error:
-            raise ConfigError(f"cluster.metrics_port: {port} can't be listened at ({error.strerror})") from None
+            raise ConfigError(f"cluster.metrics_port: cannot listen on port {port} ({error.strerror})") from None
 
 
 def _arguments(cluster: Cluster, folder: Path | None, others: Mapping[str, ServedModel]) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def _arguments(cluster: Cluster, folder: Path | None, others: Mapping[str, Serve
     if cluster.metrics_port is not None:
         arguments["_metrics_export_port"] = cluster.metrics_port
     return arguments | {
-        "address": "local",  # whatever RAY_ADDRESS says
+        "address": "local",  # ignores RAY_ADDRESS
         "num_cpus": max(len(os.sched_getaffinity(0)), wanted),
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,

@@ -1,6 +1,6 @@
-"""Waiting until something holds, for many who wait for different things in one event loop.
+"""Condition variables for many waiters with different conditions in one event loop.
 
-Whoever changes anything that a condition looks at says so by `announce`.
+Code that changes what a condition reads calls `announce`.
 """
 
 import asyncio
@@ -8,11 +8,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-LONGEST_PAUSE_S = 0.1  # that a change waits to be looked at
+LONGEST_PAUSE_S = 0.1  # between a change and the check of conditions
 
 
 class Conditions:
-    """`until` a condition holds, or do something `unless` it holds before."""
+    """Wait `until` a condition holds, or await something `unless` it holds first."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
@@ -29,7 +29,7 @@ class Conditions:
                 del self._waiting[holds]
 
     async def unless(self, condition: Callable[[], bool], awaited: Awaitable[Any]) -> bool:
-        """Whether what is awaited came to its end before the condition held."""
+        """Whether `awaited` finished before the condition held."""
         task = asyncio.ensure_future(awaited)
         held = asyncio.create_task(self.until(condition))
         try:
@@ -42,13 +42,13 @@ class Conditions:
             held.cancel()
 
     def announce(self) -> None:
-        """Something changed. Only those are woken whose condition holds then. A thousand replicas wait here: to look at
-        all of them takes a tenth of the processor at the most, and several changes may be looked at together."""
+        """Something changed: wake the waiters whose condition holds now. A thousand replicas wait here, so checks take at
+        most a tenth of the processor, and one check may cover several changes."""
         if self._waiting and self._checking is None:
             self._checking = asyncio.get_running_loop().call_at(self._not_before, self._check)
 
     def _check(self) -> None:
-        self._checking, begun = None, time.thread_time()  # a busy machine is no reason to wait longer
+        self._checking, begun = None, time.thread_time()  # CPU time: a busy machine is no reason to wait longer
         for holds, condition in self._waiting.items():
             if not holds.done() and condition():
                 holds.set_result(None)

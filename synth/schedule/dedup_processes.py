@@ -1,9 +1,9 @@
-"""The claims of a run in processes of their own: one that finalizes shards, with all claims in it or parts beside it.
+"""The dedup keys of a run in processes of their own: one finalizes shards and holds all keys, or partitions beside it.
 
-Workers ask the parts themselves. While a call to one is under way, what its records claim meanwhile waits for the next
-call: so the busier a part is, the more claims come in each call.
+Workers call the partitions themselves. While a call to one is running, new keys queue for the next call: the busier a
+partition is, the larger its batches.
 
-A part's end is the run's, as that of the process which finalizes.
+The run ends when any of these processes ends.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from synth.records import DedupKey, Duplicate, Place, Shard
 from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.shared import SharedProcess
 
-CALLS = 10_000  # to each process at once: every shard that waits to be finalized is one, too
-MOST = 1024  # claims in a call
+CALLS = 10_000  # to each process at once; each shard that waits to be finalized counts as one
+MOST = 1024  # keys per call
 
 
 class Line:
-    """One worker's calls to one process: of its coroutine `method`, which takes claims and answers each."""
+    """One worker's batched calls to one process: its coroutine `method` takes keys and answers each."""
 
     def __init__(self, process: Any, method: str):
         self._process, self._method = process, method
@@ -46,7 +46,7 @@ class Line:
             except EngineError as error:
                 told = error
             for at, (_, answer) in enumerate(asked):
-                if answer.done():  # nobody waits for it any more
+                if answer.done():  # cancelled by its caller
                     continue
                 if isinstance(told, EngineError):
                     answer.set_exception(told)
@@ -68,7 +68,7 @@ class DedupProcesses:
     def of(
         cls, duplicates: Mapping[str, Duplicates], count: int, run_dir: Path, fingerprint: str, shards: Sequence[Shard]
     ) -> "DedupProcesses":
-        """So many that have claims."""
+        """Processes for these partitions."""
         parts = [
             SharedProcess("claims", Part, duplicates, number, count, calls=CALLS, anywhere=True)
             for number in range(count if count > 1 else 0)
