@@ -72,7 +72,7 @@ async def connected(
     is_own = cluster.address is None
     thread = None
     loop = asyncio.get_running_loop()
-    with _told(_QUIET | _ALONE if is_own else _QUIET), scratch() if is_own else nullcontext() as folder:
+    with _environment(_QUIET | _ALONE if is_own else _QUIET), scratch() if is_own else nullcontext() as folder:
         import ray
         import ray._private.ray_constants as constants
         import ray._private.worker
