@@ -61,6 +61,7 @@ test-gpu-config: setup
 
 bench: setup
 	@$(PY_BENCH)/engine_limit.py
+	@$(PY_BENCH)/engine_limit.py --model real --workloads magpie --scale 0.3
 	@$(PY_BENCH)/scale.py
 	@$(PY_BENCH)/readme.py
 

@@ -45,10 +45,12 @@ Request = tuple[Sequence[int], Sampling]
 
 
 def options(doc: str | None, results: str, max_num_seqs: int = 64) -> argparse.ArgumentParser:
-    """The command line of a benchmark that writes benchmarks/results/`results`.json. It adds options of its own."""
+    """The command line of a benchmark that writes benchmarks/results/`results`.json, or `results`_real.json for the
+    real model. It adds options of its own."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--max-num-seqs", type=int, default=max_num_seqs)
-    parser.add_argument("--json", type=Path, default=RESULTS / f"{results}.json")
+    parser.add_argument("--json", type=Path, help=f"in place of benchmarks/results/{results}.json, or …_real.json")
+    parser.set_defaults(results=results)
     return parser
 
 
@@ -65,8 +67,9 @@ def write_results(
     """What is measured, in a folder for the time of it, goes into the file that `--json` names."""
     with tempfile.TemporaryDirectory(prefix="synth-bench-") as scratch:
         results = asyncio.run(measure(given, Path(scratch)))
-    given.json.parent.mkdir(exist_ok=True)
-    given.json.write_text(json.dumps(results, indent=2) + "\n")
+    path = given.json or RESULTS / f"{given.results}{'_real' if getattr(given, 'model', None) == 'real' else ''}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=2) + "\n")
 
 
 async def loaded(given: argparse.Namespace, scratch: Path, **changes: Any) -> "Counted":

@@ -120,6 +120,15 @@ def test_shards_of_another_run_without_their_manifest_are_not_written_over(cases
     assert rows_in(run.path) == case.rows
 
 
+def test_calls_that_a_kill_left_beside_their_committed_shard_go_when_the_run_goes_on(cases, tmp_path):
+    case = cases["slices"]
+    copy_folder(case.with_calls, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    run.calls(min(Manifest.read(run).committed)).write_bytes(case.calls_in(run.path)[0].read_bytes())
+    assert case.command(run.path).code == 0
+    assert rows_in(run.path) == case.rows and not case.calls_in(run.path)
+
+
 @pytest.mark.parametrize("harm", [flip, delete, cut])
 def test_what_lost_decisions_of_a_pool_let_through_is_made_again_by_an_engine_that_says_something_else(
     cases, tmp_path, monkeypatch, harm

@@ -66,8 +66,11 @@ def opened(config: Config) -> Iterator[Opened]:
                 print(f"slices taken over: {slices}", file=sys.stderr)
             drop_taken(folder)
             for shard in manifest.shards:
-                if shard.index not in manifest.committed:
+                summary = manifest.committed.get(shard.index)
+                if summary is None:
                     discard(folder, shard.index)  # else what is damaged might count by the time the run goes on again
+                elif summary.planned_stop is None and settings.checkpoint_calls != "keep":
+                    folder.calls(shard.index).unlink(missing_ok=True)  # of a worker that was killed while it committed
 
         yield Opened(folder, manifest, contents, begin)
 
