@@ -1,7 +1,8 @@
 """Responses that answer nothing: they hand the instruction back, go on as the user, or show the chat's scaffolding.
 
 A copy is measured in words that stand in five words in a row of the instruction: their share of the response, and the
-share of the instruction that was copied. A quotation is a small part of the one or the other. All of the material that
+share of the instruction that was copied; or it is a response whose long words are nearly all the instruction's, in
+whatever order, with no number of its own. A quotation is a small part of the one or the other. All of the material that
 an instruction brings, and nothing else, is a copy however short. Where an instruction asks for an edit of a text, most
 of it comes back, and only a response in which nothing is changed is a copy. Code is left out.
 
@@ -23,6 +24,8 @@ from synth.records import Needs, Record, Rejection
 LEAST_SENTENCES = 12  # words
 LEAST_ASKED = 8  # words, to which offers without a question are no answer
 LEAST_OFFER = 4  # words: "Yes." and "Sure!" answer what asks for no more
+LEAST_NEW = 0.1  # of the long words of a response, that the instruction does not have
+LEAST_LONG = 10  # such words; fewer may be all that there is to say
 LEAST_LABELLED = 4  # words of a copy after a label, or of what was to be picked; fewer may be what was looked for
 MOSTLY = 0.95  # of a response to a request to pick or to judge: "The statement ... is false."
 MOST_SAID = 0.05  # of an offer's words, beside the offer
@@ -52,6 +55,7 @@ _ASKS_FOR_HELP = re.compile(
     r"| a (?:bit|little) more| some more| your| the (?:text|details))[^.!?]{0,300}\?",
     re.IGNORECASE,
 )
+_VERDICTS = frozenset("yes no true false correct incorrect right wrong".split())
 _ABOUT_ASSISTANT = re.compile(r"\b(?:who|what) (?:can|could|do|are) you\b|\bare you an?\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 _SERVICE = re.compile(  # "As a helpful AI, I can support you in this"
@@ -128,22 +132,25 @@ class Answer:
             )
             if asked_enough and not _ABOUT_ASSISTANT.search(asked) and _is_offer(said):
                 raise Rejection("asks_back", " ".join(told.split())[:100])
-        if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, told)):
+        if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, told, told != said)):
             raise Rejection("copies_instruction", f"{found_share:.0%} of it")
 
-    def _copied(self, asked: str, said: str) -> float:
+    def _copied(self, asked: str, said: str, has_code: bool) -> float:
         """The share of a response that is copied, 0 where that is too little to matter."""
         theirs, mine = _words(prose(asked)), _words(said)
         labelled = _LABEL.sub("", said, count=1) if _LABEL.match(said) else ""
-        edits = _TO_EDIT.search(asked) is not None
-        for text, least in ((said, LEAST_LABELLED if _TO_PICK.search(asked) else 2), (labelled, LEAST_LABELLED)):
+        edits, picks = _TO_EDIT.search(asked) is not None, _TO_PICK.search(asked) is not None
+        for text, least in ((said, LEAST_LABELLED if picks else 2), (labelled, LEAST_LABELLED)):
             words = _words(text)
             if len(words) >= least and _is_material(words, asked) and not (edits and _is_edited(text, asked)):
                 return 1.0
+        new = 1.0 if edits or picks or has_code else _new(mine, theirs)
+        if new < LEAST_NEW and 1 - _new(theirs, mine) > self.of_instruction:
+            return 1 - new
         share = _shared(mine, theirs, self.ngram)
         if share <= self.copied or _shared(theirs, mine, self.ngram) <= self.of_instruction:
             return 0.0
-        allowed = (edits and _is_edited(said, asked)) or (_TO_PICK.search(asked) and share < MOSTLY)
+        allowed = (edits and _is_edited(said, asked)) or (picks and share < MOSTLY)
         return 0.0 if allowed else share
 
 
@@ -205,6 +212,18 @@ def _is_material(words: Sequence[str], text: str) -> bool:
 
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
+
+
+def _new(words: Sequence[str], others: Sequence[str]) -> float:
+    """The share of the long words that the others do not have in any form; 1 where there are few of them, or something
+    short is an answer: a number, a yes."""
+    there = {word[:5] for word in others}
+    if words[:1] and (
+        words[0] in _VERDICTS or any(word not in others for word in words if any(map(str.isdigit, word)))
+    ):
+        return 1.0
+    long = [word[:5] for word in words if len(word) > 3]
+    return sum(word not in there for word in long) / len(long) if len(long) >= LEAST_LONG else 1.0
 
 
 def _shared(words: Sequence[str], others: Sequence[str], n: int) -> float:

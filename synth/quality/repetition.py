@@ -54,6 +54,9 @@ LEAST_WORDS_OF_A_SENTENCE = 8  # shorter ones may be said twice in a row: "Run, 
 LEAST_WORDS_OF_AN_ITEM = 3
 LEAST_WORDS_OF_A_PARAGRAPH = 25
 ALIKE = 0.75  # of the three words in a row that two paragraphs have
+PHRASE = 3  # words, not all the same
+LEAST_AGAIN = 3  # times that a phrase comes in sentences that had it already
+MOST_OF_PHRASE = 0.25  # of a paragraph's words
 _IN_A_ROW = {1: 20, 2: 6, 3: 4, 4: 4, 5: 4, 6: 3, 7: 3, 8: 3}  # words, and how often is too often: "la la la" may be
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s+")
@@ -71,8 +74,8 @@ class Repetition:
     `lines` and `paragraphs` bound the share of those that were there before, `line_text` and `paragraph_text` their
     share of the text; null is no bound. `duplicate_words` has the share of words, by n, that may stand in n words in a
     row that were there before; `looped_words` in those that were there twice before. `adjacent` false allows for two
-    sentences or items in a row that are nearly the same, and for a few words many times in a row. Of fewer than
-    `min_words` words `duplicate_words` judges none, and of fewer than four lines `lines`. Also: `no_COLUMN`.
+    sentences or items in a row that are nearly the same, and for a few words many times in a row or in a paragraph. Of
+    fewer than `min_words` words `duplicate_words` judges none, and of fewer than four lines `lines`. Also: `no_COLUMN`.
     """
 
     column: str = "response"
@@ -166,6 +169,8 @@ class Repetition:
             raise Rejection("repeated_words", f"twice in a row: {said!r}")
         if self.adjacent and (said := _said_in_a_row(text)):
             raise Rejection("repeated_words", f"again and again: {said!r}")
+        if self.adjacent and (said := _phrase_again(lines)):
+            raise Rejection("repeated_words", f"again and again: {said!r}")
         if self.paragraphs is not None and (said := _paragraph_again(paragraphs)):
             raise Rejection("repeated_lines", f"a paragraph comes again: {said!r}")
 
@@ -205,6 +210,24 @@ def _said_in_a_row(text: str) -> str | None:
         for start, end in zip(again[::2], again[1::2], strict=True):
             phrase = words[start : start + period]
             if end - start >= period * (least - 1) and not all(map(str.isdigit, phrase)):
+                return " ".join(phrase)
+    return None
+
+
+def _phrase_again(paragraphs: Sequence[str]) -> str | None:
+    """Three words of which a good part of a paragraph is made: "the World Cup saw the World Cup of the World Cup". Once
+    in each sentence they may be: "The capital of Italy is Rome."."""
+    for paragraph in paragraphs:
+        sentences = [_words(_INLINE_CODE.sub(" ", sentence)) for sentence in _SENTENCE_END.split(paragraph)]
+        phrases = [list(zip(*(words[at:] for at in range(PHRASE)), strict=False)) for words in sentences]
+        counts, once = (
+            Counter(phrase for some in all_of for phrase in some) for all_of in (phrases, map(set, phrases))
+        )
+        for phrase, count in counts.most_common(PHRASE):
+            often = PHRASE * count > MOST_OF_PHRASE * sum(map(len, sentences))
+            again = count - once[phrase] >= LEAST_AGAIN
+            worded = len(set(phrase)) > 1 and any(len(word) > 3 and word.isalpha() for word in phrase)  # no formula
+            if often and again and worded:
                 return " ".join(phrase)
     return None
 

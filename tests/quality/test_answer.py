@@ -25,6 +25,11 @@ PASSAGE = "Bees live in hives. A hive has one queen, some drones and thousands o
         ('Is it positive or negative? "I loved every minute."', 'The sentence is: "I loved every minute."'),
         (f"Correct this text. {PASSAGE}", f"Correct this text. {PASSAGE.replace('some drones and ', '')}"),
         ('Extract the names from: "Anna met Peter in Rome."', "Anna met Peter in Rome."),
+        (  # in another order, with nothing new
+            "The city of Orsay opened museums near the harbour, and thousands of visitors came in the first week.",
+            "Thousands of visitors came in the first week, and the city of Orsay opened museums near the harbour for "
+            "visitors near the harbour.",
+        ),
     ],
 )
 async def test_an_instruction_that_is_handed_back_is_found(asked, said):
@@ -51,6 +56,20 @@ async def test_an_instruction_that_is_handed_back_is_found(asked, said):
         (
             f"Provide an edited version of this: {PASSAGE}",
             PASSAGE.replace("live", "dwell").replace("gather all", "collect"),
+        ),
+        (
+            "Sarah earns 12 dollars each hour and works eight hours each day. How much does Sarah earn a week?",
+            "Sarah works eight hours each day and earns dollars each hour. Each day Sarah earns 96, a week 672.",
+        ),
+        (
+            "All wombats are marsupials, and all marsupials are mammals. Does that mean that all wombats are mammals?",
+            "Yes. All wombats are marsupials, all marsupials are mammals, and that means that all wombats are mammals.",
+        ),
+        (
+            f"{PASSAGE} Larvae are fed with honey, which is kept in cells of wax. Guards stand at the entrance and "
+            "sting whoever comes near. In winter they sit close together. What is known of the workers and the nectar?",
+            "Thousands of workers live in hives with one queen and some drones, and the workers gather all the nectar "
+            "from hives with thousands of workers.",
         ),
         ("Which one is a fruit?\n\nan apple\na stone", "an apple"),
         ("Which one is a fruit?\n\na stone\nan apple", "an apple"),

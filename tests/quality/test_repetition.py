@@ -101,6 +101,7 @@ async def test_what_follows_on_the_same_but_for_a_filler_is_found(text):
     [
         "Some that glow are the sea worm, the sea worm, the sea worm, the sea worm, and the glow-worm.",
         "It is good or bad or good or bad or good or bad or good or bad or good or bad or good or bad.",
+        "The World Cup of May saw a fine World Cup of players, who won the World Cup of the World Cup of the year.",
     ],
 )
 async def test_a_few_words_that_come_many_times_in_a_row_are_found_in_a_short_text_too(text):
@@ -137,6 +138,8 @@ VERSES = [
         "\n".join(f"{n}. What is the capital of {land}?" for n, land in enumerate(LANDS, 1)),
         "\n\n".join(f"{verse}\n\n{CHORUS}" for verse in VERSES),
         "Who are we? Lions!\nWho are we? Lions!\nWho will win? Lions!\nRun to the left, and right\nRoar all night",
+        "The capital of Italy is Rome. The capital of Spain is Madrid. The capital of Peru is Lima. The capital of "
+        "France is Paris. The capital of Austria is Vienna. The capital of Japan is Tokyo.",
         "- `a`: a letter\n- `b`: a blank, a dot or not\n- `c`: a digit\n- `b`: a blank, a dot or not\n- `d`: end",
         "Row, row, row your boat. La la la la la la la! Tick tock, tick tock, tick tock. 0 1 0 1 0 1 0 1 0 1 0 1 0 1",
         "| day | meal |\n| --- | --- |\n" + "\n".join(f"| {day} | rice with beans and a cup of tea |" for day in DAYS),
