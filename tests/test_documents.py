@@ -35,8 +35,8 @@ from tests.strategies import IN_A_SANDBOX
 
 ALPACA = "".join(json.dumps({"instruction": f"Say {n}.", "output": f"{n}."}) + "\n" for n in range(120)).encode()
 SMALL = [(r" model=\S+", ""), (r"num_records=\d{4,}", "num_records=40"), ("tatsu-lab/alpaca", r"\g<0> num_records=20")]
-# A cluster of its own, an account.
-NOT_MADE = ("cluster.address=", "tracking=wandb")
+# A cluster of its own, an account, a model that can do a sum.
+NOT_MADE = ("cluster.address=", "tracking=wandb", "_reasoning model=smollm2-135m-instruct")
 
 
 @pytest.fixture(scope="module")
