@@ -17,13 +17,22 @@ from synth.report.diagram import mermaid
 from synth.report.diagram_svg import MARK, svg
 from synth.storage.run_folder import written_over
 
+HELP = """\
+examples:
+  python -m synth.draw +strategy=evol_instruct
+  python -m synth.draw +strategy=magpie strategy.magpie.n_turns=3 --svg magpie.svg
+
+Overrides are those of a run: python -m synth.run --help.
+Exit codes: 0 done; 2 bad configuration."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m synth.draw",
         usage="%(prog)s +strategy=NAME [overrides] [--svg FILE]",
-        description="Draw a strategy's steps: records, calls and rejections.",
-        epilog="Overrides are those of a run: see python -m synth.run --help",
+        description="Draw a strategy: steps with their rounds and thresholds, calls, rejections. Loads no model.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--svg", type=argument, metavar="FILE", help="write this file instead of printing Mermaid text")

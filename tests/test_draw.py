@@ -2,18 +2,24 @@
 
 import re
 import xml.etree.ElementTree as ET
+from functools import partial
 
 import pytest
 
 from synth.configuration.config import options
 from synth.draw import main
 from synth.engines import Sampling
+from synth.quality.length import Length
 from synth.quality.reward import Reward
+from synth.quality.threshold import Threshold
 from synth.report.diagram import mermaid, stages, whole_cost
 from synth.report.diagram_svg import svg
+from synth.steps.evol_instruct import EvolInstruct
+from synth.steps.judge import Judge
 from synth.steps.preference import Preference
 from synth.steps.strategy import Step, Strategy
 
+WARM = Sampling(temperature=1.0)
 EVIL = """a"]]></text><script>alert(1)</script>&amp;`x`|{end};\n%%{init}%%\u202e"""
 
 
@@ -88,6 +94,34 @@ def test_each_shipped_strategy_tells_all_that_is_drawn(name, capsys):
     assert "not told" not in drawn and "not known" not in drawn
 
 
+def test_the_rounds_inside_a_step_are_drawn():
+    evolving, voting = EvolInstruct(rounds=3, eliminate=["no_gain"]), Judge(votes=2, min_score=4, sampling=WARM)
+    first, second = stages(strategy(Step("evolve", evolving), Step("judge", voting)))
+    assert first.inside == ("3 rounds, each: evolve, judge", "a round may end in: no_gain")
+    assert second.inside == ("2 votes, their mean", "rejects a score below 4")
+    assert set(texts(svg(strategy(Step("evolve", evolving))))) >= set(first.lines)
+    assert "3 rounds, each: evolve, judge<br/>" in mermaid(strategy(Step("evolve", evolving)))
+
+
+def test_the_thresholds_of_a_filter_are_drawn():
+    filters = [Threshold(column="judge_score", min=3), Threshold(column="task", among=["code", "maths"]), Length(max=9)]
+    drawn = [one.inside for one in stages(strategy(*(Step("one", each) for each in filters)))]
+    assert [line for (line,) in drawn] == [
+        "judge_score: min 3, on_null reject",
+        "task: among code/maths, on_null reject",
+        "response: unit words, max 9",
+    ]
+
+
+def test_the_parameters_of_a_filter_of_ones_own_are_drawn():
+    def is_long(record, llm, least):
+        return record
+
+    is_long.is_filter = True
+    (stage,) = stages(strategy(Step("is_long", partial(is_long, least=3))))
+    assert stage.inside == ("least 3",)
+
+
 def test_calls_are_counted_through_fan_outs():
     chain = stages(
         strategy(step(calls=1, num_outputs=5), step("second", calls=2), step("third", calls=1, num_outputs=2))
@@ -125,8 +159,6 @@ def test_a_fan_out_parts_the_way_and_stacks_what_follows():
 
 
 def test_a_function_with_parameters_tells_of_itself_behind_them():
-    from functools import partial
-
     async def shorten(record, llm, words):
         return record
 

@@ -16,10 +16,22 @@ from synth.report.page import write_report
 from synth.report.run_data import Run
 from synth.storage.manifest import Unreadable
 
+HELP = """\
+examples:
+  python -m synth.report runs/magpie
+  python -m synth.report runs/magpie runs/magpie-2 runs/other --output compared.html
+
+Exit codes: 0 done; 2 a folder can't be read, or the file can't be written."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m synth.report", description="Write a report of one run, or of several.")
-    parser.add_argument("run_dirs", type=argument, nargs="+", metavar="RUN_DIR", help="of several, a comparison")
+    parser = argparse.ArgumentParser(
+        "python -m synth.report",
+        description="Write a report of one run, or of several side by side, as one HTML file that opens offline.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_dirs", type=argument, nargs="+", metavar="RUN_DIR", help="any number of runs' folders")
     parser.add_argument(
         "--output", type=argument, metavar="FILE", help="default: report.html or comparison.html in the first RUN_DIR"
     )

@@ -22,15 +22,15 @@ _ENDS = ("rejected_by", "reason", "detail")
 
 
 def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Rows of all runs, in order of their records; of several, the others' with the first one's ids."""
+    """Rows of all runs, kept ones first, by record number. Runs after the first have the same ids where they can."""
     rows: list[dict[str, Any]] = []
     ids: list[str] = []
     for place, run in enumerate(runs):
         found = [(True, row) for row in run.rows("kept", most_rows(KEPT, len(runs)), ids)]
         found += [(False, row) for row in run.rows("rejected", most_rows(REJECTED, len(runs)), ids)]
         ids = ids or [row["id"] for _, row in found if row["id"] is not None]
-        rows += [_shown(place, kept, row) for kept, row in found]
-    return sorted(rows, key=lambda row: (row["order"], row["run"]))
+        rows += [shown_row(place, kept, row) for kept, row in found]
+    return sorted(rows, key=lambda row: (not row["kept"], row["order"], row["run"]))
 
 
 def most_rows(of_one: int, runs: int) -> int:
@@ -44,7 +44,7 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _shown(run: int, kept: bool, row: Record) -> dict[str, Any]:
+def shown_row(run: int, kept: bool, row: Record) -> dict[str, Any]:
     messages = row["messages"] or as_messages(row)
     turns = []
     for one in messages[:MOST_TURNS]:
@@ -63,9 +63,10 @@ def _shown(run: int, kept: bool, row: Record) -> dict[str, Any]:
         "why": "" if kept else f"{text(row['rejected_by'])}: {text(row['reason'])}",
         "detail": "" if kept else text(row["detail"]),
         "turns": turns,
+        "end": text(row["finish_reason"]),
+        "tokens": usage.get("completion_tokens"),
         "columns": [[text(name), text(value)] for name, value in added.items() if value is not None],
         "more": [
-            ["finish_reason", text(row["finish_reason"])],
             ["tokens", ", ".join(f"{name.removesuffix('_tokens')} {value}" for name, value in usage.items())],
             ["seed", text(row["seed"])],
             ["strategy", text(row["strategy"])],

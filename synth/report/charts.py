@@ -50,6 +50,12 @@ def histogram(values: np.ndarray, bounds: np.ndarray, tallest: float) -> list[Ba
             for part, n, label in zip(share, counts, labels, strict=True)]  # fmt: skip
 
 
+def full_count(bars: Sequence[Bar]) -> int:
+    """How many a bar of full height stands for: the top of the axis."""
+    highest = max(bars, key=lambda bar: bar.height)
+    return round(highest.count / highest.height) if highest.height else 0
+
+
 def tallest(values: Sequence[np.ndarray], bounds: np.ndarray) -> float:
     """The greatest share that a bin has of any of `values`."""
     return max(float(np.histogram(one, bounds)[0].max() / max(1, len(one))) for one in values)

@@ -1,15 +1,18 @@
 """A strategy as a picture: its steps, how many records and calls they make of one, and how a record may end.
 
 All of it is told by the steps themselves: `calls()`, and if they like `rejections`, the reasons that they give, and
-`num_outputs`, the records that they make of one at the most (None: several, and nobody knows how many). What a step
-does not tell is drawn as not told.
+`num_outputs`, the records that they make of one at the most (None: several, and nobody knows how many), and `outline`,
+what they do inside, such as rounds. Of a filter that has no outline, its parameters are shown: they are its
+thresholds. What a step does not tell is drawn as not told.
 
 Promises: whatever names and reasons are made of, they are text in the picture and never markup. Knows nothing of what
 a step does.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from typing import Any
 
 from synth.engines import Task
 from synth.printable import printable
@@ -33,6 +36,12 @@ class Stage:
     numbers: tuple[str, ...]
     rejections: tuple[str, ...]
     num_outputs: int | None
+    inside: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands in its box below its name."""
+        return [self.cost, *self.inside]
 
     @property
     def cost(self) -> str:
@@ -88,7 +97,7 @@ def mermaid(strategy: Strategy) -> str:
         id = f"step{number}"
         reasons = "<br/>".join(map(_mermaid_text, stage.rejections)) or "reasons not told"
         lines += [
-            f'    {id}["{_mermaid_text(stage.name)}<br/>{_mermaid_text(stage.cost)}"]',
+            f'    {id}["{_mermaid_text(stage.name)}<br/>{"<br/>".join(map(_mermaid_text, stage.lines))}"]',
             f"    {before} -->{label} {id}",
             f'    {id} -.-> rejected{number}(["rejected<br/>{reasons}"])',
         ]
@@ -103,7 +112,36 @@ def _stage(step: Step) -> Stage:
     rejections = tuple(map(short, told.rejections))
     models = tuple(map(short, sorted(step.generating)))
     numbers = tuple(f"{_NUMBERS[task]} of {short(name)}" for name, task in sorted(step.pooling.items()))
-    return Stage(short(step.name), calls, models, numbers, rejections, told.num_outputs)
+    inside = told.outline or (_parameters(step.function) if told.is_filter or told.duplicates else ())
+    lines = tuple(short(line, 160) for line in inside)
+    return Stage(short(step.name), calls, models, numbers, rejections, told.num_outputs, lines)
+
+
+def _parameters(function: Any) -> list[str]:
+    """A filter's, those that have a value: `response: min 3, max 100`."""
+    if isinstance(function, partial):
+        given = dict(function.keywords)
+    elif is_dataclass(function) and not isinstance(function, type):
+        given = {one.name: getattr(function, one.name) for one in fields(function) if one.repr}
+    else:
+        given = {}
+    column = given.pop("column", None)
+    told = ", ".join(f"{name} {value}" for name, value in _values(given))
+    return [f"{column}: {told}" if column and told else str(column or told)] if column or told else []
+
+
+def _values(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Numbers, words and short lists of them; whatever else a parameter holds is no threshold."""
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _values({f"{name} {key}": one for key, one in value.items()})
+        elif isinstance(value, list | tuple):
+            if value and all(isinstance(one, str | int | float) for one in value):
+                yield name, "/".join(map(str, value))
+        elif isinstance(value, float):
+            yield name, f"{value:g}"
+        elif isinstance(value, str | int):
+            yield name, str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def short(text: str, most: int = 60) -> str:

@@ -49,12 +49,14 @@ def svg(strategy: Strategy) -> str:
         parts += _arrow(top, branches)
         several |= bool(branches)
         top += GAP
-        parts += _box(top, [stage.name, stage.cost + (" each" if several and stage.calls else "")], "#e0edff", several)
+        asked = stage.cost + (" each" if several and stage.calls else "")
+        lines = [stage.name, asked, *(part for line in stage.inside for part in textwrap.wrap(line, COLUMNS))]
+        parts += _box(top, lines, "#e0edff", several)
         reasons = _reasons(stage)
         parts += _exit(top, reasons, several)
-        parts += _line(top + HEIGHT, top + _exit_height(reasons))
-        branches = stage.branches
-        top += _exit_height(reasons)
+        bottom = top + max(_box_height(lines), _exit_height(reasons))
+        parts += _line(top + _box_height(lines), bottom)
+        branches, top = stage.branches, bottom
     parts += _arrow(top, branches)
     several |= bool(branches)
     top += GAP
@@ -66,13 +68,17 @@ def svg(strategy: Strategy) -> str:
     return "\n".join([head, *parts, "</svg>"]) + "\n"
 
 
+def _box_height(lines: Sequence[str]) -> int:
+    return max(HEIGHT, 16 + 20 * len(lines))
+
+
 def _box(top: int, lines: Sequence[str], colour: str, several: bool) -> Iterator[str]:
     for offset in (8, 4, 0) if several else (0,):
         yield (
-            f'<rect x="{LEFT + offset}" y="{top + offset}" width="{WIDTH}" height="{HEIGHT}" rx="8" '
+            f'<rect x="{LEFT + offset}" y="{top + offset}" width="{WIDTH}" height="{_box_height(lines)}" rx="8" '
             f'fill="{colour}" stroke="#52606d"/>'
         )
-    first = top + HEIGHT // 2 + 5 - (len(lines) - 1) * 10
+    first = top + _box_height(lines) // 2 + 5 - (len(lines) - 1) * 10
     for number, line in enumerate(lines):
         weight = 'text-anchor="middle"' + (' font-weight="bold"' if not number else ' font-size="13"')
         yield _text(CENTRE, first + 20 * number, _fit(line), weight)

@@ -19,10 +19,10 @@ from markupsafe import Markup
 
 from synth.printable import printable
 from synth.report import charts
-from synth.report.browser_rows import KEPT, LONGEST, REJECTED, as_json, most_rows, rows_of
+from synth.report.browser_rows import LONGEST, as_json, rows_of
 from synth.report.caches import caches
 from synth.report.comparison import GROUPS, Comparison, letter
-from synth.report.diversity import MOST_TEXTS, Diversity, diversity, instructions
+from synth.report.diversity import Diversity, diversity, instructions
 from synth.report.figures import Figures, flat, measure
 from synth.report.reserved import money
 from synth.report.run_data import Run
@@ -80,11 +80,13 @@ def report(
     views = [_view(letter(place), *one) for place, one in enumerate(zip(runs, measured, paces, varied, strict=True))]
     if len(runs) > 1 and comparison is None:
         comparison = Comparison.of(runs)
+    rows = rows_of(runs)
     return _environment().get_template("report.html.jinja").render(
         runs=views,
+        shown=Counter((row["run"], row["kept"]) for row in rows),
         comparison=comparison,
         best=best,
-        data=Markup(as_json(rows_of(runs))),
+        data=Markup(as_json(rows)),
         script=Markup(script),
         mark=mark or _mark(runs[0]),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -97,8 +99,7 @@ def report(
         differences=comparison.settings[:MOST_DIFFERENCES] if comparison else [],
         groups=GROUPS,
         facts=FACTS,
-        caps={"longest": LONGEST, "texts": MOST_TEXTS}
-        | {name: most_rows(most, len(runs)) for name, most in (("kept", KEPT), ("rejected", REJECTED))},
+        longest=LONGEST,
     )  # fmt: skip
 
 
@@ -200,6 +201,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "full": charts.full_count,
         "count": lambda value: f"{value:,}",
         "number": lambda value: "–" if value is None else charts.number(value),
         "percent": lambda value: "–" if value is None else percent(value),

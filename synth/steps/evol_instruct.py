@@ -120,6 +120,16 @@ class EvolInstruct:
         answers_end = self.answers != "none" and (self.keep_unevolved or not self._answers_rounds)
         return drawn + one_round * self.rounds + [self.response] * answers_end
 
+    @property
+    def outline(self) -> list[str]:
+        if self.target == "response":
+            calls = ["evolve"]
+        else:
+            calls = ["evolve", *["judge"] * ("no_gain" in self._eliminated), *["respond"] * self._answers_rounds]
+        ends = f"a round may end in: {', '.join(sorted(self._eliminated))}" if self._eliminated else ""
+        rounds = f"{self.rounds} rounds" if self.rounds > 1 else "1 round"
+        return [f"{rounds}, each: {', '.join(calls)}", *([ends] if ends else [])]
+
     def as_user(self) -> list[Sampling]:
         return [self.draw] if self.draw else []
 

@@ -28,7 +28,8 @@ class Describes(Protocol):
     One that `is_filter` returns the record as it came, or rejects it. `rejections` are reasons. `num_outputs` is how
     many records it makes of one at the most, None for several. The first step may have a `pool`, any step `duplicates`.
     `models` are those of the run that it may ask beside its own and those that its calls name; `pooling` are the
-    pooling models, by their names, and what it asks of each. `under_system_prompt` is whether all that it asks has a
+    pooling models, by their names, and what it asks of each. `outline` is what the step does inside, a short line each,
+    such as its rounds: for the picture. `under_system_prompt` is whether all that it asks has a
     system prompt.
     """
 
@@ -39,6 +40,7 @@ class Describes(Protocol):
     duplicates: Duplicates
     models: Sequence[str]
     pooling: Mapping[str, Task]
+    outline: Sequence[str]
     under_system_prompt: bool
 
     def doomed(self, record: Record, left: int) -> Rejection | None:
@@ -76,6 +78,7 @@ class Description:
     duplicates: Duplicates | None = None
     models: Sequence[str] = ()
     pooling: Mapping[str, Task] | None = None
+    outline: Sequence[str] = ()
     under_system_prompt: bool = False
     columns: Any = None
 

@@ -50,6 +50,10 @@ class GenSelect:
     def needs(self) -> list[Needs]:
         return [{"instruction": "text", "messages": "conversation"}, ("candidates",)]
 
+    @property
+    def outline(self) -> list[str]:
+        return [f"a tournament of up to {self.n} answers, {self.group} at a time"]
+
     def calls(self) -> list[Sampling]:
         """Those of a tournament of `n`."""
         calls, left = 0, self.n

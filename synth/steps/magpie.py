@@ -96,6 +96,10 @@ class Magpie:
         calls = [self.instruction, self.response] * self.n_turns
         return calls[:-1] if self.end_with_user or self.only_instruction else calls
 
+    @property
+    def outline(self) -> list[str]:
+        return [f"{self.n_turns} turns, each: instruction, response"] if self.n_turns > 1 else []
+
     def as_user(self) -> list[Sampling]:
         return [self.instruction]
 

@@ -123,6 +123,12 @@ class Sample:
         times = self.tool.rounds + 1 if self.tool else 1
         return [self._sampling(index) for index in range(self.n) for _ in range(times)]
 
+    @property
+    def outline(self) -> list[str]:
+        until = f", until {self.k} pass" if self.k else ""
+        tool = [f"each: up to {self.tool.rounds} rounds with the tool"] if self.tool else []
+        return [f"up to {self.n} answers{until}", *tool]
+
     def _sampling(self, index: int) -> Sampling:
         sampling = self.sampling[index % len(self.sampling)]
         return replace(sampling, model=self.model[index % len(self.model)]) if self.model else sampling

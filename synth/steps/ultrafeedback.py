@@ -148,6 +148,10 @@ class UltraFeedback:
         return [*drawn, *([self._rating] * len(ASPECTS))]
 
     @property
+    def outline(self) -> list[str]:
+        return [f"{self.k} answers, rated together", f"for each of: {', '.join(one.name for one in ASPECTS)}"]
+
+    @property
     def _rating(self) -> Sampling:
         return replace(self.rating, model=self.rating.model or self.model)
 

@@ -47,6 +47,10 @@ class WriteTests:
     def needs(self) -> list[Needs]:
         return [{"instruction": "text"}]
 
+    @property
+    def outline(self) -> list[str]:
+        return [f"up to {self.attempts} attempts at {self.n_tests} tests"]
+
     def calls(self) -> list[Sampling]:
         return [self.sampling] * self.attempts
 

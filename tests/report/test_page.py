@@ -56,7 +56,7 @@ def test_two_runs_are_compared_with_the_settings_that_differ(run, tmp_path):
     _, words = page(run / "comparison.html")
     assert "strategy.magpie.system_prompts null Be brief." in words
     assert "strategy.steps[0].system_prompts" not in words
-    assert "with the same ids where both runs have them" in words
+    assert "with the same ids where the runs have them" in words
 
 
 def test_a_run_without_rows_has_a_report(tmp_path):

@@ -9,6 +9,7 @@ from synth.report.page import report
 from synth.report.run_data import Run
 from tests.report.chromium import DESKTOP, PHONE, PROGRAM, chromium
 from tests.report.runs import kept, make_run, rejected
+from tests.report.test_throughput import lines
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -81,11 +82,67 @@ async def test_rows_can_be_searched_and_chosen_by_their_end(page, tmp_path):
     await page.run("further.click()")
     assert (await shown())[1] == 40
     await page.run("search.value = 'SAY 7 \"loud\"'; search.dispatchEvent(new Event('input'))")
-    assert await shown() == ["1 row", 1, True]
+    assert await shown() == ["1 of 50 rows", 1, True]
     assert await page.run("document.querySelector('mark').textContent") == 'Say 7 "loud"'
     await page.run("search.value = ''; fate.value = '=judge: low_score'; fate.dispatchEvent(new Event('change'))")
-    assert await shown() == ["5 rows", 5, True]
+    assert await shown() == ["5 of 50 rows", 5, True]
     assert page.errors == []
+
+
+async def test_rows_are_filtered_and_sorted_by_their_columns(page, tmp_path):
+    scores = [3, 1, None, 2, 10]
+    rows = [kept(n, finish_reason="length" if n == 1 else "stop", score=score) for n, score in enumerate(scores)]
+    rows.insert(2, rejected(2, score=7.5, detail="why"))
+    rows = [row | {"id": str(n)} for n, row in enumerate(rows)]
+    await opened(page, tmp_path, report([Run.open(make_run(tmp_path / "run", rows, {"score": "double"}))]))
+
+    async def ids():
+        return await page.run("[...document.querySelectorAll('.row .id')].map((one) => one.textContent)")
+
+    async def choose(id, value):
+        event = "input" if id == "value" else "change"
+        await page.run(f"{id}.value = {value!r}; {id}.dispatchEvent(new Event('{event}'))")
+
+    assert await ids() == ["#0", "#1", "#3", "#4", "#5", "#2"]  # kept ones first
+    assert await page.run("[...document.querySelectorAll('.chip.cut')].map((one) => one.textContent)") == [
+        "cut by max_tokens"
+    ]
+    await choose("sort", "-score")
+    assert await ids() == ["#5", "#2", "#0", "#4", "#1", "#3"]  # by size, what has none last
+    await choose("sort", "+score")
+    assert await ids() == ["#1", "#4", "#0", "#2", "#5", "#3"]
+    await choose("column", "score")
+    await choose("value", ">=3")
+    assert await ids() == ["#0", "#2", "#5"]
+    assert await page.run("found.textContent") == "3 of 6 rows"
+    await choose("column", "finish_reason")
+    await choose("value", "length")
+    assert await ids() == ["#1"]
+    assert page.errors == []
+
+
+async def test_tables_and_names_are_whole_on_a_phone(page, tmp_path):
+    step, reason = "a_step_with_a_long_name", "a_reason_of_thirty_characters_x"
+    rows = [kept(n) for n in range(30)] + [rejected(n, step, reason) for n in range(30, 40)]
+    await page.look(PHONE)
+    await opened(page, tmp_path, report([Run.open(make_run(tmp_path / "run", rows))]))
+    cut = """[...document.querySelectorAll('.costs th, .costs td, .words b, .words span, .shares th')].filter((one) =>
+        one.offsetParent && (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline'
+        || one.getBoundingClientRect().right > innerWidth)).map((one) => one.textContent)"""
+    assert await page.run(cut) == []
+    assert await page.run("[...document.querySelectorAll('.costs .less')].length") == 0
+    assert await page.run("document.documentElement.scrollWidth") <= PHONE[0]
+
+
+async def test_every_chart_has_an_axis(page, tmp_path):
+    rows = [kept(n, "x" * n, "y" * (3 * n), score=n / 7) for n in range(1, 40)]
+    rows = [row | {"id": str(n)} for n, row in enumerate(rows)]
+    snapshots = lines(1.0, 6.0, 11.0)
+    run = Run.open(make_run(tmp_path / "run", rows, {"score": "double"}, snapshots=snapshots))
+    await opened(page, tmp_path, report([run]))
+    charts = "document.querySelectorAll('.bars, svg.line')"
+    assert await page.run(f"{charts}.length") >= 3
+    assert await page.run(f"[...{charts}].every((one) => one.parentElement.querySelector('.scale').textContent)")
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

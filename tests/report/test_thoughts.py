@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from synth.records import CONTRACT_COLUMNS
-from synth.report.browser_rows import _shown
+from synth.report.browser_rows import shown_row
 from synth.report.samples import show_rows
 
 TURNS = [
@@ -22,7 +22,7 @@ def test_a_sample_in_the_terminal_has_them_in_a_paragraph_of_their_own():
 
 
 def test_the_report_has_them_in_a_turn_of_their_own():
-    assert _shown(0, True, ROW)["turns"] == [["user", "Why?"], ["assistant thinks", "Hm"], ["assistant", "So."]]
+    assert shown_row(0, True, ROW)["turns"] == [["user", "Why?"], ["assistant thinks", "Hm"], ["assistant", "So."]]
 
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
@@ -33,4 +33,4 @@ def test_a_tool_call_is_shown_in_the_terminal_and_in_the_report():
     console = Console(file=io.StringIO(), width=80)
     show_rows(console, [CALLING])
     assert console.file.getvalue().split("\n")[2] == '3 assistant: add({"a": 1})'
-    assert _shown(0, True, CALLING)["turns"][1] == ["assistant", 'add({"a": 1})']
+    assert shown_row(0, True, CALLING)["turns"][1] == ["assistant", 'add({"a": 1})']
