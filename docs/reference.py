@@ -47,7 +47,8 @@ Made of the code by `python docs/reference.py`. A key is an override on the comm
 have the same keys with their values. In a *default*, `required` means that there is none.
 """
 LINES = {  # by the key, or by the class and the key
-    "Settings.output_dir": "the run folder, of the whole run where there are slices; `runs/` and the strategy's name",
+    "Settings.output_dir": "the run folder, of the whole run where there are slices; where none is named and another "
+    "run has the default, it gets a number ([own folder](quickstart.md#stop-resume-begin-anew))",
     "push_to_hub": "`user/name` on the Hub, where the finished dataset is pushed to ([export](export.md#to-the-hub))",
     "revision": "a branch, tag or commit on the Hub",
     "Cluster.address": "null starts Ray on this machine; else `HOST:PORT` of a cluster's head, or `auto`",

@@ -13,7 +13,7 @@ DOORS = {
     "run": ("synth.run", "make a dataset: synth run +strategy=magpie num_records=500"),
     "pilot": (
         "synth.pilot.__main__",
-        "try settings on a few dozen records each: synth pilot +strategy=magpie model=qwen3-8b",
+        "which settings suit a model: synth pilot +strategy=magpie model=qwen3-8b",
     ),
     "tune": (
         "synth.tune.__main__",
@@ -24,7 +24,7 @@ DOORS = {
     "merge": ("synth.merge", "one dataset of what runs have committed so far: synth merge runs/magpie"),
     "export": (
         "synth.export",
-        "the dataset in other formats, or to the Hub: synth export runs/magpie --format parquet",
+        "other formats, or the Hub: synth export runs/magpie --output-dir exported",
     ),
     "draw": ("synth.draw", "a strategy as a picture: synth draw +strategy=magpie"),
 }

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -17,6 +18,14 @@ class ConfigError(ValueError):
     def __init__(self, message: str):
         line = " ".join(message.split())
         super().__init__(printable(line))
+
+
+class AnotherRun(ConfigError):
+    """A run's folder holds another run. `differing` says in which keys."""
+
+    def __init__(self, message: str, folder: Path, differing: str):
+        super().__init__(message)
+        self.folder, self.differing = folder, printable(differing)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -14,13 +14,24 @@ from synth.storage.export import FORMATS, Unexportable, dataset_of, export, told
 from synth.storage.hub import Unpushable, dataset_name, make_ready, push
 from synth.storage.run_folder import InUse, RunFolder
 
+HELP = """\
+examples:
+  python -m synth.export runs/magpie --output-dir exported
+  python -m synth.export runs/magpie --format sharegpt --output-dir s3://bucket/folder
+  python -m synth.export runs/magpie --push-to-hub user/name
+
+Exit codes: 0 done; 2 bad input, nothing was written."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m synth.export", description="Write a run's dataset in a form that other programs read."
+        "python -m synth.export",
+        description="Write a run's dataset in a form that other programs read.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run_dir", type=argument, metavar="RUN_DIR")
-    parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: parquet")
+    parser.add_argument("run_dir", type=argument, metavar="RUN_DIR", help="of a run that has made its dataset")
+    parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: parquet (TRL, Axolotl)")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--output-dir", type=argument_or_url, help="a folder, or a URL as s3://bucket/folder")
     place.add_argument("--push-to-hub", metavar="USER/NAME", help="a dataset on the Hugging Face Hub")

@@ -24,12 +24,22 @@ from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import InUse, RunFolder
 from synth.storage.shard import damage
 
+HELP = """\
+examples:
+  python -m synth.merge runs/magpie
+  python -m synth.merge runs/a runs/b --output-dir runs/both
+
+Exit codes: 0 done; 2 bad input, nothing was written."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m synth.merge", description="Make a dataset of what runs have committed so far."
+        "python -m synth.merge",
+        description="Make a dataset of what runs have committed so far, without copying a row.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run_dirs", nargs="+", type=argument, metavar="RUN_DIR")
+    parser.add_argument("run_dirs", nargs="+", type=argument, metavar="RUN_DIR", help="a run's folder, or a slice's")
     parser.add_argument("--output-dir", type=argument, help="where dataset/ goes; default: the only RUN_DIR")
     given = parser.parse_args(arguments)
     if given.output_dir is None and len(given.run_dirs) > 1:

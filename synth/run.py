@@ -6,9 +6,12 @@ stopped by a signal (run again to go on), 1 anything else. Other doors that take
 """
 
 import gc
+import io
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,6 +25,8 @@ from synth.exit_codes import BAD_INPUT, STOPPED
 from synth.printable import write
 from synth.sweep.folders import fixed_keys, folder_name, hydras_folder
 from synth.sweep.runs import Runs
+
+HELP_COLUMNS = 100
 
 
 class _Ended(BaseException):
@@ -42,6 +47,17 @@ def _configured(composed: DictConfig, fixed: Collection[str]) -> Config:
 
 
 def _run(config: Config) -> int:
+    from synth.resumption.unnamed import in_unnamed_folder
+
+    running = HydraConfig.get()
+    named = any(word.lstrip("+").startswith("output_dir=") for word in running.overrides.task)
+    is_default = str(config.settings.output_dir) == f"runs/{config.strategy.name}"  # a file may name one, too
+    if named or not is_default or running.mode == RunMode.MULTIRUN:
+        return _run_in_folder(config)
+    return in_unnamed_folder(config, _run_in_folder)
+
+
+def _run_in_folder(config: Config) -> int:
     if config.settings.dry_run:
         from synth.preview.dry_run import describe
 
@@ -100,7 +116,7 @@ def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int
     sys.argv[1:] = command_line.words
     try:
         command_line.refuse_keys_of_hydra()
-        with hydras_folder():
+        with hydras_folder(), _folded(command_line.asks_help):
             job()
     except SystemExit as end:  # of --help and its like
         return int(end.code or 0)
@@ -118,6 +134,22 @@ def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int
                 raise ConfigError(in_full(str(wrong), key)) from None
         raise ConfigError(command_line.explain(error)) from None
     return max(codes, default=0)
+
+
+@contextmanager
+def _folded(asks_help: bool) -> Iterator[None]:
+    """Hydra prints the choices of a group on one line, however long: help is folded to HELP_COLUMNS."""
+    if not asks_help:
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            yield
+    finally:
+        lines = printed.getvalue().rstrip().splitlines()
+        folded = (textwrap.fill(line, HELP_COLUMNS, subsequent_indent="  ", break_on_hyphens=False) for line in lines)
+        print("\n".join(folded))
 
 
 if __name__ == "__main__":

@@ -31,14 +31,25 @@ from synth.report.throughput import throughput
 from synth.storage.manifest import Unreadable
 from synth.storage.run_folder import RunFolder
 
+HELP = """\
+examples:
+  python -m synth.inspect runs/magpie --rows 10
+  python -m synth.inspect runs/magpie --rejected repetition
+
+Exit codes: 0 done; 2 the folder can't be read."""
 BAR = 24
 WIDE = 1000
 MOST_LABELS = 6
 
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m synth.inspect", description="Show what is in a run's folder.")
-    parser.add_argument("run_dir", type=argument, metavar="RUN_DIR")
+    parser = argparse.ArgumentParser(
+        "python -m synth.inspect",
+        description="Show what is in a run's folder: rows, yield, costs, columns and some samples. Loads no model.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_dir", type=argument, metavar="RUN_DIR", help="also while the run goes on")
     parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show, evenly spaced (default: 3)")
     parser.add_argument(
         "--rejected", metavar="REASON", help="rows rejected for it, as low_score, or judge: low_score for one step's"

@@ -1,5 +1,7 @@
 """The command `synth`: each word is a door, and all else is refused in one line."""
 
+from contextlib import suppress
+
 import pytest
 
 from synth.command import DOORS, main
@@ -12,6 +14,25 @@ def test_each_word_is_a_door_that_tells_of_itself(word, capsys):
     except SystemExit as end:
         assert end.code == 0
     assert len(capsys.readouterr().out) > 100
+
+
+HELP_LINES, HELP_COLUMNS = 40, 100  # a terminal of a laptop, without scrolling
+
+
+@pytest.mark.parametrize("word", [None, *DOORS])
+def test_help_fits_a_screen(word, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(HELP_COLUMNS))
+    with suppress(SystemExit):
+        main([*([word] if word else []), "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= HELP_COLUMNS
+    assert len(lines) <= HELP_LINES
+
+
+@pytest.mark.parametrize("word", ["pilot", "tune"])
+def test_help_is_the_command_s_own_whatever_else_is_typed(word, capsys):
+    assert main([word, "+strategy=magpie", "-h"]) == 0
+    assert f"python -m synth.{word} +strategy=magpie" in capsys.readouterr().out
 
 
 def test_without_a_word_the_commands_are_listed(capsys):

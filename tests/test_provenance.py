@@ -136,7 +136,7 @@ async def test_what_a_step_imports_of_the_users_is_its_code_too(runs):
 
 async def test_synths_own_version_is_part_of_a_run(runs, monkeypatch):
     await runs.go()
-    monkeypatch.setattr("synth.resumption.resume._versions", lambda: {"synth": "9.9"})
+    monkeypatch.setattr("synth.resumption.resume.installed_versions", lambda: {"synth": "9.9"})
     assert "synth was 0.1.0, is 9.9; choose another output_dir" in refused(runs)
 
 

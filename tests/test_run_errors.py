@@ -257,12 +257,11 @@ def test_a_sweep_ends_at_the_first_bad_configuration(job, capsys):
     assert not job.configs
 
 
-def test_help_names_the_choices_and_the_keys(job, capsys):
+def test_help_names_the_choices_and_the_first_keys(job, capsys):
     assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     assert "model: deepseek-r1-distill-llama-70b, " in shown and "qwen2.5-7b-instruct, qwen3-0.6b" in shown
-    assert "num_records: 100" in shown
-    assert "- magpie" in shown
+    assert "num_records=100" in shown
 
 
 @pytest.fixture

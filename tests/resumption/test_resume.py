@@ -319,7 +319,7 @@ def test_a_models_folder_and_a_pattern_count_by_what_is_in_their_files(tmp_path)
 
 
 def test_a_very_large_file_counts_by_its_size_and_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(identity, "_LARGE", 2**21)
+    monkeypatch.setattr(identity, "LARGE", 2**21)
     path = tmp_path / "model.gguf"
     seen = set()
     for place in (None, 0, 3 * 2**20 - 1, 3 * 2**20):
