@@ -57,6 +57,11 @@ def fill(template: str, record: Record) -> str:
         raise Rejection("template_failed", f"{type(error).__name__}: {error}") from None
 
 
+def unfilled(*texts: str | None) -> tuple[str, ...]:
+    """The reasons for which `fill` rejects a record; none where no text is a template."""
+    return ("missing_column", "template_failed") if any(text and _is_template(text) for text in texts) else ()
+
+
 def filled(text: str, record: Record) -> str:
     """The same of a text that may be no template at all, which then stays as it is."""
     return fill(text, record) if _is_template(text) else text

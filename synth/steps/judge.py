@@ -24,7 +24,7 @@ from synth.steps.judge_examples import EXAMPLES
 from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
 from synth.steps.prompts import render
-from synth.template import Template, fill, filled, needed
+from synth.template import Template, fill, filled, needed, unfilled
 
 SCALE = (1, 2, 3, 4, 5)
 # The reason comes first, so that the score follows from it, and is too short for max_tokens to cut the score away.
@@ -80,7 +80,7 @@ class Judge:
     A score below `min_score` rejects the record, as `low_score`. A judgement that can't be read is
     `truncated_judgement` where max_tokens cut it, else `unparsable_judgement`: `on_failure` rejects the record for
     it, or keeps it with a null score and that word as its reason. Others: `no_instruction`, `no_response`, where the
-    record has none and the shipped prompt is used.
+    record has none and the shipped prompt is used; `missing_column` and `template_failed` of templates.
 
     `model` names the model of the run that judges, None the one that the step asks.
     """
@@ -94,17 +94,15 @@ class Judge:
     on_failure: Literal["reject", "keep"] = "reject"
 
     schema: ClassVar[dict[str, Any]] = SCHEMA
-    rejections: ClassVar[tuple[str, ...]] = (
-        "low_score",
-        "truncated_judgement",
-        "unparsable_judgement",
-        "no_instruction",
-        "no_response",
-    )
 
     def __post_init__(self) -> None:
         if self.votes > 1 and self.sampling.temperature == 0:
             raise ValueError("votes: greedy votes are all the same; set sampling.temperature above 0")
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        reasons = ("low_score", "truncated_judgement", "unparsable_judgement", "no_instruction", "no_response")
+        return (*reasons, *unfilled(self.prompt, *self.criteria))
 
     @property
     def columns(self) -> dict[str, str]:
@@ -119,6 +117,11 @@ class Judge:
 
     def calls(self) -> list[Sampling]:
         return [self._sampling] * self.votes
+
+    @property
+    def outline(self) -> list[str]:
+        votes = [f"{self.votes} votes, their mean"] if self.votes > 1 else []
+        return [*votes, *([f"rejects a score below {self.min_score:g}"] if self.min_score is not None else [])]
 
     @property
     def _sampling(self) -> Sampling:

@@ -22,6 +22,7 @@ from synth.records import Needs, Record, Rejection
 from synth.steps.judge import Judge
 from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
+from synth.template import unfilled
 
 PAIR_COLUMNS = {
     "prompt": "messages",
@@ -59,20 +60,19 @@ class Preference:
     reward_model: GivenRewardModel = None
     ties: Literal["reject", "keep"] = "reject"
 
-    rejections: ClassVar[tuple[str, ...]] = (
-        "no_instruction",
-        "truncated_response",
-        "empty_response",
-        "truncated_judgement",
-        "unparsable_judgement",
-        "no_score",
-        "no_preference",
-    )
     columns: ClassVar[dict[str, str]] = PAIR_COLUMNS
 
     def __post_init__(self) -> None:
         if len(self.responses) == 1 and self.responses[0].temperature == 0:
             raise ValueError("responses: greedy responses are all the same; set temperature above 0")
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        of_answers = ("no_instruction", "truncated_response", "empty_response", "no_preference")
+        if self.reward_model is not None:
+            return (*of_answers, "no_score")
+        unread = unfilled(self.judge.prompt, *self.judge.criteria)
+        return (*of_answers, "truncated_judgement", "unparsable_judgement", *unread)
 
     def needs(self) -> list[Needs]:
         return [{"instruction": "text", "messages": "conversation"}]
@@ -80,6 +80,10 @@ class Preference:
     def calls(self) -> list[Sampling]:
         judged = [] if self.reward_model is not None else self.judge.calls() * self.k
         return [self._sampling(index) for index in range(self.k)] + judged
+
+    @property
+    def outline(self) -> list[str]:
+        return [f"{self.k} answers, each with a score"]
 
     @property
     def pooling(self) -> dict[str, Task]:

@@ -14,6 +14,7 @@ from synth.steps.candidates import COLUMNS, candidates_of, column_of, standing
 from synth.steps.judge import Judge
 from synth.steps.llm import LLM
 from synth.steps.preference import GivenRewardModel, prompt_of, rated
+from synth.template import unfilled
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -32,13 +33,13 @@ class Rank:
     reward_model: GivenRewardModel = None
 
     columns: ClassVar[dict[str, str]] = COLUMNS | {"best_rating": "double"}
-    rejections: ClassVar[tuple[str, ...]] = (
-        "no_candidates",
-        "no_instruction",
-        "truncated_judgement",
-        "unparsable_judgement",
-        "no_score",
-    )
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        if self.reward_model is not None:
+            return ("no_candidates", "no_instruction", "no_score")
+        unread = unfilled(self.judge.prompt, *self.judge.criteria)
+        return ("no_candidates", "no_instruction", "truncated_judgement", "unparsable_judgement", *unread)
 
     def needs(self) -> list[Needs]:
         return [{"instruction": "text", "messages": "conversation"}, ("candidates",)]

@@ -31,7 +31,7 @@ from synth.steps.pool import PoolRules
 from synth.steps.query_examples import SHIPPED as SHIPPED_QUERIES
 from synth.steps.query_examples import QueryExample
 from synth.steps.seed_tasks import SHIPPED, Seed, read_seeds
-from synth.template import Template, filled, needed
+from synth.template import Template, filled, needed, unfilled
 
 
 def _readable(path: Path) -> Path:
@@ -241,7 +241,8 @@ class Queries:
     asked for are as good as any, and those beyond are left out.
 
     Rejections: `no_context`, `no_queries`, `truncated_queries` (max_tokens cut the only one), and for single queries
-    `repeated_query`, `copies_context` (a sentence of the context, not a query about it) and `copies_prompt`.
+    `repeated_query`, `copies_context` (a sentence of the context, not a query about it) and `copies_prompt`. Of
+    templates, `missing_column` and `template_failed`.
     """
 
     context: str = "context"
@@ -252,14 +253,12 @@ class Queries:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=1024))
 
     columns: ClassVar[dict[str, str]] = {}
-    rejections: ClassVar[tuple[str, ...]] = (
-        "no_context",
-        "no_queries",
-        "truncated_queries",
-        "repeated_query",
-        "copies_context",
-        "copies_prompt",
-    )
+
+    @property
+    def rejections(self) -> tuple[str, ...]:
+        of_queries = ("repeated_query", "copies_context", "copies_prompt")
+        unread = unfilled(self.application, self.criteria)
+        return ("no_context", "no_queries", "truncated_queries", *of_queries, *unread)
 
     def needs(self) -> list[Needs]:
         read = needed(self.application) | needed(self.criteria)

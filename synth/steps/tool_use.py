@@ -55,7 +55,7 @@ class ToolUse:
     A round asks for calls until none is needed, `rounds` times at the most. With `verify` the answer has to state what
     each call returned (synth/tools/stated.py). `simulate` false refuses tools without a function.
 
-    Rejections: `no_request`, `copies_prompt`, `no_calls` (no JSON), `unknown_tool`, `unfit_arguments`, `unneeded_call`,
+    Rejections: `no_request`, `no_instruction` (of a record's own messages), `copies_prompt`, `no_calls` (no JSON), `unknown_tool`, `unfit_arguments`, `unneeded_call`,
     `missing_call`, `tool_failed`, `no_result`, `empty_answer`, `truncated_answer`, `call_in_answer`, `asks_nothing`,
     `result_not_stated`.
     """
@@ -77,6 +77,7 @@ class ToolUse:
     columns: ClassVar[dict[str, str]] = {"tools": "string", "tool_case": "string", "tools_executed": "bool"}
     rejections: ClassVar[tuple[str, ...]] = (
         "no_request",
+        "no_instruction",
         "copies_prompt",
         "no_calls",
         "unknown_tool",
@@ -93,7 +94,7 @@ class ToolUse:
     )
 
     def __post_init__(self) -> None:
-        known = self._toolbox
+        known = self.toolbox
         if not any(self.cases.values()):
             raise ValueError("cases: at least one weight must be above 0")
         if self.cases.get("irrelevant") and len(known) == 1:
@@ -105,7 +106,7 @@ class ToolUse:
             raise ValueError(f"functions: {silent[0]!r} has no function, and simulate is false")
 
     @cached_property
-    def _toolbox(self) -> dict[str, tuple[Tool, Callable[..., Any] | None]]:
+    def toolbox(self) -> dict[str, tuple[Tool, Callable[..., Any] | None]]:
         """All tools by their names, each with its function, if any."""
         own = {name: located_function(node, f"functions.{name}") for name, node in self.functions.items()}
         if self.tools is not None:
@@ -121,13 +122,17 @@ class ToolUse:
             raise ValueError(f"names: there is no tool {unknown!r}{nearest(unknown, known)}")
         return {name: known[name] for name in self.names or known}
 
+    @property
+    def outline(self) -> list[str]:
+        return [f"request, up to {self.rounds} rounds of calls and results, answer"]
+
     def calls(self) -> list[Sampling]:
-        simulated = any(function is None for _, function in self._toolbox.values())
+        simulated = any(function is None for _, function in self.toolbox.values())
         rounds = [self.calling, *([self.result] * _MOST_CALLS if simulated else [])] * self.rounds
         return [self.request, *rounds, self.answer]
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
-        tools = [tool for tool, _ in self._toolbox.values()]
+        tools = [tool for tool, _ in self.toolbox.values()]
         if record.get("instruction") or record.get("messages"):
             given = [Tool(**_parts(one)) for one in specifications(record.get("tools"))]
             found = Situation("given", given or tools)
@@ -218,7 +223,7 @@ class ToolUse:
 
     async def _result(self, tool: Tool, arguments: dict[str, Any], executed: list[bool], llm: LLM) -> Any:
         """What a function returns, or a model makes up. Raises Rejection."""
-        function = self._toolbox[tool.name][1] if tool.name in self._toolbox else None
+        function = self.toolbox[tool.name][1] if tool.name in self.toolbox else None
         executed.append(function is not None)
         if function is not None:
             try:
