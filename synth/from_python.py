@@ -64,7 +64,7 @@ def generate(
         keys["source"] = _source(keys["source"])
     chosen = strategy.keys() if isinstance(strategy, Pipeline) else strategy
     keys = {"strategy": chosen, "output_dir": str(output_dir), **keys}
-    code, told = _run([*_words(keys), *overrides])
+    code, told = run_command([*override_words(keys), *overrides])
     if code == BAD_INPUT:
         raise ConfigError(in_python(told[-1].removeprefix("error: ")))
     if code in (STOPPED, -signal.SIGINT):
@@ -117,7 +117,7 @@ def _temporary(prefix: str) -> str:
     return _folders[-1].name
 
 
-def _run(words: Sequence[str]) -> tuple[int, list[str]]:
+def run_command(words: Sequence[str]) -> tuple[int, list[str]]:
     """The exit code, and the last lines that were said. All lines are printed as they come, but for the error."""
     # What this process can import, the steps of the run can.
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
@@ -149,7 +149,7 @@ def _run(words: Sequence[str]) -> tuple[int, list[str]]:
     return code, list(said) or [f"exit code {code}"]
 
 
-def _words(keys: Mapping[str, Any]) -> Iterator[str]:
+def override_words(keys: Mapping[str, Any]) -> Iterator[str]:
     """Hydra's overrides. A text chooses an option of a group, and so does its key `choice`; of a group's keys, new ones
     are allowed."""
     for key, value in keys.items():
@@ -159,21 +159,21 @@ def _words(keys: Mapping[str, Any]) -> Iterator[str]:
             if key in _GROUPS and "choice" in value:
                 yield f"{key}={value['choice']}"
                 value = {name: one for name, one in value.items() if name != "choice"}
-            yield from _words({f"{key}.{name}": one for name, one in value.items()})
+            yield from override_words({f"{key}.{name}": one for name, one in value.items()})
         else:
-            yield f"++{key}={_written(value)}"
+            yield f"++{key}={override_value(value)}"
 
 
-def _written(value: Any) -> str:
+def override_value(value: Any) -> str:
     """A value as Hydra reads it. `${...}` in a text stays an interpolation."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{name}:{_written(one)}" for name, one in value.items()) + "}"
+        return "{" + ",".join(f"{name}:{override_value(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_written, value)) + "]"
+        return "[" + ",".join(map(override_value, value)) + "]"
     # Backslashes mean something before a quotation mark only, and the end is one.
     text = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), str(value))
     return f'"{text}"'

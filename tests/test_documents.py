@@ -194,7 +194,7 @@ def test_every_call_of_the_notebook_is_a_run_that_can_be_planned(tmp_path, monke
         planned.append(words)
         return 0, []
 
-    monkeypatch.setattr(importlib.import_module("synth.from_python"), "_run", planned_only)
+    monkeypatch.setattr(importlib.import_module("synth.from_python"), "run_command", planned_only)
     monkeypatch.setattr("datasets.load_from_disk", lambda _: rows)
     names: dict = {}
     for cell in notebook["cells"]:

@@ -50,7 +50,7 @@ def test_the_examples_source_is_one_of_the_hub_with_a_renamed_column(mine):
 def test_the_examples_pipeline_can_be_planned(mine, monkeypatch, capfd):
     pipeline = importlib.import_module("mine.pipeline").PIPELINE
     words: list[str] = []
-    monkeypatch.setattr(from_python, "_run", lambda given: (words.extend(given), (from_python.DONE, []))[1])
+    monkeypatch.setattr(from_python, "run_command", lambda given: (words.extend(given), (from_python.DONE, []))[1])
     monkeypatch.setattr("datasets.load_from_disk", lambda path: path)
     assert from_python.generate(pipeline, num_records=50, output_dir="runs/toned") == "runs/toned/dataset"
     assert planned(words) == 0, capfd.readouterr().err

@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 
 import synth
 from synth.errors import ConfigError
-from synth.from_python import _words, _written, in_python
+from synth.from_python import in_python, override_value, override_words
 from synth.steps.respond import Respond
 
 ENGINE = {"engine": "simulated", "engine.tokens_per_second": 2000, "engine.median_tokens": 20}
@@ -25,7 +25,7 @@ ENGINE = {"engine": "simulated", "engine.tokens_per_second": 2000, "engine.media
 
 def test_groups_are_chosen_and_their_keys_are_dicts_or_dotted_names():
     keys = {"strategy": "magpie", "model": "demo", "engine": {"max_num_seqs": 64}, "strategy.magpie.n_turns": 2}
-    assert list(_words(keys)) == [
+    assert list(override_words(keys)) == [
         "+strategy=magpie",
         "model=demo",
         "++engine.max_num_seqs=64",
@@ -51,13 +51,13 @@ def test_advice_is_given_as_python_has_it(typed, written):
 
 @given(some.text().filter(lambda text: "${" not in text and "\0" not in text))
 def test_every_text_is_read_as_it_was_given(text):
-    value = OverridesParser.create().parse_override(f"++key={_written(text)}").value()
+    value = OverridesParser.create().parse_override(f"++key={override_value(text)}").value()
     assert getattr(value, "text", value) == text
 
 
 @pytest.mark.parametrize("value", [None, True, 3, 0.5, 1e-9, [1, "a,b", None], [{"text": "a: b", "weight": 2}], {}])
 def test_every_value_is_read_as_it_was_given(value):
-    read = OverridesParser.create().parse_override(f"++key={_written(value)}").value()
+    read = OverridesParser.create().parse_override(f"++key={override_value(value)}").value()
     assert repr(read).replace("QuotedString", "") and plain(read) == value
 
 

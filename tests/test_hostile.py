@@ -16,6 +16,7 @@ import psutil
 import pyarrow as pa
 import pytest
 from datasets import load_from_disk
+from transformers import AutoTokenizer
 
 import synth
 from synth import draw
@@ -283,7 +284,8 @@ def test_what_a_model_says_never_becomes_a_control_token_of_the_next_prompt(kind
     """A conversation of two turns, its words hostile ones, has the control tokens of one with plain words."""
     config = parse(composed("strategy.magpie.n_turns=2", model="demo"))
     template = config.model.load_chat_template()
-    control = {id for id, token in template._tokenizer.added_tokens_decoder.items() if token.special}
+    tokenizer = AutoTokenizer.from_pretrained(config.model.path)
+    control = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
 
     def counted(text):
         engine = Parrot(text)

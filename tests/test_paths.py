@@ -135,7 +135,7 @@ def test_commands_take_the_home_directory_where_no_shell_saw_it(run, home, capsy
 
 
 def test_a_dataset_from_python_is_loaded_from_where_it_was_made(run, monkeypatch, capsys):
-    monkeypatch.setattr(sys.modules["synth.from_python"], "_run", lambda words: (0, []))
+    monkeypatch.setattr(sys.modules["synth.from_python"], "run_command", lambda words: (0, []))
     for path in ("~/run", Path("~/run"), "~/new/../run"):
         assert len(generate("magpie", output_dir=path)) == 2
 

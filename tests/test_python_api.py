@@ -27,7 +27,7 @@ def test_every_call_of_the_page_is_a_run_that_can_be_planned(tmp_path, monkeypat
         assert run.main([*planned[-1], "dry_run=true"]) == 0, capfd.readouterr().err
         return from_python.DONE, []
 
-    monkeypatch.setattr(from_python, "_run", planned_only)
+    monkeypatch.setattr(from_python, "run_command", planned_only)
     monkeypatch.setattr("datasets.load_from_disk", lambda path: path)
     for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE):
         exec(block, {})

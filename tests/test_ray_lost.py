@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 import psutil
 import pytest
@@ -34,9 +33,8 @@ def job(tmp_path, monkeypatch):
 
 def ends_with_one_line(run, line, seconds):
     """The lines but for those of the display, after the end of the job."""
-    safe, began = run.written, time.monotonic()
-    assert run.process.wait(2 * seconds) == 1, run.told
-    assert time.monotonic() - began < seconds
+    safe = run.written
+    assert run.process.wait(seconds) == 1, run.told
     display = ("starting", "loading", "kept", "making", "writing", "cluster:")
     said = [one for one in run.told.splitlines() if not one.startswith(display)]
     assert [one for one in said if "failed: " in one] == [f"failed: {line}"]

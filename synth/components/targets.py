@@ -71,7 +71,7 @@ def is_foreign(module_name: str) -> str | None:
     if top in sys.stdlib_module_names or top == "__main__":
         return "is Python's own"
     if any(map(_is_installed, places)):
-        return None if top in _plug_ins() else "is of an installed package that does not require synth"
+        return None if top in plug_ins() else "is of an installed package that does not require synth"
     return "is Python's own" if any(map(_is_pythons, places)) else None
 
 
@@ -102,7 +102,7 @@ def _is_pythons(place: Path) -> bool:
 
 
 @functools.cache
-def _plug_ins() -> frozenset[str]:
+def plug_ins() -> frozenset[str]:
     """The modules and packages of all distributions that require Synth."""
     found: set[str] = set()
     for one in metadata.distributions():

@@ -83,7 +83,7 @@ class PatientHTTP:
                 async with self._limit.admitted(again=asked_before) as ticket:
                     asked_before = True
                     answer, reply = await self._sent(method, path, body)
-                    wait = _seconds(reply.retry_after)
+                    wait = retry_after_s(reply.retry_after)
                     if _is_limited(reply, wait):
                         self._limit.refused(ticket, wait, self.line(reply.text))
                         continue
@@ -148,7 +148,7 @@ def _is_limited(reply: Reply, wait: float | None) -> bool:
     return asks_to_wait and _SPENT not in reply.text
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def retry_after_s(retry_after: str | None) -> float | None:
     """Seconds to wait, given as a number or as a date."""
     if retry_after is None:
         return None

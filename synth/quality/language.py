@@ -112,13 +112,13 @@ class Language:
 
 
 @cache
-def _load() -> Any:
+def load_identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-_IDENTIFIER: Loaded[Any] = Loaded("the language identifier", _load)
+_IDENTIFIER: Loaded[Any] = Loaded("the language identifier", load_identifier)
 
 # Languages that nearly all pages of the web are in. The others are RARE.
 COMMON = frozenset(

@@ -60,7 +60,7 @@ class Part:
             return None
         answer = Answer(new, "abort", 0, counted=self.written)
         self.written += len(new)
-        return _fields(answer) | {"finish_reason": None}
+        return call_fields(answer) | {"finish_reason": None}
 
 
 class RecordCalls:
@@ -118,7 +118,7 @@ class RecordCalls:
         """Calls since the last write, and partial answers with at least `least` new tokens. Safe in another thread."""
         for _ in range(len(self._made)):
             asked, answer = self._made.popleft()
-            yield Call(number, _key(*asked), _fields(answer))
+            yield Call(number, _key(*asked), call_fields(answer))
         for asked, part in list(self._parts.values()):
             if (fields := part.fields(least)) is not None:
                 yield Call(number, _key(*asked), fields)
@@ -226,5 +226,5 @@ def _key(model: str, prompt: Prompt, sampling: Sampling) -> bytes:
     return hashlib.blake2b(asked, digest_size=16).digest()
 
 
-def _fields(answer: Answer) -> Record:
+def call_fields(answer: Answer) -> Record:
     return {name: getattr(answer, name) for name in ANSWER}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_PARENT = Path("/tmp")  # paths of sockets may have a hundred characters and no more
+PARENT = Path("/tmp")  # paths of sockets may have a hundred characters and no more
 _PREFIX, _LOCK, _FILES = "synth-", "lock", "files"
 
 # Ends whoever has one of its files open, the dead run's Ray, and removes it. Others may look at its lock.
@@ -31,7 +31,7 @@ _WHEN_INPUT_ENDS = "trap '' INT TERM HUP; read -r end\n"
 def scratch() -> Iterator[Path]:
     """A new, empty folder for as long as the context lasts and the process lives."""
     _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PARENT))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=PARENT))
     (folder / _FILES).mkdir()
     with (folder / "unlocked").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -53,7 +53,7 @@ def scratch() -> Iterator[Path]:
 
 def _sweep() -> None:
     """Removes the folders of processes that are no more. One whose lock can't be seen is left alone."""
-    for folder in _PARENT.glob(_PREFIX + "*"):
+    for folder in PARENT.glob(_PREFIX + "*"):
         with suppress(OSError), (folder / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             subprocess.run(["sh", "-c", _TIDY, "sh", str(folder)], stderr=subprocess.DEVNULL)

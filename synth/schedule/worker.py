@@ -181,7 +181,7 @@ class Worker:
         if self._disk_failure is not None:
             raise self._disk_failure
         if failure is not None:
-            await self._sync()  # of all shards: whoever is told of it may end this process
+            await self.sync()  # of all shards: whoever is told of it may end this process
         return None if task.cancelled() else task.result()
 
     async def wants_work(self) -> None:
@@ -445,13 +445,13 @@ class Worker:
         try:
             while True:
                 await asyncio.sleep(JOURNAL_INTERVAL_S)
-                await self._sync()
+                await self.sync()
         except Exception as error:  # better no more records than records that nobody keeps
             self._disk_failure = error
             for task in self._running:
                 task.cancel()
 
-    async def _sync(self) -> None:
+    async def sync(self) -> None:
         for journal, checkpoint in list(self._journals.items()):
             await self._on_disk(journal.sync)
             if checkpoint:

@@ -55,9 +55,9 @@ class ToolUse:
     A round asks for calls until none is needed, `rounds` times at the most. With `verify` the answer has to state what
     each call returned (synth/tools/stated.py). `simulate` false refuses tools without a function.
 
-    Rejections: `no_request`, `no_instruction` (of a record's own messages), `copies_prompt`, `no_calls` (no JSON), `unknown_tool`, `unfit_arguments`, `unneeded_call`,
-    `missing_call`, `tool_failed`, `no_result`, `empty_answer`, `truncated_answer`, `call_in_answer`, `asks_nothing`,
-    `result_not_stated`.
+    Rejections: `no_request`, `no_instruction` (of a record's own messages), `copies_prompt`, `no_calls` (no JSON),
+    `unknown_tool`, `unfit_arguments`, `unneeded_call`, `missing_call`, `tool_failed`, `no_result`, `empty_answer`,
+    `truncated_answer`, `call_in_answer`, `asks_nothing`, `result_not_stated`.
     """
 
     tools: Path | None = None

@@ -50,7 +50,7 @@ class Journal:
         self.path = path
         self.finished: dict[int, int] = {}
         self.tally = Tally()
-        self._schema = schema
+        self.schema = schema
         self._made_by = schema.metadata[OWNER].decode().partition(" ")[0]
         self._pending: deque[Finished] = deque()
         self._log: AppendLog
@@ -72,8 +72,8 @@ class Journal:
         journal = cls(path, _schema(columns, owner))
         found = owner_in(path)
         accepted = {owner.replace(journal._made_by, one, 1) for one in earlier}
-        there = _schema(columns, found) if found in accepted else journal._schema
-        journal._log = AppendLog.open(path, journal._schema, journal._taken_over(read(path, there), decided, again))
+        there = _schema(columns, found) if found in accepted else journal.schema
+        journal._log = AppendLog.open(path, journal.schema, journal._taken_over(read(path, there), decided, again))
         return journal
 
     def _taken_over(
@@ -140,7 +140,7 @@ class Journal:
 
     def _synced(self) -> tuple[list[pa.RecordBatch], list[int]]:
         """All that is on disk, and its records' numbers. Raises OSError as `in_order` says."""
-        batches = list(read(self.path, self._schema))
+        batches = list(read(self.path, self.schema))
         numbers = [number for batch in batches for number in batch["number"].to_pylist()]
         self.refuse_other_owner()
         if len(numbers) != len(self.finished) - len(self._pending):
@@ -164,7 +164,7 @@ class Journal:
     def _batches(self, records: Sequence[Finished]) -> Iterator[pa.RecordBatch]:
         """One batch, or as many as it takes for each to be small and for an unfit record to be found."""
         try:
-            batch = pa.RecordBatch.from_pylist([_row(one, self._made_by) for one in records], self._schema)
+            batch = pa.RecordBatch.from_pylist([_row(one, self._made_by) for one in records], self.schema)
         except UNFIT as error:
             # More than Arrow's offsets reach, or steps, which are their users' own, gave what a column can't hold.
             if len(records) == 1:
@@ -187,7 +187,7 @@ class Journal:
         for steps in finished.spent.values():
             add_spent(spent, steps)
         noted = replace(finished, kept=[], rejected=[row], spent={ids[0]: spent})
-        return pa.RecordBatch.from_pylist([_row(noted, self._made_by)], self._schema)
+        return pa.RecordBatch.from_pylist([_row(noted, self._made_by)], self.schema)
 
 
 def finished_numbers(path: Path, owner: str | None = None) -> set[int]:

@@ -120,8 +120,9 @@ def test_a_name_goes_through_modules_and_not_through_what_is_in_them(modules, ta
 
 @pytest.mark.parametrize(
     "target",
-    """synth.run.main synth.from_python.generate synth.from_python._run synth.job.run synth.storage.run_folder.link
-    synth.steps.chain.run_record synth.records.derive_seed synth.components.instantiate.build synth.storage.merge.merge
+    """synth.run.main synth.from_python.generate synth.from_python.run_command synth.job.run
+    synth.storage.run_folder.link synth.steps.chain.run_record synth.records.derive_seed
+    synth.components.instantiate.build synth.storage.merge.merge
     synth.sources.files.Files synth.engines.simulated.Simulated synth.models.model.Model""".split(),
 )
 def test_of_synth_only_steps_are_steps(target):
@@ -141,7 +142,7 @@ def test_a_plug_in_requires_synth(modules, tmp_path, monkeypatch):
         (site / name).mkdir()
         (site / name / "__init__.py").write_text("async def step(record, llm):\n    return record\n")
     monkeypatch.syspath_prepend(site)
-    targets._plug_ins.cache_clear()
+    targets.plug_ins.cache_clear()
     assert build({"_target_": "plug.step"}, "here", StepFunction)
     assert "unrelated is of an installed package" in refused("unrelated.step")
     assert "unrelated" not in sys.modules

@@ -318,11 +318,12 @@ async def test_calls_to_several_models_have_seeds_of_their_own_in_one_order():
     await llm.chat("one")
     await llm.on("other").chat("two")
     await llm.chat("three", model="other")
-    alone = LLM({"main": Endpoint(FakeEngine(), FakeTemplate(), "main")}, Ledger(), 0, "7", "step")
+    lone = FakeEngine()
+    alone = LLM({"main": Endpoint(lone, FakeTemplate(), "main")}, Ledger(), 0, "7", "step")
     for word in ("one", "two", "three"):
         await alone.chat(word)
     seeds = [one.seed for engine in engines for one in engine.samplings]
-    assert seeds == [one.seed for one in alone._endpoint("main").engine.samplings] and len(set(seeds)) == 3
+    assert seeds == [one.seed for one in lone.samplings] and len(set(seeds)) == 3
     assert {one.model for engine in engines for one in engine.samplings} == {None}
 
 

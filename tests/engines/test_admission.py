@@ -1,6 +1,7 @@
 """How many requests an engine is given at once, by what preemption costs."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -20,7 +21,7 @@ class Engine:
     def __init__(self, most, rate, again, used=lambda limit: 1.0):
         self.clock, self.generated, self.recomputed = Clock(), 0.0, 0.0
         self.admission = Admission(most, self.clock)
-        self._rate, self._again, self._used = rate, again, used
+        self.rate, self.again, self.used = rate, again, used
 
     def windows(self, count):
         """The limit after each of so many windows."""
@@ -28,13 +29,20 @@ class Engine:
         for _ in range(count):
             for _ in range(10):
                 limit = self.admission.limit
-                share = self._again(limit)
+                share = self.again(limit)
                 self.clock.now += WINDOW_S / 10 + 1e-9
-                self.generated += self._rate(limit) * WINDOW_S / 10
-                self.recomputed += self._rate(limit) * WINDOW_S / 10 * share / (1 - share)
-                self.admission.look(self.generated, self.recomputed, limit, self._used(limit))
+                self.generated += self.rate(limit) * WINDOW_S / 10
+                self.recomputed += self.rate(limit) * WINDOW_S / 10 * share / (1 - share)
+                self.admission.look(self.generated, self.recomputed, limit, self.used(limit))
             limits.append(self.admission.limit)
         return limits
+
+
+async def let_in(admission):
+    """A request that stays in until it is closed."""
+    request = AsyncExitStack()
+    await request.enter_async_context(admission.admitted())
+    return request
 
 
 def overfull(limit):
@@ -68,7 +76,7 @@ def test_nothing_is_concluded_from_few_tokens():
 async def test_there_is_room_again_when_answers_get_shorter():
     engine = Engine(100, lambda limit: 1000 * (1 - overfull(limit)), overfull)
     few = engine.windows(40)[-1]
-    engine._again, engine._used = (lambda limit: 0.0), (lambda limit: 0.5)
+    engine.again, engine.used = (lambda limit: 0.0), (lambda limit: 0.5)
 
     async def request():
         async with engine.admission.admitted():
@@ -86,17 +94,17 @@ async def test_there_is_room_again_when_answers_get_shorter():
 
 async def test_nothing_is_concluded_before_those_have_ended_that_are_too_many():
     engine = Engine(100, lambda limit: 1000, lambda limit: 0.5)
-    for _ in range(150):
-        await engine.admission._enter()
+    requests = [await let_in(engine.admission) for _ in range(150)]
     assert engine.windows(8)[-1] == 93
-    engine.admission._inside = 93
+    for one in requests[93:]:
+        await one.aclose()
     assert engine.windows(8)[-1] < 93
 
 
 async def test_a_batch_is_no_bound_where_nothing_is_preempted_so_that_the_engine_has_the_next_request_at_hand():
     admission = Admission(4)
     for _ in range(8):
-        await asyncio.wait_for(admission._enter(), 1)
+        await asyncio.wait_for(let_in(admission), 60)
     assert admission.waiting == 0
 
 
@@ -124,13 +132,11 @@ async def test_requests_are_let_in_in_the_order_they_came_and_those_given_up_tak
 async def test_one_that_is_cancelled_as_it_is_let_in_gives_its_place_back():
     admission = Admission(2)
     admission.limit = 1
-    first, second, third = (admission._enter() for _ in range(3))
-    await first
-    waiting = [asyncio.create_task(one) for one in (second, third)]
+    first = await let_in(admission)
+    waiting = [asyncio.create_task(let_in(admission)) for _ in range(2)]
     await asyncio.sleep(0)
-    admission._inside -= 1
-    admission._admit()
+    await first.aclose()
     waiting[0].cancel()
-    await asyncio.wait_for(waiting[1], 1)
+    await asyncio.wait_for(waiting[1], 60)
     with pytest.raises(asyncio.CancelledError):
         await waiting[0]

@@ -91,9 +91,9 @@ def test_a_language_that_is_not_known_is_refused_with_the_nearest_one():
 
 
 def test_the_codes_are_those_of_the_identifier():
-    from synth.quality.language import _load
+    from synth.quality.language import load_identifier
 
-    assert {code for code in _load().labels if len(code) == 2} == CODES
+    assert {code for code in load_identifier().labels if len(code) == 2} == CODES
 
 
 def test_the_step_goes_to_other_processes():

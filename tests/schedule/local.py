@@ -24,9 +24,9 @@ from tests.storage.rows import shard_rows
 class Local:
     """A WorkerHandle whose worker runs here. It is lost, all at once, soon after it has taken `lives` shards."""
 
-    def __init__(self, worker, lives=10**9, starts=True, hangs=False):
-        self.worker, self.lives, self.starts = worker, lives, starts
-        worker._config.engine.hangs = hangs
+    def __init__(self, worker, config, lives=10**9, starts=True, hangs=False):
+        self.worker, self.config, self.lives, self.starts = worker, config, lives, starts
+        config.engine.hangs = hangs
         self.started = False
         self.lost = asyncio.Event()
 
@@ -35,12 +35,12 @@ class Local:
             await asyncio.sleep(3600)
         await self.worker.start()
         self.started = True
-        self.worker._config.engine.decode = self.worker._templates["main"].decode
+        self.config.engine.decode = self.config.model.load_chat_template().decode
 
     async def run(self, shard, numbers=None, poison=None):
         self.lives -= 1
         if self.lives <= 0:
-            asyncio.get_running_loop().call_later(0.3 if self.worker._config.engine.hangs else 0.02, self.lost.set)
+            asyncio.get_running_loop().call_later(0.3 if self.config.engine.hangs else 0.02, self.lost.set)
         running = asyncio.create_task(self.worker.run(shard, numbers, poison))
         running.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody asks, once one has failed
         lost = asyncio.create_task(self.lost.wait())
@@ -59,8 +59,11 @@ class Local:
     async def probe(self, seconds):
         await self.worker.probe(seconds)
 
+    async def counters(self):
+        return await self.worker.counters()
+
     async def stop(self):
-        await self.worker.stop()
+        return await self.worker.stop()
 
     async def kill(self):
         if self.started:  # a run may be stopped before
@@ -110,6 +113,7 @@ class LocalRun:
         for shard in self.plan.shards:
             if summary := committed(self.folder, shard, "fingerprint"):
                 self.plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
+        self.config, self.locals = parsed, []
         self.replicas, self.spawned = replicas, [0] * replicas
         self.committed = []
 
@@ -117,7 +121,9 @@ class LocalRun:
             given = workers(index, self.spawned[index])
             self.spawned[index] += 1
             own = dataclasses.replace(parsed, engine=engine())
-            return Local(Worker(own, self.folder.path, "fingerprint", self.pool, self.claims), **given)
+            worker = Worker(own, self.folder.path, "fingerprint", self.pool, self.claims)
+            self.locals.append(Local(worker, own, **given))
+            return self.locals[-1]
 
         async def unfinished(shard):
             return set(range(shard.start, shard.stop)) - finished_numbers(self.folder.journal(shard.index))

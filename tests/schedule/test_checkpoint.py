@@ -96,7 +96,7 @@ async def hung(worker, engine):
     running = asyncio.create_task(worker.run(SHARD))
     while engine.answered < engine.answers:
         await asyncio.sleep(0.01)
-    await worker._sync()
+    await worker.sync()
     return running
 
 

@@ -133,12 +133,10 @@ async def test_some_duplicates_end_early_and_the_others_when_their_shard_is_sett
 
 
 async def test_late_duplicates_are_not_counted_among_what_was_made(tmp_path):
-    run, spawned = Run(tmp_path, 1, 16), []
-    spawn = run.scheduler._spawn
-    run.scheduler._spawn = lambda index: spawned.append(spawn(index)) or spawned[-1]
+    run = Run(tmp_path, 1, 16)
     await run.go()
-    (local,) = spawned
-    columns = local.worker._config.strategy.columns
+    (local,) = run.locals
+    columns = run.config.strategy.columns
     there = [shard for shard in run.plan.shards if run.folder.journal(shard.index).exists()]
     owners = {shard.index: f"fingerprint {shard.start} {shard.stop}" for shard in there}
     left = sum(Journal.open(run.folder.journal(index), columns, owner).tally.kept for index, owner in owners.items())

@@ -77,7 +77,7 @@ async def hung(worker, engine):
     running = asyncio.create_task(worker.run(SHARD))
     while engine.tokens < engine.most:
         await asyncio.sleep(0.01)
-    await worker._sync()
+    await worker.sync()
     return running
 
 
@@ -222,7 +222,7 @@ def test_parts_that_do_not_go_on_from_those_before_are_of_no_use(tmp_path):
 
 
 def part(counted, token_ids):
-    from synth.schedule.checkpoint import _fields
+    from synth.schedule.checkpoint import call_fields
     from synth.storage.calls import Call
 
-    return Call(1, b"k", _fields(Answer(token_ids, "stop", 0, counted=counted)) | {"finish_reason": None})
+    return Call(1, b"k", call_fields(Answer(token_ids, "stop", 0, counted=counted)) | {"finish_reason": None})

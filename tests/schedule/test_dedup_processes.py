@@ -62,7 +62,7 @@ def fake(monkeypatch):
 @pytest.mark.parametrize("matches", [ExactMatches, SpreadMatches])
 async def test_the_dataset_is_that_of_one_pass_in_any_number_of_processes(tmp_path, in_order, fake, count, matches):
     run = Run(tmp_path, 3, 3, workers=lambda index, lost: {"lives": 2 + index} if lost < 2 else {})
-    steps = list(run.claims._claims._reasons)
+    steps = list(run.config.strategy.duplicates)
     run.claims = DedupProcesses.of(dict.fromkeys(steps, matches()), count, tmp_path, "fingerprint", [])
     run.claims = pickle.loads(pickle.dumps(run.claims))
     assert_same(await run.go(), in_order)
@@ -72,7 +72,7 @@ async def test_the_dataset_is_that_of_one_pass_in_any_number_of_processes(tmp_pa
 async def test_a_run_that_goes_on_may_have_another_number_of_processes(tmp_path, in_order, fake):
     for count, wanted in ((3, 20), (1, 30), (2, None)):
         run = Run(tmp_path, 2, 4)
-        steps = list(run.claims._claims._reasons)
+        steps = list(run.config.strategy.duplicates)
         shards = list(run.plan.shards)
         run.claims = DedupProcesses.of(dict.fromkeys(steps, ExactMatches()), count, tmp_path, "fingerprint", shards)
         running = asyncio.create_task(run.go())

@@ -187,7 +187,8 @@ def test_as_many_records_as_give_so_many_rows_give_so_many_rows():
 def test_what_is_needed_never_leaves_out_a_record_that_belongs_to_the_dataset(final):
     for seed in range(12):
         rng = random.Random(seed)
-        plan = plan_of(rng.choice([1, 7, 60]), shard_size=rng.choice([1, 8, 50]), final=final)
+        num_records = rng.choice([1, 7, 60])
+        plan = plan_of(num_records, shard_size=rng.choice([1, 8, 50]), final=final)
         fates = {}
         done = set()
         while True:
@@ -196,7 +197,7 @@ def test_what_is_needed_never_leaves_out_a_record_that_belongs_to_the_dataset(fi
             needed = plan.needed()
             rows = [n for n in sorted(done) for _ in range(fates[n])]
             if needed.cut < math.inf:
-                assert len([n for n in rows if n < needed.cut]) >= plan._num_records
+                assert len([n for n in rows if n < needed.cut]) >= num_records
             assert needed.launch <= needed.cut
             wanted = [n for n in open_ if n < needed.launch]
             if not wanted:

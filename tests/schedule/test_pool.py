@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from synth.quality.novelty import Novelty
 from synth.schedule.pool import GrowingPool, PoolClient, Ticket
 from synth.schedule.priority_semaphore import PrioritySemaphore
 from synth.schedule.shared import SharedLost
@@ -100,23 +101,23 @@ async def test_records_that_are_finished_already_are_not_waited_for(pool):
 
 
 async def test_a_decision_is_on_disk_before_it_is_told(path, pool, monkeypatch):
-    append = pool._decisions.append
+    append = Decisions.append
 
-    def slow(decisions):
+    def slow(self, decisions):
         assert not offered.done()
-        append(decisions)
+        append(self, decisions)
 
-    monkeypatch.setattr(pool._decisions, "append", slow)
+    monkeypatch.setattr(Decisions, "append", slow)
     offered = asyncio.create_task(pool.offer(0, ["Sing me a song."]))
     await offered
     assert Decisions(path).found == [["Sing me a song."]]
 
 
 async def test_a_disk_that_fails_is_told_to_all_who_wait_and_to_all_who_come(pool, monkeypatch):
-    def full(decisions):
+    def full(self, decisions):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(pool._decisions, "append", full)
+    monkeypatch.setattr(Decisions, "append", full)
     waiting = asyncio.create_task(pool.offer(5, ["Sing me a song."]))
     await asyncio.sleep(0)
     with pytest.raises(SharedLost, match="no space left"):
@@ -158,11 +159,12 @@ async def test_a_record_that_waits_has_no_slot(pool):
     semaphore = PrioritySemaphore(1)
     ticket = Ticket(PoolClient(pool, RULES), 1, 0, await semaphore.acquire(1))
     offered = asyncio.create_task(ticket.offer(["Sing me a song."]))
-    lower = Ticket(PoolClient(pool, RULES), 0, 0, await semaphore.acquire(0))
+    slot = await semaphore.acquire(0)
+    lower = Ticket(PoolClient(pool, RULES), 0, 0, slot)
     async with asyncio.timeout(1):
         await lower.leave()
     assert await waits(offered)  # it is decided, and the slot is the lower one's
-    lower._slot.release()
+    slot.release()
     assert await offered == [True]
 
 
@@ -186,10 +188,10 @@ async def test_a_pool_that_can_not_decide_is_lost_and_nobody_waits_for_it(pool, 
     later = asyncio.create_task(pool.offer(1, ["Sing me a song."]))
     await asyncio.sleep(0)
 
-    def broken(text):
+    def broken(self, text):
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr(pool._novelty, "is_novel", broken)
+    monkeypatch.setattr(Novelty, "is_novel", broken)
     async with asyncio.timeout(5):
         for offer in (pool.offer(0, ["Boil four eggs."]), later, pool.accepted(2, 0)):
             with pytest.raises(SharedLost, match="a mistake of ours"):

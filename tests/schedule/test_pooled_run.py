@@ -14,6 +14,7 @@ from synth.engines.simulated import Simulated
 from synth.records import derive_seed
 from synth.schedule import scheduler as module
 from synth.schedule.shared import SharedLost
+from synth.storage.decisions import Decisions
 from tests.schedule.local import LocalRun
 
 LAG = 16
@@ -145,14 +146,16 @@ async def test_a_stopped_run_goes_on_to_the_same_dataset(tmp_path, alone, stops)
     assert_same(await Run(tmp_path, 2, 4).go(), alone)
 
 
-async def test_a_lost_pool_ends_the_run_at_once(tmp_path):
+async def test_a_lost_pool_ends_the_run_at_once(tmp_path, monkeypatch):
     run = Run(tmp_path, 2, 4)
+    append, count = Decisions.append, iter(range(10**6))
 
-    def full(decisions):
-        raise OSError("no space left on device")
+    def soon_full(self, decisions):
+        if next(count) >= 5:
+            raise OSError("no space left on device")
+        append(self, decisions)
 
-    append, count = run.pool._decisions.append, iter(range(10**6))
-    run.pool._decisions.append = lambda decisions: append(decisions) if next(count) < 5 else full(decisions)
+    monkeypatch.setattr(Decisions, "append", soon_full)
     with pytest.raises(SharedLost, match="no space left on device"):
         await run.go()
     assert max(run.spawned) == 1

@@ -14,7 +14,7 @@ OWNER = """
 import subprocess, sys, time
 from pathlib import Path
 from synth.schedule import scratch as module
-module._PARENT = Path(sys.argv[1])
+module.PARENT = Path(sys.argv[1])
 with module.scratch() as folder:
     log = (folder / "log").open("w")
     child = subprocess.Popen(["sleep", "600"], stdout=log, start_new_session=True)
@@ -25,7 +25,7 @@ with module.scratch() as folder:
 
 @pytest.fixture
 def parent(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_PARENT", tmp_path)
+    monkeypatch.setattr(module, "PARENT", tmp_path)
     return tmp_path
 
 

@@ -49,18 +49,7 @@ async def asking(record, llm):
 
 def run_of(tmp_path, step, engine=Engine, timeout=None, **keys):
     steps = [{"_target_": f"tests.schedule.test_watchdog.{step}", **keys}]
-    run = LocalRun(tmp_path, steps, lambda: engine(**FAST), wanted=12)
-    spawn = run.scheduler._spawn
-
-    def with_timeout(index):
-        worker = spawn(index)
-        config = worker.worker._config
-        settings = dataclasses.replace(config.settings, step_timeout_s=timeout)
-        worker.worker._config = dataclasses.replace(config, settings=settings)
-        return worker
-
-    run.scheduler._spawn = with_timeout
-    return run
+    return LocalRun(tmp_path, steps, lambda: engine(**FAST), wanted=12, step_timeout_s=timeout)
 
 
 async def test_a_step_that_blocks_is_named_with_its_line(tmp_path, monkeypatch):

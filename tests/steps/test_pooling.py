@@ -42,11 +42,11 @@ class FakePooler:
         return Pooled(np.asarray(values, np.float32), len(prompt), 1, 0.5)
 
 
-def handle(**poolers):
+def handle(engine=None, dedup=None, **poolers):
     ledger = Ledger()
-    endpoints = {"main": Endpoint(FakeEngine(), FakeTemplate(), "small")}
+    endpoints = {"main": Endpoint(engine or FakeEngine(), FakeTemplate(), "small")}
     endpoints |= {name: PoolingEndpoint(one, FakeInput(), name) for name, one in poolers.items()}
-    return LLM(endpoints, ledger, 7, "17", "step"), ledger
+    return LLM(endpoints, ledger, 7, "17", "step", dedup=dedup), ledger
 
 
 TALK = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So it is."}]
@@ -77,12 +77,13 @@ async def test_tokens_and_time_of_a_score_are_those_of_the_step():
 
 
 async def test_a_score_takes_no_seed_from_the_calls_after_it():
-    llm, _ = handle(reward=FakePooler("score"))
+    engine, lone = FakeEngine(), FakeEngine()
+    llm, _ = handle(engine, reward=FakePooler("score"))
     await llm.on("reward").score(TALK)
     await llm.chat("Why?")
-    alone, _ = handle()
+    alone, _ = handle(lone)
     await alone.chat("Why?")
-    assert llm._endpoint("main").engine.samplings == alone._endpoint("main").engine.samplings
+    assert engine.samplings == lone.samplings
 
 
 @pytest.mark.parametrize(
@@ -127,17 +128,16 @@ class DedupKeys:
 
 
 async def test_a_duplicate_is_looked_for_by_the_embeddings_of_a_model_of_the_run():
-    llm, _ = handle(embedder=FakePooler("embed"))
-    llm._dedup = DedupKeys()
+    llm, _ = handle(dedup=DedupKeys(), embedder=FakePooler("embed"))
     await SemanticDuplicate(model="embedder")({"instruction": "ab"}, llm)
     assert np.allclose(llm.dedup.key, np.array([97, 98]) / np.hypot(97, 98))
 
 
 async def test_responses_are_ranked_by_a_model_of_the_run():
-    llm, _ = handle(reward=FakePooler("score"))
     answers = iter(["short", "longest of all"])
-    llm._endpoint("main").engine.reply = lambda _: next(answers)
-    llm._endpoints["reward"].engine.max_model_len = 100
+    engine, reward = FakeEngine(), FakePooler("score")
+    engine.reply, reward.max_model_len = lambda _: next(answers), 100
+    llm, _ = handle(engine, reward=reward)
     row = await Preference(k=2, reward_model="reward")({"instruction": "Why?"}, llm)
     assert (row["chosen"][0]["content"], row["chosen_score"]) == ("longest of all", 18.0)
 

@@ -29,16 +29,16 @@ class FakeThinker:
         self.max_model_len = max_model_len
         self.tokenizer = tokenizer(template)
         self.read = chat(template)
-        self.thoughts, self.answer = self._ids(thoughts), self._ids(answer)
+        self.thoughts, self.answer = self.ids(thoughts), self.ids(answer)
         self.asked = []
 
-    def _ids(self, text):
+    def ids(self, text):
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     async def generate(self, prompt, sampling):
         self.asked.append((self.tokenizer.decode(prompt), sampling))
         if sampling.choice:
-            return Answer(self._ids(sampling.choice[0]), "stop", len(prompt))
+            return Answer(self.ids(sampling.choice[0]), "stop", len(prompt))
         said = self.thoughts + self.answer
         done = max((n for n in range(len(said)) if list(prompt[-n:]) == said[:n]), default=0) if len(prompt) else 0
         answers = self.read.thinks(prompt) is None or self.asked[-1][0].endswith(PREFIX)
@@ -118,7 +118,7 @@ async def test_thoughts_are_closed_after_their_budget_and_the_answer_is_asked_fo
     )
     bounds = [sampling.max_tokens for _, sampling in engine.asked]
     assert sum(bounds[:-1]) <= BOUND + 8 and bounds[-1] == 50
-    written = BOUND + len(engine._ids(answer))
+    written = BOUND + len(engine.ids(answer))
     assert ledger.usage.completion_tokens == written
 
 

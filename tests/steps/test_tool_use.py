@@ -205,7 +205,7 @@ def test_functions_of_ones_own_are_run_and_specified_by_their_signatures(tmp_pat
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     step = ToolUse(functions={"double": {"_target_": "my_tools_of_test.double"}}, cases={"one": 1.0})
-    tool, function = step._toolbox["double"]
+    tool, function = step.toolbox["double"]
     assert tool.description == "Twice a number." and tool.required == ["n"] and function(n=4) == 8
     path = tmp_path / "tools.json"
     path.write_text(json.dumps([WEATHER]))

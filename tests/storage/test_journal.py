@@ -72,7 +72,7 @@ def test_a_tail_torn_at_any_byte_costs_its_own_batch_only(path, monkeypatch):
     journal.close()
     for end in reversed(range(first, path.stat().st_size)):
         os.truncate(path, end)
-        assert [batch["number"].to_pylist() for batch in read(path, journal._schema)] == [[1], [2]], end
+        assert [batch["number"].to_pylist() for batch in read(path, journal.schema)] == [[1], [2]], end
 
 
 def test_a_journal_goes_on_after_a_torn_tail(path):
@@ -178,7 +178,7 @@ def test_batches_are_small_however_large_the_rows_are(path, monkeypatch):
     for number, text in enumerate(texts):
         journal.append(Finished(number, kept=[kept(str(number), text)]))
     journal.sync()
-    assert [batch["number"].to_pylist() for batch in read(path, journal._schema)] == [[0], [1], [2], [3], [4], [5]]
+    assert [batch["number"].to_pylist() for batch in read(path, journal.schema)] == [[0], [1], [2], [3], [4], [5]]
     assert [row["kept"][0]["instruction"] for row in table_of(journal).to_pylist()] == texts
 
 
@@ -187,7 +187,7 @@ def test_batches_of_small_rows_have_many_records(path):
     for number in range(2500):
         journal.append(finished(number, rows=0, rejections=1))
     journal.sync()
-    assert [len(batch) for batch in read(path, journal._schema)] == [1000, 1000, 500]
+    assert [len(batch) for batch in read(path, journal.schema)] == [1000, 1000, 500]
 
 
 def test_a_journal_whose_tail_is_torn_while_it_is_written_is_not_committed(path):
