@@ -1,6 +1,7 @@
 """The report in a real browser: it works, it fits a phone, and nothing that a model wrote does anything."""
 
 import re
+from itertools import pairwise
 
 import pytest
 import pytest_asyncio
@@ -122,14 +123,20 @@ async def test_rows_are_filtered_and_sorted_by_their_columns(page, tmp_path):
 
 
 async def test_tables_and_names_are_whole_on_a_phone(page, tmp_path):
-    step, reason = "a_step_with_a_long_name", "a_reason_of_thirty_characters_x"
+    step, reason = "instruction_repetition", "a_reason_of_thirty_characters_x"
     rows = [kept(n) for n in range(30)] + [rejected(n, step, reason) for n in range(30, 40)]
+    steps = {name: {"_target_": "a.Filter"} for name in ("instruction_gibberish", step, "response_of_the_second_model")}
+    identity = {"strategy": {"name": "mine", **steps, "steps": list(steps)}}
     await page.look(PHONE)
-    await opened(page, tmp_path, report([Run.open(make_run(tmp_path / "run", rows))]))
+    await opened(page, tmp_path, report([Run.open(make_run(tmp_path / "run", rows, identity=identity))]))
     cut = """[...document.querySelectorAll('.costs th, .costs td, .words b, .words span, .shares th')].filter((one) =>
         one.offsetParent && (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline'
         || one.getBoundingClientRect().right > innerWidth)).map((one) => one.textContent)"""
     assert await page.run(cut) == []
+    lines = """[...document.querySelectorAll('.words p')].map((one) => one.getBoundingClientRect())
+        .map((one) => [one.top, one.bottom])"""
+    boxes = await page.run(lines)
+    assert all(above[1] <= below[0] + 4 for above, below in pairwise(boxes))
     assert await page.run("[...document.querySelectorAll('.costs .less')].length") == 0
     assert await page.run("document.documentElement.scrollWidth") <= PHONE[0]
 
