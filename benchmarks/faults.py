@@ -2,6 +2,7 @@
 
     python benchmarks/faults.py --kills 1000
     python benchmarks/faults.py --engine vllm --kills 20
+    python benchmarks/faults.py --engine long --kills 20 checkpoint_calls=true continue_answers=true
 
 Runs follow each other until there were so many kills, all by SIGKILL: a worker's process, the process of an engine's
 core, the driver, or all processes of a node at once, at moments drawn from the seed. Kills come in bursts, so that they
@@ -13,7 +14,8 @@ long that took, from the kill to running engines, with the start of all their pr
 later kills of the same burst delayed. The simulated engine's core is a process of its own that each answer passes
 through; a dead node is noticed in 1.5 s, since the cluster looks after its nodes every 500 ms, where Ray's own default
 is 12 to 14 s. Tokens made again are those of answers that were complete when their record was lost, of which the
-simulated engine keeps a ledger: what a journal of each step, in place of each record, would save at the most.
+simulated engine keeps a ledger: what a journal of each step, in place of each record, would save at the most. The
+`long` engine's answers take up to ten seconds each, so that nearly all kills cut some, and its ledger has their tokens, too.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -42,6 +45,12 @@ ENGINES = {
         "engine.sigma=0.4",  # else the few longest records of a run meet kill after kill
         "engine.max_num_seqs=8",
     ],
+    "long": [
+        "engine=simulated",
+        "engine._target_=tests.fault_engines.LongAnswers",
+        "engine.tokens_per_second=100",
+        "engine.max_num_seqs=8",
+    ],
     "vllm": [
         "engine=vllm",
         "engine.max_num_seqs=16",
@@ -50,11 +59,15 @@ ENGINES = {
         "model.dtype=float32",
     ],
 }
-RECORDS = {"simulated": 1000, "vllm": 400}
-SHARD = {"simulated": 50, "vllm": 25}
-NODES = {"simulated": 2, "vllm": 1}
-PAUSE_S = {"simulated": 1.0, "vllm": 10.0}  # at the most, before a kill
-MORE = {"simulated": 0.8, "vllm": 0.25}  # how often a kill is followed by another one before all engines run again
+RECORDS = {"simulated": 1000, "long": 40, "vllm": 400}
+SHARD = {"simulated": 50, "long": 4, "vllm": 25}
+NODES = {"simulated": 2, "long": 2, "vllm": 1}
+PAUSE_S = {"simulated": 1.0, "long": 10.0, "vllm": 10.0}  # at the most, before a kill
+MORE = {
+    "simulated": 0.8,
+    "long": 0.25,
+    "vllm": 0.25,
+}  # how often a kill is followed by another one before all engines run again
 MOST = 8  # kills of a burst
 GIVE_UP_S = 900
 
@@ -65,10 +78,11 @@ def main() -> int:
     parser.add_argument("--engine", choices=ENGINES, default="simulated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=Path("faults.json"))
+    parser.add_argument("overrides", nargs="*", help="of all runs, as checkpoint_calls=true")
     arguments = parser.parse_args()
     for name in [name for name in os.environ if name.startswith("RAY_")]:
         del os.environ[name]
-    bench = Bench(arguments.engine, arguments.seed)
+    bench = Bench(arguments.engine, arguments.seed, arguments.overrides)
     try:
         bench.run(arguments.kills)
     finally:
@@ -79,8 +93,9 @@ def main() -> int:
 
 
 class Bench:
-    def __init__(self, engine: str, seed: int):
+    def __init__(self, engine: str, seed: int, overrides: Sequence[str]):
         self.engine, self.rng = engine, random.Random(seed)
+        self.overrides = [*ENGINES[engine], *overrides]
         self.nodes = Nodes(NODES[engine])
         self.folder = Path(tempfile.mkdtemp(prefix="faults-"))
         self.jobs: list[Job] = []
@@ -109,9 +124,9 @@ class Bench:
 
     def job(self, name: str) -> Job:
         overrides = [f"cluster.address={self.nodes.address}", f"num_records={RECORDS[self.engine]}"]
-        if self.engine == "simulated":
+        if self.engine != "vllm":
             overrides.append(f"+engine.ledger={self.ledger(name)}")
-        self.jobs.append(Job(self.folder / name, SHARD[self.engine], *overrides, *ENGINES[self.engine]))
+        self.jobs.append(Job(self.folder / name, SHARD[self.engine], *overrides, *self.overrides))
         return self.jobs[-1]
 
     def ledger(self, name: str) -> Path:
@@ -184,7 +199,7 @@ class Bench:
             self.say(job, f"records: {dict(self.records)}, see {job.folder}")
 
     def answered(self, job: Job) -> int:
-        """Tokens of all complete answers, those of lost records too; 0 where the engine keeps no ledger."""
+        """Tokens of all answers in the ledger, those of lost records too; 0 where the engine keeps no ledger."""
         ledger = self.ledger(job.folder.name)
         return sum(int(line.split()[0]) for line in ledger.read_text().splitlines()) if ledger.exists() else 0
 
@@ -207,7 +222,8 @@ class Bench:
         if self.tokens["answered"]:
             again = self.tokens["answered"] - self.tokens["in rows"]
             print(
-                f"{self.tokens['answered']:,} tokens in complete answers, {again:,} of them made again: "
+                f"{self.tokens['answered']:,} tokens{'' if self.engine == 'long' else ' in complete answers'}, "
+                f"{again:,} of them made again: "
                 f"{again / self.tokens['answered']:.1%}, {again / max(1, self.kills.total()):,.0f} a kill"
             )
         print(f"{time.monotonic() - self.started:.0f} s in all; drivers that ended with an error: {self.restarts}")
@@ -215,6 +231,7 @@ class Bench:
     def told(self, arguments: argparse.Namespace) -> dict:
         return {
             "engine": self.engine,
+            "overrides": arguments.overrides,
             "seed": arguments.seed,
             "kills": {kind: self.kills[kind] for kind in KINDS},
             "seconds": {kind: [round(one, 2) for one in self.seconds[kind]] for kind in KINDS},

@@ -7,13 +7,16 @@ it takes four fifths of a worker's start.
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import sys
+import zlib
+from array import array
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from synth.engines import Answer, EngineError, Placement
+from synth.engines import WATCHED_EVERY, Answer, EngineError, Placement
 from tests.stage import StagedSimulated
 
 sys.modules.setdefault("torch", None)
@@ -79,6 +82,42 @@ class TwoProcesses(OnePerCPU):
         with contextlib.suppress(ConnectionError):
             self._core.stdin.write(f"{id(answered)}\n".encode())
         await answered
+
+
+@dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
+class LongAnswers(TwoProcesses):
+    """One whose answers are long and come in parts. Only the first letters of an answer follow from the seed, each
+    further one from all tokens before it: the rest of an answer that was cut is what the whole one would have had. It
+    ends where prompt and answer together have a multiple of 1,000 tokens.
+
+    Each part is a line of the ledger, those of answers that were cut, too.
+    """
+
+    async def generate(self, prompt, sampling, watch=None):
+        token_ids = _letters(prompt, sampling)
+        end = "stop" if len(token_ids) < sampling.max_tokens else "length"
+        async with self._slots:
+            for start in range(0, len(token_ids), WATCHED_EVERY):
+                part = token_ids[start : start + WATCHED_EVERY]
+                await asyncio.sleep(len(part) / self.tokens_per_second)
+                if self._dead:
+                    raise EngineError("the simulated engine's core died")
+                os.write(self._ledger, f"{len(part)} {sampling.seed}\n".encode())
+                if watch and watch(token_ids[: start + WATCHED_EVERY]):
+                    return Answer(token_ids[: start + WATCHED_EVERY], "abort", len(prompt))
+        return Answer(token_ids, end, len(prompt))
+
+
+LETTERS = range(67, 93)  # the demonstration model's tokens from a to z; no prompt of its template ends with one
+
+
+def _letters(prompt, sampling) -> list[int]:
+    found = [] if prompt[-1] in LETTERS else random.Random(sampling.seed).choices(LETTERS, k=8)
+    state = zlib.crc32(array("i", [*prompt, *found]))
+    while len(found) < sampling.max_tokens and (len(prompt) + len(found)) % 1000:
+        found.append(LETTERS[state % len(LETTERS)])
+        state = zlib.crc32(array("i", found[-1:]), state)
+    return found
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
