@@ -15,7 +15,7 @@ later kills of the same burst delayed. The simulated engine's core is a process 
 through; a dead node is noticed in 1.5 s, since the cluster looks after its nodes every 500 ms, where Ray's own default
 is 12 to 14 s. Tokens made again are those of answers that were complete when their record was lost, of which the
 simulated engine keeps a ledger: what a journal of each step, in place of each record, would save at the most. The
-`long` engine's answers take up to ten seconds each, so that nearly all kills cut some; its ledger has their tokens, too.
+`long` engine's answers take up to ten seconds each, so that nearly all kills cut some; its ledger has their tokens.
 """
 
 import argparse
