@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.quality.texts import MOST_WORDS_OF_A_VERSE, columns_of, missing, prose, texts
-from synth.records import CUT, Needs, Record, Rejection
+from synth.quality.text_filter import TextFilter
+from synth.quality.texts import MOST_WORDS_OF_A_VERSE, prose, texts
+from synth.records import CUT, Record, Rejection
 
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)(.*)$", re.MULTILINE)
 _INLINE_CODE = re.compile(r"(`+).+?\1")
@@ -32,7 +33,7 @@ _WITHOUT_PUNCTUATION = ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Ending:
+class Ending(TextFilter):
     """Rejects a record if a text in `column` ends before its end.
 
     `cut_off`: max_tokens ended it, or a loop (`finish_reason` is `length` or `repetition`; of the response and the
@@ -44,22 +45,10 @@ class Ending:
     that off, as is right for what users write. Also: `no_COLUMN`.
     """
 
-    column: str = "response"
     punctuation: bool = True
     min_words: Annotated[int, Field(ge=1)] = 8
 
-    columns: ClassVar[dict[str, str]] = {}
-    is_filter: ClassVar[bool] = True
-
-    @property
-    def rejections(self) -> tuple[str, ...]:
-        return ("cut_off", "left_open", "announces", "mid_sentence", missing(self.column))
-
-    def needs(self) -> list[Needs]:
-        return columns_of(self.column)
-
-    def calls(self) -> list[Any]:
-        return []
+    reasons: ClassVar[tuple[str, ...]] = ("cut_off", "left_open", "announces", "mid_sentence")
 
     def __call__(self, record: Record, llm: Any) -> Record:
         found = texts(record, self.column)

@@ -21,8 +21,9 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
-from synth.quality.texts import beginnings, columns_of, missing, prose, texts, without_tables
-from synth.records import Needs, Record, Rejection
+from synth.quality.text_filter import TextFilter
+from synth.quality.texts import beginnings, prose, texts, without_tables
+from synth.records import Record, Rejection
 
 LEAST_CHARACTERS = 40  # in a row are too many of one; fewer are a line to fill in
 _RULE = re.compile(r"^[ \t]*(?=.{3,100}$)[-=_*~#+|\u2500-\u257f]+[ \t]*$", re.MULTILINE)
@@ -32,7 +33,7 @@ LEAST_TO_COMPRESS = 200  # bytes, below which DEFLATE's own tables weigh too muc
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Gibberish:
+class Gibberish(TextFilter):
     """Rejects a record, as `gibberish`, for a text in `column` that one of these finds; null switches it off.
 
     `top_character`: the most of a text, blanks aside, that may be one character over and over. `compressed`: the
@@ -41,24 +42,12 @@ class Gibberish:
     text. Fenced code, tables and ruled lines are left out of all but the last. Also: `no_COLUMN`.
     """
 
-    column: str = "response"
     top_character: Share | None = 0.3
     compressed: Share | None = 0.15
     worded: Share | None = 0.4
     broken: Annotated[int, Field(ge=0)] | None = 0
 
-    columns: ClassVar[dict[str, str]] = {}
-    is_filter: ClassVar[bool] = True
-
-    @property
-    def rejections(self) -> tuple[str, ...]:
-        return ("gibberish", missing(self.column))
-
-    def needs(self) -> list[Needs]:
-        return columns_of(self.column)
-
-    def calls(self) -> list[Any]:
-        return []
+    reasons: ClassVar[tuple[str, ...]] = ("gibberish",)
 
     def __call__(self, record: Record, llm: Any) -> Record:
         for text in texts(record, self.column):

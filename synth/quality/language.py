@@ -23,8 +23,9 @@ from pydantic.dataclasses import dataclass
 from synth.components.lists import as_list
 from synth.errors import nearest
 from synth.quality.loaded import Loaded
-from synth.quality.texts import beginnings, columns_of, missing, prose, texts, whole_lines
-from synth.records import Needs, Record, Rejection
+from synth.quality.text_filter import TextFilter
+from synth.quality.texts import beginnings, prose, texts, whole_lines
+from synth.records import Record, Rejection
 
 MOST_CHARACTERS = 2000  # of a text, which are enough to tell
 RARE = 0.1  # how likely a rare language is before a text is read, beside a common or a wanted one
@@ -34,7 +35,7 @@ _QUOTED = re.compile(r"""(?<!\w)"[^"\n]+"(?!\w)|“[^”\n]+”|«[^»\n]+»|„
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Language:
+class Language(TextFilter):
     """Rejects a record, as `wrong_language`, if a text in `column` is in none of the languages of `among`.
 
     Languages are ISO 639-1 codes. A text is rejected if, of a wanted language and the likeliest other one, the wanted
@@ -48,23 +49,12 @@ class Language:
     min_probability: Annotated[float, Field(gt=0, le=1)] = 0.05
     min_letters: Annotated[int, Field(ge=1)] = 2
 
-    columns: ClassVar[dict[str, str]] = {}
-    is_filter: ClassVar[bool] = True
+    reasons: ClassVar[tuple[str, ...]] = ("wrong_language",)
 
     def __post_init__(self) -> None:
         for code in self.among:
             if code not in CODES:
                 raise ValueError(f"among: there is no language {code!r}{nearest(code, CODES)}")
-
-    @property
-    def rejections(self) -> tuple[str, ...]:
-        return ("wrong_language", missing(self.column))
-
-    def needs(self) -> list[Needs]:
-        return columns_of(self.column)
-
-    def calls(self) -> list[Any]:
-        return []
 
     async def __call__(self, record: Record, llm: Any) -> Record:
         identifier = await _IDENTIFIER.get()

@@ -11,14 +11,15 @@ from synth.errors import reason
 from synth.models.files import is_hub_name, missing_model
 from synth.models.model import Model
 from synth.quality.loaded import Loaded
-from synth.quality.texts import beginnings, columns_of, missing, texts
+from synth.quality.text_filter import TextFilter
+from synth.quality.texts import beginnings, texts
 from synth.records import Needs, Record, Rejection
 
 Unit = Literal["characters", "words", "lines", "tokens"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Length:
+class Length(TextFilter):
     """Keeps a record of which each text in `column` has from `min` to `max` units, both among them.
 
     Words stand between blanks: where a language writes none, count characters. Empty lines count, but for those at the
@@ -28,15 +29,13 @@ class Length:
     Rejections: `too_short`, `too_long`, `no_COLUMN`.
     """
 
-    column: str = "response"
     unit: Unit = "words"
     min: Annotated[int, Field(ge=1)] | None = None
     max: Annotated[int, Field(ge=1)] | None = None
     tokenizer: str | None = None
     unless: dict[str, list[Any]] = field(default_factory=dict)
 
-    columns: ClassVar[dict[str, str]] = {}
-    is_filter: ClassVar[bool] = True
+    reasons: ClassVar[tuple[str, ...]] = ("too_short", "too_long")
 
     def __post_init__(self) -> None:
         if self.min is None and self.max is None:
@@ -46,15 +45,8 @@ class Length:
         if (self.unit == "tokens") != (self.tokenizer is not None):
             raise ValueError("tokenizer: goes with unit tokens, and with no other")
 
-    @property
-    def rejections(self) -> tuple[str, ...]:
-        return ("too_short", "too_long", missing(self.column))
-
     def needs(self) -> list[Needs]:
-        return [*columns_of(self.column), *((name,) for name in self.unless)]
-
-    def calls(self) -> list[Any]:
-        return []
+        return [*super().needs(), *((name,) for name in self.unless)]
 
     def missing(self) -> str | None:
         """Its tokenizer, unless it loads: that takes a second, and nothing else tells what is wrong with one."""

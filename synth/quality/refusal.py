@@ -27,8 +27,9 @@ from pydantic.dataclasses import dataclass
 
 from synth.quality import refusal_phrases as phrases
 from synth.quality.refusal_phrases import LANGUAGES, Language
-from synth.quality.texts import beginnings, columns_of, missing, texts, unquoted, unquoted_beginning
-from synth.records import Needs, Record, Rejection
+from synth.quality.text_filter import TextFilter
+from synth.quality.texts import beginnings, texts, unquoted, unquoted_beginning
+from synth.records import Record, Rejection
 
 OPENING = 350  # characters
 MAX_WORDS = 80
@@ -102,7 +103,7 @@ def _compiled(patterns: list[str]) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Refusal:
+class Refusal(TextFilter):
     """Rejects a record, as `refusal`, if a text in `column` opens with one.
 
     Looked at are the sentences that begin in the first `opening` characters, in `languages`, and those characters for
@@ -110,28 +111,16 @@ class Refusal:
     beside its refusal is an answer, null for none. Also: `no_COLUMN`.
     """
 
-    column: str = "response"
     languages: list[Language] = field(default_factory=lambda: list(LANGUAGES))
     patterns: Annotated[list[str], AfterValidator(_compiled)] = field(default_factory=list)
     opening: Annotated[int, Field(ge=1)] = OPENING
     max_words: Annotated[int, Field(ge=1)] | None = MAX_WORDS
 
-    columns: ClassVar[dict[str, str]] = {}
-    is_filter: ClassVar[bool] = True
+    reasons: ClassVar[tuple[str, ...]] = ("refusal",)
 
     def __post_init__(self) -> None:
         if not self.languages and not self.patterns:
             raise ValueError("languages, patterns: one of them is needed")
-
-    @property
-    def rejections(self) -> tuple[str, ...]:
-        return ("refusal", missing(self.column))
-
-    def needs(self) -> list[Needs]:
-        return columns_of(self.column)
-
-    def calls(self) -> list[Any]:
-        return []
 
     def __call__(self, record: Record, llm: Any) -> Record:
         for text in texts(record, self.column):

@@ -31,18 +31,17 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
 from synth.quality.ngrams import hashed, windows
+from synth.quality.text_filter import TextFilter
 from synth.quality.texts import (
     beginnings,
-    columns_of,
     is_verse,
-    missing,
     prose,
     texts,
     whole_lines,
     whole_words,
     without_tables,
 )
-from synth.records import Needs, Record, Rejection
+from synth.records import Record, Rejection
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -68,7 +67,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Repetition:
+class Repetition(TextFilter):
     """Rejects a record, as `repeated_lines` or `repeated_words`, if too much of a text in `column` is repetition.
 
     `lines` and `paragraphs` bound the share of those that were there before, `line_text` and `paragraph_text` their
@@ -78,7 +77,6 @@ class Repetition:
     fewer than `min_words` words `duplicate_words` judges none, and of fewer than four lines `lines`. Also: `no_COLUMN`.
     """
 
-    column: str = "response"
     lines: Share | None = 0.3
     paragraphs: Share | None = 0.3
     line_text: Share | None = 0.2
@@ -88,18 +86,7 @@ class Repetition:
     adjacent: bool = True
     min_words: Size = 50
 
-    columns: ClassVar[dict[str, str]] = {}
-    is_filter: ClassVar[bool] = True
-
-    @property
-    def rejections(self) -> tuple[str, ...]:
-        return ("repeated_lines", "repeated_words", missing(self.column))
-
-    def needs(self) -> list[Needs]:
-        return columns_of(self.column)
-
-    def calls(self) -> list[Any]:
-        return []
+    reasons: ClassVar[tuple[str, ...]] = ("repeated_lines", "repeated_words")
 
     def __call__(self, record: Record, llm: Any) -> Record:
         for text in texts(record, self.column):

@@ -13,8 +13,9 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.quality.asking import asks
-from synth.quality.texts import beginnings, columns_of, missing, texts, unquoted, unquoted_beginning
-from synth.records import Needs, Record, Rejection
+from synth.quality.text_filter import TextFilter
+from synth.quality.texts import beginnings, texts, unquoted, unquoted_beginning
+from synth.records import Record, Rejection
 
 # A user offers help to nobody; "I'm ready to help my son" is no offer.
 _OFFER = r"""(?:
@@ -118,7 +119,7 @@ LEAST_MATERIAL = 4  # words after the sentence that speaks of a text
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class Request:
+class Request(TextFilter):
     """Rejects a record if a text in `column` is nothing that a user would ask.
 
     `assistant_voice`: it begins as an assistant does ("How can I help you", "Sure, here is"). `missing_material`: its
@@ -128,18 +129,7 @@ class Request:
 
     column: str = "instruction"
 
-    columns: ClassVar[dict[str, str]] = {}
-    is_filter: ClassVar[bool] = True
-
-    @property
-    def rejections(self) -> tuple[str, ...]:
-        return ("assistant_voice", "missing_material", missing(self.column))
-
-    def needs(self) -> list[Needs]:
-        return columns_of(self.column)
-
-    def calls(self) -> list[Any]:
-        return []
+    reasons: ClassVar[tuple[str, ...]] = ("assistant_voice", "missing_material")
 
     def __call__(self, record: Record, llm: Any) -> Record:
         first, *_ = found = texts(record, self.column)
