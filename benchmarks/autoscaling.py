@@ -243,7 +243,7 @@ class SimulatedWorker:
         return ShardSummary(index=shard.index, start=shard.start, stop=shard.stop, kept=len(shard), rejected=0)
 
     def tell(self, engines: Mapping[int, Any], facts: Facts, version: int, workers: int) -> None:
-        if self.judge.tell(engines, facts, version):
+        if self.judge.update(engines, facts, version):
             self._semaphore.resize(math.ceil(2 * AT_ONCE * (1 + len(engines) / workers)))
 
     async def _make(self, number: int, slot: Slot) -> None:

@@ -1,6 +1,6 @@
 """Synth: a high-throughput batch generator of synthetic instruction-tuning data.
 
-What a program imports. Each name is loaded when it is first asked for, so that a command loads what it needs.
+The public API. Names are imported lazily, so that a command loads only what it needs.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
-"""The command `synth`: one word more for each door, `synth run` for `python -m synth.run`.
+"""The console command `synth`: a subcommand for each program, `synth run` for `python -m synth.run`.
 
-Exit codes are the door's own; 2 for a word that is none.
+Exit codes are the subcommand's; 2 for an unknown one.
 """
 
 import sys
@@ -17,16 +17,16 @@ DOORS = {
     ),
     "tune": (
         "synth.tune.__main__",
-        "which engine settings suit this machine: synth tune +strategy=magpie model=qwen3-8b",
+        "find the fastest engine settings for this machine: synth tune +strategy=magpie model=qwen3-8b",
     ),
-    "show": ("synth.show", "what is in a run's folder: synth show runs/magpie"),
-    "report": ("synth.report.__main__", "a run as a page, several side by side: synth report runs/a runs/b"),
-    "merge": ("synth.merge", "one dataset of what runs have committed so far: synth merge runs/magpie"),
+    "show": ("synth.show", "show what is in a run's folder: synth show runs/magpie"),
+    "report": ("synth.report.__main__", "write a run's report, or compare runs: synth report runs/a runs/b"),
+    "merge": ("synth.merge", "merge the committed shards of runs into one dataset: synth merge runs/magpie"),
     "export": (
         "synth.export",
-        "other formats, or the Hub: synth export runs/magpie --output-dir exported",
+        "convert the dataset, or push it to the Hub: synth export runs/magpie --output-dir exported",
     ),
-    "draw": ("synth.draw", "a strategy as a picture: synth draw +strategy=magpie"),
+    "draw": ("synth.draw", "draw a strategy as a diagram: synth draw +strategy=magpie"),
 }
 
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         width = max(map(len, DOORS))
         print("Synth generates synthetic instruction-tuning data.\n")
         print("\n".join(f"  synth {name:{width}}  {what}" for name, (_, what) in DOORS.items()))
-        print("\nsynth COMMAND --help tells of each.")
+        print("\nRun synth COMMAND --help for details.")
         return 0
     if words[0] not in DOORS:
         hint = nearest(words[0], DOORS) or f"; choose from {', '.join(DOORS)}"

@@ -1,6 +1,6 @@
-"""A strategy as a picture: python -m synth.draw +strategy=magpie [overrides] [--svg FILE].
+"""Draws a strategy as a diagram: python -m synth.draw +strategy=magpie [overrides] [--svg FILE].
 
-Prints the chain as Mermaid text, or writes it into an SVG file. Takes the overrides of a run, loads no model and starts
+Prints the chain as Mermaid text, or writes an SVG file. Takes the overrides of a run, loads no model and starts
 nothing. Exit codes: 0 done, 2 bad configuration.
 """
 
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write(mermaid(config.strategy))
             return 0
         if written:
-            raise ConfigError(f"--svg: {given.svg} holds one picture; draw one strategy at a time")
+            raise ConfigError(f"--svg: {given.svg} holds one diagram; draw one strategy at a time")
         try:
-            # A pipe, or the terminal, is written to; of files, only the command's own are written over.
+            # A pipe or terminal is written to; of files, only the command's own are replaced.
             is_file = given.svg.is_file() or not given.svg.exists()
             target = written_over(given.svg, MARK) if is_file else given.svg
             target.write_text(svg(config.strategy), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Errors as one line each: bad configuration, and what an error of somebody else's says."""
+"""One-line errors: bad configuration, and the reasons of foreign exceptions."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from synth.printable import printable
 class ConfigError(ValueError):
     """Bad configuration or input: one line that names the key or file. Nothing has been started.
 
-    What it names may come from a file of anyone's: signs that do something to a terminal are spelled out.
+    The message may contain text from a foreign file: control characters are escaped.
     """
 
     def __init__(self, message: str):
@@ -21,7 +21,7 @@ class ConfigError(ValueError):
 
 
 class AnotherRun(ConfigError):
-    """A run's folder holds another run. `differing` says in which keys."""
+    """A run's folder contains another run. `differing` lists the keys that differ."""
 
     def __init__(self, message: str, folder: Path, differing: str):
         super().__init__(message)
@@ -33,7 +33,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     choices = sorted(set(choices))
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.75)
     if not close:
-        # The last part of a dotted key weighs more than a shared prefix does.
+        # The last part of a dotted key has more weight than a shared prefix.
         last = {choice: choice.rpartition(".")[2] for choice in choices}
         best = difflib.get_close_matches(word.rpartition(".")[2], last.values(), n=1, cutoff=0.6)
         close = [choice for choice in choices if best and last[choice] == best[0]][:1]
@@ -43,7 +43,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of its message, or its kind where it has none. Of pydantic's, what is wrong with which key."""
+    """The first line of an exception's message, or its class; for pydantic's, what is wrong with which key."""
     if isinstance(error, ValidationError):
         return "; ".join(
             ": ".join([*map(str, one["loc"]), one["msg"].removeprefix("Value error, ")]) for one in error.errors()

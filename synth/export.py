@@ -1,8 +1,8 @@
-"""The export by hand: python -m synth.export RUN_DIR --format parquet|sharegpt|alpaca --output-dir DIR [--without-cut].
+"""Exports a dataset: python -m synth.export RUN_DIR --format parquet|sharegpt|alpaca --output-dir DIR [--without-cut].
 
-Or python -m synth.export RUN_DIR --push-to-hub user/name, which sends Parquet to the Hugging Face Hub and goes on
-with a push that broke off. Exit codes: 0 done, 1 when the Hub could not be given all, 2 when there is nothing to
-export or the place is no good.
+Or python -m synth.export RUN_DIR --push-to-hub user/name, which sends Parquet to the Hugging Face Hub and continues an
+interrupted push. Exit codes: 0 done, 1 if the push was incomplete, 2 if there is nothing to export or the destination
+is unusable.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from synth.paths import argument, argument_or_url
-from synth.storage.export import FORMATS, Unexportable, dataset_of, export, told
+from synth.storage.export import FORMATS, Unexportable, counts, dataset_of, export
 from synth.storage.hub import Unpushable, dataset_name, make_ready, push
 from synth.storage.run_folder import InUse, RunFolder
 
@@ -26,27 +26,27 @@ Exit codes: 0 done; 2 bad input, nothing was written."""
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m synth.export",
-        description="Write a run's dataset in a form that other programs read.",
+        description="Convert a run's dataset to a format that other programs read.",
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dir", type=argument, metavar="RUN_DIR", help="of a run that has made its dataset")
     parser.add_argument("--format", choices=FORMATS, default="parquet", help="default: parquet (TRL, Axolotl)")
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--output-dir", type=argument_or_url, help="a folder, or a URL as s3://bucket/folder")
+    place.add_argument("--output-dir", type=argument_or_url, help="a folder, or a URL such as s3://bucket/folder")
     place.add_argument("--push-to-hub", metavar="USER/NAME", help="a dataset on the Hugging Face Hub")
     parser.add_argument(
         "--without-cut", action="store_true", help="leave out rows whose answer max_tokens cut (sharegpt, alpaca)"
     )
     given = parser.parse_args(arguments)
     if given.without_cut and (given.push_to_hub or given.format == "parquet"):
-        parser.error("--without-cut: Parquet has the column finish_reason to choose by; it is for sharegpt and alpaca")
+        parser.error("--without-cut: is for sharegpt and alpaca; Parquet has the column finish_reason to filter by")
     folder = RunFolder(given.run_dir)
     try:
         if given.push_to_hub is None:
             return _export(folder, given.format, given.output_dir, given.without_cut)
         if given.format != "parquet":
-            parser.error("--push-to-hub: the Hub gets Parquet; for other formats, give --output-dir")
+            parser.error("--push-to-hub: pushes Parquet; set --output-dir for other formats")
         return _push(folder, given.push_to_hub)
     except (Unexportable, OSError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
@@ -56,12 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _export(folder: RunFolder, format: str, destination: str, without_cut: bool) -> int:
     done = export(folder, format, destination, without_cut=without_cut)
     if done.cut:
-        print(f"left out, as max_tokens cut their answers: {done.cut:,}", file=sys.stderr)
+        print(f"left out: {done.cut:,} rows whose answers max_tokens cut", file=sys.stderr)
     if done.left_out:
-        print(f"left out, as {format} can't hold them: {told(done.left_out)}", file=sys.stderr)
+        print(f"left out, because {format} cannot hold them: {counts(done.left_out)}", file=sys.stderr)
     if done.left_behind:
         columns = ", ".join(done.left_behind)
-        print(f"left behind, as {format} has no place for them: the columns {columns}", file=sys.stderr)
+        print(f"columns left out, because {format} cannot hold them: {columns}", file=sys.stderr)
     print(f"{done.rows:,} rows in {destination}")
     return 0
 

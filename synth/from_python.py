@@ -1,8 +1,8 @@
-"""A dataset from Python: synth.generate("magpie", num_records=100).
+"""Generates a dataset from Python: synth.generate("magpie", num_records=100).
 
-The keys are those of the command line, because it is the command line that runs, as a process of its own: a notebook's
-event loop, signals and memory stay what they are, and Ray and the engines are gone when the call returns. What the
-command line refuses is a ConfigError of the same words, with what to write as Python has it.
+Keys are those of the command line, which runs in a process of its own: a notebook's event loop, signals and memory are
+untouched, and Ray and the engines are gone when the call returns. Errors of the command line become a ConfigError with
+the same message, and advice in Python syntax.
 """
 
 import json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _GROUPS = ("strategy", "model", "engine", "cluster", "source")
-# `key=value` as it is typed, perhaps in quotation marks: of a group, or of a run.
+# `key=value` as typed, possibly quoted: of a group, or of a run.
 _ADVICE = re.compile(
     rf"(?<![\w.])(['\"]?)\+{{0,2}}((?:{'|'.join(_GROUPS)}|models|num_records|output_dir|resume|retry|min_yield)(?:\.\w+)*)"
     r"=(\{[^{}]*\}|\[[^\[\]]*\]|[^\s;,'\"()]+)\1"
@@ -37,47 +37,47 @@ _folders: list[tempfile.TemporaryDirectory[str]] = []  # removed when the proces
 
 
 class RunFailed(RuntimeError):
-    """The run ended before its dataset was there. The message is the last that it said."""
+    """The run ended without a dataset. The message has its last lines."""
 
 
 def generate(
     strategy: str | Pipeline, *, overrides: Sequence[str] = (), output_dir: str | Path | None = None, **keys: Any
 ) -> "Dataset":
-    """Run a strategy and return its dataset, which has fewer rows than asked for where the run says so.
+    """Run a strategy and return its dataset, which may have fewer rows than asked for.
 
-    `strategy` is the name of one, or a Pipeline. Keys of groups are dicts or dotted names:
-    engine={"max_num_seqs": 64}, **{"engine.max_num_seqs": 64}. `source` may be rows, too: a list of dicts or a Dataset,
-    or the path of a file. `overrides` are further words as on the command line. With an `output_dir` the same call goes
-    on with what is there; None is a temporary folder that is gone when the Python process ends.
+    `strategy` is a name, or a Pipeline. Keys of groups are dicts or dotted names: engine={"max_num_seqs": 64},
+    **{"engine.max_num_seqs": 64}. `source` may also be rows: a list of dicts or a Dataset, or the path of a file.
+    `overrides` are further words of the command line. With an `output_dir` the same call resumes the run there; None is
+    a temporary folder that is removed when the Python process ends.
 
-    Raises ConfigError, RunFailed, and KeyboardInterrupt where the run was stopped.
+    Raises ConfigError, RunFailed, and KeyboardInterrupt if the run was stopped.
     """
     if isinstance(overrides, str):
         raise ConfigError(f"overrides: must be a list of words, as [{overrides!r}]")
     if output_dir is None:
         output_dir = _temporary("dataset-of-synth-")
     if keys.get("dry_run"):
-        raise ConfigError("dry_run: gives no dataset; the command line prints the plan")
+        raise ConfigError("dry_run: returns no dataset; use the command line to print the plan")
     if keys.get("slice"):
-        raise ConfigError("slice: gives no dataset of its own; the command line makes it")
+        raise ConfigError("slice: returns no dataset; use the command line for slices")
     if "source" in keys:
         keys["source"] = _source(keys["source"])
     chosen = strategy.keys() if isinstance(strategy, Pipeline) else strategy
     keys = {"strategy": chosen, "output_dir": str(output_dir), **keys}
-    code, told = run_command([*override_words(keys), *overrides])
+    code, lines = run_command([*override_words(keys), *overrides])
     if code == BAD_INPUT:
-        raise ConfigError(in_python(told[-1].removeprefix("error: ")))
+        raise ConfigError(in_python(lines[-1].removeprefix("error: ")))
     if code in (STOPPED, -signal.SIGINT):
         raise KeyboardInterrupt
     if code not in (DONE, TOO_FEW):
-        raise RunFailed("\n".join(told))
+        raise RunFailed("\n".join(lines))
     from datasets import load_from_disk
 
     return load_from_disk(str(local_path(output_dir) / "dataset"))
 
 
 def in_python(line: str) -> str:
-    """The command line's word on an error, with each `key=value` of its advice as an argument of `generate`."""
+    """An error of the command line, with each `key=value` of its advice as an argument of `generate`."""
 
     def argument(found: re.Match[str]) -> str:
         _, key, value = found.groups()
@@ -89,7 +89,7 @@ def in_python(line: str) -> str:
 
 
 def _source(given: Any) -> Any:
-    """Keys of the group. Rows are put into a file that lasts as long as this process: a run takes a copy of its own."""
+    """Keys of the group. Rows are written to a temporary file, which the run copies."""
     if isinstance(given, Path):
         return {"choice": "file", "path": str(given)}
     if isinstance(given, str | Mapping):
@@ -108,7 +108,7 @@ def _source(given: Any) -> Any:
             try:
                 file.write(json.dumps(dict(row), ensure_ascii=False) + "\n")
             except (TypeError, ValueError) as error:
-                raise ConfigError(f"source: row {number} is no plain data ({error})") from None
+                raise ConfigError(f"source: row {number} is not plain data ({error})") from None
     return {"choice": "file", "path": str(path)}
 
 
@@ -118,11 +118,11 @@ def _temporary(prefix: str) -> str:
 
 
 def run_command(words: Sequence[str]) -> tuple[int, list[str]]:
-    """The exit code, and the last lines that were said. All lines are printed as they come, but for the error."""
-    # What this process can import, the steps of the run can.
+    """The exit code and the last lines of output. All lines are printed as they come, except the error."""
+    # The run can import what this process can.
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-    env |= {"FORCE_COLOR": "", "TTY_INTERACTIVE": "0"}  # a notebook asks for colours, and would get a film of frames
-    said: deque[str] = deque(maxlen=20)
+    env |= {"FORCE_COLOR": "", "TTY_INTERACTIVE": "0"}  # a notebook counts as a terminal, and would print every frame
+    last_lines: deque[str] = deque(maxlen=20)
     with (
         tempfile.TemporaryFile("w+") as summary,
         subprocess.Popen(
@@ -136,7 +136,7 @@ def run_command(words: Sequence[str]) -> tuple[int, list[str]]:
     ):
         try:
             for line in process.stderr or ():
-                said.append(line.rstrip("\n"))
+                last_lines.append(line.rstrip("\n"))
                 if not line.startswith("error: "):
                     print(line, end="", flush=True)
         except KeyboardInterrupt:
@@ -146,12 +146,12 @@ def run_command(words: Sequence[str]) -> tuple[int, list[str]]:
         code = process.wait()
         summary.seek(0)
         print(summary.readline(), end="", flush=True)
-    return code, list(said) or [f"exit code {code}"]
+    return code, list(last_lines) or [f"exit code {code}"]
 
 
 def override_words(keys: Mapping[str, Any]) -> Iterator[str]:
-    """Hydra's overrides. A text chooses an option of a group, and so does its key `choice`; of a group's keys, new ones
-    are allowed."""
+    """Overrides for Hydra. A string chooses an option of a group, as does its key `choice`; keys of a group may be
+    new."""
     for key, value in keys.items():
         if key in _GROUPS and isinstance(value, str):
             yield f"{'+' if key == 'strategy' else ''}{key}={value}"
@@ -165,7 +165,7 @@ def override_words(keys: Mapping[str, Any]) -> Iterator[str]:
 
 
 def override_value(value: Any) -> str:
-    """A value as Hydra reads it. `${...}` in a text stays an interpolation."""
+    """A value in Hydra's syntax. `${...}` in a string stays an interpolation."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
@@ -174,6 +174,6 @@ def override_value(value: Any) -> str:
         return "{" + ",".join(f"{name}:{override_value(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(override_value, value)) + "]"
-    # Backslashes mean something before a quotation mark only, and the end is one.
+    # Backslashes are special only before a quotation mark, which includes the end.
     text = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + ('\\"' if found[2] else ""), str(value))
     return f'"{text}"'

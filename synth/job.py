@@ -1,7 +1,7 @@
-"""One run from configuration to dataset: open the folder, start the cluster, schedule, merge, tell.
+"""A run from configuration to dataset: open the folder, start the cluster, schedule, merge, report.
 
-Promises: what can be refused is refused before anything is started; a run that ends early, for whatever reason,
-says where its finished records are, and the same command goes on from there.
+Promises: invalid input is refused before anything is started; a run that ends early for any reason reports where its
+finished records are, and the same command resumes it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from synth.components.source_code import source_code
 from synth.configuration.config import Config, ConfigError, refuse_bad_chat_template
 from synth.engines import EngineError
 from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
-from synth.preview.dry_run import at_most, told_source
+from synth.preview.dry_run import at_most, describe_source
 from synth.preview.machines import kernels
 from synth.preview.missing import refuse_what_is_missing
 from synth.preview.servers import refuse_what_servers_refuse
@@ -61,21 +61,21 @@ from synth.storage.shard import ShardSummary
 log = logging.getLogger("synth")
 
 MANIFEST_INTERVAL_S = 5.0
-MANIFEST_SHARE = 0.02  # of the time, at the most, goes into writing it: what it lags behind, shards tell themselves
-CALLS = 10_000  # to the pool, at once
+MANIFEST_SHARE = 0.02  # of the time, at most, for writing it: shards carry the information it lacks meanwhile
+CALLS = 10_000  # to the pool at once
 
 
 def run(config: Config) -> int:
-    """Make the dataset. Returns the exit code; raises ConfigError where nothing has been started."""
+    """Generate the dataset. Returns the exit code; raises ConfigError if nothing has been started."""
     if config.source:
-        config.source.stamp()  # what is not there is said before the folder is made
+        config.source.stamp()  # missing files are reported before the folder is created
     if config.settings.tracking:
         refuse_missing(config.settings.tracking)
     for model in config.templated.values():
         if not model.is_here:
-            print(f"the Hub is asked for the tokenizer of {model.path}", file=sys.stderr)
-            with suppress(OSError, ValueError):  # said of its tokenizer, below
-                _ = model.config  # which is here then
+            print(f"downloading the tokenizer of {model.path} from the Hub", file=sys.stderr)
+            with suppress(OSError, ValueError):  # reported below, for its tokenizer
+                _ = model.config  # now in the cache
     refuse_what_is_missing(config)
     hub = config.settings.push_to_hub
     with opened(config) as place:
@@ -93,13 +93,13 @@ def _make_ready(hub: str) -> None:
 
 
 def _push(folder: RunFolder, hub: str, code: int) -> int:
-    """The run's own exit code, unless it is done and the push fails."""
+    """The run's own exit code, unless it has succeeded and the push fails."""
     if code == TOO_FEW:
-        print(f"not pushed: python -m synth.export {folder.path} --push-to-hub {hub} does so", file=sys.stderr)
+        print(f"not pushed; run python -m synth.export {folder.path} --push-to-hub {hub} to push", file=sys.stderr)
     if code != DONE:
         return code
     for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the same command goes on with the push
+        signal.signal(number, signal.default_int_handler)  # like Ctrl-C: the same command continues the push
     print(f"pushing to {hub}", file=sys.stderr)
     try:
         print(f"pushed to {push(folder, hub)}", file=sys.stderr)
@@ -110,7 +110,7 @@ def _push(folder: RunFolder, hub: str, code: int) -> int:
 
 
 class _Run:
-    """One go at a run, from the manifest it begins with to the exit code."""
+    """One process of a run, from its opened folder to the exit code."""
 
     def __init__(
         self, config: Config, folder: RunFolder, manifest: Manifest, contents: Contents, begin: Callable[[], None]
@@ -139,7 +139,7 @@ class _Run:
 
     async def _make(self) -> int:
         with self._progress:
-            with stop_signals(self._progress.say) as stopping:
+            with stop_signals(self._progress.print_line) as stopping:
                 try:
                     plan = self._plan(1)
                     tried = not (plan.done or plan.hopeless)
@@ -149,46 +149,48 @@ class _Run:
                         self._begin_nothing()
                     self._manifest.write(self._folder)
                     if stopping.signal and not plan.done:
-                        self._progress.say(
+                        self._progress.print_line(
                             f"stopped by {stopping.signal}: {self._watch.last.kept:,} records kept so far are safe in "
-                            f"{self._folder.path}; the same command goes on from there"
+                            f"{self._folder.path}; run the same command again to resume"
                         )
                         return STOPPED
-                    with self._progress.doing("making one dataset of the shards"):
+                    with self._progress.doing("merging the shards"):
                         rows = await asyncio.to_thread(self._merge)
                 except (RayLost, StepsFail, WorkerLost, EngineError, OSError) as error:
-                    with suppress(OSError):  # the disk may be full: shards tell of themselves
+                    with suppress(OSError):  # the disk may be full: the shards' own notes suffice
                         self._begin()
                         self._manifest.write(self._folder)
                     reason = error.strerror if isinstance(error, OSError) else None
-                    self._progress.say(f"failed: {reason or error}")
-                    self._progress.say(
+                    self._progress.print_line(f"failed: {reason or error}")
+                    self._progress.print_line(
                         f"finished records are safe in {self._folder.path}; logs are in {self._folder.logs}"
                     )
                     return FAILED
             with self._progress.doing("writing the report"):
                 self._report()
         run = Run(self._folder, self._manifest)
-        outcome = Outcome(run, self._config.strategy, rows, self._wanted, self._progress.say)
+        outcome = Outcome(run, self._config.strategy, rows, self._wanted, self._progress.print_line)
         outcome.show(time.monotonic() - self._started)
         if plan.done and (rows or not self._wanted):
             if not tried:
-                outcome.tell_nothing_new()
+                outcome.report_nothing_new()
             return DONE
-        outcome.tell_too_few(None if plan.exhausted else self._config.settings.min_yield, tried)
+        outcome.report_too_few(None if plan.exhausted else self._config.settings.min_yield, tried)
         return TOO_FEW
 
     def _begin(self) -> None:
-        """Nothing is left that could refuse the run: from here on its folder is written to."""
+        """Nothing can refuse the run any more: from here on its folder is written to."""
         if not self._begun:
             self._begun = True
             self._write_down()
             self._progress.before = Run(self._folder, self._manifest).reserved
             if self._contents.bad_rows:
-                self._progress.say(f"source: {told_source(self._config, self._contents)}, see {self._folder.source}")
+                self._progress.print_line(
+                    f"source: {describe_source(self._config, self._contents)}, see {self._folder.source}"
+                )
 
     def _begin_nothing(self) -> None:
-        """A configuration that makes no row leaves no trace, in the manifest or beside it."""
+        """A configuration that adds no row is not recorded in the folder."""
         config = self._folder.config
         before = config.read_text() if self._manifest.withdraw() and config.exists() else None
         self._begin()
@@ -199,17 +201,17 @@ class _Run:
     async def _schedule(self, stopping: Stop) -> Plan:
         config = self._config
         if config.all_models.keys() - config.templated.keys():
-            with self._progress.doing("asking the chat API"):
+            with self._progress.doing("testing the chat API"):
                 await refuse_what_servers_refuse(config)
         async with AsyncExitStack() as ray:
-            # Which takes seconds of other processes, as reading a tokenizer takes of this one.
+            # Ray's start and loading the tokenizer take seconds each, so they run concurrently.
             starting = asyncio.create_task(
                 ray.enter_async_context(connected(config.cluster, config.engine, config.pools))
             )
             try:
                 await asyncio.to_thread(refuse_bad_chat_template, config)
             except BaseException:
-                # So that the stack ends it; that it failed, too, is not told beside what is wrong here.
+                # Let the stack end Ray; its own error does not matter beside this one.
                 await asyncio.gather(starting, return_exceptions=True)
                 raise
             with self._progress.doing("starting Ray"):
@@ -217,7 +219,7 @@ class _Run:
             self._begin()
             self._log_capacity(capacity)
             if lacking := kernels(config):
-                self._progress.say(f"kernels: {lacking}")
+                self._progress.print_line(f"kernels: {lacking}")
             plan = self._plan(capacity.replicas)
             pool, claims = await beside(self._shared(), self._lost_ray())
             run_dir, fingerprint = self._folder.path.absolute(), self._manifest.fingerprint
@@ -255,9 +257,9 @@ class _Run:
                 await beside(
                     scheduler.run(),
                     kept_up("the display", lambda: metrics.collect(self._progress)),
-                    kept_up("the look at the cluster's nodes", lambda: self._follow_cluster(autoscaler)),
+                    kept_up("polling the cluster's nodes", lambda: self._follow_cluster(autoscaler)),
                     kept_up(
-                        "the balance of the models",
+                        "balancing the models",
                         lambda: autoscaler.balance(metrics.observed, self._progress.seconds_left),
                     ),
                     self._lost_ray(scheduler),
@@ -265,12 +267,12 @@ class _Run:
                     self._serve(pools, scheduler),
                 )
             finally:
-                # Of a worker that committed a shard and ended before it told of it.
+                # Of a worker that was lost between its commit and the report of it.
                 for summary in self._manifest.take_up_committed(self._folder):
                     plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
                 metrics.end(self._progress, Run(self._folder, self._manifest).in_journals)
-                for one in followers:  # Ray is about to go
-                    with suppress(ValueError):  # gone already, because it failed
+                for one in followers:  # Ray is shut down next
+                    with suppress(ValueError):  # removed already, because it failed
                         self._progress.followers.remove(one)
                 for shared in (pool, claims):
                     if shared:
@@ -283,7 +285,7 @@ class _Run:
         scheduler.stop()
 
     async def _lost_ray(self, scheduler: Scheduler | None = None) -> None:
-        """Ray's end is the run's; but workers that are still there write down what they have."""
+        """The run ends with Ray; workers that still live write their finished records."""
         try:
             await until_lost()
         except RayLost as lost:
@@ -292,7 +294,7 @@ class _Run:
             scheduler.fail(lost)
 
     async def _serve(self, pools: Pools, scheduler: Scheduler) -> None:
-        """A model of which no engine is left is the run's end."""
+        """Ends the run when a model has no engine left."""
         try:
             await pools.run()
         except EngineError as lost:
@@ -302,7 +304,7 @@ class _Run:
         return await self._pool(), await self._claims()
 
     async def _pool(self) -> SharedProcess | None:
-        """The pool that the strategy needs, with what is committed taken for decided."""
+        """The pool that the strategy needs; records in committed shards count as decided."""
         rules = self._config.strategy.pool
         if rules is None:
             return None
@@ -314,13 +316,13 @@ class _Run:
         return pool
 
     async def _claims(self) -> DedupProcesses | None:
-        """The claims that the strategy's steps against duplicates make, with what is finalized."""
+        """The dedup keys of the strategy's dedup steps, with the finalized ones."""
         duplicates = self._config.strategy.duplicates
         if not duplicates:
             return None
         manifest, parts = self._manifest, self._config.cluster.claim_processes
         if self._config.strata is not None:
-            parts = 1  # what is taken depends on all that was taken before
+            parts = 1  # acceptance depends on all rows accepted before
         if parts == "auto":
             parts = parts_for(duplicates, self._wanted)
         run_dir = self._folder.path.absolute()
@@ -354,7 +356,7 @@ class _Run:
         return [number for number in range(shard.start, shard.stop) if number not in there]
 
     async def _follow_cluster(self, autoscaler: Autoscaler) -> None:
-        """As many engines as the nodes that come and go have capacity for."""
+        """Adapts the number of engines to the nodes that join and leave."""
         config = self._config
         if config.autoscaled and config.cluster.address is not None:
             await autoscaler.follow_nodes(
@@ -362,11 +364,11 @@ class _Run:
             )
 
     def _log_capacity(self, capacity: Capacity) -> None:
-        """Of a cluster that was there before: a machine that does not come would be missed by nobody else. And of how
-        GPUs are divided between models."""
+        """For existing clusters, where a missing node would go unnoticed otherwise; and when GPUs move between
+        models."""
         if self._config.cluster.address is not None or capacity.places:
             beside = "".join(f", {count:,} of {name}" for name, (count, _) in capacity.others.items())
-            self._progress.say(
+            self._progress.print_line(
                 f"cluster: {capacity.machines:,} node(s) with capacity, {capacity.replicas:,} engine(s){beside}"
             )
 
@@ -380,5 +382,5 @@ class _Run:
     def _report(self) -> None:
         try:
             write_report(self._folder.report, [Run(self._folder, self._manifest)])
-        except Exception as error:  # the dataset is there, and a picture of it is no reason to call the run failed
-            self._progress.say(f"{self._folder.report.name} could not be written: {error}")
+        except Exception as error:  # the dataset is complete, so a failed report must not fail the run
+            self._progress.print_line(f"{self._folder.report.name} can't be written: {error}")

@@ -1,8 +1,8 @@
-"""The merge by hand: python -m synth.merge RUN_DIR [RUN_DIR ...] [--output-dir FOLDER].
+"""Merges shards into a dataset: python -m synth.merge RUN_DIR [RUN_DIR ...] [--output-dir FOLDER].
 
-For a run that was stopped and shall stay as it is, and for one that is made in slices, which are found in its folder.
-Copies no row: the dataset's files are hard links to the shards. A folder in which a run goes on is refused, and of two
-merges at once the second waits. Exit codes: 0 done, 2 when the folders can't be merged.
+For a stopped run that won't be resumed, and for slices, which are found in the run's folder. Copies no row: the
+dataset's files are hard links to the shards. A folder with a running run is refused, and of two concurrent merges the
+second one waits. Exit codes: 0 done, 2 if the folders can't be merged.
 """
 
 import argparse
@@ -35,12 +35,12 @@ Exit codes: 0 done; 2 bad input, nothing was written."""
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m synth.merge",
-        description="Make a dataset of what runs have committed so far, without copying a row.",
+        description="Merge the committed shards of runs into one dataset, without copying a row.",
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dirs", nargs="+", type=argument, metavar="RUN_DIR", help="a run's folder, or a slice's")
-    parser.add_argument("--output-dir", type=argument, help="where dataset/ goes; default: the only RUN_DIR")
+    parser.add_argument("--output-dir", type=argument, help="folder for dataset/; default: the only RUN_DIR")
     given = parser.parse_args(arguments)
     if given.output_dir is None and len(given.run_dirs) > 1:
         parser.error("several run folders need --output-dir")
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"{rows:,} records in {output.dataset}")
     if lacking := ", ".join(map(str, _unfinished(manifests))):
-        print(f"not all of them: missing are records of slice {lacking}", file=sys.stderr)
+        print(f"incomplete: records of slice {lacking} are missing", file=sys.stderr)
     return 0
 
 
@@ -85,29 +85,29 @@ def _refuse_no_run(folder: RunFolder) -> None:
 
 
 def _refuse_what_is_there(output: RunFolder, manifests: Sequence[Manifest]) -> None:
-    """A merge replaces an earlier merge of the same runs, in a folder that is no run's, and nothing else."""
+    """Only an earlier merge of the same runs is replaced, in a folder without a run."""
     if os.path.lexists(output.manifest):
-        raise Unmergeable(f"{output.path}: holds a run of its own; choose another --output-dir")
+        raise Unmergeable(f"{output.path}: has a run of its own; choose another --output-dir")
     made_by = merged_fingerprints(output.dataset)
     for path in (output.dataset, output.card):
         if os.path.lexists(path) and not made_by:
-            raise Unmergeable(f"{path}: is there already, and not of a merge; choose another --output-dir")
+            raise Unmergeable(f"{path}: exists and is not of a merge; choose another --output-dir")
     if made_by and not made_by & {one for manifest in manifests for one in manifest.fingerprints}:
         raise Unmergeable(f"{output.dataset}: is merged from other runs; choose another --output-dir")
 
 
 def _runs(folder: RunFolder) -> list[tuple[RunFolder, Manifest]]:
-    """What is in a run's folder: the run, or its slices."""
+    """The runs in a folder: the run itself, or its slices."""
     parts = untaken(folder) or [folder]
     runs = [(part, manifest) for part in parts if (manifest := Manifest.read(part))]
     for part, manifest in runs:
         for path in manifest.damaged(part).values():
-            raise Unmergeable(f"{path}: is {damage(path)}; the command that made it makes its records again")
+            raise Unmergeable(f"{path}: is {damage(path)}; run the same command again to replace its records")
     return runs
 
 
 def _unfinished(manifests: Sequence[Manifest]) -> Iterator[Slice]:
-    """The slices that lack records, those that were never begun too."""
+    """The slices that lack records, including those that have not begun."""
     parts = {one.slice: one for one in manifests if one.slice}
     for slice in Slice.all_of(parts):
         part = parts.get(slice)

@@ -1,7 +1,7 @@
-"""A record's conversation: its `messages`, and the columns that the first turn of them has beside.
+"""A record's conversation: its `messages`, and the columns for their first turn.
 
-The one place that says which role stands in which column. Content that is a column's is the same object, so that a
-model's words are known wherever they stand (synth/steps/ledger.py).
+The only module that maps roles to columns. Contents stay the same string objects, by which a model's texts are known
+(synth/steps/ledger.py).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ COLUMNS = {"system": "system_prompt", "user": "instruction", "assistant": "respo
 
 
 def is_conversation(value: Any) -> bool:
-    """Whether it is a list of {role, content}, both texts."""
+    """Whether it is a list of {role, content}, both text."""
     return isinstance(value, list) and all(
         isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
         for turn in value
@@ -22,38 +22,38 @@ def is_conversation(value: Any) -> bool:
 
 
 def messages_of(record: Record) -> list[Message]:
-    """Its `messages`, nothing where they are none: a source's may have other turns under this name."""
+    """Its `messages`, empty if they are invalid: a source may have another column of this name."""
     messages = record.get("messages")
     return list(messages) if messages and is_conversation(messages) else []
 
 
 def thoughts_of(message: Message) -> str | None:
-    """What was thought before an assistant's message, where a dataset has that in its messages."""
+    """The reasoning before an assistant's message, if the dataset stores it in messages."""
     return message.get("reasoning_content") or message.get("thinking")
 
 
 def first_turn(messages: Sequence[Message]) -> Record:
-    """What its columns hold: the first text of each role, None without one. A turn that only calls tools has none."""
+    """The columns of the first turn: the first text of each role, else None. A turn with calls only has no text."""
     return {
-        column: next((turn["content"] for turn in messages if turn["role"] == role and says(turn)), None)
+        column: next((turn["content"] for turn in messages if turn["role"] == role and has_text(turn)), None)
         for role, column in COLUMNS.items()
     }
 
 
-def says(turn: Message) -> bool:
-    """Whether it has words of its own beside tool calls."""
+def has_text(turn: Message) -> bool:
+    """Whether it has text beside tool calls."""
     return bool(turn["content"] or not turn.get("tool_calls"))
 
 
 def as_messages(record: Record) -> list[Message]:
-    """The first turn by its columns, as far as they hold texts."""
+    """The first turn from its columns, as far as these are text."""
     found = ((role, text_of(record, column)) for role, column in COLUMNS.items())
     return [{"role": role, "content": text} for role, text in found if text is not None]
 
 
 def to_answer(record: Record) -> list[Message]:
-    """What waits for an answer: the conversation where a user has the last word, else the instruction; under the
-    system prompt, if any. Raises Rejection, `no_instruction`, where there is neither."""
+    """The messages to answer: the conversation if its last turn is the user's, else the instruction; with the system
+    prompt, if any. Raises Rejection `no_instruction` if there is neither."""
     messages = messages_of(record)
     if not messages or messages[-1]["role"] != "user":
         instruction = text_of(record, "instruction")
@@ -68,7 +68,7 @@ def to_answer(record: Record) -> list[Message]:
 
 
 def answered(record: Record, prompt: Sequence[Message], text: str) -> Record:
-    """The record with a conversation and the assistant's answer to it as its own."""
+    """The record with a conversation and the assistant's answer to it."""
     messages = [*prompt, {"role": "assistant", "content": text}]
     first = {name: text for name, text in first_turn(messages).items() if name != "system_prompt"}
     return record | first | {"messages": messages}

@@ -1,10 +1,10 @@
-"""How long a step takes of its own: without the time in which it waits for what is ours to give.
+"""Measures a step's own time, without waiting for resources that Synth provides.
 
-A step waits for the engine as long as the engine is busy with others, for the pool as long as lower records take, and
-for a filter's model as long as it is loaded. None of this says anything of the step. What else it does (its own HTTP
-calls, its own sleep) is bounded, so that a step that never ends does not keep the run from ending.
+A step waits for a busy engine, for the pool as long as lower records take, and for the loading of a filter's model.
+None of that is the step's fault. Its other time (its own HTTP calls, its own sleep) is bounded, so that a step that
+never ends does not block the run.
 
-Knows nothing of steps: whoever calls one does so inside an OwnTime, and what is ours to give is waited for in `ours()`.
+A step is called inside an OwnTime, and Synth's resources are awaited inside `ours()`.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
 
-GRACE_S = 10.0  # for a task that is cancelled to come to its end
+GRACE_S = 10.0  # for a cancelled task to end
 
 _CURRENT: ContextVar["OwnTime | None"] = ContextVar("own_time", default=None)
 
 
 class OwnTime:
-    """A context in whose task no more than `seconds` of its own are spent: then the task is cancelled, and `over`.
+    """A context that cancels its task after `seconds` of own time, and is then `over`.
 
-    Cancellation is taken back at the end of the context. None is no bound. Tasks that are made inside share it.
-    `on_stuck` is called where the task does not end though it was cancelled.
+    The cancellation is undone at the end of the context. None is no bound. Child tasks share it. `on_stuck` is called
+    if the task does not end after its cancellation.
     """
 
     def __init__(self, seconds: float | None, on_stuck: Callable[[], None] = lambda: None):
         self._left, self._on_stuck = seconds, on_stuck
-        self._waits = 0  # of ours, side by side
+        self._waits = 0  # concurrent waits for our resources
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.over = False
@@ -42,7 +42,7 @@ class OwnTime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pause()
-        self._left = None  # a task that the step left behind is not to bound what comes after it
+        self._left = None  # a task that the step left running must not affect what follows
         _CURRENT.reset(self._token)
         if self.over and self._task is not None:
             self._task.uncancel()
@@ -67,7 +67,7 @@ class OwnTime:
 
 @contextmanager
 def ours() -> Iterator[None]:
-    """What is waited for in here is no time of the step's own."""
+    """Waiting in this context is not the step's own time."""
     own = _CURRENT.get()
     if own is None:
         yield

@@ -1,7 +1,7 @@
-"""Paths that a user types, wherever: in a key, in a YAML, in Python, as an argument of a command.
+"""Paths typed by a user: in a key, a YAML file, Python, or a command's argument.
 
-`~` is the home directory, though no shell has seen it. `a/../b` is what it leads to, whether there is an `a` or not, so
-that no folder is made on the way to another one. A folder that is really called `~x` is `./~x`.
+`~` is the home directory, also where no shell expands it. `a/../b` is normalized without creating `a`. A folder that is
+really named `~x` is `./~x`.
 """
 
 import argparse
@@ -13,28 +13,28 @@ from pydantic import BeforeValidator
 
 
 def expanded(text: str) -> str:
-    """The text with `~` and `~user` replaced. Raises ValueError where there is no such home directory."""
+    """The text with `~` and `~user` expanded. Raises ValueError if there is no such home directory."""
     if "\0" in text:
-        raise ValueError("must hold no NUL character")
+        raise ValueError("must not contain a NUL character")
     home = os.path.expanduser(text)
     if text.startswith("~") and home == text:
         user = text.partition("/")[0]
-        raise ValueError(f"there is no home directory {user}; a folder of that name is ./{user}")
+        raise ValueError(f"there is no home directory {user}; write ./{user} for a folder of that name")
     return home
 
 
 def local_path(given: str | Path) -> Path:
-    """The path that is meant. Raises ValueError."""
+    """The path. Raises ValueError."""
     if not str(given):
-        raise ValueError("names no folder or file; . is the working directory")
+        raise ValueError("is empty; write . for the working directory")
     path = Path(expanded(str(given)))
     named = next((place for place, part in enumerate(path.parts) if part != ".."), len(path.parts))
     path = Path(os.path.realpath(path)) if ".." in path.parts[named:] else path
-    return path.absolute() if path.parts[:1] and path.parts[0].startswith("~") else path  # ./~x, which is told again
+    return path.absolute() if path.parts[:1] and path.parts[0].startswith("~") else path  # ./~x stays unexpanded
 
 
 def argument(text: str) -> Path:
-    """A path on the command line of a program that argparse reads."""
+    """A path argument for argparse."""
     try:
         return local_path(text)
     except ValueError as error:
@@ -42,7 +42,7 @@ def argument(text: str) -> Path:
 
 
 def argument_or_url(text: str) -> str:
-    """The like, of a program that takes the URL of a store too."""
+    """The same, for programs that also take URLs."""
     return text if "://" in text else str(argument(text))
 
 

@@ -1,8 +1,8 @@
-"""A strategy from Python: steps in order, written down as a strategy's YAML names them.
+"""A strategy defined in Python: steps in order, serialized as in a strategy's YAML.
 
-A run goes through processes on other machines, which make the steps anew. So a step is something that can be named:
-Magpie(n_turns=2), an async function of a file of one's own, functools.partial(function, words=10), a class or
-functools.partial(a_class, key=value). What has no name, as a function of a notebook's cell, is refused.
+Processes on other machines instantiate the steps again. So a step needs an importable name: Magpie(n_turns=2), an async
+function of a file, functools.partial(function, words=10), a class, or functools.partial(a_class, key=value). A function
+of a notebook's cell has none, and is refused.
 """
 
 import inspect
@@ -20,10 +20,10 @@ Keys = dict[str, Any]
 
 
 class Pipeline:
-    """Steps in order. `models` and `columns` are those keys of a strategy's YAML: further models of the run by their
-    names, and the columns that the dataset has beside the usual ones.
+    """Steps in order. `models` and `columns` are the keys of a strategy's YAML: further models by name, and additional
+    columns of the dataset.
 
-    Raises ConfigError for a step that can't be named, or whose parameters are no plain data.
+    Raises ConfigError for a step without an importable name, or with parameters that are not plain data.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Pipeline:
         columns: Mapping[str, str] | None = None,
     ):
         if not steps:
-            raise ConfigError("Pipeline: has no steps")
+            raise ConfigError("Pipeline: needs at least one step")
         self.name, self.steps = name, steps
         self._models, self._columns = models, columns
 
@@ -42,23 +42,23 @@ class Pipeline:
         return f"Pipeline({', '.join(_target(_function(one)) for one in self.steps)}, name={self.name!r})"
 
     def keys(self) -> Keys:
-        """Those of a strategy's YAML."""
+        """The keys of a strategy's YAML."""
         steps = [_keys(one, f"step {place}") for place, one in enumerate(self.steps, 1)]
         given = {"models": self._models, "columns": self._columns}
         return {"name": self.name, **{key: dict(one) for key, one in given.items() if one is not None}, "steps": steps}
 
 
 def _keys(step: Any, where: str) -> Keys:
-    """`_target_`, and the parameters that are not as they are anyway."""
+    """`_target_`, and the parameters that differ from their defaults."""
     function = _function(step)
     target = _target(function)
     module = getattr(function, "__module__", None)
     if module == "__main__" or "<" in target or not callable(function):
-        told = target if callable(function) else repr(step)
-        raise ConfigError(f"{where}: {told} has to be in a file that can be imported, as my_steps.py")
+        label = target if callable(function) else repr(step)
+        raise ConfigError(f"{where}: {label} must be in a file that can be imported, such as my_steps.py")
     if isinstance(step, partial):
         if step.args:
-            raise ConfigError(f"{where}: {target} is bound to values without names: partial(function, key=value)")
+            raise ConfigError(f"{where}: give the values of {target} by name, as in partial(function, key=value)")
         given = step.keywords
     elif inspect.isroutine(step) or inspect.isclass(step):
         given = {}
@@ -66,13 +66,13 @@ def _keys(step: Any, where: str) -> Keys:
         given = dict(_changed(step))
     else:
         raise ConfigError(
-            f"{where}: how {target} was made is not known: functools.partial({function.__name__}, key=value)"
+            f"{where}: the parameters of {target} are unknown; use functools.partial({function.__name__}, key=value)"
         )
     return {"_target_": target, **{name: _plain(one, function, name, where) for name, one in given.items()}}
 
 
 def _function(step: Any) -> Any:
-    """What is named: the function or class behind it."""
+    """The function or class behind a step."""
     if isinstance(step, partial):
         return step.func
     return step if inspect.isroutine(step) or inspect.isclass(step) else type(step)
@@ -90,7 +90,7 @@ def _changed(made: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(value: Any, owner: Callable[..., Any], name: str, where: str) -> Any:
-    """As YAML has it. Of what a parameter is made of anyway the keys suffice, all of them; another needs its name."""
+    """As plain data. For a parameter whose type is known its keys suffice; another object needs a _target_."""
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, Path):
@@ -106,7 +106,7 @@ def _plain(value: Any, owner: Callable[..., Any], name: str, where: str) -> Any:
 
 
 def _kinds(owner: Callable[..., Any], name: str) -> set[type]:
-    """The classes that the type of a parameter names, and that of its default."""
+    """The classes in a parameter's type, and the class of its default."""
     try:
         hints = typing.get_type_hints(owner.__init__ if inspect.isclass(owner) and not is_dataclass(owner) else owner)
     except (NameError, TypeError):

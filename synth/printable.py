@@ -1,5 +1,5 @@
-"""Text that anybody may have written, as a terminal can be shown it: it can't move the cursor, paint over what stands
-there, or turn the direction of what follows."""
+"""Makes untrusted text safe for a terminal: it can't move the cursor, overwrite text, or change the writing
+direction."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ import unicodedata
 
 
 def printable(text: str) -> str:
-    """The text with control and format characters, newlines apart, spelled out: `\\x1b` for an escape."""
+    """The text with control and format characters, except newlines, escaped: `\\x1b` for ESC."""
     return "".join(one if one == "\n" or unicodedata.category(one)[0] != "C" else spelled(one) for one in text)
 
 
@@ -20,8 +20,8 @@ def spelled(character: str) -> str:
 
 
 def write(text: str) -> None:
-    """A page to standard output, whose reader may have seen enough of it, as `head` has."""
+    """Write a page to standard output, whose reader may stop reading, like `head`."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's flush at exit

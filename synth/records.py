@@ -1,8 +1,7 @@
-"""What a record is: its identity, its randomness, its cost and its columns.
+"""A record: its id, its randomness, its usage and its columns.
 
-Everything downstream rests on two promises made here: an id is a function of the record's number and its path
-through fan-outs, and a seed is a function of (run seed, id, step, attempt) and of nothing else. Hence a record
-comes out the same on whichever machine, in whichever order it is made.
+Two promises: an id is a function of the record's number and its path through fan-outs, and a seed is a function of (run
+seed, id, step, attempt) only. Hence a record is the same on any machine and in any order.
 
 Knows nothing of engines, files or schedules.
 """
@@ -15,18 +14,18 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 Record = dict[str, Any]
-CUT = ("length", "repetition")  # a finish_reason of words that did not end by themselves
-# The columns of which any one will do, as a step's `needs()` has them; with what each has to hold, if that matters:
-# text, texts (one, or a list of them), number, or conversation (a list of {role, content}, both texts).
+CUT = ("length", "repetition")  # finish reasons of texts that did not end by themselves
+# Alternative columns that a step can use, from its `needs()`; with their types, if these matter: text, texts (one, or a
+# list), number, or conversation (a list of {role, content}, both text).
 Needs = Sequence[str] | Mapping[str, Literal["text", "texts", "number", "conversation"]]
-Place = tuple[int, ...]  # an id as numbers, so that ids have an order: 17/2 is (17, 2)
+Place = tuple[int, ...]  # an id as numbers, which can be ordered: 17/2 is (17, 2)
 
 
 class Rejection(Exception):
-    """The end of a record, with the reason. A step may return it or raise it; both mean the same.
+    """The end of a record, with the reason. A step may return it or raise it.
 
-    `reason` is a short stable word or phrase (it is counted and grouped by), `detail` is for a human. `record` is
-    what the record had become, where that is more than what the step was given.
+    `reason` is a short constant, by which rejections are counted; `detail` is for people. `record` is the record at
+    that point, if it is more than what the step was given.
     """
 
     def __init__(self, reason: str, detail: str = "", record: Record | None = None):
@@ -38,7 +37,7 @@ class Rejection(Exception):
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens that a record has cost so far. `prompt_tokens` includes `cached_tokens`."""
+    """Tokens of a record so far. `prompt_tokens` includes `cached_tokens`."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -53,8 +52,8 @@ class Usage:
 
 
 class Spent(NamedTuple):
-    """What calls took. `engine_seconds` are their share of the engine's time, and are in no row: they are not the same
-    in two runs."""
+    """Usage of calls. `engine_seconds` are their share of the engine's time; they are in no row, since they differ from
+    run to run."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -67,7 +66,7 @@ class Spent(NamedTuple):
 
 
 def add_spent(total: dict[str, Spent], more: Mapping[str, Spent]) -> None:
-    """Step by step."""
+    """By step."""
     for step, spent in more.items():
         total[step] = total.get(step, Spent()) + spent
 
@@ -86,14 +85,14 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Part `number`, from 0, of a run that is made in `of` parts: every `of`-th shard, where all have one size."""
+    """Slice `number`, from 0, of a run in `of` slices: every `of`-th shard, all of one size."""
 
     number: int
     of: int
 
     @classmethod
     def parse(cls, text: str) -> "Slice":
-        """Of `3/8`. Raises ValueError."""
+        """From `3/8`. Raises ValueError."""
         number, slash, of = str(text).partition("/")
         if not (slash and number.isdecimal() and of.isdecimal() and int(of)):
             raise ValueError("must be like 0/8, the first slice of eight")
@@ -103,21 +102,21 @@ class Slice:
 
     @classmethod
     def all_of(cls, some: Iterable["Slice"]) -> "list[Slice]":
-        """Every slice of the runs that these are slices of, in order: those, too, that nobody has begun."""
+        """All slices of the runs of these slices, in order, including those that have not begun."""
         return [cls(number, of) for of in sorted({one.of for one in some}) for number in range(of)]
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
     def count(self, records: int, shard_size: int) -> int:
-        """How many of the first `records` records are its own."""
+        """How many of the first `records` records are in this slice."""
         rounds, rest = divmod(records, shard_size * self.of)
         return rounds * shard_size + min(max(0, rest - self.number * shard_size), shard_size)
 
 
 @dataclass(frozen=True, slots=True)
 class DedupKey:
-    """What a record, or the branch of one, claims at a step against duplicates. Keys are the step's own."""
+    """The dedup key of a record, or a branch of it, at a dedup step."""
 
     step: str
     place: Place
@@ -126,7 +125,7 @@ class DedupKey:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A record that a lower one was like, and all that became of it: every row whose id begins with its own."""
+    """A duplicate of a lower record; covers every row whose id begins with its own."""
 
     step: str
     reason: str
@@ -143,13 +142,12 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The outcome of one record: what it became (fan-out gives several rows), what was rejected, what all of these
-    claimed, and what was spent on each row, by its id, at each step.
+    """The outcome of one record: its rows (several with fan-out), rejected rows, dedup keys, and the usage of each row,
+    by id and step.
 
-    `kept` rows have the columns of `dataset_schema`; `rejected` rows those of `rejected_schema`.
-    A record is finished at once or not at all: this is the unit that the journal writes. `decided` is how many of the
-    first records the pool had decided by then, as far as this one relied on them. `made_by` is the fingerprint of the
-    configuration that made it; empty: of the one that runs.
+    `kept` rows have the columns of `dataset_schema`; `rejected` rows those of `rejected_schema`. A record is finished
+    as a whole: this is the unit of the journal. `decided` is the number of first records whose pool decisions it used.
+    `made_by` is the fingerprint of its configuration; empty: the current one.
     """
 
     number: int
@@ -162,7 +160,7 @@ class Finished:
 
 
 def record_id(number: int, path: tuple[int, ...] = ()) -> str:
-    """`17`, or `17/2` for the third record that a fan-out made of it, `17/2/0` after another."""
+    """`17`, or `17/2` for the third record of a fan-out, `17/2/0` after another one."""
     return as_id((number, *path))
 
 
@@ -175,7 +173,7 @@ def as_place(id: str) -> Place:
 
 
 def text_of(record: Record, name: str) -> str | None:
-    """The text in a column: a source's may hold something else under this name."""
+    """The text in a column; None for other types, which a source may have."""
     value = record.get(name)
     return value if isinstance(value, str) else None
 
@@ -183,20 +181,20 @@ def text_of(record: Record, name: str) -> str | None:
 def derive_seed(seed: int, *parts: int | str) -> int:
     """A 63-bit seed that depends on every part, their order and their number.
 
-    A cryptographic hash, because Python's own `hash` of a text differs from process to process.
+    A cryptographic hash, because Python's `hash` of a string differs from process to process.
     """
     digest = hashlib.blake2b(repr((seed, *parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 _OF_A_MESSAGE = ("role", "content")
-_THOUGHTS = {"reasoning_content", "thinking"}  # the fields of a message that chat templates read for them
+_THOUGHTS = {"reasoning_content", "thinking"}  # the fields of a message in which chat templates look for reasoning
 _MESSAGES = pa.list_(pa.struct([(name, pa.string()) for name in _OF_A_MESSAGE]))
-# As OpenAI has them. Tools have arguments of all kinds, and a column has one type: `arguments` are JSON, as a text.
+# In OpenAI's format. Arguments of tools differ in type, and a column has one type: `arguments` are JSON strings.
 _FUNCTION = pa.struct([("name", pa.string()), ("arguments", pa.string())])
 _TOOL_CALLS = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)]))
 _OF_TOOLS = {"tool_calls": _TOOL_CALLS, "tool_call_id": pa.string(), "name": pa.string()}
-TOOLS = pa.field("tools", pa.string())  # the column of a record's specifications: a JSON list, as a text
+TOOLS = pa.field("tools", pa.string())  # the column of a record's specifications: a JSON list, as a string
 _JSON = {"ARROW:extension:name": "arrow.json", "ARROW:extension:metadata": ""}
 _LINEAGE = pa.list_(pa.struct([(name, pa.string()) for name in ("step", "text", "operation", "model")]))
 _USAGE = pa.struct([(name, pa.int64()) for name in asdict(Usage())])
@@ -226,20 +224,20 @@ CONTRACT_COLUMNS: dict[str, pa.DataType] = {
 
 
 def messages_with(thoughts: Iterable[str], *, tool_calls: bool = False) -> pa.DataType:
-    """The type of `messages` that have an assistant's thoughts in fields of these names, too, and tool calls."""
+    """The type of `messages` with reasoning of the assistant in fields of these names, and with tool calls."""
     texts = [(name, pa.string()) for name in (*_OF_A_MESSAGE, *sorted(thoughts))]
     return pa.list_(pa.struct([*texts, *(_OF_TOOLS.items() if tool_calls else ())]))
 
 
 def thoughts_in(kind: pa.DataType) -> list[str]:
-    """The names of those fields in a column's type, if it is of messages that have them."""
+    """The names of the fields with reasoning in a column's type."""
     thoughts = _fields_of(kind) - set(_OF_A_MESSAGE) - _OF_TOOLS.keys()
     same = kind == messages_with(thoughts, tool_calls=has_tool_calls(kind))
     return sorted(thoughts) if same and thoughts <= _THOUGHTS else []
 
 
 def has_tool_calls(kind: pa.DataType) -> bool:
-    """Whether a column's type is of messages that have room for them."""
+    """Whether a column's type has fields for tool calls."""
     return _OF_TOOLS.keys() <= _fields_of(kind)
 
 
@@ -249,8 +247,8 @@ def _fields_of(kind: pa.DataType) -> set[str]:
 
 
 def as_read(schema: pa.Schema) -> pa.Schema:
-    """The schema by which a dataset with tool calls is written, so that datasets (and TRL, which reads by it) gives
-    objects for the texts that are JSON: most chat templates take arguments as objects only."""
+    """The schema for writing a dataset with tool calls, by which datasets (and TRL) decode JSON strings to objects:
+    most chat templates accept only objects as arguments."""
     if not has_tool_calls(schema.field("messages").type):
         return schema
     return pa.schema([_marked(field, {TOOLS.name, "messages"}) for field in schema], schema.metadata)
@@ -272,11 +270,11 @@ def _marked(field: pa.Field, inside: Collection[str]) -> pa.Field:
 
 
 def dataset_schema(added: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
-    """The columns of every dataset, in order, then what the steps add. `messages` may be `messages_with` more."""
+    """The columns of every dataset, in order, then those of the steps. `messages` may be a `messages_with` type."""
     return pa.schema(list({**CONTRACT_COLUMNS, **(added or {})}.items()))
 
 
 def rejected_schema(added: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
-    """The columns of a rejection: the record as far as it came, then which step ended it and why."""
+    """The columns of a rejected row: the record so far, then the step that rejected it and why."""
     ends = {"rejected_by": pa.string(), "reason": pa.string(), "detail": pa.string()}
     return pa.schema(list({**CONTRACT_COLUMNS, **(added or {}), **ends}.items()))

@@ -1,8 +1,8 @@
 """The main job: python -m synth.run +strategy=magpie [overrides].
 
-Hydra composes the configuration, synth.configuration checks it, synth.job does the work. This door turns what goes
-wrong into one line and an exit code: 0 done, 2 bad configuration (nothing started), 3 fewer records than asked, 75
-stopped by a signal (run again to go on), 1 anything else. Other doors that take a run's overrides come in here too.
+Hydra composes the configuration, synth.configuration validates it, synth.job runs it. This module turns errors into one
+line and an exit code: 0 done, 2 bad configuration (nothing started), 3 fewer records than asked, 75 stopped by a signal
+(run again to resume), 1 anything else. Other commands with a run's overrides use it too.
 """
 
 import gc
@@ -30,18 +30,18 @@ HELP_COLUMNS = 100
 
 
 class _Ended(BaseException):
-    """Ends a sweep at once: an Exception is something that Hydra reports in lines of its own, and goes on after."""
+    """Ends a sweep at once: Hydra would print an Exception in its own lines, and go on."""
 
     def __init__(self, why: Exception | int):
         self.why = why
 
 
 def _configured(composed: DictConfig, fixed: Collection[str]) -> Config:
-    """`fixed` are the keys that are the same in all runs of a sweep."""
+    """`fixed` are the keys with one value in all runs of a sweep."""
     config = parse(composed)
     running = HydraConfig.get()
     if running.mode == RunMode.MULTIRUN and (name := folder_name(running.overrides.task, fixed)):
-        # A sweep's runs differ, and a folder holds one run.
+        # The runs of a sweep differ, and each needs a folder of its own.
         config = config.in_folder(config.settings.output_dir / name)
     return config
 
@@ -64,19 +64,19 @@ def _run_in_folder(config: Config) -> int:
         write(describe(config))
         return 0
 
-    from synth import job  # after the configuration is known to be good: this is what loads Ray
+    from synth import job  # after the configuration is validated: this imports Ray
 
     return job.run(config)
 
 
 def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] | None = None) -> int:
-    """The exit code of `work` on what the arguments compose, or the highest of a multirun's. Without it, of runs."""
+    """The exit code of `work` on the composed configuration, or the highest of a multirun's. By default of a run."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     runs = Runs(words, _run)
     try:
         code = composed(words, work or runs)
         if code != STOPPED:
-            runs.tell()
+            runs.report()
         return code
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -86,8 +86,8 @@ def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] |
 
 
 def composed(words: Sequence[str], work: Callable[[Config], int]) -> int:
-    """The same for other doors. Raises ConfigError."""
-    # Hydra then raises what went wrong instead of printing it in its own many lines.
+    """The same for other commands. Raises ConfigError."""
+    # Makes Hydra raise exceptions instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     typed = sys.argv
     sys.argv = [typed[0], *words]
@@ -118,7 +118,7 @@ def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int
         command_line.refuse_keys_of_hydra()
         with hydras_folder(), _folded(command_line.asks_help):
             job()
-    except SystemExit as end:  # of --help and its like
+    except SystemExit as end:  # of --help and others
         return int(end.code or 0)
     except _Ended as end:
         if isinstance(end.why, Exception):
@@ -154,5 +154,5 @@ def _folded(asks_help: bool) -> Iterator[None]:
 
 if __name__ == "__main__":
     code = main()
-    gc.freeze()  # all is written; freeing a large heap object by object takes seconds on a busy machine
+    gc.freeze()  # everything is written; freeing a large heap takes seconds on a busy machine
     sys.exit(code)

@@ -1,8 +1,8 @@
-"""What is in a run, in the terminal: synth show RUN_DIR [--rows N] [--rejected REASON], or python -m synth.inspect.
+"""Shows a run in the terminal: synth show RUN_DIR [--rows N] [--rejected REASON], or python -m synth.inspect.
 
-Counts, yield by reason, lengths, labels, tokens and some rows, of what is committed; a run beside it may go on. With a
-reason, rows that were rejected for it instead. Of a run in slices, how far each of them is. Text of models and seeds is
-shown with its control characters spelled out. Exit codes: 0 done, 2 when the folder can't be read.
+Counts, yield by reason, lengths, labels, tokens and some rows, of what is committed; the run may be running. With a
+reason, rows rejected for it. For a run in slices, the progress of each. Control characters in text of models and seeds
+are escaped. Exit codes: 0 done, 2 if the folder can't be read.
 """
 
 import argparse
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     parser.add_argument("run_dir", type=argument, metavar="RUN_DIR", help="also while the run goes on")
     parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show, evenly spaced (default: 3)")
     parser.add_argument(
-        "--rejected", metavar="REASON", help="rows rejected for it, as low_score, or judge: low_score for one step's"
+        "--rejected", metavar="REASON", help="rows rejected for it, such as low_score, or judge: low_score for one step"
     )
     given = parser.parse_args(arguments)
-    # What is piped is searched by lines, so none is folded.
+    # Piped output is searched by lines, so lines are not wrapped.
     console = console or Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else WIDE)
     folder = RunFolder(given.run_dir)
     try:
@@ -91,7 +91,7 @@ def _show(console: Console, run: Run, figures: Figures, rows: int) -> None:
 
 
 def _refuse_unknown(reason: str, run: Run) -> None:
-    """Raises Unreadable for a reason for which no row was rejected."""
+    """Raises Unreadable for a reason without rejected rows."""
     reasons = run.manifest.reasons
     known = {name.rpartition(": ")[2] for name in reasons}
     if reason not in known and reason not in reasons:
@@ -108,7 +108,7 @@ def _section(console: Console, title: str, table: Table) -> None:
 def _show_slices(console: Console, folder: RunFolder) -> None:
     runs = {one: Run.open(part.path) for one, part in folder.slices().items() if part.manifest.exists()}
     if not runs:
-        raise Unreadable(f"{folder.path}: no slice of it has begun")
+        raise Unreadable(f"{folder.path}: none of its slices has begun")
     for one in runs.values():
         one.refuse_damage()
     first = next(iter(runs.values()))
@@ -125,7 +125,7 @@ def _show_slices(console: Console, folder: RunFolder) -> None:
             cells = [f"{run.counts['kept']:,}", wanted, f"{run.counts['rejected']:,}", f"{run.unfinished:,}"]
         table.add_row(str(slice), *cells)
     _section(console, "", table)
-    console.print(f"\npython -m synth.merge {printable(str(folder.path))} makes one dataset of them")
+    console.print(f"\nTo merge them: python -m synth.merge {printable(str(folder.path))}")
 
 
 def _facts(run: Run, figures: Figures) -> Table:
@@ -159,7 +159,7 @@ def _facts(run: Run, figures: Figures) -> Table:
 
 
 def _made_by(run: Run) -> dict[str, str]:
-    """Which rows are by which configuration, where there are several."""
+    """Rows by configuration, if there are several."""
     first = run.made_by[0]
     parts = [
         f"{one.rows:,} rows by {one.configuration.model} (records {one.numbers})"
@@ -182,7 +182,7 @@ def _yield(run: Run, figures: Figures) -> Table:
 
 
 def _steps(run: Run, figures: Figures) -> Table:
-    """For kept rows on the left, for rejected ones on the right."""
+    """For kept rows on the left, for rejected rows on the right."""
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     for _ in range(6):
@@ -202,8 +202,8 @@ def _models(run: Run) -> Table:
         table.add_column(justify="right")
     table.add_row("", *(Text(head, "dim") for head in ("prompt tokens", "generated", "engine-s")))
     for name, one in run.models.items():
-        told = (f"{one.prompt_tokens:,}", f"{one.completion_tokens:,}", f"{one.engine_seconds:,.1f}")
-        table.add_row(Text(printable(name)), *told)
+        parts = (f"{one.prompt_tokens:,}", f"{one.completion_tokens:,}", f"{one.engine_seconds:,.1f}")
+        table.add_row(Text(printable(name)), *parts)
     return table
 
 
@@ -219,13 +219,13 @@ def _reserved(run: Run, kept: int) -> str:
     reserved = run.reserved
     if not reserved.replica_seconds:
         return "not measured"
-    told = [f"{reserved.replica_seconds / 3600:,.3g} engine-hours"]
-    told += [f"{reserved.gpu_seconds / 3600:,.3g} GPU-hours"] if reserved.gpu_seconds else ["no GPU"]
-    if cost := reserved.told():
-        told.append(cost)
+    parts = [f"{reserved.replica_seconds / 3600:,.3g} engine-hours"]
+    parts += [f"{reserved.gpu_seconds / 3600:,.3g} GPU-hours"] if reserved.gpu_seconds else ["no GPU"]
+    if cost := reserved.format_cost():
+        parts.append(cost)
     if (each := reserved.cost_of_a_thousand(kept)) is not None:
-        told.append(f"{money(each)} a 1,000 kept rows")
-    return ", ".join(told)
+        parts.append(f"{money(each)} per 1,000 kept rows")
+    return ", ".join(parts)
 
 
 def _seconds(spent: Spent) -> str:
@@ -240,7 +240,7 @@ def _values(figures: Figures) -> Table:
             unit = " characters" if name in figures.lengths else ""
             spread = f"median {number(middle)}{unit}, 90 % from {number(low)} to {number(high)}"
             table.add_row(Text(printable(name), "dim"), Text(spread))
-    for name, counts in (figures.labels | {"messages a row": figures.turns}).items():
+    for name, counts in (figures.labels | {"messages per row": figures.turns}).items():
         table.add_row(Text(printable(name), "dim"), Text(_counts(counts)))
     return table
 
@@ -253,7 +253,7 @@ def _counts(counts: Counter[str | None]) -> str:
 
 
 def _bar(part: Cost, whole: Cost) -> Text:
-    """At least one mark for what is not nothing."""
+    """At least one character for a share above 0."""
     return Text("█" * max(min(part.rows, 1), round(BAR * part.rows / whole.rows)))
 
 

@@ -1,10 +1,10 @@
-"""Strata: how many kept rows a run is to have of each value of some columns, exactly.
+"""Strata: exact numbers of kept rows for each value of some columns.
 
-The rule. Rows are gone through in the order of their ids; one is taken where each of its strata has room, else it is
-rejected as `stratum_full`. All values of a column that have no number of their own are one stratum, with the rest of
-num_records as its room. So which rows are taken follows from the rows alone, and they are num_records in the end.
+The rule: rows are processed in the order of their ids. A row is accepted if each of its strata has capacity, else it is
+rejected as `stratum_full`. All values of a column without a number of their own form one stratum, whose capacity is the
+rest of num_records. So the accepted rows depend on the rows only, and are num_records in the end.
 
-Plain bookkeeping: knows nothing of steps, shards or workers.
+Bookkeeping only: no steps, shards or workers.
 """
 
 import json
@@ -16,14 +16,14 @@ from synth.errors import ConfigError
 from synth.records import Record
 
 OTHERS = "(others)"
-FULL = "stratum_full"  # the reason of rejections
-SKIP, STRATA = "skip_full", "strata"  # the steps that see to it
-Labels = Sequence[str | None]  # of each column in order; None where a record has none yet
+FULL = "stratum_full"  # the rejection reason
+SKIP, STRATA = "skip_full", "strata"  # the names of the two steps
+Labels = Sequence[str | None]  # of each column in order; None if a record has none yet
 
 
 @dataclass(frozen=True)
 class Strata:
-    """Rows by column and label, OTHERS among them: those of a column are num_records together."""
+    """Rows by column and label, including OTHERS: those of a column add up to num_records."""
 
     rows: Mapping[str, Mapping[str, int]]
 
@@ -33,11 +33,11 @@ class Strata:
         if not isinstance(given, Mapping) or not given:
             raise ConfigError(f"strata: must be like {{category: {{math: 2000, code: 0.3}}}}, got {given!r}")
         if not isinstance(num_records, int):
-            raise ConfigError("strata: num_records=all leaves open how many rows there are; give a number")
+            raise ConfigError("strata: need a number of rows, and num_records=all has none; set a number")
         return cls({str(column): _counted(column, wanted, num_records) for column, wanted in given.items()})
 
     def labels(self, record: Record, known: Sequence[str] | None = None) -> Labels:
-        """A record's labels. With `known`, those of these columns alone."""
+        """A record's labels. With `known`, only those of these columns."""
         return [
             None if known is not None and column not in known else self.label(column, record.get(column))
             for column in self.rows
@@ -48,7 +48,7 @@ class Strata:
 
 
 class Room:
-    """How many rows each stratum still takes."""
+    """The capacity left in each stratum."""
 
     def __init__(self, strata: Strata):
         self._left = [dict(rows) for rows in strata.rows.values()]
@@ -58,7 +58,7 @@ class Room:
         return all(label is None or left[label] > 0 for left, label in zip(self._left, labels, strict=True))
 
     def take(self, labels: Labels) -> bool:
-        """A row of these, if there is room."""
+        """Accept a row with these labels, if there is capacity."""
         if not self.has(labels):
             return False
         for left, label in zip(self._left, labels, strict=True):
@@ -72,7 +72,7 @@ class Room:
         return other
 
     def left(self, label: str) -> int:
-        """Of the first column's."""
+        """Of the first column's label."""
         return self._left[0][label]
 
 
@@ -90,7 +90,7 @@ def _counted(column: Any, wanted: Any, num_records: int) -> dict[str, int]:
         raise ConfigError(f"strata.{column}: must be like {{math: 2000, code: 0.3}}, got {wanted!r}")
     rows = {str(label): _rows(f"strata.{column}.{label}", given, num_records) for label, given in wanted.items()}
     if OTHERS in rows:
-        raise ConfigError(f"strata.{column}.{OTHERS}: is what the others leave; leave it out")
+        raise ConfigError(f"strata.{column}.{OTHERS}: is the rest of num_records; leave it out")
     if (total := sum(rows.values())) > num_records:
         raise ConfigError(f"strata.{column}: {total:,} rows are more than num_records={num_records:,}")
     return rows | {OTHERS: num_records - total}
@@ -101,4 +101,4 @@ def _rows(key: str, given: Any, num_records: int) -> int:
         return given
     if isinstance(given, float) and 0 <= given <= 1:
         return round(given * num_records)
-    raise ConfigError(f"{key}: must be a number of rows, or a share of num_records as 0.3, got {given!r}")
+    raise ConfigError(f"{key}: must be a number of rows, or a share of num_records such as 0.3, got {given!r}")

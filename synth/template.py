@@ -1,10 +1,10 @@
-"""A template of the user's own, of a prompt or of a grid's column, over a record's columns.
+"""A user's template, of a prompt or a grid's column, over a record's columns.
 
-The template runs in a sandbox; what stands in a column is text, whatever it looks like, and is never run. Promises: a
-template that can't be read is refused with its line when the configuration is; one that a record does not fit ends in
-a Rejection, `missing_column` or `template_failed`.
+The template runs in a sandbox; text in a column is never run as a template. Promises: an invalid template is refused,
+with its line, when the configuration is read; one that a record does not fit ends in a Rejection, `missing_column` or
+`template_failed`.
 
-Knows nothing of steps and of what becomes of the text.
+Knows nothing of steps, or of the use of the text.
 """
 
 from functools import cache
@@ -36,7 +36,7 @@ def _readable(template: str) -> str:
         tree = _ENVIRONMENT.parse(template)
         if loads := next(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)), None):
             raise ValueError(f"line {loads.lineno}: a template can't load others")
-        _compiled(template)  # names filters that do not exist
+        _compiled(template)  # raises for unknown filters
     except TemplateSyntaxError as error:
         raise ValueError(f"line {error.lineno}: {error.message}") from None
     return template
@@ -46,13 +46,13 @@ Template = Annotated[str, AfterValidator(_readable)]
 
 
 def fill(template: str, record: Record) -> str:
-    """The text, without blank space around it. Raises Rejection where the record does not fit."""
+    """The rendered text, stripped. Raises Rejection if the record does not fit."""
     compiled: Compiled = _compiled(template)
     try:
         return compiled.render(record).strip()
     except UndefinedError as error:
         there = ", ".join(record) or "none"
-        raise Rejection("missing_column", f"{error.message}; there are: {there}") from None
+        raise Rejection("missing_column", f"{error.message}; available: {there}") from None
     except (SecurityError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise Rejection("template_failed", f"{type(error).__name__}: {error}") from None
 
@@ -63,7 +63,7 @@ def unfilled(*texts: str | None) -> tuple[str, ...]:
 
 
 def filled(text: str, record: Record) -> str:
-    """The same of a text that may be no template at all, which then stays as it is."""
+    """The same for a text that may not be a template, which is then returned unchanged."""
     return fill(text, record) if _is_template(text) else text
 
 
@@ -72,7 +72,7 @@ def _is_template(text: str) -> bool:
 
 
 def needed(template: str) -> set[str]:
-    """Names that a template reads and does not ask after first, by `is defined` or a default."""
+    """Names that a template always needs: without `is defined` or a default."""
     tree = _ENVIRONMENT.parse(template)
     asked = [
         one.node

@@ -1,11 +1,9 @@
-"""Tool calls and specifications of tools, in the one form in which a record has them.
+"""Tool calls and tool specifications, in the one format that records have.
 
-`messages` are as OpenAI has them: an assistant's turn may have `tool_calls`, each {id, type, function: {name,
-arguments}}, and a turn of the role `tool` has a result, with `tool_call_id` and the tool's `name`. `arguments` are
-JSON, as a text; so is the column `tools`, a list of {type: function, function: {name, description, parameters}}.
-Datasets differ in what they have of this: `canonical` reads them all.
-
-Knows nothing of models, chat templates or of what a tool does.
+`messages` are in OpenAI's format: an assistant's turn may have `tool_calls`, each {id, type, function: {name,
+arguments}}, and a turn of role `tool` has a result, with `tool_call_id` and the tool's `name`. `arguments` are a JSON
+string; so is the column `tools`, a list of {type: function, function: {name, description, parameters}}. Datasets differ
+in this: `canonical` reads all variants.
 """
 
 import json
@@ -17,7 +15,7 @@ Specification = dict[str, Any]
 
 
 def calls_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tool calls of a message, none of most."""
+    """The tool calls of a message, mostly none."""
     return list(message.get("tool_calls") or ())
 
 
@@ -26,7 +24,7 @@ def call(id: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A call as {name, arguments}, its arguments an object. Raises ValueError where they are no JSON."""
+    """A call as {name, arguments}, with arguments as an object. Raises ValueError if they are not JSON."""
     function = call["function"]
     return {"name": function["name"], "arguments": json.loads(function["arguments"])}
 
@@ -43,12 +41,12 @@ def has_calls(messages: Any) -> bool:
 
 
 def has_tool_fields(messages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether messages of a dataset have room for tool calls, whether there is one or not."""
+    """Whether messages of a dataset have fields for tool calls, used or not."""
     return bool(messages) and "tool_calls" in messages[0]
 
 
 def specifications(tools: Any) -> list[Specification]:
-    """Of the column `tools`, or of what a source has in its place; none where it holds nothing of the kind."""
+    """From the column `tools`, or a source's equivalent; empty if it is something else."""
     try:
         found = json.loads(tools) if isinstance(tools, str) else tools
     except ValueError:
@@ -57,15 +55,15 @@ def specifications(tools: Any) -> list[Specification]:
     return [_specification(one) for one in found if isinstance(one, Mapping)]
 
 
-def read_aloud(turn: Mapping[str, Any]) -> str:
-    """What a turn says, for people to read: its words, and its calls as `add({"a": 1})`."""
+def display_text(turn: Mapping[str, Any]) -> str:
+    """A turn for people to read: its text, and its calls as `add({"a": 1})`."""
     functions = [one.get("function") or {} for one in calls_of(turn)]
     calls = [f"{one.get('name')}({one.get('arguments')})" for one in functions]
     return "\n".join(one for one in (turn.get("content"), *calls) if one)
 
 
 def canonical(record: dict[str, Any]) -> dict[str, Any]:
-    """A source's row with its tool calls and specifications in this form. What is not of their kind stays."""
+    """A source's row with its tool calls and specifications in this format. Other values stay."""
     changed: dict[str, Any] = {}
     if has_calls(record.get("messages")):
         turns = record["messages"]
@@ -76,22 +74,22 @@ def canonical(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _message(turn: Mapping[str, Any]) -> Message:
-    """Without fields that are null, which only the column's other rows have; of a call's arguments the JSON."""
-    said = {name: value for name, value in turn.items() if value is not None}
-    if calls := said.get("tool_calls"):
+    """Without null fields, which other rows' keys add; with the arguments of calls as JSON."""
+    message = {name: value for name, value in turn.items() if value is not None}
+    if calls := message.get("tool_calls"):
         known = calls if isinstance(calls, list) else []
-        said["tool_calls"] = [_call(one) for one in known if isinstance(one, Mapping)]
-    if isinstance(said.get("content"), dict | list) and said.get("role") == "tool":
-        said["content"] = as_json(said["content"])
-    return {"role": said.get("role"), "content": ""} | said
+        message["tool_calls"] = [_call(one) for one in known if isinstance(one, Mapping)]
+    if isinstance(message.get("content"), dict | list) and message.get("role") == "tool":
+        message["content"] = as_json(message["content"])
+    return {"role": message.get("role"), "content": ""} | message
 
 
 def _call(one: Mapping[str, Any]) -> dict[str, Any]:
     function = one["function"] if isinstance(one.get("function"), Mapping) else one
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else as_json(_without_null(arguments or {}))
-    told = {"name": function.get("name"), "arguments": text}
-    return {"id": one.get("id"), "type": one.get("type") or "function", "function": told}
+    named = {"name": function.get("name"), "arguments": text}
+    return {"id": one.get("id"), "type": one.get("type") or "function", "function": named}
 
 
 def _specification(one: Mapping[str, Any]) -> Specification:
@@ -101,7 +99,7 @@ def _specification(one: Mapping[str, Any]) -> Specification:
 
 
 def _without_null(value: Any) -> Any:
-    """A column of objects has all keys of all its rows in each, null where a row has none."""
+    """A column of objects has all keys of all rows in each row, null where a row lacks one."""
     if isinstance(value, Mapping):
         return {name: _without_null(one) for name, one in value.items() if one is not None}
     return [_without_null(one) for one in value] if isinstance(value, list) else value

@@ -42,7 +42,7 @@ def test_nothing_of_such_a_model_is_loaded_and_the_hub_is_not_asked(monkeypatch)
 
 def test_a_judge_behind_a_chat_api_is_planned_beside_a_model_of_ones_own():
     told = describe(config("+strategy=preference", *JUDGE))
-    assert "judge: gpt-5-mini, OpenAIChat at https://api.openai.com/v1; 1 engine(s); asked by preference" in told
+    assert "judge: gpt-5-mini, OpenAIChat at https://api.openai.com/v1; 1 engine(s); called by preference" in told
 
 
 @pytest.mark.parametrize("strategy", ["self_instruct", "evol_instruct", "instruct_and_respond", "text_generation"])
@@ -62,8 +62,8 @@ def test_a_strategy_of_conversations_is_planned_for_a_chat_api_alone(strategy, s
 def test_a_step_that_speaks_as_the_user_is_refused_with_the_model_that_it_asks(words, step, model, capsys):
     assert main([*words, "dry_run=true"]) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"error: strategy.{step}: draws what a user would say") and told.count("\n") == 1
-    assert f"the model {model} is asked by" in told
+    assert told.startswith(f"error: strategy.{step}: needs a user's turn from the model") and told.count("\n") == 1
+    assert f"from the model {model}, which a chat API cannot write" in told
 
 
 def test_a_chat_api_may_answer_what_another_model_has_said_as_the_user():
@@ -80,7 +80,7 @@ def test_keys_of_a_tokenizer_and_a_template_are_refused(key):
 def test_a_key_that_is_missing_for_a_server_elsewhere_is_refused_before_the_start(monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", " ")
     assert main(["+strategy=preference", *JUDGE, "dry_run=true"]) == 2
-    wanted = "the environment variable OPENAI_API_KEY is not set, and api.openai.com wants a key"
+    wanted = "the environment variable OPENAI_API_KEY is not set, and api.openai.com needs a key"
     assert capsys.readouterr().err.startswith(f"error: models.judge.engine.api_key_env: {wanted}")
 
 

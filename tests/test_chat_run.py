@@ -64,7 +64,7 @@ def test_what_tokens_cost_is_told_by_model_in_the_numbers_the_terminal_the_repor
 def test_a_plan_tells_what_tokens_will_cost_by_a_run_before(folder, words, capsys, tmp_path):
     assert run.main([*words, "source.repeat=10", f"output_dir={tmp_path}/new", "dry_run=true"]) == 0
     most = f"{10 * RECORDS * 1024 * 1000 / 1e6:,.2f}"
-    assert f"price     main: at most {most} for the tokens that it generates, and 100 for" in capsys.readouterr().out
+    assert f"price     main: at most {most} for generated tokens, and 100 per" in capsys.readouterr().out
     more = ["source.repeat=10", f"output_dir={tmp_path}/new", f"estimate_from={folder}"]
     assert run.main([*words, *more, "dry_run=true"]) == 0
     assert f"cost      {10 * COST:.2f} for the tokens of main" in capsys.readouterr().out

@@ -88,7 +88,7 @@ def test_merge_inspect_report_and_export_refuse_a_damaged_shard_in_one_line(case
     for reader in ("merge", "inspect", "report"):
         outcome, _ = outcomes[reader]
         assert (outcome.code, outcome.out) == (2, "")
-        assert outcome.err == f"error: {path}: is {word}; the command that made it makes its records again\n"
+        assert outcome.err == f"error: {path}: is {word}; run the same command again to replace its records\n"
     exported, _ = outcomes["export"]
     assert exported.code == (2 if name == "shard" and harm is not delete else 0)  # the dataset has the file by itself
 
@@ -101,7 +101,7 @@ def test_a_lost_manifest_is_put_together_again_and_nothing_is_made_twice(cases, 
     run.manifest.unlink()
     outcome = case.command(run.path, shard_size=100)
     assert outcome.code == 0 and rows_in(run.path) == case.rows
-    assert f"{run.manifest} is lost: the run goes on from what its shards say of themselves" in outcome.err
+    assert f"{run.manifest} is lost: it is rebuilt from the notes of the shards" in outcome.err
     after = Manifest.read(run)
     assert {shard for shard in before.shards if shard.index in begun} <= set(after.shards)
     assert all(after.committed[index] == summary for index, summary in before.committed.items())

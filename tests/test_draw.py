@@ -50,7 +50,7 @@ def test_a_chain_is_printed_as_mermaid_text(capsys):
     assert main(["+strategy=magpie"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "flowchart TD",
-        '    source(["source<br/>at most 2 calls for a record of the source"])',
+        '    source(["source<br/>at most 2 calls per record of the source"])',
         '    step1["magpie<br/>at most 2 calls"]',
         "    source --> step1",
         '    step1 -.-> rejected1(["rejected<br/>empty_instruction<br/>truncated_instruction<br/>repetition<br/>'
@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path, cap
 
 def test_several_strategies_do_not_overwrite_one_file(tmp_path, capsys):
     assert main(["--multirun", "+strategy=magpie,magpie_math", "--svg", str(tmp_path / "one.svg")]) == 2
-    assert "one picture" in capsys.readouterr().err
+    assert "one diagram" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", options("strategy"))
@@ -126,14 +126,12 @@ def test_calls_are_counted_through_fan_outs():
     chain = stages(
         strategy(step(calls=1, num_outputs=5), step("second", calls=2), step("third", calls=1, num_outputs=2))
     )
-    assert whole_cost(chain) == "at most 16 calls for a record of the source"
+    assert whole_cost(chain) == "at most 16 calls per record of the source"
 
 
 def test_calls_after_a_fan_out_of_any_size_are_counted_for_each():
     chain = stages(strategy(step(calls=1, num_outputs=None), step("second", calls=2)))
-    assert (
-        whole_cost(chain) == "at most 1 call for a record of the source, and 2 calls for each record that first makes"
-    )
+    assert whole_cost(chain) == "at most 1 call per record of the source, and 2 calls per record from first"
 
 
 def test_a_score_is_drawn_with_the_model_that_gives_it():
@@ -148,8 +146,8 @@ def test_what_a_step_does_not_tell_is_drawn_as_not_told():
         return record
 
     picture = mermaid(strategy(Step("plain", plain)))
-    assert "calls not told" in picture and "reasons not told" in picture
-    assert "calls a record not known: the step plain does not tell" in picture
+    assert "calls unknown" in picture and "reasons unknown" in picture
+    assert "calls per record unknown: the step plain does not declare them" in picture
 
 
 def test_a_fan_out_parts_the_way_and_stacks_what_follows():

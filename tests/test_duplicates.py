@@ -123,7 +123,7 @@ def test_the_end_of_the_claims_is_the_runs_and_the_next_one_goes_on(job, in_orde
     run.until(lambda: run.written)  # so there have been claims
     next(one for one in children(run) if one.name().startswith(name)).kill()
     assert run.process.wait(300) == 1
-    assert "failed: claims: its process ended; run again to go on" in run.told
+    assert "failed: dedup keys: its process ended; run again to resume" in run.told
     run.start()
     run.go_on()
     assert run.finish() == in_order

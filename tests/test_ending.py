@@ -44,7 +44,7 @@ def test_a_run_that_keeps_nothing_of_a_source_is_not_done(tmp_path, capsys, stri
     assert told.out.startswith("0 records kept, 3 rejected (3 too_plain), in ") and "The dataset is in" not in told.out
     assert "ended with 0 of 3 records, the source has no more records: 3 strict: too_plain" in told.err
     assert run(tmp_path / "run", *strict) == 3
-    assert "nothing new was made, for what is rejected stays so" in capsys.readouterr().err
+    assert "no new record was run: set retry=[REASON,...]" in capsys.readouterr().err
 
 
 def test_what_it_says_of_a_stop_is_what_is_on_disk_in_shards_and_in_journals(tmp_path, capsys):

@@ -191,13 +191,13 @@ def test_sharegpt_has_several_calls_and_their_results_as_lists():
     turns = [CALLING[0], CALLING[1] | {"tool_calls": [CALL, CALL]}, CALLING[2], result, CALLING[3]]
     said = sharegpt({"id": "0", "messages": turns, "tools": None})["conversations"]
     assert len(json.loads(said[1]["value"])) == 2 and json.loads(said[2]["value"]) == ["3", "4"]
-    with pytest.raises(exporting.Unfit, match="words beside a tool call"):
+    with pytest.raises(exporting.Unfit, match="text beside a tool call"):
         sharegpt({"id": "0", "messages": [CALLING[0], CALLING[1] | {"content": "Wait."}]})
 
 
 def test_alpaca_leaves_out_rows_with_tools(calling, tmp_path, capsys):
     assert door.main([str(calling.path), "--format", "alpaca", "--output-dir", str(tmp_path / "out")]) == 0
-    assert "left out, as alpaca can't hold them: 1 with tools\n" in capsys.readouterr().err
+    assert "left out, because alpaca cannot hold them: 1 with tools\n" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -239,13 +239,15 @@ def test_what_alpaca_can_not_hold_is_left_out_and_counted_in_one_line(tmp_path, 
     assert door.main([str(folder.path), "--format", "alpaca", "--output-dir", str(tmp_path / "out")]) == 0
     told = capsys.readouterr()
     assert told.out == f"1 rows in {tmp_path / 'out'}\n"
-    assert told.err.startswith("left out, as alpaca can't hold them: 2 of several turns, 1 without a response\n")
+    assert told.err.startswith(
+        "left out, because alpaca cannot hold them: 2 with several turns, 1 without a response\n"
+    )
 
 
 def test_columns_without_a_place_are_named_in_one_line(small, tmp_path, capsys):
     assert door.main([str(small.path), "--format", "sharegpt", "--output-dir", str(tmp_path)]) == 0
     columns = "strategy, model, seed, lineage, usage, finish_reason, score"
-    told = f"left behind, as sharegpt has no place for them: the columns {columns}\n"
+    told = f"columns left out, because sharegpt cannot hold them: {columns}\n"
     assert capsys.readouterr().err == told
 
 
@@ -256,13 +258,13 @@ def test_answers_that_were_cut_are_left_out_where_that_is_wanted(tmp_path, capsy
         place = tmp_path / str(count)
         assert door.main([str(folder.path), "--format", "alpaca", "--output-dir", str(place), *wanted]) == 0
         assert len(lines(place / "alpaca.jsonl")) == count
-    assert "left out, as max_tokens cut their answers: 1\n" in capsys.readouterr().err
+    assert "left out: 1 rows whose answers max_tokens cut\n" in capsys.readouterr().err
 
 
 def test_a_dataset_of_which_nothing_fits_is_refused_and_no_file_is_left(tmp_path, capsys):
     folder = run_of(tmp_path / "run", said("one"))
     assert door.main([str(folder.path), "--format", "alpaca", "--output-dir", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.endswith("alpaca holds none of its rows: 1 without a response\n")
+    assert capsys.readouterr().err.endswith("no row fits the format alpaca: 1 without a response\n")
     assert not (tmp_path / "alpaca.jsonl").exists()
 
 
@@ -432,7 +434,7 @@ def test_a_push_that_fails_loses_nothing_and_says_how_to_repeat_it(hub, small, t
     assert (code, out) == (1, "")
     told = err.splitlines()[-1]
     assert told.startswith("failed: the push to me/mine: ") and "storage limit reached" in told
-    assert told.endswith(f"nothing is lost, python -m synth.export {small.path} --push-to-hub me/mine goes on with it")
+    assert told.endswith(f"nothing is lost, run python -m synth.export {small.path} --push-to-hub me/mine to continue")
     assert TOKEN not in err
     assert not (small.path / ".push").exists()
 
@@ -454,9 +456,9 @@ def test_files_that_are_there_are_not_sent_again_and_those_of_a_longer_dataset_g
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
-        ({"token": ""}, "there is no token for the Hub; set HF_TOKEN or log in by hf auth login"),
+        ({"token": ""}, "no token for the Hub was found; set HF_TOKEN or run hf auth login"),
         ({"token": "hf_of_somebody"}, "the Hub refuses 'me/mine': Invalid user token."),
-        ({"offline": "1"}, "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set, which keeps the Hub out of reach"),
+        ({"offline": "1"}, "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set; unset it to reach the Hub"),
     ],
 )
 def test_what_the_hub_would_refuse_is_refused_before_anything_is_sent(hub, small, tmp_path, keys, why):

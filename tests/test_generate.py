@@ -38,7 +38,10 @@ def test_groups_are_chosen_and_their_keys_are_dicts_or_dotted_names():
     [
         ("choose one by source=NAME", "choose one by source=NAME"),
         ("the first is added: +strategy=magpie", "the first is added: strategy='magpie'"),
-        ("is renamed by 'source.columns={topic: prompt}'", "is renamed by source={'columns': {'topic': 'prompt'}}"),
+        (
+            "rename a column by 'source.columns={topic: prompt}'",
+            "rename a column by source={'columns': {'topic': 'prompt'}}",
+        ),
         ("a name on the Hub goes into model.path=org/model", "a name on the Hub goes into model={'path': 'org/model'}"),
         ("resume=never starts anew", "resume='never' starts anew"),
         ("num_records=5 is too few", "num_records=5 is too few"),

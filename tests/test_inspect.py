@@ -99,7 +99,7 @@ def test_what_a_run_held_and_cost_is_that_of_all_its_processes(tmp_path):
         {"time": 9.0, "started": 8.0, "replica_seconds": 1800.0, "gpu_seconds": 1800.0, "cost": None},
     ]
     text = shown(make_run(tmp_path, [kept(n) for n in range(10)], snapshots=lines))
-    assert re.search("reserved +1.5 engine-hours, 2.5 GPU-hours, cost 4.00, 400.00 a 1,000 kept rows", text)
+    assert re.search("reserved +1.5 engine-hours, 2.5 GPU-hours, cost 4.00, 400.00 per 1,000 kept rows", text)
 
 
 def test_a_run_without_rows_is_shown(tmp_path):

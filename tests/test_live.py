@@ -71,7 +71,7 @@ def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path, capsy
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main([*SIMULATED, f"output_dir={tmp_path}", f"cluster.metrics_port={port}"]) == 2
-    told = f"error: cluster.metrics_port: {port} can't be listened at (Address already in use)\n"
+    told = f"error: cluster.metrics_port: cannot listen on port {port} (Address already in use)\n"
     assert capsys.readouterr().err == told
 
 

@@ -75,8 +75,11 @@ def test_the_home_directory_is_meant_by_the_paths_of_a_step_of_ones_own(home, mo
             "'~nobody-of-this-name/x'",
             "output_dir: there is no home directory ~nobody-of-this-name; a folder of that name",
         ),
-        ("''", "output_dir: names no folder or file; . is the working directory"),
-        ('"s3://bucket/x"', "output_dir: must be a folder; python -m synth.export RUN_DIR --output-dir s3://bucket/x"),
+        ("''", "output_dir: is empty; write . for the working directory"),
+        (
+            '"s3://bucket/x"',
+            "output_dir: must be a local folder; use python -m synth.export RUN_DIR --output-dir s3://bucket/x",
+        ),
     ],
 )
 def test_a_path_that_leads_nowhere_is_refused(given, told):
@@ -182,7 +185,7 @@ def test_a_report_of_another_run_is_not_written_over(run, home, capsys):
     make_run(home / "other", [kept(0)], identity={"seed": 7})
     assert report(["~/run", "--output=~/r.html"]) == 0
     assert report(["~/other", "--output=~/r.html"]) == 2
-    assert "r.html can't be written (it is there already, and not of this command's making)" in capsys.readouterr().err
+    assert "r.html can't be written (it exists and was not written by this command)" in capsys.readouterr().err
 
 
 def test_a_picture_may_go_into_a_pipe(home):

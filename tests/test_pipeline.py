@@ -86,11 +86,11 @@ at_home.__module__ = "__main__"
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (lambda record, llm: record, "step 1: .*<lambda> has to be in a file that can be imported, as my_steps.py"),
-        (at_home, "step 1: __main__.at_home has to be in a file"),
-        (Doubt(2), r"step 1: .*Doubt was made is not known: functools.partial\(Doubt, key=value\)$"),
-        (partial(shorten, {}), "step 1: .*shorten is bound to values without names"),
-        (partial(shorten, words=object()), "step 1, words: how builtins.object was made is not known"),
+        (lambda record, llm: record, "step 1: .*<lambda> must be in a file that can be imported, such as my_steps.py"),
+        (at_home, "step 1: __main__.at_home must be in a file"),
+        (Doubt(2), r"step 1: the parameters of .*Doubt are unknown; use functools.partial\(Doubt, key=value\)$"),
+        (partial(shorten, {}), "step 1: give the values of .*shorten by name"),
+        (partial(shorten, words=object()), "step 1, words: the parameters of builtins.object are unknown"),
     ],
 )
 def test_what_can_not_be_named_on_another_machine_is_refused(step, message):

@@ -123,7 +123,7 @@ async def test_a_changed_step_is_refused_by_the_name_of_its_file(runs):
     told = refused(runs)
     assert told.startswith(f"output_dir: {runs.folder.manifest} is of another run: code of mine_step.py was ")
     assert told.endswith(
-        "; choose another output_dir, or retry=[error] to make what was an error again by the code as it is"
+        "; choose another output_dir, or set retry=[error] to run failed records again with the changed code"
     )
     assert "force" not in told
 
@@ -267,7 +267,7 @@ async def test_force_takes_nothing_away(runs):
     runs.rows(20)
     told = refused(runs, num_records=5, resume="force", model={"name": "other"})
     assert told == (
-        f"num_records: 5 is fewer than the 20 rows in {runs.folder.path}, and resume=force takes none away; ask for 20 "
+        f"num_records: 5 is fewer than the 20 rows in {runs.folder.path}, and resume=force removes no rows; set 20 "
         "or more, or choose another output_dir"
     )
 
@@ -320,7 +320,7 @@ async def test_slices_that_were_made_again_are_one_run(runs):
 @pytest.mark.parametrize("step", ["synth.quality.exact_duplicate.ExactDuplicate", "synth.steps.self_instruct.Tasks"])
 def test_records_that_share_something_are_not_made_again_alone(runs, step):
     strategy = {"name": "test", "columns": {}, "steps": [{"_target_": step}]}
-    with pytest.raises(ConfigError, match=r"^retry: all records of test share .*; leave retry out$"):
+    with pytest.raises(ConfigError, match=r"^retry: records of test share .*; leave retry out$"):
         runs.config(strategy=strategy, retry=["error"])
 
 

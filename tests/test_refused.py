@@ -163,7 +163,9 @@ def test_what_a_run_would_write_over_is_named(tmp_path, name, dry):
     before = snapshot(tmp_path)
     with pytest.raises(ConfigError) as caught:
         work(composed("engine=simulated", dry, f"output_dir={tmp_path}/project", model="demo"))
-    told = f"output_dir: {tmp_path}/project has {name.partition('/')[0]} in it, but no run; choose another output_dir"
+    told = (
+        f"output_dir: {tmp_path}/project is no run folder and has {name.partition('/')[0]}; choose another output_dir"
+    )
     assert str(caught.value) == told
     assert snapshot(tmp_path) == before
 
@@ -187,7 +189,7 @@ def test_a_link_in_the_place_of_what_a_run_writes_is_not_followed(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "dataset").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match="has dataset in it, but no run"):
+    with pytest.raises(ConfigError, match="is no run folder and has dataset"):
         work(composed("engine=simulated", f"output_dir={tmp_path}/run", model="demo"))
 
 

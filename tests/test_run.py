@@ -137,7 +137,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(finished, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole process group
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 75, output
-    assert "the same command goes on from there" in output
+    assert "run the same command again to resume" in output
     assert 0 < len(records_on_disk(folder)) < 200
     stage.go_on()
     assert run(folder, "num_records=200", *engine) == 0
@@ -151,12 +151,12 @@ def test_a_hopeless_run_ends_with_3_and_says_what_ate_the_records(tmp_path, caps
     words = [tmp_path / "run", "num_records=100", "strategy.steps=[{_target_: picky.strict}]"]
     assert run(*words) == 3
     told = capsys.readouterr().err
-    assert "ended with 0 of 100 records, fewer than min_yield=0.05 of the records were kept: " in told
+    assert "ended with 0 of 100 records, the yield is below min_yield=0.05: " in told
     assert "strict: too_plain" in told
     assert rows(tmp_path / "run") == []
 
     assert run(*words) == 3
-    assert "nothing new was made, for what is rejected stays so" in capsys.readouterr().err
+    assert "no new record was run: set retry=[REASON,...]" in capsys.readouterr().err
 
 
 def test_a_run_whose_first_records_are_errors_ends_with_1_and_the_commonest(tmp_path, capsys, monkeypatch):

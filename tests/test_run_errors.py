@@ -14,7 +14,7 @@ import synth
 from synth.run import main
 
 HEAVY = ["ray", "vllm", "torch", "transformers", "datasets"]
-PLUS = "none is chosen so far, and the first is added with a plus sign"
+PLUS = "none is chosen yet, and the first one needs a plus sign"
 GOOD = ["+strategy=magpie", "model=qwen3-8b"]
 
 
@@ -59,13 +59,13 @@ def refusal(job, capsys):
     [
         ("nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
         ("+nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
-        ("+num_records=5", "num_records: is there already; leave out the plus sign"),
+        ("+num_records=5", "num_records: exists already; leave out the plus sign"),
         ("num_records=abc", "num_records: must be a whole number or 'all', got 'abc'"),
         ("num_records=0", "num_records: must be at least 1 or 'all', got 0"),
         (
             "num_records=1,2",
-            "num_records: a list is written [a,b]; a sweep over several values needs --multirun; "
-            "a text with commas is quoted twice, once for the shell",
+            "num_records: write a list as [a,b]; a sweep over several values needs --multirun; "
+            "quote a text with commas twice, once for the shell",
         ),
         ("~num_records", "num_records: is missing"),
         ("seed=???", "seed: is missing"),
@@ -75,22 +75,21 @@ def refusal(job, capsys):
         ("model=qwen", "model: there is no 'qwen'; did you mean 'qwen3-8b'?"),
         (
             "model=Qwen/Qwen3-8B",
-            "model: names a file of conf/model; a folder or a name on the Hub goes into model.path=Qwen/Qwen3-8B",
+            "model: is for files of conf/model; set model.path=Qwen/Qwen3-8B for a folder or a name on the Hub",
         ),
         (
             "output_dir=s3://b/x",
-            "output_dir: must be a folder; python -m synth.export RUN_DIR --output-dir s3://b/x copies there, "
+            "output_dir: must be a local folder; use python -m synth.export RUN_DIR --output-dir s3://b/x to copy, "
             "got 's3://b/x'",
         ),
-        ("+model=demo", "model: is chosen already; to choose another one, leave out the plus sign or the second one"),
+        ("+model=demo", "model: is chosen twice; to choose another option, leave out the plus sign or one of them"),
         ("model.dtype=float23", "model.dtype: must be 'auto', 'bfloat16', 'float16' or 'float32', got 'float23'"),
         ("model.nme=x", "model.nme: no such key; did you mean 'model.name'?"),
         ("model.path=/nope", "model.path: there is no folder '/nope'; a Hub name has the form ORGANIZATION/MODEL"),
         ("engine=vlm", "engine: there is no 'vlm'; did you mean 'vllm'?"),
         (
             "engine=null",
-            "engine: null is none of its choices; choose from openai, openai_chat, simulated, transformers, vllm, "
-            "vllm_pooling",
+            "engine: has no choice null; choose from openai, openai_chat, simulated, transformers, vllm, vllm_pooling",
         ),
         ("engine.max_num_sequences=4", "engine.max_num_sequences: no such key; did you mean 'engine.max_num_seqs'?"),
         ("engine.max_num_seqs=many", "engine.max_num_seqs: must be a whole number or 'auto', got 'many'"),
@@ -98,10 +97,10 @@ def refusal(job, capsys):
         ("source=nope", "source: there is no 'nope'; did you mean 'none'?"),
         ("hydra.nope=1", "hydra.nope: no such key"),
         ("hydra/launcher=nope", "hydra/launcher: there is no 'nope'; choose from basic"),
-        ("foo", "'foo' sets nothing: write key=value"),
-        ("magpie", "'magpie' sets nothing: write key=value; did you mean +strategy=magpie?"),
-        ("=3", "'=3' names no key: write key=value"),
-        ("", "'' sets nothing: write key=value"),
+        ("foo", "'foo' sets nothing; write key=value"),
+        ("magpie", "'magpie' sets nothing; write key=value; did you mean +strategy=magpie?"),
+        ("=3", "'=3' has no key; write key=value"),
+        ("", "'' sets nothing; write key=value"),
         ("--multi-run", "--multi-run: no such option; did you mean '--multirun'?"),
     ],
 )
@@ -134,7 +133,7 @@ def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
     [
         ([], "strategy: none is chosen; add one of code_reasoning, constraints, "),
         (["+strategy=magpy"], "strategy: there is no 'magpy'; did you mean 'magpie'?"),
-        (["+strategy=null"], "strategy: null is none of its choices; choose from code_reasoning, constraints, "),
+        (["+strategy=null"], "strategy: has no choice null; choose from code_reasoning, constraints, "),
         (["strategy=magpie_math"], f"strategy: {PLUS}: +strategy=magpie_math"),
         (["strategy=magpy"], f"strategy: {PLUS}: +strategy=magpie"),
         (
@@ -142,8 +141,8 @@ def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
             "strategy.magpie.n_turns: no strategy is chosen; choose from code_reasoning, constraints, ",
         ),
         (["nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
-        (["+strategy=magpie", "+strategy=magpie_math"], "strategy: is chosen already; "),
-        (["+strategy=magpie,magpie_math"], "strategy: a list is written [a,b]; a sweep over "),
+        (["+strategy=magpie", "+strategy=magpie_math"], "strategy: is chosen twice; "),
+        (["+strategy=magpie,magpie_math"], "strategy: write a list as [a,b]; a sweep over "),
         (["--config-name=nope", "+strategy=magpie"], "--config-name: there is no 'nope'"),
         (["--config-dir=/nope", "+strategy=magpie"], "Additional config directory '/nope' not found"),
         (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
@@ -325,7 +324,7 @@ def test_a_mistake_beside_the_users_own_configuration_is_refused(users_own, refu
 
 def test_a_file_that_is_no_yaml_is_named_with_its_line(users_own, refusal, tmp_path):
     told = refusal("--config-dir=mine", "+strategy=torn")
-    assert told.startswith(f"{tmp_path}/mine/strategy/torn.yaml: line 2 is no YAML: ")
+    assert told.startswith(f"{tmp_path}/mine/strategy/torn.yaml: line 2 is not YAML: ")
 
 
 def test_refusing_loads_nothing_heavy(tmp_path):
@@ -423,10 +422,10 @@ def test_a_file_of_a_text_that_can_not_be_read_is_named(refusal, tmp_path):
         "strategy.magpie.system_prompts: the file 'nope.txt' can't be read: No such file or directory"
     )
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    assert "it is no UTF-8 text" in refusal(*GOOD, "strategy.magpie.system_prompts=@latin.txt")
+    assert "it is not UTF-8 text" in refusal(*GOOD, "strategy.magpie.system_prompts=@latin.txt")
 
 
 def test_a_text_with_commas_is_told_how_to_come(refusal):
     told = refusal(*GOOD, "strategy.magpie.system_prompts=Be kind, please")
-    assert told.endswith("a text with commas is quoted twice, once for the shell, or comes from a file: "
+    assert told.endswith("quote a text with commas twice, once for the shell, or read it from a file: "
                          "strategy.magpie.system_prompts=@FILE")  # fmt: skip

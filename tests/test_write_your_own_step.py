@@ -29,7 +29,7 @@ def test_the_step_is_drawn_with_what_it_tells_of_itself(folder):
     drawn = run(folder, "draw")
     assert drawn.returncode == 0, drawn.stderr
     assert "up to 2 records" in drawn.stdout and "same_wording" in drawn.stdout
-    assert "at most 5 calls for a record of the source" in drawn.stdout
+    assert "at most 5 calls per record of the source" in drawn.stdout
 
 
 def test_a_bad_parameter_is_refused_in_one_line(folder):

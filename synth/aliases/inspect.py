@@ -1,6 +1,7 @@
-"""python -m synth.inspect: what synth.show does.
+"""python -m synth.inspect: the same as synth.show.
 
-Not in synth/ itself, where a file of this name would hide the standard library's from whoever works in that folder.
+Not in synth/ itself, where a file of this name would hide the standard library's module from programs run in that
+folder.
 """
 
 import sys

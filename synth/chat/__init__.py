@@ -1,6 +1,6 @@
-"""A tokenizer's own chat template, read as token ids: prompts, pre-query prompts and stop tokens, for any model.
+"""A tokenizer's chat template as token ids: prompts, pre-query prompts and stop tokens, for any model.
 
-There is no table of models here. All that is known of a model is its tokenizer and the template in it.
+There is no table of models: everything is derived from the tokenizer and its template.
 """
 
 from synth.chat.conversation import ChatTemplate

@@ -1,15 +1,15 @@
-"""Answers in channels: a model that names what it writes, and tells its answer from its thoughts by the names.
+"""Answers in channels: a model that labels its output, so that the answer is distinguished from the reasoning.
 
-In gpt-oss's format, Harmony, a model that is given `<|start|>assistant` goes on with
-`<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>`. How a name is
-written, and which is the answer's, is read from what a chat template has the model itself write before an answer's
-words; there is no table of formats here.
+In gpt-oss's format, Harmony, a model continues `<|start|>assistant` with
+`<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>`. The syntax of
+labels, and the answer's label, are derived from what a chat template has the model write before an answer; there is no
+table of formats.
 
-Promises: an answer is what stands in the answer's channel and nowhere else; all other channels are thoughts. Where
-max_tokens cut it before that channel, there is no answer at all.
+Promises: the answer is the content of the answer's channel only; all other channels are reasoning. If max_tokens cut
+the output before that channel, there is no answer.
 
-Works on stretches, (a control token's spelling, True) or (text, False), so that words that spell a control token are
-words. Knows nothing of token ids.
+Works on stretches, (a control token's spelling, True) or (text, False), so that text that spells a control token stays
+text. No token ids.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,9 +23,9 @@ Stretch = tuple[str, bool]
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """A channel's name stands between the control tokens `opening` and `body`; `answer` is that of the answer.
+    """A channel's name stands between the control tokens `opening` and `body`; `answer` is the answer's name.
 
-    `within` are all control tokens that a model writes before its answer: none of them can end the generation.
+    `within` are all control tokens that a model writes before its answer: none of them may end the generation.
     """
 
     opening: str
@@ -35,8 +35,8 @@ class Channels:
 
     @classmethod
     def read(cls, before_answer: str, special_tokens: SpecialTokens, prompt: str = "") -> "Channels | None":
-        """The format of `before_answer`, what a model itself writes before an answer; None if it names no channel. The
-        name may begin in the `prompt`: `<|start|>assistant` before ` to=user<|message|>`."""
+        """The format derived from `before_answer`, what a model itself writes before an answer; None if it names no
+        channel. The name may begin in the `prompt`: `<|start|>assistant` before ` to=user<|message|>`."""
         stretches = [
             (text.strip(), is_control) for text, is_control in special_tokens.split(before_answer) if text.strip()
         ]
@@ -51,11 +51,11 @@ class Channels:
                 return None if THOUGHTS in name else cls(opening, body, name, within)
         return None
 
-    def split(self, said: Iterable[Stretch], prompt_end: Sequence[Stretch] = ()) -> tuple[str | None, str]:
-        """An answer's thoughts (None without any) and the rest. `prompt_end` is what stands before it."""
+    def split(self, output: Iterable[Stretch], prompt_end: Sequence[Stretch] = ()) -> tuple[str | None, str]:
+        """The reasoning (None without any) and the answer. `prompt_end` is the text before the output."""
         thoughts: list[str] = []
         answer: list[str] = []
-        for name, body in self._bodies([*self._left_open(prompt_end), *said]):
+        for name, body in self._bodies([*self._left_open(prompt_end), *output]):
             (answer if self._is_answers(name) else thoughts).append(body.strip())
         return "\n\n".join(thoughts) if thoughts else None, "\n\n".join(answer)
 
@@ -65,11 +65,11 @@ class Channels:
         return len(names) == 1 and self._is_answers(names[0])
 
     def _is_answers(self, name: str) -> bool:
-        """What follows a name says more of the channel: `final json`."""
+        """A name may be followed by attributes of the channel: `final json`."""
         return name == self.answer or name.startswith(f"{self.answer} ")
 
     def _bodies(self, stretches: Iterable[Stretch]) -> list[tuple[str, str]]:
-        """Each channel's name, with all that stands there (`commentary to=functions.search`), and what is in it."""
+        """Each channel's name with its attributes (`commentary to=functions.search`), and its content."""
         bodies: list[tuple[str, str]] = []
         heading: str | None = None
         inside = False
@@ -83,14 +83,14 @@ class Channels:
             elif text == self.opening:
                 heading, inside = "", False
             elif heading is None:
-                inside = False  # whatever it is, it ends the body
+                inside = False  # any control token ends the body
             elif text == self.body:
                 bodies.append((heading.strip(), ""))
                 heading, inside = None, True
         return bodies
 
     def _left_open(self, prompt_end: Sequence[Stretch]) -> Sequence[Stretch]:
-        """The heading of a channel that the generation prompt opens for the model."""
+        """The heading of a channel that the generation prompt opens."""
         opened = [n for n, stretch in enumerate(prompt_end) if stretch == (self.opening, True)]
         rest = prompt_end[opened[-1] :] if opened else []
         controls = [text for text, is_control in rest if is_control]

@@ -1,12 +1,12 @@
-"""Conversations in, token ids out: the prompt of an answer, and the prompt of a user's next words.
+"""Conversations to token ids: the prompt of an answer, and the prompt of a user's next turn.
 
-Promises: `encode` gives the ids that the tokenizer's own `apply_chat_template` would give, except that no content
-becomes a control token. `pre_query` gives everything the template writes up to where the user's next words start,
-for the first turn and for later ones, with and without a system prompt: what Magpie draws instructions from.
-Neither adds a token, a BOS for example, that the template does not write.
+Promises: `encode` returns the ids of the tokenizer's own `apply_chat_template`, except that no content becomes a
+control token. `pre_query` returns everything that the template writes before the user's next turn, for the first turn
+and for later ones, with and without a system prompt: Magpie draws instructions from it. Neither adds a token, such as
+BOS, that the template does not write.
 
-A space at the end of a pre-query prompt stays, as in Mistral's `<s>[INST] `, although some tokenizers would merge
-it with the first word to come; `model.pre_query` can give the prompt without it.
+A space at the end of a pre-query prompt is kept, as in Mistral's `<s>[INST] `, although some tokenizers would merge it
+with the first word; `model.pre_query` can set the prompt without it.
 
 Knows nothing of records, samplings or engines.
 """
@@ -31,30 +31,29 @@ from synth.tool_calls import has_calls
 
 Messages = Sequence[dict[str, Any]]
 
-_PROMPT_END = 64  # tokens: enough for what a prompt ends with before an answer, in a vocabulary of hardly any words
+_PROMPT_END = 64  # tokens: enough for a generation prompt, even with a tiny vocabulary
 
-# A role is written next to control tokens, in templates like `'<|' + role + '|>'`, so it can't be any text.
+# Roles stand next to control tokens, in templates like `'<|' + role + '|>'`, so they can't be arbitrary.
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 class ChatTemplate:
-    """One tokenizer with its chat template, or with another given as `chat_template`.
+    """A tokenizer with its chat template, or with another one given as `chat_template`.
 
-    `default_system_prompt` says what becomes of the system prompt that some templates insert where a conversation
-    has none. It concerns what users are made to say: with `drop`, `pre_query` starts with the user's heading, so
-    that instructions are drawn under no system prompt at all. `encode` follows the template in either case,
-    because that is how the model is asked in real life. A conversation with a system prompt of its own is the
-    template's affair in both.
+    `default_system_prompt` is about the system prompt that some templates insert if a conversation has none. It affects
+    user turns only: with `drop`, `pre_query` starts with the user's heading, so that instructions are drawn without a
+    system prompt. `encode` always follows the template, because that is how the model is used. A conversation with its
+    own system prompt is left to the template.
 
-    `pre_query` (of a conversation's start), `later_pre_query` (to follow the conversation so far, as the template
-    renders it) and `query_stop` are given by hand where the template is no help; control tokens may be spelled in
-    them. A conversation that starts with a system prompt is not helped by `pre_query`.
+    `pre_query` (for the start of a conversation), `later_pre_query` (to follow the conversation so far, as rendered by
+    the template) and `query_stop` replace what can't be derived; control tokens may be spelled in them. `pre_query`
+    does not help a conversation that starts with a system prompt.
 
-    `reasoning` are the two texts between which a model thinks; `auto` reads from the template and the tokenizer how
-    thoughts are told from an answer, by channels or by such texts; None takes answers as they are.
+    `reasoning` are the two texts around a model's reasoning; `auto` derives from template and tokenizer how reasoning
+    is marked, by channels or by such texts; None takes answers as they are.
 
-    Where no pre-query prompt or no end of a user's words can be derived and none is given, `pre_query` raises
-    ChatTemplateError, and all else works.
+    If no pre-query prompt or no end of a user's turn can be derived and none is given, `pre_query` raises
+    ChatTemplateError, and everything else works.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class ChatTemplate:
             self._start = self._derived_start()
             self.query_stop = self._end_of_query(query_stop) | eos
             self._drawn_start = self._start if default_system_prompt == "keep" else self._without_default(eos)
-        except ChatTemplateError as error:  # it matters where users are made to speak, and nowhere else
+        except ChatTemplateError as error:  # matters for drawing user turns only
             self._no_query = error
         self._not_text = {self._special_tokens.ids[text] for text in self._special_tokens.special}
         self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
@@ -122,33 +121,33 @@ class ChatTemplate:
         thinking: str | None = None,
         tools: Tools = (),
     ) -> list[int]:
-        """The prompt of an answer, for which the model is to think as `thinking` says; None: as the template has it.
-        `tools` are the specifications of those that it may call, as OpenAI has them.
+        """The prompt of an answer; `thinking` sets the model's mode of thinking, None: the template's default. `tools`
+        are specifications of tools that it may call, in OpenAI's format.
 
-        Raises ChatTemplateError where the template refuses the conversation, or has no such way to think.
+        Raises ChatTemplateError if the template refuses the conversation, or has no such mode.
         """
         setting = self._switch.setting(thinking)
         if tools and self._tool_form is None:
             messages, tools = in_words(messages, tools, with_system=self._probe.takes_system), ()
         variables = {**setting.variables, **({"tools": self._mask(tools)} if tools else {})}
-        told = setting.under(self._escaped(messages))
-        return self._special_tokens.encode(self._renderer.render(told, add_generation_prompt, variables))
+        written = setting.under(self._escaped(messages))
+        return self._special_tokens.encode(self._renderer.render(written, add_generation_prompt, variables))
 
     @property
     def takes_tools(self) -> bool:
-        """Whether the chat template has a form of its own for tools and their calls; else they are told in words."""
+        """Whether the chat template supports tools and their calls; else they are described in text."""
         return self._tool_form is not None
 
-    def said(self, answer: str) -> str:
-        """What follows closed thoughts, without what a model puts around its answer."""
-        return self._reasoning.said(answer) if self._reasoning else answer.strip()
+    def unwrapped(self, answer: str) -> str:
+        """The answer after the reasoning, without what a model puts around it."""
+        return self._reasoning.unwrapped(answer) if self._reasoning else answer.strip()
 
     def check_thinking(self, thinking: str) -> None:
-        """Raises ChatTemplateError, in one line, where the template has no such way to think."""
+        """Raises ChatTemplateError, in one line, if the template has no such mode of thinking."""
         self._switch.setting(thinking)
 
     def pre_query(self, messages: Messages = ()) -> list[int]:
-        """The prompt of what the user says next, after `messages`: nothing, a system prompt, or whole turns.
+        """The prompt of the user's next turn, after `messages`: nothing, a system prompt, or complete turns.
 
         Raises ChatTemplateError.
         """
@@ -159,7 +158,7 @@ class ChatTemplate:
         if not escaped and self._first is not None:
             return self._special_tokens.encode(self._first)
         if self._probe.needs_system and not has_system:
-            raise ChatTemplateError("the chat template demands a system prompt, and there is none")
+            raise ChatTemplateError("the chat template requires a system prompt, and there is none")
         text = self._later_turn(escaped) if len(escaped) > has_system else self._probe.before_user(escaped)
         if not has_system and text.startswith(self._start):
             text = self._drawn_start + text.removeprefix(self._start)
@@ -171,12 +170,12 @@ class ChatTemplate:
         return self._probe.needs_system
 
     def spelled(self, token_ids: Sequence[int]) -> str:
-        """A prompt with its control tokens as they are spelled."""
+        """A prompt as text, with its control tokens."""
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def decode(self, token_ids: Sequence[int], after: Sequence[int] = ()) -> str:
-        """What was said in `token_ids`, without special tokens and whatever ended it. A space at its beginning is one
-        only `after` other tokens, for many a tokenizer."""
+        """The text of `token_ids`, without special tokens. For many tokenizers a space at its beginning is one only
+        `after` other tokens."""
         before = self._text(after[-_PROMPT_END:], self._not_text)
         whole = self._text([*after[-_PROMPT_END:], *token_ids], self._not_text)
         return (
@@ -191,15 +190,15 @@ class ChatTemplate:
         stop: Sequence[str] = (),
         begun: Sequence[int] = (),
     ) -> tuple[str | None, str]:
-        """A model's thoughts, None without any, and what it answered. `text` is the engine's, cut at `stop`. `begun`
-        stands between prompt and answer, and is a part of that."""
+        """A model's reasoning, None without any, and its answer. `text` is the engine's, cut at `stop`. `begun` is the
+        beginning of the output, between prompt and `token_ids`."""
         if self._channels:
-            said_ids = [*begun, *token_ids]
-            thoughts, said = self._channels.split(self._stretches(said_ids), self._stretches(prompt[-_PROMPT_END:]))
+            output = [*begun, *token_ids]
+            thoughts, answer = self._channels.split(self._stretches(output), self._stretches(prompt[-_PROMPT_END:]))
             for end in stop:
-                said = said.partition(end)[0]
-            return thoughts, said.strip()
-        if text is None or not self._tags.isdisjoint(token_ids):  # an engine may have left the tags out
+                answer = answer.partition(end)[0]
+            return thoughts, answer.strip()
+        if text is None or not self._tags.isdisjoint(token_ids):  # an engine may have dropped the tags
             text = self._text(token_ids, self._not_text - self._tags)
             for end in stop:
                 text = text.partition(end)[0]
@@ -209,16 +208,16 @@ class ChatTemplate:
         return self._reasoning.split(text, self._generation_prompt(prompt))
 
     def thinks(self, prompt: Sequence[int]) -> Stop | None:
-        """What ends the thoughts with which the model may begin its answer to a prompt. None where it has none: the
-        prompt has closed them, or nothing speaks of thoughts."""
+        """The stop at the end of the reasoning with which the model may begin its answer. None if there can be none:
+        the prompt has closed it, or nothing indicates reasoning."""
         if self._thinking is None or self._are_closed(prompt):
             return None
         opened = self.answer(prompt, ())[0] is not None
         return self._thinking.end if opened or self._thinking.expected else None
 
     def after_thoughts(self, prompt: Sequence[int], thoughts: str | None, prefix: str = "") -> list[int]:
-        """The prompt with thoughts, or with what is written where there are none, up to the answer's first word, and
-        with the words `prefix` that the answer begins with."""
+        """The prompt with reasoning, or the template's text for none, up to the answer's first word, and with the
+        prefix of the answer."""
         begins = self._special_tokens.escape(prefix)
         if thoughts is not None:
             return self._thought(prompt, thoughts, lambda thinking: thinking.closing + begins)
@@ -227,23 +226,23 @@ class ChatTemplate:
         return [*prompt, *self._special_tokens.encode(begins)]
 
     def with_words(self, prompt: Sequence[int], words: str) -> list[int]:
-        """The prompt with words with which the turn at its end begins."""
+        """The prompt with words that begin the turn at its end."""
         return [*prompt, *self._special_tokens.encode(self._special_tokens.escape(words))]
 
     def begin_thoughts(self, prompt: Sequence[int], thoughts: str) -> list[int]:
-        """The prompt with thoughts that are not at their end. Raises ChatTemplateError where the prompt leaves none."""
+        """The prompt with incomplete reasoning. Raises ChatTemplateError if the prompt has closed it."""
         return self._thought(prompt, thoughts, lambda thinking: "")
 
     def _thought(self, prompt: Sequence[int], thoughts: str, end: Callable[[Thinking], str]) -> list[int]:
         thinking = self._thinking
         if thinking is None or self._are_closed(prompt):
-            raise ChatTemplateError("the chat template leaves no place for thoughts before this answer")
+            raise ChatTemplateError("the chat template leaves no place for reasoning before this answer")
         opening = "" if self.answer(prompt, ())[0] is not None else thinking.opening
         return [*prompt, *self._special_tokens.encode(opening + self._special_tokens.escape(thoughts) + end(thinking))]
 
     def thoughts_of(self, prefix: str) -> tuple[str | None, str | None]:
-        """The thoughts with which a given start of an answer begins, None without any, and what follows them, None
-        where they are not closed."""
+        """The reasoning with which a prefix begins, None without any, and the text after it, None if it is not
+        closed."""
         start = self._reasoning.start if self._reasoning else ""
         if not start or not self._reasoning or not prefix.lstrip().startswith(start):
             return None, prefix
@@ -251,7 +250,7 @@ class ChatTemplate:
         return thoughts.lstrip("\n"), rest.lstrip("\n") if closed else None
 
     def without_reasoning(self, text: str) -> str:
-        """An assistant's earlier answer as later turns see it: without the thoughts that it begins with, if any."""
+        """An earlier answer as in later turns: without its reasoning, if any."""
         if self._channels and text.lstrip().startswith(self._channels.opening):
             return self._channels.split(self._special_tokens.split(text))[1]
         if not self._reasoning or not text.lstrip().startswith(self._reasoning.start or self._reasoning.end):
@@ -259,7 +258,7 @@ class ChatTemplate:
         return self._reasoning.split(text)[1]
 
     def _closes_thoughts(self, rendered: str) -> bool:
-        """Whether a rendered prompt has come as far as the answer's first word."""
+        """Whether a rendered prompt ends right before the answer's first word."""
         return self._are_closed(self._special_tokens.encode(self._probe.after_words(rendered)))
 
     def _opens_thoughts(self, rendered: str) -> bool:
@@ -270,14 +269,14 @@ class ChatTemplate:
         return str(self._tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
     def _generation_prompt(self, prompt: Sequence[int]) -> str:
-        """A prompt's last words, from the last special token on, so that they are the template's and not a user's."""
+        """The end of a prompt from its last special token on: the template's text, not a user's."""
         headings = {self._special_tokens.ids[text] for text in self._special_tokens.special} - self._tags
         ids = prompt[-_PROMPT_END:]
         after = max((n + 1 for n, id in enumerate(ids) if id in headings), default=0)
         return self._text(ids[after:], set())
 
     def _are_closed(self, prompt: Sequence[int]) -> bool:
-        """Whether the generation prompt has come as far as the answer's first word."""
+        """Whether the generation prompt ends right before the answer's first word."""
         if self._channels:
             return self._channels.opens_answer(self._stretches(prompt[-_PROMPT_END:]))
         return self._reasoning is not None and self._reasoning.closed_by(self._generation_prompt(prompt))
@@ -292,17 +291,15 @@ class ChatTemplate:
         try:
             return self._probe.before_user(escaped)
         except ChatTemplateError as error:
-            raise ChatTemplateError(
-                f"{error}; where later turns can't be derived, give model.later_pre_query"
-            ) from error
+            raise ChatTemplateError(f"{error}; set model.later_pre_query if later turns can't be derived") from error
 
     def _escaped(self, messages: Messages) -> list[dict[str, Any]]:
-        """The messages as the renderer wants them. Says no to what a template would silently get wrong."""
+        """The messages as the renderer takes them. Refuses what a template would silently get wrong."""
         for message in messages:
             if message["role"] not in ROLES:
-                raise ChatTemplateError(f"unknown role {message['role']!r}: it can be {', '.join(ROLES)}")
+                raise ChatTemplateError(f"unknown role {message['role']!r}; choose from {', '.join(ROLES)}")
         if messages and messages[0]["role"] == "system" and messages[0].get("content") and not self._heeds_system:
-            raise ChatTemplateError("the chat template leaves out system prompts: give none")
+            raise ChatTemplateError("the chat template ignores system prompts; leave them out")
         if has_calls(messages):
             form = self._tool_form
             messages = in_words(messages, ()) if form is None else [form.apply(message) for message in messages]
@@ -341,12 +338,12 @@ class ChatTemplate:
             if stop := stop_at(written, self._special_tokens):
                 return stop
         raise ChatTemplateError(
-            "the chat template writes nothing that ends a user's words: give model.query_stop, a list of strings"
+            "the chat template writes nothing that ends a user's turn: set model.query_stop, a list of strings"
         )
 
     def _derived_start(self) -> str:
-        """A conversation's start by the template. Empty where there is none and one is given by hand, and where it has
-        to be a system prompt."""
+        """The start of a conversation by the template. Empty if there is none and one is configured, or if it has to be
+        a system prompt."""
         if self._probe.needs_system:
             return ""
         try:
@@ -356,22 +353,22 @@ class ChatTemplate:
             start, reason = "", str(error)
         if not start.strip() and self._first is None:
             raise ChatTemplateError(
-                f"no pre-query prompt can be derived: {reason}; give model.pre_query, "
-                "all text up to the user's first words, and model.query_stop, strings that end them"
+                f"no pre-query prompt can be derived: {reason}; set model.pre_query, all text before the user's first "
+                "words, and model.query_stop, strings that end them"
             )
         return start
 
     def _without_default(self, eos: Stop) -> str:
         closing, after_answer = self._probe.closing(), self._probe.between_answer_and_user()
         if not self._start or after_answer in ("", closing):
-            return self._start  # there is nothing to take it out of, or no later turn to learn from
+            return self._start  # no default to remove, or no later turn to compare with
         ends = [text for text, id in self._special_tokens.ids.items() if id in eos.token_ids]
         around = after_answer, closing, self._probe.after_user()
         start = without_default(self._start, *around, self._special_tokens, self._tokenizer.bos_token, ends)
         if start is None or not self._probe.goes_on_from(self._start):
             raise ChatTemplateError(
-                "can't tell the chat template's default system prompt from its headings: "
-                "set model.default_system_prompt=keep, or use a template without one by model.chat_template"
+                "can't separate the chat template's default system prompt from its headings: "
+                "set model.default_system_prompt=keep, or set a template without one as model.chat_template"
             )
         return start
 
@@ -382,4 +379,4 @@ def _own_template(tokenizer: Any) -> str:
     except (ValueError, NotImplementedError) as error:
         named = getattr(tokenizer, "chat_template", None)
         what = f"has chat templates {', '.join(named)} and no default" if named else "has no chat template"
-        raise ChatTemplateError(f"the tokenizer {what}: give model.chat_template, a Jinja file") from error
+        raise ChatTemplateError(f"the tokenizer {what}: set model.chat_template to a Jinja file") from error

@@ -1,10 +1,8 @@
-"""Takes the default system prompt out of a pre-query prompt, for templates that insert one.
+"""Removes the default system prompt from a pre-query prompt, for templates that insert one.
 
-A later turn shows what stands before a user's words when no system prompt is in the way: the heading. The first
-turn's prompt is a lead (BOS and the like), the default system prompt in the template's dress, and the heading; or,
-where the template folds it into the user's message, the heading and then the prompt. Lead and heading stay.
-
-Knows nothing of rendering.
+A later turn shows the user's heading without a system prompt before it. The prompt of the first turn consists of a lead
+(such as BOS), the default system prompt with its markup, and the heading; or, if the template puts it into the user's
+message, of the heading and then the prompt. Lead and heading are kept.
 """
 
 import itertools
@@ -23,12 +21,12 @@ def without_default(
     bos: str | None,
     eos: Collection[str],
 ) -> str | None:
-    """`start`, the first turn's pre-query prompt, without its default system prompt, or as it is if it has none; None
-    if that can't be told.
+    """`start`, the pre-query prompt of the first turn, without its default system prompt, or unchanged if it has none;
+    None if they can't be separated.
 
-    `after_answer` is all that a template writes between an answer and the user's next words, `closing` what it writes
-    after an answer that nothing follows, `after_user` what stands between a user's words and an answer. The tokens
-    `eos` end a turn, unless they open the conversation too.
+    `after_answer` is all that a template writes between an answer and the user's next turn, `closing` what it writes
+    after a final answer, `after_user` the text between a user's turn and an answer. The tokens `eos` end a turn, unless
+    they also open the conversation.
     """
     openers = leading_controls(start, special_tokens)
     ends = [text for text in eos if text not in openers]
@@ -40,12 +38,12 @@ def without_default(
         heading = _skip(_common_end(start, heading, special_tokens), special_tokens, ends)
     if not heading:
         words = _skip(after_answer, special_tokens, leading_controls(after_answer, special_tokens))
-        said = start.removesuffix(words) if words else start
-        return None if said == start or _says_something(said, special_tokens) else start
+        rest = start.removesuffix(words) if words else start
+        return None if rest == start or _has_words(rest, special_tokens) else start
     at = start.rindex(heading)
     lead = _lead(start[:at], heading, special_tokens, bos)
     dropped = start[len(lead) : at] + start[at + len(heading) :]
-    return lead + heading if _says_something(dropped, special_tokens) else start
+    return lead + heading if _has_words(dropped, special_tokens) else start
 
 
 def leading_controls(text: str, special_tokens: SpecialTokens) -> list[str]:
@@ -66,11 +64,11 @@ def _heading(
     openers: Collection[str],
     ends: Collection[str],
 ) -> str:
-    """The user's heading in what follows an answer, whose end may be there too; empty where it can't be told.
+    """The user's heading in the text after an answer, which may begin with the answer's end; empty if it is unclear.
 
     Before a heading's words there may be a control token that ends the answer, and one that opens the heading:
-    `<|im_end|>\\n<|im_start|>user`. A single one opens it where it is written so before the words of the answer's
-    heading, too, and not next to what was said: `\\n<extra_id_1>User`. That of `<|end|>\\nUser` may do either.
+    `<|im_end|>\\n<|im_start|>user`. A single one opens the heading if it also stands before the words of the answer's
+    heading, and not right after the answer: `\\n<extra_id_1>User`. That of `<|end|>\\nUser` may do either.
     """
     rest = _skip(after_answer, special_tokens, ends)
     controls = leading_controls(rest, special_tokens)
@@ -87,7 +85,7 @@ def _heading(
 
 
 def _around_last(text: str, control: str, controls: Sequence[str]) -> tuple[str, str]:
-    """What stands before and after the last of the leading `controls` that is this one; nothing where none is."""
+    """The text before and after the last of the leading `controls` that equals this one; empty if none does."""
     if control not in controls:
         return "", ""
     end = 0
@@ -96,12 +94,12 @@ def _around_last(text: str, control: str, controls: Sequence[str]) -> tuple[str,
     return text[: end - len(control)], text[end:]
 
 
-def _says_something(text: str, special_tokens: SpecialTokens) -> bool:
+def _has_words(text: str, special_tokens: SpecialTokens) -> bool:
     return any(re.search(r"\w", stretch) for stretch, is_control in special_tokens.split(text) if not is_control)
 
 
 def _skip(text: str, special_tokens: SpecialTokens, unwanted: Collection[str]) -> str:
-    """The text without these control tokens, and without whitespace, at its start."""
+    """The text without these control tokens and white space at its start."""
     for stretch, is_control in special_tokens.split(text):
         if stretch not in unwanted if is_control else stretch.strip():
             break
@@ -110,7 +108,7 @@ def _skip(text: str, special_tokens: SpecialTokens, unwanted: Collection[str]) -
 
 
 def _common_end(one: str, other: str, special_tokens: SpecialTokens) -> str:
-    """What both end with, control tokens whole."""
+    """The common suffix, in whole control tokens."""
     common = ""
     pairs = zip(reversed(list(special_tokens.split(one))), reversed(list(special_tokens.split(other))), strict=False)
     for (a, a_is_control), (b, b_is_control) in pairs:
@@ -125,10 +123,11 @@ def _common_end(one: str, other: str, special_tokens: SpecialTokens) -> str:
 
 
 def _lead(before: str, heading: str, special_tokens: SpecialTokens, bos: str | None) -> str:
-    """What opens the whole conversation, of the text before the user's heading.
+    """The part of the text before the user's heading that opens the whole conversation.
 
-    It ends where another heading opens as the user's does (`<|im_start|>`). If none does before the first word, it is
-    the control tokens at the very start, but for the last, which opens the system prompt unless it is BOS.
+    It ends where another heading opens like the user's (`<|im_start|>`). If none does before the first word, it
+    consists of the control tokens at the very start, except the last one, which opens the system prompt unless it is
+    BOS.
     """
     opening, is_control = next(special_tokens.split(heading))
     opened, found, _ = before.partition(opening)
@@ -141,4 +140,4 @@ def _lead(before: str, heading: str, special_tokens: SpecialTokens, bos: str | N
         elif text.strip():
             return before[:lead]
         done += len(text)
-    return before  # control tokens only: no prompt is in there
+    return before  # only control tokens: there is no prompt in it

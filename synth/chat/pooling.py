@@ -1,8 +1,7 @@
-"""What a model reads that scores or embeds: a text as its tokenizer has it, or a conversation by the chat template.
+"""The input of a model that scores or embeds: a text by its tokenizer, or a conversation by its chat template.
 
-Promises: a text has the tokenizer's own special tokens around it, as transformers puts them, and keeps its beginning
-where it is too long. A conversation is written as ChatTemplate writes it, without the heading of a further answer, and
-keeps its end.
+Promises: a text has the tokenizer's own special tokens, as in Transformers, and is truncated at its end. A conversation
+is as from ChatTemplate, without the heading of a further answer, and is truncated at its beginning.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from synth.chat.conversation import ChatTemplate, Messages
 
 
 class PoolingInput:
-    """`template` makes the chat template, which many of these models lack: it is read at the first conversation."""
+    """`template` creates the chat template, which many of these models lack, at the first conversation."""
 
     def __init__(self, tokenizer: Any, template: Callable[[], ChatTemplate]):
         self._tokenizer, self._make = tokenizer, template
@@ -22,7 +21,7 @@ class PoolingInput:
         return list(self._tokenizer(text, truncation=True, max_length=limit)["input_ids"])
 
     def conversation(self, messages: Messages, limit: int) -> list[int]:
-        """Raises ChatTemplateError where there is no template, or it refuses the conversation."""
+        """Raises ChatTemplateError if there is no template, or if it refuses the conversation."""
         return self.template.encode(messages, add_generation_prompt=False)[-limit:]
 
     @cached_property

@@ -1,11 +1,10 @@
-"""What a chat template writes around words that are not there yet: rendered with marks for words, cut at the marks.
+"""Probes a chat template: renders it with placeholders for texts, and cuts the result at the placeholders.
 
-A mark is a lone surrogate that no escaped content holds (see special_tokens.py), so it is found where the template put
-it and nowhere else. Trimming, capitalizing and escaping leave it as it is.
+A placeholder is a lone surrogate that no escaped content contains (special_tokens.py), so it is found exactly where the
+template put it. Trimming, capitalizing and escaping don't change it.
 
-Promises: where a conversation that a question is put with is refused, the answer is the empty string. `before_user`
-alone raises ChatTemplateError, since it is asked about real conversations. A template that demands a system prompt is
-asked under one.
+Promises: if the template refuses a probe's conversation, the result is an empty string. Only `before_user` raises
+ChatTemplateError, since it is used for real conversations. A template that requires a system prompt gets one.
 """
 
 import itertools
@@ -28,7 +27,7 @@ _USER_GOES_ON = {"role": "user", "content": _NEXT}
 
 
 class Probe:
-    """Questions to one template."""
+    """Probes of one template."""
 
     def __init__(self, renderer: Renderer):
         self._renderer = renderer
@@ -42,22 +41,22 @@ class Probe:
         return self._renderer.source
 
     def before_user(self, escaped: list[dict[str, Any]]) -> str:
-        """All that is written before the words that the user says after these messages."""
+        """Everything before the user's next turn after these messages."""
         before, found, _ = self._renderer.render([*escaped, _USER_GOES_ON], True).partition(_NEXT)
         if not found:
             raise ChatTemplateError("the chat template leaves out the user's words")
         return before
 
     def after_user(self, variables: Mapping[str, Any] = _NONE) -> str:
-        """From the user's last words to where the answer starts."""
+        """The text from the user's last words to the start of the answer."""
         return self.after_words(self.question(None, variables))
 
     def after_words(self, question: str) -> str:
-        """What follows the user's words in the prompt of an answer."""
+        """The text after the user's words in the prompt of an answer."""
         return question.partition(USER)[2]
 
     def question(self, system: str | None = None, variables: Mapping[str, Any] = _NONE) -> str:
-        """The whole prompt of an answer to a user's words, under a system prompt, if one is given."""
+        """The whole prompt of an answer to a user's turn, with a system prompt if one is given."""
         under = [] if system is None else [{"role": "system", "content": system}]
         return self._try([*under, _USER_SAYS], True, variables)
 
@@ -65,8 +64,8 @@ class Probe:
         return self._between_user_and(_ASSISTANT_SAYS)
 
     def before_answer(self, *, thinks: bool, variables: Mapping[str, Any] = _NONE) -> str:
-        """What a model itself writes before an answer's words, with its thoughts where it `thinks` and the template
-        shows them."""
+        """What a model itself writes before an answer's words, including its reasoning if it `thinks` and the template
+        shows it."""
         prompt = self.after_user(variables)
         between = self._between_user_and(_ASSISTANT_THINKS if thinks else _ASSISTANT_SAYS, variables)
         if thinks and THOUGHTS not in between:
@@ -76,19 +75,19 @@ class Probe:
 
     @cached_property
     def _in_parts(self) -> list[dict[str, Any]]:
-        """Answers whose thoughts are a part of their content, of the kinds that the template's source names."""
+        """Answers whose reasoning is a part of their content, in the formats that the template's source names."""
         kinds = [one for one in self.source.compared if SPEAKS_OF_THINKING.search(one)]
         answers: list[dict[str, Any]] = []
-        for kind, said in itertools.product(kinds, ["text", *self.source.compared]):
-            if said in kinds:
+        for kind, other in itertools.product(kinds, ["text", *self.source.compared]):
+            if other in kinds:
                 continue
-            thoughts, words = {"type": kind, "text": THOUGHTS, kind: THOUGHTS}, {"type": said, "text": _ASSISTANT}
+            thoughts, words = {"type": kind, "text": THOUGHTS, kind: THOUGHTS}, {"type": other, "text": _ASSISTANT}
             contents = [[thoughts, words], *({name: [thoughts, words]} for name in self.source.words)]
             answers += ({"role": "assistant", "content": content} for content in contents)
         return answers
 
     def closing(self) -> str:
-        """What is written after an answer that nothing follows."""
+        """The text after a final answer."""
         return self._try([_USER_SAYS, _ASSISTANT_SAYS], False).partition(_ASSISTANT)[2]
 
     def between_answer_and_user(self) -> str:
@@ -96,11 +95,11 @@ class Probe:
         return text.partition(_ASSISTANT)[2].partition(_NEXT)[0]
 
     def goes_on_from(self, start: str) -> bool:
-        """Whether a conversation of two turns starts as one of a single turn does."""
+        """Whether a conversation of two turns starts like one of a single turn."""
         return self._try([_USER_SAYS, _ASSISTANT_SAYS, _USER_GOES_ON], True).startswith(start + USER)
 
     def heeds_system(self) -> bool:
-        """False where a system prompt vanishes; where it is refused, the template will say so itself."""
+        """False if a system prompt is dropped; a template that refuses it raises an error by itself."""
         if self.needs_system:
             return True
         text = self._try([_SYSTEM_SAYS, _USER_SAYS], True)
@@ -108,15 +107,15 @@ class Probe:
 
     @property
     def takes_system(self) -> bool:
-        """Whether it writes a system prompt down."""
+        """Whether it writes a system prompt."""
         return self.needs_system or _SYSTEM in self._try([_SYSTEM_SAYS, _USER_SAYS], True)
 
     def tool_form(self) -> ToolForm | None:
-        """How it takes tool calls; None where it shows none."""
+        """The format in which it takes tool calls; None if it shows none."""
         return tool_form(self._renderer, self._before)
 
     def _shows_all(self, answer: dict[str, Any], variables: Mapping[str, Any]) -> bool:
-        """Whether its thoughts are written, and its words after them."""
+        """Whether the reasoning is written, followed by the answer."""
         _, shown, after = self._try([_USER_SAYS, answer], False, variables).partition(THOUGHTS)
         return bool(shown) and _ASSISTANT in after
 

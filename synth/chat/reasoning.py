@@ -1,11 +1,10 @@
-"""What a thinking model thinks, told from what it answers.
+"""Separates a thinking model's reasoning from its answer.
 
-Promises: thoughts are never part of an answer, whether the model opens them or the chat template's generation prompt
-has, and where max_tokens cut them there is no answer at all. Tags inside an answer, as where it speaks about them,
-stay in it. Where a model that has thought puts tags around its whole answer too (`<answer>`, `<response>`), the
-answer is what stands between them.
+Promises: reasoning is never part of an answer, whether the model or the generation prompt opens it, and if max_tokens
+cut it there is no answer. Tags inside an answer, for example if it is about them, are kept. If a thinking model also
+puts tags around its whole answer (`<answer>`, `<response>`), the answer is the text between them.
 
-Works on text. Knows nothing of token ids: that special tokens are in the text is the caller's business.
+Works on text; the caller provides special tokens as text.
 """
 
 import re
@@ -16,8 +15,8 @@ _WRAPPED = re.compile(r"<(answer|response)>((?:(?!</\1>).)*)(?:</\1>)?", re.DOTA
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """The two texts between which a model thinks. With `is_token`, a model's `end` is a token, not words. Without a
-    `start`, it thinks first in any case. `around` may stand around its answer."""
+    """The two texts around the reasoning. With `is_token`, a model's `end` is a token, not plain text. Without a
+    `start`, the model always begins with reasoning. `around` may enclose its answer."""
 
     start: str = "<think>"
     end: str = "</think>"
@@ -25,19 +24,19 @@ class Reasoning:
     around: tuple[str, str] | None = None
 
     def split(self, text: str, prompt_end: str = "") -> tuple[str | None, str]:
-        """An answer's thoughts (None without any) and the rest. `prompt_end` are the last words before it."""
+        """The reasoning (None without any) and the answer. `prompt_end` is the last text before the output."""
         before, opened, after = text.partition(self.start) if self.start else ("", "", text)
         opens_itself = bool(opened) and not before.strip()
         opened_for_it = prompt_end.rstrip().endswith(self.start) and not self.closed_by(prompt_end)
-        # Some models end thoughts that nobody opened. Where the prompt has closed them, they are over.
+        # Some models close reasoning that was never opened. If the prompt has closed it, it is over.
         ends_only = self.is_token and self.end in before and self.end not in prompt_end
         if not (opens_itself or opened_for_it or ends_only):
             return None, text.strip()
         thoughts, _, answer = (after if opens_itself else text).partition(self.end)
-        return thoughts.strip(), self.said(answer)
+        return thoughts.strip(), self.unwrapped(answer)
 
-    def said(self, answer: str) -> str:
-        """What follows thoughts, without what may stand around it."""
+    def unwrapped(self, answer: str) -> str:
+        """The answer after the reasoning, without an enclosing pair."""
         answer = answer.strip()
         if self.around:
             answer = answer.removeprefix(self.around[0]).removesuffix(self.around[1])
@@ -45,5 +44,5 @@ class Reasoning:
         return (wrapped[2] if wrapped else answer).strip()
 
     def closed_by(self, prompt_end: str) -> bool:
-        """Whether a prompt has ended the thoughts, so that an answer follows."""
+        """Whether a prompt has closed the reasoning, so that an answer follows."""
         return prompt_end.rstrip().endswith(self.end)

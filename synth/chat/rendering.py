@@ -1,14 +1,14 @@
-"""Runs a chat template: the Jinja that chat templates are written for, in a sandbox, with the calendar stopped.
+"""Renders a chat template in Jinja's sandbox, with a fixed date.
 
-Templates see what transformers gives them (the special tokens, `raise_exception`, `tojson`, `strftime_now`, loop
-controls, `{% generation %}` blocks), but today is always the same day, so that a run's prompts don't depend on when
-it ran: 26 July 2024, or the ISO date in `template_kwargs.today`.
+Templates get what Transformers provides (special tokens, `raise_exception`, `tojson`, `strftime_now`, loop controls,
+`{% generation %}` blocks), but today is always 26 July 2024, or the ISO date in `template_kwargs.today`, so that
+prompts don't depend on the day of a run.
 
-Some templates show only contents that are lists of parts, as in `[{"type": "text", "text": "Hi"}]`, and lose plain
-text without a word. For those, text is made a list of one part.
+Some templates show only contents that are lists of parts, as in `[{"type": "text", "text": "Hi"}]`, and silently drop
+strings. For those, a string is wrapped in a list.
 
-Contents arrive escaped (see special_tokens.py). A template that looks into a content for `</think>` and the like must
-find it all the same: comparisons, `in` and the methods of strings take a literal to mean its escaped form too.
+Contents are escaped before (special_tokens.py). A template that searches a content for `</think>` or the like must
+still find it: comparisons, `in` and string methods also match the escaped form of a literal.
 
 Knows nothing of token ids.
 """
@@ -38,14 +38,13 @@ _OF_A_CONVERSATION = {"messages", "add_generation_prompt", "tools", "documents"}
 
 
 class ChatTemplateError(ValueError):
-    """A chat template that can't be used as asked. The message is one line and names the keys that help."""
+    """A chat template that can't be used as requested. The message is one line and names the keys that help."""
 
 
 @dataclass(frozen=True)
 class TemplateSource:
-    """What can be read of a template without running it: the `variables` that it looks at and does not set, each with
-    the values that it is compared with, the `words` that it looks for in what was said, and all texts to which it
-    compares anything."""
+    """Facts from a template's source: the `variables` that it reads and does not set, each with the values that it is
+    compared with; the `words` that it searches for in messages; and all strings that it compares anything with."""
 
     variables: dict[str, list[Any]]
     words: list[str]
@@ -59,7 +58,7 @@ class TemplateSource:
             values = [one.value for one in node.find_all(jinja2.nodes.Const) if isinstance(one.value, str | int)]
             for name in {one.name for one in node.find_all(jinja2.nodes.Name)} & free:
                 variables[name] += values
-        for assigned in tree.find_all(jinja2.nodes.Assign):  # where it is not given
+        for assigned in tree.find_all(jinja2.nodes.Assign):  # a default, if it is not given
             target, value = assigned.target, assigned.node
             if isinstance(target, jinja2.nodes.Name) and target.name in free and isinstance(value, jinja2.nodes.Const):
                 variables[target.name].append(value.value)
@@ -72,7 +71,7 @@ class TemplateSource:
 
 
 class Renderer:
-    """One compiled template with its constant variables."""
+    """A compiled template with its constant variables."""
 
     def __init__(self, source: str, variables: dict[str, Any], special_tokens: SpecialTokens):
         today = variables.get("today", TODAY)
@@ -92,15 +91,15 @@ class Renderer:
     def render(
         self, messages: list[dict[str, Any]], add_generation_prompt: bool, variables: Mapping[str, Any] | None = None
     ) -> str:
-        """The conversation, with further `variables`, or others than its own.
+        """The rendered conversation, with additional or replaced `variables`.
 
-        Raises ChatTemplateError with the template's own words where it refuses the conversation or fails."""
+        Raises ChatTemplateError with the template's own message if it refuses the conversation or fails."""
         if self._wants_parts:
             messages = [message | {"content": _as_parts(message.get("content"))} for message in messages]
         try:
             given = {"messages": messages, "add_generation_prompt": add_generation_prompt}
             return self._template.render({**self._variables, **(variables or {}), **given})
-        except Exception as error:  # a template is someone else's program: it may fail in any way
+        except Exception as error:  # a template is a foreign program
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ChatTemplateError(f"the chat template refuses this conversation: {reason}") from error
 
@@ -111,7 +110,7 @@ class Renderer:
             return False
 
 
-_WORDS = "\udfff"  # a lone surrogate, which no content holds and no template writes
+_WORDS = "\udfff"  # a lone surrogate, which neither contents nor templates contain
 
 
 def _as_parts(content: Any) -> Any:
@@ -141,7 +140,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().call(context, obj, *args, **kwargs)
 
     def _as_in(self, text: str, literal: Any, is_set: bool = False) -> Any:
-        """A literal as `text` spells it."""
+        """A literal as it is spelled in `text`."""
         if isinstance(literal, tuple):
             return tuple(self._as_in(text, one) for one in literal)
         if not isinstance(literal, str):
@@ -164,7 +163,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 class _ComparisonsAsTests(NodeTransformer):
-    """`a in b`, `a == b` and their opposites become the tests of those names, which know escaped text."""
+    """Replaces `a in b`, `a == b` and their negations by tests, which handle escaped text."""
 
     TESTS: ClassVar = {"in": "in", "notin": "in", "eq": "eq", "ne": "eq"}
 
@@ -186,7 +185,7 @@ class _ComparisonsAsTests(NodeTransformer):
 
 
 class _GenerationBlock(jinja2.ext.Extension):
-    """`{% generation %}` marks what a trainer learns from. To us it is transparent."""
+    """`{% generation %}` marks the training target. It has no effect here."""
 
     tags = {"generation"}  # noqa: RUF012 (an instance variable in the base class)
 

@@ -1,15 +1,14 @@
-"""Control tokens come from the template and from nowhere else, whatever the record's text says.
+"""Special-token escaping: control tokens come only from the template, whatever a record's text contains.
 
-It takes two disguises. Before rendering, `escape` swaps the characters that a control token can begin or end with for
-escapes in every content, so that a control token's spelling in the rendered text is the template's own work. After
-rendering, `encode` swaps those spellings for secret ones, puts the contents' characters back, and encodes the whole
-with a copy of the tokenizer that knows its control tokens by the secret spellings only, in its added tokens and in
-its vocabulary. One call encodes template and contents together, so merges, prefix spaces and normalization come out
-as the tokenizer itself does them.
+It takes two steps. Before rendering, `escape` replaces characters with which a control token can begin or end in every
+content, so that a control token in the rendered text is the template's own. After rendering, `encode` replaces these
+control tokens by secret spellings, restores the contents' characters, and encodes the whole with a copy of the
+tokenizer that knows control tokens by their secret spellings only, in its added tokens and its vocabulary. Template and
+contents are encoded in one call, so merges, prefix spaces and normalization are those of the tokenizer.
 
-Promises: ids equal to the tokenizer's own wherever no content spells a control token; no content becomes one, whole
-or completed by the template at one end (no template is known to put a content into the middle of one). A content's
-lone surrogates, and the one noncharacter that secret spellings begin with, become U+FFFD.
+Promises: ids equal the tokenizer's own unless a content spells a control token; no content becomes one, by itself or
+together with template text at one end (no known template puts a content into the middle of one). Lone surrogates in
+contents, and the noncharacter that begins secret spellings, become U+FFFD.
 
 Knows nothing of Jinja, roles or turns.
 """
@@ -21,24 +20,24 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-_SECRET = "\U0008fffe"  # a noncharacter: never part of any text that was meant to be exchanged
+_SECRET = "\U0008fffe"  # a noncharacter: not part of any valid text
 _SECRET_INDEX = 0xF0000
 _UNFIT = re.compile(f"[\ud800-\udfff{_SECRET}]")
 
-# Some tokenizers hold HTML tags as plain added tokens, so that web pages are short. Those are text.
+# Some tokenizers have HTML tags as plain added tokens, to shorten web pages. Those are text.
 _HTML = frozenset(
     "a b blockquote body br caption code div em h1 h2 h3 h4 h5 h6 head hr html i img li ol p pre s span strong sub "
     "sup table tbody td tfoot th thead tr u ul".split()
 )
-_BYTE = re.compile("<0x[0-9A-F]{2}>")  # what a SentencePiece model falls back on for unknown characters
+_BYTE = re.compile("<0x[0-9A-F]{2}>")  # byte fallback of SentencePiece models
 _MARKUP = re.compile(r"[<\[{(|｜].*[>\])}|｜]", re.DOTALL)
 
 
 class SpecialTokens:
-    """The control tokens of one tokenizer. `ids` maps their spellings to their ids; `special` are the declared ones.
+    """The control tokens of a tokenizer. `ids` maps their spellings to their ids; `special` are the declared ones.
 
-    Control tokens are all special tokens, and those other added tokens that look like markup (`<think>`,
-    `<|tool|>`): added words, HTML tags and runs of spaces are text like any other.
+    Control tokens are all special tokens, and other added tokens that look like markup (`<think>`, `<|tool|>`). Added
+    words, HTML tags and runs of spaces are text.
     """
 
     def __init__(self, tokenizer: Any):
@@ -66,7 +65,7 @@ class SpecialTokens:
         self._plain = _Renamed(backend, self._secrets, self.ids) if backend is not None else _Split(tokenizer, self)
 
     def escape(self, content: str) -> str:
-        """The content with escapes for the characters that control tokens begin or end with; same length."""
+        """The content with escapes for characters that control tokens begin or end with; of the same length."""
         if _UNFIT.search(content):
             content = content.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace(_SECRET, "�")
         return self.substitute(content)
@@ -81,9 +80,9 @@ class SpecialTokens:
         return self._escaped.search(text) is not None
 
     def split(self, text: str) -> Iterator[tuple[str, bool]]:
-        """Rendered text as stretches: (a control token's spelling, True) or (what stands between, False).
+        """Rendered text as stretches: (a control token's spelling, True) or (text between, False).
 
-        The longest spelling wins at each place, as it does in the tokenizer.
+        The longest spelling wins at each position, as in the tokenizer.
         """
         done = 0
         for start in self._starts.finditer(text):
@@ -108,7 +107,7 @@ class SpecialTokens:
         return any(character.isalnum() or character == "_" for character in around)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of rendered text whose contents were escaped."""
+        """The ids of rendered text with escaped contents."""
         return self._plain.encode(
             (stretch if is_control else self.unescape(stretch), is_control) for stretch, is_control in self.split(text)
         )
@@ -131,7 +130,7 @@ class _Renamed:
         _rename_in_model(data["model"], secrets)
         self._secrets = secrets
         self._tokenizer = Tokenizer.from_str(json.dumps(data))
-        # The file's ids are only advice to the library: it counts on from the vocabulary. Mostly nothing is left here.
+        # The library takes the file's ids as hints only, and counts on from the vocabulary.
         self._moved = {now: id for text, id in ids.items() if (now := self._tokenizer.token_to_id(secrets[text])) != id}
         for token in data["added_tokens"]:
             now = self._tokenizer.token_to_id(token["content"])
@@ -145,9 +144,9 @@ class _Renamed:
 
 
 def _rename_in_model(model: dict[str, Any], secrets: dict[str, str]) -> None:
-    """Else a model that has `</s>` in its vocabulary might piece it together from ordinary text."""
+    """Otherwise a model with `</s>` in its vocabulary could assemble it from ordinary text."""
     vocabulary = model["vocab"]
-    if isinstance(vocabulary, list):  # Unigram: pairs of piece and score, the id is the place
+    if isinstance(vocabulary, list):  # Unigram: pairs of piece and score; the index is the id
         model["vocab"] = [[secrets.get(piece, piece), score] for piece, score in vocabulary]
         return
     renamed = secrets.keys() & vocabulary.keys()
@@ -161,7 +160,7 @@ def _rename_in_model(model: dict[str, Any], secrets: dict[str, str]) -> None:
 
 
 class _Split:
-    """For tokenizers written in Python, which have no copy to rename: each stretch is encoded by itself."""
+    """For slow tokenizers in Python, which can't be copied and renamed: each stretch is encoded separately."""
 
     def __init__(self, tokenizer: Any, special_tokens: SpecialTokens):
         self._tokenizer = tokenizer
@@ -183,5 +182,5 @@ class _Split:
 
 
 def _any_of(characters: Any) -> re.Pattern[str]:
-    """Any of these characters; of none at all, a pattern that never matches."""
+    """A pattern for any of these characters; for none, one that never matches."""
     return re.compile(f"[{re.escape(''.join(characters))}]" if characters else "(?!)")

@@ -1,7 +1,7 @@
-"""What ends a turn, read from the text that a template writes between two speakers.
+"""Derives the stop of a turn from the text that a template writes between two speakers.
 
-Only control tokens may be stop ids: a newline or a role's name is never one, however often it closes a turn. Where
-a template marks turns in plain words, the next speaker's heading becomes a stop string.
+Only control tokens become stop ids: a newline or a role's name never does, however often it closes a turn. If a
+template marks turns in plain text, the next speaker's heading becomes a stop string.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -12,7 +12,7 @@ from synth.chat.special_tokens import SpecialTokens
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """What ends generation: any of these ids, or any of these strings in the text."""
+    """Ends generation: any of these ids, or any of these strings in the text."""
 
     token_ids: tuple[int, ...] = ()
     strings: tuple[str, ...] = ()
@@ -28,13 +28,13 @@ class Stop:
 
 
 def stop_at(between: str, special_tokens: SpecialTokens, within: Collection[str] = ()) -> Stop:
-    """The stop for text that stands between one speaker's words and the next one's.
+    """The stop for the text between one speaker's words and the next one's.
 
-    Its control tokens count up to the first word: what closes the turn, and what opens the next heading. Special
-    tokens are enough if there are any; `<think>` after an assistant's heading closes no user's turn. Words that come
-    first are a stop string: the next heading, or what the template adds to a user's words (`/nothink`).
+    Control tokens before the first word count: what closes the turn, and what opens the next heading. If there are
+    special tokens, only these: `<think>` after an assistant's heading closes no user's turn. Words that come first are
+    a stop string: the next heading, or what the template appends to a user's words (`/nothink`).
 
-    The control tokens `within` occur inside a speaker's words and end nothing. What stands between them neither.
+    The control tokens `within` occur inside a speaker's turn and end nothing, nor does the text between them.
     """
     ids: list[int] = []
     strings: list[str] = []
@@ -54,7 +54,7 @@ def stop_at(between: str, special_tokens: SpecialTokens, within: Collection[str]
 
 
 def stop_by_hand(given: Iterable[str], special_tokens: SpecialTokens) -> Stop:
-    """Strings from the configuration: those that spell a control token are meant as that token."""
+    """Configured strings; a string that spells a control token stands for that token."""
     given = list(given)
     return Stop(
         tuple(special_tokens.ids[text] for text in given if text in special_tokens.ids),
@@ -67,7 +67,7 @@ def stop_at_ids(ids: Sequence[int | None]) -> Stop:
 
 
 def _heading(text: str) -> str:
-    """The first line with words in it, after the newline, or before a word the space, that sets it apart from prose."""
+    """The first line with words, after a newline, or before a word the space that separates it from prose."""
     words = text.strip().split("\n")[0].rstrip()
     before = text[: len(text) - len(text.lstrip())]
     if "\n" in before:

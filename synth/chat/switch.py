@@ -1,11 +1,9 @@
-"""How a chat template is told that the model is to think, or not to: found by trying it, with no table of templates.
+"""Finds out how thinking is switched on and off in a chat template, by trying it; there is no table of templates.
 
-A template is told by a variable (`enable_thinking`, `thinking`, `reasoning_effort`) or by a word in the system prompt
-for which it looks (`/no_think`). Each is tried with the values that the template compares it with. What is written then
-says what it does: a prompt that closes the thoughts has the model answer without any. Where no prompt does, a variable
-that speaks of thinking and changes the prompt is taken at its word.
-
-Knows nothing of what a model says.
+A template has a variable (`enable_thinking`, `thinking`, `reasoning_effort`), or searches the system prompt for a word
+(`/no_think`). Each is tried with the values that the template compares it with. The rendered prompt shows the effect:
+one that closes the reasoning makes the model answer without. If no prompt does, a variable that is named after thinking
+and changes the prompt is trusted.
 """
 
 import re
@@ -22,15 +20,15 @@ _DENIES = re.compile(r"(^|_)(no|non|not|disable|skip|without|hide)", re.IGNORECA
 _NONE = re.compile(r"none|off|no|disabled?|false|no_?think(ing)?", re.IGNORECASE)
 
 _UNMARKED = (
-    "the chat template has the model think, and does not show how thoughts are told from an answer: give "
-    'model.reasoning_tags=["START","END"], or null for answers as they are'
+    "the chat template makes the model think, and does not show how reasoning is marked: set "
+    'model.reasoning_tags=["START","END"], or null to take answers as they are'
 )
 State = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a template is given for one way to think: variables, and a word in the system prompt."""
+    """Template variables for a mode of thinking, and a word for the system prompt."""
 
     variables: Mapping[str, Any] = field(default_factory=dict)
     word: str | None = None
@@ -46,52 +44,52 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """The ways to think that a template knows. `is_marked` is whether it is known how thoughts are told from an answer:
-    where it is not, a model that is switched on can't be asked."""
+    """A template's modes of thinking. `is_marked`: the marks of reasoning are known; without them a model that is
+    switched on can't be used."""
 
     settings: Mapping[str, Setting]
     is_marked: bool = True
 
     def setting(self, way: str | None) -> Setting:
-        """None is as the template has it. Raises ChatTemplateError, in one line, where it can't."""
+        """None is the template's default. Raises ChatTemplateError, in one line, if there is no such mode."""
         if way is None:
             return Setting()
         if way not in self.settings:
             why = {
-                ON: "nothing in the chat template has the model think",
-                OFF: "nothing in the chat template keeps the model from thinking",
-            }.get(way, f"the chat template knows no way to think called {way!r}")
-            raise ChatTemplateError(f"thinking={way}: {why}; it knows {', '.join(self.settings)}")
+                ON: "the chat template cannot switch thinking on",
+                OFF: "the chat template cannot switch thinking off",
+            }.get(way, f"the chat template has no mode of thinking {way!r}")
+            raise ChatTemplateError(f"thinking={way}: {why}; it has {', '.join(self.settings)}")
         if not self.is_marked and way != OFF and self.settings[way].variables:
             raise ChatTemplateError(f"thinking={way}: {_UNMARKED}")
         return self.settings[way]
 
     def refuse_unmarked(self, default: str, probe: Probe) -> None:
-        """Raises ChatTemplateError where a template is switched on by its own variables, and thoughts have no mark."""
+        """Raises ChatTemplateError if a template is switched on by its own variables, and reasoning has no marks."""
         on = self.settings.get(ON, Setting())
         if not self.is_marked and on.variables and probe.question(None, on.variables) == default:
             raise ChatTemplateError(_UNMARKED)
 
 
 def tried(probe: Probe) -> Iterator[tuple[Setting, str]]:
-    """Every setting that may have to do with thinking, with the prompt that the template writes then."""
+    """Every setting that may affect thinking, with the resulting prompt."""
     for name, values in probe.source.variables.items():
         known = [value for value in values if not isinstance(value, bool)]
         takes_texts = not known or any(isinstance(value, str) for value in known)
         levels = LEVELS if takes_texts and SPEAKS_OF_THINKING.search(name) else ()
         for value in dict.fromkeys([*known, *levels]):
             yield from _written(probe, Setting({name: value}))
-        for switch in (True, False):  # which are not 1 and 0 to a dict
+        for switch in (True, False):  # equal to 1 and 0 as keys of a dict
             yield from _written(probe, Setting({name: switch}))
     for word in filter(SPEAKS_OF_THINKING.search, probe.source.words):
         yield from _written(probe, Setting(word=word))
 
 
 def settings(default: str, tries: Sequence[tuple[Setting, str]], is_closed: State, thinks: bool) -> dict[str, Setting]:
-    """The ways to think that a template knows, by their names: `on`, `off`, and levels such as `high`.
+    """A template's modes of thinking by name: `on`, `off`, and levels such as `high`.
 
-    `default` is the prompt where nothing is said, `tries` are those of `tried`. `is_closed` says of a prompt whether it
-    has ended the thoughts; `thinks` whether a model thinks where none has.
+    `default` is the prompt without a setting, `tries` are those of `tried`. `is_closed` tells of a prompt whether it
+    has closed the reasoning; `thinks` whether a model thinks if no prompt has.
     """
     found: dict[str, Setting] = {}
     prompts: dict[str, list[tuple[Setting, str]]] = {}
@@ -99,7 +97,7 @@ def settings(default: str, tries: Sequence[tuple[Setting, str]], is_closed: Stat
         prompts.setdefault(_name(setting), []).append((setting, prompt))
     shown = {name: options for name, options in prompts.items() if len({is_closed(one) for _, one in options}) > 1}
     default_is_off = is_closed(default)
-    for name, options in prompts.items():  # a word that closes, where nothing opens by a word, and the like
+    for name, options in prompts.items():  # for example a word that closes, although none opens
         if name not in shown and any(is_closed(one) != default_is_off for _, one in options):
             shown[name] = options
     for options in shown.values():
@@ -116,7 +114,7 @@ def settings(default: str, tries: Sequence[tuple[Setting, str]], is_closed: Stat
             found |= {level: one for level, one in _levels(options).items() if level not in found}
     if ON not in found and any(prompt == default for one, prompt in tries if one == found.get(OFF)):
         level = next((one for one in ("medium", *found) if one in found and one != OFF), None)
-        if level is not None:  # without more, the template has it off
+        if level is not None:  # the default is off
             found[ON] = found[level]
     if default_is_off:
         found.setdefault(OFF, Setting())
@@ -141,14 +139,14 @@ def _value(setting: Setting) -> Any:
 
 
 def _best(options: list[tuple[Setting, str]], switch: bool, default: str | None) -> Setting:
-    """A variable that is true or false says it best, if it is not written down as `True`; then none, if there is a
-    default that does; then one with a value of its own."""
+    """Prefers a boolean variable, unless it is printed as `True`; then no setting, if the default has the effect; then
+    a variable with other values."""
     plain = (one for one, prompt in options if _value(one) is switch and str(switch) not in prompt)
     return next(plain, options[0][0] if default is None else Setting())
 
 
 def _by_name(name: str, options: list[tuple[Setting, str]]) -> dict[str, Setting]:
-    """By the word that a variable is called by, if true and false make a difference beyond their own spelling."""
+    """By the variable's name, if true and false change more than their own spelling in the prompt."""
     written = {_value(setting): (setting, prompt) for setting, prompt in options if isinstance(_value(setting), bool)}
     if len(written) == 2:
         (on, yes), (off, no) = written[True], written[False]
@@ -158,7 +156,7 @@ def _by_name(name: str, options: list[tuple[Setting, str]]) -> dict[str, Setting
 
 
 def _levels(options: list[tuple[Setting, str]]) -> dict[str, Setting]:
-    """Texts that a variable may have, each of which makes a difference. One that says `none` is off."""
+    """String values of a variable that each change the prompt. `none` is off."""
     texts = [(setting, prompt) for setting, prompt in options if isinstance(_value(setting), str) and not setting.word]
     if len({prompt for _, prompt in texts}) < 2:
         return {}

@@ -1,11 +1,8 @@
-"""How a model marks its thoughts, with `<think>` and `</think>` for most, told from its template and tokenizer.
+"""Derives from template and tokenizer how a model marks its reasoning, mostly by `<think>` and `</think>`.
 
-A template shows it where it writes an earlier answer with its thoughts, or an empty pair for a model that is to answer
-without any. Some tell the model in words, in a system prompt that they insert, or begin its answer with them. A
-tokenizer whose model thinks mostly has the pair among its control tokens. Where nothing tells, it is that pair, as
-words.
-
-Knows nothing of what a model says.
+A template shows it if it writes an earlier answer with its reasoning, or an empty pair for an answer without. Some
+describe it in a system prompt that they insert, or begin the answer with it. A thinking model's tokenizer mostly has
+the pair among its control tokens. If there is no hint, it is that pair, as plain text.
 """
 
 import re
@@ -20,14 +17,14 @@ DEFAULT = ("<think>", "</think>")
 _OF_THINKING = re.compile("think|thought|channel", re.IGNORECASE)
 _OF_SETTINGS = re.compile("effort|mode|length|budget|level|max|strength|tokens", re.IGNORECASE)
 _OF_ANSWERS = re.compile("answer|response|reply|output|solution|result|final|conclu", re.IGNORECASE)
-# What a mark looks like in the words of a system prompt: <Thought>, [BEGIN FINAL RESPONSE], 'Here is my response:'
+# Marks as described in a system prompt: <Thought>, [BEGIN FINAL RESPONSE], 'Here is my response:'
 _MARK = re.compile(r"<(?![|/])[\w -]{3,30}>|\[(?!/)[A-Z][A-Z _]{2,40}\]|(?<=['\"“`])[^'\"“”`\n]{3,60}:(?=['\"”`])")
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What thoughts stand between. Without a `start` a model begins with them in any case. `around` are what may stand
-    around the answer that follows. `is_told` is false where nothing speaks of them."""
+    """The marks around reasoning. Without a `start` a model always begins with it. `around` may enclose the answer that
+    follows. `is_told` is false if there was no hint."""
 
     start: str = DEFAULT[0]
     end: str = DEFAULT[1]
@@ -36,7 +33,7 @@ class Marks:
 
 
 def thinking_marks(probe: Probe, special_tokens: SpecialTokens, prompts: Iterable[str]) -> Marks:
-    """`prompts` are those of an answer that the template may write, the default first."""
+    """`prompts` are possible prompts of an answer, the default first."""
     prompts = list(prompts)
     pair = _shown(probe, special_tokens) or _left_empty(probe, special_tokens, map(probe.after_words, prompts))
     if pair is not None:
@@ -48,7 +45,7 @@ def thinking_marks(probe: Probe, special_tokens: SpecialTokens, prompts: Iterabl
 
 
 def _shown(probe: Probe, special_tokens: SpecialTokens) -> tuple[str, str] | None:
-    """The control tokens right around the thoughts of an earlier answer."""
+    """The control tokens right around the reasoning of an earlier answer."""
     before, shown, after = probe.before_answer(thinks=True).partition(THOUGHTS)
     opening = [one for one in special_tokens.split(before) if one[0].strip()]
     closing = [one for one in special_tokens.split(after) if one[0].strip()]
@@ -59,16 +56,17 @@ def _shown(probe: Probe, special_tokens: SpecialTokens) -> tuple[str, str] | Non
 
 
 def _in_words(probe: Probe, special_tokens: SpecialTokens, prompt: str) -> Marks | None:
-    """Marks that the template tells the model in words, in a prompt of its own; and words in which it begins the answer
-    for it."""
-    told, _, after = prompt.partition(USER)
-    found = [one for one in dict.fromkeys(_MARK.findall(told)) if one not in special_tokens.ids or _closed(one) in told]
+    """Marks that the template describes in its own prompt; and words with which it begins the answer."""
+    before, _, after = prompt.partition(USER)
+    found = [
+        one for one in dict.fromkeys(_MARK.findall(before)) if one not in special_tokens.ids or _closed(one) in before
+    ]
     thoughts = [one for one in found if SPEAKS_OF_THINKING.search(one) and not _OF_SETTINGS.search(one)]
     answers = [one for one in found if _OF_ANSWERS.search(one) and one not in thoughts]
     for start in thoughts:
-        if start[0] == "<" or _closed(start) in told:
+        if start[0] == "<" or _closed(start) in before:
             return Marks(start, _closed(start), (answers[0], _closed(answers[0])) if answers else None)
-    answers = [one for one in answers if one[0] != "<"]  # of tags, an answer's alone says nothing: tools have them
+    answers = [one for one in answers if one[0] != "<"]  # a single tag proves nothing: tools have tags too
     if not answers:
         return None
     end = answers[0]
@@ -76,7 +74,7 @@ def _in_words(probe: Probe, special_tokens: SpecialTokens, prompt: str) -> Marks
     begun = [text.strip() for text, is_control in special_tokens.split(after) if not is_control][-1:]
     for start in [*(one for one in begun if SPEAKS_OF_THINKING.search(one)), *thoughts]:
         return Marks(start, end, around)
-    speaks = SPEAKS_OF_THINKING.search(told)
+    speaks = SPEAKS_OF_THINKING.search(before)
     return Marks("", end, around) if speaks and end in probe.question(system="Be kind.") else None
 
 
@@ -86,7 +84,7 @@ def _closed(mark: str) -> str:
 
 
 def _left_empty(probe: Probe, special_tokens: SpecialTokens, prompts: Iterable[str]) -> tuple[str, str] | None:
-    """The pair that a generation prompt has and an earlier answer has not: `<|channel>thought\\n<channel|>`."""
+    """The pair that a generation prompt has and an earlier answer lacks: `<|channel>thought\\n<channel|>`."""
     heading = probe.between_user_and_answer()
     for prompt in prompts:
         goes_on = heading and prompt.startswith(heading)
@@ -99,7 +97,7 @@ def _left_empty(probe: Probe, special_tokens: SpecialTokens, prompts: Iterable[s
 
 
 def _spelled(special_tokens: SpecialTokens) -> tuple[str, str] | None:
-    """A control token that speaks of thinking, and its counterpart: `[/THINK]`, `<|END_THINKING|>`, `<channel|>`."""
+    """A control token named after thinking, and its counterpart: `[/THINK]`, `<|END_THINKING|>`, `<channel|>`."""
     for start in filter(_OF_THINKING.search, special_tokens.ids):
         ends = {start[:1] + "/" + start[1:], start.replace("START", "END"), re.sub("start|begin", "end", start)}
         ends.add(start.replace("<|", "<").replace(">", "|>"))

@@ -1,9 +1,7 @@
-"""Where thoughts end and an answer begins, for an answer whose form an engine holds from its first token on.
+"""Where the reasoning ends and the answer begins, for structured output, which is constrained from its first token on.
 
-Such an answer has no thoughts in it. So a model that thinks is asked twice: it thinks, freely, up to `end`, and then
-goes on after its thoughts, closed as its template closes them, with the answer alone.
-
-Knows nothing of engines or token ids.
+Such an answer contains no reasoning. So a thinking model is called twice: first it thinks, without a constraint, up to
+`end`; then it continues after the reasoning, closed as in its template, with the answer only.
 """
 
 from collections.abc import Mapping
@@ -22,9 +20,9 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """What is written around thoughts, and ends them. `heading` is written before an answer without any.
+    """The text around reasoning, and its end. `heading` is written before an answer without any.
 
-    `expected` is false where nothing in the template or the tokenizer speaks of thoughts.
+    `expected` is false if nothing in template or tokenizer indicates reasoning.
     """
 
     opening: str
@@ -42,8 +40,8 @@ class Thinking:
         tags: tuple[str, str] | None,
         variables: Mapping[str, Any] = _NOTHING,
     ) -> "Thinking | None":
-        """None for a model whose answers are taken as they are, and for channels whose thoughts no template shows.
-        `variables` are those with which the template has the model think."""
+        """None for a model whose answers are taken as they are, and for channels whose reasoning no template shows.
+        `variables` are those that switch thinking on."""
         opening, shown, closing = probe.before_answer(thinks=True, variables=variables).partition(THOUGHTS)
         heading = probe.before_answer(thinks=False, variables=variables)
         if channels:

@@ -1,13 +1,11 @@
-"""How a chat template takes tool calls, found by trying it; and how a model is told of tools whose template takes none.
+"""Finds out how a chat template takes tool calls, by trying it; and describes tools in text if it takes none.
 
-Templates differ in what a call's arguments have to be (an object for most, JSON as a text for some) and in whether
-its turn may have a content. What shows a call's name, its arguments and its result as they are is the form; one that
-writes JSON into a JSON text, or leaves a call out without a word, is not.
+Templates differ in the arguments of a call (an object for most, a JSON string for some) and in whether its turn may
+have content. A format is accepted if a call's name, arguments and result are rendered unchanged; one that
+double-encodes JSON, or silently drops a call, is not.
 
-Where no form does, tools stand in the system prompt, calls in the assistant's words and results in the user's, each
-between tags, as JSON in which no `<` is left: nothing in a result can end it and go on as something else.
-
-Knows nothing of tokens.
+If no format is accepted, tools are in the system prompt, calls in the assistant's text and results in the user's, each
+between tags, as JSON without any `<`: no result can close its tag and inject text.
 """
 
 import itertools
@@ -35,7 +33,7 @@ _TOOL = {
         },
     },
 }
-_TOLD = """You may call functions. Each is described by a JSON object here:
+_DESCRIPTION = """You may call functions. Each is described by a JSON object here:
 <tools>
 {tools}
 </tools>
@@ -44,14 +42,14 @@ A call is <tool_call>{{"name": NAME, "arguments": OBJECT}}</tool_call>; its resu
 
 @dataclass(frozen=True, slots=True)
 class ToolForm:
-    """`as_objects`: arguments are objects, else JSON. `null_content`: a turn that only calls has null as its content,
-    else an empty text."""
+    """`as_objects`: arguments are objects, else JSON strings. `null_content`: a turn with calls only has null as
+    content, else an empty string."""
 
     as_objects: bool
     null_content: bool
 
     def apply(self, message: Message) -> Message:
-        """A message as the template takes it. Raises ValueError where arguments are no JSON."""
+        """A message in the template's format. Raises ValueError if arguments are not JSON."""
         known = {name: value for name, value in message.items() if value is not None or name == "content"}
         calls = known.get("tool_calls")
         if not calls:
@@ -69,8 +67,8 @@ class ToolForm:
 
 
 def tool_form(renderer: Renderer, before: Sequence[Message] = ()) -> ToolForm | None:
-    """The first form in which a template shows a call as it is; None where it shows none. `before` are messages that
-    it demands."""
+    """The first format in which a template renders a call unchanged; None if none is. `before` are messages that it
+    requires."""
     for as_objects in (True, False):
         for null_content in (False, True):
             form = ToolForm(as_objects, null_content)
@@ -91,30 +89,30 @@ def _shows(renderer: Renderer, form: ToolForm, before: Sequence[Message]) -> boo
         with_tool = renderer.render([form.apply(one) for one in turns], True, {"tools": [_TOOL]})
     except ChatTemplateError:
         return False
-    described, _, said = with_tool.rpartition(_KEY)
-    return all(mark in described for mark in (_NAME, _KEY)) and _VALUE in said and _RESULT in said and '\\"' not in said
+    head, _, tail = with_tool.rpartition(_KEY)
+    return all(mark in head for mark in (_NAME, _KEY)) and _VALUE in tail and _RESULT in tail and '\\"' not in tail
 
 
 def in_words(messages: Sequence[Message], tools: Tools, *, with_system: bool = True) -> list[Message]:
-    """A conversation for a model whose chat template knows of no tools; without a system prompt for one that takes
-    none, whose user says what they are."""
-    told: list[Message] = []
+    """A conversation for a model whose chat template does not support tools; without a system prompt if it does not
+    support that either, so that the user describes them."""
+    turns: list[Message] = []
     for role, same in itertools.groupby(messages, lambda message: message["role"]):
         if role == "tool":
             responses = [f"<tool_response>{_inert(one.get('content') or '')}</tool_response>" for one in same]
-            told.append({"role": "user", "content": "\n".join(responses)})
+            turns.append({"role": "user", "content": "\n".join(responses)})
         else:
-            told += [_said_in_words(message) for message in same]
+            turns += [_in_words(message) for message in same]
     if not tools:
-        return told
-    text = _TOLD.format(tools="\n".join(_inert(one.get("function", one)) for one in tools))
-    if told and told[0]["role"] == ("system" if with_system else "user"):
-        order = (told[0]["content"], text) if with_system else (text, told[0]["content"])
-        return [{**told[0], "content": "\n\n".join(order)}, *told[1:]]
-    return [{"role": "system", "content": text}, *told]
+        return turns
+    text = _DESCRIPTION.format(tools="\n".join(_inert(one.get("function", one)) for one in tools))
+    if turns and turns[0]["role"] == ("system" if with_system else "user"):
+        order = (turns[0]["content"], text) if with_system else (text, turns[0]["content"])
+        return [{**turns[0], "content": "\n\n".join(order)}, *turns[1:]]
+    return [{"role": "system", "content": text}, *turns]
 
 
-def _said_in_words(message: Message) -> Message:
+def _in_words(message: Message) -> Message:
     calls = calls_of(message)
     if not calls:
         return dict(message)

@@ -1,1 +1,1 @@
-"""Components: the classes and functions that a configuration names, found, checked and built from plain data."""
+"""Components: classes and functions named by a configuration; located, validated and instantiated from plain data."""

@@ -1,10 +1,10 @@
-"""Components: the classes and functions that a `_target_` names, built from plain data.
+"""Instantiates components: the classes and functions that a `_target_` names, from plain data.
 
-A component's own signature says which keys it takes and of which types; nothing about single ones is written
-here. What does not fit is a ConfigError, one line that names the key and the nearest valid choice.
+A component's own signature defines its keys and their types; none are listed here. Errors are ConfigErrors, one line
+with the key and the nearest valid choice.
 
-Knows nothing of Hydra. What a component is for is its protocol's to say (protocols.py), and what a name may be that of
-locate (targets.py).
+Independent of Hydra. Protocols define what a component has to provide (protocols.py), and locate which names are
+allowed (targets.py).
 """
 
 import functools
@@ -44,9 +44,9 @@ def refuse_unknown_keys(values: Mapping[str, Any], known: Iterable[str], key: st
 def build(node: Any, key: str, protocol: type, **given: Any) -> Any:
     """The component that `node` describes: a class is called with the other keys, a function is bound to them.
 
-    It is one of `protocol`, or refused: a class before it is called, by its methods, and the object then, as a whole.
-    A function's first parameters, those of the protocol's `__call__`, are left for the one who calls it. `given` values
-    are for a class that takes them, and are no keys of its node.
+    It is checked against `protocol`: a class before it is called, by its methods, and then the whole object. The first
+    parameters of a function, those of the protocol's `__call__`, stay open. `given` values are passed to a class that
+    takes them, and are no keys of its node.
     """
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
         is_name = isinstance(node, str) and node.isidentifier()
@@ -57,8 +57,8 @@ def build(node: Any, key: str, protocol: type, **given: Any) -> Any:
     _refuse_unfit(unfit_target(target, protocol, by_name=is_own(module_of(target))), protocol, dotted, key)
     for name in _OF_HYDRA:
         if name in node:
-            raise ConfigError(f"{key}.{name}: parameters are given by their names, and built where a step takes them")
-    # Who knows Hydra may write _partial_: functions are bound in any case.
+            raise ConfigError(f"{key}.{name}: give parameters by name, and components where a step takes them")
+    # A user of Hydra may write _partial_: functions are always bound.
     values = {name: value for name, value in node.items() if name not in ("_target_", "_partial_")}
     if inspect.isclass(target):
         left_to_us = {
@@ -73,24 +73,24 @@ def build(node: Any, key: str, protocol: type, **given: Any) -> Any:
 
 
 def _complete(made: Any, protocol: type, values: Mapping[str, Any], key: str) -> None:
-    """What the protocol has a default for, and the class does not have: from its node, or the default."""
+    """Set attributes that the protocol has defaults for and the class lacks: from its node, or the default."""
     types = typing.get_type_hints(protocol, include_extras=True)
     for name, default in defaults(protocol).items():
         if name in values or not hasattr(made, name):
             value = _of_type(types[name], values.get(name, default), _join(key, name))
             try:
                 object.__setattr__(made, name, value)
-            except AttributeError:  # of its __slots__
-                raise ConfigError(f"{_join(key, name)}: {type(made).__name__} has no room for this attribute") from None
+            except AttributeError:  # because of its __slots__
+                raise ConfigError(f"{_join(key, name)}: {type(made).__name__} does not allow this attribute") from None
 
 
 def takes(node: Mapping[str, Any], name: str, key: str) -> bool:
-    """Whether what a node's `_target_` names has this parameter. Raises ConfigError where it names nothing."""
+    """Whether the `_target_` of a node has this parameter. Raises ConfigError if it names nothing."""
     return name in _parameters(located(node, key))
 
 
 def located(node: Mapping[str, Any], key: str) -> Any:
-    """The class or function that a node's `_target_` names, None where it has none. Raises ConfigError where it names
+    """The class or function that a node's `_target_` names, None without one. Raises ConfigError if it names
     nothing."""
     dotted = node.get("_target_")
     return locate(dotted, f"{key}._target_") if isinstance(dotted, str) else None
@@ -103,11 +103,11 @@ def _takes(target: Callable[..., Any], name: str) -> bool:
 
 def _refuse_unfit(problem: str | None, protocol: type, dotted: str, key: str) -> None:
     if problem:
-        raise ConfigError(f"{key}._target_: {dotted!r} is no {role(protocol)}: {problem}")
+        raise ConfigError(f"{key}._target_: {dotted!r} is not a valid {role(protocol)}: {problem}")
 
 
 def _bound(function: Any, values: Mapping[str, Any]) -> Any:
-    """The function with its parameters, and with what it tells of itself in its attributes."""
+    """The function bound to its parameters, with the attributes that describe it."""
     if not values:
         return function
     made = functools.partial(function, **values)
@@ -116,19 +116,19 @@ def _bound(function: Any, values: Mapping[str, Any]) -> Any:
 
 
 def part(given: Any, key: str, protocol: type) -> Any:
-    """What a step is given for a parameter that takes a component: its node, or the object itself.
+    """A component given as a parameter of a step: instantiated from its node, or the object itself.
 
-    Raises ConfigError and ValueError where it is none of the protocol.
+    Raises ConfigError and ValueError if it does not fit the protocol.
     """
     if isinstance(given, Mapping):
         return build(given, key, protocol)
     if problem := unfit(given, protocol):
-        raise ValueError(f"{type(given).__name__} is no {role(protocol)}: {problem}")
+        raise ValueError(f"{type(given).__name__} is not a valid {role(protocol)}: {problem}")
     return given
 
 
 def construct(target: Callable[..., Any], values: Any, key: str, **given: Any) -> Any:
-    """`target` called with the keys of a mapping, and with those `given` values that it takes."""
+    """Call `target` with the keys of a mapping, and with the `given` values that it takes."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{key}: must be a mapping of keys, got {_shown(values)}")
     taken = {name: value for name, value in given.items() if name in _parameters(target)}
@@ -137,14 +137,14 @@ def construct(target: Callable[..., Any], values: Any, key: str, **given: Any) -
         return target(**values, **taken)
     except pydantic.ValidationError as error:
         raise ConfigError(_one_line(error, target, values, key)) from None
-    except (Exception, SystemExit) as error:  # the class may be anyone's
+    except (Exception, SystemExit) as error:  # of a user's class
         raise ConfigError(f"{key}: {error}" if isinstance(error, ValueError) else f"{key}: {error!r}") from None
 
 
 def _fitted(
     target: Callable[..., Any], values: Mapping[str, Any], key: str, bound: int, taken: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The values in the types that the signature asks for; refuses unknown keys and missing ones."""
+    """The values converted to the types of the signature; refuses unknown keys and missing ones."""
     parameters = {name: one for name, one in list(_parameters(target).items())[bound:] if name not in taken}
     named = [one.name for one in parameters.values() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     if not any(one.kind == one.VAR_KEYWORD for one in parameters.values()):
@@ -161,24 +161,24 @@ def _fitted(
 def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     try:
         return dict(inspect.signature(target).parameters)
-    except (TypeError, ValueError):  # some built-in functions have none
+    except (TypeError, ValueError):  # some built-in functions have no signature
         return {}
 
 
 def _types(target: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function's or class's parameters. Pydantic's classes look after their own."""
+    """The annotations of a function's or class's parameters. Pydantic classes validate their own."""
     if inspect.isclass(target) and hasattr(target, "__pydantic_validator__"):
         return {}
     try:
         return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except Exception:  # an annotation may name what exists for a type checker only
+    except Exception:  # an annotation may name something that exists for type checkers only
         return {}
 
 
 def _of_type(kind: Any, value: Any, key: str) -> Any:
     try:
         checker = pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True})
-    except pydantic.PydanticUserError:  # the type has a configuration of its own
+    except pydantic.PydanticUserError:  # the type has its own configuration
         checker = pydantic.TypeAdapter(kind)
     try:
         found = checker.validate_python(value)
@@ -190,13 +190,13 @@ def _of_type(kind: Any, value: Any, key: str) -> Any:
 
 
 def _one_line(error: pydantic.ValidationError, target: Any, values: Any, key: str) -> str:
-    """The first thing that is wrong. Of a union's branches, all that was tried at that place."""
+    """The first error. For a union, the expected types of all branches at that place."""
     problems = [(_path(problem, values), problem) for problem in error.errors(include_url=False)]
-    # In a union the branch that got furthest is the one that was meant.
+    # Of a union's branches, the one that got furthest was meant.
     path, problem = max(problems, key=lambda one: len(one[0]))
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError) and str(cause).startswith(f"{key}."):
-        return str(cause)  # which names its key in full
+        return str(cause)  # has its full key already
     dotted = _join(key, *path)
     if problem["type"] == "missing":
         return f"{dotted}: is missing"
@@ -210,7 +210,7 @@ def _one_line(error: pydantic.ValidationError, target: Any, values: Any, key: st
 
 
 def _path(problem: Mapping[str, Any], values: Any) -> list[str | int]:
-    """The place in the data. Pydantic adds the branches of unions to it, which are no business of the user's."""
+    """The path in the data. Pydantic adds the branches of unions to it, which users don't know."""
     path: list[str | int] = []
     for part in problem["loc"]:
         inside = isinstance(values, Mapping) and part in values
@@ -223,7 +223,7 @@ def _path(problem: Mapping[str, Any], values: Any) -> list[str | int]:
 
 
 def _names_at(target: Any, path: Iterable[str | int]) -> list[str]:
-    """The keys that belong at a place, as the annotations tell."""
+    """The valid keys at a place, by the annotations."""
     for part in path:
         if isinstance(part, str):
             target = _dataclass_in(typing.get_type_hints(target).get(part)) if is_dataclass(target) else None

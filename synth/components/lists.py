@@ -1,8 +1,8 @@
-"""A key that takes several values, and one of them without brackets."""
+"""For a key that takes several values, or a single one without brackets."""
 
 from typing import Any
 
 
 def as_list(given: Any) -> Any:
-    """A list or a tuple as it is, anything else as a list of it."""
+    """A list or tuple unchanged, anything else as a list of one."""
     return given if isinstance(given, list | tuple) else [given]

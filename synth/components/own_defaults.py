@@ -1,7 +1,7 @@
-"""Keys of an object that is itself a default: those that are not named keep what the default has.
+"""Partial overrides of defaults that are objects: keys that are not given keep the default's values.
 
-`sampling: {max_tokens: 256}` for a parameter whose default is Sampling(temperature=0.0) is greedy still. It holds for
-every parameter whose default is an object of keys, or a list of one, whoever wrote the class or function.
+`sampling: {max_tokens: 256}` for a parameter with default Sampling(temperature=0.0) stays greedy. This holds for every
+parameter whose default is an object with keys, or a list of one, also of a user's class or function.
 """
 
 import inspect
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def completed(target: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values for a call of `target`, its mappings completed with the keys of the default that they change."""
+    """The values for a call of `target`, with mappings completed by the keys of the defaults that they override."""
     return {name: _on_top_of(default_of(target, name), value) for name, value in values.items()}
 
 
@@ -27,7 +27,7 @@ def _on_top_of(default: Any, value: Any) -> Any:
 
 
 def default_of(target: Callable[..., Any], name: str) -> Any:
-    """What a parameter is that is not given."""
+    """The default of a parameter."""
     if is_dataclass(target):
         field: Field[Any] | None = next((one for one in fields(target) if one.name == name), None)
         if field is None:
@@ -35,6 +35,6 @@ def default_of(target: Callable[..., Any], name: str) -> Any:
         return field.default_factory() if field.default_factory is not MISSING else field.default
     try:
         parameter = inspect.signature(target).parameters.get(name)
-    except (TypeError, ValueError):  # some built-in functions have none
+    except (TypeError, ValueError):  # some built-in functions have no signature
         return None
     return parameter.default if parameter else None

@@ -1,9 +1,9 @@
-"""Whether a class, a function or an object is what a typing.Protocol asks for: all its members, each in its form.
+"""Checks a class, a function or an object against a typing.Protocol, with all its members.
 
-A method has to be there, be async where the protocol's is and nowhere else, and take the protocol's arguments. An
-attribute has to be there and of the protocol's type. Only names and signatures are looked at: no method is called.
+A method must exist, be async exactly if the protocol's is, and take the protocol's arguments. An attribute must exist
+and have the protocol's type. Only names and signatures are checked: no method is called.
 
-A class is looked at before an object is made of it, for its methods; the object then, for everything.
+The methods of a class are checked before it is instantiated; the object is checked completely.
 """
 
 import inspect
@@ -18,39 +18,39 @@ import pydantic
 
 from synth.errors import reason
 
-LATER = "once it is started"  # Annotated[int, LATER]: an attribute that need not be there before
+LATER = "once it is started"  # Annotated[int, LATER]: an attribute that may be missing before the start
 
 
 def role(protocol: type) -> str:
-    """What people call it: `reward model` for RewardModel."""
+    """The protocol's name for users: `reward model` for RewardModel."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", protocol.__name__).lower().removesuffix(" function")
 
 
 def unfit_target(target: Any, protocol: type, *, by_name: bool = False) -> str | None:
-    """What a class or function lacks to be the protocol's, once it is made or bound to its parameters.
+    """What a class or function lacks to fit the protocol, once it is instantiated or bound.
 
-    With `by_name` a function's parameters have the protocol's names, too: many functions take two arguments.
+    With `by_name` a function's parameters must also have the protocol's names, as many functions take two arguments.
     """
     if inspect.isclass(target):
         methods = {name: one for name, one in _members(protocol) if inspect.isfunction(one)}
         return _first(_wrong_method(name, one, _of_class(target, name)) for name, one in methods.items())
     if not arguments(protocol):
-        return "it is no class"
+        return "it is not a class"
     if by_name and _arguments(target)[: len(arguments(protocol))] != arguments(protocol):
         return f"it does not take ({', '.join(arguments(protocol))})"
     return _wrong_call(target, "it", arguments(protocol), complete=False)
 
 
 def unfit(made: Any, protocol: type, *, optional: bool = False, started: bool = True) -> str | None:
-    """What an object lacks to be the protocol's. With `optional`, only what it has is looked at. An object that is not
-    `started` may lack what is LATER."""
+    """What an object lacks to fit the protocol. With `optional`, missing members are accepted. An object that is not
+    `started` may lack LATER attributes."""
     wrong = []
     may_lack = defaults(protocol)
     for name, wanted in _members(protocol):
         if name == "__call__":
             wrong.append(_wrong_method(name, wanted, made))
             continue
-        passed_on = hasattr(type(made), "__getattr__") and hasattr(made, name)  # to another object
+        passed_on = hasattr(type(made), "__getattr__") and hasattr(made, name)  # delegated to another object
         there = passed_on or hasattr(type(made), name) or name in getattr(made, "__dict__", ())
         if (optional or name in may_lack) and not there:
             continue
@@ -62,13 +62,13 @@ def unfit(made: Any, protocol: type, *, optional: bool = False, started: bool = 
 
 
 def arguments(protocol: type) -> list[str]:
-    """What the protocol's objects are called with; nothing where they are no functions."""
+    """The arguments of the protocol's `__call__`; empty if it has none."""
     call = vars(protocol).get("__call__")
     return _arguments(call) if call else []
 
 
 def defaults(protocol: type) -> dict[str, Any]:
-    """The attributes that a class may leave out, with what they then are."""
+    """The attributes that a class may leave out, with their defaults."""
     found: dict[str, Any] = {}
     for kind in reversed(protocol.__mro__):
         names = inspect.get_annotations(kind) if getattr(kind, "_is_protocol", False) else ()
@@ -81,7 +81,7 @@ def _first(problems: Iterable[str | None]) -> str | None:
 
 
 def _members(protocol: type) -> Iterator[tuple[str, Any]]:
-    """Names with the function of a method, or the type of an attribute."""
+    """Names with a method's function, or an attribute's type."""
     types = typing.get_type_hints(protocol, include_extras=True)
     for kind in reversed(protocol.__mro__):
         if kind in (object, typing.Protocol, typing.Generic):
@@ -100,7 +100,7 @@ def _members(protocol: type) -> Iterator[tuple[str, Any]]:
 
 
 def _of_class(target: type, name: str) -> Any:
-    """A method of the class, not of its metaclass, as its objects have it but for `self`."""
+    """A method of the class, not of its metaclass, as bound to an object."""
     found = next((vars(kind)[name] for kind in target.__mro__ if name in vars(kind)), None)
     if isinstance(found, staticmethod | classmethod):
         return getattr(target, name)
@@ -108,27 +108,27 @@ def _of_class(target: type, name: str) -> Any:
 
 
 def _wrong_method(name: str, wanted: Callable[..., Any], found: Any) -> str | None:
-    told = "it" if name == "__call__" else f"{name}()"
+    label = "it" if name == "__call__" else f"{name}()"
     if not callable(found):
         arguments = ", ".join(_arguments(wanted))
         return f"it can't be called with ({arguments})" if name == "__call__" else f"it has no {name}({arguments})"
     if inspect.iscoroutinefunction(wanted) and not _gives_awaitable(found):
-        return f"{told} has to be async"
+        return f"{label} must be async"
     if not _may_give_awaitable(wanted) and (_gives_awaitable(found) or inspect.isasyncgenfunction(_inner(found))):
-        return f"{told} must not be async"
-    return _wrong_call(found, told, _arguments(wanted), complete=True)
+        return f"{label} must not be async"
+    return _wrong_call(found, label, _arguments(wanted), complete=True)
 
 
-def _wrong_call(found: Any, told: str, arguments: list[str], *, complete: bool) -> str | None:
-    """`complete` where no further arguments will be there."""
+def _wrong_call(found: Any, label: str, arguments: list[str], *, complete: bool) -> str | None:
+    """`complete`: there will be no further arguments."""
     try:
         signature = inspect.signature(found)
         bind = signature.bind if complete else signature.bind_partial
         bind(*([None] * len(arguments)))
     except TypeError as error:
-        return f"{told} can't be called with ({', '.join(arguments)}): {error}"
-    except ValueError:  # some that are not written in Python have no signature
-        return f"{told} has no signature"
+        return f"{label} can't be called with ({', '.join(arguments)}): {error}"
+    except ValueError:  # some built-in functions have no signature
+        return f"{label} has no signature"
     return None
 
 
@@ -139,7 +139,7 @@ def _arguments(method: Callable[..., Any]) -> list[str]:
 def _inner(found: Any) -> Any:
     while isinstance(found, partial):
         found = found.func
-    if not (inspect.isroutine(found) or inspect.isclass(found)):  # an object that can be called
+    if not (inspect.isroutine(found) or inspect.isclass(found)):  # a callable object
         found = type(found).__call__
     return inspect.unwrap(found)
 
@@ -150,8 +150,8 @@ def _gives_awaitable(found: Any) -> bool:
 
 
 def _may_give_awaitable(function: Any) -> bool:
-    told = str(getattr(function, "__annotations__", {}).get("return"))
-    return inspect.iscoroutinefunction(function) or any(one in told for one in ("Awaitable", "Coroutine", "Future"))
+    label = str(getattr(function, "__annotations__", {}).get("return"))
+    return inspect.iscoroutinefunction(function) or any(one in label for one in ("Awaitable", "Coroutine", "Future"))
 
 
 def _wrong_attribute(name: str, kind: Any, made: Any) -> str | None:
@@ -159,7 +159,7 @@ def _wrong_attribute(name: str, kind: Any, made: Any) -> str | None:
         value = getattr(made, name)
     except AttributeError:
         return f"it has no attribute {name}"
-    except Exception as error:  # a property may be anyone's
+    except Exception as error:  # of a user's property
         return f"its {name} can't be read: {reason(error)}"
     shape = next((one for one in (kind, *typing.get_args(kind)) if _has_members(one)), None)
     if shape is not None and not (value is None and type(None) in typing.get_args(kind)):
@@ -168,8 +168,8 @@ def _wrong_attribute(name: str, kind: Any, made: Any) -> str | None:
     try:
         pydantic.TypeAdapter(kind, config={"arbitrary_types_allowed": True}).validate_python(value, strict=True)
     except pydantic.ValidationError as error:
-        told = error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")
-        return f"its {name} {told}, and is {value!r}"[:200]
+        message = error.errors(include_url=False)[0]["msg"].replace("Input should be", "must be")
+        return f"its {name} {message}, and is {value!r}"[:200]
     return None
 
 
@@ -182,7 +182,7 @@ def _metadata(kind: Any) -> tuple[Any, ...]:
 
 
 def _comes_later(made: Any, name: str) -> bool:
-    """Whether some method sets it, or it is declared."""
+    """Whether a method sets it, or it is declared."""
     for kind in type(made).__mro__:
         if name in inspect.get_annotations(kind) or isinstance(vars(kind).get(name), property | cached_property):
             return True

@@ -1,8 +1,8 @@
-"""The source code behind a configuration: what its `_target_`s name outside of Synth, file by file, by content.
+"""The user's source code behind a configuration: the modules of its `_target_`s outside Synth, by content.
 
-A file is called by its module, `my_pkg/steps.py`, so that it is the same wherever the folder is. Counted are the
-modules of the targets and those of the user's that they import, as their source says, without being run. Not seen is
-what is imported by a name that is only made up at run time, and what a module reads that is no module.
+A file is named by its module, `my_pkg/steps.py`, so that its folder does not matter. Included are the modules of the
+targets and the user's modules that they import, found by parsing the source without running it. Not included are
+imports of computed names, and data files that a module reads.
 """
 
 import ast
@@ -17,7 +17,7 @@ from synth.components.targets import is_foreign, is_own, locate, module_of
 
 
 def source_code(node: Any) -> dict[str, str]:
-    """`{"code of my_steps.py": checksum}` for plain data that has been built already."""
+    """`{"code of my_steps.py": checksum}` for a configuration that has been instantiated."""
     waiting = sorted({module for target in _targets(node) for module in _modules(target) if not is_own(module)})
     plug_ins = {module.partition(".")[0] for module in waiting}
     found: dict[str, str] = {}
@@ -29,9 +29,9 @@ def source_code(node: Any) -> dict[str, str]:
             continue
         try:
             data = path.read_bytes()
-        except OSError:  # it has been imported: what it was is in no file any more
+        except OSError:  # it was deleted after the import
             continue
-        text = data.replace(b"\r\n", b"\n")  # as another machine's checkout has it
+        text = data.replace(b"\r\n", b"\n")  # independent of the checkout's line ends
         found[f"code of {_name(module, path)}"] = hashlib.blake2b(text, digest_size=8).hexdigest()
         for one in _imports(text, module, path):
             if one not in seen and not is_own(one) and (one.partition(".")[0] in plug_ins or not is_foreign(one)):
@@ -52,14 +52,14 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def _modules(dotted: str) -> Iterator[str]:
-    """The module that is named, and the one that it has it from. Neither, for what was never built."""
+    """The named module, and the one that defines the object; none if it was never instantiated."""
     if dotted.rpartition(".")[0] in sys.modules:
         yield dotted.rpartition(".")[0]
         yield module_of(locate(dotted, "_target_"))
 
 
 def _file(module: str) -> Path | None:
-    """Found without running anything; None where there is none, as for a package without an __init__.py."""
+    """Found without running anything; None if there is no file, as for a package without __init__.py."""
     top, *rest = module.split(".")
     try:
         spec = find_spec(top)
@@ -83,10 +83,10 @@ def _name(module: str, path: Path) -> str:
 
 
 def _imports(text: bytes, module: str, path: Path) -> Iterator[str]:
-    """All modules that it may import, and what may be one: of `from a import b`, `a` and `a.b`."""
+    """All modules that it may import: for `from a import b`, `a` and `a.b`."""
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError):  # compiled, or only read
+    except (SyntaxError, ValueError):  # a compiled module, or no Python
         return
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
     for node in ast.walk(tree):

@@ -1,11 +1,9 @@
-"""The class or function that a `_target_` names. Nothing is imported before it is known whose it is.
+"""Locates the class or function of a `_target_`, and imports only allowed modules.
 
-A strategy file may come from anywhere, and importing a module runs it. So a name counts if its module is Synth's, one
-of the user's own files, or of an installed package that requires Synth: a plug-in. Python's own modules and all other
-packages are refused unimported. What a module has only imported itself (`my_steps.Popen`) is as good as the module it
-comes from.
-
-Knows nothing of what the class or function is for: see protocols.py.
+A strategy file may come from anywhere, and importing a module executes it. So allowed modules are Synth's own, the
+user's own files, and plug-ins: installed packages that require Synth. Python's standard library and all other packages
+are refused without importing them. An object that a module has imported (`my_steps.Popen`) counts as one of the module
+that defines it.
 """
 
 import difflib
@@ -28,18 +26,18 @@ _REQUIRES_SYNTH = re.compile(r"synth(?![\w.-])", re.IGNORECASE)
 
 
 def locate(dotted: str, key: str) -> Any:
-    """Raises ConfigError, with `key`, for what may not be imported, can't be, or is not there."""
+    """Raises ConfigError, with `key`, for a name that may not or can't be imported, or does not exist."""
     module_name, _, name = dotted.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in dotted.split(".")):
         raise ConfigError(
-            f"{key}: {dotted!r} is no dotted name, such as my_steps.{name if name.isidentifier() else 'step'}"
+            f"{key}: {dotted!r} is not a dotted name such as my_steps.{name if name.isidentifier() else 'step'}"
         )
     if any(part.startswith("__") for part in dotted.split(".")):
-        raise ConfigError(f"{key}: {dotted!r} is no name of a class or function")
+        raise ConfigError(f"{key}: {dotted!r} cannot name a class or function")
     _refuse_foreign(module_name, dotted, key)
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # importing runs the module, which may be anyone's and fail in any way
+    except (Exception, SystemExit) as error:  # importing runs a user's module
         hint = _nearest_module(error.name or "") if isinstance(error, ModuleNotFoundError) else ""
         raise ConfigError(f"{key}: {dotted!r} can't be imported ({_reason(error)}){hint}") from None
     found = getattr(module, name, None)
@@ -51,7 +49,7 @@ def locate(dotted: str, key: str) -> Any:
 
 
 def module_of(found: Any) -> str:
-    """The module in which a class or function was defined, whatever module it was found in."""
+    """The module that defines a class or function."""
     while isinstance(found, functools.partial):
         found = found.func
     return getattr(found, "__module__", None) or "builtins"
@@ -63,29 +61,29 @@ def is_own(module_name: str) -> bool:
 
 
 def is_foreign(module_name: str) -> str | None:
-    """Whose a module is that is neither Synth's, nor the user's, nor a plug-in's. Nothing is imported."""
+    """Whose a module is that is neither Synth's, nor the user's, nor a plug-in's, else None. Imports nothing."""
     top = module_name.partition(".")[0]
     if is_own(module_name):
         return None
     places = list(_places(top))
     if top in sys.stdlib_module_names or top == "__main__":
-        return "is Python's own"
+        return "is part of Python"
     if any(map(_is_installed, places)):
-        return None if top in plug_ins() else "is of an installed package that does not require synth"
-    return "is Python's own" if any(map(_is_pythons, places)) else None
+        return None if top in plug_ins() else "belongs to an installed package that does not require synth"
+    return "is part of Python" if any(map(_is_pythons, places)) else None
 
 
 def _refuse_foreign(module_name: str, dotted: str, key: str) -> None:
     if whose := is_foreign(module_name):
-        allowed = "only Synth's parts, files of your own and plug-ins of Synth are built"
-        raise ConfigError(f"{key}: {dotted!r} is refused, for {module_name} {whose}: {allowed}")
+        allowed = "use a class of Synth, of your own files or of a plug-in of Synth"
+        raise ConfigError(f"{key}: {dotted!r} is refused, since {module_name} {whose}; {allowed}")
 
 
 def _places(top: str) -> Iterator[Path]:
-    """Where a module or package without dots in its name is, found without running it."""
+    """The location of a top-level module or package, found without running it."""
     try:
         spec = find_spec(top)
-    except (ImportError, ValueError):  # a module that was made in this process
+    except (ImportError, ValueError):  # a module created in this process
         return
     for place in (spec.origin, *(spec.submodule_search_locations or ())) if spec else ():
         if place:

@@ -1,1 +1,1 @@
-"""What Hydra composes, as typed objects: checked once and whole, and refused in one line."""
+"""The configuration that Hydra composes, as typed objects; validated before the start with one-line errors."""

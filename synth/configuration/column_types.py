@@ -1,8 +1,7 @@
-"""Arrow types as text: how a strategy's YAML declares the columns that its steps add.
+"""Arrow types as text, for declaring columns in a strategy's YAML.
 
-The words are Arrow's own, as `str(type)` prints them: `string`, `int64`, `double`, `list<string>`,
-`struct<role: string, content: string>`, with names inside of lists left out or not, and one short word,
-`messages`, for a conversation.
+Types are spelled as `str(type)` prints them: `string`, `int64`, `double`, `list<string>`,
+`struct<role: string, content: string>`; names of list items are optional, and `messages` is short for a conversation.
 """
 
 import re
@@ -14,14 +13,14 @@ _MESSAGES = "list<struct<role: string, content: string>>"
 
 
 def type_from_text(text: str) -> pa.DataType:
-    """Raises ValueError, naming the text, for anything that is no type."""
+    """Raises ValueError, naming the text, for an invalid type."""
     words = _WORDS.findall(str(text).replace("messages", _MESSAGES))
     try:
         found = _type(words)
         if words:
             raise ValueError
     except (ValueError, IndexError):
-        raise ValueError(f"{text!r} is no column type; try string, int64, double, bool or list<string>") from None
+        raise ValueError(f"{text!r} is not a column type; try string, int64, double, bool or list<string>") from None
     return found
 
 

@@ -1,8 +1,8 @@
-"""What files of configuration may not do while Hydra composes them, as they may come from anywhere.
+"""Restricts what configuration files may do while Hydra composes them, since they may come from anywhere.
 
-Hydra acts on keys of its own before anybody has seen the configuration: it builds callbacks, launchers, sweepers and
-logging handlers, and sets environment variables. So only the command line sets those. And what is resolved is written
-into the run's folder: no file gets a secret from the environment there.
+Hydra acts on its own keys before the configuration is checked: it instantiates callbacks, launchers, sweepers and
+logging handlers, and sets environment variables. So only the command line may set those. And resolved values are
+written into the run's folder, so files get no secrets from the environment.
 """
 
 import os
@@ -23,12 +23,12 @@ from synth.storage.manifest import differing_keys
 
 _SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL")
 _SWEPT = "sweeper.params."
-_OF_THIS_JOB = ("runtime", "overrides")  # what Hydra itself writes down
+_OF_THIS_JOB = ("runtime", "overrides")  # written by Hydra itself
 _MAY_DIFFER = ("name", "override_dirname", "id", "num", "config_name")  # of hydra.job
 
 
 def guard_environment() -> None:
-    """`${oc.env:NAME}` gives no secret from here on."""
+    """From here on `${oc.env:NAME}` refuses variables that may be secrets."""
 
     def get(name: str, *default: Any) -> Any:
         if any(word in name.upper() for word in _SECRETS):
@@ -51,20 +51,21 @@ def refuse_keys_of_hydra(
     config_path: str | None,
     config_name: str | None,
 ) -> None:
-    """Raises ConfigError where a file sets what Hydra acts on; `typed` are the overrides of Hydra's own keys.
+    """Raises ConfigError if a file sets keys that Hydra acts on; `typed` are command-line overrides of Hydra's own
+    keys.
 
-    What can't be composed raises whatever Hydra raises.
+    Errors of composition are Hydra's own.
     """
     allowed = _of_hydra(typed, None, None, None)
     composed = _of_hydra(overrides, config_dir, config_path, config_name)
     for key, _, value in differing_keys(allowed, composed):
         if not _is_sweep(key):
             does = "unsets it" if value is None else f"sets it to {str(value)[:60]!r}"
-            raise ConfigError(f"hydra.{key}: a file {does}; what Hydra itself does is for the command line to say")
+            raise ConfigError(f"hydra.{key}: a file {does}; set keys of Hydra on the command line")
 
 
 def _is_sweep(key: str) -> bool:
-    """Whether a key of Hydra's says over which values of one of ours to sweep. Options have to be seen before."""
+    """Whether a key of Hydra sets the values of a sweep. Group options must be known before."""
     swept = key.removeprefix(_SWEPT).lstrip("+~")
     return key.startswith(_SWEPT) and not swept.startswith("hydra") and swept not in GROUPS
 
@@ -72,7 +73,7 @@ def _is_sweep(key: str) -> bool:
 def _of_hydra(
     overrides: Sequence[str], config_dir: str | None, config_path: str | None, config_name: str | None
 ) -> dict[str, Any]:
-    """Hydra's own keys. Composing them does nothing of what they say."""
+    """Hydra's own keys. Composing them has no effect."""
     here = str(Path(__file__).parents[1] / "run.py")
     search_path = create_automatic_config_search_path(here, None, config_path or str(CONF_DIR))
     if config_dir is not None:

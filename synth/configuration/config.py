@@ -1,10 +1,10 @@
-"""The configuration as typed objects, and the one place that says no.
+"""The configuration as typed objects, and its validation.
 
-Every refusal is a ConfigError: one line that names the key (or file) and the nearest valid choice. It is raised
-from names, types and files alone, before Ray, a tokenizer or an engine is loaded, so that a typo costs seconds.
+Every refusal is a ConfigError: one line with the key or file and the nearest valid choice. Names, types and files are
+checked before Ray, a tokenizer or an engine is loaded, so that a typo costs seconds.
 
-Knows the keys of the top level, of a strategy and of a cluster. What a `_target_` names says itself which keys it
-takes (see components.py).
+Knows the keys of the top level, of a strategy and of a cluster. A component's keys are those of its `_target_`
+(instantiate.py).
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ GROUPS = ("strategy", "model", "engine", "cluster", "source")
 
 
 def _no_bool(kind: str) -> BeforeValidator:
-    """To pydantic, true is 1."""
+    """pydantic would accept true as 1."""
 
     def refuse(value: Any) -> Any:
         if isinstance(value, bool):
@@ -74,7 +74,7 @@ def _gpu(value: str) -> str:
 
 def _folder(value: Any) -> Any:
     if isinstance(value, str) and "://" in value:
-        raise ValueError(f"must be a folder; python -m synth.export RUN_DIR --output-dir {value} copies there")
+        raise ValueError(f"must be a local folder; use python -m synth.export RUN_DIR --output-dir {value} to copy")
     return value
 
 
@@ -89,7 +89,7 @@ def _switch(value: Any) -> Any:
 
 
 class MissingFile(ConfigError):
-    """All keys are right, but a file that one of them names is not there."""
+    """All keys are valid, but a file that one of them names is missing."""
 
 
 Integer = Annotated[int, _no_bool("whole number")]
@@ -101,10 +101,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), _no_bool("number a
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Cluster:
     """Where replicas run. `address` null starts Ray on this machine; `auto` replicas fill the GPUs, or one on CPU.
-    `gpu` names what a dry run reckons with.
+    `gpu` is the GPU model for dry runs.
 
-    `metrics_port` is for a Ray that is started here: one that is there already has its own. `claim_processes` are those
-    that compare records for duplicates.
+    `metrics_port` is for a Ray that is started here: an existing one has its own. `claim_processes` is the number of
+    processes for dedup keys.
     """
 
     address: str | None = None
@@ -118,7 +118,7 @@ class Cluster:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Settings:
-    """The top level of `conf/config.yaml` without its groups. `output_dir` is the whole run's, of a slice too."""
+    """The top level of `conf/config.yaml` without its groups. `output_dir` is the whole run's, also for a slice."""
 
     num_records: Count | Literal["all"]
     strata: dict[str, Any] | None = None
@@ -143,18 +143,18 @@ class Settings:
 
     @property
     def most_records(self) -> int | None:
-        """Records to keep at the most; None where every record of the source is wanted."""
+        """The number of records to keep; None if all records of the source are wanted."""
         return None if self.num_records == "all" else self.num_records
 
     @property
     def run_dir(self) -> Path:
-        """Where this job writes: a slice, below the whole run's folder."""
+        """The folder of this job: for a slice, below the whole run's folder."""
         return self.output_dir if self.slice is None else RunFolder(self.output_dir).slice(self.slice).path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """A run's whole configuration, checked. `resolved` is the plain data that it was built from."""
+    """A run's validated configuration. `resolved` is the plain data that it was instantiated from."""
 
     settings: Settings
     strategy: Strategy
@@ -168,18 +168,18 @@ class Config:
 
     @property
     def all_models(self) -> dict[str, Model]:
-        """All of the run by their names, main first."""
+        """All models of the run by name, main first."""
         return {MAIN: self.model, **{name: one.model for name, one in self.models.items()}}
 
     @property
     def license(self) -> str | None:
-        """That of all its models, `other` where they have several: each one's terms go with what it had a part in."""
+        """The license of all models, `other` if they have several: each one's terms apply to its part."""
         licenses = {model.license for model in self.all_models.values()}
         return licenses.pop() if len(licenses) == 1 else "other"
 
     @property
     def generating(self) -> dict[str, Model]:
-        """Those of its models that generate, main first. The others score or embed."""
+        """The models that generate, main first. The others score or embed."""
         return {name: one for name, one in self.all_models.items() if name == MAIN or not self.models[name].is_pooling}
 
     def in_folder(self, output_dir: Path) -> "Config":
@@ -188,8 +188,7 @@ class Config:
         return dataclasses.replace(self, settings=settings, resolved=self.resolved | {"output_dir": str(output_dir)})
 
     def load_chat_templates(self) -> "dict[str, ChatTemplate | ServedChat]":
-        """Those of all its models that generate; models that are the same have one. Raises as
-        Model.load_chat_template."""
+        """The chat templates of all generating models; equal models share one. Raises like Model.load_chat_template."""
         from synth.chat import ServedChat
 
         loaded: dict[str, ChatTemplate | ServedChat] = {}
@@ -203,55 +202,55 @@ class Config:
         return loaded
 
     def load_pooling_inputs(self) -> "dict[str, PoolingInput]":
-        """How the prompts of the other models are written. Raises as Model.load_pooling_input."""
+        """The prompt encoders of the other models. Raises like Model.load_pooling_input."""
         return {name: one.model.load_pooling_input() for name, one in self.models.items() if one.is_pooling}
 
     @property
     def engines(self) -> dict[str, Any]:
-        """Those that answer for its models, by the models' names."""
+        """The engine that answers for each model, by model name."""
         return {MAIN: self.engine, **{name: one.engine for name, one in self.models.items()}}
 
     @property
     def prices(self) -> dict[str, Price]:
-        """Of the tokens of those models whose servers charge for them."""
+        """The token prices of models whose servers have one."""
         prices = {name: getattr(one, "price_per_million_tokens", None) for name, one in self.own_engines.items()}
         return {name: price for name, price in prices.items() if price is not None}
 
     @property
     def templated(self) -> dict[str, Model]:
-        """The models whose conversations are written here. Those of the others are written by their servers, which have
-        all of the model that there is."""
+        """The models whose chat template is applied here. The others' servers apply it, and have all files of the
+        model."""
         reads_messages = {name for name, one in self.engines.items() if getattr(one, "reads", None) == "messages"}
         return {name: model for name, model in self.all_models.items() if name not in reads_messages}
 
     @property
     def are_here(self) -> bool:
-        """Whether all its models are on this machine, as far as they are to be."""
+        """Whether all model files that are needed here are on this machine."""
         return all(model.is_here for model in self.templated.values())
 
     @property
     def pools(self) -> dict[str, ServedModel]:
-        """The models that have engines of their own beside main's."""
+        """The models with engines of their own beside main's."""
         return {name: one for name, one in self.models.items() if one.engine_of == name}
 
     @property
     def autoscaled(self) -> list[str]:
-        """The models of which it is left to the run how many engines they have."""
+        """The models whose number of engines is auto."""
         counts = {MAIN: self.cluster.replicas, **{name: one.replicas for name, one in self.pools.items()}}
         return [name for name, count in counts.items() if count == "auto"]
 
     @property
     def at_once(self) -> dict[str, int]:
-        """How many requests an engine of each model runs at once."""
+        """The number of concurrent requests of an engine, by model."""
         return {name: engine.concurrency for name, engine in self.own_engines.items()}
 
     @property
     def own_engines(self) -> dict[str, Any]:
-        """Main's, and those of the models that have some of their own."""
+        """Main's engine, and those of models with engines of their own."""
         return {MAIN: self.engine, **{name: one.engine for name, one in self.pools.items()}}
 
     def identity(self) -> dict[str, Any]:
-        """What decides the data, but for what the source holds: with the same rows, the same identity makes the same
+        """The keys that decide the data, except for the content of the source: the same identity and rows give the same
         records."""
         data = {key: self.resolved[key] for key in ("strategy", "seed")}
         data |= _deciding(self.resolved, self.model, self.engine)
@@ -263,7 +262,7 @@ class Config:
 
     @property
     def drawing(self) -> dict[str, Any]:
-        """The keys of a source that draws its records, which decide them beside what it reads."""
+        """The keys of a drawn source, which decide its records beside the rows that it reads."""
         source = self.resolved["source"] if is_drawn(self.source) else {}
         return {key: value for key, value in source.items() if key not in ("_target_", "bad_rows")}
 
@@ -278,7 +277,7 @@ def _deciding(node: Mapping[str, Any], model: Model, engine: Any) -> dict[str, A
 
 
 def _without(node: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """A name with a dot is that of a key within a key."""
+    """A dotted name is a key within a key."""
     kept: dict[str, Any] = {}
     for name, value in node.items():
         inside = frozenset(one.removeprefix(f"{name}.") for one in names if one.startswith(f"{name}."))
@@ -288,7 +287,7 @@ def _without(node: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
-    """Typed objects from what Hydra composed, or from another Config's `resolved`. Raises ConfigError."""
+    """Typed objects from Hydra's configuration, or from another Config's `resolved`. Raises ConfigError."""
     if "strategy" not in composed:
         raise ConfigError(f"strategy: none is chosen; add one of {', '.join(options('strategy'))} by +strategy=NAME")
     resolved = _resolve(composed)
@@ -311,8 +310,8 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     asked, idle = models_asked(strategy, resolved["strategy"], models, pooling)
     for name in idle:
         if name in (given or {}):
-            raise ConfigError(f"models.{name}: no step asks it; strategy.STEP.model={name} has one of its steps do so")
-    if idle:  # named by the strategy, for steps that are left out
+            raise ConfigError(f"models.{name}: no step uses it; set strategy.STEP.model={name}, or remove it")
+    if idle:  # of the strategy's YAML, for steps that are left out
         resolved["models"] = {name: one for name, one in resolved["models"].items() if name not in idle}
         models = served(resolved["models"], resolved)
     columns = dict(model.columns)
@@ -342,22 +341,22 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     if missing := isinstance(composed, DictConfig) and OmegaConf.missing_keys(composed):
         raise ConfigError(f"{min(missing)}: is missing")
     if config.settings.estimate_from is not None and not config.settings.dry_run:
-        raise ConfigError("estimate_from: is for dry_run=true, which estimates and starts nothing; leave it out to run")
+        raise ConfigError("estimate_from: is for dry_run=true only; add that, or leave estimate_from out to run")
     if is_drawn(config.source) and config.settings.num_records == "all":
-        raise ConfigError(f"num_records: {config.source} has no end; say how many records are to be kept")
+        raise ConfigError(f"num_records: {config.source} has no end; set the number of records to keep")
     if config.settings.continue_answers and config.settings.checkpoint_calls is False:
         raise ConfigError(
-            "continue_answers: what there is of an answer stands beside finished calls, which are not kept; "
+            "continue_answers: partial answers are stored with finished calls, which checkpoint_calls=false drops; "
             "leave checkpoint_calls=false out"
         )
     if config.settings.reuse is not None and config.settings.checkpoint_calls is False:
         raise ConfigError(
-            "reuse: calls are given back to records, which checkpoint_calls=false leaves out; leave that out"
+            "reuse: needs stored calls, which checkpoint_calls=false drops; leave checkpoint_calls=false out"
         )
     if config.source is None and config.settings.num_records == "all":
-        raise ConfigError("num_records: all is for a source that has an end; choose source=file or source=hub")
+        raise ConfigError("num_records: all needs a source with an end; choose source=file or source=hub")
     if config.cluster.address is not None and config.cluster.metrics_port is not None:
-        raise ConfigError("cluster.metrics_port: a cluster that is there already has its own; leave it null")
+        raise ConfigError("cluster.metrics_port: the cluster at cluster.address has its own; leave it null")
     if config.settings.slice is not None or config.settings.retry:
         _refuse_what_takes_all_records(config)
     _refuse_what_no_chat_api_does(config)
@@ -368,7 +367,7 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
 
 
 def _refuse_what_no_chat_api_does(config: Config) -> None:
-    """Models whose server writes their conversations: it takes no tokens, and nothing of a template."""
+    """Refuses what chat APIs can't do, as they take messages instead of tokens."""
     for name in config.all_models.keys() - config.templated.keys():
         model, kind = config.all_models[name], type(config.engines[name]).__name__
         for key in ("tokenizer", "revision", "chat_template", "pre_query", "later_pre_query", "query_stop"):
@@ -377,34 +376,34 @@ def _refuse_what_no_chat_api_does(config: Config) -> None:
                 raise ConfigError(f"{key_of(name)}.{key}: {why}")
         for step in config.strategy.steps:
             if name in step.models_as_user:
-                why = f"draws what a user would say, and the chat API that the model {name} is asked by can't say that"
-                raise ConfigError(f"strategy.{step.name}: {why}; engine=openai can, where a server takes token ids")
+                why = f"needs a user's turn from the model {name}, which a chat API cannot write"
+                raise ConfigError(f"strategy.{step.name}: {why}; use engine=openai for a server that takes token ids")
             for call in step.calls_of(name):
                 for way in call.ways_to_think:
                     if way not in SERVED_WAYS_TO_THINK:
-                        why = f"thinking: no chat API knows {way!r}{nearest(way, SERVED_WAYS_TO_THINK)}"
+                        why = f"thinking: chat APIs have no mode {way!r}{nearest(way, SERVED_WAYS_TO_THINK)}"
                         raise ConfigError(f"strategy.{step.name}: {why}")
                 if call.thinking_tokens is not None:
-                    why = f"the chat API that the model {name} is asked by can't close thoughts for it"
-                    told = "engine=openai can, where a server takes token ids"
-                    raise ConfigError(f"strategy.{step.name}: thinking_tokens: {why}; {told}")
+                    why = f"the chat API of the model {name} cannot close its reasoning"
+                    advice = "use engine=openai for a server that takes token ids"
+                    raise ConfigError(f"strategy.{step.name}: thinking_tokens: {why}; {advice}")
 
 
 _ANY_SYSTEM_PROMPT = [{"role": "system", "content": "Be kind."}]
 
 
 def key_of(model: str) -> str:
-    """The key below which a model of the run has its keys."""
+    """The key below which a model has its keys."""
     return "model" if model == MAIN else f"models.{model}"
 
 
 def refuse_bad_chat_template(config: Config) -> None:
-    """A tokenizer loads in seconds, an engine in minutes: what is wrong with it is said before. Raises ConfigError."""
+    """Loads tokenizers, which takes seconds, to find errors before engines take minutes. Raises ConfigError."""
     from huggingface_hub.utils import logging
 
     from synth.chat import ChatTemplateError
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it tells of every try to reach the Hub
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # else it logs each try to reach the Hub
     as_user: dict[str, list[Step]] = {}
     for step in config.strategy.steps:
         for name in step.models_as_user:
@@ -434,71 +433,72 @@ def refuse_bad_chat_template(config: Config) -> None:
         except ChatTemplateError as error:
             raise ConfigError(f"{key}: {error}") from None
         except (OSError, ValueError) as error:
-            told = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
-            raise ConfigError(f"{key}.path: {told}") from None
+            message = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
+            raise ConfigError(f"{key}.path: {message}") from None
 
 
 def _refuse_none_where_one_is_demanded(step: Step, name: str, template: "ChatTemplate") -> None:
     if template.needs_system and not (step.description.under_system_prompt or step.system_prompt):
-        why = f"asks without a system prompt, and the chat template of the model {name} demands one"
-        raise ConfigError(f"strategy.{step.name}: {why}; Magpie has system_prompts, with keep_system_prompt=true")
+        why = f"has no system prompt, and the chat template of the model {name} requires one"
+        raise ConfigError(f"strategy.{step.name}: {why}; with Magpie set system_prompts and keep_system_prompt=true")
 
 
 def _ways_to_think(step: Step, model: str) -> list[str]:
-    """Those that a step asks a model for. Raises ConfigError where it has a user think."""
+    """The modes of thinking that a step uses. Raises ConfigError if it sets one for a user's turn."""
     for call in step.description.as_user:
         for key in ("thinking", "thinking_tokens"):
             if getattr(call, key) is not None:
-                why = "what a user would say has no thoughts before it; it is for the sampling of an answer"
+                why = "a user's turn has no reasoning; set it for the sampling of an answer"
                 raise ConfigError(f"strategy.{step.name}: {key}: {why}")
     return list(dict.fromkeys(way for call in step.calls_of(model) for way in call.ways_to_think))
 
 
 def _refuse_unfit_pooling(config: Config, name: str) -> None:
-    """A model that scores needs a chat template where conversations are scored, and none of another kind will do."""
+    """Scoring conversations needs a chat template, and a scoring model."""
     from synth.chat import ChatTemplateError
 
     model, engine = config.models[name].model, config.models[name].engine
     asking = {step.name: step.pooling[name] for step in config.strategy.steps if name in step.pooling}
     try:
-        task = getattr(engine, "task", None)  # one of someone's own may know it only once it has started
+        task = getattr(engine, "task", None)  # a user's engine may set it at its start
         prompts = model.load_pooling_input()
         if "score" in asking.values() and task != "embed":
             _ = prompts.template
     except ChatTemplateError as error:
         raise ConfigError(f"{key_of(name)}: {error}") from None
     except (OSError, ValueError) as error:
-        told = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
-        raise ConfigError(f"{key_of(name)}.path: {told}") from None
+        message = f"the tokenizer of {model.path!r} can't be loaded: {reason(error)}"
+        raise ConfigError(f"{key_of(name)}.path: {message}") from None
     for step, asked in asking.items():
         if task not in (None, asked):
-            raise ConfigError(f"strategy.{step}: asks {name!r} to {asked}, and the model is there to {task}")
+            raise ConfigError(f"strategy.{step}: needs {name!r} to {asked}, but that model can only {task}")
 
 
 def _refuse_what_takes_all_records(config: Config) -> None:
-    """What a slice can't have, which knows nothing of the others; nor single records that are made again."""
-    shared = {"a pool": config.strategy.pool, "what they claim": config.strategy.duplicates or None}
-    key, alone = ("slice", "made") if config.settings.slice is not None else ("retry", "made again")
+    """Refuses slices and retries of strategies whose records depend on each other."""
+    shared = {"a pool": config.strategy.pool, "dedup keys": config.strategy.duplicates or None}
+    is_slice = config.settings.slice is not None
+    key, alone = ("slice", "a slice cannot run alone") if is_slice else ("retry", "some cannot be run again alone")
     for name in (name for name, one in shared.items() if one is not None):
-        why = f"all records of {config.strategy.name} share {name}, so no part of them can be {alone} alone"
+        why = f"records of {config.strategy.name} share {name}, so {alone}"
         raise ConfigError(f"{key}: {why}; leave {key} out")
-    if config.settings.slice is not None and config.settings.push_to_hub is not None:
-        raise ConfigError("push_to_hub: a slice is no dataset yet; python -m synth.export pushes what is merged")
+    if is_slice and config.settings.push_to_hub is not None:
+        raise ConfigError("push_to_hub: a slice has no dataset; merge the slices, then use python -m synth.export")
 
 
 def options(group: str) -> list[str]:
-    """The names that `group=NAME` can choose: the shipped ones and, while Hydra runs, the user's own."""
+    """The options of `group=NAME`: the shipped ones and, while Hydra runs, the user's own."""
     return preset_names(group, _folders())
 
 
 def _folders() -> list[Path]:
-    """Where files of groups are; the user's own go before those of Synth."""
+    """The folders of config groups; the user's own precede Synth's."""
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
     return [*(Path(source.path) for source in sources if source.schema == "file"), CONF_DIR]
 
 
 def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """Plain data, every interpolation followed. A strategy without a name is called as it was chosen."""
+    """Plain data with all interpolations resolved. A strategy without a name gets the name of its option."""
     if not isinstance(composed, DictConfig):
         return dict(composed)
     try:
@@ -515,7 +515,7 @@ def _resolve(composed: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name_steps(strategy: dict[str, Any], raw: Any) -> None:
-    """A step that is referred to, as `${strategy.judge}`, keeps its name: what was resolved has none."""
+    """A step that is referred to, as `${strategy.judge}`, keeps its name, which is lost when it is resolved."""
     steps = raw.get("steps")
     for index, step in enumerate(steps if isinstance(steps, list) else ()):
         referred = re.fullmatch(r"\$\{(?:strategy)?\.(\w+)\}", step) if isinstance(step, str) else None
@@ -524,7 +524,7 @@ def _name_steps(strategy: dict[str, Any], raw: Any) -> None:
 
 
 def _given(value: Any) -> Any:
-    """Without the keys that are still `???`: a wrong key is told before the one that is missing for it."""
+    """Without keys that are still `???`: a wrong key is reported before a missing one."""
     if isinstance(value, list):
         return [_given(one) for one in value]
     if not isinstance(value, dict):
@@ -533,15 +533,15 @@ def _given(value: Any) -> Any:
 
 
 def _chosen(group: str) -> str | None:
-    """The option that was chosen of a group, by a command line or a defaults list."""
+    """The chosen option of a group, from the command line or a defaults list."""
     return HydraConfig.get().runtime.choices.get(group) if HydraConfig.initialized() else None
 
 
 def _of_main(node: Any) -> Any:
-    """Refuses an engine that generates nothing."""
+    """Refuses an engine that can't generate."""
     if isinstance(node, Mapping) and is_pooling(located(node, "engine")):
-        told = f"{node['_target_']!r} generates nothing, as main has to; it is for models.NAME.engine"
-        raise ConfigError(f"engine._target_: {told}")
+        message = f"{node['_target_']!r} cannot generate text, which main has to; use it as models.NAME.engine"
+        raise ConfigError(f"engine._target_: {message}")
     return node
 
 
@@ -556,19 +556,19 @@ def _source(node: Any) -> Any:
     if is_drawn(source):
         for name in ("columns", "limit", "repeat"):
             if name in node:
-                raise ConfigError(f"source.{name}: is for rows that are read; a grid draws its own, without end")
+                raise ConfigError(f"source.{name}: is for rows that are read; a grid draws records without end")
     return source
 
 
 def _drawn_columns(source: Any, strategy: Strategy) -> dict[str, pa.DataType]:
-    """Those that a source draws and that stay beside the rows. Refuses one that a step adds as well."""
+    """Columns that a source draws and that are kept beside the rows. Refuses one that a step adds as well."""
     if not is_drawn(source):
         return {}
     columns = {name: type_from_text(kind) for name, kind in source.labels.items()}
     for step in strategy.steps:
         for name in step.columns or ():
             if name in columns:
-                why = f"the step {step.name} adds a column of this name; call the drawn one otherwise"
+                why = f"the step {step.name} adds a column of this name; rename the drawn one"
                 raise ConfigError(f"source.draw.{name}: {why}")
     return columns
 

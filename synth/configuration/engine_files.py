@@ -1,7 +1,7 @@
-"""`engine=PATH.yaml`: a file of keys in place of a preset's name, as synth.tune writes one.
+"""`engine=PATH.yaml`: a file of keys in place of a preset's name, such as the output of synth.tune.
 
-Hydra knows options by their names in its folders. A file that stands elsewhere is put beside those under its path as
-it is typed, so that overrides, sweeps and `--cfg` treat it as any other option.
+Hydra finds options by name in its folders. A file elsewhere is added to those under its path as typed, so that
+overrides, sweeps and `--cfg` treat it like any other option.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def _read(path: Path) -> DictConfig:
     except Exception as error:  # of YAML, the encoding or the disk
         raise ConfigError(f"engine: {path} can't be read: {reason(error)}") from None
     if not isinstance(found, DictConfig) or "_target_" not in found:
-        raise ConfigError(f"engine: {path} is no engine's file: it has no key _target_, as those of conf/engine have")
+        raise ConfigError(f"engine: {path} is no engine file: it has no key _target_, unlike those of conf/engine")
     if "defaults" in found:
-        raise ConfigError(f"engine: {path} has a defaults list; put it into DIR/engine and add --config-dir DIR")
+        raise ConfigError(f"engine: {path} has a defaults list; move it to DIR/engine and add --config-dir DIR")
     return found

@@ -1,7 +1,6 @@
-"""Hydra's and OmegaConf's errors as one line each, with the nearest valid choice.
+"""Turns errors of Hydra and OmegaConf into one line with the nearest valid choice.
 
-Hydra stops at the first override that does not fit, so the keys to suggest from are found by composing again
-without it.
+Hydra stops at the first bad override, so the valid keys for a suggestion come from composing again without it.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from synth.errors import ConfigError, nearest, reason
 
 
 class CommandLine:
-    """The words after `python -m synth.run`. Raises ConfigError for those that Hydra would not understand."""
+    """The arguments of `python -m synth.run`. Raises ConfigError for those that Hydra would not understand."""
 
     def __init__(self, arguments: Sequence[str]):
         arguments = [_of_model(word) for word in arguments]
@@ -41,14 +40,14 @@ class CommandLine:
                     add_engine_file(value)
             if name in GROUPS and not override.is_delete() and not _names_options(override):
                 value = _value(override) or "nothing"
-                raise ConfigError(f"{name}: {value} is none of its choices{nearest(value, options(name))}")
+                raise ConfigError(f"{name}: has no choice {value}{nearest(value, options(name))}")
 
     @property
     def asks_help(self) -> bool:
         return bool(self._arguments.help)
 
     def refuse_keys_of_hydra(self) -> None:
-        """Before Hydra acts on any. Raises ConfigError for one that a file sets."""
+        """Called before Hydra acts on them. Raises ConfigError for keys that a file sets."""
         given = self._arguments
         typed = [one for one in self.overrides if one.key_or_group.startswith(("hydra.", "hydra/"))]
         named = {name: getattr(given, name) for name in ("config_dir", "config_path", "config_name")}
@@ -57,7 +56,7 @@ class CommandLine:
                 refuse_keys_of_hydra(words, [str(one.input_line) for one in typed], **named)
 
     def _one_by_one(self) -> Iterator[list[str]]:
-        """The overrides without a sweep: all with their first values, then with each other option of a group."""
+        """The overrides without sweeps: with the first value of each, then with each further option of a group."""
         values = [
             [f"{str(one.input_line).partition('=')[0]}={value}" for value in one.sweep_string_iterator()]
             if one.is_sweep_override()
@@ -71,7 +70,7 @@ class CommandLine:
                 yield from ([*first[:place], word, *first[place + 1 :]] for word in values[place][1:])
 
     def new_key(self, error: Exception) -> str | None:
-        """The key that Hydra refused for having no value so far, where a component may take it; else None."""
+        """A key that Hydra refused because it has no default, if a component may take it; else None."""
         refused = self._refused(error)
         group, _, name = refused.key_or_group.partition(".") if refused else ("", "", "")
         changes = refused is not None and refused.type == OverrideType.CHANGE
@@ -81,12 +80,12 @@ class CommandLine:
         return refused.key_or_group if chosen or self._without(refused).get(group) else None
 
     def with_new(self, key: str) -> list[str]:
-        """The arguments for which Hydra adds the key: what its component makes of it is seen when that is built."""
+        """The arguments by which Hydra adds the key; its component checks it when it is instantiated."""
         added = [str(one.input_line) for one in self.overrides if one.key_or_group == key]
         return [f"++{word}" if word in added else word for word in self.words]
 
     def explain(self, error: Exception) -> str:
-        """One line for whatever stopped Hydra before the configuration was composed."""
+        """One line for the error that stopped Hydra during composition."""
         return " ".join((self._explain(error) or reason(error)).split())
 
     def _explain(self, error: Exception) -> str | None:
@@ -96,13 +95,13 @@ class CommandLine:
         if isinstance(error, OmegaConfBaseException) and error.full_key:
             return f"{error.full_key}: {reason(error)}"
         if mark := getattr(error, "problem_mark", None):
-            return f"{mark.name}: line {mark.line + 1} is no YAML: {getattr(error, 'problem', '')}"
+            return f"{mark.name}: line {mark.line + 1} is not YAML: {getattr(error, 'problem', '')}"
         if found := re.match(r"(?:Multiple values for )?([\w/@]+)(?:\. To override| appears more than once)", text):
-            return f"{found[1]}: is chosen already; to choose another one, leave out the plus sign or the second one"
+            return f"{found[1]}: is chosen twice; to choose another option, leave out the plus sign or one of them"
         if found := re.match(r"Ambiguous value for argument '\W*([^=']+)=", text):
-            listed = f"{found[1]}: a list is written [a,b]; a sweep over several values needs --multirun"
-            in_file = f", or comes from a file: {found[1]}=@FILE" if found[1].startswith("strategy.") else ""
-            return f"{listed}; a text with commas is quoted twice, once for the shell{in_file}"
+            listed = f"{found[1]}: write a list as [a,b]; a sweep over several values needs --multirun"
+            in_file = f", or read it from a file: {found[1]}=@FILE" if found[1].startswith("strategy.") else ""
+            return f"{listed}; quote a text with commas twice, once for the shell{in_file}"
         refused = self._refused(error)
         return self._why_refused(refused) if refused else None
 
@@ -118,7 +117,7 @@ class CommandLine:
         if group not in GROUPS:
             group, _, name = path.rpartition("/")
         if group == "model" and "/" in name:
-            return f"model: names a file of conf/model; a folder or a name on the Hub goes into model.path={name}"
+            return f"model: is for files of conf/model; set model.path={name} for a folder or a name on the Hub"
         group = group or "--config-name"
         return f"{group}: there is no {name!r}{nearest(name, [*(error.options or ()), *_options_of(group)])}"
 
@@ -126,25 +125,25 @@ class CommandLine:
         key = override.key_or_group
         value = _value(override)
         if key in GROUPS and not override.is_add():
-            return f"{key}: none is chosen so far, and the first is added with a plus sign: {_plus(key, value)}"
+            return f"{key}: none is chosen yet, and the first one needs a plus sign: {_plus(key, value)}"
         if key.startswith("strategy.") and "strategy" not in self._without(override):
             return f"{key}: no strategy is chosen{nearest('', options('strategy'))} by +strategy=NAME"
         if key.startswith("source.") and not self._without(override).get("source"):
             return f"{key}: no source is chosen; choose from {', '.join(options('source'))} by source=NAME"
         known = set(_keys(self._without(override)))
         if override.is_add() and key in known | set(GROUPS):
-            return f"{key}: is there already; leave out the plus sign"
+            return f"{key}: exists already; leave out the plus sign"
         top = [one for one in known if "." not in one] if "." not in key else []
         close = nearest(key, top)
         return f"{key}: no such key{close if 'did you mean' in close else nearest(key, known)}"
 
     def _without(self, refused: Override) -> DictConfig:
-        """The configuration as composed without an override and, if need be, without those after it."""
+        """The configuration composed without an override and, if need be, without those after it."""
         words = self._others(refused)
         for count in range(len(words), -1, -1):
             try:
                 return self._compose(words[:count])
-            except Exception:  # a suggestion is a courtesy: whatever else is wrong will be told in its turn
+            except Exception:  # suggestions are optional: other errors are reported in their turn
                 continue
         return OmegaConf.create()
 
@@ -162,8 +161,8 @@ class CommandLine:
 
 
 def _of_model(word: str) -> str:
-    """`models.judge=NAME` chooses a preset beside which the model may have keys, as may its engine; all of them are
-    new to Hydra."""
+    """`models.judge=NAME` chooses a preset, to which the model may add keys, as may its engine; Hydra knows none of
+    them."""
     key, equals, value = word.lstrip("+").partition("=")
     if not equals or not f"{key}.".startswith("models.") or word.startswith("~"):
         return word
@@ -175,13 +174,13 @@ def _of_model(word: str) -> str:
 
 
 def in_full(message: str, key: str) -> str:
-    """A component's word on a key of its own, with the whole name of the key that was meant, as it is typed."""
+    """A component's error about an unknown key, with the full name of the suggested key as it is typed."""
     found = re.fullmatch(rf"({re.escape(key)}: no such key; did you mean ')(\w+'\?)", message)
     return f"{found[1]}{key.rpartition('.')[0]}.{found[2]}" if found else message
 
 
 class _Parser:
-    """Hydra's own parser of options, which says what it does not understand by an exception."""
+    """Hydra's own option parser, with exceptions instead of exits."""
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         parser = get_args_parser()
@@ -198,21 +197,21 @@ def _override(word: str) -> Override:
     key, equals, _ = word.lstrip("+~").partition("=")
     if not equals and not word.startswith("~"):
         chosen = f"; did you mean +strategy={word}?" if word in options("strategy") else ""
-        raise ConfigError(f"{word!r} sets nothing: write key=value{chosen}")
+        raise ConfigError(f"{word!r} sets nothing; write key=value{chosen}")
     if not key.strip():
-        raise ConfigError(f"{word!r} names no key: write key=value")
+        raise ConfigError(f"{word!r} has no key; write key=value")
     try:
         return OverridesParser.create().parse_override(word)
     except HydraException as error:
         text = _as_it_is(word)
         if text is not None:
             return text
-        advice = f"signs and letters beyond ASCII are quoted twice, once for the shell: {key}='\"...\"'"
+        advice = f"quote special characters twice, once for the shell: {key}='\"...\"'"
         raise ConfigError(f"{key}: can't read {word!r}, {reason(error)}; {advice}") from None
 
 
 def _as_it_is(word: str) -> Override | None:
-    """A text that Hydra can't read, with an apostrophe, say, taken as it is: not what was to be a list or quoted."""
+    """A text that Hydra can't parse, for example with an apostrophe, as it is; not for lists or quoted texts."""
     key, _, value = word.partition("=")
     is_text = value.strip().startswith("{{") or value.strip()[:1] not in ("", *"[{('\"")
     if not is_text or "${" in value:

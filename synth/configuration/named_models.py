@@ -1,11 +1,11 @@
-"""The models of a run beside the one called `main`: which they are, and what serves each of them.
+"""The models of a run beside `main`, and their engines.
 
 `models.NAME` is the name of a preset (a file of conf/model), a name on the Hub, `main` for the same as main, or keys:
 `preset`, those of a model (`path`, `default_system_prompt`, ...), `engine` and `replicas`. A strategy's YAML may have
 them under the same key.
 
-Where nothing else is said, the engine is of main's kind with the values of its file in conf/engine. A model that is the
-same as an earlier one, with the same engine, is loaded once; how its conversations are written may differ.
+By default the engine is of main's kind, with the values of its file in conf/engine. A model that equals an earlier one,
+with the same engine, is loaded once; their chat templates may differ.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from synth.steps.llm import MAIN
 
 _OF_SERVED = ("preset", "engine", "replicas")
 _OF_MODEL = [one.name for one in dataclasses.fields(Model)]
-# What an engine loads of a model. The other keys are about its conversations.
+# Keys of a model that its engine loads. The others are about conversations.
 LOADED = ("path", "tokenizer", "revision", "dtype", "max_model_len")
 
 Replicas = int | Literal["auto"]
@@ -35,8 +35,8 @@ Keys = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """A model by the name that steps give it, and `replicas` engines that serve it. `engine_of` is the name of the
-    first model with the same engine: its own, or that of another model whose engines answer for it, too."""
+    """A model by its name for steps, and the number of its engines. `engine_of` is the first model with the same
+    engine: its own name, or that of another model whose engines answer for it."""
 
     name: str
     model: Model
@@ -46,29 +46,29 @@ class ServedModel:
 
     @property
     def least(self) -> int:
-        """The engines that it has in any case."""
+        """The least number of its engines."""
         return 1 if self.replicas == "auto" else self.replicas
 
     @property
     def is_pooling(self) -> bool:
-        """Whether it scores or embeds, and does not generate."""
+        """Whether it scores or embeds instead of generating."""
         return is_pooling(self.engine)
 
 
 def spelled_out(
     given: Any, of_strategy: Any, main: Keys, folders: Sequence[Path], engine_option: str | None = None
 ) -> dict[str, Any]:
-    """`{name: {model: keys, engine: keys, replicas: number}}` of what is configured. Raises ConfigError.
+    """The configured models as `{name: {model: keys, engine: keys, replicas: number}}`. Raises ConfigError.
 
-    `given` are the keys of `models`, which go before those `of_strategy`; `main` has the keys of `model` and `engine`,
-    which is one of the `engine_option`; presets are looked for in `folders`.
+    `given` are the keys of `models`, which override those `of_strategy`; `main` has the keys of `model` and `engine`,
+    an instance of `engine_option`; presets are searched in `folders`.
     """
     nodes: dict[str, dict[str, Any]] = {}
     for key, group in (("strategy.models", of_strategy), ("models", given)):
         if group is not None and not isinstance(group, Mapping):
             raise ConfigError(f"{key}: must be a mapping of names to models, got {group!r}")
         for name, node in (group or {}).items():
-            if node is None:  # which takes the strategy's away
+            if node is None:  # removes the strategy's model
                 nodes.pop(str(name), None)
             else:
                 nodes[str(name)] = _laid_over(nodes.get(str(name), {}), _as_keys(node, f"{key}.{name}"))
@@ -81,7 +81,7 @@ def spelled_out(
 
 
 def served(nodes: Keys, main: Keys) -> dict[str, ServedModel]:
-    """What is spelled out, checked and built. Raises ConfigError."""
+    """Validates and instantiates the models. Raises ConfigError."""
     made: dict[str, ServedModel] = {}
     loaded = {MAIN: _loaded(main)}
     for name, node in nodes.items():
@@ -94,12 +94,12 @@ def served(nodes: Keys, main: Keys) -> dict[str, ServedModel]:
         made[name] = ServedModel(name, model, engine, replicas, engine_of)
         if engine_of != name and replicas != "auto":
             of = "cluster.replicas" if engine_of == MAIN else f"models.{engine_of}.replicas"
-            raise ConfigError(f"{key}.replicas: its engines are those of {engine_of}, the same model: set {of}")
+            raise ConfigError(f"{key}.replicas: it shares the engines of the equal model {engine_of}; set {of}")
     return made
 
 
 def engine_from(node: Keys, name: str, model: Model | None = None) -> Engine | PoolingEngine:
-    """The engine of the model `name`, by what is spelled out for it. Raises ConfigError."""
+    """The engine of the model `name`, from its full keys. Raises ConfigError."""
     key = f"models.{name}"
     model = model or construct(Model, node["model"], key)
     protocol = engine_protocol(located(node["engine"], f"{key}.engine"))
@@ -108,7 +108,7 @@ def engine_from(node: Keys, name: str, model: Model | None = None) -> Engine | P
 
 
 def with_demo_keys(model: Keys) -> dict[str, Any]:
-    """The shipped demonstration model brings some of its keys along."""
+    """With the keys that come with the shipped demonstration model."""
     brought = DEMO if model.get("path") == "demo" else {}
     return {**model, **{key: value for key, value in brought.items() if model.get(key) in (None, "auto")}}
 
@@ -118,10 +118,10 @@ def _spelled_out(
 ) -> dict[str, Any]:
     key = f"models.{name}"
     if name == MAIN:
-        raise ConfigError(f"{key}: is set by the keys model, engine and cluster.replicas")
+        raise ConfigError(f"{key}: set the keys model, engine and cluster.replicas instead")
     if not name.isidentifier():
-        raise ConfigError(f"{key}: a model is called by a word, as judge")
-    if node.keys() == {"model", "engine", "replicas"} and "_target_" in node["engine"]:  # it is spelled out already
+        raise ConfigError(f"{key}: the name of a model must be a word, such as judge")
+    if node.keys() == {"model", "engine", "replicas"} and "_target_" in node["engine"]:  # it has been expanded before
         return node
     refuse_unknown_keys(node, [*_OF_SERVED, *_OF_MODEL], key)
     if node.get("preset") == MAIN:
@@ -131,7 +131,7 @@ def _spelled_out(
     model = with_demo_keys(_merged(model, {one: value for one, value in node.items() if one not in _OF_SERVED}))
     if not model.get("path"):
         choices = ", ".join(preset_names("model", folders))
-        raise ConfigError(f"{key}: names no model; {key}=PRESET with one of {choices}, or {key}.path=FOLDER")
+        raise ConfigError(f"{key}: has no model; set {key}=PRESET to one of {choices}, or {key}.path=FOLDER")
     given = dict(node.get("engine") or {})
     same = next((one for one in before if _of_model(one["model"]) == _of_model(model)), None)
     kind = given.get("_target_") or (same or before[0])["engine"]["_target_"]
@@ -147,7 +147,7 @@ def _spelled_out(
 
 
 def _as_keys(node: Any, key: str) -> dict[str, Any]:
-    """A name stands for the preset of this name, of a model or of an engine."""
+    """A name stands for the preset of that name, of a model or an engine."""
     if isinstance(node, str):
         return {"preset": node}
     if not isinstance(node, Mapping):
@@ -159,7 +159,7 @@ def _as_keys(node: Any, key: str) -> dict[str, Any]:
 
 
 def _laid_over(under: Keys, over: Keys) -> dict[str, Any]:
-    """What goes before. A preset of a model, or of an engine, takes the place of all that was said of it."""
+    """Overrides keys. A preset of a model, or of an engine, replaces all its keys."""
     if "preset" in over:
         under = {name: under[name] for name in ("engine", "replicas") if name in under}
     if "preset" in (over.get("engine") or {}):
@@ -168,7 +168,7 @@ def _laid_over(under: Keys, over: Keys) -> dict[str, Any]:
 
 
 def _merged(under: Keys, over: Keys) -> dict[str, Any]:
-    """`over` goes before, key by key."""
+    """`over` wins, key by key."""
     merged = dict(under)
     for name, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
@@ -191,7 +191,7 @@ def _preset(group: str, name: Any, key: str, folders: Sequence[Path]) -> dict[st
 
 
 def _read(path: Path, folders: Sequence[Path]) -> dict[str, Any]:
-    """A file of a group, over those that its defaults list names."""
+    """A file of a group, merged with the files of its defaults list."""
     try:
         found = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (OSError, ValueError, OmegaConfBaseException) as error:
@@ -205,12 +205,12 @@ def _read(path: Path, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def preset_names(group: str, folders: Sequence[Path]) -> list[str]:
-    """Of the files that a group has in these folders."""
+    """The names of a group's files in these folders."""
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def _presets(group: str, chosen: str | None, folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """The chosen one first, then those of Synth."""
+    """The chosen one first, then Synth's."""
     names = [*([chosen] if chosen else []), *preset_names(group, folders[-1:])]
     return (_preset(group, name, group, folders) for name in names)
 

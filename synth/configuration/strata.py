@@ -1,6 +1,6 @@
-"""The key `strata`, held against what a strategy and its source can give, and put into the strategy's chain.
+"""Validates the key `strata` against strategy and source, and adds its steps to the chain.
 
-Raises ConfigError, with the key and the nearest choice, for strata that nothing can fill.
+Raises ConfigError, with the key and the nearest choice, for strata that can't be filled.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ _TEXTS = ("instruction", "response", "system_prompt", "finish_reason", "model")
 
 
 def stratified(strategy: Strategy, strata: Strata, source: Any) -> Strategy:
-    """The strategy with the steps that see to its strata."""
+    """The strategy with the steps that enforce its strata."""
     for name in (SKIP, STRATA):
         if any(step.name == name for step in strategy.steps):
-            raise ConfigError(f"strategy.{name}: a run with strata has a step of this name; call this one otherwise")
+            raise ConfigError(f"strategy.{name}: strata add a step of this name; rename this one")
     there = {name: kind for name, kind in strategy.columns.items() if name != "extra"}
     for column, rows in strata.rows.items():
         if column not in there and column not in _TEXTS:
-            why = "it is no column of the rows: no step adds it, and no source draws it"
-            declare = f"; strategy.columns={{{column}: string}} keeps one of a source's"
+            why = "is not a column of the rows: no step adds it, and no source draws it"
+            declare = f"; set strategy.columns={{{column}: string}} to keep one of a source"
             raise ConfigError(f"strata.{column}: {why}{nearest(column, there) or declare}")
         labels = _labels(column, strategy, source)
         if labels is not None:
@@ -35,13 +35,13 @@ def stratified(strategy: Strategy, strata: Strata, source: Any) -> Strategy:
     known = [column for column in strata.rows if column not in strategy.added and column not in CONTRACT_COLUMNS]
     quotas = Quotas(strata, final=not strategy.duplicates)
     first = Stratify(strata, Skipping(quotas), known)
-    at = 0 if strategy.pool is None else 1  # a pool is for the first step
+    at = 0 if strategy.pool is None else 1  # the step with the pool must be first
     steps = [*strategy.steps[:at], Step(SKIP, first, {}), *strategy.steps[at:]]
     return replace(strategy, steps=[*steps, Step(STRATA, Stratify(strata, quotas), {})])
 
 
 def refuse_unfilled(strata: Strata, strategy: Strategy, columns: Sequence[str], source: str) -> None:
-    """Of columns that are declared: whether the source has them. `columns` are the source's."""
+    """Checks that the source has the declared columns. `columns` are the source's."""
     added = strategy.added | set(CONTRACT_COLUMNS)
     silent = any(step.columns is None for step in strategy.steps)
     for column in strata.rows:
@@ -51,11 +51,11 @@ def refuse_unfilled(strata: Strata, strategy: Strategy, columns: Sequence[str], 
 
 
 def _labels(column: str, strategy: Strategy, source: Any) -> list[str] | None:
-    """All that a column may hold; None where that is not known."""
+    """All values of a column; None if unknown."""
     for step in reversed(strategy.steps):
         if column in (step.columns or ()):
-            told = getattr(step.function, "labels_of", None)
-            found = told(column) if told else None
+            labels_of = getattr(step.function, "labels_of", None)
+            found = labels_of(column) if labels_of else None
             return None if found is None else [*map(str, found)]
     if is_drawn(source) and column in source.labels and (distribution := getattr(source, "draw", {}).get(column)):
         return None if distribution.labels is None else [*map(str, distribution.labels)]
@@ -68,5 +68,5 @@ def _refuse_what_never_comes(column: str, rows: Any, labels: list[str]) -> None:
             raise ConfigError(f"strata.{column}.{label}: {column!r} is never {label!r}{nearest(label, labels)}")
     if rows[OTHERS] and not set(labels) - rows.keys():
         total = sum(rows.values())
-        told = f"asks for {total - rows[OTHERS]:,} of num_records={total:,} rows, and {column!r} has no other value"
-        raise ConfigError(f"strata.{column}: {told}")
+        why = f"asks for {total - rows[OTHERS]:,} of num_records={total:,} rows, and {column!r} has no other value"
+        raise ConfigError(f"strata.{column}: {why}")

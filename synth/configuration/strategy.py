@@ -1,7 +1,6 @@
-"""A strategy from its keys: its steps built and looked at as a whole, before any of them runs.
+"""Instantiates a strategy from its keys, and validates its steps before any of them runs.
 
-Raises ConfigError, with the key, for what is no step, tells of itself what is no use, or asks a model that the run has
-not.
+Raises ConfigError with the key for an invalid step, an invalid declaration of a step, or a model that the run lacks.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +17,7 @@ from synth.engines import Sampling
 from synth.errors import ConfigError, nearest, reason
 from synth.quality.duplicates import Index
 from synth.records import Needs, rejected_schema
-from synth.steps.function import Describes, Description, StepFunction, describe, who_tells
+from synth.steps.function import Describes, Description, StepFunction, describe, described
 from synth.steps.llm import MAIN
 from synth.steps.strategy import NO_STEPS, Step, Strategy, step_names
 from synth.template import Template
@@ -30,7 +29,7 @@ MOST_NAME = 200  # bytes of UTF-8; a file system takes 255
 
 
 def strategy_of(node: Mapping[str, Any]) -> Strategy:
-    """The steps in the order of `steps`, by their keys or as they are. All keys but NO_STEPS are steps."""
+    """The steps in the order of `steps`, by key or inline. All keys but NO_STEPS are steps."""
     steps = node.get("steps")
     if not isinstance(steps, list) or not steps:
         raise ConfigError("strategy.steps: needs a list with at least one step")
@@ -46,15 +45,15 @@ def strategy_of(node: Mapping[str, Any]) -> Strategy:
         key = f"strategy.steps[{index}]"
         if isinstance(step, str):
             if step not in named:
-                raise ConfigError(f"{key}: {step!r} is no step of this strategy{nearest(step, named)}")
+                raise ConfigError(f"{key}: {step!r} is not a step of this strategy{nearest(step, named)}")
             key, step = f"strategy.{step}", named[step]
         step, model = _without_model(step, key)
         step, system_prompt = _without_system_prompt(step, key)
         function = build(step, key, StepFunction)
-        told = _described(function, step["_target_"], key)
-        if told.pool is not None and built:
-            raise ConfigError(f"{key}: {step['_target_']!r} shares a pool, in the order of records: it must come first")
-        columns = None if told.columns is None else _columns(told.columns, f"{key}.columns")
+        description = _described(function, step["_target_"], key)
+        if description.pool is not None and built:
+            raise ConfigError(f"{key}: {step['_target_']!r} needs a pool in record order, so it must be the first step")
+        columns = None if description.columns is None else _columns(description.columns, f"{key}.columns")
         built.append((function, columns, model, system_prompt))
     declared = node.get("columns")
     columns = None if declared is None else _columns(declared, "strategy.columns")
@@ -63,8 +62,7 @@ def strategy_of(node: Mapping[str, Any]) -> Strategy:
 
 
 def _without_model(step: Any, key: str) -> tuple[Any, str]:
-    """A step's node and the name of the model that it asks, which is no parameter of what its `_target_` names, unless
-    that takes one."""
+    """A step's node and the name of its model. `model` is no parameter of the `_target_`, unless that takes one."""
     if not isinstance(step, Mapping) or "model" not in step or takes(step, "model", key):
         return step, MAIN
     if step["model"] is None:
@@ -75,7 +73,7 @@ def _without_model(step: Any, key: str) -> tuple[Any, str]:
 
 
 def _without_system_prompt(step: Any, key: str) -> tuple[Any, str | None]:
-    """The same of the system prompt that all is asked under, a template over the record's columns."""
+    """The same for the system prompt of its calls, a template over the record's columns."""
     if not isinstance(step, Mapping) or "system_prompt" not in step or takes(step, "system_prompt", key):
         return step, None
     try:
@@ -86,13 +84,13 @@ def _without_system_prompt(step: Any, key: str) -> tuple[Any, str | None]:
 
 
 def _name(given: Any) -> str:
-    """A folder is called by it: runs/NAME."""
+    """The name, which is also a folder's: runs/NAME."""
     name = "strategy" if given is None else str(given)
     wrong = {
         "is empty": not name.strip(),
-        "has a slash, and a folder is called by it": "/" in name or "\\" in name,
-        "is no name of a folder": name in (".", ".."),
-        "has signs that can't be printed": not name.isprintable(),
+        "has a slash, but names a folder": "/" in name or "\\" in name,
+        "cannot name a folder": name in (".", ".."),
+        "has characters that can't be printed": not name.isprintable(),
         f"is longer than {MOST_NAME} bytes": len(name.encode(errors="surrogatepass")) > MOST_NAME,
     }
     for what, is_so in wrong.items():
@@ -102,32 +100,32 @@ def _name(given: Any) -> str:
 
 
 def _described(function: Any, target: str, key: str) -> Description:
-    """Raises ConfigError for what would be no use to those who ask later."""
-    problem = unfit(who_tells(function), Describes, optional=True)
+    """Raises ConfigError for invalid declarations."""
+    problem = unfit(described(function), Describes, optional=True)
     try:
         if not problem:
-            told = describe(function)
-            problem = _wrong_answer(told)
-    except Exception as error:  # the step may be anyone's
+            declared = describe(function)
+            problem = _problem(declared)
+    except Exception as error:  # of a user's step
         problem = repr(error)
     if problem:
-        raise ConfigError(f"{key}: {target!r} tells of itself what is no use: {problem}")
-    return told
+        raise ConfigError(f"{key}: {target!r} has an invalid declaration: {problem}")
+    return declared
 
 
-def _wrong_answer(told: Description) -> str | None:
+def _problem(declared: Description) -> str | None:
     kinds: dict[str, Any] = {"needs": Sequence[Needs], "calls": Sequence[Sampling], "as_user": Sequence[Sampling]}
     for name, kind in kinds.items():
-        answer = getattr(told, name)
+        answer = getattr(declared, name)
         if answer is not None:
             try:
                 TypeAdapter(kind).validate_python(answer, strict=True)
             except ValidationError as error:
-                return f"{name}() gives {answer!r}: {reason(error)}"
-    if told.num_outputs is not None and told.num_outputs < 1:
-        return f"its num_outputs must be a whole number above 0, or None, and is {told.num_outputs}"
-    if told.duplicates is not None:
-        problem = unfit(told.duplicates.index(), Index)
+                return f"{name}() returns {answer!r}: {reason(error)}"
+    if declared.num_outputs is not None and declared.num_outputs < 1:
+        return f"its num_outputs must be a whole number above 0, or None, and is {declared.num_outputs}"
+    if declared.duplicates is not None:
+        problem = unfit(declared.duplicates.index(), Index)
         return problem and f"of duplicates.index(), {problem}"
     return None
 
@@ -138,7 +136,7 @@ def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:
     columns: dict[str, pa.DataType] = {}
     for name, text in declared.items():
         if name in rejected_schema().names:
-            raise ConfigError(f"{key}.{name}: this name is taken by a column that is there in any case")
+            raise ConfigError(f"{key}.{name}: is a column that every dataset has; choose another name")
         try:
             columns[str(name)] = type_from_text(text)
         except ValueError as error:
@@ -149,9 +147,9 @@ def _columns(declared: Any, key: str) -> dict[str, pa.DataType]:
 def models_asked(
     strategy: Strategy, node: Keys, models: Collection[str], pooling: Collection[str]
 ) -> tuple[list[str], list[str]]:
-    """Those of the run's `models` beside main that its steps ask, and those that none asks, as far as all steps tell.
-    Refuses what is not there, and words of a `pooling` model or numbers of another; `node` are the strategy's keys, by
-    which it is named."""
+    """The run's `models` beside main that its steps use, and those that no step uses, if all steps declare their
+    models. Refuses missing models, text from a `pooling` model and scores from another; `node` are the strategy's keys,
+    for the messages."""
     asked: set[str] = set()
     for step in strategy.steps:
         for name in step.models:
@@ -162,10 +160,10 @@ def models_asked(
                 raise ConfigError(f"{key}: there is no model {name!r} in this run{folder or near}")
             if name in pooling and name in step.generating and step.declares_calls:
                 others = [one for one in (MAIN, *models) if one not in pooling]
-                raise ConfigError(f"{key}: {name!r} generates nothing, its engine pools{nearest(name, others)}")
+                raise ConfigError(f"{key}: {name!r} cannot generate text, it is a pooling model{nearest(name, others)}")
             if name in step.pooling and name not in pooling:
-                near = nearest(name, pooling) if pooling else f"; models.NAME.engine={_POOLING} serves one that does"
-                raise ConfigError(f"{key}: {name!r} generates, and does not {step.pooling[name]}{near}")
+                near = nearest(name, pooling) if pooling else f"; set models.NAME.engine={_POOLING} for one that can"
+                raise ConfigError(f"{key}: {name!r} generates text, and cannot {step.pooling[name]}{near}")
             asked.add(name)
     tell = all(step.declares_calls for step in strategy.steps)
     idle = [name for name in models if tell and name not in asked]
@@ -173,7 +171,7 @@ def models_asked(
 
 
 def _place_of(name: str, node: Any) -> list[str] | None:
-    """The keys that lead to a model's name."""
+    """The path of keys to a model's name."""
     for key, value in node.items() if isinstance(node, Mapping) else ():
         if value == name or (isinstance(value, list) and name in value):
             return [str(key)]

@@ -1,7 +1,6 @@
-"""`@prompt.txt` as the value of a step's key: the text of that file, where a command line is no place for it.
+"""`@prompt.txt` as the value of a step's key: the text of that file, for texts too long for a command line.
 
-The configuration then holds the text itself, so that a run whose file has changed is another run. `@@` begins a text
-with an @ of its own.
+The configuration then contains the text itself, so that a changed file is a changed run. `@@` begins a text with an @.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ _MOST = 10_000_000  # bytes
 
 
 def with_files(value: Any, key: str) -> Any:
-    """The value with the texts of files in place of their names, at any depth. Raises ConfigError."""
+    """The value with `@FILE` replaced by the files' texts, at any depth. Raises ConfigError."""
     if isinstance(value, Mapping):
         return {name: with_files(one, f"{key}.{name}") for name, one in value.items()}
     if isinstance(value, list):
@@ -32,6 +31,6 @@ def _read(path: Path, key: str) -> str:
     except (OSError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        hint = "; a text that begins with @ is written with two: @@"
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        hint = "; write @@ for a text that begins with @"
         raise ConfigError(f"{key}: the file {str(path)!r} can't be read: {why}{hint}") from None

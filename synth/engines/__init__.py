@@ -1,8 +1,7 @@
-"""What an engine is: something that continues a list of token ids, or a conversation where it reads messages, or that
-makes numbers of token ids.
+"""The interface of an engine, which generates from token ids or messages, or scores or embeds token ids.
 
-Four lines of protocol, so that a technique runs unchanged on vLLM in this process, on a server, or on a
-simulation. An engine knows nothing of records, chat templates or strategies.
+A small protocol, so that a technique runs unchanged on vLLM in this process, on a server, or on a simulation. An engine
+knows nothing of records, chat templates or strategies.
 """
 
 import inspect
@@ -26,14 +25,14 @@ Task = Literal["score", "embed"]
 Reads = Literal["token_ids", "messages"]
 FinishReason = Literal["stop", "length", "repetition", "abort"]
 Prompt = Sequence[int] | Sequence[Mapping[str, str]]  # token ids, or messages of {role, content}
-GIVEN = "assistant, begun"  # the role of a last message that is not at its end, which the answer goes on from
-SERVED_WAYS_TO_THINK = ("on", "off", "none", "minimal", "low", "medium", "high", "xhigh")  # as chat APIs have them
-WATCHED_EVERY = 32  # tokens: an answer is looked at after so many more, or a few beyond that
-FORMS: dict[str, Form] = {"json_schema": "json", "choice": "choice", "regex": "regex"}  # by their fields in Sampling
+GIVEN = "assistant, begun"  # role of a last message that is incomplete and is continued by the answer
+SERVED_WAYS_TO_THINK = ("on", "off", "none", "minimal", "low", "medium", "high", "xhigh")  # names in chat APIs
+WATCHED_EVERY = 32  # tokens: a watch is called after at least so many new tokens
+FORMS: dict[str, Form] = {"json_schema": "json", "choice": "choice", "regex": "regex"}  # by field of Sampling
 
 
 def _switched(given: Any) -> Any:
-    """true and false, as people write them, for the default and for none."""
+    """true stands for the default, false for None."""
     return ({} if given else None) if isinstance(given, bool) else given
 
 
@@ -49,27 +48,27 @@ def _ways_to_think(given: Any) -> Any:
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Sampling:
-    """How tokens are drawn. `max_tokens` bounds the answer; `temperature` 0 is greedy.
+    """Sampling parameters. `max_tokens` bounds the answer; `temperature` 0 is greedy.
 
-    `stop` are strings, `stop_token_ids` ids, that end an answer beside the model's own; neither stays in it.
+    `stop` are strings and `stop_token_ids` ids that end an answer beside the model's own; both are removed from it.
 
-    At most one of `json_schema`, `choice` and `regex` is the form that the answer has, if it is not cut: a JSON schema,
-    the texts of which it is one, or a regular expression that it matches from its first character to its last. An
-    engine that can't hold a form (Generator.holds) is not asked for it.
+    At most one of `json_schema`, `choice` and `regex` constrains the answer, if it is not cut: to a JSON schema, to one
+    of several texts, or to a regular expression that matches all of it. Engines that don't support a form
+    (Generator.holds) get the request without it.
 
-    `repetition_detection` ends an answer that goes round in circles (synth/engines/repetition.py); null or false lets
-    it run to max_tokens. An answer that is asked for in a form may: its lists repeat themselves.
+    `repetition_detection` ends an answer that loops (synth/engines/repetition.py); null or false lets it run to
+    max_tokens. It does not apply to structured output, since lists repeat themselves.
 
-    `logprob` true asks for Answer.logprob, which costs a little time for every token.
+    `logprob` true asks for Answer.logprob, at a small cost per token.
 
-    `thinking` is whether a model that can thinks before it answers: `on`, `off`, another way that its chat template
-    knows (`high`), or weights of them, by which one is drawn for each record in each step; None leaves it to the
-    template. After `thinking_tokens` its thoughts are closed and the answer is asked for, which `max_tokens` then
-    bounds alone; None: both together have `max_tokens`.
+    `thinking` sets whether a model that can thinks before it answers: `on`, `off`, another mode of its chat template
+    (`high`), or weights of modes, of which one is drawn for each record in each step; None: the template's default.
+    After `thinking_tokens` the reasoning is closed and the answer is requested, bounded by `max_tokens`; None: both
+    together have `max_tokens`.
 
-    `model` names the model of the run that is asked; None is the step's own. No engine is told.
+    `model` is the model of the run to call; None: the step's model. It is not passed to the engine.
 
-    Raises ValueError where more than one form is given, and for weights of which none is above 0.
+    Raises ValueError if more than one form is given, and for weights that are all 0.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
@@ -97,11 +96,11 @@ class Sampling:
             raise ValueError("thinking: at least one weight must be above 0")
         given = [name for name in FORMS if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{given[1]}: an answer has one form, and {given[0]} is given too")
+            raise ValueError(f"{given[1]}: can't be combined with {given[0]}; set one of them")
 
     @property
     def ways_to_think(self) -> tuple[str, ...]:
-        """Those that may be asked for, in order of their names: a draw does not depend on how they were written."""
+        """The modes that may be drawn, sorted by name: a draw does not depend on their order in the file."""
         if self.thinking is None:
             return ()
         if isinstance(self.thinking, str):
@@ -110,28 +109,28 @@ class Sampling:
 
     @property
     def most_tokens(self) -> int:
-        """Of the thoughts, as far as they have a bound of their own, and the answer."""
+        """Of the reasoning, if it has a bound of its own, and the answer."""
         return self.max_tokens + (self.thinking_tokens or 0)
 
     @property
     def form(self) -> Form | None:
-        """What an engine has to hold for this."""
+        """The form of structured output that it needs."""
         return next((form for name, form in FORMS.items() if getattr(self, name) is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an engine gives back. `token_ids` has no stop token in it.
+    """An engine's answer. `token_ids` has no stop token.
 
-    `text` is filled by the engine only where it had to make it (stop strings); else the caller decodes. An engine that
-    reads messages gives a text and no token ids: `counted` says how many there were, and `reasoning` holds the thoughts
-    before the text, None without any. `withheld` says why there is no answer, where a server refuses to give one, and
-    `too_long` where the prompt leaves no room for it.
+    `text` is set only if the engine had to decode it (stop strings); otherwise the caller decodes. An engine that reads
+    messages returns text and no token ids: `counted` is the number of tokens, and `reasoning` the reasoning before the
+    text, None without any. `withheld` is the reason why a server refuses to answer, `too_long` the reason if the prompt
+    leaves no room for an answer.
 
-    `finish_reason` is `stop`, or `length` when max_tokens or the model's context cut the answer, `repetition` when it
-    looped, and `abort` when whoever watched it ended it. `engine_seconds` are filled in by the worker. `logprob` is the
-    mean natural logarithm of the probabilities that the model gave to its tokens, the one that ended it among them,
-    before temperature and filters; None unless it was asked for, and of an engine that doesn't tell.
+    `finish_reason` is `stop`, or `length` if max_tokens or the model's context cut the answer, `repetition` if it
+    looped, and `abort` if a watch ended it. `engine_seconds` are set by the worker. `logprob` is the mean natural
+    logarithm of the model's probabilities of its tokens, including the one that ended it, before temperature and
+    filters; None unless requested, and from engines that report none.
     """
 
     token_ids: Sequence[int]
@@ -152,15 +151,15 @@ class Answer:
 
 
 class Watch(Protocol):
-    """Given all tokens of an answer so far, and its text where the engine makes one: whether it is to end there."""
+    """Called with all tokens of a partial answer, and its text if the engine decodes it: returns whether to end it."""
 
     def __call__(self, token_ids: Sequence[int], text: str | None = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """What a pooling engine makes of a list of token ids: `values` are a score, as an array of one number, or an
-    embedding, as long as the model's hidden size. `engine_seconds` are filled in by the worker."""
+    """A pooling engine's output: `values` are a score, an array of one number, or an embedding of the model's hidden
+    size. `engine_seconds` are set by the worker."""
 
     values: NDArray[np.float32]
     prompt_tokens: int
@@ -170,12 +169,11 @@ class Pooled:
 
 @dataclass(slots=True)
 class EngineStats:
-    """What an engine is busy with at this moment. Shares are from 0 to 1. `generated` are all tokens that it has
-    written since it started, for answers that have not ended too; None where it hears of them at the end only.
-    `paused_s` are the seconds for which a server's rate limit still keeps it from asking. `preempted` counts requests
-    that lost their place in its cache and were begun again, and `recomputed` the tokens that this took; None where it
-    does not say. `cache_tokens` is how many its cache holds, and `at_once` how many requests it takes by now, None as
-    many as it is configured for."""
+    """An engine's current state. Shares are from 0 to 1. `generated` counts all tokens written since its start, also of
+    unfinished answers; None if it reports tokens only at the end. `paused_s` are the seconds until a server's rate
+    limit permits requests. `preempted` counts requests that were preempted and restarted, `recomputed` the tokens that
+    this took; None if unknown. `cache_tokens` is the capacity of its KV cache, and `at_once` the current limit of
+    concurrent requests, None: as configured."""
 
     running: int = 0
     waiting: int = 0
@@ -190,11 +188,11 @@ class EngineStats:
 
 @dataclass(frozen=True)
 class Placement:
-    """What one replica takes from its machine.
+    """The resources of one replica.
 
-    With several `nodes` it may span as many, an equal share of its GPUs on each. Where it has to, a Ray
-    placement group holds its GPUs, one in each bundle. `share` is how much of a GPU's memory an engine of one GPU takes
-    where it has to share it with others; None: it can't.
+    With several `nodes` it may span as many, with an equal share of its GPUs on each. If it must, a Ray placement group
+    reserves its GPUs, one per bundle. `share` is the share of a GPU's memory that an engine of one GPU takes if it
+    shares the GPU with others; None: it can't.
     """
 
     gpus: float = 0
@@ -205,12 +203,12 @@ class Placement:
 
 
 class Generator(Protocol):
-    """All that a record sees of an engine. `max_model_len` is in tokens, prompt and answer together.
+    """A generating engine as records see it. `max_model_len` is in tokens, prompt and answer together.
 
-    `holds` are the forms that it can make an answer have, once it is started; an engine without it holds none.
+    `holds` are the forms of structured output that it supports, once started; without the attribute none.
 
-    Its `generate` may take an argument `watch`, which is called every WATCHED_EVERY tokens or so with all that there
-    are, in any thread; where it returns true the answer ends there, with finish_reason `abort`.
+    Its `generate` may take an argument `watch`, which is called about every WATCHED_EVERY tokens with all tokens so
+    far, in any thread; if it returns true the answer ends there, with finish_reason `abort`.
     """
 
     holds: frozenset[Form] = frozenset()
@@ -222,9 +220,9 @@ class Generator(Protocol):
 
 
 class Pooler(Protocol):
-    """The like of an engine that generates nothing. `task` is what it gives: a score, or an embedding.
+    """A pooling engine as records see it. `task` is its output: a score, or an embedding.
 
-    The values are as the model's last layer gives them: no sigmoid on a score, no scaling of an embedding to length 1.
+    Values are those of the model's last layer: no sigmoid on a score, no normalization of an embedding.
     """
 
     @property
@@ -237,10 +235,10 @@ class Pooler(Protocol):
 
 
 class Lifecycle(Protocol):
-    """Configuration in its fields, an engine after `start`. Raises EngineError when it cannot go on.
+    """An engine is configured by its fields and ready after `start`. Raises EngineError when it cannot go on.
 
-    `concurrency` is how many requests it runs at once; `placement` says what a replica needs of a machine that it
-    shares with `replicas_beside` others. `reads` says what its prompts are.
+    `concurrency` is the number of requests that it runs at once; `placement` returns what a replica needs on a machine
+    that it shares with `replicas_beside` others. `reads` is the kind of its prompts.
     """
 
     reads: Reads = "token_ids"
@@ -252,7 +250,7 @@ class Lifecycle(Protocol):
 
     async def start(self) -> None: ...
 
-    # May have `missing() -> str | None`, as Model has it: what is not there is said before anything is started.
+    # May have `missing() -> str | None`, as Model does: an error about missing files, reported before the start.
 
     def stats(self) -> EngineStats: ...
 
@@ -260,15 +258,15 @@ class Lifecycle(Protocol):
 
 
 class Engine(Lifecycle, Generator, Protocol):
-    """One that generates: of main, or of another model of a run."""
+    """An engine that generates: of main, or of another model."""
 
 
 class PoolingEngine(Lifecycle, Pooler, Protocol):
-    """One that scores or embeds, of a model beside main."""
+    """An engine that scores or embeds, of a model beside main."""
 
 
 def watching(engine: Any, watch: Watch | None) -> dict[str, Watch]:
-    """What its `generate` is given further, to watch an answer: nothing where it takes no such argument."""
+    """The keyword arguments by which its `generate` is watched: none if it takes no watch."""
     generate = engine.generate
     return {"watch": watch} if watch and _takes_watch(getattr(generate, "__func__", generate)) else {}
 
@@ -279,22 +277,22 @@ def _takes_watch(generate: Any) -> bool:
 
 
 def is_pooling(engine: Any) -> bool:
-    """Which of both kinds an engine is, or the class of one."""
+    """Whether an engine, or an engine's class, is a pooling one."""
     return hasattr(engine, "pool")
 
 
 def engine_protocol(engine: Any) -> type:
-    """What an engine, or the class of one, has to have."""
+    """The protocol of an engine, or of an engine's class."""
     return PoolingEngine if is_pooling(engine) else Engine
 
 
 class EngineError(RuntimeError):
-    """The engine is broken: no request will succeed until it is started anew."""
+    """The engine is broken: no request will succeed until it is restarted."""
 
 
 class Unusable(EngineError):
-    """What is configured can't be started on this machine: another try would end the same."""
+    """The configuration can't be started on this machine: another try would fail the same way."""
 
 
 class Unavailable(EngineError):
-    """What is not there at the moment, a server or a GPU's memory, and may come."""
+    """A resource is temporarily unavailable, such as a server or a GPU's memory."""

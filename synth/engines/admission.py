@@ -1,10 +1,10 @@
-"""How many requests an engine is given at once: all there are, or fewer than a batch where its cache holds fewer.
+"""Admission control for vLLM: fewer concurrent requests than a full batch if the KV cache holds fewer.
 
-vLLM takes a request in when its prompt fits into the cache. Where answers then outgrow it, the last request loses its
-place, and all that it had is computed again: that fills a batch, and with work that is done twice. Whether it pays is
-measured: from a share of such work on, fewer requests are tried, and kept where the engine then writes no less. Who has
-to wait then does so here, in the order they came; else in vLLM's own queue, from which a place in the batch is filled
-without a step in between. No answer depends on it: a request has its own seed.
+vLLM schedules a request if its prompt fits into the cache. If answers then outgrow the cache, the last request is
+preempted and recomputed, so the batch is full of repeated work. Whether fewer requests are better is measured: if the
+share of recomputed tokens is above a threshold, fewer requests are tried, and kept if throughput does not fall.
+Requests beyond the limit wait here, first in, first out; otherwise in vLLM's own queue, which refills a batch without
+delay. No answer depends on this: each request has its own seed.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 WINDOW_S = 10.0
-LEAST_TOKENS = 1000  # of a window, before anything is concluded
-# Of all tokens computed, those computed again. Below that, fewer requests wrote less by vLLM's own scheduler on a
-# pretended GPU, whose watermark leaves a tenth (benchmarks/preemption_simulated.py).
+LEAST_TOKENS = 1000  # of a window, before it is evaluated
+# Share of recomputed tokens among all computed ones. Below it, fewer requests had a lower throughput with vLLM's
+# scheduler on a simulated GPU, whose watermark leaves a tenth (benchmarks/preemption_simulated.py).
 COSTLY = 0.15
 FEWER, MORE = 0.93, 1.1
-NO_LESS = 0.99  # of the tokens a second before
-PATIENCE = 8  # windows in which what did not pay is not tried again
-ROOM = 0.9  # of the cache in use, below which there is room for more
+NO_LESS = 0.99  # of the tokens/s before
+PATIENCE = 8  # windows before a change that did not pay is tried again
+ROOM = 0.9  # share of the cache in use, below which more requests are admitted
 
 
 @dataclass
@@ -37,8 +37,8 @@ class _Window:
 
 
 class Admission:
-    """A context for each request. `look` at each step of the engine's scheduler. `limit` is `most`, the size of a
-    batch, as long as all are let in."""
+    """A context for each request. Call `look` at each scheduler step of the engine. `limit` is `most`, the batch size,
+    while all requests are admitted."""
 
     def __init__(self, most: int, now: Callable[[], float] = time.monotonic):
         self._most, self._now = most, now
@@ -46,7 +46,7 @@ class Admission:
         self._inside = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._window: _Window | None = None
-        self._before: tuple[int, float] | None = None  # the limit that fewer are tried in place of, and its rate
+        self._before: tuple[int, float] | None = None  # limit and rate before the current trial of fewer requests
         self._patience = 0
 
     @property
@@ -67,10 +67,10 @@ class Admission:
         return self.limit == self._most or self._inside < self.limit
 
     def look(self, generated: float, recomputed: float, running: int, used: float) -> None:
-        """Totals of tokens since the engine's start, requests that run, and the share of the cache that is in use."""
+        """Totals of tokens since the engine's start, running requests, and the share of the cache in use."""
         window = self._window
         if not self._has_room and self._inside > self.limit:
-            self._window = None  # some are still to end before the limit is what it says
+            self._window = None  # more than `limit` requests are still running
         elif window is None:
             self._window = _Window(self._now(), generated, recomputed)
         else:
@@ -96,7 +96,7 @@ class Admission:
                 self._resize(limit)
                 self._patience = PATIENCE
                 return
-            rate = max(rate, before)  # so that no row of small losses is taken for none
+            rate = max(rate, before)  # so that small losses can't add up
         running = window.running / window.looks
         if share > COSTLY and self._patience <= 0:
             fewer = max(1, int(FEWER * min(running, self.limit)))
@@ -119,7 +119,7 @@ class Admission:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # admitted and cancelled at once
+            if turn.done() and not turn.cancelled():  # admitted and cancelled in the same moment
                 self._inside -= 1
                 self._admit()
             raise

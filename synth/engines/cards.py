@@ -1,11 +1,11 @@
-"""GPUs by name, for what is reckoned before an engine runs on one."""
+"""GPU models by name, for estimates without the GPU."""
 
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 
-# As the driver reports them, in GiB: less than what they are sold as.
+# Memory as the driver reports it, in GiB: less than the nominal size.
 _GIB = {
     "H100": 79.6,
     "H200": 140.4,
@@ -34,12 +34,12 @@ class Card:
 
     @property
     def has_large_batches(self) -> bool:
-        """Whether vLLM's LLM takes its large batches on it, as 0.32 decides."""
+        """Whether vLLM's LLM uses its large batch sizes on it, by the rule of 0.32."""
         return self.gib >= 70 and "A100" not in self.name.upper()
 
 
 def card(name: str) -> Card:
-    """By a name of NAMES, or a size such as 48GiB. Raises ValueError."""
+    """By a name in NAMES, or a size such as 48GiB. Raises ValueError."""
     if name in _GIB:
         return Card(name, _GIB[name])
     if found := re.fullmatch(r"(\d+(?:\.\d+)?)GiB", name):
@@ -48,7 +48,7 @@ def card(name: str) -> Card:
 
 
 def seen() -> Card | None:
-    """The smallest GPU of this machine, as its driver tells."""
+    """The smallest GPU of this machine, by its driver."""
     if not shutil.which("nvidia-smi"):
         return None
     asked = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]

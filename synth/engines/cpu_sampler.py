@@ -1,14 +1,14 @@
-"""vLLM's sampler on a CPU, for those rows and tokens only that it is about.
+"""A faster sampler for vLLM on a CPU, which works only on the rows and tokens concerned.
 
-vLLM 0.32 draws noise for every token of every row when one row of a batch is sampled, and sorts the vocabulary of every
-row when one has a top_p: of 64 rows and 49,152 tokens that takes 20 and 230 ms, where the model's own step takes 65.
-Here greedy rows are left alone. Of a row with a top_p, nearly all tokens are so unlikely that all of them together are
-below it: what is left is sorted, and only the few that stay are drawn from (benchmarks/sampler.py).
+If one row of a batch is sampled, vLLM 0.32 draws noise for every token of every row; if one row has a top_p, it sorts
+the vocabulary of every row. For 64 rows and 49,152 tokens that takes 20 and 230 ms; the model's own step takes 65. Here
+greedy rows are left alone. With a top_p, nearly all tokens are so unlikely that they are below it together: only the
+rest is sorted and sampled (benchmarks/sampler.py).
 
-Promises: the tokens are those that vLLM's own sampler draws, with the same seeds; only of those at the edge of top_p
-that are equally likely it may keep others. Before it is put in place it is
-compared with that one, and left out where it differs, as it may by another version of vLLM. What it does not know
-(min_p, logprobs of what was filtered) is vLLM's to do.
+Promises: the tokens are those of vLLM's own sampler with the same seeds; only among equally likely tokens at the edge
+of top_p it may keep others. It is compared with vLLM's sampler before it is installed, and not installed if they
+differ, which may happen with another version of vLLM. Batches with other parameters (min_p, logprobs of filtered
+tokens) are passed to vLLM's sampler.
 
 On a GPU sampling is a small part of a step, and vLLM has kernels for it.
 """
@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
-GREEDY_BELOW = 1e-5  # temperatures, as in vLLM
+GREEDY_BELOW = 1e-5  # temperature, as in vLLM
 
 
 def install() -> bool:
-    """Put it in the place of vLLM's own, in this process. Returns whether it is there: False where it would not do the
-    same."""
+    """Replace vLLM's sampler in this process. Returns whether it did: not if the results would differ."""
     from vllm.v1.sample.sampler import Sampler
 
     if getattr(Sampler.sample, "is_synth", False):
@@ -41,14 +40,14 @@ def install() -> bool:
 
     sample.is_synth = True  # type: ignore[attr-defined]
     if not _draws_the_same(theirs, sample):
-        log.warning("vLLM's sampler is another one than is known: sampled answers take longer on a CPU")
+        log.warning("vLLM's sampler differs from the known version: sampling on a CPU is slower")
         return False
     Sampler.sample = sample
     return True
 
 
 def knows(sampler: Any, metadata: Any, logprobs_mode: str | None) -> bool:
-    """Whether a batch asks for nothing but temperatures, top_k and top_p."""
+    """Whether a batch uses only temperature, top_k and top_p."""
     mode = logprobs_mode or sampler.logprobs_mode
     filters = metadata.logitsprocs.argmax_invariant
     plain = all(getattr(one, "min_p_count", None) == 0 for one in filters)
@@ -56,8 +55,8 @@ def knows(sampler: Any, metadata: Any, logprobs_mode: str | None) -> bool:
 
 
 def draw(tokens: torch.Tensor, logits: torch.Tensor, metadata: Any) -> torch.Tensor:
-    """The greedy `tokens` of a batch, with those of its sampled rows in their places."""
-    # As many as vLLM draws, so that requests without a seed get what they would have got.
+    """The greedy `tokens` of a batch, with sampled tokens for its sampled rows."""
+    # Draw as many numbers as vLLM, so that requests without a seed get the same ones.
     seeds = torch.randint(0, 2**31, (len(logits),), dtype=torch.long)
     for row, generator in metadata.generators.items():
         seeds[row] = torch.randint(0, 2**31, (1,), generator=generator, dtype=torch.long).item()
@@ -77,7 +76,7 @@ def draw(tokens: torch.Tensor, logits: torch.Tensor, metadata: Any) -> torch.Ten
 
 
 def _kept(logits: NDArray[np.float32], share: float, count: int) -> NDArray[np.intp]:
-    """The tokens that may be drawn, of a row of logits."""
+    """The tokens that may be drawn, from a row of logits."""
     ids = None
     if count < len(logits):
         ids = np.flatnonzero(logits >= np.partition(logits, -count)[-count])
@@ -85,12 +84,12 @@ def _kept(logits: NDArray[np.float32], share: float, count: int) -> NDArray[np.i
 
 
 def _within(logits: NDArray[np.float32], share: float, ids: NDArray[np.intp] | None) -> NDArray[np.intp]:
-    """The likeliest tokens, of `ids` or of all, that hold a `share` of the probability."""
+    """The likeliest tokens, of `ids` or of all, with a total probability of `share`."""
     those = logits if ids is None else logits[ids]
     shifted = those - those.max()
     total = float(np.exp(shifted).sum(dtype=np.float64))
-    # All that are less likely than this have no more than the rest of the share together; half of it, to be on the
-    # safe side of what is rounded.
+    # All tokens below this bound have at most the remaining probability together; half of it, as a margin for
+    # rounding.
     found = np.flatnonzero(shifted > np.log(total * (1 - share) / (2 * len(those)), dtype=np.float32))
     order = found[np.argsort(shifted[found], kind="stable")]
     above = np.exp(shifted[order], dtype=np.float64) / total
@@ -101,7 +100,7 @@ def _within(logits: NDArray[np.float32], share: float, ids: NDArray[np.intp] | N
 
 
 def _draws_the_same(theirs: Any, ours: Any) -> bool:
-    """Both on a small batch: greedy rows, sampled ones, with top_k and top_p."""
+    """Compare both on a small batch: greedy rows, sampled rows, with top_k and top_p."""
     from vllm.v1.sample.logits_processor import LogitsProcessors
     from vllm.v1.sample.metadata import SamplingMetadata
     from vllm.v1.sample.sampler import Sampler
@@ -135,6 +134,6 @@ def _draws_the_same(theirs: Any, ours: Any) -> bool:
 
     try:
         return drawn(theirs) == drawn(ours)
-    except Exception as error:  # of a version that is made otherwise
+    except Exception as error:  # another version of vLLM
         log.debug("vLLM's sampler can't be compared: %r", error)
         return False

@@ -1,10 +1,10 @@
-"""What vLLM's workers are extended by on a CPU. Each imports it in its own process, wherever vLLM starts that."""
+"""A worker extension for vLLM on a CPU: each vLLM worker imports this module in its own process."""
 
 from synth.engines import cpu_sampler
 
 
 class CpuWorker:
-    """Adds nothing: what counts is that it was imported."""
+    """Empty: only the import matters."""
 
 
 cpu_sampler.install()

@@ -1,8 +1,8 @@
-"""Engines that start at once and are the same: the first one goes alone, the others after it and all together.
+"""Staggers the start of equal engines: the first one starts alone, the others after it and all together.
 
-The first reads the weights into the memory of its machine and compiles; to the others both are there. Eight that start
-at once would read them eight times, and compile eight times. Whoever ends while it has its turn gives the turn up: the
-system drops the lock with the process. Where the folder is shared by machines, only one of all of them compiles.
+The first one reads the weights into the page cache and compiles; the others find both. Eight engines that start at once
+would read and compile eight times. The system releases the lock if the first one's process ends. If machines share the
+folder, only one engine over all of them compiles.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 POLL_S = 0.2
-# Where mapping a file reads it in small pieces, each of which waits for a server. On NFS, vLLM itself does better.
+# File systems where memory-mapping reads small pieces from a server. For NFS vLLM has its own solution.
 _NETWORK = ("lustre", "gpfs", "beegfs", "ceph", "wekafs", "fuse.juicefs", "cifs", "smb3", "9p")
 
 
 @asynccontextmanager
 async def first_alone(folder: Path, key: str) -> AsyncIterator[None]:
-    """A context for the start of an engine, `key` for what it has in common with others. Where `folder` can't be
-    written to, everybody goes at once."""
+    """A context for the start of an engine; `key` is equal for equal engines. If `folder` is not writable, all engines
+    start at once."""
     done, lock = folder / f"{key}.started", None
     if not done.exists():
         lock = await _turn(folder / f"{key}.lock", done)
@@ -34,7 +34,7 @@ async def first_alone(folder: Path, key: str) -> AsyncIterator[None]:
 
 
 async def _turn(path: Path, done: Path) -> int | None:
-    """A lock that is this process's; None where others need none any more, or where there can't be one."""
+    """The lock; None if it is not needed any more, or not possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -57,7 +57,7 @@ async def _turn(path: Path, done: Path) -> int | None:
 
 
 def is_to_be_prefetched(folder: Path | None) -> bool:
-    """Whether weights are better read whole before they are loaded: they come from elsewhere, and memory has room."""
+    """Whether to read weights sequentially before loading: they are on a network, and memory suffices."""
     if folder is None or not is_on_network(folder):
         return False
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -65,7 +65,7 @@ def is_to_be_prefetched(folder: Path | None) -> bool:
 
 
 def is_on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
-    """Whether a folder is on a file system that other machines serve, but for NFS. False where nobody tells."""
+    """Whether a folder is on a network file system other than NFS. False if unknown."""
     try:
         lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
         whole = path.resolve()

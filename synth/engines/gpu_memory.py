@@ -1,8 +1,8 @@
-"""How much of a GPU's memory an engine takes where nobody says: `gpu_memory_utilization: auto`.
+"""The default share of GPU memory for an engine: `gpu_memory_utilization: auto`.
 
-What vLLM does not reckon with is of a size and not of a share: contexts, buffers between GPUs, fragments. Its own `LLM`
-leaves 8 % to that, 6.4 GiB of a GPU of 80 GiB, and 14 GiB of one of 180. Here a larger GPU leaves no more than the
-smaller one does. What others hold of a GPU is left to them.
+The memory that vLLM does not account for is constant, not proportional: contexts, communication buffers, fragmentation.
+vLLM's own `LLM` leaves 8 % for it, 6.4 GiB of an 80 GiB GPU, and 14 GiB of a 180 GiB GPU. Here a larger GPU leaves no
+more than the smaller one. Memory that other processes use is left to them.
 """
 
 import logging
@@ -13,12 +13,12 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-LLMS = 0.92  # vLLM's own LLM, 0.32
+LLMS = 0.92  # default of vLLM's LLM, 0.32
 MOST = 0.95
 LEFT_GIB = 6.4
-OWN_GIB = 1.0  # of the engine's own, before vLLM looks at what is free
-LEAST = 0.5  # below that it is no GPU to run on: vLLM says so, and it is tried again
-WAITED_S = 20.0  # for what a process that has just ended still holds
+OWN_GIB = 1.0  # used by the engine itself before vLLM checks free memory
+LEAST = 0.5  # a smaller share is useless: vLLM reports it, and the start is retried
+WAITED_S = 20.0  # for memory of a process that has just ended
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Memory:
 
 
 def share(total_gib: float) -> float:
-    """Of a GPU that nobody else is on."""
+    """Of a GPU without other processes."""
     return round(min(MOST, max(LLMS, 1 - LEFT_GIB / total_gib)), 3)
 
 
 def utilization(look: Callable[[], Sequence[Memory]], wait: Callable[[float], Any] = time.sleep) -> float:
-    """Of GPUs as `look` finds them, waiting for what others are about to give back; vLLM's own where it finds none."""
+    """For the GPUs that `look` returns, after waiting for other processes to free memory; vLLM's default if none."""
     for attempt in range(int(WAITED_S)):
         if attempt:
             wait(1.0)
@@ -47,12 +47,12 @@ def utilization(look: Callable[[], Sequence[Memory]], wait: Callable[[float], An
     if fits < LEAST:
         return whole
     held = max(one.total - one.free for one in gpus)
-    log.warning("others hold %.1f GiB of a GPU: the engine takes %.2f of it, not %.2f", held, fits, whole)
+    log.warning("other processes use %.1f GiB of the GPU: the engine takes %.2f of it, not %.2f", held, fits, whole)
     return int(fits * 100) / 100
 
 
 def visible() -> list[Memory]:
-    """The GPUs that this process may use, without a context on any; none where the driver does not say."""
+    """The GPUs visible to this process, without creating a context; empty if the driver does not report them."""
     try:
         from vllm.platforms import current_platform
         from vllm.utils.import_utils import import_pynvml
@@ -63,11 +63,11 @@ def visible() -> list[Memory]:
             found = []
             for logical in range(current_platform.device_count()):
                 device = nvml.nvmlDeviceGetHandleByIndex(current_platform.device_id_to_physical_device_id(logical))
-                told = nvml.nvmlDeviceGetMemoryInfo(device)
-                found.append(Memory(told.total / 2**30, told.free / 2**30))
+                info = nvml.nvmlDeviceGetMemoryInfo(device)
+                found.append(Memory(info.total / 2**30, info.free / 2**30))
             return found
         finally:
             nvml.nvmlShutdown()
-    except Exception as error:  # of a driver, or a platform that has no NVML
-        log.info("the memory of the GPUs is not known: %s", error)
+    except Exception as error:  # of a driver, or a platform without NVML
+        log.info("cannot read the memory of the GPUs: %s", error)
         return []

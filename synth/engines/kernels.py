@@ -1,8 +1,8 @@
-"""Kernels that a GPU would run faster on, and that are packages of their own: which of them are not installed.
+"""Checks for optional packages with GPU kernels that are not installed.
 
-On Hopper and Blackwell, FlashInfer brings attention, sampling and fused all-reduce as sources. Without its compiled
-files they are built by nvcc when an engine starts, for minutes, or slower ones take their place, and a warning stands
-in a log that nobody reads.
+On Hopper and Blackwell, FlashInfer has kernels for attention, sampling and fused all-reduce, as sources. Without its
+compiled files, nvcc compiles them when an engine starts, which takes minutes, or slower kernels are used, with a
+warning in a log only.
 """
 
 import shutil
@@ -15,7 +15,7 @@ _BEFORE_HOPPER = ("A100", "A10", "A30", "A40", "A6000", "L4", "L40", "RTX 30", "
 
 
 def missing_kernels(on: Card | None) -> str | None:
-    """What is not there, with the command that brings it; None where nothing is missing, or on a CPU."""
+    """What is missing, with the command that installs it; None if nothing is, or on a CPU."""
     if on is None or any(name in on.name for name in _BEFORE_HOPPER):
         return None
     wanted = version("flashinfer-python")
@@ -24,9 +24,9 @@ def missing_kernels(on: Card | None) -> str | None:
     there = version("flashinfer-cubin")
     if there == wanted:
         return None
-    otherwise = "they are built when an engine starts, for minutes" if shutil.which("nvcc") else "slower ones are taken"
-    told = "not installed" if there is None else f"of version {there}"
-    return f"FlashInfer {wanted} has its compiled kernels in flashinfer-cubin, which is {told}: {otherwise}; {COMMAND}"
+    otherwise = "nvcc compiles them for minutes at each start" if shutil.which("nvcc") else "slower kernels are used"
+    state = "not installed" if there is None else f"installed as version {there}"
+    return f"FlashInfer {wanted} needs flashinfer-cubin for compiled kernels, which is {state}: {otherwise}; {COMMAND}"
 
 
 def version(package: str) -> str | None:

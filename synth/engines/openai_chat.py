@@ -1,11 +1,11 @@
-"""A server that speaks OpenAI's chat API: a conversation out, an answer back.
+"""An engine behind OpenAI's chat API: sends conversations.
 
-The server has the tokenizer and the chat template, and here are none. So what is no conversation can't be asked of it,
-as Magpie's pre-query (synth/configuration/config.py refuses that); and roles can't be forged, because messages are
-JSON. Requests go by OpenAI's own client, which other APIs are made to fit.
+The server has the tokenizer and the chat template. So it can't be sent prompts that are no conversations, such as
+Magpie's pre-query (synth/configuration/config.py refuses that); and roles can't be forged, because messages are JSON.
+Requests use OpenAI's own client, with which other APIs are compatible.
 
-Servers differ in the fields that they take. A field that one refuses is named, with the key that leaves it out; none is
-left out unasked, because the data would be other data.
+Servers differ in the fields that they accept. An error names a refused field and the key that omits it; no field is
+omitted silently, because that would change the data.
 """
 
 import logging
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 Message = Mapping[str, str]
 Omitted = Literal[Drawn, "seed", "stop", "response_format"]
 
-UNKNOWN_LENGTH = 2**31  # tokens: the server knows, and refuses what is too long
-SEEDS = 2**31  # many servers take no larger ones
+UNKNOWN_LENGTH = 2**31  # tokens: the server knows, and refuses longer prompts
+SEEDS = 2**31  # many servers accept no larger ones
 _WITHHELD = ("content_filter", "refusal", "tool_calls", "function_call")
 _GREETING = [{"role": "user", "content": "Hello"}]
-_SWITCHES = ("enable_thinking", "thinking")  # in chat templates; a template leaves alone what it does not know
-_LIKE_VLLM = ("sglang", "llamacpp")  # servers that take chat_template_kwargs, too, by what they say of themselves
-_NEWER_LIMIT = "max_completion_tokens"  # OpenAI's name of max_tokens, which reasoning models take instead of it
-# OpenAI holds objects only, where it is strict. What Synth's steps ask for has such a bound on a text's length.
+_SWITCHES = ("enable_thinking", "thinking")  # variables of chat templates; a template ignores unknown ones
+_LIKE_VLLM = ("sglang", "llamacpp")  # other servers that accept chat_template_kwargs, as they identify themselves
+_NEWER_LIMIT = "max_completion_tokens"  # OpenAI's name of max_tokens for reasoning models
+# In strict mode OpenAI accepts objects only. Synth's own steps use such a bound on a text's length.
 _HELD_OBJECT: tuple[dict[str, Any], Any] = (
     {
         "type": "object",
@@ -49,7 +49,7 @@ _HELD_OBJECT: tuple[dict[str, Any], Any] = (
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class OpenAIChat(Remote):
     """Fields are the keys of conf/engine/openai_chat.yaml. `omit` are fields that are not sent, so that the server's
-    own values count; `extra` are further fields of each request."""
+    defaults apply; `extra` are additional fields of each request."""
 
     base_url: str = "https://api.openai.com/v1"
     max_num_seqs: Annotated[int, Field(gt=0)] = 64
@@ -60,30 +60,29 @@ class OpenAIChat(Remote):
     path: ClassVar[str] = "/chat/completions"
     transport: ClassVar[type[Aiohttp | OpenAIClient]] = OpenAIClient
     tried_prompt: ClassVar[Any] = _GREETING
-    tried_tokens: ClassVar[int] = 1024  # a reasoning model's thoughts are among them
+    tried_tokens: ClassVar[int] = 1024  # a reasoning model's reasoning counts
 
     async def generate(self, prompt: Sequence[Message], sampling: Sampling) -> Answer:
-        """Answer the conversation. Raises EngineError when the server is of no use, another error for one request."""
+        """Answer the conversation. Raises EngineError if the server is unusable, another error for a single request."""
         try:
             return await super().generate(prompt, sampling)
         except ValueError as error:
             raise ValueError(f"{error}{self._hint(str(error))}") from None
 
     async def greet(self, sampling: Sampling) -> None:
-        """Have a greeting answered as `sampling` says, without its form. Raises ValueError where the server refuses
-        that, RuntimeError where it fails."""
+        """Send a test request with `sampling`, without its form. Raises ValueError if the server refuses it,
+        RuntimeError if it fails."""
         tokens = min(sampling.max_tokens, self.tried_tokens)
         asked = replace(sampling, max_tokens=tokens, seed=1, json_schema=None, choice=None, regex=None)
         try:
             await self._http.post(self.path, self._body(_GREETING, asked), START_RETRIES)
         except (Withheld, TooLong):
-            pass  # for what it says, whatever that may be
+            pass  # withheld for its content, whatever that is
         except ValueError as error:
             raise ValueError(f"{error}{self._hint(str(error))}") from None
 
     async def _meet(self) -> None:
-        """A list of models does not decide: some servers have none, or not every name in it. What answers a greeting is
-        the model."""
+        """Finds the model by a test request: some servers have no list of models, or an incomplete one."""
         self._strict, self._limit_name = False, "max_tokens"
         self.max_model_len = self.model.max_model_len or UNKNOWN_LENGTH
         try:
@@ -102,13 +101,13 @@ class OpenAIChat(Remote):
             raise
         except (EngineError, ValueError, RuntimeError) as error:
             if served and self._name not in served:
-                self._find(served)  # which says what there is
+                self._find(served)  # raises with the list of models
             raise Unusable(f"{error}{self._hint(str(error))}") from None
         if self.price_per_million_tokens and not completion.get("usage"):
-            raise Unusable(f"engine.price_per_million_tokens: {self.base_url} does not tell how many tokens it took")
+            raise Unusable(f"engine.price_per_million_tokens: {self.base_url} does not report the number of tokens")
 
     async def _greeted(self) -> Any:
-        """The answer to a request with all fields that every request has."""
+        """The answer to a test request with all fields that every request has."""
         sampling = Sampling(max_tokens=self.tried_tokens, seed=1)
         try:
             return await self._http.post(self.path, self._body(_GREETING, sampling), START_RETRIES)
@@ -125,7 +124,7 @@ class OpenAIChat(Remote):
             if await self._holds_json(*_HELD_OBJECT):
                 return forms | {"json"}
         if "json" not in forms:
-            log.warning("%s does not hold answers to a JSON schema: they are looked for in its text", self.base_url)
+            log.warning("%s does not support JSON schemas: JSON is searched in the text of answers", self.base_url)
         return forms
 
     def _body(self, prompt: Sequence[Message], sampling: Sampling) -> dict[str, Any]:
@@ -135,29 +134,28 @@ class OpenAIChat(Remote):
         }
         if prompt[-1]["role"] == GIVEN:
             if not self._speaks_vllm:
-                raise ValueError(f"prefix: {self.base_url} is no vLLM server, which alone goes on from a given start")
+                raise ValueError(f"prefix: {self.base_url} is no vLLM server, and others can't continue an answer")
             body["messages"][-1]["role"] = "assistant"
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         if "seed" in body:
             body["seed"] %= SEEDS
         if self._strict and "response_format" in body:
             body["response_format"]["json_schema"]["strict"] = True
-        if sampling.logprob and self._speaks_vllm:  # others may refuse the request for it
+        if sampling.logprob and self._speaks_vllm:  # others may refuse the field
             body["logprobs"] = True
         variables = self.model.template_kwargs
         if sampling.thinking is not None:
-            assert isinstance(sampling.thinking, str)  # it has been drawn
-            told = self._told_to_think(sampling.thinking)
-            variables = variables | told.pop("chat_template_kwargs", {})
-            body |= told
+            assert isinstance(sampling.thinking, str)  # weights have been drawn from
+            thinking = self._thinking_fields(sampling.thinking)
+            variables = variables | thinking.pop("chat_template_kwargs", {})
+            body |= thinking
         if variables:
             body["chat_template_kwargs"] = variables
         return {name: value for name, value in body.items() if name not in self.omit} | self.extra
 
-    def _told_to_think(self, way: str) -> dict[str, Any]:
-        """The fields of a request by which a server has its model think, or not. Its template is not here to be asked,
-        so it is given the names of switches that templates have, of which it takes its own; those of
-        model.template_kwargs, where some are there."""
+    def _thinking_fields(self, way: str) -> dict[str, Any]:
+        """The request fields that switch thinking. The server's template is unknown here, so all variable names that
+        templates use are sent, and a template reads its own; or those of model.template_kwargs, if it has some."""
         if way not in ("on", "off"):
             return {"reasoning_effort": way}
         if not self._takes_template_kwargs:
@@ -166,7 +164,7 @@ class OpenAIChat(Remote):
         return {"chat_template_kwargs": dict.fromkeys([n for n in named if "think" in n] or _SWITCHES, way == "on")}
 
     def _text(self, choice: Mapping[str, Any]) -> str:
-        """A text's parts are put together, where it comes in parts."""
+        """A text in parts is joined."""
         content = (choice.get("message") or {}).get("content")
         if isinstance(content, list):
             return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
@@ -182,7 +180,7 @@ class OpenAIChat(Remote):
             written = int(usage.get("completion_tokens") or 0)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError):
             raise RuntimeError(
-                f"the server's answer is not of OpenAI's form: {self._http.line(str(completion))}"
+                f"the server's answer is not in OpenAI's format: {self._http.line(str(completion))}"
             ) from None
         refusal = message.get("refusal")
         if ended in _WITHHELD or refusal:
@@ -195,13 +193,13 @@ class OpenAIChat(Remote):
         return Answer((), ENDS[ended], *tokens, text, logprob=_logprob(choice), counted=written, reasoning=reasoning)
 
     def _hint(self, words: str) -> str:
-        """How to leave out what the server does not take, where its words name that."""
+        """Advice to omit a field, if the server's error names it."""
         named = [name for name in get_args(Omitted) if re.search(rf"\b{name}\b", words)]
-        return f"; engine.omit=[{','.join(named)}] leaves it to the server" if named else ""
+        return f"; engine.omit=[{','.join(named)}] omits it, and the server's default applies" if named else ""
 
 
 def _logprob(choice: Mapping[str, Any]) -> float | None:
-    """The mean of a choice's log-probabilities, None where the server tells none."""
+    """The mean of a choice's log-probabilities, None if the server reports none."""
     tokens = (choice.get("logprobs") or {}).get("content") or []
     found = [
         one["logprob"] for one in tokens if isinstance(one, Mapping) and isinstance(one.get("logprob"), int | float)

@@ -1,11 +1,9 @@
-"""A JSON API over HTTP, asked patiently: what a server can't do now is asked of it again.
+"""A client for JSON APIs over HTTP, with retries and rate limiting.
 
-Promises: a request that meets a rate limit (429, or 503 with Retry-After) waits with all others of this server, and is
-sent again until it is answered (synth/engines/rate_limit.py). A failing server (5xx), or none at all, is asked again
-after a pause that grows and varies. What remains is one line: ValueError for what is wrong with this one request,
-EngineError for what is wrong with the server. The key is in no line and no exception.
-
-Knows nothing of what is asked.
+Promises: a request that meets a rate limit (429, or 503 with Retry-After) waits together with all others of this
+server, and is retried until it is answered (synth/engines/rate_limit.py). On a server error (5xx) or no connection, it
+is retried with exponential backoff and jitter. What remains is a one-line error: ValueError if the request is at fault,
+EngineError if the server is. The API key is in no message and no exception.
 """
 
 import asyncio
@@ -26,28 +24,28 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 _AGAIN = {408, 409, 425, 500, 502, 503, 504}
 _LIMITED = {429, 529}
 _OF_THE_REQUEST = {400, 413, 422}
-# In the words of OpenAI, Azure and OpenRouter.
+# As OpenAI, Azure and OpenRouter phrase it.
 _FILTERED = re.compile("content_filter|content_policy_violation|ResponsibleAIPolicyViolation|flagged_input")
-# In those of OpenAI and vLLM, Anthropic, llama.cpp, Mistral, Gemini and Together.
+# As OpenAI and vLLM, Anthropic, llama.cpp, Mistral, Gemini and Together phrase it.
 _TOO_LONG = re.compile(
     r"context_length_exceeded|(maximum|available|model's) context (length|size|window)|prompt is too long"
     r"|exceed_context_size|too large for model with \d+ maximum|input token count .{0,40}exceeds the maximum"
     r"|`inputs` tokens \+ `max_new_tokens` must be",
     re.IGNORECASE,
 )
-_SPENT = "insufficient_quota"  # OpenAI's word for an account without money, which has the status of a rate limit
+_SPENT = "insufficient_quota"  # OpenAI's code for an account without credit, with the status of a rate limit
 
 
 class Withheld(ValueError):
-    """A filter of the server's has refused this request for what it says."""
+    """A content filter of the server refused this request."""
 
 
 class TooLong(ValueError):
-    """The prompt, with what may be answered, is longer than the model's context."""
+    """The prompt and the answer together exceed the model's context."""
 
 
 class PatientHTTP:
-    """Requests to the server at `base_url`, by a transport that has the `key`, none longer than `timeout_s` seconds."""
+    """Requests to the server at `base_url`, by a transport that has the `key`, each with a timeout of `timeout_s`."""
 
     def __init__(self, base_url: str, key: str, timeout_s: float, limit: RateLimit, transport: Transport):
         self._base_url, self._key, self._timeout_s = base_url, key, timeout_s
@@ -58,10 +56,10 @@ class PatientHTTP:
         return await self._ask("GET", path, None, retries)
 
     async def post(self, path: str, body: Mapping[str, Any], retries: int) -> Any:
-        """The JSON of the answer, after as many tries as it takes and `retries` allows.
+        """The JSON of the answer, with up to `retries` retries.
 
-        Raises ValueError where the server refuses this request, Withheld and TooLong among them, RuntimeError where it
-        answers others and fails at this one, EngineError where it is of no use.
+        Raises ValueError if the server refuses this request (also Withheld and TooLong), RuntimeError if it answers
+        others and fails at this one, EngineError if it is unusable.
         """
         return await self._ask("POST", path, body, retries)
 
@@ -69,7 +67,7 @@ class PatientHTTP:
         await self._transport.close()
 
     def line(self, text: str) -> str:
-        """The server's words in one line, without the key, should it have been repeated."""
+        """The server's message in one line, with the key removed should it contain it."""
         found = re.search(r'"(?:message|detail)"\s*:\s*"((?:[^"\\]|\\.)*)"', text)
         text = " ".join((found[1] if found else text).split()) or "no words"
         return (text.replace(self._key, "***") if self._key else text)[:300]
@@ -88,7 +86,7 @@ class PatientHTTP:
                         self._limit.refused(ticket, wait, self.line(reply.text))
                         continue
             except TimeoutError:
-                # Once more, as it may have been lost on the way. After that it is the limit that is too low.
+                # Retry once, as the reply may have been lost. After that the timeout is too short.
                 reply = Reply(0, f"no answer within engine.timeout_s={self._timeout_s:g}")
                 retries = min(retries, 1)
             except ConnectionError as error:
@@ -102,7 +100,7 @@ class PatientHTTP:
                 raise self._refusal(method, path, reply)
             failures += 1
             if failures > retries:
-                if status == 500 and self._answers > answers:  # others were answered meanwhile
+                if status == 500 and self._answers > answers:  # others have been answered meanwhile
                     raise RuntimeError(f"the server fails at this request: {self.line(reply.text)}")
                 answered = f"answers {status} to the last of {failures} tries" if status else "can't be reached"
                 raise Unavailable(f"{url} {answered}: {self.line(reply.text)}")
@@ -110,7 +108,7 @@ class PatientHTTP:
             await asyncio.sleep(pause if wait is None else wait + pause / 4)
 
     async def _sent(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[Any, Reply]:
-        """A reply and its JSON. Some gateways tell of a failure behind them in an answer whose own status is 200."""
+        """A reply and its JSON. Some gateways report an upstream failure in a reply of status 200."""
         async with asyncio.timeout(self._timeout_s):
             reply = await self._transport.send(method, path, body)
         if reply.status != 200:
@@ -118,8 +116,8 @@ class PatientHTTP:
         try:
             answer = json.loads(reply.text)
         except ValueError:
-            told = f"{self._base_url}{path} answers with something that is no JSON: {self.line(reply.text)}"
-            raise EngineError(told) from None
+            message = f"{self._base_url}{path} answers with something that is not JSON: {self.line(reply.text)}"
+            raise EngineError(message) from None
         failure = answer.get("error") if isinstance(answer, dict) and not answer.get("choices") else None
         if not failure:
             return answer, reply
@@ -127,20 +125,20 @@ class PatientHTTP:
         return None, Reply(int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500, reply.text, reply.retry_after)
 
     def _refusal(self, method: str, path: str, reply: Reply) -> Exception:
-        told = self.line(reply.text)
+        message = self.line(reply.text)
         if _FILTERED.search(reply.text):
-            return Withheld(told)
+            return Withheld(message)
         if method == "POST" and reply.status in _OF_THE_REQUEST:
             if _TOO_LONG.search(reply.text):
-                return TooLong(told)
-            return ValueError(f"the server refuses the request: {told}")
+                return TooLong(message)
+            return ValueError(f"the server refuses the request: {message}")
         hint = ""
         if reply.status in (401, 403):
-            hint = "; is the key in the environment the right one?" if self._key else "; it wants a key"
+            hint = "; check the key in the environment" if self._key else "; it needs a key, see engine.api_key_env"
         elif reply.status == 404:
-            hint = "; does engine.base_url end as it should, for most servers with /v1?"
-        kind = Unusable if method == "GET" else EngineError  # what is asked at the start is answered so again
-        return kind(f"{self._base_url}{path} answers {reply.status}: {told}{hint}")
+            hint = "; check engine.base_url, which ends with /v1 for most servers"
+        kind = Unusable if method == "GET" else EngineError  # at the start another try would fail the same way
+        return kind(f"{self._base_url}{path} answers {reply.status}: {message}{hint}")
 
 
 def _is_limited(reply: Reply, wait: float | None) -> bool:
@@ -149,7 +147,7 @@ def _is_limited(reply: Reply, wait: float | None) -> bool:
 
 
 def retry_after_s(retry_after: str | None) -> float | None:
-    """Seconds to wait, given as a number or as a date."""
+    """Seconds to wait, from a number or a date."""
     if retry_after is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a server's tokens cost."""
+"""The price of a server's tokens."""
 
 from typing import Annotated
 
@@ -10,8 +10,8 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Price:
-    """Of a million tokens, in any currency. `cached` is that of prompt tokens which the server had in its cache; None:
-    that of the others."""
+    """Per million tokens, in any currency. `cached` is the price of prompt tokens from the server's cache; None: that
+    of other prompt tokens."""
 
     prompt: Amount
     completion: Amount

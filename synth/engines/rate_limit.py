@@ -1,10 +1,8 @@
-"""How many requests a server takes at once, learned from what it refuses for now.
+"""Adaptive concurrency for a server with a rate limit (additive increase, multiplicative decrease).
 
-All callers of one server share one of these. A refusal (429) pauses them all for as long as the server asks for, or for
-a pause that doubles with each refusal in a row. After it half as many requests run at once as before, and a few more
-with each round of answers, up to `most`. Nobody gives up here: a request waits until it is let in.
-
-Knows nothing of HTTP.
+All callers of one server share an instance. A refusal (429) pauses them all, for the time that the server asks for or
+with exponential backoff. After it half as many requests run at once, and a few more with each round of answers, up to
+`most`. Requests are never dropped: each waits until it is admitted.
 """
 
 import asyncio
@@ -19,13 +17,13 @@ from synth.engines import EngineStats
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-ROUNDS = 32  # of answers, from none to all
+ROUNDS = 32  # of answers, to grow from none to `most`
 
 
 class RateLimit:
     """`async with limit.admitted() as ticket` around each request, then `refused(ticket, ...)` or `answered()`.
 
-    Counts in `load` what runs and waits.
+    Counts running and waiting requests in `load`.
     """
 
     def __init__(self, most: int, server: str, load: EngineStats):
@@ -42,8 +40,8 @@ class RateLimit:
 
     @asynccontextmanager
     async def admitted(self, again: bool = False) -> AsyncIterator[int]:
-        """Waits for room; who asks `again` goes before those that have not asked yet. The ticket is the number of
-        pauses before the request."""
+        """Waits for a slot; retries (`again`) go before first tries. The ticket is the number of pauses before the
+        request."""
         await self._enter(again)
         try:
             yield self._pauses
@@ -52,18 +50,18 @@ class RateLimit:
             self._admit()
 
     def answered(self) -> None:
-        """The server took a request."""
+        """The server accepted a request."""
         self._in_a_row = 0
         self._allowed = min(self._most, self._allowed + self._most / ROUNDS / self._allowed)
 
     def refused(self, ticket: int, seconds: float | None, words: str) -> None:
-        """The server takes no request for so many seconds; None or 0: it does not say for how many."""
-        if ticket == self._pauses:  # of requests that were sent together, the first refusal tells of all
+        """The server refused a request; it accepts none for so many seconds; None or 0 if it does not say."""
+        if ticket == self._pauses:  # of requests sent together only the first refusal counts
             self._pauses += 1
             self._in_a_row += 1
             self._allowed = max(1.0, self._allowed / 2)
             doubled = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._in_a_row - 1, 10))
-            # Those that ask the same server from other processes are not to come back in the same moment.
+            # Jitter: other processes that call the same server must not retry in the same moment.
             pause = seconds + random.uniform(0, min(5.0, seconds / 10)) if seconds else doubled * random.uniform(0.5, 1)
             log.warning("%s is at its rate limit, no request for %.3g s: %s", self._server, pause, words)
             self._pause(pause)
@@ -77,7 +75,7 @@ class RateLimit:
             loop.call_at(self._resume_at, self._resume, self._resume_at)
 
     def _resume(self, at: float) -> None:
-        if at == self._resume_at:  # else it has been made longer since
+        if at == self._resume_at:  # else the pause was extended
             self._resume_at = 0.0
             self._admit()
 
@@ -92,7 +90,7 @@ class RateLimit:
             if turn in self._queue:
                 self._queue.remove(turn)
                 self._load.waiting -= 1
-            elif not turn.cancelled():  # it was let in, in the same moment
+            elif not turn.cancelled():  # admitted in the same moment
                 self._load.running -= 1
             self._admit()
             raise

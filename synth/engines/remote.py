@@ -1,9 +1,9 @@
-"""An engine that is a server elsewhere, which speaks OpenAI's API: what openai.py and openai_chat.py have in common.
+"""An engine behind a server with OpenAI's API: the common part of openai.py and openai_chat.py.
 
-Promises: what is wrong with one request ends one record, and only what is wrong with the server is an EngineError
+Promises: an error of one request ends one record, and only an error of the server is an EngineError
 (synth/engines/patient_http.py); the key is read from the environment and written nowhere.
 
-Knows nothing of chat templates, nor of what else the server is doing.
+Knows nothing of chat templates, nor of the server's other clients.
 """
 
 import json
@@ -25,8 +25,8 @@ from synth.engines.transports import LOOPBACK, Aiohttp, OpenAIClient
 from synth.errors import nearest
 from synth.models.model import Model
 
-START_RETRIES = 2  # at the start somebody is waiting for an answer, and an address may be mistyped
-STOP_STRINGS = 4  # as many as OpenAI's own API takes
+START_RETRIES = 2  # few: at the start a user is waiting, and an address may be mistyped
+STOP_STRINGS = 4  # the limit of OpenAI's own API
 ENDS: dict[str, FinishReason] = {
     "stop": "stop",
     "eos_token": "stop",
@@ -37,8 +37,8 @@ ENDS: dict[str, FinishReason] = {
     "model_length": "length",
     "repetition": "repetition",
 }
-# What a server is asked once, at the start: only one that holds its answers to a form gives this. It is no object, into
-# which a model may write blank space without end.
+# A test at the start: only a server that supports the form answers with this text. It is no object, in which a model
+# may write white space without end.
 _HELD = "held to a form"
 HELD_TEXT: tuple[dict[str, Any], Any] = ({"type": "string", "enum": [_HELD]}, _HELD)
 _DEFAULTS = Sampling()
@@ -46,20 +46,20 @@ _DETECTION = ("min_pattern_size", "max_pattern_size", "min_count")  # vLLM's fie
 _ALWAYS = ("temperature", "top_p")
 Drawn = Literal[
     "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty", "repetition_penalty"
-]  # Sampling's keys that servers know by the same names
+]  # keys of Sampling that servers know by the same names
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class Remote:
-    """One server at `base_url`, with `max_num_seqs` requests in flight at the most.
+    """One server at `base_url`, with at most `max_num_seqs` requests in flight.
 
-    `served_model` is the model's name at the server, by default its path or name here. `dialect` says which fields
-    it knows beyond OpenAI's own: vLLM's are sent in full, so that no default of the server's gets into the data.
+    `served_model` is the model's name on the server, by default its path or name here. `dialect` is the set of fields
+    that it knows beyond OpenAI's: vLLM's are sent in full, so that no default of the server affects the data.
     """
 
-    path: ClassVar[str]  # of the API below base_url
+    path: ClassVar[str]  # of the API, below base_url
     transport: ClassVar[type[Aiohttp | OpenAIClient]] = Aiohttp
-    tried_prompt: ClassVar[Any]  # with which forms are tried, in so many tokens
+    tried_prompt: ClassVar[Any]  # for testing structured output, with so many tokens
     tried_tokens: ClassVar[int] = 32
 
     model: Model
@@ -72,23 +72,23 @@ class Remote:
     max_retries: Annotated[int, Field(ge=0)] = 8
     price_per_million_tokens: Price | None = None
 
-    # The same model at another address makes the same data: a server on a cluster moves from job to job.
+    # The same model at another address generates the same data: a server on a cluster moves from job to job.
     RUNTIME_ONLY: ClassVar[frozenset[str]] = frozenset(
         "base_url api_key_env max_num_seqs timeout_s max_retries price_per_million_tokens".split()
     )
 
     def __post_init__(self) -> None:
-        # These values may have a secret in them by mistake, so no message shows them.
+        # These values may contain a secret by mistake, so messages don't show them.
         url = urlsplit(self.base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError("base_url: must be an address such as http://127.0.0.1:8000/v1")
         if "@" in url.netloc or url.query or url.fragment:
-            raise ValueError("base_url: must hold no user, password or query; a key belongs into the environment")
+            raise ValueError("base_url: must have no user, password or query; put a key into the environment")
         if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
             raise ValueError("api_key_env: must be the name of an environment variable, not a key")
         self.base_url = self.base_url.rstrip("/")
         self._holds: frozenset[Form] = frozenset()
-        self._name, self._speaks_vllm = self._names[0], self.dialect == "vllm"  # until the server is met
+        self._name, self._speaks_vllm = self._names[0], self.dialect == "vllm"  # until `start`
 
     @property
     def concurrency(self) -> int:
@@ -96,26 +96,25 @@ class Remote:
 
     @property
     def holds(self) -> frozenset[Form]:
-        """As the server has shown when this was started."""
+        """As the server has shown at the start."""
         return self._holds
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
-        """Hardly anything. The key is not passed on here: each machine has it in its own environment."""
+        """Hardly anything. The key is not passed on: each machine has it in its own environment."""
         return Placement(cpus=0, env={"TOKENIZERS_PARALLELISM": "false"})
 
     def missing(self) -> str | None:
-        """A key that is not set, where the server is another's."""
+        """An error if the key is not set and the server is not local."""
         url = urlsplit(self.base_url)
         if self._key or self.api_key_env is None or url.scheme != "https" or url.hostname in LOOPBACK:
             return None
         return (
-            f"engine.api_key_env: the environment variable {self.api_key_env} is not set, and {url.hostname} wants a "
-            "key; null is for a server that takes none"
+            f"engine.api_key_env: the environment variable {self.api_key_env} is not set, and {url.hostname} needs a "
+            "key; set it, or set api_key_env=null for a server without keys"
         )
 
     async def start(self) -> None:
-        """Ask the server what it serves. Raises EngineError where it is away or refuses, Unusable where it has no such
-        model."""
+        """Query the server. Raises EngineError if it is unreachable or refuses, Unusable if it has no such model."""
         self._load = EngineStats()
         self._limit = RateLimit(self.max_num_seqs, self.base_url, self._load)
         link = self.transport(self.base_url, self._key)
@@ -128,7 +127,7 @@ class Remote:
             raise
 
     async def generate(self, prompt: Any, sampling: Sampling) -> Answer:
-        """Raises EngineError when the server is of no use, another error for one bad request."""
+        """Raises EngineError if the server is unusable, another error for a single bad request."""
         try:
             completion = await self._http.post(self.path, self._body(prompt, sampling), self.max_retries)
         except Withheld as withheld:
@@ -145,7 +144,7 @@ class Remote:
         await self._http.close()
 
     async def _meet(self) -> None:
-        """Find the model among those that the server has, and what it is told in."""
+        """Find the model on the server, and the fields that it knows."""
         raise NotImplementedError
 
     def _body(self, prompt: Any, sampling: Sampling) -> dict[str, Any]:
@@ -153,7 +152,7 @@ class Remote:
         raise NotImplementedError
 
     def _answer(self, completion: Any, prompt: Any, sampling: Sampling) -> Answer:
-        """What the JSON of an answer says."""
+        """Parses the JSON of an answer."""
         raise NotImplementedError
 
     def _text(self, choice: Mapping[str, Any]) -> str:
@@ -161,21 +160,21 @@ class Remote:
         raise NotImplementedError
 
     async def _models(self) -> dict[str, Mapping[str, Any]]:
-        """The server's, by their names. Raises Unusable where it tells none."""
-        told = await self._http.get("/models", START_RETRIES)
+        """The server's models by name. Raises Unusable if it lists none."""
+        listed = await self._http.get("/models", START_RETRIES)
         try:
-            return {str(card["id"]): card for card in told["data"]}
+            return {str(card["id"]): card for card in listed["data"]}
         except (KeyError, TypeError):
-            raise Unusable(f"{self.base_url}/models lists no models: is this an OpenAI-compatible API?") from None
+            raise Unusable(f"{self.base_url}/models lists no models; is it an OpenAI-compatible API?") from None
 
     def _find(self, served: Mapping[str, Any]) -> str:
-        """This model's name among them. Raises Unusable."""
+        """This model's name on the server. Raises Unusable."""
         for name in self._names:
             if name in served:
                 return name
         name = self._names[-1]
         hint = nearest(name, served) or f"; it serves {', '.join(list(served)[:10]) or 'nothing'}"
-        raise Unusable(f"engine.served_model: {self.base_url} serves no {name!r}{hint}")
+        raise Unusable(f"engine.served_model: {self.base_url} does not serve {name!r}{hint}")
 
     @property
     def _names(self) -> list[str]:
@@ -186,7 +185,7 @@ class Remote:
         return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
 
     async def _shown_to_hold(self) -> frozenset[Form]:
-        """Many a server takes a field that it does not know, and answers as if it were not there."""
+        """Tests for structured output, since many servers ignore unknown fields."""
         forms: set[Form] = set()
         if await self._holds_json(*HELD_TEXT):
             forms.add("json")
@@ -195,14 +194,14 @@ class Remote:
         return frozenset(forms)
 
     async def _holds_json(self, schema: dict[str, Any], held: Any) -> bool:
-        """Whether the answer is the only one that the schema has."""
+        """Whether the answer is the only one that the schema permits."""
         try:
             return bool(json.loads(await self._tried(json_schema=schema)) == held)
         except ValueError:
             return False
 
     async def _tried(self, **form: Any) -> str:
-        """What the server makes of a form. Nothing where it refuses it."""
+        """The server's answer to a test of a form; empty if it refuses it."""
         sampling = Sampling(temperature=0.0, max_tokens=self.tried_tokens, **form)
         try:
             completion = await self._http.post(self.path, self._body(self.tried_prompt, sampling), START_RETRIES)
@@ -211,7 +210,7 @@ class Remote:
             return ""
 
     def _fields(self, sampling: Sampling) -> dict[str, Any]:
-        """What both APIs have in a request."""
+        """The fields that both APIs have."""
         body: dict[str, Any] = {"model": self._name}
         for name in get_args(Drawn):
             value = getattr(sampling, name)

@@ -1,12 +1,10 @@
-"""Answers that go round in circles, known by their token ids: the same tokens several times in a row.
+"""Detects looping answers by their token ids: the same tokens several times in a row.
 
 The rule is that of vLLM's `repetition_detection`: at some token, the last `min_pattern_size` to `max_pattern_size`
-tokens are there `min_count` times in a row. One pass finds the first such token, whatever the sizes. vLLM's scheduler
-compares each size anew at each token, which takes many times as long; so it is asked to on a server only. The same
-answers loop either way.
+tokens occur `min_count` times in a row. One pass finds the first such token for all sizes. vLLM's scheduler compares
+each size at each token, which is many times slower, so its detection is used on servers only. Both find the same loops.
 
-What it does not know: loops that change a little each time round, such as numbered lines. A filter finds those
-(synth/quality/repetition.py).
+Limits: loops with small changes, such as numbered lines. A filter finds those (synth/quality/repetition.py).
 """
 
 from collections import defaultdict, deque
@@ -16,15 +14,15 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-REPETITION: Literal["repetition"] = "repetition"  # the finish_reason, and the reason of the rejection
+REPETITION: Literal["repetition"] = "repetition"  # the finish_reason, and the rejection reason
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class RepetitionDetection:
-    """When an answer loops: patterns of so many tokens, `min_count` times in a row. It ends there.
+    """Defines a loop: a pattern of so many tokens, `min_count` times in a row. The answer ends there.
 
-    With `reject` false the answer is kept as far as it goes, with the finish_reason `repetition`. Raises ValueError
-    where no pattern is allowed.
+    With `reject` false the answer is kept up to the loop, with the finish_reason `repetition`. Raises ValueError if no
+    pattern size is possible.
     """
 
     min_pattern_size: Annotated[int, Field(ge=1)] = 8
@@ -38,26 +36,26 @@ class RepetitionDetection:
 
 
 class LoopFinder:
-    """Reads an answer as it grows. `end` is how many tokens it has when it is first found to loop, None before that."""
+    """Reads a growing answer. `end` is its number of tokens when a loop is first found, None before."""
 
     def __init__(self, detection: RepetitionDetection):
         self._detection = detection
         self._read = 0
         self._places: defaultdict[int, deque[int]] = defaultdict(deque)  # of each token, within the largest pattern
-        # By size, how many tokens in a row up to the last one are those of one pattern earlier.
+        # By size, how many of the last tokens equal those one pattern earlier.
         self._runs: dict[int, int] = {}
         self.end: int | None = None
 
     @classmethod
     def watching(cls, detection: RepetitionDetection | None) -> "LoopFinder | None":
-        """A watch (see Generator) that ends an answer which loops; None where nobody asks for it."""
+        """A watch (see Generator) that ends a looping answer; None without a detection."""
         return cls(detection) if detection else None
 
     def __call__(self, token_ids: Sequence[int], text: str | None = None) -> bool:
         return self.read(token_ids) is not None
 
     def read(self, token_ids: Sequence[int]) -> int | None:
-        """The tokens beyond those that it has read before. Returns `end`."""
+        """Read the tokens after those read before. Returns `end`."""
         least, most, times = (
             self._detection.min_pattern_size,
             self._detection.max_pattern_size,
@@ -78,5 +76,5 @@ class LoopFinder:
 
 
 def loops(token_ids: Sequence[int], detection: RepetitionDetection | None) -> bool:
-    """Whether an answer goes round in circles at any of its tokens; never without a detection."""
+    """Whether an answer contains a loop; always false without a detection."""
     return detection is not None and LoopFinder(detection).read(token_ids) is not None

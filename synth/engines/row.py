@@ -1,10 +1,8 @@
-"""One row of a batch: its prompt, what it has said, when it ends, and how the next token of many rows is drawn.
+"""One row of a batch: its prompt, its tokens, its end; and sampling of the next token for many rows.
 
-Promises: a row draws one number per token from a generator of its own and nothing from anywhere else, so what it says
-does not depend on its neighbours, as far as its logits don't. Penalties and filters come in vLLM's order and mean
-the same: penalties, temperature, min_p, top_k, top_p.
-
-Knows nothing of models.
+Promises: a row draws one number per token from its own generator and nothing from elsewhere, so its tokens don't depend
+on its neighbours, except through its logits. Penalties and filters have vLLM's order and meaning: penalties,
+temperature, min_p, top_k, top_p.
 """
 
 import random
@@ -19,9 +17,10 @@ Decode = Callable[[list[int]], str]
 
 
 class Row:
-    """Ends with finish_reason `stop`, `length` or `abort`, and is None until then; `said` then has no stop token in it.
+    """Its finish_reason is `stop`, `length` or `abort` at the end, and None before; stop tokens are removed from
+    `token_ids`.
 
-    With `choices`, token ids each, it says one of these. `watch` may end it (see Generator).
+    With `choices`, each a list of token ids, the output is one of these. `watch` may end it (see Generator).
     """
 
     def __init__(
@@ -35,11 +34,11 @@ class Row:
         watch: Watch | None = None,
     ):
         self.prompt, self.sampling = list(prompt), sampling
-        self.said: list[int] = []
+        self.token_ids: list[int] = []
         self.text: str | None = None
         self.finish_reason: FinishReason | None = None
         self.rng = random.Random(sampling.seed)
-        self.logprobs: list[float] = []  # of its tokens and of the one that ended it, where they are asked for
+        self.logprobs: list[float] = []  # of its tokens and the one that ended it, if requested
         self._most = min(sampling.max_tokens, room)
         self._stop_ids = {*sampling.stop_token_ids, *eos}
         self._decode = decode
@@ -51,9 +50,9 @@ class Row:
         """The tokens that may come next; None for all."""
         if not self._choices:
             return None
-        here = len(self.said)
-        begun = [choice for choice in self._choices if choice[:here] == self.said]
-        ends = self._stop_ids if self.said in begun else set()
+        here = len(self.token_ids)
+        begun = [choice for choice in self._choices if choice[:here] == self.token_ids]
+        ends = self._stop_ids if self.token_ids in begun else set()
         return sorted({choice[here] for choice in begun if len(choice) > here} | ends)
 
     @property
@@ -62,37 +61,37 @@ class Row:
 
     @property
     def left(self) -> int:
-        return self._most - len(self.said)
+        return self._most - len(self.token_ids)
 
-    def say(self, token: int) -> None:
+    def append(self, token: int) -> None:
         if token in self._stop_ids:
             self.finish_reason = "stop"
         else:
-            self.said.append(token)
-            # One that is said whole, and is the beginning of no other, is over.
+            self.token_ids.append(token)
+            # A complete choice that is no prefix of another one ends the row.
             if self._ends_with_stop_string() or (
-                self.said in self._choices and self._stop_ids.issuperset(self.allowed or ())
+                self.token_ids in self._choices and self._stop_ids.issuperset(self.allowed or ())
             ):
                 self.finish_reason = "stop"
             elif not self.left:
                 self.finish_reason = "length"
-            elif self._watch and len(self.said) % WATCHED_EVERY == 0 and self._watch(self.said):
+            elif self._watch and len(self.token_ids) % WATCHED_EVERY == 0 and self._watch(self.token_ids):
                 self.finish_reason = "abort"
         if self.finish_reason and self.sampling.stop:
-            text = self._decode(self.said)
+            text = self._decode(self.token_ids)
             ends = [found for stop in self.sampling.stop if (found := text.find(stop)) >= 0]
             self.text = text[: min(ends)] if ends else text
 
     def _ends_with_stop_string(self) -> bool:
         if not self.sampling.stop:
             return False
-        # A token may be as little as a byte, and the last ones the beginning of a character.
-        tail = self._decode(self.said[-max(len(stop.encode()) for stop in self.sampling.stop) - 4 :])
+        # A token may be a single byte, and the last tokens an incomplete character.
+        tail = self._decode(self.token_ids[-max(len(stop.encode()) for stop in self.sampling.stop) - 4 :])
         return any(stop in tail for stop in self.sampling.stop)
 
 
 def draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
-    """A token id for each row. `logits` are float32, [rows, vocabulary], and are changed."""
+    """A token id for each row. `logits` are float32, [rows, vocabulary], and are modified."""
     samplings = [row.sampling for row in rows]
     for row, scores in zip(rows, logits, strict=True):
         _penalize(scores, row)
@@ -113,8 +112,8 @@ def draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
         logits.masked_fill_(logits < least, -torch.inf)
     if any(sampling.top_k or sampling.top_p < 1 for sampling in samplings):
         _keep_top(logits, [one.top_k for one in samplings], column([one.top_p for one in samplings]))
-    # Borders stand in the order of ids, where a rounding error moves one a little; in the order of probabilities it
-    # would swap two neighbours. Drawn above 0 and up to the whole, so never a token that has no probability.
+    # Cumulative in the order of ids, where a rounding error hardly moves a border; in the order of probabilities it
+    # would swap two neighbours. Numbers are above 0, so a token of probability 0 is never drawn.
     borders = logits.softmax(-1).cumsum(-1)
     shares = column([1.0 - row.rng.random() if row.sampling.temperature else 1.0 for row in rows])
     drawn = torch.searchsorted(borders, shares * borders[:, -1:])[:, 0].tolist()
@@ -127,18 +126,19 @@ def draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
 def _penalize(scores: torch.Tensor, row: Row) -> None:
     sampling = row.sampling
     if sampling.repetition_penalty != 1.0:
-        seen = torch.tensor(sorted({*row.prompt, *row.said}), device=scores.device)
+        seen = torch.tensor(sorted({*row.prompt, *row.token_ids}), device=scores.device)
         score, penalty = scores[seen], sampling.repetition_penalty
         scores[seen] = torch.where(score > 0, score / penalty, score * penalty)
-    if row.said and (sampling.frequency_penalty or sampling.presence_penalty):
-        counts = Counter(row.said)
+    if row.token_ids and (sampling.frequency_penalty or sampling.presence_penalty):
+        counts = Counter(row.token_ids)
         times = torch.tensor(list(counts.values()), dtype=scores.dtype, device=scores.device)
-        said = torch.tensor(list(counts), device=scores.device)
-        scores[said] -= sampling.frequency_penalty * times + sampling.presence_penalty
+        seen_ids = torch.tensor(list(counts), device=scores.device)
+        scores[seen_ids] -= sampling.frequency_penalty * times + sampling.presence_penalty
 
 
 def _keep_top(logits: torch.Tensor, top_k: Sequence[int], top_p: torch.Tensor) -> None:
-    """Of each row, its `top_k` likeliest tokens (0: all), and of these the fewest that have `top_p` in sum."""
+    """Keep each row's `top_k` likeliest tokens (0: all), and of these the fewest with a total probability of
+    `top_p`."""
     vocabulary = logits.shape[-1]
     scores, order = logits.sort(dim=-1, descending=True, stable=True)
     most = torch.tensor([k or vocabulary for k in top_k], device=logits.device)[:, None]

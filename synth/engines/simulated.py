@@ -1,7 +1,7 @@
-"""Not a model: an engine that makes up words and takes made-up time.
+"""A simulated engine without a model: random words after simulated delays.
 
-For trying a cluster, the shape of a strategy and the schedule at a scale no test machine has. The same seed gives
-the same words, lengths and endings, whatever else runs beside it. Nothing that it writes is worth training on.
+For trying a cluster, the shape of a strategy, or the scheduler at large scale. The same seed gives the same words,
+lengths and finish reasons, whatever runs beside it. Its output is not worth training on.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _WORDS = "amber birch cedar delta ember fjord grove haven ivory jetty knoll lemo
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class Simulated:
-    """`max_num_seqs` requests at a time, each a first token and then `tokens_per_second`.
+    """Runs up to `max_num_seqs` requests at once, each with a delay for the first token and then `tokens_per_second`.
 
     Lengths, in tokens, are log-normal around `median_tokens` with shape `sigma`, cut at max_tokens.
     """
@@ -45,7 +45,7 @@ class Simulated:
     async def start(self) -> None:
         self._slots = asyncio.Semaphore(self.max_num_seqs)
         self._load = EngineStats(generated=0.0)
-        self._rate = 0.0  # tokens a second of all that run, each evenly over its time
+        self._rate = 0.0  # tokens/s of all running requests
         self._then = time.monotonic()
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, watch: Watch | None = None) -> Answer:
@@ -77,7 +77,7 @@ class Simulated:
         return Answer(token_ids, end, len(prompt), text=self._text(token_ids))
 
     def _words(self, rng: random.Random, count: int) -> list[int]:
-        """Token ids, of which each is a word."""
+        """Token ids, one per word."""
         return rng.choices(range(len(_WORDS)), k=count)
 
     def _text(self, token_ids: Sequence[int]) -> str:
@@ -93,4 +93,4 @@ class Simulated:
         self._rate, self._then = self._rate + rate, now
 
     async def stop(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""

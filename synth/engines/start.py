@@ -1,7 +1,8 @@
-"""The start of an engine, and what a failed one says: whether another try can end differently.
+"""Starts an engine, and classifies a failed start: whether another try may succeed.
 
-What is configured wrongly, missing or too large stays so. What another process holds, or a machine that does not answer
-yet, may come. Of all else nobody knows: it is tried twice (see synth/schedule/scheduler.py).
+Errors of configuration, missing files and models that are too large are permanent. Resources of another process, or a
+machine that does not answer yet, may become available. Any other failure is tried twice (see
+synth/schedule/scheduler.py).
 """
 
 import re
@@ -11,8 +12,8 @@ from synth.components.protocols import unfit
 from synth.engines import Engine, EngineError, PoolingEngine, Unavailable, Unusable, engine_protocol
 from synth.errors import reason
 
-# By their names, because vLLM tells those of its other processes as text. OSError is what transformers raises for files
-# that are not there.
+# By name, because vLLM reports the errors of its other processes as text. Transformers raises OSError for missing
+# files.
 _STAYS = frozenset(
     "ValueError TypeError KeyError IndexError AttributeError NameError NotImplementedError ImportError SyntaxError "
     "OSError UnicodeError SafetensorError UnpicklingError ModuleNotFoundError FileNotFoundError NotADirectoryError "
@@ -25,38 +26,37 @@ _NAMED = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception)): ")
 
 
 async def start(engine: Engine | PoolingEngine) -> None:
-    """EngineStats its model. Raises what start_failure makes of an error, and Unusable where it is no engine even
-    then."""
+    """Load its model. Raises the result of start_failure, and Unusable if it is still no engine afterwards."""
     try:
         await engine.start()
     except Exception as error:  # of any library
         raise start_failure(error) from error
     if problem := unfit(engine, engine_protocol(engine)):
-        raise Unusable(f"engine: when it is started, {problem}")
+        raise Unusable(f"engine: after its start, {problem}")
 
 
 def start_failure(error: Exception) -> EngineError:
-    """The same failure as Unusable, Unavailable, or an EngineError of which nobody knows."""
+    """The failure as Unusable, Unavailable, or a plain EngineError if it can't be classified."""
     if isinstance(error, Unusable | Unavailable):
         return error
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__
-    told = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {reason(error)}"
-    return judged(told, {one.__name__ for one in type(root).__mro__}, str(root))
+    message = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {reason(error)}"
+    return classified(message, {one.__name__ for one in type(root).__mro__}, str(root))
 
 
-def judged(told: str, kinds: Iterable[str], root: str = "") -> EngineError:
-    """An error by its words, and by those and the names of the classes that its root cause has."""
-    words = f"{told} {root}"
+def classified(text: str, kinds: Iterable[str], root: str = "") -> EngineError:
+    """An error by its text, and by the text and class names of its root cause."""
+    words = f"{text} {root}"
     if _PASSES_SAYING.search(words) or not _PASSES.isdisjoint(kinds):
-        return Unavailable(told)
+        return Unavailable(text)
     if _STAYS_SAYING.search(words) or not _STAYS.isdisjoint(kinds):
-        return Unusable(told)
-    return EngineError(told)
+        return Unusable(text)
+    return EngineError(text)
 
 
 def kind_of(line: str) -> list[str]:
-    """The name of the error that a line of a log tells of."""
+    """The class name of the error in a line of a log."""
     found = _NAMED.match(line)
     return [found[1]] if found else []

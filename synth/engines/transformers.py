@@ -1,10 +1,10 @@
-"""Hugging Face Transformers in this process, for machines that vLLM doesn't run on: a CPU, a GPU, or Apple's.
+"""Hugging Face Transformers in this process, for machines without vLLM: on a CPU, a GPU, or Apple silicon.
 
-Requests are answered in batches. A batch goes on until half of it has ended and then starts anew, without the ended
-rows and with those that came meanwhile; what the others have said by then is read again as a part of their prompts.
-So `generate` is all that is asked of Transformers, and any model that it generates with will do.
+Requests run in batches. When half of a batch has finished, it is restarted without the finished rows and with new ones;
+the tokens of the others so far become part of their prompts. So only `generate` of Transformers is used, and any model
+that supports it works.
 
-Promises: the event loop is never blocked; a row's seed decides its words, whatever runs beside it, as far as the
+Promises: the event loop is never blocked; a row's seed determines its text, whatever runs beside it, as far as the
 arithmetic of a padded batch allows (in float32 on a CPU, nearly always).
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from synth.engines.row import Row
 
 Count = Annotated[int, Field(gt=0)]
-GATHERING_S = 0.01  # for which a new batch waits: requests come in bursts
+GATHERING_S = 0.01  # a new batch waits so long, since requests come in bursts
 
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
@@ -48,7 +48,7 @@ class Transformers:
         return self.max_num_seqs
 
     def placement(self, on_gpu: bool, replicas_beside: int) -> Placement:
-        """A GPU where there is one and it is wanted, else a fair share of the cores."""
+        """A GPU if there is one and it is wanted, else a fair share of the cores."""
         env = {"TOKENIZERS_PARALLELISM": "false"}
         if on_gpu and self.device in ("auto", "cuda"):
             return Placement(gpus=1, cpus=1, env=env)
@@ -59,7 +59,7 @@ class Transformers:
         return self.model.missing_weights() or self.model.cannot_generate()
 
     async def start(self) -> None:
-        """EngineStats the model. Raises EngineError with the reason why it can't be."""
+        """Load the model. Raises EngineError with the reason if it fails."""
         self._generated = 0
         self._waiting: deque[_Request] = deque()
         self._running: list[_Request] = []
@@ -70,23 +70,23 @@ class Transformers:
             await self._loop.run_in_executor(self._thread, self._load_model)
         except EngineError:
             raise
-        except Exception as error:  # of any of many libraries
+        except Exception as error:  # of many libraries
             raise EngineError(f"Transformers can't load {self.model.path}: {_line(error)}") from error
         self._serving = asyncio.create_task(self._serve())
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, watch: Watch | None = None) -> Answer:
-        """Continue `prompt`. Raises ValueError for a prompt that is too long, EngineError when the model failed."""
+        """Continue `prompt`. Raises ValueError for a prompt that is too long, EngineError if the model failed."""
         from synth.engines.row import Row
 
         if len(prompt) >= self.max_model_len:
-            raise ValueError(f"a prompt of {len(prompt)} tokens: the model reads {self.max_model_len}")
+            raise ValueError(f"the prompt has {len(prompt)} tokens, the model takes {self.max_model_len}")
         choices = [self._tokenizer.encode(choice, add_special_tokens=False) for choice in sampling.choice or ()]
         row = Row(prompt, sampling, self.max_model_len - len(prompt), self._eos, self._decode, choices, watch)
         request = _Request(row, self._loop.create_future())
         self._waiting.append(request)
         self._arrived.set()
         await request.ended
-        return Answer(row.said, row.finish_reason or "stop", len(prompt), text=row.text, logprob=row.logprob)
+        return Answer(row.token_ids, row.finish_reason or "stop", len(prompt), text=row.text, logprob=row.logprob)
 
     def stats(self) -> EngineStats:
         running = sum(one.goes_on for one in self._running)
@@ -105,28 +105,28 @@ class Transformers:
 
         best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         path, revision = self.model.path, self.model.revision
-        told = {"revision": revision, "trust_remote_code": False}
+        options = {"revision": revision, "trust_remote_code": False}
         device = best if self.device == "auto" else self.device
         dtype = cpu_dtype(self.model.dtype) if device == "cpu" else self.model.dtype
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **told)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
         self._model = model.eval().to(device)
-        self._tokenizer = AutoTokenizer.from_pretrained(self.model.tokenizer or path, **told)
+        self._tokenizer = AutoTokenizer.from_pretrained(self.model.tokenizer or path, **options)
         length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        if isinstance(self.model.max_model_len, int):  # auto is for engines that have a cache of a fixed size
+        if isinstance(self.model.max_model_len, int):  # auto is for engines with a cache of a fixed size
             length = self.model.max_model_len
         if not length:
-            raise EngineError(f"{path} does not tell its context length: set model.max_model_len")
+            raise EngineError(f"{path} does not declare its context length: set model.max_model_len")
         self.max_model_len: int = length
         eos = model.generation_config.eos_token_id
         self._eos = frozenset([eos] if isinstance(eos, int) else eos or ())
-        # Tokens are drawn and rows end here; a sampling default hidden in the model's folder is not ours.
+        # Sampling and stopping are done here; a sampling default in the model's folder must not apply.
         model.generation_config = GenerationConfig()
 
     def _decode(self, token_ids: list[int]) -> str:
         return str(self._tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     async def _serve(self) -> None:
-        """One batch after the other, for as long as the engine runs."""
+        """Run batch after batch while the engine runs."""
         while True:
             if not self._running and not self._waiting:
                 self._arrived.clear()
@@ -140,18 +140,18 @@ class Transformers:
                 failure = EngineError(f"Transformers failed: {_line(error)}")
                 for request in self._running:
                     request.end(failure)
-            await asyncio.sleep(0)  # the last answers are on their way to this loop
+            await asyncio.sleep(0)  # let the event loop deliver the last answers
             self._running = [one for one in self._running if one.goes_on]
 
     def _go_on(self, batch: "list[_Request]") -> None:
-        """Tokens for a batch, until it is worth starting anew. Runs in the thread."""
+        """Generate until it is worth restarting the batch. Runs in the thread."""
         import torch
         from transformers import GenerationConfig
 
         from synth.engines.row import draw
 
         def drawn(input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-            """Leaves Transformers no choice but what each row has drawn for itself."""
+            """Leaves Transformers only the token that each row has drawn."""
             going = [index for index, request in enumerate(batch) if request.goes_on]
             rows = [batch[index].row for index in going]
             only = torch.full_like(scores, -torch.inf)
@@ -159,7 +159,7 @@ class Transformers:
             for index, row, token in zip(going, rows, draw(scores[going], rows) if rows else [], strict=True):
                 if row.sampling.logprob:
                     row.logprobs.append(float(scores[index, token] - scores[index].logsumexp(-1)))
-                row.say(token)
+                row.append(token)
                 self._generated += row.finish_reason != "stop"
                 only[index, 0], only[index, token] = -torch.inf, 0.0
                 if row.finish_reason:
@@ -171,7 +171,7 @@ class Transformers:
             others_wait = bool(self._waiting) and 2 * going <= self.max_num_seqs
             return torch.full(input_ids.shape[:1], others_wait or 2 * going <= len(batch), device=input_ids.device)
 
-        heads = [request.row.prompt + request.row.said for request in batch if request.goes_on]
+        heads = [request.row.prompt + request.row.token_ids for request in batch if request.goes_on]
         batch = [request for request in batch if request.goes_on]
         if not batch:
             return
@@ -191,7 +191,7 @@ class Transformers:
 
 @dataclasses.dataclass(eq=False)
 class _Request:
-    """A row and who waits for it."""
+    """A row and the future of its caller."""
 
     row: "Row"
     ended: asyncio.Future[None]

@@ -1,7 +1,7 @@
-"""Two ways to send a request to a server and take its answer as it comes: aiohttp by itself, and OpenAI's own client.
+"""Two HTTP clients for a server: aiohttp itself, and OpenAI's own client.
 
-The first takes the least time for each request, which counts where a server of one's own answers hundreds at once. The
-second is what APIs that are paid by token are made for and tested with. Neither tries again.
+The first has the least overhead per request, which matters for a local server with hundreds of concurrent requests. The
+second is what paid APIs are built for and tested with. Neither retries.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server said, with its header Retry-After."""
+    """A server's response, with its Retry-After header."""
 
     status: int
     text: str
@@ -25,11 +25,11 @@ class Reply:
 
 
 class Transport(Protocol):
-    """To be made and closed inside an event loop. Uses the proxies that the environment names, and follows no redirect:
-    that would send a prompt, and perhaps the key, to a place that nobody configured."""
+    """Create and close it inside an event loop. Uses proxies from the environment, and follows no redirects, which
+    could send a prompt, or the key, to an unexpected host."""
 
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None) -> Reply:
-        """Raises ConnectionError where no answer comes."""
+        """Raises ConnectionError if there is no response."""
         ...
 
     async def close(self) -> None: ...
@@ -61,8 +61,8 @@ class Aiohttp:
 
 
 class OpenAIClient:
-    """The same by the `openai` package, over aiohttp too: with several hundred requests at once its default, httpx,
-    takes several times as long for each."""
+    """The `openai` package over aiohttp: with several hundred concurrent requests its default, httpx, takes several
+    times as long for each."""
 
     def __init__(self, base_url: str, key: str):
         import httpx2
@@ -73,7 +73,7 @@ class OpenAIClient:
         self._options: Any = {} if key else {"headers": {"Authorization": Omit()}}
         self._client = AsyncOpenAI(
             base_url=base_url,
-            api_key=key,  # an empty one is none, whatever the environment has
+            api_key=key,  # an empty key is used as it is, whatever the environment has
             timeout=None,
             max_retries=0,
             http_client=DefaultAioHttpClient(
@@ -93,8 +93,8 @@ class OpenAIClient:
         except APIStatusError as error:
             response = error.response
         except (APIConnectionError, aiohttp.ClientError, OSError) as error:
-            told = str(error.__cause__ or error) or type(error.__cause__ or error).__name__
-            raise ConnectionError(told) from error
+            message = str(error.__cause__ or error) or type(error.__cause__ or error).__name__
+            raise ConnectionError(message) from error
         return Reply(response.status_code, response.text, response.headers.get("retry-after"))
 
     async def close(self) -> None:

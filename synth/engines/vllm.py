@@ -1,7 +1,7 @@
-"""vLLM that generates: token ids in, the final answer out.
+"""vLLM for generation: token ids in, the final answer out.
 
-An answer that is watched comes in parts of WATCHED_EVERY tokens, and any other as a whole: a part wakes the event loop
-up, and so does not cost much more than none.
+A watched answer is streamed in parts of WATCHED_EVERY tokens, any other one returned as a whole: each part wakes the
+event loop, so few parts cost little more than none.
 """
 
 import json
@@ -15,8 +15,8 @@ from pydantic.dataclasses import dataclass
 from synth.engines import FORMS, WATCHED_EVERY, Answer, EngineError, Form, Sampling, Watch
 from synth.engines.vllm_engine import VLLMEngine, is_cpu_build
 
-# Between two words of JSON. Without a bound, a small model that has nothing to say writes blanks up to max_tokens;
-# indented JSON needs fewer.
+# White space between JSON tokens. Without a bound a small model may write white space up to max_tokens; indented JSON
+# needs less.
 MAX_BLANKS = 16
 
 
@@ -31,22 +31,22 @@ class VLLM(VLLMEngine):
     RUNTIME_ONLY: ClassVar[frozenset[str]] = VLLMEngine.RUNTIME_ONLY | {"enable_prefix_caching"}
 
     def missing(self) -> str | None:
-        """Nor may the model be one that generates nothing, unless `hf_overrides` makes another of it."""
+        """Also refuses a model that can't generate, unless `hf_overrides` changes its architecture."""
         return super().missing() or (None if "hf_overrides" in self.extra else self.model.cannot_generate())
 
     def own_arguments(self) -> dict[str, Any]:
         return {
             "kv_cache_dtype": self.kv_cache_dtype,
             "enable_prefix_caching": self.enable_prefix_caching,
-            # Answers are drawn as configured; a sampling default hidden in the model's folder is not ours.
+            # Sampling is as configured; a sampling default in the model's folder must not apply.
             "generation_config": "vllm",
-            # Nothing is asked about a picture: what reads them is not loaded, and takes no memory.
+            # Multimodal encoders are not loaded, and take no memory.
             "language_model_only": True,
             **({"worker_extension_cls": "synth.engines.cpu_worker.CpuWorker"} if is_cpu_build() else {}),
         }
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, watch: Watch | None = None) -> Answer:
-        """Continue `prompt`. Raises EngineError when the engine is dead, another error for a request it can't do."""
+        """Continue `prompt`. Raises EngineError if the engine is dead, another error for an invalid request."""
         from vllm import SamplingParams
         from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
@@ -66,17 +66,17 @@ class VLLM(VLLMEngine):
                 max_tokens=min(sampling.max_tokens, self.max_model_len - len(prompt)),
                 stop=list(sampling.stop),
                 stop_token_ids=list(sampling.stop_token_ids),
-                # Greedy answers need no seed, and a seeded row leaves the GPU sampler's fast path.
+                # Greedy answers need no seed, and a seeded row is slow in the GPU sampler.
                 seed=sampling.seed if sampling.temperature > 0 else None,
                 detokenize=bool(sampling.stop),
                 structured_outputs=self._structured_outputs(sampling),
-                logprobs=0 if sampling.logprob else None,  # of the tokens that were drawn, and no others
+                logprobs=0 if sampling.logprob else None,  # of the drawn tokens only
                 output_kind=RequestOutputKind.DELTA if watch else RequestOutputKind.FINAL_ONLY,
                 stream_interval=WATCHED_EVERY if watch else None,
                 skip_clone=True,
             )
             request_id = str(next(self._request))
-            # Closed at once where it is left early: that aborts the request.
+            # Closing it early aborts the request.
             asked = self._llm.generate(tokens_input(list(prompt)), params, request_id)
             async with self._admission.admitted(), aclosing(asked) as outputs:
                 async for output in outputs:
@@ -90,7 +90,7 @@ class VLLM(VLLMEngine):
             raise EngineError(f"vLLM ended a request with finish_reason {answer.finish_reason!r}")
         total = answer.cumulative_logprob
         logprob = total / len(token_ids) if sampling.logprob and token_ids and total is not None else None
-        # Where a token ended it, one asked for or the model's own, it is the last.
+        # If a stop token ended it, it is the last one.
         if answer.finish_reason == "stop" and not isinstance(answer.stop_reason, str):
             token_ids.pop()
             self._statistics.count(-1)
@@ -104,7 +104,7 @@ class VLLM(VLLMEngine):
         )
 
     def _structured_outputs(self, sampling: Sampling) -> Any:
-        """vLLM's name for an answer's form."""
+        """vLLM's parameters for structured output."""
         from vllm.sampling_params import StructuredOutputsParams
 
         if sampling.form is None:
@@ -117,7 +117,7 @@ class VLLM(VLLMEngine):
 
 
 def json_form(schema: dict[str, Any], backend: str) -> dict[str, Any]:
-    """How vLLM is told to hold an answer to a schema: with a bound on blanks where xgrammar is what holds it."""
+    """vLLM's parameters for a JSON schema; with a bound on white space if the backend is xgrammar."""
     from vllm.v1.structured_output.backend_xgrammar import has_xgrammar_unsupported_json_features
 
     if backend not in ("auto", "xgrammar") or has_xgrammar_unsupported_json_features(schema):

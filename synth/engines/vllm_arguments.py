@@ -1,8 +1,8 @@
-"""The arguments that vLLM's engine takes, for those that a user names under `engine.extra`: which there are, which are
-not for that place, which change no data.
+"""Checks arguments of vLLM's engine that a user sets under `engine.extra`: which exist, which are not allowed there,
+and which don't change the data.
 
-Read from the source of the installed vLLM, in 60 ms: importing it takes seconds, and would load torch where only a
-configuration is checked.
+Read from the source of the installed vLLM in 60 ms: importing it takes seconds, and would load torch just to check a
+configuration.
 """
 
 import ast
@@ -16,14 +16,14 @@ from synth.errors import nearest
 
 _REFUSED = {
     "trust_remote_code": "a model's own code is not run",
-    "hf_token": "a secret belongs into the environment, as HF_TOKEN",  # all keys are written into the run's folder
+    "hf_token": "put the secret into the environment, as HF_TOKEN",  # all keys are written into the run's folder
 }
-# Several engines behind one address are what replicas are, and each of them needs a process and GPUs of its own.
+# Several engines behind one address are replicas, each of which needs a process and GPUs of its own.
 _ONE_ENGINE = ("data_parallel_size", "data_parallel_size_local", "data_parallel_rank", "data_parallel_start_rank")
-# These would take GPUs that nobody has reserved, or are what Ray decides.
+# These would take unreserved GPUs, or are decided by Ray.
 _GPUS = ("prefill_context_parallel_size", "nnodes", "node_rank", "master_addr", "master_port")
 
-# Those that decide speed, memory, logs or how weights are read. Kernels and graphs do change numbers.
+# These affect speed, memory, logs or how weights are read. Kernels and graphs do change numbers.
 RUNTIME_ONLY = frozenset(
     f"extra.{name}"
     for name in (
@@ -36,17 +36,17 @@ RUNTIME_ONLY = frozenset(
 
 
 def refusal(extra: Mapping[str, Any], own: Collection[str]) -> str | None:
-    """`extra.KEY: problem` for the first that can't be given; `own` are keys that an engine has itself."""
+    """`extra.KEY: problem` for the first argument that is not allowed; `own` are the engine's own keys."""
     known = arguments()
     for name, value in extra.items():
         if name in _REFUSED and value:
             return f"extra.{name}: {_REFUSED[name]}"
         if name in own:
-            return f"extra.{name}: is a key of the engine itself: engine.{name}"
+            return f"extra.{name}: is a key of the engine itself: set engine.{name}"
         if name in _ONE_ENGINE and value not in (None, 0, 1):
-            return f"extra.{name}: each replica is one engine; cluster.replicas=N has N, each with GPUs of its own"
+            return f"extra.{name}: each replica is one engine; set cluster.replicas=N instead"
         if name in _GPUS and value not in (None, 0, 1):
-            return f"extra.{name}: an engine's GPUs are engine.tensor_parallel_size and engine.pipeline_parallel_size"
+            return f"extra.{name}: set engine.tensor_parallel_size and engine.pipeline_parallel_size instead"
         if known and name not in known:
             return f"extra.{name}: vLLM has no such argument{nearest(name, [*known, *own])}"
     return None
@@ -54,8 +54,7 @@ def refusal(extra: Mapping[str, Any], own: Collection[str]) -> str | None:
 
 @lru_cache(maxsize=1)
 def arguments() -> frozenset[str]:
-    """Fields of AsyncEngineArgs. None at all where vLLM is not on this machine, or has them elsewhere: then it is left
-    to vLLM to refuse."""
+    """Fields of AsyncEngineArgs. Empty if vLLM is not installed or has them elsewhere: then vLLM itself checks."""
     found = find_spec("vllm")
     if found is None or not found.submodule_search_locations:
         return frozenset()

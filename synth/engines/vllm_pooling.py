@@ -1,7 +1,7 @@
-"""vLLM that scores or embeds, by its pooling runner: token ids in, numbers out, in batches.
+"""vLLM for scores and embeddings, by its pooling runner: token ids in, numbers out, in batches.
 
-Promises: a score is the model's own number, before any sigmoid; an embedding is in float32 unless `dtype` says
-otherwise, and not scaled. So both are what transformers makes of the same tokens, as near as rounding allows.
+Promises: a score is the model's raw output, before any sigmoid; an embedding is float32 unless `dtype` differs, and not
+normalized. So both equal those of Transformers for the same tokens, up to rounding.
 """
 
 from collections.abc import Sequence
@@ -21,38 +21,38 @@ _VLLMS_NAME: dict[Task, str] = {"score": "classify", "embed": "embed"}
 
 @dataclass(kw_only=True, config=ConfigDict(extra="forbid"))
 class VLLMPooling(VLLMEngine):
-    """One vLLM engine of a reward model, a classifier, or an embedding model. Fields are the keys of
-    `conf/engine/vllm_pooling.yaml`. `label` is the one whose log-odds are the score, of a classifier with several.
+    """A vLLM engine of a reward model, a classifier, or an embedding model. Fields are the keys of
+    `conf/engine/vllm_pooling.yaml`. For a classifier with several labels, the score is the log-odds of `label`.
 
-    Token states are pooled as the model's folder says (sentence-transformers' `1_Pooling`), else as vLLM does for its
-    architecture.
+    Token states are pooled as configured in the model's folder (sentence-transformers' `1_Pooling`), else by vLLM's
+    default for the architecture.
     """
 
     label: str | None = None
 
     @cached_property
     def task(self) -> Task:
-        """By its config.json, which may be asked of the Hub. Raises OSError."""
+        """From its config.json, which may be read from the Hub. Raises OSError."""
         return "score" if scores(self.model.config) else "embed"
 
     def missing(self) -> str | None:
-        """Nor may it be unknown which output is the score, as far as a config.json on this machine tells."""
+        """Also refuses a model whose score output is unknown, if its config.json is on this machine."""
         if (problem := super().missing()) or not self.model.is_here:
             return problem
         try:
             self._read_score()
         except ValueError as error:
             return f"engine.label: {error}"
-        except OSError:  # whoever loads it says so
+        except OSError:  # reported when it is loaded
             pass
         return None
 
     def _read_score(self) -> Score | None:
-        """None for a model that embeds. Raises ValueError, and OSError."""
+        """None for an embedding model. Raises ValueError, and OSError."""
         if self.task == "score":
             return score_of(self.model.config, self.label)
         if self.label is not None:
-            raise ValueError(f"{self.model.path} is a {architecture(self.model.config)}, and no classifier")
+            raise ValueError(f"{self.model.path} is a {architecture(self.model.config)}, not a classifier")
         return None
 
     def own_arguments(self) -> dict[str, Any]:
@@ -61,14 +61,14 @@ class VLLMPooling(VLLMEngine):
         as_stored = self.task == "score" and stored in ("bfloat16", "float16")
         return {
             "runner": "pooling",
-            # What is stored in float32 vLLM would round to float16: auto is another thing here.
+            # vLLM would round a float32 checkpoint to float16: auto differs here.
             "dtype": "float32" if self.model.dtype == "auto" and not as_stored else self.dtype(),
-            # A prefix that comes out of the cache was rounded in another batch.
+            # A cached prefix was rounded in another batch.
             "enable_prefix_caching": False,
         }
 
     async def start(self) -> None:
-        """Raises Unusable for a model of which vLLM can't make a score or an embedding."""
+        """Raises Unusable for a model that vLLM can't use for scores or embeddings."""
         try:
             await super().start()
         except Unusable as error:
@@ -76,16 +76,16 @@ class VLLMPooling(VLLMEngine):
                 raise
             kind = architecture(self.model.config)
             raise Unusable(
-                f"vLLM does not know the architecture of {self.model.path}, {kind}: name the model's folder at the "
-                "step, which loads it by transformers"
+                f"vLLM does not know the architecture of {self.model.path}, {kind}; set the model's folder at the "
+                "step to load it with Transformers"
             ) from error
         given = await self._llm.get_supported_tasks()
         if _VLLMS_NAME[self.task] not in given:
             await self.stop()
-            raise Unusable(f"of {self.model.path} vLLM makes {', '.join(given)}, and no {_VLLMS_NAME[self.task]}")
+            raise Unusable(f"{self.model.path}: vLLM supports {', '.join(given)} for it, not {_VLLMS_NAME[self.task]}")
 
     async def pool(self, prompt: Sequence[int]) -> Pooled:
-        """Raises EngineError when the engine is dead, another error for a request that it can't do."""
+        """Raises EngineError if the engine is dead, another error for an invalid request."""
         from vllm import PoolingParams
         from vllm.inputs import tokens_input
 

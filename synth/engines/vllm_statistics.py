@@ -1,4 +1,4 @@
-"""What vLLM's scheduler tells of each step: requests, the cache, and what it computes again."""
+"""Statistics of vLLM's scheduler per step: requests, cache, recomputed tokens."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from synth.engines.admission import Admission
 
 
 class Statistics:
-    """The engine's own gauges, kept as they arrive with each scheduler step.
+    """The engine's own gauges, updated at each scheduler step.
 
-    vLLM would also note times for each token of each request, which is most of what its front end costs (2 of 3
-    microseconds a token). Nobody reads them here: they are left out, and tokens are counted a step at a time.
+    vLLM would also record times for each token of each request, which is most of the cost of its front end (2 of 3
+    microseconds per token). They are unused here and left out; tokens are counted per step.
     """
 
     def __init__(self, admission: Admission) -> None:
@@ -22,7 +22,7 @@ class Statistics:
         self.load.preempted = (self.load.preempted or 0) + preempted
 
     def counting(self, llm: type) -> Any:
-        """An AsyncLLM that counts tokens here, and keeps the times of none."""
+        """An AsyncLLM that counts tokens here, and records no times."""
         from vllm.v1.engine import EngineCoreEventType
 
         count = self.count
@@ -30,7 +30,7 @@ class Statistics:
         class Counting(llm):  # type: ignore[misc]  # vLLM is not read by mypy
             def _run_output_handler(self) -> None:
                 if self.output_handler is None:
-                    # Only what the front end does; the scheduler's gauges come as before.
+                    # Only in the front end; the scheduler's gauges are unchanged.
                     self.log_stats = self.output_processor.log_stats = False
                     process = self.output_processor.process_outputs
 
@@ -59,7 +59,7 @@ class Statistics:
                     load.running = scheduler_stats.num_running_reqs
                     load.waiting = scheduler_stats.num_waiting_reqs
                     load.cache_usage = scheduler_stats.kv_cache_usage
-                    again = scheduler_stats.prefix_cache_stats  # of prompts too: what the cache had is not in it
+                    again = scheduler_stats.prefix_cache_stats  # includes prompts; cached tokens are not counted
                     load.recomputed = (load.recomputed or 0) + again.preempted_queries - again.preempted_hits
                     admission.look(load.generated or 0, load.recomputed, load.running, load.cache_usage)
 

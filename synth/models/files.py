@@ -1,6 +1,6 @@
-"""Is a model whole, as far as its files tell? A partial download, or a git clone without LFS, is seen in milliseconds.
+"""Checks in milliseconds that a model's files are complete: partial downloads, or git clones without LFS.
 
-Loads nothing and asks no server: a model by its name on the Hub is not looked up.
+Loads nothing and contacts no server: models on the Hub are not checked.
 """
 
 import json
@@ -15,26 +15,26 @@ _OTHERS = ("*.pt", "*.pth", "*.gguf")
 
 
 def is_hub_name(value: str) -> bool:
-    """`models/mine` is a folder of this machine where there is a folder `models`, and else a name on the Hub."""
+    """`models/mine` is a local folder if there is a folder `models`, else a name on the Hub."""
     organization, slash, model = value.partition("/")
     plain = bool(slash and organization and model) and "/" not in model and organization not in (".", "..")
     return plain and not os.path.isdir(organization)
 
 
 def missing_model(path: str, *, weights: bool = True, config: bool = True) -> str | None:
-    """What a folder lacks that others are to load a model from; None for a name on the Hub, which is not looked up. A
-    tokenizer alone needs neither weights nor a config.json."""
+    """What a folder lacks for loading a model; None for a name on the Hub, which is not checked. A tokenizer needs
+    neither weights nor a config.json."""
     if is_hub_name(path):
         return None
     if not Path(path).is_dir():
         return f"there is no folder {path!r}; a Hub name has the form ORGANIZATION/MODEL"
     if config and not (Path(path) / "config.json").is_file():
-        return f"the folder {path!r} holds no model, which has a config.json"
+        return f"the folder {path!r} has no config.json, so it is not a model"
     return missing_weights(Path(path)) if weights else None
 
 
 def missing_weights(folder: Path) -> str | None:
-    """What is wrong with the weights in a folder: none there, one that its index names, a pointer, one cut off."""
+    """The problem with the weights in a folder: none, a missing file of the index, an LFS pointer, a truncated file."""
     problems = []
     for suffix in (".safetensors", ".bin"):
         names = _named(folder, suffix)
@@ -47,29 +47,29 @@ def missing_weights(folder: Path) -> str | None:
         return problems[0]
     if any(path.is_file() for pattern in _OTHERS for path in folder.glob(pattern)):
         return None
-    return f"the folder {str(folder)!r} holds no weights (no *.safetensors or *.bin): a download that is not finished?"
+    return f"the folder {str(folder)!r} has no weights (*.safetensors or *.bin); is the download complete?"
 
 
 def _named(folder: Path, suffix: str) -> list[str]:
-    """The files of a kind: those that an index names, else those that are there."""
+    """The files of a kind: those in the index, else all."""
     for index in sorted(folder.glob(f"*{suffix}.index.json")):
         try:
             shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
             return sorted({str(shard) for shard in shards})
         except (OSError, ValueError, KeyError, AttributeError):
-            return [index.name]  # which is no file of weights, and said to be none
+            return [index.name]  # reported as an invalid index
     return [path.name for path in sorted(folder.glob(f"*{suffix}")) if path.name not in _NO_WEIGHTS]
 
 
 def _problem(path: Path) -> str | None:
     if path.name.endswith(".index.json"):
-        return f"{path.name} is no index of weights"
+        return f"{path.name} is not an index of weights"
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(len(_POINTER))
             if start == _POINTER:
-                return f"{path.name} is a pointer of git LFS and not the weights; git lfs pull fetches them"
+                return f"{path.name} is a git LFS pointer, not the weights; run git lfs pull"
             if path.suffix == ".safetensors":
                 file.seek(0)
                 return _cut(path.name, size, file.read(8), file.read)
@@ -79,14 +79,14 @@ def _problem(path: Path) -> str | None:
 
 
 def _cut(name: str, size: int, head: bytes, read: Callable[[int], bytes]) -> str | None:
-    """Whether a file of safetensors is as long as its header says."""
+    """Whether a safetensors file is as long as its header says."""
     length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
     if not length or length > size:
-        return f"{name} is cut off, or no safetensors file, at {size:,} bytes"
+        return f"{name} is truncated, or not a safetensors file, at {size:,} bytes"
     try:
         tensors = json.loads(read(length))
         ends: Iterable[int] = (one["data_offsets"][1] for key, one in tensors.items() if key != "__metadata__")
         whole = 8 + length + max(ends, default=0)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return f"{name} is no safetensors file"
-    return f"{name} is cut off: {size:,} of {whole:,} bytes" if size < whole else None
+        return f"{name} is not a safetensors file"
+    return f"{name} is truncated: {size:,} of {whole:,} bytes" if size < whole else None

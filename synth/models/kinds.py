@@ -1,7 +1,6 @@
-"""What a model is made for, as its config.json tells: to generate, to embed, or to score.
+"""What a model can do by its config.json: generate, embed, or score.
 
-Knows nothing of engines. Where a config.json says nothing, or names code of the model's own, nobody is refused: an
-engine may know the model all the same.
+If a config.json is unclear, or names custom code, nothing is refused: an engine may support the model.
 """
 
 import math
@@ -13,7 +12,7 @@ from typing import Any
 from synth.errors import nearest
 
 _SCORES = "ForSequenceClassification"
-# Heads that say nothing of a next token.
+# Heads that don't predict a next token.
 _NO_TEXT = re.compile(
     r"(For(MaskedLM|PreTraining|NextSentencePrediction|QuestionAnswering|MultipleChoice|TextEncoding|Retrieval|Ranking"
     r"|\w*Classification|\w*RewardModel(ing)?)|EncoderModel|EmbeddingModel|RewardModel)$"
@@ -22,25 +21,25 @@ _SHOWN = 12  # labels in a message
 
 
 def architecture(config: Mapping[str, Any]) -> str:
-    """The first that a config.json names."""
+    """The first architecture of a config.json."""
     return str((config.get("architectures") or ["no architecture"])[0])
 
 
 def scores(config: Mapping[str, Any]) -> bool:
-    """Whether its outputs are scores. Otherwise they are an embedding, or the words that come next."""
+    """Whether its outputs are scores. Otherwise they are an embedding, or next tokens."""
     return architecture(config).endswith(_SCORES)
 
 
 def generates_nothing(config: Mapping[str, Any]) -> str | None:
-    """Why it writes no text, None where it may: its head is another, or it has none, as an encoder."""
+    """Why it can't generate text, None if it may: it has another head, or none, like an encoder."""
     name = architecture(config)
     if not (_NO_TEXT.search(name) or (_is_base(name) and "auto_map" not in config)):
         return None
-    return f"a {name}, which generates no text; the architecture of a model that does ends in ForCausalLM, mostly"
+    return f"a {name}, which cannot generate text; architectures that can mostly end in ForCausalLM"
 
 
 def _is_base(name: str) -> bool:
-    """Whether transformers knows it as a model without a head."""
+    """Whether Transformers knows it as a model without a head."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
     bases = (one for value in MODEL_MAPPING_NAMES.values() for one in ([value] if isinstance(value, str) else value))
@@ -49,16 +48,16 @@ def _is_base(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Score:
-    """Which of a classifier's outputs are a text's score: the only one, as it is, or the log-odds of one label.
+    """Which output of a classifier is a text's score: its only one, or the log-odds of a label.
 
-    So the sigmoid of a score is the probability of the label, whether labels exclude each other (`of_one`) or not.
+    So the sigmoid of a score is the label's probability, whether labels are mutually exclusive (`of_one`) or not.
     """
 
     index: int
     of_one: bool
 
     def of(self, outputs: Sequence[float]) -> float:
-        """From what the classifier gives before any softmax or sigmoid."""
+        """From the classifier's raw outputs, before any softmax or sigmoid."""
         own = float(outputs[self.index])
         others = [float(one) for at, one in enumerate(outputs) if at != self.index]
         if not (self.of_one and others):
@@ -68,13 +67,13 @@ class Score:
 
 
 def score_of(config: Mapping[str, Any], label: str | None) -> Score:
-    """That of a classifier, by `label` where it has several outputs. Raises ValueError."""
+    """For a classifier; `label` is needed if it has several outputs. Raises ValueError."""
     named = config.get("id2label")
     count = len(named) if named else int(config.get("num_labels", 2))
     labels = [str(one) for one in named.values()] if named else [f"LABEL_{at}" for at in range(count)]
     if label is None and count != 1:
         shown = ", ".join(labels[:_SHOWN]) + (", ..." if count > _SHOWN else "")
-        raise ValueError(f"is missing: the classifier has {count} outputs, and a score is that of one; choose {shown}")
+        raise ValueError(f"is missing: the classifier has {count} outputs, choose the one for the score: {shown}")
     if label is not None and label not in labels:
         raise ValueError(f"there is no label {label!r}{nearest(label, labels)}")
     return Score(labels.index(label) if label else 0, config.get("problem_type") != "multi_label_classification")

@@ -1,6 +1,6 @@
-"""Which model answers, and how its chat template is read. One dataclass: the keys of `conf/model/*.yaml`.
+"""A model and its chat template: the keys of `conf/model/*.yaml`, as one dataclass.
 
-Loads nothing until `load_chat_template` is called, and then the tokenizer only.
+Loads nothing until `load_chat_template` is called, which loads the tokenizer only.
 """
 
 import json
@@ -27,11 +27,10 @@ Tag = Annotated[str, Field(min_length=1)]
 class Model:
     """A model by folder or Hub name. `path: demo` is the shipped demonstration model.
 
-    `chat_template` is a Jinja file that replaces the tokenizer's own. `pre_query`, `later_pre_query` and
-    `query_stop` are given by hand where they can't be derived from the template. `reasoning` says what becomes of
-    the thoughts before an answer: never a part of it; `keep` gives them a column, and `reasoning_content` or `thinking`
-    a field of that name in the assistant's messages. They stand between the two `reasoning_tags`, or in whatever way
-    the template has it (`auto`).
+    `chat_template` is a Jinja file that replaces the tokenizer's own. `pre_query`, `later_pre_query` and `query_stop`
+    replace what can't be derived from the template. `reasoning` sets what happens to the reasoning before an answer,
+    which is never part of it: `keep` stores it in a column, `reasoning_content` or `thinking` in a field of that name
+    of the assistant's messages. It stands between the two `reasoning_tags`, or as the template marks it (`auto`).
     """
 
     path: str
@@ -50,7 +49,7 @@ class Model:
     reasoning: Literal["strip", "keep", "reasoning_content", "thinking"] = "strip"
     reasoning_tags: Literal["auto"] | tuple[Tag, Tag] | None = "auto"
 
-    RUNTIME_ONLY: ClassVar[frozenset[str]] = frozenset({"license"})  # keys that don't decide the data
+    RUNTIME_ONLY: ClassVar[frozenset[str]] = frozenset({"license"})  # keys that don't affect the data
 
     def __post_init__(self) -> None:
         if self.path == "demo":
@@ -62,12 +61,12 @@ class Model:
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
-        """What every dataset has that is made with this model, beside the contract's columns."""
+        """Columns that this model adds to every dataset, beside those of the contract."""
         return {"reasoning": pa.string()} if self.reasoning == "keep" else {}
 
     @property
     def thoughts_in_messages(self) -> str | None:
-        """The field of a message in which its thoughts are, if any."""
+        """The field of a message that has the reasoning, if any."""
         return self.reasoning if self.reasoning in ("reasoning_content", "thinking") else None
 
     @property
@@ -76,7 +75,7 @@ class Model:
 
     @property
     def is_here(self) -> bool:
-        """Whether the model is on this machine, in a folder or in the Hub's cache."""
+        """Whether the model is on this machine, in a folder or the Hub's cache."""
         from huggingface_hub import try_to_load_from_cache
 
         named = [path for path in (self.path, self.tokenizer) if path is not None and is_hub_name(path)]
@@ -84,7 +83,7 @@ class Model:
 
     @property
     def folder(self) -> Path | None:
-        """Where it is on this machine, in the Hub's cache too; None where it is not."""
+        """Its folder on this machine, also in the Hub's cache; None if it is not here."""
         from huggingface_hub import try_to_load_from_cache
 
         if not is_hub_name(self.path):
@@ -93,7 +92,7 @@ class Model:
         return Path(found).parent if isinstance(found, str) else None
 
     def missing(self) -> str | None:
-        """What is named but not there, as `key: problem`. A Hub name is not looked up."""
+        """The first named file that is missing, as `key: problem`. A Hub name is not checked."""
         named = {"path": self.path, "tokenizer": self.tokenizer, "chat_template": self.chat_template}
         for key, value in named.items():
             try:
@@ -104,29 +103,29 @@ class Model:
         return None
 
     def missing_weights(self) -> str | None:
-        """The same for the weights, with the whole key: not every engine loads them."""
+        """The same for the weights; separate because not every engine loads them."""
         problem = missing_model(self.path)
         return problem and f"model.path: {problem}"
 
     def cannot_generate(self) -> str | None:
-        """The same for a model that is no generator, as far as a config.json on this machine tells."""
+        """The same for a model that can't generate, if its config.json is on this machine."""
         if not self.is_here:
             return None
         try:
             problem = generates_nothing(self.config)
-        except (OSError, ValueError):  # whoever loads it says so
+        except (OSError, ValueError):  # reported when it is loaded
             return None
         return problem and f"model.path: {self.path!r} is {problem}"
 
     def load_chat_template(self) -> "ChatTemplate":
-        """The tokenizer with its template, ready to turn conversations into token ids.
+        """The tokenizer with its chat template.
 
-        Raises ChatTemplateError where there is no chat template or it can't be read.
+        Raises ChatTemplateError if there is no chat template or it can't be read.
         """
         return self._chat_template(self._load_tokenizer())
 
     def load_pooling_input(self) -> "PoolingInput":
-        """The like for a model that scores or embeds, which needs no chat template for texts."""
+        """The prompt encoder of a model that scores or embeds, which needs no chat template for texts."""
         from synth.chat import PoolingInput
 
         tokenizer = self._load_tokenizer()
@@ -138,7 +137,7 @@ class Model:
         return AutoTokenizer.from_pretrained(
             self.tokenizer or self.path,
             revision=self.revision,
-            trust_remote_code=False,  # said, since else the terminal is asked
+            trust_remote_code=False,  # explicit, else the terminal is prompted
             mistral_format=False,  # mistral-common's own tokenizers have no chat template
         )
 
@@ -159,11 +158,11 @@ class Model:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Its config.json, which may be asked of the Hub; empty where there is none. Raises OSError."""
+        """Its config.json, which may be read from the Hub; empty if there is none. Raises OSError."""
         return self._read("config.json")
 
     def _generation_eos(self) -> list[int]:
-        """The ids that end an answer by generation_config.json, which knows more of them than the tokenizer."""
+        """The stop ids of generation_config.json, which has more of them than the tokenizer."""
         eos = self._read("generation_config.json").get("eos_token_id")
         return [] if eos is None else eos if isinstance(eos, list) else [eos]
 

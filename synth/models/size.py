@@ -1,9 +1,8 @@
-"""What a model takes of a GPU's memory, by arithmetic from its config.json: its weights, and the keys and values of a
-sequence. Loads nothing.
+"""Computes the memory of a model from its config.json: its weights, and the KV cache of a sequence. Loads nothing.
 
-Knows layers of full and of sliding attention, of latent attention (MLA), and of linear attention or state spaces, which
-take as much for a short sequence as for a long one; dense layers and mixtures of experts. What a config.json does not
-say is reckoned as in the first models that had it. Good to some per cent: an engine rounds to blocks, and has buffers.
+Supports full and sliding-window attention, latent attention (MLA), linear attention and state spaces, which take
+constant memory per sequence; dense layers and mixtures of experts. Missing values of a config.json default to those of
+the first models of the kind. Accurate to a few per cent: engines round to blocks, and have buffers.
 """
 
 import math
@@ -20,10 +19,10 @@ _HOLDS_NOTHING = ("mlp", "moe", "-", "e")
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes. `weights` are all; `a_token` is what each token of a sequence takes in layers that keep all of them, and
-    `a_windows_token` in those that keep the last `window`; `a_sequence` is taken once. `widest` numbers are computed
-    for a token at a time, beside `vocabulary` for one that is drawn. `kv_heads` are split among GPUs, as far as there
-    are any; None: every GPU keeps what all heads share."""
+    """In bytes. `weights` are all weights; `a_token` is the cache of a token in layers with full attention,
+    `a_windows_token` in layers that keep the last `window` tokens; `a_sequence` is constant per sequence. `widest` is
+    the number of activations per token, `vocabulary` that of a sampled token. `kv_heads` are divided among GPUs; None:
+    each GPU keeps what all heads share."""
 
     weights: float
     a_token: float
@@ -35,7 +34,7 @@ class Size:
     vocabulary: int
 
     def on_each_of(self, tensor: int, pipeline: int = 1) -> "Size":
-        """What one GPU of these has of it."""
+        """The share of one of these GPUs."""
         split = 1 if self.kv_heads is None else min(tensor, self.kv_heads)
         return replace(
             self,
@@ -50,8 +49,8 @@ class Size:
 
 
 def size(config: Mapping[str, Any], dtype: str = "auto", kv_bytes: float | None = None) -> Size | None:
-    """Of a model by its config.json; None where that does not tell. `kv_bytes` are those of a number in the cache,
-    where it is not of the model's `dtype`."""
+    """For a model's config.json; None if that is incomplete. `kv_bytes` is the size of a number in the cache, if it
+    differs from that of the model's `dtype`."""
     text = {**config, **config.get("text_config", {})}
     try:
         return _size(text, dtype, kv_bytes)
@@ -62,7 +61,7 @@ def size(config: Mapping[str, Any], dtype: str = "auto", kv_bytes: float | None 
 def _size(text: Mapping[str, Any], dtype: str, kv_bytes: float | None) -> Size:
     stored = text.get("dtype") or text.get("torch_dtype") or "bfloat16"
     if dtype == "auto":
-        dtype = "bfloat16" if stored == "float32" else str(stored)  # as vLLM does
+        dtype = "bfloat16" if stored == "float32" else str(stored)  # like vLLM
     number = _BYTES.get(dtype, 2)
     hidden, layers, heads = text["hidden_size"], text["num_hidden_layers"], text["num_attention_heads"]
     kv_heads = text.get("num_key_value_heads") or heads
@@ -86,7 +85,7 @@ def _size(text: Mapping[str, Any], dtype: str, kv_bytes: float | None) -> Size:
     quantized = text.get("quantization_config") or {}
     weight = _BITS.get(str(quantized.get("quant_method", "")).lower(), 8 * number) / 8
     inner = (full + sliding) * attention + states * linear + dense
-    # MXFP4 is of the experts only: the rest is as large as ever.
+    # MXFP4 applies to the experts only.
     inner *= number if quantized.get("quant_method") == "mxfp4" else weight
     return Size(
         weights=embeddings * number + inner + experts * weight,
@@ -101,9 +100,9 @@ def _size(text: Mapping[str, Any], dtype: str, kv_bytes: float | None) -> Size:
 
 
 def _kinds(text: Mapping[str, Any], layers: int) -> list[str]:
-    """What each layer is, in the words of a config.json."""
-    if told := text.get("layer_types") or text.get("layers_block_type"):
-        return [str(one).lower() for one in told]
+    """The type of each layer, as named in config.json."""
+    if types := text.get("layer_types") or text.get("layers_block_type"):
+        return [str(one).lower() for one in types]
     if pattern := text.get("hybrid_override_pattern"):  # Nemotron-H: M a state space, * attention, - an MLP, E experts
         return [one.lower() if one in "M-E" else "full_attention" for one in pattern]
     if every := text.get("full_attention_interval"):
@@ -116,7 +115,7 @@ def _kinds(text: Mapping[str, Any], layers: int) -> list[str]:
 
 
 def _state(text: Mapping[str, Any]) -> tuple[float, float]:
-    """Numbers that a layer without attention keeps of a sequence, and its parameters."""
+    """Numbers that a layer without attention keeps per sequence, and its parameters."""
     hidden = text["hidden_size"]
     if "linear_num_value_heads" in text:
         keys = text["linear_num_key_heads"] * text["linear_key_head_dim"]
@@ -133,7 +132,7 @@ def _state(text: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _feed_forward(text: Mapping[str, Any], hidden: int, layers: int) -> tuple[float, float, int]:
-    """Parameters outside of experts and in them, and how many numbers the layer has of a token at once."""
+    """Parameters outside and inside experts, and the number of activations per token."""
     width = text.get("intermediate_size") or 0
     experts = text.get("num_experts") or text.get("num_local_experts") or text.get("n_routed_experts")
     if not experts:

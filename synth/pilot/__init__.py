@@ -1,1 +1,1 @@
-"""Which settings suit a model: small runs side by side in one engine (python -m synth.pilot)."""
+"""Finds settings that suit a model: small runs side by side in one engine (python -m synth.pilot)."""

@@ -1,8 +1,8 @@
-"""Which settings suit a model: python -m synth.pilot +strategy=magpie model=… [overrides].
+"""Finds settings that suit a model: python -m synth.pilot +strategy=magpie model=… [overrides].
 
-Tries a grid of settings (synth/pilot/grid.py) on a few dozen records each, all of them together on one engine, and
-tells what came of each: a table, samples, the best row as the overrides to type, and a page. A trial is a small run:
-its folder is one of a run, below output_dir, and the same command goes on with what is there.
+Tries a grid of settings (synth/pilot/grid.py) on a few dozen records each, all together on one engine, and reports the
+results: a table, samples, the best settings as overrides, and a page. A trial is a small run with a run folder below
+output_dir, and the same command resumes it.
 
 Exit codes are those of a run: 0 done, 2 bad configuration (nothing was started), 75 stopped by a signal, 1 anything
 else.
@@ -60,7 +60,7 @@ Exit codes: 0 done; 2 bad configuration, nothing started; 75 stopped by a signal
 """
 SAMPLES = 3  # of each trial
 TOLD_EVERY_S = 10.0
-MARK = "Synth pilot"  # by which its page is known again
+MARK = "Synth pilot"  # identifies its own page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,14 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plan(found: Sequence[Trial]) -> list[str]:
-    """What the pilot would do."""
+    """The plan of the pilot as text."""
     config = found[0].config
     records = config.settings.num_records
     most = [at_most(one.config) for one in found]
     tokens = [calls[1] for calls in most if not isinstance(calls, str)]
     total = f"at most {sum(tokens) * records:,} generated in all" if len(tokens) == len(most) else str(most[0])
     if not config.model.is_here:
-        total += "; the model is not on this machine, so its default system prompt is not looked for"
+        total += "; the model is not on this machine, so its default system prompt is unknown"
     return [
         f"folder    {_folder(found)}",
         f"model     {config.model.name}",
@@ -113,7 +113,7 @@ def _pilot(found: Sequence[Trial], words: Sequence[str]) -> int:
     except OSError as error:
         raise ConfigError(f"output_dir: {page} can't be written ({error.strerror})") from None
     if not config.model.is_here:
-        print(f"the Hub is asked for the tokenizer of {config.model.path}", file=sys.stderr)
+        print(f"downloading the tokenizer of {config.model.path} from the Hub", file=sys.stderr)
     with ExitStack() as stack:
         places = [stack.enter_context(opened(one.config)) for one in found]
         for place in places:
@@ -125,12 +125,13 @@ def _pilot(found: Sequence[Trial], words: Sequence[str]) -> int:
             return FAILED
     if stopped_by:
         print(
-            f"stopped by {stopped_by}: what is finished is safe in {folder}; the same command goes on", file=sys.stderr
+            f"stopped by {stopped_by}: finished records are safe in {folder}; run the same command again to resume",
+            file=sys.stderr,
         )
         return STOPPED
     runs = [Run.open(one.folder.path) for one in places]
     comparison = Comparison.of(runs)
-    _tell(found, comparison, words)
+    _report(found, comparison, words)
     try:
         write_page(page, runs, MARK, comparison, _own(found, comparison))
     except OSError as error:
@@ -141,7 +142,7 @@ def _pilot(found: Sequence[Trial], words: Sequence[str]) -> int:
 
 
 async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -> str | None:
-    """Makes what is not there yet. Returns the signal that stopped it."""
+    """Run what is missing. Returns the signal that stopped it."""
     planned = sum(shard.stop - shard.start for one in places for shard in one.manifest.shards)
     if all(shard.index in one.manifest.committed for one in places for shard in one.manifest.shards):
         return None
@@ -159,9 +160,9 @@ async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -
         pairs = [(trial.config, place) for trial, place in zip(found, places, strict=True)]
         runs = SideBySide(engine, pairs, others)
         with stop_signals(lambda line: print(line, file=sys.stderr)) as stop:
-            tasks = [asyncio.create_task(one) for one in (runs.run(), stop.wait(), _tell_progress(runs, planned))]
+            tasks = [asyncio.create_task(one) for one in (runs.run(), stop.wait(), _print_progress(runs, planned))]
             await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
-            stopped_by = stop.signal  # which an engine may have heard of, too, and ended
+            stopped_by = stop.signal  # an engine may have got the signal too, and ended
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -170,7 +171,7 @@ async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -
             return stopped_by
 
 
-async def _tell_progress(runs: SideBySide, planned: int) -> None:
+async def _print_progress(runs: SideBySide, planned: int) -> None:
     tokens, then = 0, time.monotonic()
     while True:
         await asyncio.sleep(TOLD_EVERY_S)
@@ -181,7 +182,7 @@ async def _tell_progress(runs: SideBySide, planned: int) -> None:
         print(f"{running:,} of {planned:,} records running, {tokens:,} tokens, {rate:,.0f} tokens/s", file=sys.stderr)
 
 
-def _tell(found: Sequence[Trial], comparison: Comparison, words: Sequence[str]) -> None:
+def _report(found: Sequence[Trial], comparison: Comparison, words: Sequence[str]) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for place, (trial, run) in enumerate(zip(found, comparison.runs, strict=True)):
         console.print(f"\n{letter(place)}  {trial.title}", style="bold")
@@ -190,26 +191,24 @@ def _tell(found: Sequence[Trial], comparison: Comparison, words: Sequence[str]) 
     for line in comparison.lines():
         console.print(line)
     console.print(
-        "\nusable: kept, instruction and answer ended by themselves, no filter of Synth's finds a fault in them, and "
-        "the instruction is not nearly an earlier one"
+        "\nusable: kept, instruction and answer ended by themselves, no filter of Synth finds a fault in them, and "
+        "the instruction is no near duplicate of an earlier one"
     )
-    console.print(f"Shares of so few rows that differ by less than {comparison.chance:.0%} may differ by chance.")
+    console.print(f"Differences of less than {comparison.chance:.0%} may be chance, given so few rows.")
     if comparison.best is None:
-        console.print("No trial made a usable row.")
+        console.print("No trial has a usable row.")
         return
     best, name = found[comparison.best], letter(comparison.best)
     tokens = comparison.found[comparison.best].tokens_per("usable")
-    console.print(
-        f"\nBest is {name}, with the most usable rows for the tokens generated: one for {tokens:,.0f} tokens."
-    )
+    console.print(f"\nBest is {name}, with the most usable rows per generated token: one per {tokens:,.0f} tokens.")
     if near := [letter(place) for place in comparison.near_best]:
-        console.print(f"As few rows don't tell it from {', '.join(near)}: a larger num_records does.")
+        console.print(f"The difference to {', '.join(near)} may be chance; set a larger num_records to decide.")
     console.print(f"  {_own(found, comparison)}")
     console.print(f"  python -m synth.run {run_words(words, best.own, best.words)}")
 
 
 def _own(found: Sequence[Trial], comparison: Comparison) -> str | None:
-    """The best trial's overrides as they are typed."""
+    """The best trial's overrides as typed."""
     return None if comparison.best is None else shlex.join(found[comparison.best].words) or "as configured"
 
 

@@ -1,8 +1,8 @@
-"""Which settings a pilot tries: all combinations of the keys that a command line gives several values, as a sweep has
-them (`key=0.7,1.0`), and of three keys that decide how instructions are drawn, unless it names them.
+"""The settings that a pilot tries: all combinations of keys with several values on the command line, as in a sweep
+(`key=0.7,1.0`), and of three keys that decide how instructions are drawn, unless they are named.
 
-Promises: what can be refused is refused here, from names, types, files and, where it is on the machine, the tokenizer.
-One engine serves all trials, so only keys that it does not read can have several values.
+Promises: invalid input is refused here, from names, types, files and, if it is on the machine, the tokenizer. One
+engine serves all trials, so only keys that it does not read can have several values.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ from synth.trials.trial import (
 )
 
 RECORDS = 32
-TEMPERATURES, TOP_PS = (0.7, 1.0), (0.9, 1.0)  # beside what is configured
+TEMPERATURES, TOP_PS = (0.7, 1.0), (0.9, 1.0)  # beside the configured values
 SYSTEM_PROMPT = "model.default_system_prompt"
 _VARIED = ("strategy", "seed", "output_dir")  # top-level keys that may have several values
 
 
 def trials(words: Sequence[str]) -> list[Trial]:
-    """The trials of a command line; none where it only asked for help. Raises ConfigError."""
+    """The trials of a command line; none if it only asked for help. Raises ConfigError."""
     named = {one.key_or_group for one in CommandLine(words).overrides}
     refuse_keys_of_runs(named, "pilot")
     words = [*words, *([] if "num_records" in named else [f"num_records={RECORDS}"])]
@@ -52,19 +52,19 @@ def trials(words: Sequence[str]) -> list[Trial]:
 
 
 def _refuse(found: Sequence[Trial]) -> None:
-    """What no pilot can do. Raises ConfigError."""
+    """Refuses what a pilot can't do. Raises ConfigError."""
     one = found[0].config
     for other in found[1:]:
         if differing := differing_keys(_of_engine(one), _of_engine(other.config)):
             raise ConfigError(
-                f"{differing[0][0]}: a pilot loads one engine for all its trials, so this key has one value; "
-                "python -m synth.run --multirun tries several"
+                f"{differing[0][0]}: needs a single value, since a pilot loads one engine for all trials; "
+                "use python -m synth.run --multirun to try several"
             )
     refuse_unusable(found, "pilot")
 
 
 def _of_engine(config: Config) -> dict[str, Any]:
-    """All that is the same for all trials."""
+    """Everything that is equal for all trials."""
     same = {key: value for key, value in config.resolved.items() if key not in _VARIED}
     return {**same, **_loaded(same), "models": {name: {**one, **_loaded(one)} for name, one in same["models"].items()}}
 
@@ -74,7 +74,7 @@ def _loaded(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _grid(found: Sequence[Trial], named: set[str]) -> dict[str, list[str]]:
-    """The keys that are tried unasked, with their values: those that all trials have and nobody named."""
+    """The keys that vary by default, with their values: those that all trials have and that are not named."""
     grids = [own_grid(one.config) for one in found]
     keys = [key for key in grids[0] if all(key in one for one in grids)]
     grids[0] = {key: list(dict.fromkeys(value for one in grids for value in one[key])) for key in keys}
@@ -83,7 +83,7 @@ def _grid(found: Sequence[Trial], named: set[str]) -> dict[str, list[str]]:
 
 
 def own_grid(config: Config) -> dict[str, list[str]]:
-    """The keys of one configuration that are tried unasked, each with its values and what is configured among them."""
+    """The keys of a configuration that vary by default, with their values, including the configured ones."""
     grid: dict[str, list[str]] = {}
     steps = config.strategy.steps
     if any(map(_draws_under_the_default, steps)) and has_default_system_prompt(config.model):
@@ -101,7 +101,7 @@ def _draws_under_the_default(step: Step) -> bool:
 
 
 def has_default_system_prompt(model: Model) -> bool:
-    """Whether the chat template writes one before a user's first words. Not known of a model that is elsewhere."""
+    """Whether the chat template writes one before a user's first words. False if the model is not on this machine."""
     if not model.is_here:
         return False
     try:
@@ -115,7 +115,7 @@ def has_default_system_prompt(model: Model) -> bool:
 
 
 def _key(step: Step, drawn: Any, strategy: Mapping[str, Any]) -> str | None:
-    """Of the first call's sampling, where a command line can set it."""
+    """The key of the first call's sampling, if a command line can set it."""
     keys = [
         key
         for key, sampling in sampling_keys(step.function, step.name)

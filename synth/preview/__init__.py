@@ -1,1 +1,1 @@
-"""What a run would do, take and lack, said before anything is started."""
+"""What a run would do, use and lack, reported before anything is started."""

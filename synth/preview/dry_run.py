@@ -1,4 +1,4 @@
-"""What a run would do, in words: `dry_run=true`. Starts nothing and writes nothing."""
+"""The plan of a run as text: `dry_run=true`. Starts nothing and writes nothing."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -19,11 +19,11 @@ from synth.sources.store import Contents, survey
 from synth.steps.llm import MAIN
 from synth.storage.run_folder import RunFolder
 
-BYTES = 6.0  # of a generated token in a run's folder: its text, its journal while that is there, what else a row has
+BYTES = 6.0  # per generated token in a run's folder: text, journal, other columns
 
 
 def describe(config: Config) -> str:
-    """The plan of a run, in words, without starting anything. Raises ConfigError."""
+    """The plan of a run, without starting anything. Raises ConfigError."""
     refuse_what_is_missing(config)
     if config.are_here:
         refuse_bad_chat_template(config)
@@ -34,11 +34,11 @@ def describe(config: Config) -> str:
     manifest = manifest_of(folder, config, contents)
     replicas = 1 if cluster.replicas == "auto" else cluster.replicas
     plan = plan_of(config, contents, manifest, replicas)
-    while plan.lease():  # which may grow with each
+    while plan.lease():  # the plan may grow with each lease
         pass
     run = Run(folder, manifest)
     begun = f", {plan.kept:,} records kept so far" if plan.kept else ""
-    begun += f", {run.unfinished:,} more finished, in journals" if run.unfinished else ""
+    begun += f", {run.unfinished:,} more finished in journals" if run.unfinished else ""
     records = min(one for one in (manifest.wanted, manifest.own(contents.size)) if one is not None)
     left = max(0, records - plan.kept - run.unfinished)
     lines = {
@@ -47,8 +47,8 @@ def describe(config: Config) -> str:
         "model": _model(config, MAIN, config.resolved["engine"]),
         **chosen(config, machine(config)),
         **_models(config),
-        "source": told_source(config, contents),
-        "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all that the source gives")
+        "source": describe_source(config, contents),
+        "records": (f"{manifest.wanted:,} to keep" if manifest.wanted else "all of the source")
         + (f", as slice {settings.slice}" if settings.slice else ""),
         **_strata(config),
         "shards": f"{len(plan.shards):,} of up to {max(map(len, plan.shards)):,} records",
@@ -64,18 +64,18 @@ def describe(config: Config) -> str:
 
 def _strata(config: Config) -> dict[str, str]:
     rows = config.strata.rows if config.strata else {}
-    told = (f"{column} {', '.join(f'{label} {n:,}' for label, n in of.items() if n)}" for column, of in rows.items())
-    return {"strata": "; ".join(told)} if rows else {}
+    quotas = (f"{column} {', '.join(f'{label} {n:,}' for label, n in of.items() if n)}" for column, of in rows.items())
+    return {"strata": "; ".join(quotas)} if rows else {}
 
 
 def _models(config: Config) -> dict[str, str]:
-    """The models beside main, each with the engines that serve it and the steps that ask it."""
+    """The models beside main, each with its engines and the steps that call it."""
     lines = []
     for name, one in config.models.items():
         asking = [step.name for step in config.strategy.steps if name in step.models]
         of = f"the engines of {one.engine_of}" if one.engine_of != name else _engines(one)
-        told = _model(config, name, config.resolved["models"][name]["engine"])
-        lines.append(f"{name}: {told}; {of}; asked by {', '.join(asking) or 'a step of its own choice'}")
+        served = _model(config, name, config.resolved["models"][name]["engine"])
+        lines.append(f"{name}: {served}; {of}; called by {', '.join(asking) or 'a step of your own'}")
     return {"models": f"\n{'':9} ".join(lines)} if lines else {}
 
 
@@ -92,22 +92,22 @@ def _replicas(config: Config) -> str:
     gpus = config.engine.placement(False, 0).gpus
     if gpus and any(one.engine.placement(False, 0).gpus for one in config.pools.values()):
         others = any(name != MAIN for name in config.autoscaled)
-        shared = "; they are divided anew as it runs, by what each model has to do" if others else ""
-        return f"as many as the GPUs allow that other models leave, {gpus:g} GPU(s) each{shared}"
-    return f"one for every {gpus:g} GPUs" if gpus > 1 else "one for each GPU, or one"
+        shared = ", rebalanced during the run by the load of each model" if others else ""
+        return f"auto: one per {gpus:g} GPU(s) that other models leave{shared}"
+    return f"auto: one per {gpus:g} GPUs" if gpus > 1 else "auto: one per GPU, or one"
 
 
 def _model(config: Config, name: str, engine_keys: Mapping[str, Any]) -> str:
     model, engine = config.all_models[name], engine_keys["_target_"].rpartition(".")[2]
-    told = str(model.name) if model.is_demo or model.name == model.path else f"{model.name} of {model.path}"
+    label = str(model.name) if model.is_demo or model.name == model.path else f"{model.name} of {model.path}"
     if "base_url" in engine_keys:
         engine += f" at {config.engines[name].base_url}"
     is_unknown = name in config.templated and not model.is_here
     unchecked = "; not on this machine yet, so its chat template is not checked" if is_unknown else ""
-    return f"{told}, {engine}{unchecked}"
+    return f"{label}, {engine}{unchecked}"
 
 
-def told_source(config: Config, contents: Contents) -> str:
+def describe_source(config: Config, contents: Contents) -> str:
     """The source in a few words."""
     if config.source is None:
         return "none"
@@ -119,7 +119,7 @@ def told_source(config: Config, contents: Contents) -> str:
 
 
 def _samplings(config: Config) -> dict[str, str]:
-    """How each kind of call is drawn, under the key that sets it."""
+    """The sampling of each kind of call, by the key that sets it."""
     lines: list[str] = []
     for step in config.strategy.steps:
         keys = list(sampling_keys(step.function, step.name))
@@ -127,7 +127,7 @@ def _samplings(config: Config) -> dict[str, str]:
         for at, sampling in enumerate(drawn):
             if sampling in drawn[:at]:
                 continue
-            # A step may make up a sampling of its own, which no key sets.
+            # A step may have a sampling that no key sets.
             key = next((key for key, one in keys if one == replace(sampling, model=one.model)), step.name)
             count = drawn.count(sampling)
             times = f" ({count} times)" if count > 1 else ""
@@ -163,34 +163,34 @@ def _drawn(sampling: Sampling) -> str:
 
 
 def _spelled(value: Any) -> str:
-    """As a key's value is written."""
+    """Formatted like a key's value."""
     if value is None:
         return "false"
     return str(asdict(value) if isinstance(value, RepetitionDetection) else value)
 
 
 def _cost(config: Config, records: int, which: str) -> dict[str, str]:
-    """Calls and tokens, as far as the steps tell them."""
+    """Calls and tokens, as far as the steps declare them."""
     most = _most(config)
     if isinstance(most, str):
         return {"calls": most}
     calls, tokens = sum(calls for calls, _ in most.values()), sum(tokens for _, tokens in most.values())
     lines = {
-        "calls": f"at most {calls} a record, {records * calls:,} {which} while none is rejected",
-        "tokens": f"at most {tokens:,} generated a record, {records * tokens:,} {which}",
-        "disk": f"at most {size_on_disk(BYTES * records * tokens)}, {BYTES:g} bytes a token",
+        "calls": f"at most {calls} per record, {records * calls:,} {which} if none is rejected",
+        "tokens": f"at most {tokens:,} generated per record, {records * tokens:,} {which}",
+        "disk": f"at most {size_on_disk(BYTES * records * tokens)}, {BYTES:g} bytes per token",
     }
     generated = {name: records * most.get(name, (0, 0))[1] for name in config.prices}
     prices = [
-        f"{name}: at most {money(price.of(0, 0, generated[name]))} for the tokens that it generates, "
-        f"and {price.prompt:g} for a million that it reads"
+        f"{name}: at most {money(price.of(0, 0, generated[name]))} for generated tokens, "
+        f"and {price.prompt:g} per million prompt tokens"
         for name, price in config.prices.items()
     ]
     return lines | ({"price": f"\n{'':9} ".join(prices)} if prices else {})
 
 
 def at_most(config: Config) -> tuple[int, int] | str:
-    """Calls of a record, and the tokens that they generate, at the most; or why that is not known."""
+    """The most calls and generated tokens per record; or why they are unknown."""
     most = _most(config)
     if isinstance(most, str):
         return most
@@ -198,18 +198,18 @@ def at_most(config: Config) -> tuple[int, int] | str:
 
 
 def _most(config: Config) -> dict[str, tuple[int, int]] | str:
-    """The same by the models that have engines of their own."""
+    """The same by model with engines of its own."""
     engine_of = {name: one.engine_of for name, one in config.models.items()}
     most: dict[str, tuple[int, int]] = {}
     branches: int | None = 1
     for step in config.strategy.steps:
-        told = step.description.calls
-        if told is None:
-            return f"not known: the step {step.name} does not tell"
+        samplings = step.description.calls
+        if samplings is None:
+            return f"unknown: the step {step.name} does not declare its calls"
         if branches is None:
             calls = sum(calls for calls, _ in most.values())
-            return f"at most {calls} a record before the step {step.name}; how many come to it is not known"
-        for call in told:
+            return f"at most {calls} per record before the step {step.name}, which makes an unknown number of records"
+        for call in samplings:
             model = call.model or step.model
             calls, tokens = most.get(engine_of.get(model, model), (0, 0))
             most[engine_of.get(model, model)] = calls + branches, tokens + branches * call.most_tokens

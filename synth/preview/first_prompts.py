@@ -1,7 +1,7 @@
-"""The first prompt of each step, as the model would see it: for `dry_run=true`. Loads a tokenizer, and no engine.
+"""The first prompt of each step as the model would see it, for `dry_run=true`. Loads a tokenizer, and no engine.
 
-A step is called with a record whose texts are their columns' names in angle brackets, and ends where it first asks the
-model. Only steps of Synth's own are called: what others do beside asking is not known.
+A step is called with a record whose texts are the names of their columns in angle brackets, until it first calls the
+model. Only Synth's own steps are called: a user's step may have side effects.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from synth.steps.llm import LLM, Endpoint
 from synth.steps.strategy import Step, is_own_step
 from synth.template import filled
 
-HEAD, TAIL = 400, 120  # characters of a prompt that are shown
+HEAD, TAIL = 400, 120  # characters shown of a prompt
 LIMIT_S = 5.0
 
 
 class _Seen(BaseException):
-    """The step has asked: of what it asks for, no more is wanted. No step's own `except Exception` takes it."""
+    """Ends a step at its first call. A BaseException, so that no step catches it."""
 
 
 class _Asked:
-    """A Generator that keeps the first prompt, as its template spells it."""
+    """A Generator that keeps the first prompt, as text."""
 
     max_model_len = 2**31
     holds: frozenset[Form] = frozenset(FORMS.values())
@@ -42,7 +42,7 @@ class _Asked:
 
 
 class _NobodysPool:
-    """A pool that is empty, as it is for the first records of a run."""
+    """An empty pool, as for the first records of a run."""
 
     async def examples(self) -> list[str]:
         return []
@@ -52,7 +52,7 @@ class _NobodysPool:
 
 
 def first_prompts(config: Config, columns: Sequence[str]) -> list[str]:
-    """A line for each step that asks the model. `columns` are the source's."""
+    """A line for each step that calls the model. `columns` are the source's."""
     templates = config.load_chat_templates()
     record: dict[str, Any] = {name: f"<{name}>" for name in columns}
     lines = []
@@ -67,7 +67,7 @@ def _first_prompt(
     step: Step, record: dict[str, Any], templates: Mapping[str, ChatTemplate | ServedChat], seed: int
 ) -> str:
     if not is_own_step(step.function):
-        return "not known: a step of one's own is not run"
+        return "unknown: steps of your own are not run"
     prompts: list[str] = []
     endpoints = {name: Endpoint(_Asked(one, prompts), one, name) for name, one in templates.items()}
     llm = LLM(endpoints, Ledger(), seed, "0", step.name, step.model, pool=_NobodysPool())
@@ -80,13 +80,13 @@ def _first_prompt(
         with suppress(_Seen):
             await asyncio.wait_for(step.function(dict(record), llm), LIMIT_S)
 
-    with suppress(Exception, BaseExceptionGroup):  # it takes more than names to ask
+    with suppress(Exception, BaseExceptionGroup):  # the step needs more than placeholder texts
         asyncio.run(ask())
-    return shown(prompts[0]) if prompts else "not known: it depends on what comes before"
+    return shown(prompts[0]) if prompts else "unknown: it depends on earlier steps"
 
 
 def shown(prompt: str) -> str:
-    """A prompt in one line, long ones without their middle."""
+    """A prompt in one line; the middle of long ones is left out."""
     if len(prompt) > HEAD + TAIL:
         left_out = len(prompt) - HEAD - TAIL
         prompt = f"{prompt[:HEAD]} … {left_out:,} characters … {prompt[-TAIL:]}"

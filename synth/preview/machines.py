@@ -1,6 +1,6 @@
-"""What the engines of a run would make of their machines, in words: what is chosen where a key is auto, what the cache
-holds, and whether there is work enough for all of them. Arithmetic only (synth/models/size.py); asks a GPU's driver its
-name and size, and the Hub nothing.
+"""Describes the engines of a run on their machines: values of keys that are auto, cache capacity, and whether there are
+enough records for all engines. Arithmetic only (synth/models/size.py); queries a GPU's driver for name and size, and
+the Hub for nothing.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from synth.models.size import Size, size
 from synth.steps.llm import MAIN
 
 GIB = 2**30
-GRAPHS_GIB = 1.0  # and whatever else an engine has beside weights, cache and what it computes in
+GRAPHS_GIB = 1.0  # CUDA graphs and other memory beside weights, cache and activations
 
 
 @dataclass(frozen=True)
 class Cache:
-    """What one engine holds: `tokens` of one long sequence, `sequences` of `length` tokens. Bytes are of a GPU."""
+    """An engine's cache: `tokens` of one sequence, or `sequences` of `length` tokens. Bytes are per GPU."""
 
     tokens: int
     sequences: int
@@ -32,7 +32,7 @@ class Cache:
 
 
 def machine(config: Config) -> Card | None:
-    """The GPU to reckon with; None: a CPU."""
+    """The GPU to compute with; None: a CPU."""
     if is_cpu_build():
         return None
     named = config.cluster.gpu
@@ -40,7 +40,7 @@ def machine(config: Config) -> Card | None:
 
 
 def chosen(config: Config, on: Card | None) -> dict[str, str]:
-    """A line of what auto stands for, one of what the cache holds."""
+    """A line for values that are auto, and one for the cache."""
     lines: dict[str, list[str]] = {"auto": [], "cache": []}
     engines = {MAIN: (config.engine, config.model)} | {name: (p.engine, p.model) for name, p in config.pools.items()}
     for name, (engine, model) in engines.items():
@@ -53,13 +53,13 @@ def chosen(config: Config, on: Card | None) -> dict[str, str]:
         if auto:
             lines["auto"].append(f"{of}{auto}: {_why(config, on)}")
         lines["cache"].append(of + _cache(config, name, engine, model, on))
-    told = {key: f"\n{'':9} ".join(texts) for key, texts in lines.items() if texts}
+    described = {key: f"\n{'':9} ".join(texts) for key, texts in lines.items() if texts}
     lacking = kernels(config)
-    return told | ({"kernels": lacking} if lacking else {})
+    return described | ({"kernels": lacking} if lacking else {})
 
 
 def kernels(config: Config) -> str | None:
-    """Those that its engines would need and that are not installed here."""
+    """Missing packages with kernels for its engines."""
     engines = [config.engine, *(one.engine for one in config.pools.values())]
     return missing_kernels(machine(config)) if any(isinstance(one, VLLMEngine) for one in engines) else None
 
@@ -69,7 +69,7 @@ def _why(config: Config, on: Card | None) -> str:
         return "on a CPU"
     where = "this machine's" if on.is_here else "none is seen here" if config.cluster.gpu == "auto" else "cluster.gpu"
     return (
-        f"what vLLM's LLM takes on {on.name}, {on.gib:.0f} GiB ({where}), and of its memory what is not needed beside"
+        f"defaults of vLLM's LLM on {on.name}, {on.gib:.0f} GiB ({where}), with as much memory as its overhead permits"
     )
 
 
@@ -81,20 +81,20 @@ def _cache(config: Config, name: str, engine: VLLMEngine, model: Model, on: Card
     each = f" on each of {gpus} GPUs" if gpus > 1 else ""
     if found.room <= 0:
         return (
-            f"none: weights of {found.weights / GIB:.3g} GiB{each} and what is computed take all memory; "
-            f"engine.tensor_parallel_size={gpus * 2} splits them"
+            f"none: weights of {found.weights / GIB:.3g} GiB{each} and activations take all memory; "
+            f"set engine.tensor_parallel_size={gpus * 2} to split them"
         )
     of = f"{found.room / GIB:.3g} GiB{each}" + ("" if on is None else f" beside {found.weights / GIB:.3g} of weights")
     at_once = engine.chosen(on)["max_num_seqs"]
-    bound = "; answers as long as that bound the batch, and preempt" if found.sequences < at_once else ""
+    bound = "; answers of that length limit the batch, and cause preemption" if found.sequences < at_once else ""
     return (
-        f"about {found.tokens:,} tokens in {of}: {found.sequences:,} sequences of {found.length:,} tokens, the longest "
-        f"answer asked for, of up to {at_once:,.0f} in a batch{bound}"
+        f"about {found.tokens:,} tokens in {of}: {found.sequences:,} sequences of {found.length:,} tokens (the longest "
+        f"answer requested), for up to {at_once:,.0f} in a batch{bound}"
     )
 
 
 def longest_call(config: Config, name: str) -> int | None:
-    """The most tokens that an answer of a model may have; None where no step tells."""
+    """The most tokens of an answer of this model; None if no step declares it."""
     engine_of = {one: served.engine_of for one, served in config.models.items()}
     asked = [
         call.max_tokens
@@ -106,10 +106,9 @@ def longest_call(config: Config, name: str) -> int | None:
 
 
 def cache(engine: VLLMEngine, model: Model, on: Card | None, length: int | None) -> Cache | str:
-    """What it holds of sequences of that many tokens, or of the model's context where that is not known; or why nobody
-    knows."""
+    """The capacity for sequences of so many tokens, or of the model's context if None; or why it is unknown."""
     if not model.is_here:
-        return "not known: the model's config.json is not on this machine yet"
+        return "unknown: the model's config.json is not on this machine yet"
     try:
         config = model.config
     except OSError:
@@ -117,7 +116,7 @@ def cache(engine: VLLMEngine, model: Model, on: Card | None, length: int | None)
     eight_bits = 1.0 if engine_key(engine, "kv_cache_dtype", "auto").startswith("fp8") else None
     whole = size(config, model.dtype, eight_bits)
     if whole is None:
-        return "not known: the model's config.json does not tell"
+        return "unknown: the model's config.json lacks its sizes"
     of = whole.on_each_of(engine.tensor_parallel_size, engine.pipeline_parallel_size)
     weights = stored(model) / engine.tensor_parallel_size / engine.pipeline_parallel_size or of.weights
     chosen = engine.chosen(on)
@@ -136,8 +135,8 @@ def cache(engine: VLLMEngine, model: Model, on: Card | None, length: int | None)
 
 
 def computed(of: Size, chosen: Mapping[str, float]) -> float:
-    """Bytes for the numbers of a step: those of its tokens, and those of a vocabulary for each row that is drawn, twice
-    as float32."""
+    """Bytes of activations in a step: for its tokens, and twice a float32 row of the vocabulary for each sampled
+    row."""
     rows = 8 * chosen["max_num_seqs"] * of.vocabulary
     return rows + 2 * chosen["max_num_batched_tokens"] * of.widest + GRAPHS_GIB * GIB
 
@@ -150,7 +149,7 @@ def context(config: Mapping[str, Any], model: Model) -> int:
 
 
 def stored(model: Model) -> float:
-    """Bytes of the weights that are on this machine."""
+    """Bytes of the weights on this machine."""
     folder = model.folder
     files = [*folder.glob("model*.safetensors")] or [*folder.glob("*.safetensors")] if folder else []
     return sum(one.stat().st_size for one in files)
@@ -161,7 +160,7 @@ def engine_key(engine: VLLMEngine, name: str, otherwise: str) -> str:
 
 
 def too_small(config: Config, records: int) -> dict[str, str]:
-    """Where replicas would have nothing to do: each needs a batch of records that fills it."""
+    """A warning if there are too few records to fill the batches of all replicas."""
     replicas, at_once = config.cluster.replicas, config.engine.concurrency
     if isinstance(config.engine, VLLMEngine):
         at_once = int(config.engine.chosen(machine(config))["max_num_seqs"])
@@ -175,5 +174,5 @@ def too_small(config: Config, records: int) -> dict[str, str]:
     share = min(1.0, records / (replicas * at_once))
     return {
         "idle": f"{records:,} records fill {share:.1%} of the batches of {machines}, "
-        f"{at_once:,} each: cluster.replicas={enough} is as fast but for the last of them, and loads fewer models"
+        f"{at_once:,} each; cluster.replicas={enough} is about as fast, and loads fewer models"
     }

@@ -1,7 +1,7 @@
-"""What an engine or a step would take, and that is not there, a file or a key: said before anything is started.
+"""Checks for missing files and keys of engines and steps before anything is started.
 
-Whatever has a method `missing() -> str | None` is asked, and answers with `key: problem`: the engine, each step,
-and what a step was given as a parameter (a reward model, an embedding).
+An object with a method `missing() -> str | None` is asked, and answers with `key: problem`: the engine, each step, and
+parameters of a step (a reward model, an embedding).
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def refuse_what_is_missing(config: Config) -> None:
 def _missing(part: Any, key: str) -> str | None:
     if problem := _asked(part):
         return f"{key}.{problem}"
-    given = getattr(part, "__dict__", {}) | getattr(part, "keywords", {})  # those of a function that is bound to some
+    given = getattr(part, "__dict__", {}) | getattr(part, "keywords", {})  # keywords of a partial
     for name, value in given.items():
         if problem := _asked(value):
             return f"{key}.{name}.{problem}"

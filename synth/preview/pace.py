@@ -1,7 +1,7 @@
-"""What a run was measured to do: how long an engine of each model takes for a kept record, by metrics.jsonl.
+"""Measures a run: the engine-seconds per kept record of each model, from metrics.jsonl.
 
-The pace is that of engines whose batch is full: how it fills at the start of a short run and empties at its end is no
-part of a long one. Where it never was, all the time counts, and the pace is less than what the engine can do.
+The pace is that of full batches: filling and emptying them at the ends of a short run is negligible in a long one. If
+the batch was never full, all time counts, and the pace is a lower bound.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from synth.report.run_data import Run
 from synth.report.throughput import PAUSE_S, Span
 from synth.steps.llm import MAIN
 
-FULL = 0.8  # of the most requests that an engine ever had
+FULL = 0.8  # of the most requests that an engine ever ran
 NEEDED = {"time", "replicas_ready", "completion_tokens", "running", "waiting"}
 
 Line = Mapping[str, Any]
@@ -23,9 +23,9 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Pace:
-    """Of one engine: `seconds` for a kept record and what is rejected beside it, and tokens `read` and `generated` in
-    them. `at_once` is the most requests that ran, and `filled` whether requests waited for others to end. Where the
-    batch was never full for a while, the `seconds` are the most that it takes, and not `full`."""
+    """Of one engine: `seconds` per kept record, rejected ones included, with tokens `read` and `generated`. `at_once`
+    is the most concurrent requests, and `filled` whether requests queued. If the batch was never full for a while, the
+    pace is not `full`, and `seconds` is an upper bound."""
 
     seconds: float
     read: float
@@ -37,8 +37,8 @@ class Pace:
 
 @dataclass(frozen=True)
 class Measured:
-    """`kept_share` is kept rows per record; `of` the paces of the models, main first; `start_s` the loading of main's
-    engine (None: not seen). `gpus` are those of an engine, on the mean."""
+    """`kept_share` is kept rows per record; `of` the paces of the models, main first; `start_s` the load time of main's
+    engine (None: unknown). `gpus` is the mean number of GPUs per engine."""
 
     run: Run
     kept_share: float
@@ -48,7 +48,7 @@ class Measured:
 
 
 def measured(run: Run) -> Measured | None:
-    """None where the run has not come far enough."""
+    """None if the run has too little data."""
     summaries = run.manifest.summaries
     kept = sum(one.kept for one in summaries)
     lines = [one for one in run.snapshots if one.keys() >= NEEDED]
@@ -56,7 +56,7 @@ def measured(run: Run) -> Measured | None:
         return None
     if run.models:
         spent = {MAIN: by_main(run.snapshots), **run.models}
-    else:  # its rows tell it to the token
+    else:  # its rows have exact token counts
         read, generated = (
             sum(getattr(one, name) for one in summaries) for name in ("prompt_tokens", "completion_tokens")
         )
@@ -74,21 +74,22 @@ def measured(run: Run) -> Measured | None:
 
 
 def _lines_of(name: str, lines: Sequence[Line]) -> list[Line]:
-    """Those of main, or the like of a model beside it. One that only reads is as fast as it reads."""
+    """The lines of main, or equivalent ones of another model. For a model that generates nothing, prompt tokens
+    count."""
     if name == MAIN:
         return list(lines)
-    found = [(line["time"], told) for line in lines if (told := (line.get("models") or {}).get(name))]
-    writes = any(told["completion_tokens"] for _, told in found)
+    found = [(line["time"], stats) for line in lines if (stats := (line.get("models") or {}).get(name))]
+    writes = any(stats["completion_tokens"] for _, stats in found)
     tokens = "completion_tokens" if writes else "prompt_tokens"
     return [
         {
             "time": time,
-            "replicas_ready": told["engines_ready"],
-            "completion_tokens": told[tokens],
-            "running": told["running"],
-            "waiting": told["waiting"],
+            "replicas_ready": stats["engines_ready"],
+            "completion_tokens": stats[tokens],
+            "running": stats["running"],
+            "waiting": stats["waiting"],
         }
-        for time, told in found
+        for time, stats in found
     ]
 
 
@@ -107,18 +108,18 @@ def _pace(lines: Sequence[Line], spent: Spent, kept: int) -> Pace | None:
 
 
 def _start(lines: Sequence[Line]) -> float | None:
-    """Seconds until the first engine ran; None where that was before the first line."""
+    """Seconds until the first engine ran; None if that was before the first line."""
     began = lines[0]["time"]
     for before, after in pairwise(lines):
         if before["replicas_ready"]:
             break
         if after["time"] - before["time"] > PAUSE_S:
-            began = after["time"]  # of another process
+            began = after["time"]  # another process
         if after["replicas_ready"]:
             return float(after["time"] - began)
     return None
 
 
 def _running(before: Line, after: Line) -> float:
-    """Requests that ran in each engine all the time between two lines."""
+    """Requests that ran in each engine throughout the time between two lines."""
     return float(min(before["running"], after["running"]) / before["replicas_ready"])

@@ -1,8 +1,8 @@
-"""What the servers of chat APIs refuse of a run, asked of them before anything is started.
+"""Checks with the servers of chat APIs, before anything is started, that they accept the run's requests.
 
-Servers differ in the fields that they take, some only in certain values: OpenAI's reasoning models take no temperature
-but 1. So a greeting is answered once for each way in which the steps say that they draw. A server that does not answer
-yet is not waited for here; who starts the engines does.
+Servers differ in the fields that they accept, some only with certain values: OpenAI's reasoning models accept no
+temperature but 1. So a test request is sent for each different sampling of the steps. A server that does not answer yet
+is not waited for here, but when the engines are started.
 """
 
 from contextlib import suppress
@@ -15,7 +15,7 @@ from synth.steps.llm import MAIN
 
 
 async def refuse_what_servers_refuse(config: Config) -> None:
-    """Raises ConfigError for a key that is wrong, a model that the server does not have, a field that it refuses."""
+    """Raises ConfigError for a wrong key, a model that the server does not have, or a field that it refuses."""
     for name, engine in config.own_engines.items():
         if isinstance(engine, OpenAIChat):
             with suppress(Unavailable):
@@ -29,8 +29,8 @@ async def _ask(config: Config, name: str, engine: OpenAIChat) -> None:
     except Unavailable:
         raise
     except EngineError as error:
-        told = str(error).removeprefix("engine.")
-        raise ConfigError(f"{where}engine{'.' if told != str(error) else ': '}{told}") from None
+        message = str(error).removeprefix("engine.")
+        raise ConfigError(f"{where}engine{'.' if message != str(error) else ': '}{message}") from None
     try:
         for step, sampling in _samplings(config, name):
             try:
@@ -39,14 +39,14 @@ async def _ask(config: Config, name: str, engine: OpenAIChat) -> None:
                 raise ConfigError(
                     f"strategy.{step}: {str(error).replace('engine.omit', f'{where}engine.omit')}"
                 ) from None
-            except RuntimeError:  # it failed at this one greeting
+            except RuntimeError:  # only this test request failed
                 continue
     finally:
         await engine.stop()
 
 
 def _samplings(config: Config, name: str) -> list[tuple[str, Sampling]]:
-    """The different ways in which steps draw from the engines of a model, each with the first step that does."""
+    """The different samplings for the engines of a model, each with the first step that uses it."""
     engine_of = {one.name: one.engine_of for one in config.models.values()}
     found: list[tuple[str, Sampling]] = []
     for step in config.strategy.steps:

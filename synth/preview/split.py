@@ -1,19 +1,19 @@
-"""How the engines of several models share the work of a run, and how long it then takes.
+"""Divides a cluster among the engines of several models, and computes the run's time.
 
-Every record asks every model, so a run takes as long as the model whose engines have most to do (schedule/balance.py
-moves GPUs towards that while a run goes). Numbers only.
+Every record calls every model, so a run takes as long as the model with the most work per engine (schedule/balance.py
+moves GPUs towards that balance during a run). Numbers only.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-SIZES = (1, 8, 64)  # of what nobody has fixed
+SIZES = (1, 8, 64)  # multiples for models whose number of engines is auto
 
 
 @dataclass(frozen=True)
 class Need:
-    """`seconds` of an engine for a kept record, on `gpus` of its own; `engines` is fixed, or None: as many as there is
-    room for, at least one."""
+    """`seconds` of an engine per kept record, and its `gpus`; `engines` is fixed, or None: as many as there is capacity
+    for, at least one."""
 
     seconds: float
     gpus: float
@@ -28,8 +28,8 @@ Counts = Mapping[str, int]
 
 
 def splits(needs: Mapping[str, Need], first: str) -> list[dict[str, int]]:
-    """How many engines each model may have: one answer where all are fixed, else some, for clusters of several sizes.
-    Only models on GPUs grow with them; on CPUs only `first` does, by one a machine."""
+    """Numbers of engines by model: one answer if all are fixed, else several, for clusters of several sizes. Models on
+    GPUs grow with the cluster; on CPUs only `first` does, by one per node."""
     least = {name: need.least for name, need in needs.items()}
     growing = [name for name, need in needs.items() if need.engines is None and need.gpus]
     if growing:
@@ -41,7 +41,7 @@ def splits(needs: Mapping[str, Need], first: str) -> list[dict[str, int]]:
 
 
 def seconds_of(counts: Counts, needs: Mapping[str, Need]) -> float:
-    """For a kept record, by all of them together."""
+    """Per kept record, over all models."""
     return max((need.seconds / counts[name] for name, need in needs.items()), default=0.0)
 
 
@@ -50,7 +50,7 @@ def gpus_of(counts: Counts, needs: Mapping[str, Need]) -> float:
 
 
 def _grown(least: Counts, needs: Mapping[str, Need], growing: Sequence[str], total: float) -> dict[str, int]:
-    """One engine after another for whom the others wait, while GPUs are left."""
+    """Adds engines one by one for the slowest model, while there are GPUs."""
     counts = dict(least)
     while fitting := [one for one in growing if gpus_of(counts, needs) + needs[one].gpus <= total]:
         counts[max(fitting, key=lambda one: needs[one].seconds / counts[one])] += 1

@@ -1,1 +1,1 @@
-"""What a text is worth: filters and measures over instructions and responses."""
+"""Filters and measures of text quality, over instructions and responses."""

@@ -1,12 +1,12 @@
-"""Responses that answer nothing: they hand the instruction back, go on as the user, or show the chat's scaffolding.
+"""Rejects responses that are no answer: copies of the instruction, text in the user's voice, leaked chat scaffolding.
 
-A copy is measured in words that stand in five words in a row of the instruction: their share of the response, and the
-share of the instruction that was copied; or it is a response whose long words are nearly all the instruction's, in
-whatever order, with no number of its own. A quotation is a small part of the one or the other. All of the material that
-an instruction brings, and nothing else, is a copy however short. Where an instruction asks for an edit of a text, most
-of it comes back, and only a response in which nothing is changed is a copy. Code is left out.
+A copy is measured by runs of five words that response and instruction share: their share of the response, and the share
+of the instruction that was copied. A response is also a copy if its long words are nearly all the instruction's, in any
+order, and it has no number of its own. A quotation is a small part of either. A response that is exactly the material
+given with the instruction is a copy, however short. If the instruction asks for an edit of a text, most of it comes
+back, and only an unchanged text is a copy. Code is left out.
 
-What it does not know: a copy in other words. The user's voice is known in English alone.
+Limits: a copy in other words is not found. The user's voice is known in English only.
 """
 
 import re
@@ -22,15 +22,15 @@ from synth.quality.texts import beginnings, columns_of, missing, prose, texts, u
 from synth.records import Needs, Record, Rejection
 
 LEAST_SENTENCES = 12  # words
-LEAST_ASKED = 8  # words, to which offers without a question are no answer
-LEAST_OFFER = 4  # words: "Yes." and "Sure!" answer what asks for no more
-LEAST_NEW = 0.1  # of the long words of a response, that the instruction does not have
-LEAST_LONG = 10  # such words; fewer may be all that there is to say
-LEAST_LABELLED = 4  # words of a copy after a label, or of what was to be picked; fewer may be what was looked for
+LEAST_ASKED = 8  # words in an instruction, from which on an offer without a question is no answer
+LEAST_OFFER = 4  # words: "Yes." and "Sure!" answer a short question
+LEAST_NEW = 0.1  # share of a response's long words that the instruction lacks
+LEAST_LONG = 10  # long words; a response with fewer may be complete
+LEAST_LABELLED = 4  # words of a copy after a label, or of material to pick from; fewer may be the answer
 MOSTLY = 0.95  # of a response to a request to pick or to judge: "The statement ... is false."
-MOST_SAID = 0.05  # of an offer's words, beside the offer
+MOST_SAID = 0.05  # share of an offer's words beside the offer
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_LABELLED = re.compile(r"[^:：\"“«]*(?:[:：]|[\"“«])[\W_]*")  # with one colon or quotation mark, and nothing after it
+_LABELLED = re.compile(r"[^:：\"“«]*(?:[:：]|[\"“«])[\W_]*")  # one colon or quotation mark, with nothing after it
 _SENTENCE_ENDS = frozenset(".!?。！？")
 _TO_REPEAT = re.compile(r"\b(?:repeat|copy|copypaste|echo|recite|quote|transcribe|say)\b", re.IGNORECASE)
 _TO_PICK = re.compile(r"\b(?:extract|find|identify|pick|choose|select|name|which|true|false)\b", re.IGNORECASE)
@@ -40,7 +40,7 @@ _TO_EDIT = re.compile(  # in any form: "edited", "a revision of"
     r"|summari[sz]|polish|revis|expand|clean)\w{0,4}\b|\b(?:add|fill)(?:ed|ing|s)?\b",
     re.IGNORECASE,
 )
-# A text that is only spoken of, as in "Which questions could I ask?", is none that is to be written.
+# Material that is only mentioned, as in "Which questions could I ask?", is not to be written.
 _TO_WRITE = re.compile(
     r"\b(?:write|draft|compose|role|pretend|act as|play|dialogue?|rewrite|rephrase|paraphrase|translate)\b"
     r"|\b(?:creat|generat|mak|giv|suggest|provid|prepar|produc|design|develop|need|want|send|answer|repl(?:y|ie)|respond"
@@ -77,13 +77,13 @@ _TURNS = re.compile(r"^(?:user|human|assistant|ai): ?\S", re.MULTILINE | re.IGNO
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Answer:
-    """Rejects a record whose response, or any answer in its conversation, is no answer to what the user said before it.
+    """Rejects a record if its response, or any answer in its conversation, does not answer the user's turn before it.
 
-    `copies_instruction`: of its words more than `copied`, and of the instruction's more than `of_instruction`, stand in
-    `ngram` words in a row that both have; or the two are the same. `user_voice`: it asks for help as a user does.
-    `asks_back`: it says nothing but that it will help, and asks, where the instruction had `min_asked` words or more,
-    or does not even ask where it had eight; null switches that off.
-    `leak`: it holds a chat template's tokens or headings, or turns of a conversation that nobody asked to be written.
+    `copies_instruction`: runs of `ngram` words that both share cover more than `copied` of the response and more than
+    `of_instruction` of the instruction; or the two are equal. `user_voice`: it asks for help as a user does.
+    `asks_back`: it only offers help and asks a question, though the instruction had `min_asked` words or more, or only
+    offers help though it had eight; null switches this off.
+    `leak`: it has tokens or headings of a chat template, or turns of a conversation that was not asked for.
     Also: `no_user`, `no_assistant`.
     """
 
@@ -110,37 +110,37 @@ class Answer:
         return []
 
     def __call__(self, record: Record, llm: Any) -> Record:
-        for asked, said in zip(texts(record, "user"), texts(record, "assistant"), strict=False):
-            self._look_at(asked, said)
+        for asked, answer in zip(texts(record, "user"), texts(record, "assistant"), strict=False):
+            self._check(asked, answer)
         return record
 
     def doomed(self, record: Record, left: int) -> Rejection | None:
-        """Of a response with a template's scaffolding in it, or a user's words: neither goes away."""
-        for asked, said in zip(beginnings(record, "user"), beginnings(record, "assistant"), strict=False):
-            if found := _is_nobodys_answer(asked, prose(whole_lines(said))):
+        """For a template's scaffolding or a user's phrase in a partial response: neither can go away."""
+        for asked, answer in zip(beginnings(record, "user"), beginnings(record, "assistant"), strict=False):
+            if found := _user_voice(asked, prose(whole_lines(answer))):
                 return found
         return None
 
-    def _look_at(self, asked: str, said: str) -> None:
-        told = prose(said)
-        if found := _is_nobodys_answer(asked, told):
+    def _check(self, asked: str, answer: str) -> None:
+        answer_prose = prose(answer)
+        if found := _user_voice(asked, answer_prose):
             raise found
         if not _TO_WRITE.search(asked):
             words = len(asked.split())
             asked_enough = self.min_asked is not None and (
-                words >= self.min_asked or ("?" not in said and words >= LEAST_ASKED)
+                words >= self.min_asked or ("?" not in answer and words >= LEAST_ASKED)
             )
-            if asked_enough and not _ABOUT_ASSISTANT.search(asked) and _is_offer(said):
-                raise Rejection("asks_back", " ".join(told.split())[:100])
-        if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, told, told != said)):
+            if asked_enough and not _ABOUT_ASSISTANT.search(asked) and _is_offer(answer):
+                raise Rejection("asks_back", " ".join(answer_prose.split())[:100])
+        if not _TO_REPEAT.search(asked) and (found_share := self._copied(asked, answer_prose, answer_prose != answer)):
             raise Rejection("copies_instruction", f"{found_share:.0%} of it")
 
-    def _copied(self, asked: str, said: str, has_code: bool) -> float:
-        """The share of a response that is copied, 0 where that is too little to matter."""
-        theirs, mine = _words(prose(asked)), _words(said)
-        labelled = _LABEL.sub("", said, count=1) if _LABEL.match(said) else ""
+    def _copied(self, asked: str, answer: str, has_code: bool) -> float:
+        """The share of a response that is copied; 0 if it is too short to matter."""
+        theirs, mine = _words(prose(asked)), _words(answer)
+        labelled = _LABEL.sub("", answer, count=1) if _LABEL.match(answer) else ""
         edits, picks = _TO_EDIT.search(asked) is not None, _TO_PICK.search(asked) is not None
-        for text, least in ((said, LEAST_LABELLED if picks else 2), (labelled, LEAST_LABELLED)):
+        for text, least in ((answer, LEAST_LABELLED if picks else 2), (labelled, LEAST_LABELLED)):
             words = _words(text)
             if len(words) >= least and _is_material(words, asked) and not (edits and _is_edited(text, asked)):
                 return 1.0
@@ -150,49 +150,49 @@ class Answer:
         share = _shared(mine, theirs, self.ngram)
         if share <= self.copied or _shared(theirs, mine, self.ngram) <= self.of_instruction:
             return 0.0
-        allowed = (edits and _is_edited(said, asked)) or (picks and share < MOSTLY)
+        allowed = (edits and _is_edited(answer, asked)) or (picks and share < MOSTLY)
         return 0.0 if allowed else share
 
 
-def _is_nobodys_answer(asked: str, told: str) -> Rejection | None:
-    """What no assistant says, in the prose of a response."""
-    if found := _SCAFFOLDING.search(told):
+def _user_voice(asked: str, answer: str) -> Rejection | None:
+    """A rejection for phrases that no assistant uses, in the prose of a response."""
+    if found := _SCAFFOLDING.search(answer):
         return Rejection("leak", found[0])
     if _TO_WRITE.search(asked):
         return None
-    if len(turns := _TURNS.findall(told)) > 1:
+    if len(turns := _TURNS.findall(answer)) > 1:
         return Rejection("leak", f"{len(turns)} turns of a conversation")
-    if found := _ASKS_FOR_HELP.search(told):
+    if found := _ASKS_FOR_HELP.search(answer):
         return Rejection("user_voice", found[0])
     return None
 
 
 def _is_edited(text: str, asked: str) -> bool:
-    """Whether anything is changed, were it a comma, or said beside it; quotation marks and the last stop aside.
+    """Whether a response changes anything, even a comma, or adds something; quotation marks and the last stop aside.
 
-    What has both the first and the last words of a request has the request itself in it: that is no edit.
+    A response with both the first and the last words of the request contains the request itself: that is no edit.
     """
     mine, theirs = _words(text), _words(asked)
     if mine[:3] == theirs[:3] and mine[-3:] == theirs[-3:]:
         return False
-    told, material = (" ".join(_QUOTES.sub("", one).split()) for one in (text, asked))
-    return told.rstrip(" .") not in material
+    words, material = (" ".join(_QUOTES.sub("", one).split()) for one in (text, asked))
+    return words.rstrip(" .") not in material
 
 
 def _is_offer(text: str) -> bool:
-    """All of its sentences offer help or ask back, and one offers: a question alone may be what was asked for."""
+    """Whether all sentences offer help or ask back, and at least one offers: a question alone may be the task."""
     sentences = [sentence.strip() for sentence in _SENTENCE.findall(unquoted(text)) if sentence.strip()]
-    said = [sentence for sentence in sentences if not sentence.endswith("?")]
-    invites = _INVITES.search(text) is not None  # who tells how he would help asks for nothing
-    told = [one for one in said if ":" in one or not (EMPTY.match(one) or (invites and _SERVICE.search(one)))]
-    words, beside = (sum(len(sentence.split()) for sentence in some) for some in (sentences, told))
-    return bool(said) and words >= LEAST_OFFER and beside <= MOST_SAID * words
+    statements = [sentence for sentence in sentences if not sentence.endswith("?")]
+    invites = _INVITES.search(text) is not None  # an offer that explains itself asks for nothing
+    others = [one for one in statements if ":" in one or not (EMPTY.match(one) or (invites and _SERVICE.search(one)))]
+    words, beside = (sum(len(sentence.split()) for sentence in some) for some in (sentences, others))
+    return bool(statements) and words >= LEAST_OFFER and beside <= MOST_SAID * words
 
 
 def _is_material(words: Sequence[str], text: str) -> bool:
-    """Whether they are all that a request brings: the end of a text from a paragraph, a colon or a quotation mark on.
+    """Whether the words are the whole material of a request: its end, from a paragraph, colon or quotation mark on.
 
-    What comes last of several lines, sentences or choices is an answer; several sentences are none.
+    The last of several lines, sentences or choices is an answer; several sentences are not.
     """
     matches = list(_WORD.finditer(text))
     if [match[0].lower() for match in matches[-len(words) :]] != list(words):
@@ -227,7 +227,7 @@ def _new(words: Sequence[str], others: Sequence[str]) -> float:
 
 
 def _shared(words: Sequence[str], others: Sequence[str], n: int) -> float:
-    """The share of the words that stand in n words in a row that the others have too."""
+    """The share of words that are in a run of n words that occurs in `others` too."""
     there = {tuple(others[at : at + n]) for at in range(len(others) - n + 1)}
     inside = {at + step for at in range(len(words) - n + 1) if tuple(words[at : at + n]) in there for step in range(n)}
     return len(inside) / len(words) if words else 0.0

@@ -1,7 +1,7 @@
-"""Whether a text asks for anything: a question, an order, a wish, a case that is set. An answer mostly does not.
+"""Detects whether a text asks for something: a question, a request, a wish, a stated problem. Answers mostly don't.
 
-What it does not know: other languages than English, whose texts are all taken to ask. Lines of a list are left out: an
-answer may well be a list of orders ("1. Choose a pot.").
+Limits: English only; texts in other languages count as asking. List items are left out: an answer may be a list of
+imperatives ("1. Choose a pot.").
 """
 
 import re
@@ -29,7 +29,7 @@ _ORDERS = VERBS | frozenset(
     "quantify recall recite reply respond retell review reword role-play roleplay sing state study teach walk weigh "
     "work".split()
 )
-# A text may begin so, and go on to ask without a question mark.
+# A text that begins so may ask without a question mark.
 _OPENS = re.compile(
     r"""\W*(?:(?:what|who|whose|whom|which|where|when|why|how|can|could|would|will|should|do|does|did|is|are)\b
     |(?:given|suppose|assume)\b|you(?:'re|\sare)\s(?:an?|the|given|tasked|asked)\b|true\sor\sfalse\b)""",
@@ -52,13 +52,13 @@ _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
 
 def asks(text: str) -> bool:
-    """Also of a text that is not in English, or too short to tell."""
-    told = _CODE.sub(" ", text.replace("’", "'"))
-    if _QUESTION.search(told) or not _ENGLISH.search(told):
+    """True also for a text that is not English, or too short to tell."""
+    plain = _CODE.sub(" ", text.replace("’", "'"))
+    if _QUESTION.search(plain) or not _ENGLISH.search(plain):
         return True
-    lines = [line for line in told.splitlines() if line.strip() and not _ITEM.match(line)]
+    lines = [line for line in plain.splitlines() if line.strip() and not _ITEM.match(line)]
     sentences = [sentence.strip(" \t\"'“”*_()") for line in lines for sentence in _SENTENCE.findall(line)]
-    return _OPENS.match(told) is not None or any(map(_is_order, sentences)) or any(map(_WISH.search, lines))
+    return _OPENS.match(plain) is not None or any(map(_is_order, sentences)) or any(map(_WISH.search, lines))
 
 
 def _is_order(sentence: str) -> bool:

@@ -1,7 +1,7 @@
-"""Rows by a number that they share, for hundreds of millions of pairs: a hash table in one array, of eight bytes each.
+"""A hash table from numbers to rows, for hundreds of millions of pairs: one array with eight bytes per entry.
 
-Linear probing, in windows of eight entries. An entry has 32 bits of a hash and a row; a number that several rows share
-has a list instead, beside the table. That two numbers have the same 32 bits costs whoever asks a comparison, no more.
+Linear probing in windows of eight entries. An entry has 32 bits of a hash and a row; if several rows share a number, it
+has the index of a list beside the table. A collision of the 32 bits costs the caller one comparison.
 """
 
 from array import array
@@ -14,24 +14,24 @@ Hashes = NDArray[np.uint64]
 _FULL = 0.7
 _GROWTH = 1.6
 _FIRST = 1 << 12
-_AT_ONCE = 1 << 20  # entries that are moved to a larger table
+_AT_ONCE = 1 << 20  # entries moved at once when the table grows
 _WINDOW = np.arange(8, dtype=np.int64)
-_MANY = 1 << 31  # an entry that has the number of a list, and not a row
+_MANY = 1 << 31  # flag: the entry has the index of a list, not a row
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
 
 class BandTable:
-    """Rows are below 2**31 - 1. A row that is taken away may still be found, until the table grows."""
+    """Rows must be below 2**31 - 1. A discarded row may still be found until the table grows."""
 
     def __init__(self) -> None:
         self._entries: Hashes = np.zeros(_FIRST + len(_WINDOW), np.uint64)
-        self._size = _FIRST  # homes; the entries behind them are for the windows of the last ones
+        self._size = _FIRST  # home slots; the extra slots behind them complete the last windows
         self._used = 0
         self._lists: list[array[int]] = []
 
     def add(self, hashes: Hashes, rows: NDArray[np.int64]) -> None:
-        """A row at each of these hashes."""
+        """Add a row at each of these hashes."""
         tags = _tags(hashes)
         slots = self._slots(tags)
         new = np.flatnonzero(slots < 0)
@@ -49,7 +49,7 @@ class BandTable:
                 self._join(slot, row)
 
     def find(self, hashes: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The rows at each hash: pairs of which of these hashes it is and a row."""
+        """The rows at each hash, as pairs: index of the hash, and row."""
         slots = self._slots(_tags(hashes))
         there = np.flatnonzero(slots >= 0)
         values = (self._entries[slots[there]] & _LOW).astype(np.int64)
@@ -62,14 +62,14 @@ class BandTable:
         return np.concatenate([at, many]), np.concatenate([rows, *lists]).astype(np.int64)
 
     def discard(self, hashes: Hashes, row: int) -> None:
-        """Of those that share a hash with others. One that is alone stays, and is as good as gone with its row."""
+        """Remove a row from lists. A single entry stays; the caller knows that its row is gone."""
         slots = self._slots(_tags(hashes))
         for value in (self._entries[slots[slots >= 0]] & _LOW).tolist():
             if value >= _MANY and row in (rows := self._lists[value - _MANY]):
                 rows.remove(row)
 
     def _join(self, slot: int, row: int) -> None:
-        """A row beside those that an entry has."""
+        """Add a row to an existing entry."""
         entry = int(self._entries[slot])
         value = entry & 0xFFFFFFFF
         if value >= _MANY:
@@ -79,7 +79,7 @@ class BandTable:
             self._entries[slot] = np.uint64(entry >> 32 << 32 | _MANY + len(self._lists) - 1)
 
     def _slots(self, tags: Hashes) -> NDArray[np.int64]:
-        """Where the entry of each tag is, -1 where there is none."""
+        """The slot of each tag, -1 if it has none."""
         found = np.full(len(tags), -1, np.int64)
         left, at = np.arange(len(tags)), self._homes(tags)
         while len(left):
@@ -92,7 +92,7 @@ class BandTable:
         return found
 
     def _place(self, entries: Hashes) -> None:
-        """New ones, of tags that are not there."""
+        """Insert entries with new tags."""
         self._used += len(entries)
         at = self._homes(entries >> _32)
         while len(entries):
@@ -100,13 +100,13 @@ class BandTable:
             room = empty.any(axis=1)
             slots = at + empty.argmax(axis=1)
             self._entries[slots[room]] = entries[room]
-            lost = room & (self._entries[slots] != entries)  # to another of these
+            lost = room & (self._entries[slots] != entries)  # two entries took the same slot
             on = ~room | lost
             at = np.where(room, at, self._further(at))[on]
             entries = entries[on]
 
     def _homes(self, tags: Hashes) -> NDArray[np.int64]:
-        """In the order of the tags, so that a larger table is filled in the order of the smaller one."""
+        """Increasing with the tags, so that a larger table is filled in order."""
         return (tags * np.uint64(self._size) >> _32).astype(np.int64)
 
     def _further(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -117,9 +117,9 @@ class BandTable:
         there.sort(kind="stable")  # nearly sorted
         self._size = int(max(self._size, (self._used + more) / _FULL) * _GROWTH)
         self._used = 0
-        self._entries = self._entries[:0]  # before there is the larger one
+        self._entries = self._entries[:0]  # free it before the larger one is allocated
         self._entries = np.zeros(self._size + len(_WINDOW), np.uint64)
-        first = 0  # slot that is free for sure
+        first = 0  # a slot that is certainly free
         for start in range(0, len(there), _AT_ONCE):
             some = there[start : start + _AT_ONCE]
             turns = np.arange(len(some))

@@ -1,14 +1,14 @@
-"""Records that hold a piece of a test set, which a model trained on them would be tested on in vain.
+"""Rejects records that share n-grams with a test set, since training on them would invalidate the test.
 
-As for GPT-3 (arXiv 2005.14165, appendix C): words in a row that a record shares with a test example, 13 of them, or
-all of a shorter example down to 8. Words are runs of letters and digits in lower case.
+As for GPT-3 (arXiv 2005.14165, appendix C): an overlap is 13 words in a row, or a whole example of 8 to 12 words. Words
+are runs of letters and digits in lower case.
 
-The index is made once in a worker, out of any source that Synth reads (docs/sources.md), one row at a time. It holds
-8 bytes for each different 13 words: two hashes that are equal by chance would reject a record wrongly, which at ten
-million of them happens to one record's text in a million or so.
+Each worker builds the index once, from any source that Synth reads (docs/sources.md), row by row. It holds 8 bytes per
+different n-gram. A hash collision would reject a record wrongly; with ten million n-grams this happens to about one
+record in a million.
 
-What it does not know: paraphrase and translation; languages without blanks between words, which are one long word; and
-which example it was, as that is not kept.
+Limits: no paraphrases, no translations; a text in a language without spaces is a single word; the matching example is
+not reported, since it is not stored.
 """
 
 import re
@@ -32,7 +32,7 @@ from synth.sources import BadRow, Source
 from synth.sources.files import Files
 
 _WORDS = re.compile(r"[^\W_]+")
-_CHUNK = 1 << 20  # hashes gathered before they are sorted in
+_CHUNK = 1 << 20  # hashes gathered before they are merged into the sorted ones
 
 
 def _as_source(given: Any) -> Any:
@@ -43,12 +43,12 @@ def _as_source(given: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Decontaminate:
-    """Rejects a record, as `contaminated`, if one of its `look_at` columns shares words with a row of `against`.
+    """Rejects a record as `contaminated` if one of its `look_at` columns shares words with a row of `against`.
 
-    `against` is a file, or a source with its `_target_`, or a list of these; of its rows all texts are taken, or those
-    in the columns of `test_columns`. `ngram` is how many words in a row are too many; examples with fewer are compared
-    as a whole, those with fewer than `min_words` not at all. `max_ngrams` bounds the index: a run with more test data
-    than that ends at once, and says so. Also: `no_COLUMN` for a column to look at.
+    `against` is a file, a source with a `_target_`, or a list of these; all texts of its rows are used, or those of
+    `test_columns`. `ngram` is the number of consecutive words that count as an overlap; shorter examples are compared
+    as a whole, and those below `min_words` not at all. `max_ngrams` bounds the index: with more test data the run ends
+    at once with an error. Also: `no_COLUMN` for each column in `look_at`.
     """
 
     against: Annotated[list[Annotated[Any, BeforeValidator(_as_source)]], Field(min_length=1), BeforeValidator(as_list)]
@@ -65,7 +65,7 @@ class Decontaminate:
 
     def __post_init__(self) -> None:
         for source in self.against:
-            source.stamp()  # what is not there is said before anything is started
+            source.stamp()  # a missing file is reported before the run starts
 
     @property
     def rejections(self) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class Decontaminate:
 
 @plain_dataclass(frozen=True)
 class NgramIndex:
-    """The sorted hashes of all n-grams by n: the longest n for long examples, lower ones for whole short ones."""
+    """Sorted hashes of n-grams, by n: `ngram` for long examples, the example's length for short ones."""
 
     hashes: Mapping[int, Hashes]
 

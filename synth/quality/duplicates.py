@@ -1,42 +1,40 @@
-"""Of records that are alike the one with the lowest number is kept, whoever made it and whenever.
+"""Deduplication across the whole run: of similar records the one with the lowest number is kept.
 
-The rule. A record that comes to a step against duplicates claims a key there: a hash, a signature, an embedding of its
-text. It is a duplicate if a lower record claimed a key like its own at that step, be that one kept in the end or not.
-This is the rule of Magpie's recipe (arXiv 2406.08464: an instruction is dropped if one of lower index is near), and it
-is chosen for what follows from it: whether a record is a duplicate depends on two records at a time, never on a chain
-of decisions, so that claims may come in in any order. What is known of lower claims only ever grows, and with it only
-the set of duplicates: a record once found to be one stays one.
+The rule. At a dedup step a record claims a dedup key: a hash, a signature or an embedding of its text. It is a
+duplicate if a lower record claimed a similar key at that step, whether or not that record is kept in the end. This is
+the rule of Magpie's recipe (arXiv 2406.08464: an instruction is dropped if one with a lower index is near). It was
+chosen because a duplicate then depends on two records only, never on a chain of decisions, so keys may arrive in any
+order. Known lower keys only increase, and with them the set of duplicates: a record once found to be a duplicate stays
+one.
 
-Hence two moments of decision, and no wait between them:
+Hence there are two decisions, and no record waits:
 
-* When a record claims, all lower claims that are known are looked at. If one of them is alike the record ends there,
-  and costs no more tokens. Else it goes on at once: nobody waits for a lower number that is slow.
-* When a shard is finished, and all shards below it are, every claim that could matter is known. Of its kept rows those
-  that were duplicates after all become rejections, and the shard is committed. So its *commit* waits for lower shards,
-  in its journal, on disk: no engine does, no worker and no record. A committed shard is final, as without all this,
-  and a merge copies nothing.
+* When a record claims its key, the key is compared with all known lower ones. If one is similar the record is rejected,
+and costs no more tokens. Otherwise it goes on at once, without waiting for slow lower numbers. * A shard is finalized
+when it and all lower shards are finished, because then every key that matters is known. Kept rows that turn out to be
+duplicates become rejections, and the shard is committed. So only the *commit* waits for lower shards, with the records
+in the journal on disk: no engine, worker or record waits. A committed shard is final, and a merge copies nothing.
 
-Several steps against duplicates in one chain. What a record claims at the second step counts only if it was no
-duplicate at the first, which is not known for sure before its shard is finalized. So claims at the first step are
-looked at as soon as they are made, those at later ones from their finalization on.
+Several dedup steps in a chain. A key at the second step counts only if its record was no duplicate at the first, which
+is certain only when its shard is finalized. So keys at the first step are compared as soon as they are claimed; keys at
+later steps are visible to others from their finalization on.
 
-Exactly once. A shard's claims are taken from its records as they stand in the journal, not from what was claimed on
-the way: if a worker is lost, and its records are made again, their new claims take the place of the old ones. What is
-finalized is written down before anyone is told (synth/schedule/dedup_keys.py), and told again if it is asked again.
+Exactly once. A shard's keys are read from its journal, not from what was claimed on the way: if a worker is lost and
+its records run again, their new keys replace the old ones. A finalized shard is on disk before any worker gets the
+answer (synth/schedule/dedup_keys.py), and a repeated question gets the same answer.
 
-Why not the pool of Self-Instruct (synth/schedule/pool.py), which decides in record order too: there a record's *next
-prompt* depends on the decision, so it has to wait; here nothing does, and waiting would hold back all that is above one
-slow record.
+Why this is not the pool of Self-Instruct (synth/schedule/pool.py), which also decides in record order: there a record's
+*next prompt* depends on the decision, so it has to wait. Here nothing does, and waiting would hold back all records
+above a slow one.
 
-What it does not know: other runs; and a record that was ended early by a claim stays ended, though the claim's own
-record was then lost, and made again with other words, by an engine that gives other words to the same seed, or set
-aside as poison, which claims nothing.
+Limits: other runs are not compared. A record rejected early stays rejected even if the other record was then lost and
+run again with another text (on an engine that is not deterministic), or was rejected as poison, which claims no key.
 
-Parts. A run of many millions has its claims in several processes. Where only equal keys are alike, each has its share
-of the keys, and a claim is for one of them alone. Else each has its share of the records, and a claim is for all: the
-lowest of their answers is what one process would have said.
+Partitions. Runs of many millions of records have their keys in several processes. If only equal keys are similar, keys
+are partitioned by hash, and a key is sent to one partition. Otherwise keys are partitioned by record, and a key is sent
+to all partitions: the lowest of their answers is the answer.
 
-Plain bookkeeping: knows nothing of workers, files, or of what makes keys alike (see `Index`).
+Bookkeeping only: no workers, no files. An `Index` decides which keys are similar.
 """
 
 import asyncio
@@ -48,7 +46,7 @@ from synth.records import DedupKey, Duplicate, Place
 
 
 class Buckets:
-    """Places by something that they share. Nearly all are alone with it, and one alone takes no set."""
+    """Places grouped by a value that they share. Nearly all groups have one place, which is stored without a set."""
 
     def __init__(self) -> None:
         self._places: dict[Hashable, Place | set[Place]] = {}
@@ -73,28 +71,28 @@ class Buckets:
 
 
 class Index(Protocol):
-    """The claims of one step. Which keys are alike must depend on the two of them alone, either way round. Keys come
-    many at a time, each with the place that claims it."""
+    """The dedup keys of one step. Whether two keys are similar must depend on these two only, and be symmetric. Methods
+    take many keys at a time, each with the place that claims it."""
 
     def put(self, places: Sequence[Place], keys: Sequence[bytes]) -> None:
-        """In place of what was claimed there before."""
+        """Set the keys of these places, replacing earlier ones."""
         ...
 
     def forget(self, place: Place) -> None: ...
 
     def close(self, places: Sequence[Place]) -> None:
-        """What was claimed there is never forgotten, and nothing is put there any more."""
+        """Make the keys of these places permanent: they are neither forgotten nor replaced."""
         ...
 
     def lowest(self, places: Sequence[Place], keys: Sequence[bytes]) -> list[Place | None]:
-        """For each place the lowest below it that has a key like this one."""
+        """For each place the lowest place below it with a similar key, or None."""
         ...
 
 
 class Duplicates(Protocol):
-    """What a step against duplicates has in its attribute `duplicates`: the index that all its claims go into, and the
-    reason of its rejections. It goes to another process by pickle. It may say `by_key`, that only equal keys are alike,
-    and `claims_of_a_process`, how many are as much as one process is to have."""
+    """The attribute `duplicates` of a dedup step: the index for its keys, and the reason of its rejections. Can be
+    pickled. Optional attributes: `by_key`, if only equal keys are similar, and `claims_of_a_process`, the number of
+    keys that suit one process."""
 
     @property
     def reason(self) -> str: ...
@@ -103,39 +101,39 @@ class Duplicates(Protocol):
 
 
 def parts_for(duplicates: Mapping[str, Duplicates], records: int) -> int:
-    """How many parts a run of so many records has its claims in."""
+    """The number of partitions for the keys of a run with so many records."""
     most = [getattr(one, "claims_of_a_process", records) for one in duplicates.values()]
     return max([1, *(-(-records // one) for one in most if one)])
 
 
 class Division:
-    """What of a run's claims is whose, in so many parts."""
+    """Assigns dedup keys to partitions."""
 
     def __init__(self, duplicates: Mapping[str, Duplicates], parts: int):
         self._by_key = {step for step, one in duplicates.items() if getattr(one, "by_key", False)}
         self._parts = parts
 
     def owner(self, claim: DedupKey) -> int:
-        """The part that has it from now on."""
+        """The partition that stores the key."""
         return (crc32(claim.key) if claim.step in self._by_key else claim.place[0]) % self._parts
 
     def asked(self, claim: DedupKey) -> Sequence[int]:
-        """The parts that may have one like it."""
+        """The partitions that may have a similar key."""
         return (self.owner(claim),) if claim.step in self._by_key else range(self._parts)
 
 
 class Part:
-    """The claims that are one part's own, all where there is one part. Coroutines, as it may be another process."""
+    """One partition of the keys, or all of them. Its methods are coroutines, as it may be in another process."""
 
     def __init__(self, duplicates: Mapping[str, Duplicates], number: int = 0, parts: int = 1):
         self._indexes = {step: one.index() for step, one in duplicates.items()}
         self._division, self._number = Division(duplicates, parts), number
         self._first = next(iter(duplicates))
-        self._open: dict[int, set[Place]] = {}  # at the first step, of records that are not finalized
-        self._finalized = 0  # all records below are
+        self._open: dict[int, set[Place]] = {}  # places at the first step, of records that are not finalized
+        self._finalized = 0  # all lower records are finalized
 
     async def claim(self, claims: Sequence[DedupKey]) -> list[Place | None]:
-        """For each the lowest of the lower places that this part knows to have a key alike."""
+        """For each key the lowest known place below with a similar key, or None."""
         open_ = [
             one for one in claims if one.step == self._first and one.place[0] >= self._finalized and self._owns(one)
         ]
@@ -149,14 +147,14 @@ class Part:
         return [found[at] for at in range(len(claims))]
 
     async def finalize(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> list[Place | None]:
-        """The same for all claims at a step that finished records made, which are final."""
+        """The same for all keys of finished records at a step; these keys become permanent."""
         index, own = self._take(numbers, step, claims)
         found = index.lowest(*_places_and_keys(claims))
         index.close([one.place for one in own])
         return found
 
     async def restore(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> None:
-        """The same without looking."""
+        """Make keys permanent without comparing them."""
         index, own = self._take(numbers, step, claims)
         index.close([one.place for one in own])
 
@@ -165,7 +163,7 @@ class Part:
         if step == self._first:
             made = {claim.place for claim in own}
             for number in numbers:
-                for place in self._open.pop(number, set()) - made:  # of a life that was lost
+                for place in self._open.pop(number, set()) - made:  # of a lost worker
                     index.forget(place)
             self._finalized = numbers.stop
         index.put(*_places_and_keys(own))
@@ -176,7 +174,7 @@ class Part:
 
 
 class SomePart(Protocol):
-    """A Part, wherever it is."""
+    """A Part in any process."""
 
     async def claim(self, claims: Sequence[DedupKey]) -> list[Place | None]: ...
 
@@ -186,27 +184,27 @@ class SomePart(Protocol):
 
 
 class DedupKeys:
-    """All claims of a run, of the steps in `duplicates`, in the order of the chain: in `parts`, or in one that is here.
+    """All dedup keys of a run, for the steps in `duplicates` in the order of the chain; in `parts`, or in one here.
 
-    `claim` as records come, `finalize` shard by shard from record 0. Both take the time of a look into an index.
+    `claim` keys in any order, `finalize` shards from record 0 on. Both take the time of an index lookup.
     """
 
     def __init__(self, duplicates: Mapping[str, Duplicates], parts: Sequence[SomePart] = ()):
         self.parts = parts or [Part(duplicates)]
         self._division = Division(duplicates, len(self.parts))
         self._reasons = {step: one.reason for step, one in duplicates.items()}
-        self.finalized = 0  # all records below are
+        self.finalized = 0  # all lower records are finalized
 
     async def claim(self, claim: DedupKey) -> Place | None:
-        """The lowest of the lower places that are known to have a key alike."""
+        """The lowest known place below with a similar key, or None."""
         asked = (self.parts[part].claim([claim]) for part in self._division.asked(claim))
         return lowest([like for [like] in await asyncio.gather(*asked)])
 
     async def finalize(self, numbers: range, claims: Iterable[DedupKey]) -> list[Duplicate]:
-        """The duplicates among finished records, whose claims these are, all of them.
+        """The duplicates among finished records, given all their keys.
 
-        Raises ValueError unless all lower records are finalized, and none of these. Whoever calls this writes
-        `numbers`, `claims` and the answer down before anybody hears of it, for `restore`.
+        Raises ValueError unless exactly the lower records are finalized. The caller writes `numbers`, `claims` and the
+        answer to disk before using it, for `restore`.
         """
         if numbers.start != self.finalized:
             raise ValueError(f"records {self.finalized} to {numbers.start - 1} are not finalized yet")
@@ -221,7 +219,7 @@ class DedupKeys:
         return [duplicate for number in sorted(found) for duplicate in found[number]]
 
     async def restore(self, numbers: range, claims: Sequence[DedupKey], duplicates: Sequence[Duplicate]) -> None:
-        """What `finalize` said in an earlier run, without looking again."""
+        """Restore an earlier answer of `finalize` without comparing again."""
         found: dict[int, list[Duplicate]] = {}
         for step, made in self._by_step(claims):
             made = [claim for claim in made if not _covered(claim.place, found)]
@@ -236,11 +234,11 @@ class DedupKeys:
     async def _likes(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> list[Place | None]:
         shares = [self._shares(part, step, claims) for part in range(len(self.parts))]
         some = zip(self.parts, shares, strict=True)
-        told = await asyncio.gather(
+        answers = await asyncio.gather(
             *(part.finalize(numbers, step, [claims[at] for at in share]) for part, share in some)
         )
         likes: list[list[Place | None]] = [[] for _ in claims]
-        for share, found in zip(shares, told, strict=True):
+        for share, found in zip(shares, answers, strict=True):
             for at, like in zip(share, found, strict=True):
                 likes[at].append(like)
         return [lowest(some) for some in likes]
@@ -249,7 +247,7 @@ class DedupKeys:
         return [at for at, claim in enumerate(claims) if part in self._division.asked(claim)]
 
     def _by_step(self, claims: Iterable[DedupKey]) -> list[tuple[str, list[DedupKey]]]:
-        """All steps, in the order of the chain, with the claims there in the order of their places."""
+        """The keys of each step, in the order of the chain, sorted by place."""
         made: dict[str, list[DedupKey]] = {step: [] for step in self._reasons}
         for claim in sorted(claims, key=lambda one: one.place):
             made[claim.step].append(claim)
@@ -261,7 +259,7 @@ def lowest(places: Iterable[Place | None]) -> Place | None:
 
 
 def _covered(place: Place, found: Mapping[int, Sequence[Duplicate]]) -> bool:
-    """It is a duplicate of an earlier step, or what became of one."""
+    """Whether the place, or the record it branched from, is a duplicate at an earlier step."""
     return any(duplicate.covers(place) for duplicate in found.get(place[0], ()))
 
 

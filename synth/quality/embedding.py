@@ -1,6 +1,6 @@
-"""Embeddings of texts by a transformer: the mean of its last hidden states, as sentence-transformers' models give it.
+"""Text embeddings by a transformer: the mean of its last hidden states, as in sentence-transformers.
 
-Runs on the CPU, beside the engine: models for this are small, and instructions are short.
+Runs on the CPU beside the engine: embedding models are small, and instructions are short.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from synth.quality.loaded import Loaded
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class TransformerEmbedding:
-    """`path` is a folder or a name on the Hub. `pooling` takes the mean over all tokens, or the first one's state.
+    """`path` is a folder or a name on the Hub. `pooling` is the mean over all tokens, or the first token's state.
 
-    Loaded at the first text. One text at a time, cut after `max_tokens`, so that an embedding does not depend on what
-    else is asked for; `threads` of torch's work on it.
+    Loaded at the first text. One text at a time, truncated to `max_tokens`, so that an embedding does not depend on a
+    batch; `threads` is torch's number of threads.
     """
 
     path: ModelPath
@@ -36,7 +36,7 @@ class TransformerEmbedding:
         return problem and f"path: {problem}"
 
     async def embed(self, text: str) -> NDArray[np.float32]:
-        """float32, as long as the model's hidden size."""
+        """float32, of the model's hidden size."""
         model, tokenizer, turn = await self._loaded.get()
         with ours():
             async with turn:

@@ -1,7 +1,7 @@
-"""Texts that break off: cut by max_tokens, left open, or ended in the middle of a sentence.
+"""Rejects truncated texts: cut by max_tokens, left open, or ended in the middle of a sentence.
 
-What it does not know: whether a text that ends well says all that it was to say. Prose that does without punctuation
-(verse, a list's items, a heading, a short answer, a signature) is not held to it; nor are the scripts that have none.
+Limits: whether a text that ends well is complete is not known. Text without punctuation (verse, list items, headings,
+short answers, signatures) is exempt; so are scripts without punctuation.
 """
 
 import re
@@ -20,8 +20,8 @@ _INLINE_CODE = re.compile(r"(`+).+?\1")
 _OPENERS, _CLOSERS = "([{（［｛「『【", ")]}）］｝」』】"
 _FACE = re.compile(r"[:;=]-?[(\[{]")
 _ITEM = re.compile(r"\s*([-*+•|>#]|\d+[.)]\s|\(?[a-z][.)]\s)")
-_AWAITING = tuple(",:，：、-–—")  # not a semicolon: code ends in it
-# What is asked for is said before a colon, a quotation mark or a line's end, and what is to be continued comes after.
+_AWAITING = tuple(",:，：、-–—")  # no semicolon: code ends in it
+# A request comes before a colon, a quotation mark or a line's end; the text to continue comes after.
 _TO_GO_ON = re.compile(
     r"\b(?:continue|complete|finish|extend|go on|fill in|next|comes? after|start(?:s|ing)?|begin(?:s|ning)?)\b",
     re.IGNORECASE,
@@ -34,15 +34,14 @@ _WITHOUT_PUNCTUATION = ("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Ending(TextFilter):
-    """Rejects a record if a text in `column` ends before its end.
+    """Rejects a record if a text in `column` is truncated.
 
-    `cut_off`: max_tokens ended it, or a loop (`finish_reason` is `length` or `repetition`; of the response and the
-    assistant's turns alone), and not after a whole sentence of a paragraph, after which the answer reads as a whole.
+    `cut_off`: max_tokens or a loop ended it (`finish_reason` is `length` or `repetition`; only for the response and the
+    assistant's turns), and not after a complete sentence of a paragraph, where the answer reads as complete.
     `left_open`: a code fence, a `$$` or, in the last paragraph, a bracket is open. `announces`: it ends in a colon,
-    comma or dash, as Magpie's recipes reject instructions for, unless it gives a beginning to go on from or a label to
-    answer after. `mid_sentence`: its last line has `min_words` words or
-    more, is no item of a list, no heading and no row of a table, and ends in a letter; `punctuation` false switches
-    that off, as is right for what users write. Also: `no_COLUMN`.
+    comma or dash, for which Magpie's recipes reject instructions, unless it gives a beginning to continue or a label to
+    answer after. `mid_sentence`: its last line has at least `min_words` words, is no list item, heading or table row,
+    and ends in a letter; `punctuation` false switches this off, which suits text by users. Also: `no_COLUMN`.
     """
 
     punctuation: bool = True
@@ -56,10 +55,10 @@ class Ending(TextFilter):
         if cut and not _ends_in_a_sentence(found[-1]):
             raise Rejection("cut_off")
         for text in found:
-            self._look_at(text.rstrip())
+            self._check(text.rstrip())
         return record
 
-    def _look_at(self, text: str) -> None:
+    def _check(self, text: str) -> None:
         if open_fence(text):
             raise Rejection("left_open", "a code fence")
         paragraphs = re.split(r"\n\s*\n", prose(text, "\ufffc"))
@@ -80,7 +79,7 @@ class Ending(TextFilter):
 
 
 def open_fence(text: str) -> bool:
-    """Whether a block of fenced code is never closed (CommonMark, section 4.5)."""
+    """Whether a fenced code block is never closed (CommonMark, section 4.5)."""
     fence = ""
     for match in _FENCE.finditer(text):
         mark, rest = match.groups()
@@ -92,18 +91,19 @@ def open_fence(text: str) -> bool:
 
 
 def open_bracket(paragraph: str) -> str | None:
-    """The last bracket that is opened and never closed. A bracket of any kind closes one of any other: `[0, 1)`."""
+    """The last bracket that is never closed. A bracket of any kind closes one of any other: `[0, 1)`."""
     depth: list[str] = []
     for sign in _FACE.sub("", _INLINE_CODE.sub("", paragraph)):
         if sign in _OPENERS:
             depth.append(sign)
-        elif sign in _CLOSERS and depth:  # one that closes nothing is `1)` or a smile
+        elif sign in _CLOSERS and depth:  # an unmatched one is `1)` or a smiley
             depth.pop()
     return depth[-1] if depth else None
 
 
 def _is_to_be_continued(text: str) -> bool:
-    """It ends in what follows a request: "Continue the story: Once upon a time,", or "... Answer:" after a question."""
+    """Whether it ends in text to continue: "Continue the story: Once upon a time,", or "... Answer:" after a
+    question."""
     if not text.endswith((":", "：")):
         request = _TO_GO_ON.search(text)
         return request is not None and _GIVEN.search(text, request.end()) is not None
@@ -118,7 +118,7 @@ def _is_verse(paragraph: str) -> bool:
 
 
 def _ends_in_a_sentence(text: str) -> bool:
-    """It ends in one, in a paragraph and not in a list, which may have had more items to come."""
+    """Whether it ends in a complete sentence of a paragraph; a list may have had more items to come."""
     last = re.split(r"\n\s*\n", text.rstrip())[-1]
     return _SENTENCE_END.search(last) is not None and not any(map(_ITEM.match, last.splitlines()))
 
@@ -129,5 +129,5 @@ def _breaks_off(line: str, min_words: int) -> bool:
         return False
     if len(line.split()) >= min_words:
         return True
-    # Where no blanks stand between words, a word is two characters or so.
+    # In scripts without spaces, a word is about two characters.
     return ord(last) >= 0x2E80 and len(line) >= 2 * min_words

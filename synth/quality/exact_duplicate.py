@@ -1,4 +1,4 @@
-"""Instructions that are the same but for case, punctuation and blanks (see synth/quality/duplicates.py)."""
+"""Exact deduplication of instructions, ignoring case, punctuation and spaces (see synth/quality/duplicates.py)."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -16,9 +16,10 @@ from synth.records import Needs, Place, Record, Rejection
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ExactDuplicate:
-    """Rejects a record, as `exact_duplicate`, if a lower one had the same text in `column`. Also: `no_COLUMN`.
+    """Rejects a record as `exact_duplicate` if a lower record had the same text in `column`. Also: `no_COLUMN`.
 
-    The first of a conversation's texts is compared. Compared are letters and digits; texts without any as they are.
+    Of a conversation the first text is compared. Only letters and digits count; a text without any is compared as it
+    is.
     """
 
     column: str = "instruction"
@@ -48,7 +49,7 @@ class ExactDuplicate:
 
 
 def normalized(text: str) -> str:
-    """A text by its letters and digits: NFKC, lower case, one blank between words."""
+    """The letters and digits of a text: NFKC, lower case, one space between words."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     kept = "".join(one if one.isalnum() or unicodedata.category(one)[0] == "M" else " " for one in folded)
     return " ".join(kept.split()) or " ".join(text.split())
@@ -56,7 +57,7 @@ def normalized(text: str) -> str:
 
 @plain_dataclass(frozen=True)
 class ExactMatches:
-    """`duplicates` of a step whose keys are alike when they are equal."""
+    """`duplicates` of a step where only equal keys are similar."""
 
     reason: ClassVar[str] = "exact_duplicate"
     claims_of_a_process: ClassVar[int] = 20_000_000
@@ -67,13 +68,13 @@ class ExactMatches:
 
 
 class ExactIndex:
-    """Places by key, and keys by those places that may still be forgotten. Of the others with one key the lowest is
-    enough."""
+    """Places by key, and keys by the places that may still be forgotten. Of the permanent places of a key only the
+    lowest is stored."""
 
     def __init__(self) -> None:
         self._open: dict[Place, bytes] = {}
         self._places = Buckets()
-        self._lowest: dict[bytes, int | Place] = {}  # of those that are never forgotten; a number where it is all
+        self._lowest: dict[bytes, int | Place] = {}  # permanent places; just a number for an unbranched record
 
     def put(self, places: Sequence[Place], keys: Sequence[bytes]) -> None:
         for place, key in zip(places, keys, strict=True):

@@ -1,15 +1,16 @@
-"""Keeps texts in the languages that are wanted.
+"""Keeps texts in the wanted languages.
 
-Languages are told by py3langid (Lui and Baldwin's langid.py, ACL 2012, retrained for 130 languages): its model is in
-its package, so nothing is downloaded. benchmarks/filters.py has how it was chosen and how often it is wrong.
+Languages are identified by py3langid (Lui and Baldwin's langid.py, ACL 2012, retrained for 130 languages). Its model is
+in its package, so nothing is downloaded. benchmarks/filters.py has the comparison it was chosen by, and its error
+rates.
 
-A short text is decided by odds, not by the likeliest language: two words fit a dozen languages about as well, and
-"Explain quantum computing" a little better Latin than English. So a text is rejected only if another language is many
-times likelier than all that are wanted, and a language that few people write to an assistant in has to be likelier
-still. A long text is decided as ever, as odds grow with its length.
+Short texts are decided by odds, not by the likeliest language: two words fit a dozen languages equally well, and
+"Explain quantum computing" fits Latin slightly better than English. So a text is rejected only if another language is
+many times likelier than all wanted ones; a rare language has to be likelier still. For long texts this makes no
+difference, as odds grow with length.
 
-What it does not know: two or three words of a language near to a wanted one are kept. Code and formulas have no
-language. Related languages (Norwegian and Danish, Serbian and Croatian) are easily taken for one another: name both.
+Limits: two or three words of a language close to a wanted one are kept. Code and formulas have no language. Related
+languages (Norwegian and Danish, Serbian and Croatian) are easily confused: name both.
 """
 
 import re
@@ -27,21 +28,21 @@ from synth.quality.text_filter import TextFilter
 from synth.quality.texts import beginnings, prose, texts, whole_lines
 from synth.records import Record, Rejection
 
-MOST_CHARACTERS = 2000  # of a text, which are enough to tell
-RARE = 0.1  # how likely a rare language is before a text is read, beside a common or a wanted one
+MOST_CHARACTERS = 2000  # of a text: enough to identify its language
+RARE = 0.1  # prior of a rare language, relative to a common or wanted one
 
-# What stands in quotation marks may be in any language: "What does 'je ne sais quoi' mean?"
+# Quotations may be in any language: "What does 'je ne sais quoi' mean?"
 _QUOTED = re.compile(r"""(?<!\w)"[^"\n]+"(?!\w)|“[^”\n]+”|«[^»\n]+»|„[^“”\n]+[“”]|(?<!\w)['‘][^'’\n]{2,}['’](?!\w)""")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Language(TextFilter):
-    """Rejects a record, as `wrong_language`, if a text in `column` is in none of the languages of `among`.
+    """Rejects a record as `wrong_language` if a text in `column` is in none of the languages of `among`.
 
-    Languages are ISO 639-1 codes. A text is rejected if, of a wanted language and the likeliest other one, the wanted
-    has a probability below `min_probability`. Fenced code and quotations are left out, and a text is kept whose first
-    line, or what stands before a colon in it, is rather in a wanted language: a request may bring material in any.
-    Fewer than `min_letters` letters are kept without a look. Also: `no_COLUMN`.
+    Languages are ISO 639-1 codes. A text is rejected if the probability of the likeliest wanted language, against the
+    likeliest other one, is below `min_probability`. Fenced code and quotations are left out, and a text is kept if its
+    first line, or the part before a colon in it, is rather in a wanted language: a request may bring material in any.
+    Texts with fewer than `min_letters` letters are kept unchecked. Also: `no_COLUMN`.
     """
 
     column: str = "instruction"
@@ -64,36 +65,36 @@ class Language(TextFilter):
         return record
 
     def doomed(self, record: Record, left: int) -> Rejection | None:
-        """Of a text that is read no further, once a record has loaded the identifier."""
+        """Of the beginning that is used for identification, once the identifier is loaded."""
         if (identifier := _IDENTIFIER.there) is None:
             return None
         for text in beginnings(record, self.column):
-            told = prose(whole_lines(text))
-            if len(told) >= MOST_CHARACTERS and (found := self._foreign(identifier, told)):
+            sample = prose(whole_lines(text))
+            if len(sample) >= MOST_CHARACTERS and (found := self._foreign(identifier, sample)):
                 return found
         return None
 
     def _foreign(self, identifier: Any, text: str) -> Rejection | None:
-        told = text[:MOST_CHARACTERS].strip()
-        unquoted = _QUOTED.sub(" ", told).strip()
-        told = unquoted if self._is_enough(unquoted) else told
-        if not self._is_enough(told):
+        sample = text[:MOST_CHARACTERS].strip()
+        unquoted = _QUOTED.sub(" ", sample).strip()
+        sample = unquoted if self._is_enough(unquoted) else sample
+        if not self._is_enough(sample):
             return None
-        probability, other = self._verdict(identifier, told)
+        probability, other = self._verdict(identifier, sample)
         if probability >= self.min_probability:
             return None
-        first = told.split("\n", 1)[0]
-        requests = {first, first.split(":", 1)[0]} - {told}
+        first = sample.split("\n", 1)[0]
+        requests = {first, first.split(":", 1)[0]} - {sample}
         if any(self._is_enough(one) and self._verdict(identifier, one)[0] > 0.5 for one in requests):
             return None
-        told_of = f"{self.column} is in {other}, with a probability of {1 - probability:.2f}"
-        return Rejection("wrong_language", told_of)
+        detail = f"{self.column} is in {other}, with a probability of {1 - probability:.2f}"
+        return Rejection("wrong_language", detail)
 
     def _is_enough(self, text: str) -> bool:
         return sum(map(str.isalpha, text)) >= self.min_letters
 
     def _verdict(self, identifier: Any, text: str) -> tuple[float, str]:
-        """The probability that it is in a wanted language rather than in the likeliest other one, and which that is."""
+        """The probability of the likeliest wanted language against the likeliest other one, and the latter."""
         shares = dict(identifier.rank(text))
         wanted = sum(share for code, share in shares.items() if code in self.among)
         others = {code: share * (1 if code in COMMON else RARE) for code, share in shares.items()}
@@ -110,12 +111,12 @@ def load_identifier() -> Any:
 
 _IDENTIFIER: Loaded[Any] = Loaded("the language identifier", load_identifier)
 
-# Languages that nearly all pages of the web are in. The others are RARE.
+# The languages of nearly all web pages. All others are RARE.
 COMMON = frozenset(
     "en de ja es fr ru pt it zh nl pl tr fa vi cs id ko uk hu sv ar ro el da fi he th no nb hi bn".split()
 )
 
-# Those of its languages that have a code of two letters.
+# The identifier's languages with a code of two letters.
 CODES = frozenset(
     "af am an ar as az ba be bg bn br bs ca cs cy da de dz el en eo es et eu fa fi fo fr fy ga gd gl gu ha he hi hr ht "
     "hu hy id ig is it ja jv ka kk km kn ko ku ky la lb lg ln lo lt lv mg mk ml mn mr ms mt my ne nl nn no oc om or pa "

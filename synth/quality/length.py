@@ -1,4 +1,4 @@
-"""Texts that are too short or too long to be worth training on."""
+"""Rejects texts that are too short or too long."""
 
 from dataclasses import field
 from functools import cached_property
@@ -20,11 +20,11 @@ Unit = Literal["characters", "words", "lines", "tokens"]
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Length(TextFilter):
-    """Keeps a record of which each text in `column` has from `min` to `max` units, both among them.
+    """Keeps a record if each text in `column` has from `min` to `max` units, inclusive.
 
-    Words stand between blanks: where a language writes none, count characters. Empty lines count, but for those at the
-    ends. Tokens are those of `tokenizer`, a folder or a name on the Hub. A record that has one of the listed values in
-    a column of `unless` is kept whatever its length.
+    Words are separated by white space: use characters for languages without. Empty lines count, except at the ends.
+    Tokens are those of `tokenizer`, a folder or a name on the Hub. A record with one of the values listed for a column
+    in `unless` is kept whatever its length.
 
     Rejections: `too_short`, `too_long`, `no_COLUMN`.
     """
@@ -39,17 +39,17 @@ class Length(TextFilter):
 
     def __post_init__(self) -> None:
         if self.min is None and self.max is None:
-            raise ValueError("min, max: one of them is needed")
+            raise ValueError("min, max: set at least one of them")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min: is {self.min}, above max, {self.max}")
         if (self.unit == "tokens") != (self.tokenizer is not None):
-            raise ValueError("tokenizer: goes with unit tokens, and with no other")
+            raise ValueError("tokenizer: only for unit=tokens")
 
     def needs(self) -> list[Needs]:
         return [*super().needs(), *((name,) for name in self.unless)]
 
     def missing(self) -> str | None:
-        """Its tokenizer, unless it loads: that takes a second, and nothing else tells what is wrong with one."""
+        """The tokenizer, if it does not load. Loading takes a second, and nothing else shows what is wrong with it."""
         if self.tokenizer is None:
             return None
         path = Model(path=self.tokenizer).path
@@ -59,7 +59,7 @@ class Length(TextFilter):
             return f"tokenizer: {problem}"
         try:
             self._load_tokenizer()
-        except Exception as error:  # of any of many libraries
+        except Exception as error:  # of many libraries
             return f"tokenizer: the tokenizer of {self.tokenizer!r} can't be loaded: {reason(error)}"
         return None
 
@@ -75,7 +75,7 @@ class Length(TextFilter):
         return record
 
     def doomed(self, record: Record, left: int) -> Rejection | None:
-        """Of a text that is too long already; a few tokens more may make fewer of these."""
+        """For a text that is already too long; a few more tokens may still reduce the number of these."""
         if self.max is None or self.unit == "tokens" or self._excuses(record):
             return None
         for text in beginnings(record, self.column):

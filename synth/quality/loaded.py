@@ -1,7 +1,7 @@
-"""What a filter has to load before it can judge: a model, an index.
+"""Lazy loading of what a filter needs: a model, an index.
 
-Promises: it is loaded once in a process, at the first use and in a thread, while other records go on. A filter that
-can't be loaded says nothing of any record, and another try would end the same: the run ends with what is finished safe.
+Promises: it is loaded once per process, at the first use and in a thread, while other records go on. If it can't be
+loaded, no record is to blame and a retry would fail too: the run ends with its finished records safe.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 
 class Loaded(Generic[T]):
-    """`await loaded.get()`. `load` is called where that is, which may be another process than the one that made it."""
+    """`await loaded.get()`. `load` is called in the process that uses it, which may differ from the one that made
+    it."""
 
     def __init__(self, name: str, load: Callable[[], T]):
         self._name, self._load = name, load
@@ -27,14 +28,14 @@ class Loaded(Generic[T]):
             self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
         try:
             with ours():
-                return await asyncio.shield(self._loading)  # one record may be cancelled, the others wait on
+                return await asyncio.shield(self._loading)  # cancelling one record must not cancel it for others
         except Exception as error:
             reason = " ".join(str(error).split()) or repr(error)
             raise Unusable(f"{self._name} can't be loaded: {reason}") from error
 
     @property
     def there(self) -> T | None:
-        """None where nobody has asked for it, or it is on its way."""
+        """None if it is not loaded yet."""
         loading = self._loading
         return loading.result() if loading and loading.done() and not loading.exception() else None
 

@@ -1,7 +1,7 @@
-"""Signatures of MinHash, and which of lower places are alike: see near_duplicate.py for what that means.
+"""An index of MinHash signatures that finds the lowest similar place (see near_duplicate.py).
 
-A signature's positions are cut into bands. Signatures that agree in a band are compared, and no others; which they are
-says one table for all bands (band_table.py).
+Locality-sensitive hashing: a signature is cut into bands, and only signatures that agree in a band are compared. One
+table has all bands (band_table.py).
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from synth.quality.band_table import BandTable, Hashes
 from synth.quality.rows import Numbers, Rows
 from synth.records import Place
 
-CAUGHT = 0.95  # of the pairs at the threshold, at the least, share a band
+CAUGHT = 0.95  # least share of pairs at the threshold that agree in a band
 _SEED = 42
 _SHIFT = np.uint64(29)
 
 
 class MinHashIndex:
-    """A row for each signature of `permutations` bytes. Of those with one signature that are never forgotten the lowest
-    place is enough."""
+    """A row per signature of `permutations` bytes. Of permanent places with equal signatures only the lowest is
+    kept."""
 
     def __init__(self, threshold: float, permutations: int):
         self._threshold, self._permutations = threshold, permutations
@@ -62,7 +62,7 @@ class MinHashIndex:
         signatures = np.stack([self._rows.of_key(key) for key in keys])
         hashes = self._hashes(signatures)
         at, rows = self._table.find(hashes.reshape(-1))
-        pairs = np.unique((at // self._bands) << 32 | rows)  # they may share several bands
+        pairs = np.unique((at // self._bands) << 32 | rows)  # a pair may share several bands
 
         def alike(at: Numbers, rows: Numbers) -> NDArray[np.bool_]:
             theirs = self._rows.keys[rows]
@@ -74,7 +74,7 @@ class MinHashIndex:
         return self._rows.lowest(places, (pairs >> 32, pairs & 0xFFFFFFFF), alike)
 
     def _with_a_lower(self, mine: Numbers) -> list[int]:
-        """Of these rows those whose signature a lower place has that is never forgotten."""
+        """The rows whose signature also has a lower permanent place."""
         keys = self._rows.keys[mine]
         at, rows = self._table.find(self._hashes(keys)[:, 0])
         at, rows = (some[rows != mine[at]] for some in (at, rows))
@@ -88,7 +88,7 @@ class MinHashIndex:
         self._table.discard(self._hashes(self._rows.keys[row : row + 1])[0], row)
 
     def _hashes(self, signatures: NDArray[np.generic]) -> Hashes:
-        """Of each band of each signature, 64 bits."""
+        """64 bits for each band of each signature."""
         used = self._bands * self._positions
         words = signatures[:, :used].astype(np.uint64) + np.uint64(1)
         mixed = (words * self._factors[0, :used]).reshape(len(words), self._bands, self._positions).sum(axis=2)
@@ -98,7 +98,7 @@ class MinHashIndex:
 
 
 def rows_of_a_band(threshold: float, permutations: int) -> int:
-    """The most positions to a band with which a pair at the threshold still shares one, nearly always."""
+    """The most positions per band with which a pair at the threshold still shares a band with probability CAUGHT."""
 
     def caught(rows: int) -> float:
         return float(1 - (1 - threshold**rows) ** (permutations // rows))

@@ -1,4 +1,4 @@
-"""A model of the run, named at a step's key that takes a component or a path, too."""
+"""A reference to a model of the run, for keys of steps that also take a component or a path."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ModelOfRun:
-    """`name` is one of `models`. Its engines are the run's; a step asks them by `llm.on(name)`."""
+    """`name` is one of `models`. A step calls it as `llm.on(name)`."""
 
     name: str
 
 
 def model_of_run(given: Any) -> Any:
-    """A word is the name of a model; anything else is returned as it is. A folder of one word is written `./word`."""
+    """A single word is the name of a model; anything else is returned unchanged. Write a folder as `./word`."""
     return ModelOfRun(given) if isinstance(given, str) and given.isidentifier() else given

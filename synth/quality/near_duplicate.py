@@ -1,15 +1,13 @@
-"""Instructions that are nearly the same: MinHash with locality-sensitive hashing (Broder 1997; Leskovec, Rajaraman and
-Ullman, Mining of Massive Datasets, chapter 3). See synth/quality/duplicates.py for who wins.
+"""Near-duplicate instructions by MinHash with locality-sensitive hashing (Broder 1997; Leskovec, Rajaraman and Ullman,
+Mining of Massive Datasets, chapter 3). See synth/quality/duplicates.py for which record is kept.
 
-A text is the set of its runs of so many characters, so that it does for every script. English articles and courtesies
-are left out first: of a short text they are so much that "Please explain gravity" is far from "Explain the gravity".
-The share of positions in which two signatures agree estimates the Jaccard similarity of the two sets; to be compared at
-all, two signatures must agree in a whole band of positions. A position has one byte (b-bit minwise hashing, Li and
-König 2010): where two differ, one in 256 agrees all the same. Whether two texts are alike depends on these two
-signatures and nothing else.
+A text is the set of its character n-grams, which works for every script. English articles and courtesies are removed
+first: in short texts they weigh so much that "Please explain gravity" is far from "Explain the gravity". The share of
+positions in which two signatures agree estimates the Jaccard similarity of the sets; two signatures are compared only
+if they agree in a whole band of positions. A position has one byte (b-bit minwise hashing, Li and König 2010): of
+differing positions one in 256 agrees by chance. Whether two texts are similar depends on their two signatures only.
 
-What it does not know: other words for the same. A short text has few runs: one changed word can make all the
-difference.
+Limits: paraphrases. A short text has few n-grams: one changed word can make all the difference.
 """
 
 from dataclasses import dataclass as plain_dataclass
@@ -31,12 +29,12 @@ COURTESIES = frozenset("a an the please kindly hi hello hey can could would you 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class NearDuplicate:
-    """Rejects a record, as `near_duplicate`, if a lower one's text in `column` is alike. Also: `no_COLUMN`.
+    """Rejects a record as `near_duplicate` if the text of a lower one in `column` is similar. Also: `no_COLUMN`.
 
-    Alike are texts whose `ngram` characters in a row have an estimated Jaccard similarity of `threshold` or more.
-    `permutations` is the length of a signature: with 128 the estimate's standard deviation is 0.035 at 0.8, and an
-    instruction takes about half a KiB of memory, in the processes of the run that have the claims. Letters and digits
-    are compared. Of a conversation's texts the first is.
+    Similar are texts whose character n-grams of length `ngram` have an estimated Jaccard similarity of at least
+    `threshold`. `permutations` is the length of a signature: with 128 the standard deviation of the estimate is 0.035
+    at 0.8, and an instruction takes about half a KiB of memory in the processes that hold the dedup keys. Only letters
+    and digits count. Of a conversation the first text is compared.
     """
 
     column: str = "instruction"
@@ -68,7 +66,7 @@ class NearDuplicate:
 
 
 def signature(text: str, ngram: int, permutations: int) -> bytes:
-    """MinHash of a text's character n-grams, a byte of each position."""
+    """MinHash of a text's character n-grams, one byte per position."""
     from rensa import RMinHash  # type: ignore[import-untyped]
 
     words = normalized(text).split(" ")

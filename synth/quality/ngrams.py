@@ -1,7 +1,6 @@
-"""Words in a row as numbers, so that many of them are compared at once.
+"""Hashes of n-grams of words, for fast comparison.
 
-Promises: the same numbers in every process. Two that are equal by chance are rarer than one in 10**12 texts of a
-thousand words.
+Promises: the same hashes in every process. A collision is rarer than one in 10**12 texts of a thousand words.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bit of a word is lost in its multiples
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplication loses no bit
 
 
 def hashed(words: Sequence[str]) -> Hashes:
@@ -22,7 +21,7 @@ def hashed(words: Sequence[str]) -> Hashes:
 
 
 def windows(words: Hashes, n: int) -> Hashes:
-    """A hash of each n words in a row: a polynomial in the words' own hashes, modulo 2**64. None for fewer words."""
+    """A hash of each n consecutive words: a polynomial in the words' hashes, modulo 2**64. Empty for fewer words."""
     count = max(0, len(words) - n + 1)
     total = np.zeros(count, np.uint64)
     for place in range(n if count else 0):

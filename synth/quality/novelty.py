@@ -1,12 +1,11 @@
-"""Is a text new, or much the same as one that is there? ROUGE-L against a pool that grows (Self-Instruct, section 2.2).
+"""Novelty of a text against a growing pool, by ROUGE-L (Self-Instruct, section 2.2).
 
-Promises: the decisions of the rouge_score package without stemming, to the last bit of its arithmetic, and a time that
-hardly depends on the pool. Two steps make the difference. What two texts have in common as multisets of words bounds
-their longest common subsequence; an index from words to texts gives that bound for the whole pool at once. Only where
-the bound leaves a doubt is the subsequence itself measured, a machine word of it at a time.
+Promises: the same decisions as the rouge_score package without stemming, to the last bit, in a time that hardly depends
+on the size of the pool. First, the words that two texts share as multisets bound their longest common subsequence; an
+inverted index gives this bound for the whole pool at once. Second, only where the bound leaves a doubt is the
+subsequence computed, one machine word at a time.
 
-As in rouge_score, words are runs of a-z and 0-9: a text in another script has none, and is new whatever is there.
-Knows nothing of where texts come from.
+As in rouge_score, words are runs of a-z and 0-9: a text in another script has none, and always counts as new.
 """
 
 import re
@@ -18,19 +17,19 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 _WORDS = re.compile(r"[a-z0-9]+")
-_ROUNDING = 1e-9  # the bound is compared with this to spare, so that no rounding can hide a text from the measure
+_ROUNDING = 1e-9  # margin of the bound, so that no rounding error skips a comparison
 
-Item = tuple[str, int]  # a word, and the how many-eth of its kind in its text: multisets become sets
+Item = tuple[str, int]  # a word and its occurrence number in the text: turns multisets into sets
 
 
 class Novelty:
-    """Texts, and whether another one resembles any of them with a ROUGE-L F1 above `threshold`."""
+    """A pool of texts; tells whether another text has a ROUGE-L F1 above `threshold` with any of them."""
 
     def __init__(self, threshold: float = 0.7, texts: Iterable[str] = ()):
         self.threshold = threshold
         self._texts: list[list[str]] = []  # as words
         self._lengths = array("q")
-        self._holders: dict[Item, array[int]] = {}  # the texts that have an item, in order
+        self._holders: dict[Item, array[int]] = {}  # the texts that contain an item, in order
         for text in texts:
             self.add(text)
 
@@ -38,7 +37,7 @@ class Novelty:
         return len(self._texts)
 
     def add(self, text: str) -> None:
-        """Into the pool, new or not. Takes time by the text's own length alone."""
+        """Add to the pool, new or not. The time depends on the text's length only."""
         words = _words(text)
         for item in _items(words):
             self._holders.setdefault(item, array("q")).append(len(self._texts))
@@ -46,7 +45,7 @@ class Novelty:
         self._lengths.append(len(words))
 
     def is_novel(self, text: str) -> bool:
-        """No text in the pool has a ROUGE-L F1 above the threshold with this one."""
+        """Whether no text in the pool has a ROUGE-L F1 above the threshold with this one."""
         words = _words(text)
         doubtful = self._doubtful(words)
         if not len(doubtful):
@@ -56,7 +55,7 @@ class Novelty:
         return not any(_f1(_common(places, len(words), one), len(words), len(one)) > self.threshold for one in others)
 
     def _doubtful(self, words: Sequence[str]) -> Sequence[int]:
-        """The texts whose shared words would be enough, were they in the same order."""
+        """The texts that share enough words to exceed the threshold if they were in the same order."""
         held = [self._holders[item] for item in _items(words) if item in self._holders]
         if not held:
             return []
@@ -78,7 +77,7 @@ def _items(words: Sequence[str]) -> Iterator[Item]:
 
 
 def _places(words: Sequence[str]) -> dict[str, int]:
-    """Where each word stands, as the bits of a number."""
+    """The positions of each word, as the bits of a number."""
     places: dict[str, int] = {}
     for place, word in enumerate(words):
         places[word] = places.get(word, 0) | 1 << place

@@ -1,9 +1,11 @@
-"""Strata (synth/strata.py) by the claims of a run (duplicates.py): a row claims its strata, and what is finalized in
-the order of records is what was taken. So workers may be many and be lost, and the rows are those of one pass.
+"""Quotas of strata (synth/strata.py), built on dedup keys (duplicates.py).
 
-What is finalized only ever fills strata, so a record whose stratum is full by then has none to come into, and ends at
-once: before it has cost a token, where its source says what it is (`Skipping`). Where there is one column, and no other
-step that takes rows away late, rows of finished records count before they are finalized, too.
+A row claims its strata as a key; the finalized rows, in record order, fill the strata. So the result is that of a
+single pass, whatever the number of workers and their losses.
+
+Finalization only ever fills strata. So a record whose stratum is full ends at once: before it costs a token, if its
+source has the label (`Skipping`). With one column of strata, and no other step that removes rows at finalization, rows
+of finished records count before they are finalized, too.
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,7 @@ from synth.strata import FULL, Room, Strata, from_key
 
 @dataclass
 class Quotas:
-    """`duplicates` of the step at the end of the chain. `final` says that a row which comes there stays."""
+    """`duplicates` of the step at the end of the chain. `final` says that a row which arrives there stays."""
 
     strata: Strata
     final: bool
@@ -29,14 +31,14 @@ class Quotas:
         return made
 
     def shared(self) -> "QuotaIndex":
-        """The one that `index` gives next."""
+        """The index that the next call of `index` returns."""
         self._made = QuotaIndex(self.strata, self.final)
         return self._made
 
 
 @dataclass
 class Skipping:
-    """`duplicates` of the step at the beginning: it looks into the index of the other, and claims nothing there."""
+    """`duplicates` of the step at the beginning: it reads the index of the other step, and adds nothing to it."""
 
     quotas: Quotas
     reason: ClassVar[str] = FULL
@@ -46,15 +48,15 @@ class Skipping:
 
 
 class QuotaIndex:
-    """What is finalized is put first, looked at and closed; what is looked at without that is a row that has come, and
-    whose record is not finalized."""
+    """Finalized rows are put, looked up and closed. A row that is looked up without being put has arrived, but its
+    record is not finalized."""
 
     def __init__(self, strata: Strata, final: bool):
         self._room = Room(strata)
-        self._filled_by: Place = (0,)  # the last row that was taken
+        self._filled_by: Place = (0,)  # the last row that was accepted
         self._counts_early = final and len(strata.rows) == 1
         self._finalizing: dict[Place, bytes] = {}
-        self._come: dict[str, set[Place]] = {}  # by label, where they count
+        self._come: dict[str, set[Place]] = {}  # arrived rows by label, if they count before finalization
 
     def put(self, places: Sequence[Place], keys: Sequence[bytes]) -> None:
         self._finalizing |= zip(places, keys, strict=True)
@@ -82,7 +84,7 @@ class QuotaIndex:
         return [self.full(place, key) for place, key in zip(places, keys, strict=True)]
 
     def full(self, place: Place, key: bytes) -> Place | None:
-        """The place of a row, if there is no room for another one like it at this place."""
+        """The place of a row, if the strata have no capacity for another row like it at this place."""
         labels = from_key(key)
         if not self._room.has(labels):
             return self._filled_by

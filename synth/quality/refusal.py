@@ -1,19 +1,19 @@
-"""Responses that decline to do what was asked: the one place in Synth that knows a refusal.
+"""Detects responses that refuse the request.
 
-By their opening, sentence by sentence: a model that refuses does so in its first sentences, and one that answers may
-well use the same words later. A sentence declines if the assistant says that it can't, may not, isn't made for it or
-has no access. Whether the response is a refusal then depends on what else it says:
+By their first sentences: a model that refuses does so there, and an answer may well use the same words later. A
+sentence declines if the assistant says that it can't, may not, isn't made for it or has no access. Whether the response
+is a refusal then depends on the rest:
 
-* An apology for what it is ("I'm sorry, but as a chatbot I'm not equipped to ...") is one whatever follows: either
-  nothing does, or an answer that contradicts it.
-* A disclaimer of what is human ("As an AI, I have no feelings, but here is a poem") is none if an answer follows.
-* What may as well begin an answer ("I'm not familiar with it") is one if next to nothing is said beside it.
-* Anything else is one unless more than `max_words` follow. Apologies, offers of help and questions back don't count.
+* An apology for what it is ("I'm sorry, but as a chatbot I'm not equipped to ...") is always a refusal: either nothing
+  follows, or an answer that contradicts it.
+* A disclaimer of human traits ("As an AI, I have no feelings, but here is a poem") is none if an answer follows.
+* A sentence that may begin an answer ("I'm not familiar with it") is a refusal if hardly anything else is said.
+* Any other is a refusal unless more than `max_words` follow. Apologies, offers of help and questions don't count.
 
-What it does not know: refusals in other languages, refusals that begin with something else, and whether it was right
-to refuse. What stands in quotation marks and in a letter is not the assistant's own. Where the instruction asked for a
-refusal ("decline this invitation politely"), a good answer can be taken for one. Languages but English have the last
-rule alone. The phrases are in synth/quality/refusal_phrases.py.
+Limits: refusals in other languages, refusals with another beginning, and whether refusing was right. Text in quotation
+marks or in a letter is not the assistant's own. If the instruction asks for a refusal ("decline this invitation
+politely"), a good answer may be rejected. Languages other than English
+have only the last rule. The phrases are in synth/quality/refusal_phrases.py.
 """
 
 import re

@@ -1,9 +1,9 @@
-"""Instructions that no user would have typed: in the assistant's voice, or about a text that is not there.
+"""Rejects instructions that no user would type: in the assistant's voice, or about a missing text.
 
-By their first sentence: a user may well quote an assistant later, or speak of "this text" after giving it.
+By their first sentence: a user may quote an assistant later, or say "this text" after giving it.
 
-What it does not know: whether an instruction makes sense, and other languages than English, whose instructions are
-kept. A text that is asked about and comes in another column (a source's `input`) is not seen: leave the filter out.
+Limits: whether an instruction makes sense is not checked, and non-English instructions are kept. Material in another
+column (a source's `input`) is not seen: leave the filter out then.
 """
 
 import re
@@ -17,7 +17,7 @@ from synth.quality.text_filter import TextFilter
 from synth.quality.texts import beginnings, texts, unquoted, unquoted_beginning
 from synth.records import Record, Rejection
 
-# A user offers help to nobody; "I'm ready to help my son" is no offer.
+# No user offers help; "I'm ready to help my son" is no offer.
 _OFFER = r"""(?:
     i(?:'m|\sam)\s(?:\w+\s)?(?:here|happy|glad|ready|excited)\sto\s
       (?:hear\b|support\syou\b|(?:help|assist|answer|provide)(?:\s(?:you|with|any)\b|[,.!?\n]|$))
@@ -61,7 +61,7 @@ _ASSISTANT = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# Beyond the beginning: "I'm Emma, a travel blogger. I'm here to help you with your plans. What's on your mind?"
+# Not at the beginning: "I'm Emma, a travel blogger. I'm here to help you with your plans. What's on your mind?"
 _BEYOND = re.compile(
     r"\bi(?:'m|\sam)(?:\salways)?\shere\sto\s(?:help|assist)\s(?:you\b|with\s(?:any|your)\b)|\bwhat's\son\syour\smind\b"
     r"|\bhow\s(?:can|may)\si\s(?:help|assist)\syou\s(?:today|with)\b"
@@ -74,7 +74,7 @@ _ROLE = re.compile(
     r"|re(?:write|phrase|view)|translate|correct|edit|you\sare|your\s(?:task|job|goal))\b",
     re.IGNORECASE,
 )
-# What comes after code that an assistant wrote.
+# Text after code that an assistant wrote.
 _EXPLAINS = re.compile(
     r"^(?:this|the)\s(?:\w+\s)?(?:function|implementation|code|script|program|solution|version)\s(?:above\s|first\s)?"
     r"(?:uses|takes|returns|creates|iterates|checks|defines|works|will)\b",
@@ -106,7 +106,7 @@ _TO_WORK_ON = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# A program that is asked for is about any text: "Write a function that counts the words of the given sentence."
+# A request for a program is not about a given text: "Write a function that counts the words of the given sentence."
 _PROGRAM = re.compile(
     r"\b(?:write|create|implement|design|develop|build|generate|need|want|provide|give)\b.{0,60}?"
     r"\b(?:function|program|script|code|algorithm|method|class|query|regex|macro|formula|app|tool|prompt)\b",
@@ -114,17 +114,17 @@ _PROGRAM = re.compile(
 )
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
 _GIVEN = re.compile(r"[\"“”`«»:<>{}|=]|'[^'\n]{3,}'|\s[-–—]\s|https?://|\d{3,}|\w\((?!s\))")
-LOOKED_AHEAD = 40  # characters behind an opening, at the most, on which it depends whether it is one
-LEAST_MATERIAL = 4  # words after the sentence that speaks of a text
+LOOKED_AHEAD = 40  # characters after an opening that may change its meaning
+LEAST_MATERIAL = 4  # words after the sentence that refers to a text
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Request(TextFilter):
-    """Rejects a record if a text in `column` is nothing that a user would ask.
+    """Rejects a record if a text in `column` is not what a user would ask.
 
-    `assistant_voice`: it begins as an assistant does ("How can I help you", "Sure, here is"). `missing_material`: its
-    first sentence asks for work on a text, an image or the like ("Summarize the following article."), and after that
-    come fewer than four words, and neither code nor a quotation. Also: `no_COLUMN`.
+    `assistant_voice`: it begins like an assistant ("How can I help you", "Sure, here is"). `missing_material`: its
+    first sentence refers to a text, an image or other material ("Summarize the following article."), and fewer than
+    four words follow, without code or a quotation. Also: `no_COLUMN`.
     """
 
     column: str = "instruction"
@@ -133,7 +133,7 @@ class Request(TextFilter):
 
     def __call__(self, record: Record, llm: Any) -> Record:
         first, *_ = found = texts(record, self.column)
-        if lacks_material(first):  # in a later turn, it may be in an earlier one
+        if lacks_material(first):  # material of a later turn may be in an earlier one
             raise Rejection("missing_material", " ".join(first.split())[:100])
         for text in found:
             if in_assistants_voice(text):
@@ -141,7 +141,7 @@ class Request(TextFilter):
         return record
 
     def doomed(self, record: Record, left: int) -> Rejection | None:
-        """Of a text that opens as an assistant does."""
+        """For a partial text that opens like an assistant."""
         for text in beginnings(record, self.column):
             if opens_in_assistants_voice(text):
                 return Rejection("assistant_voice", " ".join(text.split())[:100])
@@ -152,20 +152,20 @@ def in_assistants_voice(text: str) -> bool:
     text = unquoted(text)
     if (_BEYOND.search(text) and not _ROLE.search(text)) or (_EXPLAINS.search(text) and not asks(text)):
         return True
-    if _WELCOME.match(text):  # one that asks something is a user who sets a scene
+    if _WELCOME.match(text):  # with a question, it is a user who sets a scene
         return not asks(text)
     return _ASSISTANT.match(text) is not None
 
 
 def opens_in_assistants_voice(text: str) -> bool:
-    """Of a beginning, whatever follows it. A welcome may be a user's, who goes on to ask something."""
-    told = unquoted_beginning(text)
-    found = _ASSISTANT.match(told)
-    return found is not None and found.end() + LOOKED_AHEAD <= len(told) and not _WELCOME.match(told)
+    """True if the opening decides it, whatever follows. A welcome may be a user's, who asks something later."""
+    beginning = unquoted_beginning(text)
+    found = _ASSISTANT.match(beginning)
+    return found is not None and found.end() + LOOKED_AHEAD <= len(beginning) and not _WELCOME.match(beginning)
 
 
 def offers_help(text: str) -> bool:
-    """Whether an assistant speaks to whoever asked, in any place of the text."""
+    """Whether the text offers help as an assistant does, anywhere."""
     return _OFFERS.search(text.replace("’", "'")) is not None
 
 

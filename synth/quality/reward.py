@@ -1,10 +1,10 @@
-"""A reward model's score of a record's conversation, in the column `reward`; a threshold on it is a step of its own.
+"""Scores a record's conversation with a reward model, in the column `reward`; use Threshold to filter by it.
 
 A reward model is a model of the run, whose engines score in batches (docs/models.md), or any class with
-`score(messages)`, named by its `_target_`. SequenceClassifier is one for what vLLM can't load: it runs beside the
-engine, by transformers.
+`score(messages)`, named by its `_target_`. SequenceClassifier is for models that vLLM can't load: it runs Transformers
+beside the engine.
 
-Magpie (arXiv 2406.08464, section 3) keeps what has a reward of -10 or more of FsfairX-LLaMA3-RM-v0.1.
+Magpie (arXiv 2406.08464, section 3) keeps rewards of at least -10 from FsfairX-LLaMA3-RM-v0.1.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ Messages = list[dict[str, str]]
 
 
 class RewardModel(Protocol):
-    """Scores a conversation that ends with an assistant's message; more is better. Named by its `_target_`.
+    """Scores a conversation that ends with an assistant's message; higher is better. Named by its `_target_`.
 
-    A plain function runs in a thread, so that other records go on meanwhile, and several of them may run at once. It
-    is made where the configuration is read, too: what takes long to load should be loaded at the first score.
+    A plain function runs in a thread, possibly several at once, so that other records go on. It is also instantiated
+    where the configuration is read: load large files at the first score.
     """
 
     def score(self, messages: Messages) -> float | Awaitable[float]: ...
 
 
 async def scored(model: Any, messages: list[dict[str, str]], llm: Any) -> Any:
-    """What a reward model makes of a conversation. A plain function runs in a thread."""
+    """The score of a conversation. A plain function runs in a thread."""
     if isinstance(model, ModelOfRun):
         return await llm.on(model.name).score(messages)
     if inspect.iscoroutinefunction(model.score):
@@ -53,7 +53,7 @@ async def scored(model: Any, messages: list[dict[str, str]], llm: Any) -> Any:
 
 
 def reward_model(given: Any, key: str = "model") -> Any:
-    """A word is a model of the run, another text a path."""
+    """A single word is a model of the run, any other text a path."""
     given = model_of_run(given)
     if isinstance(given, ModelOfRun):
         return given
@@ -61,17 +61,17 @@ def reward_model(given: Any, key: str = "model") -> Any:
 
 
 def pooling_of(model: Any) -> dict[str, Task]:
-    """What a step with this reward model says of itself as `pooling`."""
+    """The attribute `pooling` of a step with this reward model."""
     return {model.name: "score"} if isinstance(model, ModelOfRun) else {}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Reward:
-    """Adds `reward`, the score of the whole conversation by `model`; more is better.
+    """Adds `reward`, the score of the whole conversation by `model`; higher is better.
 
-    `model` is a reward model, the name of a model of the run, or the path of a SequenceClassifier.
+    `model` is a reward model, the name of a model of the run, or the path for a SequenceClassifier.
 
-    Rejections: `no_response`, and `no_score` where the model gives none or one that is not finite.
+    Rejections: `no_response`, and `no_score` if the score is missing or not finite.
     """
 
     model: Annotated[Any, BeforeValidator(reward_model)]
@@ -98,11 +98,11 @@ class Reward:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SequenceClassifier:
-    """The output of a sequence classification model of transformers, by the chat template of its tokenizer. Of one with
-    several, the log-odds of `label`.
+    """A sequence classification model of Transformers, with the chat template of its tokenizer. The score is its
+    output, or with several outputs the log-odds of `label`.
 
-    `path` is a folder or a name on the Hub; `device` is one of torch's, null the GPU if there is one. It is loaded at
-    the first score, and scores one conversation at a time, the last `max_tokens` tokens of it.
+    `path` is a folder or a name on the Hub; `device` is a device of torch, by default the GPU if there is one. Loaded
+    at the first score. Scores one conversation at a time, by its last `max_tokens` tokens.
     """
 
     path: ModelPath
@@ -120,7 +120,7 @@ class SequenceClassifier:
                 score_of(model.config, self.label)
         except ValueError as error:
             return f"label: {error}"
-        except OSError:  # whoever loads it says so
+        except OSError:  # reported when it is loaded
             pass
         return None
 
@@ -157,7 +157,7 @@ class SequenceClassifier:
 
 
 def _conversation(record: Record) -> list[dict[str, str]]:
-    """Raises Rejection where no assistant has the last word."""
+    """Raises Rejection if the last message is not an assistant's."""
     turns = messages_of(record) or [turn for turn in as_messages(record) if turn["content"]]
     if not turns or turns[-1]["role"] != "assistant" or not turns[-1]["content"].strip():
         raise Rejection("no_response")

@@ -1,9 +1,8 @@
-"""Keys of one length in rows of one large array, and the place that each row is of: what an index over millions keeps.
+"""Fixed-length keys in the rows of one large array, with the place of each row: storage for indexes of millions of
+keys.
 
-A row that is forgotten is given to whoever comes next. Only rows that may still be forgotten can be found by their
-place: `close` says that they never will be, and from then on a row takes its key and eight bytes.
-
-Knows nothing of which keys are alike.
+Rows of forgotten places are reused. Only rows that may still be forgotten are found by place; `close` makes places
+permanent, and then a row takes only its key and eight bytes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 from synth.records import Place
 
 Numbers = NDArray[np.int64]
-_NOBODY = np.iinfo(np.int64).max  # the place of a row that is free: below no other
+_NOBODY = np.iinfo(np.int64).max  # the place of a free row: below no other
 _FIRST = 1024  # rows
-_AT_FIRST = 16  # candidates that are compared at once, and four times as many in each turn after it
+_AT_FIRST = 16  # candidates compared at once; four times as many in each later round
 
 
 class Rows:
-    """`keys` is an array of as many rows as there ever were at once. Rows that are free have anything in it."""
+    """`keys` has as many rows as were ever in use at once. The content of free rows is undefined."""
 
     def __init__(self, kind: str, width: int):
         self._kind, self._width = np.dtype(kind), width
@@ -37,12 +36,12 @@ class Rows:
         return self._count
 
     def holds(self, place: Place, key: bytes) -> bool:
-        """Whether this key was put there, and may still be forgotten."""
+        """Whether the place has this key and may still be forgotten."""
         row = self._open.get(place)
         return row is not None and self.keys[row].tobytes() == key
 
     def put(self, place: Place, key: bytes) -> int:
-        """The row that it has now. Raises ValueError where keys before it were of another length."""
+        """Returns its row. Raises ValueError if earlier keys had another length."""
         vector = self.of_key(key)
         row = self._free.pop() if self._free else self.end
         if row == self.end:
@@ -61,25 +60,25 @@ class Rows:
     def of_key(self, key: bytes) -> NDArray[np.generic]:
         vector = np.frombuffer(key, self._kind)
         if len(vector) != self._width:
-            raise ValueError(f"a key of {len(vector)} numbers, those before it had {self._width}")
+            raise ValueError(f"a key has {len(vector)} numbers, earlier ones had {self._width}")
         return vector
 
     def forget(self, place: Place) -> int | None:
-        """The row that is free now."""
+        """Returns the freed row."""
         row = self._open.pop(place, None)
         if row is not None:
             self.free(row)
         return row
 
     def free(self, row: int) -> None:
-        """Of no place from now on."""
+        """Remove its place."""
         self._numbers[row] = _NOBODY
         self._paths.pop(row, None)
         self._free.append(row)
         self._count -= 1
 
     def close(self, places: Iterable[Place]) -> None:
-        """These are never forgotten."""
+        """Make these places permanent."""
         for place in places:
             self._open.pop(place, None)
 
@@ -99,18 +98,18 @@ class Rows:
         pairs: tuple[Numbers, Numbers],
         alike: Callable[[Numbers, Numbers], NDArray[np.bool_]],
     ) -> list[Place | None]:
-        """For each place the lowest below it of the rows that are paired with it and alike. A pair is which of these
-        places it is, and a row; `alike` is asked of some pairs at a time."""
+        """For each place the lowest place below it among the rows paired with it that are alike. A pair is an index
+        into `places` and a row; `alike` is called with batches of pairs."""
         at, rows = pairs
         numbers = np.array([place[0] for place in places], np.int64)
         lower = self._numbers[rows] < numbers[at]
-        if self._paths:  # branches of one record are below each other
+        if self._paths:  # branches of a record can be below each other
             lower |= (self._numbers[rows] == numbers[at]) & self._is_branch[rows]
         at, rows = at[lower], rows[lower]
         order = np.lexsort((self._numbers[rows], at))
         at, rows = at[order], rows[order]
         found: list[Place | None] = [None] * len(places)
-        turn = np.arange(len(at)) - np.searchsorted(at, at)  # the how many-eth of its place
+        turn = np.arange(len(at)) - np.searchsorted(at, at)  # rank among the pairs of its place
         size = _AT_FIRST
         while len(at):
             now = turn < size
@@ -119,7 +118,7 @@ class Rows:
                 place, best = self.place(row), found[one]
                 if place < places[one] and (best is None or place < best):
                     found[one] = place
-            # What is left of those that have found nothing, and branches of the very record that was found.
+            # Pairs of places without a match yet, and branches of a record that matched.
             tops = np.array([-1 if best is None else best[0] for best in found])[at]
             left = ~now & ((tops < 0) | (self._numbers[rows] == tops))
             at, rows, turn, size = at[left], rows[left], turn[left], 4 * size
@@ -127,7 +126,7 @@ class Rows:
 
     def _grow(self) -> None:
         rows = len(self._numbers) * 3 // 2
-        self.keys.resize((rows, self._width), refcheck=False)  # in place where the system can
+        self.keys.resize((rows, self._width), refcheck=False)  # in place if the system can
         self._numbers.resize(rows, refcheck=False)
         self._is_branch.resize(rows, refcheck=False)
         self._numbers[self.end - 1 :] = _NOBODY

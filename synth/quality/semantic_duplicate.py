@@ -1,10 +1,10 @@
-"""Instructions that say the same in other words: near neighbours by the embeddings of a model of the user's choice.
+"""Semantic deduplication of instructions: near neighbours by embeddings of a model of the user's choice.
 
 As in Magpie (arXiv 2406.08464, section 3), whose minimum neighbour distance this is: embeddings by all-mpnet-base-v2,
-squared Euclidean distance by faiss, and 0.05 for a repetition. See synth/quality/duplicates.py for who wins.
+squared Euclidean distance by faiss, and 0.05 for a duplicate. See synth/quality/duplicates.py for which record is kept.
 
-All neighbours are found, and no approximate index is asked: it would find this or that one, depending on what came in
-before (vector_index.py). Memory is 4 bytes for each of an embedding's numbers, and some 200 for an embedding.
+The search is exact: what an approximate index finds would depend on the order of insertion (vector_index.py). Memory is
+4 bytes per dimension of an embedding, and about 200 per embedding.
 
 Needs faiss: pip install faiss-cpu.
 """
@@ -29,11 +29,11 @@ from synth.records import Needs, Record, Rejection
 
 
 class Embedding(Protocol):
-    """Named by its `_target_`. What takes long to load is to be loaded at the first call, as it is made where the
-    configuration is read, too."""
+    """Named by its `_target_`. Load large files at the first call, as it is also instantiated where the configuration
+    is read."""
 
     async def embed(self, text: str) -> ArrayLike:
-        """A vector, of the same length for every text. It is scaled to length 1 by whoever asks."""
+        """A vector of the same length for every text. The caller normalizes it."""
         ...
 
 
@@ -46,12 +46,12 @@ def _embedding(given: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SemanticDuplicate:
-    """Rejects a record, as `semantic_duplicate`, if a lower one's text in `column` is nearer than `min_distance`.
+    """Rejects a record as `semantic_duplicate` if the text of a lower one in `column` is nearer than `min_distance`.
 
-    `model` is an Embedding, the name of a model of the run, or the path of a TransformerEmbedding. The distance is the
-    squared Euclidean one of embeddings of length 1: 0 for the same direction, 2 for a right angle, and 0.05 for a
-    cosine of 0.975. Of a conversation's texts the first is compared. Also: `no_COLUMN`, and `no_embedding` where the
-    model gives none that is finite.
+    `model` is an Embedding, the name of a model of the run, or the path for a TransformerEmbedding. The distance is the
+    squared Euclidean distance of normalized embeddings: 0 for equal directions, 2 for a right angle, and 0.05 for a
+    cosine of 0.975. Of a conversation the first text is compared. Also: `no_COLUMN`, and `no_embedding` if the
+    embedding is missing or not finite.
     """
 
     model: Annotated[Any, BeforeValidator(_embedding)]
@@ -62,7 +62,7 @@ class SemanticDuplicate:
 
     def __post_init__(self) -> None:
         if find_spec("faiss") is None:
-            raise ValueError("needs faiss, which is not installed; pip install faiss-cpu")
+            raise ValueError("needs faiss, which is not installed; run pip install faiss-cpu")
 
     @property
     def rejections(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class SemanticDuplicate:
 
 @plain_dataclass(frozen=True)
 class SemanticMatches:
-    """`duplicates` of a step whose keys are vectors of length 1."""
+    """`duplicates` of a step whose keys are normalized vectors."""
 
     min_distance: float
 

@@ -1,13 +1,10 @@
-"""Which of a record's texts a filter looks at, and what of them is prose.
-
-Knows nothing of what a filter looks for.
-"""
+"""The texts of a record that a filter checks, and the prose in them."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-from synth.messages import COLUMNS, messages_of, says
+from synth.messages import COLUMNS, has_text, messages_of
 from synth.records import Needs, Record, Rejection
 
 _SIDES = {role: COLUMNS[role] for role in ("user", "assistant")}
@@ -20,13 +17,13 @@ _FENCED = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MU
 
 
 def texts(record: Record, column: str) -> list[str]:
-    """The texts of a column; `user` and `assistant` stand for all that one side says in the conversation.
+    """The texts of a column; `user` and `assistant` stand for all turns of that role in the conversation.
 
-    Raises Rejection, `no_COLUMN`, where there is no text, or nothing but blanks in one.
+    Raises Rejection `no_COLUMN` if there is no text, or one is blank.
     """
     value: Any = record.get(_SIDES.get(column, column))
     if column in _SIDES and (turns := messages_of(record)):
-        value = [turn["content"] for turn in turns if turn["role"] == column and says(turn)]
+        value = [turn["content"] for turn in turns if turn["role"] == column and has_text(turn)]
     found = value if isinstance(value, list) else [value]
     if not found or not all(isinstance(text, str) and text.strip() for text in found):
         raise Rejection(missing(column), f"{column} is {_shown(value)}")
@@ -34,7 +31,7 @@ def texts(record: Record, column: str) -> list[str]:
 
 
 def beginnings(record: Record, column: str) -> list[str]:
-    """The texts of a column while the last of them is still written; nothing where there are none."""
+    """The texts of a column while the last of them is still being written; empty if there are none."""
     try:
         return texts(record, column)
     except Rejection:
@@ -42,8 +39,8 @@ def beginnings(record: Record, column: str) -> list[str]:
 
 
 def whole_words(text: str) -> str:
-    """What of a beginning stays as it is, whatever follows: up to its last blank; up to its last line's end where that
-    line has code in it, which may not be over."""
+    """The part of a partial text that can't change any more: up to its last space; up to the last line end if the last
+    line has code in it."""
     line = text.rfind("\n") + 1
     return text[:line] if "`" in text[line:] else text[: max(line, text.rfind(" ") + 1)]
 
@@ -53,17 +50,17 @@ def whole_lines(text: str) -> str:
 
 
 def missing(column: str) -> str:
-    """The reason of a rejection for want of a text."""
+    """The rejection reason for a missing text."""
     return f"no_{column}"
 
 
 def columns_of(column: str) -> list[Needs]:
-    """What a step that looks at `column` says in its `needs()`."""
+    """The `needs()` of a step that reads `column`."""
     return [{_SIDES[column]: "text", "messages": "conversation"} if column in _SIDES else {column: "texts"}]
 
 
 def prose(text: str, instead_of_code: str | Callable[[re.Match[str]], str] = "\n") -> str:
-    """The text without its fenced code, a last block that is never closed among it."""
+    """The text without fenced code, including a last block that is never closed."""
     return _FENCED.sub(instead_of_code, text)
 
 
@@ -73,18 +70,18 @@ def without_tables(text: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """The text with a sign for each word between quotation marks, which are not the speaker's own, and straight
+    """The text with a placeholder for each word in quotation marks, which are not the speaker's own, and with straight
     apostrophes."""
     return _QUOTED.sub(lambda quoted: "_ " * len(quoted[0].split()), text.replace("’", "'"))
 
 
 def unquoted_beginning(text: str) -> str:
-    """What of `unquoted` is the same whatever follows: up to a quotation that is open."""
+    """The part of `unquoted` that can't change any more: up to an open quotation."""
     return _OPENS_QUOTATION.split(unquoted(text), maxsplit=1)[0]
 
 
 def is_verse(text: str) -> bool:
-    """Whether most lines are as those of a poem or a song: short, with a capital, and not all of them sentences."""
+    """Whether most lines look like those of a poem or song: short, with a capital, and not all of them sentences."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     short = [
         line for line in lines if line.lstrip("\"'“‘(")[:1].isupper() and len(line.split()) <= MOST_WORDS_OF_A_VERSE

@@ -1,7 +1,7 @@
-"""Keeps records by what another step has written down of them: a score, a reward, a label.
+"""Keeps records by a column that another step wrote: a score, a reward, a label.
 
-The one filter over columns: a judge's `judge_score`, a reward model's `reward`, the tags `quality`, `difficulty`,
-`task_category` and `language`, or a column of the source or of a step of one's own.
+For a judge's `judge_score`, a reward model's `reward`, the tags `quality`, `difficulty`, `task_category` and
+`language`, or a column of the source or of a user's step.
 """
 
 import math
@@ -17,11 +17,11 @@ from synth.records import Needs, Record, Rejection
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Threshold:
-    """Keeps a record whose `column` holds a number from `min` to `max`, both among them, or a value of `among`.
+    """Keeps a record if its `column` has a number from `min` to `max`, inclusive, or a value of `among`.
 
-    Rejections: `low_COLUMN`, `high_COLUMN`; `other_COLUMN` for a value that is not of `among`, or of `without`. A null
-    or NaN rejects the record as `no_COLUMN`, unless `on_null` keeps it. What is no number and is asked to be one is
-    `no_COLUMN` in any case.
+    Rejections: `low_COLUMN`, `high_COLUMN`; `other_COLUMN` for a value that is not in `among`, or is in `without`. Null
+    or NaN is rejected as `no_COLUMN`, unless `on_null` keeps it. A value that should be a number and is none is always
+    `no_COLUMN`.
     """
 
     column: str
@@ -36,7 +36,7 @@ class Threshold:
 
     def __post_init__(self) -> None:
         if not self._numeric and not self.among and not self.without:
-            raise ValueError("min, max, among, without: one of them is needed")
+            raise ValueError("min, max, among, without: set at least one of them")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min: is {self.min:g}, above max, {self.max:g}")
 
@@ -61,7 +61,7 @@ class Threshold:
             raise Rejection(f"other_{self.column}", str(value))
         if self._numeric:
             if not isinstance(value, int | float):
-                raise Rejection(missing(self.column), f"{value!r} is no number")
+                raise Rejection(missing(self.column), f"{value!r} is not a number")
             if self.min is not None and value < self.min:
                 raise Rejection(f"low_{self.column}", f"{value:g}")
             if self.max is not None and value > self.max:

@@ -1,17 +1,17 @@
-"""Vectors within a distance of another one, all of them, without looking at every vector there is.
+"""Exact range search over vectors: all vectors within a distance, without comparing with every vector.
 
-Exact, and so the same whatever the order in which vectors came, and wherever they are. An approximate index finds this
-or that neighbour, depending on what came in before. Here the index only leaves out what can't be near:
+The result does not depend on the order of insertion or on partitions, as that of an approximate index would. The index
+only skips vectors that can't be near:
 
-* All vectors are projected onto the directions in which they differ most (principal components). A projection takes no
-  two vectors further apart, so what is far there is far.
-* What is left is cut into the cells of centroids. A vector in a cell is nearer to its centroid than to any other. So it
-  lies on that side of the plane between the two, and is at least as far from the one asked for as the plane is
+* All vectors are projected onto their principal components. A projection never increases a distance, so vectors that
+  are far apart there are far apart.
+* The rest is divided into the cells of centroids. A vector in a cell is nearer to its centroid than to any other, so it
+  lies on that side of the plane between two centroids, and its distance is at least that of the query to the plane
   (generalized hyperplane indexing, Uhlmann 1991).
-* What remains is compared in full, in float64.
+* The remaining vectors are compared in full, in float64.
 
-How much is left out depends on the vectors, what is found does not. Directions and centroids are chosen anew each time
-that there are four times as many vectors, which takes seconds for a million.
+The vectors determine how much is skipped, not what is found. Components and centroids are recomputed each time the
+number of vectors has quadrupled, which takes seconds for a million.
 """
 
 from collections.abc import Sequence
@@ -24,17 +24,17 @@ from synth.records import Place
 
 Vectors = NDArray[np.float32]
 _HALF = np.float32(0.5)
-_ROUNDING = 1e-4  # of a squared distance in float32: so much more is looked at, and the rest decided in float64
-_FIRST = 4096  # vectors, before any are left out
+_ROUNDING = 1e-4  # margin of a squared distance in float32; the rest is decided in float64
+_FIRST = 4096  # vectors, below which all are compared
 _DIRECTIONS = 32
-_SAMPLE = 16384  # vectors that directions are chosen by
-_FOR_EACH = 40  # and centroids, for each of them
-_NEAREST = 8  # centroids whose planes are looked at
-_AT_ONCE = 256  # vectors asked for
+_SAMPLE = 16384  # vectors for computing the components
+_FOR_EACH = 40  # vectors per centroid
+_NEAREST = 8  # nearest centroids whose planes are checked
+_AT_ONCE = 256  # queries
 
 
 class VectorIndex:
-    """A row for each vector of float32 in little-endian order, all of length 1 and one number of dimensions."""
+    """A row per normalized vector: float32, little-endian, all of one dimension."""
 
     def __init__(self, min_distance: float):
         self._min_distance = min_distance
@@ -61,7 +61,7 @@ class VectorIndex:
 
     def forget(self, place: Place) -> None:
         if self._rows is not None:
-            self._rows.forget(place)  # its cell has it still, of no place
+            self._rows.forget(place)  # its cell keeps the row, which has no place
 
     def close(self, places: Sequence[Place]) -> None:
         if self._rows is not None:
@@ -88,8 +88,8 @@ class VectorIndex:
 
 
 class _Cells:
-    """The cells of these `vectors` and of those that are added. A vector ends in minus half of its squared length: its
-    product with another one that ends in 1 tells how near they are."""
+    """The cells of `vectors` and of vectors added later. Minus half the squared length is appended to a vector: its
+    product with a query that ends in 1 then orders by distance."""
 
     def __init__(self, vectors: Vectors):
         self.outgrown = max(_FIRST, 4 * len(vectors))
@@ -103,7 +103,7 @@ class _Cells:
         cells = self._nearest(projected)
         order = np.argsort(cells, kind="stable")
         ends = np.searchsorted(cells[order], np.arange(1, count))
-        self._sizes = np.bincount(cells, minlength=count)  # there is room for more at the ends of these
+        self._sizes = np.bincount(cells, minlength=count)  # cells have spare capacity at their ends
         self._members: list[Numbers] = np.split(order, ends)
         self._vectors: list[Vectors] = np.split(_with(projected, -_squares(projected) * _HALF)[order], ends)
 
@@ -120,7 +120,7 @@ class _Cells:
             self._sizes[cell] += 1
 
     def within(self, vectors: Vectors, distance: float) -> tuple[Numbers, Numbers]:
-        """All pairs of one of these and a row that may be nearer than this squared distance."""
+        """All pairs of a query and a row that may be nearer than this squared distance."""
         projected = vectors @ self._directions
         lengths = _squares(projected)
         asking, least = _with(projected, 1), (lengths - distance - _ROUNDING) / 2
@@ -136,7 +136,7 @@ class _Cells:
         return np.concatenate(at), np.concatenate(rows)
 
     def _possible(self, projected: Vectors, lengths: Vectors, distance: float) -> NDArray[np.bool_]:
-        """In which cells each may have a neighbour: the plane between a nearer centroid and a cell's is not too far."""
+        """The cells in which each query may have a neighbour: the plane to its nearer centroid is close enough."""
         squares = lengths[:, None] + self._lengths - 2 * projected @ self._centroids.T
         reach = 2 * np.sqrt(distance + _ROUNDING)
         nearest = np.argpartition(squares, min(_NEAREST, len(self._sizes)) - 1, axis=1)[:, :_NEAREST]
@@ -161,7 +161,7 @@ def _squares(vectors: Vectors) -> Vectors:
 
 
 def _with(vectors: Vectors, last: Vectors | float) -> Vectors:
-    """Vectors with one more number at their ends."""
+    """Vectors with one more number appended."""
     longer = np.empty((len(vectors), vectors.shape[1] + 1), np.float32)
     longer[:, :-1], longer[:, -1] = vectors, last
     return longer
@@ -173,7 +173,7 @@ def _sampled(vectors: Vectors, size: int) -> Vectors:
 
 
 def _directions(vectors: Vectors) -> Vectors:
-    """As columns of length 1 at right angles to each other."""
+    """Principal components, as orthonormal columns."""
     some = _sampled(vectors, _SAMPLE)
     _, found = np.linalg.eigh(np.cov(some.T))
     return np.ascontiguousarray(found[:, ::-1][:, :_DIRECTIONS], np.float32)

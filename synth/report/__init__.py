@@ -1,1 +1,1 @@
-"""What people look at while a run goes on and after it."""
+"""Progress, metrics and reports of a run, during it and afterwards."""

@@ -1,9 +1,8 @@
-"""The report by hand: python -m synth.report RUN_DIR [RUN_DIR ...] [--output FILE].
+"""Writes the report: python -m synth.report RUN_DIR [RUN_DIR ...] [--output FILE].
 
-One HTML file that opens offline: RUN_DIR/report.html, or of several runs beside one another, whose table is printed,
-comparison.html in the first one's folder.
-A run that still goes on is reported as far as its shards are committed. Exit codes: 0 done, 2 when a folder can't be
-read or the file can't be written.
+One HTML file that opens offline: RUN_DIR/report.html, or for several runs a comparison, comparison.html in the first
+one's folder; its table is also printed. The report of a running run covers its committed shards. Exit codes: 0 done, 2
+if a folder can't be read or the file can't be written.
 """
 
 import argparse

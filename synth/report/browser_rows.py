@@ -1,7 +1,6 @@
-"""Rows for the report's browser: some kept and some rejected, cut to a bounded size, as JSON that a page can hold.
+"""Rows for the report's row browser: some kept and some rejected ones, of bounded size, as JSON embedded in the page.
 
-Nothing in it can end the script element that holds it, and no character of it controls anything: control and format
-characters are spelled out.
+The JSON can't end the script element that contains it, and control and format characters are escaped.
 """
 
 import json
@@ -12,9 +11,9 @@ from synth.messages import as_messages, thoughts_of
 from synth.printable import printable
 from synth.records import CONTRACT_COLUMNS, Record
 from synth.report.run_data import Run
-from synth.tool_calls import read_aloud
+from synth.tool_calls import display_text
 
-KEPT, REJECTED = 300, 100  # rows of a run at the most; of each of many, fewer
+KEPT, REJECTED = 300, 100  # most rows of a run; fewer of each if there are many runs
 LONGEST = 2000  # characters of a text
 MOST_TURNS = 12
 
@@ -22,7 +21,7 @@ _ENDS = ("rejected_by", "reason", "detail")
 
 
 def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Rows of all runs, kept ones first, by record number. Runs after the first have the same ids where they can."""
+    """Rows of all runs, kept ones first, by record number; of further runs those with the first run's ids, if any."""
     rows: list[dict[str, Any]] = []
     ids: list[str] = []
     for place, run in enumerate(runs):
@@ -34,12 +33,12 @@ def rows_of(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def most_rows(of_one: int, runs: int) -> int:
-    """How many rows each of so many runs has in a page that has `of_one` of one run, or of each of two."""
+    """The number of rows of each run, in a page that has `of_one` rows of one run, or of each of two."""
     return max(10, 2 * of_one // max(2, runs))
 
 
 def as_json(rows: Sequence[dict[str, Any]]) -> str:
-    """Inert inside <script type="application/json">: neither an end tag nor a comment can stand in it."""
+    """JSON that is inert inside <script type="application/json">: it can't contain an end tag or a comment."""
     text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -50,7 +49,7 @@ def shown_row(run: int, kept: bool, row: Record) -> dict[str, Any]:
     for one in messages[:MOST_TURNS]:
         if thoughts := thoughts_of(one):
             turns.append([text(f"{one['role']} thinks"), text(thoughts)])
-        turns.append([text(one["role"]), text(read_aloud(one))])
+        turns.append([text(one["role"]), text(display_text(one))])
     if len(messages) > MOST_TURNS:
         turns.append(["", f"… {len(messages) - MOST_TURNS} more messages"])
     added = {name: value for name, value in row.items() if name not in (*CONTRACT_COLUMNS, *_ENDS)}
@@ -81,7 +80,7 @@ def _round(one: dict[str, Any]) -> str:
 
 
 def text(value: object) -> str:
-    """Any value as a text of bounded length, without a character that controls anything."""
+    """Any value as a string of bounded length, with control characters escaped."""
     if value is None:
         return ""
     words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,19 +1,18 @@
-"""What the KV caches of a run's engines held and cost, as metrics.jsonl tells it."""
+"""Use of the engines' KV caches, from metrics.jsonl."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from synth.report.by_model import by_main
-from synth.report.progress import TOLD_AGAIN
+from synth.report.progress import NOTICEABLE
 
 
 @dataclass(frozen=True)
 class Caches:
-    """Of main's engines, of all processes of a run together. `tokens` are what the caches held at the most, `used` the
-    largest share of them that was in use, `hits` the share of prompts that came out of them; `again` is the share of
-    tokens that were computed a second time, for `preempted` requests, and `in_forms` that of the engine-seconds that
-    went into answers in a form."""
+    """Of main's engines, over all processes of a run. `tokens` is the largest capacity of the caches, `used` their
+    highest usage, `hits` the share of prompt tokens from the prefix cache; `again` is the share of tokens that were
+    recomputed for `preempted` requests, and `in_forms` the share of engine-seconds spent on structured outputs."""
 
     tokens: int
     used: float
@@ -25,16 +24,16 @@ class Caches:
 
     @property
     def numbers(self) -> dict[str, str]:
-        """For people, without what there is none of."""
-        told = {
-            "KV cache": f"{self.tokens:,} tokens, {self.used:.0%} of it in use at the most" if self.tokens else "",
+        """Formatted numbers, without those that are zero."""
+        numbers = {
+            "KV cache": f"{self.tokens:,} tokens, at most {self.used:.0%} in use" if self.tokens else "",
             "prompts from the prefix cache": f"{self.hits:.0%}" if self.hits else "",
-            "preempted": f"{self.preempted:,} requests, {self.recomputed:,} tokens computed again"
+            "preempted": f"{self.preempted:,} requests, {self.recomputed:,} tokens recomputed"
             if self.preempted
             else "",
-            "answers in a form": f"{self.in_forms:.0%} of the engines' time" if self.in_forms else "",
+            "structured output": f"{self.in_forms:.0%} of the engines' time" if self.in_forms else "",
         }
-        return {name: text for name, text in told.items() if text}
+        return {name: text for name, text in numbers.items() if text}
 
 
 def caches(snapshots: Iterable[Mapping[str, Any]]) -> Caches:
@@ -53,13 +52,13 @@ def caches(snapshots: Iterable[Mapping[str, Any]]) -> Caches:
     )
 
 
-def told_again(found: Caches) -> str | None:
-    """A line for the end of a run, where it mattered."""
-    if found.again < TOLD_AGAIN:
+def preemption_note(found: Caches) -> str | None:
+    """A line for the end of a run, if preemption cost noticeable time."""
+    if found.again < NOTICEABLE:
         return None
     return (
-        f"the KV cache was too small for its batch: {found.preempted:,} times a request lost its place, and "
-        f"{found.again:.0%} of all tokens were computed again (docs/gpu.md)"
+        f"KV cache too small for the batch: {found.preempted:,} requests were preempted and "
+        f"{found.again:.0%} of all tokens recomputed; see docs/gpu.md"
     )
 
 

@@ -1,7 +1,6 @@
-"""The geometry of the report's pictures: where bars, ribbons, arcs and lines lie. Numbers in, numbers and paths out.
+"""Geometry of the report's charts: bars, ribbons, arcs and lines. Numbers in, numbers and SVG paths out.
 
-Texts stay outside, in HTML, wherever a picture is stretched to the width of a screen; so they can be read on a phone.
-Knows nothing of runs.
+Labels of charts that stretch with the screen are HTML, so that they stay readable on a phone.
 """
 
 import math
@@ -18,7 +17,7 @@ VERBS, OBJECTS = 20, 4  # of the sunburst, as in the paper's figure
 
 @dataclass(frozen=True)
 class Bar:
-    """A share of the highest bar, its count, and the values that it stands for."""
+    """Its height as a share of the highest bar, its count, and the values that it covers."""
 
     height: float
     count: int
@@ -26,10 +25,9 @@ class Bar:
 
 
 def edges(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Of a histogram that fits all of `values`: one bin a value for a few whole numbers, else up to the 99th
-    percentile.
+    """Histogram bins for all of `values`: one bin per value for a few whole numbers, else up to the 99th percentile.
 
-    The last edge is the greatest value: the last bin takes the stragglers.
+    The last edge is the greatest value: the last bin takes the rest.
     """
     everything = np.concatenate(values)
     low, high = float(everything.min()), float(everything.max())
@@ -42,7 +40,7 @@ def edges(values: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def histogram(values: np.ndarray, bounds: np.ndarray, tallest: float) -> list[Bar]:
-    """`tallest` is the share of values that makes a bar of full height."""
+    """`tallest` is the share of values that has full height."""
     counts, _ = np.histogram(values, bounds)
     share = counts / max(1, len(values))
     labels = [_range(low, high) for low, high in pairwise(bounds)]
@@ -57,7 +55,7 @@ def full_count(bars: Sequence[Bar]) -> int:
 
 
 def tallest(values: Sequence[np.ndarray], bounds: np.ndarray) -> float:
-    """The greatest share that a bin has of any of `values`."""
+    """The greatest share of a bin over all `values`."""
     return max(float(np.histogram(one, bounds)[0].max() / max(1, len(one))) for one in values)
 
 
@@ -82,7 +80,7 @@ def line(seconds: np.ndarray, values: np.ndarray, top: float, width: int = 600, 
 
 @dataclass(frozen=True)
 class Exit:
-    """A ribbon that leaves the trunk, and where its words stand. `step` heads the first exit of a step."""
+    """A ribbon that leaves the trunk, and the position of its label. `step` heads the first exit of a step."""
 
     name: str
     count: int
@@ -93,7 +91,7 @@ class Exit:
 
 @dataclass(frozen=True)
 class Stop:
-    """A step beside the trunk: its name, the rows that come to it, and those that end there."""
+    """A step beside the trunk: its name, the rows that reach it, and those that end there."""
 
     name: str
     rows: int
@@ -103,7 +101,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Flow:
-    """A trunk that goes down and loses rows to the right; what is left ends to the right as well, as `kept`."""
+    """A Sankey diagram: a trunk going down, rejected rows leaving to the right, and `kept` rows at the end."""
 
     width: float
     height: float
@@ -112,11 +110,11 @@ class Flow:
 
 
 FLOW_WIDTH, TRUNK, LEFT, HEAD, SLOT, TURN = 200.0, 96.0, 6.0, 34.0, 30.0, 16.0
-MOST_EXITS = 8  # reasons of a step that are drawn by name
+MOST_EXITS = 8  # reasons of a step shown by name
 
 
 def flow(steps: Sequence[str], rejected: Mapping[tuple[str, str], int], kept: int) -> Flow | None:
-    """Rows through `steps` in order; of a step that is not among them last. None where there are no rows."""
+    """Rows through `steps` in order; other steps come last. None if there are no rows."""
     total = kept + sum(rejected.values())
     if not total:
         return None
@@ -140,7 +138,7 @@ def flow(steps: Sequence[str], rejected: Mapping[tuple[str, str], int], kept: in
     middle = y + TURN + max(SLOT, thick) / 2
     bottom = middle - thick / 2 - TURN
     trunk = "M" + "L".join(f"{x:.2f} {max(0, at):.2f}" for x, at in [(LEFT, 0.0), *outline, (right, bottom)])
-    # The trunk's own end is the ribbon of kept rows: one outline, without a seam.
+    # The trunk ends in the ribbon of kept rows: one outline, without a seam.
     corner = (
         f"L{right:.2f} {bottom:.2f}Q{right:.2f} {middle - thick / 2:.2f} {right + TURN:.2f} {middle - thick / 2:.2f}"
         f"H{FLOW_WIDTH}V{middle + thick / 2:.2f}H{right + TURN:.2f}"
@@ -159,7 +157,7 @@ def _drawn(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _ribbon(right: float, middle: float, thick: float) -> str:
-    """From the trunk's right edge down and out to the right, `thick` all the way, centred on `middle` there."""
+    """From the trunk's right edge down and out to the right, with constant thickness, centred on `middle`."""
     top, bottom, inner = middle - thick / 2, middle + thick / 2, right - thick
     start, bend = top - TURN, right + TURN
     return (
@@ -170,8 +168,7 @@ def _ribbon(right: float, middle: float, thick: float) -> str:
 
 @dataclass(frozen=True)
 class Arc:
-    """A piece of a ring: `label` is cut to fit and None where there is no room, `turn` places it, `hue` is the
-    verb's."""
+    """A ring segment: `label` is truncated, None if there is no space; `turn` positions it; `hue` is the verb's."""
 
     path: str
     title: str
@@ -186,7 +183,7 @@ RADII = (46.0, 104.0, 196.0)
 
 
 def sunburst(verbs: Mapping[str, Counter[str]]) -> tuple[list[Arc], int]:
-    """The commonest verbs and around each its commonest objects, and how many texts that shows."""
+    """Arcs for the most frequent verbs and their most frequent objects, and how many texts these cover."""
     ranked = sorted(verbs.items(), key=lambda one: (-one[1].total(), one[0]))[:VERBS]
     inner = [(verb, objects.most_common(OBJECTS)) for verb, objects in ranked]
     total = sum(count for _, objects in inner for _, count in objects)
@@ -204,7 +201,7 @@ def sunburst(verbs: Mapping[str, Counter[str]]) -> tuple[list[Arc], int]:
 
 def _arc(label: str, title: str, start: float, stop: float, hue: int, outer: bool) -> Arc:
     low, high = RADII[1:] if outer else RADII[:2]
-    stop = min(stop, start + math.tau - 1e-3)  # an arc of a whole turn would be none
+    stop = min(stop, start + math.tau - 1e-3)  # SVG can't draw an arc of a full turn
     large = int(stop - start > math.pi)
     path = (
         f"M{_at(low, start)}L{_at(high, start)}A{high} {high} 0 {large} 1 {_at(high, stop)}"
@@ -221,5 +218,5 @@ def _arc(label: str, title: str, start: float, stop: float, hue: int, outer: boo
 
 
 def _at(radius: float, angle: float) -> str:
-    """A point, from 12 o'clock with the clock."""
+    """A point, clockwise from 12 o'clock."""
     return f"{radius * math.sin(angle):.2f} {-radius * math.cos(angle):.2f}"

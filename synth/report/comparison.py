@@ -1,7 +1,6 @@
-"""Runs beside one another in one table: the settings in which they differ, and what came of each.
+"""Compares runs in one table: the settings in which they differ, and their results.
 
-The best run is the one with the most usable rows for the tokens that it generated; synth/report/soundness.py says
-which rows are usable.
+The best run has the most usable rows per generated token; synth/report/soundness.py defines usable rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from synth.report.run_data import Run
 from synth.report.soundness import Soundness, soundness
 from synth.storage.manifest import differing_keys
 
-MOST_SETTINGS = 6  # keys that get a column each; runs that differ in more are told apart by their folders' names
+MOST_SETTINGS = 6  # keys with a column each; with more differences runs are shown by their folders' names
 LONGEST = 24  # characters of a value
 # Headings of shares, by what they are shares of.
 GROUPS = {
@@ -29,7 +28,7 @@ Setting = tuple[str, list[Any]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """`settings` are keys with a value for each run; `found` what is in each run."""
+    """`settings` are keys with each run's value; `found` are the results of each run."""
 
     runs: Sequence[Run]
     settings: list[Setting]
@@ -42,24 +41,24 @@ class Comparison:
 
     @property
     def best(self) -> int | None:
-        """The run with the most usable rows for the tokens generated; None where no run has any."""
+        """The run with the most usable rows per generated token; None if no run has any."""
         tokens = {place: each for place, one in enumerate(self.found) if (each := one.tokens_per("usable"))}
         return min(tokens, key=tokens.__getitem__) if tokens else None
 
     @property
     def names(self) -> list[Setting]:
-        """What the runs are told apart by: few settings, or the names of their folders."""
+        """What distinguishes the runs: settings, or the names of their folders."""
         shown = [(short, values) for short, (_, values) in zip(_short(self.settings), self.settings, strict=True)]
         return shown if 0 < len(shown) <= MOST_SETTINGS else [("run", [run.name for run in self.runs])]
 
     @property
     def chance(self) -> float:
-        """The difference of two shares that may well be chance, with as few rows as the smallest run has."""
+        """A difference of two shares that may be chance, given the smallest run's number of rows."""
         return 1.96 * sqrt(2 * 0.25 / max(1, min(one.rows for one in self.found)))
 
     @property
     def near_best(self) -> list[int]:
-        """Runs whose share of usable rows is no further than chance from that of the best."""
+        """Runs whose share of usable rows differs from the best run's by no more than chance."""
         if self.best is None:
             return []
         shares = [one.shares.get("usable", 0.0) for one in self.found]
@@ -67,7 +66,7 @@ class Comparison:
         return [place for place in others if abs(shares[place] - shares[self.best]) < self.chance]
 
     def lines(self) -> Iterator[str]:
-        """The table as text, the best run with a star."""
+        """The table as text; the best run has a star."""
         columns = [["", "", *(("*" if place == self.best else " ") + letter(place) for place in range(len(self.runs)))]]
         columns += [["", name, *(_cell(value) for value in values)] for name, values in self.names]
         columns.append(["", "rows", *(f"{one.rows:,}" for one in self.found)])
@@ -76,14 +75,14 @@ class Comparison:
                 shares = [percent(one.shares.get(share)) for one in self.found]
                 columns.append(["" if at or group == "rows" else group, name, *shares])
         for at, (name, which) in enumerate(TOKENS.items()):
-            columns.append(["" if at else "tokens a row", name, *(number(one.tokens_per(which)) for one in self.found)])
+            columns.append(["" if at else "tokens/row", name, *(number(one.tokens_per(which)) for one in self.found)])
         left = 1 + len(self.names)
         widths = [max(map(len, column[1:])) for column in columns]
         for row in range(len(columns[0])):
             line = ""
             for place, column in enumerate(columns):
                 start = sum(widths[:place]) + 2 * place
-                if row == 0:  # headings of groups reach over the columns beside them
+                if row == 0:  # group headings span their columns
                     line = line.ljust(start) + column[0] if column[0] else line
                 else:
                     cell = column[row].ljust(widths[place]) if place < left else column[row].rjust(widths[place])
@@ -92,24 +91,24 @@ class Comparison:
 
 
 def settings(runs: Sequence[Run]) -> list[Setting]:
-    """The keys in which the runs' identities differ, with each run's value. A step's keys stand in a strategy twice,
-    under its name and in the list: once is enough."""
+    """The keys in which the runs' identities differ, with each run's value. A step's keys occur twice in a strategy,
+    under its name and in the list; they are shown once."""
     flat = [{key: value for key, _, value in differing_keys({}, run.manifest.identity)} for run in runs]
     keys = sorted({key for one in flat for key in one})
     found = {key: [one.get(key) for one in flat] for key in keys}
     found = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
     named = [(key.rpartition(".")[2], values) for key, values in found.items() if not key.startswith("strategy.steps[")]
-    told = [
+    columns = [
         (key, values)
         for key, values in found.items()
         if not (key.startswith("strategy.steps[") and (key.rpartition(".")[2], values) in named)
     ]
     asked = [run.manifest.num_records for run in runs]
-    return [("num_records", asked), *told] if any(one != asked[0] for one in asked) else told
+    return [("num_records", asked), *columns] if any(one != asked[0] for one in asked) else columns
 
 
 def letter(place: int) -> str:
-    """What a run is called in tables and on pages: A, B and so on, then numbers."""
+    """A run's label in tables and pages: A, B and so on, then numbers."""
     return ascii_uppercase[place] if place < len(ascii_uppercase) else str(place + 1)
 
 
@@ -122,7 +121,7 @@ def number(value: float | None) -> str:
 
 
 def _short(settings: Sequence[Setting]) -> list[str]:
-    """The shortest ends of dotted keys that are different."""
+    """The shortest suffixes of dotted keys that are unique."""
     keys = [key.split(".") for key, _ in settings]
     short = []
     for key in keys:

@@ -1,12 +1,10 @@
-"""A strategy as a picture: its steps, how many records and calls they make of one, and how a record may end.
+"""A strategy as a diagram: its steps, the records and calls that they make of one record, and rejection reasons.
 
-All of it is told by the steps themselves: `calls()`, and if they like `rejections`, the reasons that they give, and
-`num_outputs`, the records that they make of one at the most (None: several, and nobody knows how many), and `outline`,
-what they do inside, such as rounds. Of a filter that has no outline, its parameters are shown: they are its
-thresholds. What a step does not tell is drawn as not told.
+The data comes from what the steps declare: `calls()`, `rejections` (reasons), `num_outputs`, the most records that they
+make of one (None: several, the number is unknown), and `outline`, what they do inside, such as rounds. For a filter
+without an outline its parameters are shown, which are its thresholds. What a step does not declare is drawn as unknown.
 
-Promises: whatever names and reasons are made of, they are text in the picture and never markup. Knows nothing of what
-a step does.
+Promises: names and reasons are text in the diagram, never markup.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +22,10 @@ _NUMBERS: dict[Task, str] = {"score": "a score", "embed": "an embedding"}
 
 @dataclass(frozen=True)
 class Stage:
-    """A step as drawn. `calls` are those for each record that comes to it, None where it does not tell; `models` the
-    models of the run that answer them; `numbers` what it asks of others, such as `a score of reward`.
+    """A step as drawn. `calls` is the number of calls per record, None if it does not declare them; `models` are the
+    models that answer them; `numbers` are scores and embeddings, such as `a score of reward`.
 
-    `num_outputs` is 1 for a step that makes one record of one, None where it makes several and can't say how many.
+    `num_outputs` is 1 for a step that makes one record of one, None if it makes an unknown number.
     """
 
     name: str
@@ -40,21 +38,21 @@ class Stage:
 
     @property
     def lines(self) -> list[str]:
-        """What stands in its box below its name."""
+        """The lines in its box below its name."""
         return [self.cost, *self.inside]
 
     @property
     def cost(self) -> str:
-        """`at most 2 calls` in words."""
+        """For example `at most 2 calls`."""
         if self.calls is None:
-            return "calls not told"
+            return "calls unknown"
         of = "" if self.models in ((), (MAIN,)) else f" of {' and '.join(self.models)}"
         calls = [f"at most {_counted(self.calls, 'call')}{of}"] if self.calls else []
         return ", ".join([*calls, *self.numbers]) or "no calls"
 
     @property
     def branches(self) -> str:
-        """`up to 5 records`, or nothing where one record stays one."""
+        """For example `up to 5 records`; empty if one record stays one."""
         return (
             ""
             if self.num_outputs == 1
@@ -65,37 +63,37 @@ class Stage:
 
 
 def stages(strategy: Strategy) -> list[Stage]:
-    """Raises ConfigError where what a step tells of itself is not what it should be."""
+    """Raises ConfigError if a step's declaration is invalid."""
     return [_stage(step) for step in strategy.steps]
 
 
 def whole_cost(chain: Sequence[Stage]) -> str:
-    """Calls for one record of the source and all that is made of it, as far as they can be known."""
-    told: list[str] = []
+    """Calls per record of the source, with all records made of it, as far as they are known."""
+    parts: list[str] = []
     calls, records, by = 0, 1, ""
     for stage in chain:
         if stage.calls is None:
-            return f"calls a record not known: the step {stage.name} does not tell"
+            return f"calls per record unknown: the step {stage.name} does not declare them"
         calls += records * stage.calls
         if stage.num_outputs is None:
-            told.append(f"{_counted(calls, 'call')} {by}")
-            calls, records, by = 0, 1, f"for each record that {stage.name} makes"
+            parts.append(f"{_counted(calls, 'call')} {by}")
+            calls, records, by = 0, 1, f"per record from {stage.name}"
         else:
             records *= stage.num_outputs
-    if calls or not told:
-        told.append(f"{_counted(calls, 'call')} {by}")
-    told[0] = told[0].strip() + " for a record of the source"
-    return "at most " + ", and ".join(told)
+    if calls or not parts:
+        parts.append(f"{_counted(calls, 'call')} {by}")
+    parts[0] = parts[0].strip() + " per record of the source"
+    return "at most " + ", and ".join(parts)
 
 
 def mermaid(strategy: Strategy) -> str:
-    """Mermaid's text, for https://mermaid.live and for any Markdown that renders it."""
+    """A Mermaid diagram, for https://mermaid.live and any Markdown that renders it."""
     chain = stages(strategy)
     lines = ["flowchart TD", f'    source(["source<br/>{_mermaid_text(whole_cost(chain))}"])']
     before, label = "source", ""
     for number, stage in enumerate(chain, 1):
         id = f"step{number}"
-        reasons = "<br/>".join(map(_mermaid_text, stage.rejections)) or "reasons not told"
+        reasons = "<br/>".join(map(_mermaid_text, stage.rejections)) or "reasons unknown"
         lines += [
             f'    {id}["{_mermaid_text(stage.name)}<br/>{"<br/>".join(map(_mermaid_text, stage.lines))}"]',
             f"    {before} -->{label} {id}",
@@ -107,18 +105,18 @@ def mermaid(strategy: Strategy) -> str:
 
 
 def _stage(step: Step) -> Stage:
-    told = step.description
-    calls = None if told.calls is None else len(told.calls)
-    rejections = tuple(map(short, told.rejections))
+    declared = step.description
+    calls = None if declared.calls is None else len(declared.calls)
+    rejections = tuple(map(short, declared.rejections))
     models = tuple(map(short, sorted(step.generating)))
     numbers = tuple(f"{_NUMBERS[task]} of {short(name)}" for name, task in sorted(step.pooling.items()))
-    inside = told.outline or (_parameters(step.function) if told.is_filter or told.duplicates else ())
+    inside = declared.outline or (_parameters(step.function) if declared.is_filter or declared.duplicates else ())
     lines = tuple(short(line, 160) for line in inside)
-    return Stage(short(step.name), calls, models, numbers, rejections, told.num_outputs, lines)
+    return Stage(short(step.name), calls, models, numbers, rejections, declared.num_outputs, lines)
 
 
 def _parameters(function: Any) -> list[str]:
-    """A filter's, those that have a value: `response: min 3, max 100`."""
+    """A filter's parameters that have a value, for example `response: min 3, max 100`."""
     if isinstance(function, partial):
         given = dict(function.keywords)
     elif is_dataclass(function) and not isinstance(function, type):
@@ -126,12 +124,13 @@ def _parameters(function: Any) -> list[str]:
     else:
         given = {}
     column = given.pop("column", None)
-    told = ", ".join(f"{name} {value}" for name, value in _values(given))
-    return [f"{column}: {told}" if column and told else str(column or told)] if column or told else []
+    parameters = ", ".join(f"{name} {value}" for name, value in _values(given))
+    line = f"{column}: {parameters}" if column and parameters else str(column or parameters)
+    return [line] if line else []
 
 
 def _values(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Numbers, words and short lists of them; whatever else a parameter holds is no threshold."""
+    """Numbers, words and short lists of them; other values are no thresholds."""
     for name, value in given.items():
         if isinstance(value, Mapping):
             yield from _values({f"{name} {key}": one for key, one in value.items()})
@@ -145,13 +144,13 @@ def _values(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def short(text: str, most: int = 60) -> str:
-    """One line, as it can be shown anywhere."""
+    """One line of bounded length."""
     text = " ".join(printable(text).split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _mermaid_text(text: str) -> str:
-    """Every sign as its number: Mermaid has a meaning for most of them, and more in each version."""
+    """Every character as its numeric entity: Mermaid interprets most others, differently in each version."""
     return "".join(one if one.isalnum() or one in " _.,:" else f"#{ord(one)};" for one in short(text, 200))
 
 

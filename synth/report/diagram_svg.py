@@ -1,9 +1,6 @@
-"""The same picture as one SVG file that needs nothing else: no script, no font, no style sheet.
+"""The same diagram as a self-contained SVG file: no script, no font, no style sheet.
 
-Steps stand below one another; to the right of each, how a record may end there. Where records have become several,
-boxes have others behind them.
-
-Knows of a strategy what synth/report/diagram.py knows of it.
+Steps are drawn from top to bottom, with rejections to the right of each. After a fan-out, boxes are drawn as stacks.
 """
 
 import textwrap
@@ -14,13 +11,13 @@ from xml.sax.saxutils import escape
 from synth.report.diagram import Stage, short, stages, whole_cost
 from synth.steps.strategy import Strategy
 
-# In SVG's own units, which are pixels at the usual size.
+# In SVG units, which are pixels at the usual size.
 LEFT, WIDTH, RIGHT = 40, 280, 440
 REJECTED_WIDTH, GAP, LINE, HEIGHT = 300, 64, 17, 56
 CENTRE = LEFT + WIDTH // 2
-COLUMNS = 38  # of text in a box
+COLUMNS = 38  # characters in a box
 
-MARK = "drawn by python -m synth.draw"  # by this a picture is known again
+MARK = "drawn by python -m synth.draw"  # identifies our own files
 
 _HEAD = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" \
@@ -34,7 +31,7 @@ font-family="Helvetica, Arial, sans-serif" font-size="14" fill="#1d2733" role="i
 
 
 def svg(strategy: Strategy) -> str:
-    """The whole file's text. Raises ConfigError as `stages` does."""
+    """The content of the file. Raises ConfigError like `stages`."""
     chain = stages(strategy)
     name, cost = short(strategy.name), whole_cost(chain)
     top = 36
@@ -85,7 +82,7 @@ def _box(top: int, lines: Sequence[str], colour: str, several: bool) -> Iterator
 
 
 def _arrow(top: int, branches: str) -> Iterator[str]:
-    """From a box to the next, `GAP` below it: one line, or several that part."""
+    """From a box to the next one, `GAP` below it: one line, or several that diverge."""
     bottom = top + GAP
     for aside in (-70, 0, 70) if branches else (0,):
         yield (
@@ -102,7 +99,7 @@ def _line(top: int, bottom: int) -> Iterator[str]:
 
 
 def _reasons(stage: Stage) -> list[str]:
-    text = ", ".join(stage.rejections) or "reasons not told"
+    text = ", ".join(stage.rejections) or "reasons unknown"
     return textwrap.wrap(text, COLUMNS, break_on_hyphens=False)
 
 
@@ -111,7 +108,7 @@ def _exit_height(reasons: Sequence[str]) -> int:
 
 
 def _exit(top: int, reasons: Sequence[str], several: bool) -> Iterator[str]:
-    """What leads a rejected record out to the right."""
+    """The arrow to a step's rejections on the right."""
     start, middle = LEFT + WIDTH + (8 if several else 0), top + HEIGHT // 2
     yield (
         f'<path d="M{start} {middle}H{RIGHT - 1}" stroke="#b3261e" stroke-dasharray="5 4" marker-end="url(#arrow)"/>'
@@ -130,7 +127,7 @@ def _text(x: int, y: int, text: str, attributes: str) -> str:
 
 
 def _fit(text: str) -> str:
-    """As much of a text as a box has room for; Chinese letters and their like are twice as wide as others."""
+    """As much of a text as fits into a box; CJK characters count as two."""
     room = COLUMNS
     for index, letter in enumerate(text):
         room -= 2 if east_asian_width(letter) in "WF" else 1

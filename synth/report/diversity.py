@@ -1,13 +1,12 @@
-"""How varied instructions are, measured on a sample of them: what they ask for, how they repeat words, how near the
-nearest other one is.
+"""Diversity of instructions, measured on a sample: verbs and objects, distinct n-grams, nearest neighbours.
 
-Three views, none of which needs a model:
-- verbs and objects, as in figure 3 of Self-Instruct (arXiv 2212.10560). The paper parses sentences; here an
-  imperative is a word of a list at the start of a clause, and its object the last word before a preposition, a
-  conjunction or a sign. English alone, and blind to verbs that are not in the list.
-- distinct-n (arXiv 1510.03055, section 5.2): different word n-grams over all. It falls as a sample grows: compare
-  samples of one size.
-- nearest neighbours: the Jaccard similarity of two instructions' sets of words, exact, each with its nearest.
+Three measures, none of which needs a model:
+- verbs and objects, as in figure 3 of Self-Instruct (arXiv 2212.10560). The paper parses sentences; here an imperative
+  is a listed verb at the start of a clause, and its object the last word before a preposition, a conjunction or a
+  punctuation mark. English only, and verbs that are not listed are missed.
+- distinct-n (arXiv 1510.03055, section 5.2): distinct word n-grams over all. It falls with the size of the sample:
+  compare samples of equal size.
+- nearest neighbours: for each instruction the highest Jaccard similarity of its set of words with another's, exact.
 
 A word is a run of letters and digits; each Chinese or Japanese character is one.
 """
@@ -26,7 +25,7 @@ from synth.report.run_data import Run, spread
 
 MOST_TEXTS = 5000
 MOST_NEIGHBOURS = 1000
-LONGEST = 2000  # characters of an instruction that are looked at
+LONGEST = 2000  # characters of an instruction that are used
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 _TOKEN = re.compile(r"[^\W\d][\w'’-]*|\d[\w.,]*\w|[^\w\s]|\d|\n")
@@ -46,8 +45,8 @@ _ENDS = frozenset(
 
 @dataclass(frozen=True)
 class Diversity:
-    """`verbs` has the objects of each verb, `with_verb` texts have a verb and an object. `distinct` is by n;
-    `nearest` the similarity of each of `len(nearest)` texts with its nearest other, from 0 to 1."""
+    """`verbs` has the objects of each verb; `with_verb` texts have a verb and an object. `distinct` is by n; `nearest`
+    has for each of its texts the similarity with the nearest other one, from 0 to 1."""
 
     texts: int
     verbs: dict[str, Counter[str]]
@@ -72,18 +71,18 @@ def diversity(texts: Sequence[str]) -> Diversity:
 
 
 def distinct(texts: Sequence[Sequence[str]], n: int) -> float:
-    """Different n-grams over all n-grams; 0 where there are none."""
+    """Distinct n-grams over all n-grams; 0 if there are none."""
     grams = [gram for words in texts for gram in zip(*(words[start:] for start in range(n)), strict=False)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
 def nearest(sets: Sequence[set[str]]) -> np.ndarray:
-    """The greatest Jaccard similarity of each set with another. Two empty sets are the same."""
+    """The highest Jaccard similarity of each set with another. Two empty sets are equal."""
     if len(sets) < 2:
         return np.empty(0)
     sizes = np.array([len(words) for words in sets], dtype=np.float32)
     counts = Counter(word for words in sets for word in words)
-    # A word that only one set has is in no intersection.
+    # A word of a single set is in no intersection.
     columns = {word: place for place, word in enumerate(word for word, count in counts.items() if count > 1)}
     members = np.zeros((len(sets), len(columns)), dtype=np.float32)
     for row, words in enumerate(sets):
@@ -96,7 +95,7 @@ def nearest(sets: Sequence[set[str]]) -> np.ndarray:
 
 
 def verb_and_object(text: str) -> tuple[str, str] | None:
-    """`("write", "story")` of "Please write me a short story about…"; None where none is found."""
+    """`("write", "story")` for "Please write me a short story about…"; None if none is found."""
     tokens = _TOKEN.findall(text[:LONGEST])
     at_start = True
     for place, token in enumerate(tokens):
@@ -113,7 +112,7 @@ def _object(tokens: Sequence[str]) -> str | None:
         word = token.lower()
         if word in _SKIPPED or word[0].isdigit():
             continue
-        # A name, as of a function, is no object of its own.
+        # A name, such as a function's, is no object.
         if word in _ENDS or not word[0].isalpha() or "_" in word or not (token.islower() or token.istitle()):
             break
         head = word

@@ -1,7 +1,7 @@
-"""What a run's rows add up to: counts, lengths, labels, scores, and the tokens that each outcome cost.
+"""Statistics of a run's rows: counts, lengths, labels, scores, and tokens by outcome.
 
-One pass over the kept rows and one over the rejected, by column: texts are counted where they lie, and what stays in
-memory is a few bytes a row. Lengths are in characters, because tokens of whole texts are written down nowhere.
+One pass over the kept rows and one over the rejected ones, by column, with a few bytes of memory per row. Lengths are
+in characters, because token counts of texts are not stored.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from synth.records import CONTRACT_COLUMNS, Spent, Usage, add_spent
 from synth.report.run_data import Run
 
 TEXTS = ("instruction", "response")
-MOST_LABELS, LONGEST_LABEL = 40, 40  # values of a column, and characters, beyond which it holds texts, not labels
+MOST_LABELS, LONGEST_LABEL = 40, 40  # a column with more values, or longer ones, holds texts, not labels
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Cost:
 
 @dataclass
 class Figures:
-    """`rejected` is by (step, reason), steps in the order of the strategy; `lengths` and `numbers` hold a value a kept
-    row that has one; `labels` count a column's values, null as None. `distinct` instructions are all different. `spent`
-    is what calls took, by `kept` or `step: reason` and by their own step."""
+    """`rejected` is by (step, reason), in the order of the steps; `lengths` and `numbers` have a value per kept row
+    that has one; `labels` count a column's values, null as None. `distinct` is the number of distinct instructions.
+    `spent` is the usage of calls, by `kept` or `step: reason` and by step."""
 
     kept: Cost
     rejected: dict[tuple[str, str], Cost]
@@ -56,12 +56,12 @@ class Figures:
         return self.kept + self.wasted
 
     def spent_on(self, end: str | None = None) -> Spent:
-        """What all calls took for rows with this end, or for all rows."""
+        """The usage of all calls for rows with this outcome, or for all rows."""
         chosen = self.spent.values() if end is None else [self.spent.get(end, {})]
         return sum((one for steps in chosen for one in steps.values()), Spent())
 
     def spent_at(self, steps: Sequence[str]) -> dict[str, tuple[Spent, Spent]]:
-        """For kept and for rejected rows, step by step, in this order."""
+        """For kept and for rejected rows, by step, in this order."""
         kept = self.spent.get("kept", {})
         lost: dict[str, Spent] = {}
         for end in self.spent.keys() - {"kept"}:
@@ -122,7 +122,7 @@ def _rejected(run: Run) -> dict[tuple[str, str], Cost]:
 
 
 def _count_labels(labels: dict[str, Counter[str | None] | None], name: str, values: pa.Array) -> None:
-    """A column with too many values has None for its counts from then on."""
+    """A column with too many values gets None instead of counts."""
     counts = labels.setdefault(name, Counter())
     if counts is not None:
         counts.update(_counted(values.cast(pa.string()) if pa.types.is_boolean(values.type) else values))
@@ -149,6 +149,6 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def flat(counts: Mapping[tuple[str, str], Cost]) -> list[tuple[str, str, Cost]]:
-    """Rejections, the costliest first."""
+    """Rejections, the most expensive first."""
     rows = ((step, reason, cost) for (step, reason), cost in counts.items())
     return sorted(rows, key=lambda one: (-one[2].usage.completion_tokens, -one[2].rows))

@@ -1,7 +1,7 @@
-"""How a run ended: its last lines, with what somebody has to know who is about to train on its rows.
+"""The closing lines of a run: counts, samples, and warnings that matter for training on its rows.
 
-Counts and samples go to standard output; what is wrong with them is said beside it, where the run's other lines are.
-Columns are read one by one, where they lie on disk.
+Counts and samples go to standard output; warnings go to the same place as the run's other lines. Columns are read one
+by one from disk.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from shlex import quote
 from rich.console import Console
 
 from synth.printable import in_a_line
-from synth.report.caches import caches, told_again
+from synth.report.caches import caches, preemption_note
 from synth.report.progress import short_reasons
 from synth.report.reserved import money
 from synth.report.run_data import Run
@@ -24,35 +24,35 @@ from synth.strata import FULL, SKIP
 
 MOST_REASONS = 3
 LOW_YIELD = 0.5
-ENOUGH = 20  # verdicts, before anything is said of how they are distributed
+ENOUGH = 20  # verdicts, before their distribution is judged
 NEARLY_ALL = 0.95
-# A verdict that could not be read, by the reason for which its record was rejected.
+# Reasons of rejections for an unreadable verdict.
 _UNREADABLE = ("no_verdict", "unparsable_", "unreadable_", "truncated_judgement", "truncated_tags")
 
 
 class Outcome:
-    """Of a run whose dataset is merged and has `rows` rows, of `wanted`."""
+    """The outcome of a run whose merged dataset has `rows` rows, of `wanted`."""
 
-    def __init__(self, run: Run, strategy: Strategy, rows: int, wanted: int, say: Callable[[str], None]):
+    def __init__(self, run: Run, strategy: Strategy, rows: int, wanted: int, print_line: Callable[[str], None]):
         self._run, self._strategy, self._rows, self._wanted = run, strategy, rows, wanted
-        self._say_line = say
+        self._print_line = print_line
         self._reasons = run.manifest.reasons
 
-    def _say(self, line: str) -> None:
-        self._say_line(in_a_line(line))  # reasons and errors may be a model's words
+    def _report(self, line: str) -> None:
+        self._print_line(in_a_line(line))  # reasons and errors may contain a model's text
 
     def show(self, seconds: float) -> None:
         console, folder = Console(highlight=False, markup=False), self._run.folder
         console.print(f"{self._counts()}, in {seconds:,.0f} s", soft_wrap=True)
         reserved = self._run.reserved
-        if cost := reserved.told():
+        if cost := reserved.format_cost():
             each = reserved.cost_of_a_thousand(self._run.counts["kept"])
-            console.print(cost if each is None else f"{cost}, {money(each)} a 1,000 kept", soft_wrap=True)
+            console.print(cost if each is None else f"{cost}, {money(each)} per 1,000 kept", soft_wrap=True)
         if self._rows:
             show_samples(console, folder.dataset)
         console.print()
         for note in self._notes():
-            self._say(note)
+            self._report(note)
         if self._rows:
             console.print(f"The dataset is in {folder.dataset}", soft_wrap=True)
             console.print(f'  datasets.load_from_disk("{folder.dataset}")', soft_wrap=True)
@@ -63,56 +63,56 @@ class Outcome:
             command = f"python -m synth.inspect {quote(str(folder.path))} --rejected {quote(in_a_line(example))}"
             console.print(f"Rejected rows: {command}", soft_wrap=True)
 
-    def tell_too_few(self, min_yield: float | None, tried: bool) -> None:
-        """`min_yield` is the one that was not reached; None: the source has no more records."""
+    def report_too_few(self, min_yield: float | None, tried: bool) -> None:
+        """`min_yield` is the bound that was not reached; None: the source has no more records."""
         bound = "the source has no more records"
         if min_yield is not None:
-            bound = f"fewer than min_yield={min_yield:g} of the records were kept"
+            bound = f"the yield is below min_yield={min_yield:g}"
         if short := short_strata(self._run.strata):
-            bound += f", and these strata are short: {short}"
+            bound += f", strata are short: {short}"
         why = ", ".join(f"{count:,} {reason}" for reason, count in self._reasons.most_common(MOST_REASONS))
-        self._say(f"ended with {self._rows:,} of {self._wanted:,} records, {bound}: {why or 'nothing was rejected'}")
+        self._report(f"ended with {self._rows:,} of {self._wanted:,} records, {bound}: {why or 'nothing was rejected'}")
         if not tried:
-            self._say(
-                "nothing new was made, for what is rejected stays so: retry=[REASON,...] makes it again, a lower "
-                "min_yield goes on, another output_dir begins anew"
+            self._report(
+                "no new record was run: set retry=[REASON,...] to run rejected ones again, lower min_yield to go on, "
+                "or choose another output_dir"
             )
 
-    def tell_nothing_new(self) -> None:
-        """Else whoever has mended something would take what was there for its result."""
+    def report_nothing_new(self) -> None:
+        """Tells a user who has changed something that the rows are old."""
         wanted = self._run.manifest.wanted
-        there = "all that the source gives" if wanted is None else f"all {wanted:,} records"
+        there = "all records of the source" if wanted is None else f"all {wanted:,} records"
         errors = sum(count for name, count in self._reasons.items() if name.endswith((": error", ": poison")))
-        again = f"; retry=[error,poison] makes {errors:,} of the rejected ones again" if errors else ""
-        self._say(f"nothing new was made: {self._run.folder.path} has {there} already{again}")
+        again = f"; set retry=[error,poison] to run {errors:,} of the rejected ones again" if errors else ""
+        self._report(f"no new record was run: {self._run.folder.path} already has {there}{again}")
 
     @property
     def _records(self) -> int:
         return sum(one.stop - one.start for one in self._run.manifest.summaries)
 
     def _counts(self) -> str:
-        """Where a record became several rows, both are told."""
+        """With both numbers if records became several rows."""
         kept, rejected = self._run.counts["kept"], self._run.counts["rejected"]
-        told = f", {rejected:,} rejected{short_reasons(self._reasons)}"
+        lost = f", {rejected:,} rejected{short_reasons(self._reasons)}"
         spare = f" ({kept - self._rows:,} more than asked for)" if kept > self._rows else ""
         if kept + rejected == self._records:
-            return f"{self._rows:,} records kept{spare}{told}"
-        return f"{self._rows:,} rows kept{spare}{told}, of {self._records:,} record{'s' if self._records > 1 else ''}"
+            return f"{self._rows:,} records kept{spare}{lost}"
+        return f"{self._rows:,} rows kept{spare}{lost}, of {self._records:,} record{'s' if self._records > 1 else ''}"
 
     def _notes(self) -> Iterator[str]:
         run, kept, rejected = self._run, self._run.counts["kept"], self._run.counts["rejected"]
         if any(name.endswith(": error") for name in self._reasons):
-            with suppress(Unreadable):  # a mistake in a step is seen in the first short run, and not only in the report
+            with suppress(Unreadable):  # show a bug in a step after the first short run, not only in the report
                 yield f"the commonest error: {run.commonest_error()}"
-        rejected -= self._reasons[f"{SKIP}: {FULL}"]  # which cost nothing
+        rejected -= self._reasons[f"{SKIP}: {FULL}"]  # skipped at no cost
         if rejected and kept / (kept + rejected) < LOW_YIELD:
             share = f"{kept / (kept + rejected):.0%}" if kept else "none"
-            planned = f", and {self._wanted:,} were planned for a yield of 100 %" if run.manifest.wanted else ""
-            yield f"low yield: {share} of the rows were kept; {self._records:,} records were made{planned}"
+            planned = f", {self._wanted:,} would suffice at a yield of 100 %" if run.manifest.wanted else ""
+            yield f"low yield: {share} of the rows were kept; {self._records:,} records were run{planned}"
         with suppress(Unreadable):
             yield from self._cut()
             yield from self._verdicts()
-        if note := told_again(caches(run.snapshots)):
+        if note := preemption_note(caches(run.snapshots)):
             yield note
 
     def _cut(self) -> Iterator[str]:
@@ -125,21 +125,21 @@ class Outcome:
             )
 
     def _verdicts(self) -> Iterator[str]:
-        """Those that could not be read, and judges that tell nothing apart."""
+        """Unreadable verdicts, and judges whose scores are nearly constant."""
         unread = [(name, count) for name, count in self._reasons.most_common() if is_unreadable(name)]
         if unread:
-            told = ", ".join(f"{count:,} {name}" for name, count in unread)
-            yield f"verdicts that could not be read: {told}; these rows are rejected"
+            reasons = ", ".join(f"{count:,} {name}" for name, count in unread)
+            yield f"unreadable verdicts: {reasons}; these rows are rejected"
         noted: Counter[str] = Counter()
         for (step, operation), count in self._run.rounds(is_unreadable).items():
             noted[f"{step}: {_verdict(operation)}"] += count
         if noted:
-            told = ", ".join(f"{count:,} {name}" for name, count in noted.most_common())
-            yield f"verdicts that could not be read: {told}; the lineages of their rows have them"
+            operations = ", ".join(f"{count:,} {name}" for name, count in noted.most_common())
+            yield f"unreadable verdicts: {operations}; see the lineages of these rows"
         for column in self._verdict_columns():
             values = self._run.values("kept", column)
             if missing := values.pop(None, 0):
-                yield f"verdicts that could not be read: {column} is null in {missing:,} kept rows"
+                yield f"unreadable verdicts: {column} is null in {missing:,} kept rows"
         for column in self._verdict_columns("score"):
             values = self._run.values("kept", column) + self._run.values("rejected", column)
             values.pop(None, None)
@@ -147,7 +147,7 @@ class Outcome:
                 yield same
 
     def _verdict_columns(self, *ends: str) -> list[str]:
-        """What steps write down that may fail to read a model's verdict."""
+        """Columns of steps that may fail to read a model's verdict."""
         found = [
             name for one in self._strategy.steps if hasattr(one.function, "on_failure") for name in one.columns or {}
         ]
@@ -155,17 +155,17 @@ class Outcome:
 
 
 def constant(column: str, values: Mapping[object, int]) -> str | None:
-    """What to say of verdicts that are nearly all the same."""
+    """A warning about verdicts that are nearly all equal, else None."""
     total = sum(values.values())
     value, count = Counter(values).most_common(1)[0] if total else (None, 0)
     if total < ENOUGH or count < NEARLY_ALL * total:
         return None
-    return f"{column} tells nothing apart: it is {value} in {count:,} of {total:,} verdicts"
+    return f"{column} is nearly constant: it is {value} in {count:,} of {total:,} verdicts"
 
 
 def is_unreadable(reason: str) -> bool:
-    """Whether rows rejected as `step: reason` were so because a verdict could not be read, or rounds of a lineage that
-    are noted as `eliminated: reason (operation)`."""
+    """Whether a rejection `step: reason`, or a lineage's operation `eliminated: reason (operation)`, is due to an
+    unreadable verdict."""
     return _verdict(reason).startswith(_UNREADABLE)
 
 

@@ -1,8 +1,8 @@
-"""The report of a run, or of several beside one another: one HTML file that needs nothing else and asks for nothing.
+"""The HTML report of a run, or a comparison of several: one self-contained file without network access.
 
-Promises: text of models, seeds and configuration is text, wherever it stands: autoescaped, control characters spelled
-out, and a content security policy lets no script run but the page's own, by its hash, and nothing be loaded.
-What is drawn from a sample says so, with its size. Runs beside one another are drawn to one scale.
+Promises: text from models, seeds and configuration is escaped everywhere, control characters are visible, and a content
+security policy permits only the page's own script, by its hash, and no loading. Charts from a sample say so, with its
+size. Charts of several runs have one scale.
 """
 
 import base64
@@ -36,17 +36,17 @@ MOST_DIFFERENCES = 200
 SIMILARITIES = np.linspace(0, 1, 21)
 Drawn = dict[str, list[list[charts.Bar] | None]]
 _SERIES = {
-    "tokens_per_second": "completion tokens a second",
+    "tokens_per_second": "completion tokens/s",
     "running": "requests running",
     "waiting": "requests waiting",
-    "cache_usage": "KV cache in use",
+    "cache_usage": "KV cache usage",
     "kept": "rows kept",
 }
 
 
 def write_report(path: Path, runs: Sequence[Run], comparison: Comparison | None = None) -> None:
-    """Raises Unreadable where a run can't be read, OSError where the file can't be written or is another one's."""
-    if path == runs[0].folder.report:  # which is the run's own, whatever it holds
+    """Raises Unreadable if a run can't be read, OSError if the file can't be written or is someone else's."""
+    if path == runs[0].folder.report:  # the run's own file is always overwritten
         _write(path, report(runs))
     else:
         write_page(path, runs, _mark(runs[0]), comparison)
@@ -55,7 +55,7 @@ def write_report(path: Path, runs: Sequence[Run], comparison: Comparison | None 
 def write_page(
     path: Path, runs: Sequence[Run], mark: str, comparison: Comparison | None = None, best: str | None = None
 ) -> None:
-    """The same in place of nothing but an earlier page with this mark. `best` are the best run's settings in words."""
+    """The same, replacing only an earlier page with this mark. `best` are the best run's settings as overrides."""
     _write(written_over(path, mark), report(runs, mark, comparison, best))
 
 
@@ -65,14 +65,14 @@ def _write(path: Path, text: str) -> None:
 
 
 def _mark(run: Run) -> str:
-    """By this a report is known again as one of that run."""
+    """Identifies a report of this run."""
     return f"Synth report of {run.manifest.fingerprint}"
 
 
 def report(
     runs: Sequence[Run], mark: str | None = None, comparison: Comparison | None = None, best: str | None = None
 ) -> str:
-    """The page of one run or of several. By its mark it is known again. Raises Unreadable."""
+    """The page, with its mark. Raises Unreadable."""
     measured = [measure(run) for run in runs]
     paces = [throughput(run.snapshots) for run in runs]
     varied = [diversity(instructions(run)) for run in runs]
@@ -141,7 +141,7 @@ def _quantiles(values: np.ndarray) -> dict[str, float] | None:
 
 
 def _histograms(runs: Sequence[Mapping[str, np.ndarray]], bounds: np.ndarray | None = None) -> Drawn:
-    """By name, each run's bars; to one scale."""
+    """Each run's bars by name; on one scale."""
     drawn: Drawn = {}
     for name in dict.fromkeys(name for one in runs for name in one):
         values = [one[name] for one in runs if len(one.get(name, ()))]
@@ -152,11 +152,11 @@ def _histograms(runs: Sequence[Mapping[str, np.ndarray]], bounds: np.ndarray | N
 
 
 def _all_labels(figures: Figures) -> dict[str, Counter[str | None]]:
-    return figures.labels | {"messages a row": figures.turns, "lineage operations": figures.operations}
+    return figures.labels | {"messages per row": figures.turns, "lineage operations": figures.operations}
 
 
 def _labels(runs: Sequence[Mapping[str, Counter[str | None]]]) -> Drawn:
-    """By name, each run's bars, labels in one order: that of the shipped list, else the commonest first."""
+    """Each run's bars by name, labels in the order of the shipped list, else by frequency."""
     drawn: Drawn = {}
     for name in dict.fromkeys(name for one in runs for name in one):
         together: Counter[str | None] = sum((one.get(name, Counter()) for one in runs), Counter())
@@ -172,7 +172,7 @@ def _labels(runs: Sequence[Mapping[str, Counter[str | None]]]) -> Drawn:
 
 
 def _label_bars(counts: Counter[str | None], order: Sequence[str | None], top: float) -> list[charts.Bar]:
-    """`top` is the share that makes a bar of full length."""
+    """`top` is the share that has full length."""
     total = counts.total()
     return [charts.Bar(counts[one] / total / top, counts[one], "null" if one is None else one) for one in order]
 
@@ -195,7 +195,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
-        # What is Markup came through here before.
+        # Markup has been escaped here before.
         finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -214,7 +214,7 @@ def _environment() -> Environment:
 
 
 def percent(share: float) -> str:
-    """Whole, but with a decimal near both ends."""
+    """Whole percents, with a decimal near 0 and 100."""
     return f"{share:.0%}" if share in (0, 1) or 0.1 <= share <= 0.9 else f"{share:.1%}"
 
 

@@ -1,6 +1,6 @@
-"""What a run is doing, second by second: for the eyes on a terminal, as plain lines elsewhere, and in metrics.jsonl.
+"""The progress of a run: a live display in a terminal, plain lines elsewhere, and metrics.jsonl.
 
-Knows numbers only; it asks nobody for them, and hands the lines of metrics.jsonl to whoever follows.
+Gets numbers from its caller, and passes the lines of metrics.jsonl to its followers.
 """
 
 import json
@@ -33,20 +33,20 @@ from synth.report.work import Work
 
 PLAIN_INTERVAL_S = 10.0
 METRICS_INTERVAL_S = 5.0
-FIRST_INTERVAL_S = 1.0  # for a minute, so that a short run can be measured too
+FIRST_INTERVAL_S = 1.0  # during the first minute, so that a short run can be measured
 FIRST_S = 60.0
 RATE_WINDOW_S = 30.0
 LATELY_S = 5.0
 SLOW_S = 2.0
-TOLD_AGAIN = 0.02  # of the tokens, those computed a second time, before it matters
+NOTICEABLE = 0.02  # share of recomputed tokens
 _NOT_METRICS = ("reserved", "reasons", "left", "work", "models", "strata")
 
 
 @dataclass(frozen=True)
 class ModelAtWork:
-    """What the engines of a model beside main are at: `engines_ready` of `engines` answer; requests that are running
-    and waiting; their tokens, and seconds with any request, since the run's process started. A server's rate limit
-    keeps one of them from asking for `paused_s` more. The rest is as in Snapshot."""
+    """The engines of a model beside main: `engines_ready` of `engines` answer; running and waiting requests; tokens and
+    busy seconds since the start of the run's process. A server's rate limit pauses one of them for `paused_s` more. The
+    rest is as in Snapshot."""
 
     engines_ready: int
     engines: int
@@ -66,17 +66,17 @@ class ModelAtWork:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The run at one moment. `wanted` is num_records; `made`, tokens, seconds and what was `spent` at each step are
-    totals since this process started. `records` are finished, with `kept` and `rejected` rows; `reasons` are those of
-    the rejected ones. What is `left` takes as long as the `work` says that records take.
+    """The run at one moment. `wanted` is num_records; `made`, tokens, seconds and usage `spent` by step are totals
+    since this process started. `records` are finished, with `kept` and `rejected` rows; `reasons` count the rejected
+    ones. `left` and `work` are for estimating the time that is left.
 
-    `kept` grows by what is found on disk too, `made` by what is new only. `engine_seconds` are those in which engines
-    had requests; replicas and their GPUs are `reserved` in between, too. `paused_s` is the longest time for which a
-    server's rate limit still keeps an engine of main's from asking.
+    `kept` includes rows found on disk, `made` only new ones. `engine_seconds` are busy seconds of engines; replicas and
+    their GPUs are `reserved` while idle, too. `paused_s` is the longest pause of one of main's engines by a server's
+    rate limit.
 
-    `preempted` requests lost their place in a full cache, for which `recomputed` tokens were computed again; all caches
-    hold `cache_tokens`, and all engines take `at_once` requests by now, 0 where they don't say. `form_seconds` are
-    those of the engine-seconds that went into answers in a form.
+    `preempted` requests were preempted by a full cache, and `recomputed` tokens computed again for them; all caches
+    together hold `cache_tokens`, and all engines admit `at_once` requests, 0 if unknown. `form_seconds` are the
+    engine-seconds of structured outputs.
     """
 
     kept: int
@@ -110,9 +110,9 @@ class Snapshot:
 
 
 class Progress:
-    """A context: `update` it as often as you like; it draws and writes as often as is useful.
+    """A context manager. Call `update` at any rate: it draws and writes at sensible intervals.
 
-    `before` is what earlier processes of the run have held. The file is made when there is something to write.
+    `before` is what earlier processes of the run have reserved. The file is created at the first write.
     """
 
     def __init__(self, metrics: Path, console: Console | None = None, before: Reserved = NOTHING):
@@ -120,8 +120,8 @@ class Progress:
         self._console = console or Console(stderr=True, highlight=False)
         self._history: deque[tuple[float, Snapshot]] = deque()
         self._last_line = self._last_metrics = float("-inf")
-        self._ready_at: float | None = None  # when an engine first ran
-        self._running = False  # one does
+        self._ready_at: float | None = None  # when an engine first became ready
+        self._running = False  # whether an engine is ready
         self.followers: list[Callable[[Mapping[str, Any]], None]] = []
 
     def __enter__(self) -> "Progress":
@@ -138,16 +138,16 @@ class Progress:
         if self._history:
             self._write_metrics(self._history[-1][1])
 
-    def say(self, line: str) -> None:
-        """One line that stays: a worker lost, a stop begun. It may have a model's words in it."""
+    def print_line(self, line: str) -> None:
+        """Print a permanent line: a lost worker, a stop. It may contain a model's text."""
         self._console.print(printable(line), markup=False, soft_wrap=True)
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """Says what takes its time while there is nothing to count: at once on a terminal, elsewhere if it takes more
-        than SLOW_S."""
+        """Names an activity without countable progress: at once in a terminal, elsewhere if it takes more than
+        SLOW_S."""
         began = time.monotonic()
-        slow = threading.Timer(SLOW_S, lambda: self.say(what))
+        slow = threading.Timer(SLOW_S, lambda: self.print_line(what))
         slow.daemon = True
         if self._console.is_interactive:
             self._live.update(_Growing(lambda: f"{what}, {_duration(time.monotonic() - began)}"))
@@ -162,12 +162,12 @@ class Progress:
 
     @contextmanager
     def warnings_of(self, log: logging.Logger) -> Iterator[None]:
-        """Its warnings as lines beside the display, not through it."""
+        """Prints the log's warnings as lines above the display."""
         progress = self
 
         class Lines(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
-                progress.say(record.getMessage())
+                progress.print_line(record.getMessage())
 
         handler = Lines(logging.WARNING)
         log.addHandler(handler)
@@ -177,10 +177,10 @@ class Progress:
             log.removeHandler(handler)
 
     def update(self, now: Snapshot, ended: bool = False) -> None:
-        """`ended` where no more will come: whoever reads the numbers next finds these."""
+        """`ended` if this is the last update: its numbers are written at once."""
         moment = time.monotonic()
         if self._ready_at is None:
-            self._history.clear()  # the time that engines take to start is no part of any rate
+            self._history.clear()  # rates exclude the start time of engines
             if now.replicas_ready:
                 self._ready_at = moment
         self._history.append((moment, now))
@@ -190,10 +190,10 @@ class Progress:
             self._live.update(self._table(now))
         elif moment - self._last_line >= PLAIN_INTERVAL_S:
             self._last_line = moment
-            self.say(self._line(now))
+            self.print_line(self._line(now))
         is_first = self._ready_at is not None and moment - self._ready_at < FIRST_S
         interval = FIRST_INTERVAL_S if is_first else METRICS_INTERVAL_S
-        # Where the first engine gets ready, or the last one ends, the pace is reckoned from or up to that moment.
+        # Rates are measured from the first engine's start, and up to the last one's end.
         turned, self._running = self._running != (now.replicas_ready > 0), now.replicas_ready > 0
         self._updated = time.time()
         if ended or turned or moment - self._last_metrics >= interval:
@@ -202,7 +202,7 @@ class Progress:
 
     @property
     def tokens_per_second(self) -> float:
-        """Completion tokens a second over the last half minute."""
+        """Completion tokens/s over the last half minute."""
         return self._rate("completion_tokens")
 
     def _rate(self, name: str, window: float = RATE_WINDOW_S) -> float:
@@ -210,11 +210,11 @@ class Progress:
         if len(lately) < 2:
             return 0.0
         (begin, first), (end, last) = lately[0], lately[-1]
-        # A lost worker takes its counters with it.
+        # The counters of a lost worker are lost.
         return float(max(0.0, getattr(last, name) - getattr(first, name))) / max(end - begin, 1e-9)
 
     def _lately(self, window: float) -> list[tuple[float, Snapshot]]:
-        """The last `window` seconds; of what is kept, which is the rates' window, all."""
+        """The last `window` seconds, at most the rates' window."""
         history = self._history
         return [one for one in history if window >= RATE_WINDOW_S or history[-1][0] - one[0] <= window]
 
@@ -224,17 +224,17 @@ class Progress:
 
     @property
     def goodput(self) -> float:
-        """Kept records an engine-second over the last half minute."""
+        """Kept records per engine-second over the last half minute."""
         seconds = self._growth("engine_seconds") if self._history else 0.0
         return self._growth("made") / seconds if seconds else 0.0
 
     def _growth(self, name: str) -> float:
         (_, first), (_, last) = self._history[0], self._history[-1]
-        # A lost worker takes its counters with it.
+        # The counters of a lost worker are lost.
         return float(max(0.0, getattr(last, name) - getattr(first, name)))
 
     def seconds_left(self) -> float | None:
-        """None where nothing can be said yet."""
+        """None if there is no estimate yet."""
         if not self._history:
             return None
         now = self._history[-1][1]
@@ -242,7 +242,7 @@ class Progress:
             at_once = self._mean_running(RATE_WINDOW_S)
             speed = self._rate("completion_tokens", LATELY_S) / max(1.0, self._mean_running(LATELY_S))
             return seconds_left(now.work, now.left, self.tokens_per_second, at_once, speed)
-        rate = self._rate("made")  # of records that ask no model
+        rate = self._rate("made")  # of records that call no model
         return max(0.0, now.wanted - now.kept) / rate if rate > 0 else None
 
     def _time_left(self, now: Snapshot) -> str:
@@ -256,21 +256,21 @@ class Progress:
         return (
             f"kept {now.kept:,}/{now.wanted:,}  rejected {now.rejected:,}{short_reasons(now.reasons)}{_records(now)}  "
             f"{self.tokens_per_second:,.0f} tokens/s  "
-            f"running {now.running}  waiting {now.waiting}{_paused(now)}{self._told_again()}  "
+            f"running {now.running}  waiting {now.waiting}{_paused(now)}{self._format_recomputed()}  "
             f"left {self._time_left(now)}"
             f"{short and f'  short: {short}'}"
-            f"{''.join(f'  {one}' for one in [*self._told_models(now), *self._told_cost(now)])}"
+            f"{''.join(f'  {one}' for one in [*self._format_models(now), *self._format_cost(now)])}"
         )
 
-    def _told_again(self) -> str:
-        """What a cache that is too small costs, where it does."""
+    def _format_recomputed(self) -> str:
+        """The cost of a cache that is too small, if noticeable."""
         again, written = (self._growth(name) for name in ("recomputed", "completion_tokens"))
         share = again / max(1.0, again + written)
-        return f" (KV cache too small: {share:.0%} of tokens computed again)" if share >= TOLD_AGAIN else ""
+        return f" (KV cache too small: {share:.0%} of tokens recomputed)" if share >= NOTICEABLE else ""
 
-    def _told_models(self, now: Snapshot) -> list[str]:
-        """Each model beside main, with its tokens a second over the last half minute: those that it reads, for one that
-        writes none."""
+    def _format_models(self, now: Snapshot) -> list[str]:
+        """Each model beside main with its tokens/s over the last half minute: prompt tokens for a model that generates
+        none."""
         return [
             f"{name}: {one.engines_ready}/{one.engines} engines, {self._rate_of(name)}, "
             f"running {one.running}, waiting {one.waiting}{_paused(one)}"
@@ -278,10 +278,10 @@ class Progress:
         ]
 
     def _rate_of(self, model: str) -> str:
-        told = [(moment, one.models[model]) for moment, one in self._lately(RATE_WINDOW_S) if model in one.models]
-        if len(told) < 2:
+        parts = [(moment, one.models[model]) for moment, one in self._lately(RATE_WINDOW_S) if model in one.models]
+        if len(parts) < 2:
             return "0 tokens/s"
-        (begin, first), (end, last) = told[0], told[-1]
+        (begin, first), (end, last) = parts[0], parts[-1]
         of, which = ("completion_tokens", "") if last.completion_tokens else ("prompt_tokens", " read")
         tokens = max(0, getattr(last, of) - getattr(first, of))
         return f"{tokens / max(end - begin, 1e-9):,.0f} tokens/s{which}"
@@ -303,23 +303,23 @@ class Progress:
         table.add_row(
             f"{self.tokens_per_second:,.0f} tokens/s",
             f"{now.running} running, {now.waiting} waiting{_paused(now)}",
-            f"{now.cache_usage:.0%} of KV cache{self._told_again()}",
+            f"{now.cache_usage:.0%} of KV cache{self._format_recomputed()}",
             f"{self._time_left(now)} left",
         )
-        for told in (self._told_models(now), self._told_cost(now)):
-            if told:
-                table.add_row(*told)
+        for parts in (self._format_models(now), self._format_cost(now)):
+            if parts:
+                table.add_row(*parts)
         below: list[RenderableType] = [strata_table(now.strata)] if now.strata else []
         if reasons := short_reasons(now.reasons, 5):
             below.append(Text(f"rejected:{printable(reasons)}", "dim"))
         return Group(table, *below) if below else table
 
-    def _told_cost(self, now: Snapshot) -> list[str]:
+    def _format_cost(self, now: Snapshot) -> list[str]:
         """Of the whole run so far."""
         reserved = self.before + now.reserved
         each = reserved.cost_of_a_thousand(now.kept)
-        told = [reserved.told(), None if each is None else f"{money(each)} a 1,000 kept"]
-        return [words for words in told if words]
+        parts = [reserved.format_cost(), None if each is None else f"{money(each)} per 1,000 kept"]
+        return [words for words in parts if words]
 
     def _write_metrics(self, now: Snapshot) -> None:
         rates = {
@@ -331,24 +331,24 @@ class Progress:
         times = {"time": round(self._updated, 3), "started": round(self._started_at, 3)}
         plain = {name: value for name, value in (vars(now) | vars(now.reserved)).items() if name not in _NOT_METRICS}
         spent = {step: _rounded(one._asdict()) for step, one in now.spent.items()}
-        line = times | _rounded(plain) | {"cost": now.reserved.cost, "spent": spent} | rates  # tokens may cost little
+        line = times | _rounded(plain) | {"cost": now.reserved.cost, "spent": spent} | rates  # a cost may be small
         if not now.reserved.cost_of_tokens:
             del line["cost_of_tokens"]
         if now.models:
             line["models"] = {name: _rounded(asdict(one)) for name, one in now.models.items()}
-        # A full disk is no reason to stop drawing.
+        # A full disk must not end the display.
         with suppress(OSError), self._metrics.open("ab", buffering=0) as file:
             file.write(json.dumps(line).encode() + b"\n")
         for follow in list(self.followers):
             try:
                 follow(line)
-            except Exception as error:  # of somebody else's library, which may fail in any way
+            except Exception as error:  # of a third-party library
                 self.followers.remove(follow)
-                self.say(f"metrics: {type(follow).__name__} failed ({reason(error)}); the run goes on without it")
+                self.print_line(f"metrics: {type(follow).__name__} failed ({reason(error)}); going on without it")
 
 
 def of_caches(ever: Iterable[EngineStats], here: Iterable[EngineStats]) -> dict[str, Any]:
-    """Of all engines that there were, and of those that are there."""
+    """Cache statistics, over all engines so far (`ever`) and over the current ones (`here`)."""
     ever, here = list(ever), list(here)
     return {
         "preempted": sum(one.preempted or 0 for one in ever),
@@ -359,7 +359,7 @@ def of_caches(ever: Iterable[EngineStats], here: Iterable[EngineStats]) -> dict[
 
 
 class _Growing:
-    """What is drawn anew each time, as one that waits wants to see."""
+    """A renderable that is evaluated at each refresh."""
 
     def __init__(self, text: Callable[[], str]):
         self._text = text
@@ -373,13 +373,13 @@ def _paused(now: Snapshot | ModelAtWork) -> str:
 
 
 def _records(now: Snapshot) -> str:
-    """How many records the rows are of, where that is another number."""
+    """The number of records, if it differs from that of rows."""
     rows = now.kept + now.rejected
     return f", rows of {now.records:,} records" if now.records and now.records != rows else ""
 
 
 def short_reasons(reasons: Mapping[str, int], most: int = 3) -> str:
-    """` (12 too_short, 3 refusal, …)` of reasons by `step: reason`; nothing where there are none."""
+    """` (12 too_short, 3 refusal, …)` from counts by `step: reason`; empty if there are none."""
     total: Counter[str] = Counter()
     for name, count in reasons.items():
         total[name.rpartition(": ")[2]] += count

@@ -1,8 +1,8 @@
-"""The numbers of metrics.jsonl as Prometheus metrics, by way of Ray: where a Ray node exports its own, these are too.
+"""Exports metrics.jsonl as Prometheus metrics through Ray: they are served where a Ray node serves its own.
 
-Totals become counters, the rest gauges; what is told step by step has a label `step`, what is told of the models beside
-main one `model`, and all have `run`, the name of the run's folder, because a cluster may have several. Ray puts `ray_`
-before each name and `_total` after a counter's.
+Totals become counters, other numbers gauges. Numbers by step have a label `step`, those of other models a label
+`model`, and all have `run`, the name of the run's folder, because a cluster may have several runs. Ray adds the prefix
+`ray_` to each name and the suffix `_total` to counters.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _NOT_METRICS = ("time", "started")
 
 
 class Exported:
-    """Takes lines of metrics.jsonl, in a process that is connected to Ray."""
+    """Called with lines of metrics.jsonl, in a process that is connected to Ray."""
 
     def __init__(self, run: str):
         self._run = run
@@ -34,16 +34,16 @@ class Exported:
     def __call__(self, line: Mapping[str, Any]) -> None:
         for name, value in line.items():
             if isinstance(value, int | float) and name not in _NOT_METRICS:
-                self._tell(f"synth_{name}", value, total=name in TOTALS)
+                self._record(f"synth_{name}", value, total=name in TOTALS)
         for step, spent in line["spent"].items():
             for name, value in spent.items():
-                self._tell(f"synth_step_{name}", value, total=True, step=step)
-        for model, told in line.get("models", {}).items():
-            for name, value in told.items():
-                self._tell(f"synth_model_{name}", value, total=name in TOTALS, model=model)
+                self._record(f"synth_step_{name}", value, total=True, step=step)
+        for model, values in line.get("models", {}).items():
+            for name, value in values.items():
+                self._record(f"synth_model_{name}", value, total=name in TOTALS, model=model)
 
-    def _tell(self, name: str, value: float, *, total: bool, **labels: str) -> None:
-        from ray.util.metrics import Counter, Gauge  # late, because `connected` sets what Ray reads when it is imported
+    def _record(self, name: str, value: float, *, total: bool, **labels: str) -> None:
+        from ray.util.metrics import Counter, Gauge  # late: `connected` sets variables that Ray reads at import
 
         if name not in self._metrics:
             self._metrics[name] = (Counter if total else Gauge)(name, tag_keys=("run", *labels))

@@ -1,8 +1,7 @@
-"""What a run costs: how long it has held its replicas, and the GPUs with them, and the tokens of servers that charge.
+"""The cost of a run: GPU-hours of its replicas, and tokens of servers with a price.
 
-A replica is held from the moment it is asked for until it is gone, so the loading of its model counts, and the time in
-which it has nothing to do. Each process of a run counts from its own start and says so in metrics.jsonl, in which the
-lines of one process have the same `started`.
+A replica is reserved from the request for it until its end, so loading and idle time count. Each process of a run
+counts from its own start, and its lines in metrics.jsonl have the same `started`.
 """
 
 import time
@@ -13,9 +12,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reserved:
-    """Seconds of all replicas together, and of all GPUs. `cost` is that of the GPUs and of all `cost_of_tokens`, which
-    are told by the names of the models. It is None where neither has a price, or no GPU was held: what a CPU costs
-    nobody has said."""
+    """Seconds of all replicas, and of all GPUs. `cost` is that of the GPUs and of all `cost_of_tokens`, by model. None
+    if neither has a price, or if no GPU was reserved: CPUs have no price."""
 
     replica_seconds: float = 0.0
     gpu_seconds: float = 0.0
@@ -35,11 +33,11 @@ class Reserved:
         )
 
     def cost_of_a_thousand(self, kept: int) -> float | None:
-        """Of kept records, rejected ones counted in."""
+        """Per 1,000 kept records, rejected ones included."""
         return None if self.cost is None or not kept else 1000 * self.cost / kept
 
-    def told(self) -> str | None:
-        """The cost, with each model's share of it."""
+    def format_cost(self) -> str | None:
+        """The cost, with each model's share."""
         if self.cost is None:
             return None
         shares = ", ".join(f"{name} {money(cost)}" for name, cost in self.cost_of_tokens.items())
@@ -47,7 +45,7 @@ class Reserved:
 
 
 def money(amount: float) -> str:
-    """Small amounts to two digits."""
+    """Small amounts with two digits."""
     return f"{amount:,.2f}" if amount >= 0.1 or not amount else f"{amount:.2g}"
 
 
@@ -55,15 +53,15 @@ NOTHING = Reserved()
 
 
 class ReservedTime:
-    """Adds up, at each look, the time since the look before."""
+    """Adds up the time between calls of `look`."""
 
     def __init__(self, price_per_gpu_hour: float | None, now: Callable[[], float] = time.monotonic):
         self._price, self._now, self._then = price_per_gpu_hour, now, now()
         self._reserved = Reserved()
 
     def look(self, replicas: int, gpus: float, cost_of_tokens: Mapping[str, float] | None = None) -> Reserved:
-        """All there was, if since the last look so many replicas have been held, with so many GPUs in all; tokens have
-        cost so much since the beginning."""
+        """The total, given that so many replicas with so many GPUs were reserved since the last call; `cost_of_tokens`
+        is that since the beginning."""
         now = self._now()
         passed, self._then = now - self._then, now
         seconds, gpu_seconds = replicas * passed, gpus * passed
@@ -74,7 +72,7 @@ class ReservedTime:
 
 
 def reserved_by(snapshots: Iterable[Mapping[str, Any]]) -> Reserved:
-    """What all processes have held that wrote these lines of metrics.jsonl: the last line of each tells."""
+    """The sum over all processes that wrote these lines of metrics.jsonl: the last line of each has its totals."""
     last = {one.get("started"): one for one in snapshots if _number(one, "replica_seconds") is not None}
     return sum(map(_reserved, last.values()), NOTHING)
 

@@ -1,9 +1,7 @@
-"""A run folder as columns: the rows of its committed shards, kept and rejected, and what it wrote down of its pace.
+"""Reads a run folder by column: rows of committed shards, kept and rejected, and metrics.
 
-Promises: rows are read where they lie, a batch at a time, so that a million of them take no memory; what can't be read
-is one line that names the file. Reads beside a run that is still writing.
-
-Knows nothing of what the figures are for.
+Promises: rows are memory-mapped and read in batches, so memory is constant; an unreadable file is a one-line error. May
+be used while the run is writing.
 """
 
 import json
@@ -56,9 +54,9 @@ class Run:
         return cls(folder, manifest)
 
     def refuse_damage(self) -> None:
-        """Raises Unreadable where a committed shard is not as it was committed. Reads them all."""
+        """Raises Unreadable if a committed shard has changed. Reads all shards."""
         for path in self.manifest.damaged(self.folder).values():
-            raise Unreadable(f"{path}: is {damage(path)}; the command that made it makes its records again")
+            raise Unreadable(f"{path}: is {damage(path)}; run the same command again to replace its records")
 
     @property
     def name(self) -> str:
@@ -70,23 +68,23 @@ class Run:
 
     @cached_property
     def made_by(self) -> list[Share]:
-        """What each configuration made, of all that is committed; nearly always there is one."""
+        """The share of each configuration in what is committed; nearly always there is one."""
         return shares([(self.folder, self.manifest)])
 
     @property
     def model(self) -> str:
-        """The model that wrote its rows; of several, all."""
+        """The model that wrote the rows; of several, all."""
         return ", ".join(dict.fromkeys(one.configuration.model for one in self.made_by))
 
     @property
     def steps(self) -> list[str]:
-        """The strategy's steps by the names that rejections call them, in order."""
+        """The names of the strategy's steps, as in rejections, in order."""
         names = step_names(self.manifest.identity.get("strategy", {}))
         return [SKIP, *names, STRATA] if self.strata else names
 
     @cached_property
     def strata(self) -> list[Stratum]:
-        """How far they are, where it has any."""
+        """The state of its strata, if it has any."""
         wanted = self.manifest.identity.get("strata", {})
         return strata_of(wanted, kept_of(self.manifest.summaries)) if wanted else []
 
@@ -98,7 +96,7 @@ class Run:
 
     @cached_property
     def in_journals(self) -> Tally:
-        """What is finished and not yet committed."""
+        """Finished records that are not committed."""
         open_ = (one for one in self.manifest.shards if one.index not in self.manifest.committed)
         prints = [one.fingerprint for one in self.manifest.configurations]
         tallies = (
@@ -108,12 +106,12 @@ class Run:
 
     @property
     def unfinished(self) -> int:
-        """Records in journals, finished and not yet committed."""
+        """The number of finished records that are not committed."""
         return self.in_journals.records
 
     @cached_property
     def snapshots(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl in order, without what is no such line, as one torn by a crash."""
+        """The lines of metrics.jsonl in order, without invalid ones, such as one torn by a crash."""
         try:
             lines = self.folder.metrics.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
@@ -122,28 +120,28 @@ class Run:
 
     @cached_property
     def reserved(self) -> Reserved:
-        """How long its replicas and GPUs were held, by all its processes."""
+        """The time for which replicas and GPUs were reserved, over all processes."""
         return reserved_by(self.snapshots)
 
     @cached_property
     def models(self) -> dict[str, Spent]:
-        """What its models beside main did."""
+        """The usage of the models beside main."""
         return by_model(self.snapshots)
 
     def bytes_on_disk(self) -> int:
-        """Of the whole folder; a file with two names, as a shard in the dataset, counts once."""
+        """Of the whole folder; hard-linked files count once."""
         sizes = {}
         for folder, _, names in os.walk(self.folder.path):
             for name in names:
                 try:
                     status = os.lstat(os.path.join(folder, name))
-                except FileNotFoundError:  # a run beside us renames its files
+                except FileNotFoundError:  # renamed by a running run
                     continue
                 sizes[status.st_dev, status.st_ino] = status.st_size
         return sum(sizes.values())
 
     def batches(self, split: Split, *columns: str) -> Iterator[pa.RecordBatch]:
-        """All committed rows of one split, in order of the shards; all columns or these. Raises Unreadable."""
+        """All committed rows of a split, in order of the shards; all columns or these. Raises Unreadable."""
         for summary in self.manifest.summaries:
             name = self.folder.shard if split == "kept" else self.folder.rejected
             path = name(summary.index)
@@ -157,7 +155,7 @@ class Run:
                 raise Unreadable(f"{path}: can't be read ({reason(error)})") from None
 
     def values(self, split: Split, column: str) -> Counter[Any]:
-        """How often each value is in a column of all committed rows, null as None. Reads that column alone. Raises
+        """Counts of a column's values over all committed rows, null as None. Reads only that column. Raises
         Unreadable."""
         counts: Counter[Any] = Counter()
         for batch in self.batches(split, column):
@@ -166,7 +164,7 @@ class Run:
         return counts
 
     def rounds(self, chosen: Callable[[str], bool]) -> Counter[tuple[str, str]]:
-        """How often each step has noted a chosen operation in the lineages of committed rows, by step and operation.
+        """Counts of chosen operations in the lineages of committed rows, by step and operation.
 
         Branches of one record share rounds, and each round counts once. Raises Unreadable.
         """
@@ -185,8 +183,8 @@ class Run:
         return Counter((step, operation) for _, _, step, operation, _ in rounds)
 
     def rejected(self, reason: str, most: int) -> list[Record]:
-        """At most `most` rows rejected for a reason, as `low_score` or `judge: low_score`, evenly spaced. Raises
-        Unreadable."""
+        """At most `most` rows with this rejection reason, such as `low_score` or `judge: low_score`, evenly spaced.
+        Raises Unreadable."""
         reasons = {name: count for name, count in self.manifest.reasons.items() if reason in (name, _short(name))}
         wanted, found, start = set(spread(sum(reasons.values()), most)), [], 0
         for batch in self.batches("rejected"):
@@ -198,7 +196,7 @@ class Run:
         return found
 
     def commonest_error(self) -> str | None:
-        """What was most often wrong with records that a mistake ended, in a step for instance. Raises Unreadable."""
+        """The most frequent error of records rejected as `error`. Raises Unreadable."""
         errors: Counter[str] = Counter()
         for batch in self.batches("rejected"):
             failed = batch.filter(pc.equal(batch["reason"], "error"))
@@ -206,7 +204,7 @@ class Run:
         return next((error for error, _ in errors.most_common(1)), None)
 
     def rows(self, split: Split, most: int, ids: Sequence[str] = ()) -> list[Record]:
-        """At most `most` rows from first to last, evenly spaced; before all others those with one of `ids`."""
+        """At most `most` rows, evenly spaced; those with one of `ids` come first."""
         wanted, sought, start = set(spread(self.counts[split], most)), pa.array(ids, pa.string()), 0
         found: dict[int, Record] = {}
         named: dict[int, Record] = {}
@@ -229,7 +227,7 @@ def _short(name: str) -> str:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the numbers below `count`, evenly spaced: the same in every run, with the first among them."""
+    """At most `most` numbers below `count`, evenly spaced and deterministic, beginning with 0."""
     return list(range(count)) if count <= most else [place * count // most for place in range(most)]
 
 

@@ -1,7 +1,7 @@
-"""Some rows of a dataset for a person's eyes, in a terminal.
+"""Prints sample rows of a dataset in a terminal.
 
-Generated text is not to be trusted: control characters, which could move the cursor or paint over what stands there,
-are shown as what they are, and nothing in the text is taken for markup.
+Generated text is not trusted: control characters, which could move the cursor or overwrite text, are escaped, and no
+text is interpreted as markup.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,15 +14,15 @@ from rich.text import Text
 from synth.messages import as_messages, thoughts_of
 from synth.printable import printable
 from synth.records import CONTRACT_COLUMNS
-from synth.tool_calls import read_aloud
+from synth.tool_calls import display_text
 
 LONGEST = 400  # characters of a message
-SHORT = 80  # and of another column
+SHORT = 80  # characters of another column
 _REJECTION = ("rejected_by", "reason", "detail")
 
 
 def show_samples(console: Console, dataset: Path, count: int = 3) -> None:
-    """The first rows: a message a paragraph, long ones cut, and the columns beside the contract's."""
+    """The first rows: a paragraph per message, truncated, and the columns beside the contract's."""
     from datasets import load_from_disk
 
     show_rows(console, load_from_disk(str(dataset)).take(count))
@@ -34,7 +34,7 @@ def show_rows(console: Console, rows: Iterable[Mapping[str, Any]]) -> None:
         for message in row["messages"] or as_messages(dict(row)):
             if thoughts := thoughts_of(message):
                 console.print(_paragraph(f"{row['id']} {message['role']} thinks", thoughts), soft_wrap=True)
-            console.print(_paragraph(f"{row['id']} {message['role']}", read_aloud(message)), soft_wrap=True)
+            console.print(_paragraph(f"{row['id']} {message['role']}", display_text(message)), soft_wrap=True)
         if row.get("rejected_by"):
             why = f": {row['detail']}" if row.get("detail") else ""
             console.print(
@@ -51,7 +51,7 @@ def _paragraph(head: str, text: str) -> Text:
 
 
 def _columns(row: Mapping[str, Any]) -> str:
-    """What a row has beside the contract's columns, in a line: `task: Say a word.; judge_score: 4`."""
+    """The columns beside the contract's in one line: `task: Say a word.; judge_score: 4`."""
     names = [name for name in row if name not in CONTRACT_COLUMNS and name not in _REJECTION and row[name] is not None]
     texts = {name: " ".join(str(row[name]).split()) for name in names}
     short = {name: text if len(text) <= SHORT else f"{text[:SHORT]}…" for name, text in texts.items()}

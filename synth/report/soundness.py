@@ -1,11 +1,10 @@
-"""What Synth's own filters find in a run's rows, counted and not rejected: how many rows are usable, and what is wrong
-with the others.
+"""Quality of a run's rows by Synth's own filters, which count here and reject nothing: the share of usable rows.
 
-A row is usable if it was kept, its instruction and its answer ended by themselves, none of the filters finds a fault
-in either, and its instruction is not nearly that of an earlier row. The filters are those of synth/quality that need
-no model and judge every language, with their own defaults; docs/filters.md says how right they are.
+A row is usable if it was kept, its instruction and its answer ended by themselves, no filter finds a fault in either,
+and its instruction is not a near duplicate of an earlier one. The filters are those of synth/quality that need no model
+and work for every language, with their defaults; docs/filters.md has their accuracy.
 
-Large runs are judged by a sample, evenly spaced from the first row to the last.
+Large runs are judged by a sample, evenly spaced over all rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ from synth.quality.request import Request
 from synth.records import CUT, Record, Rejection
 from synth.report.run_data import Run
 
-MOST_ROWS = 500  # kept ones, and as many rejected ones
+MOST_ROWS = 500  # kept rows, and as many rejected ones
 
 _ASKED: tuple[Any, ...] = (Request(column="user"), Repetition(column="user"), Gibberish(column="user"))
 _SAID: tuple[Any, ...] = (
@@ -38,20 +37,20 @@ Facts = dict[str, bool]
 
 @dataclass(frozen=True)
 class Soundness:
-    """`shares`, from 0 to 1, are by the names of FACTS; one is missing where no row has what it is a share of.
-    `tokens` are all that were generated for the `rows`."""
+    """`shares`, from 0 to 1, are by the names of FACTS; one is missing if its denominator is 0. `tokens` are all
+    generated tokens of the `rows`."""
 
     rows: int
     tokens: int
     shares: dict[str, float] = field(default_factory=dict)
 
     def tokens_per(self, name: str) -> float | None:
-        """Generated tokens, rejected rows counted in, for each row that is `kept` or `usable`."""
+        """Generated tokens, rejected rows included, per `kept` or `usable` row."""
         share = self.shares.get(name)
         return self.tokens / (share * self.rows) if share else None
 
 
-# What each share is: of all rows, of those with an instruction, of kept ones (`new`), and of those with an answer.
+# The denominators: all rows, rows with an instruction, kept rows (`new`), rows with an answer.
 FACTS = {
     "kept": "rows kept, of all",
     "usable": "rows kept and found without a fault, of all",
@@ -84,7 +83,7 @@ def soundness(run: Run) -> Soundness:
 
 
 def _kept_facts(rows: Sequence[Record]) -> Iterator[Facts]:
-    """Of rows in the order of their records."""
+    """Of rows in record order."""
     duplicates = NearDuplicate()
     earlier = duplicates.duplicates.index()
     for place, row in enumerate(rows):
@@ -107,7 +106,7 @@ def _faults() -> tuple[str, ...]:
 
 
 def _facts(row: Record) -> Facts:
-    """What is so of a row; what can't be said of it is left out."""
+    """The facts that hold for a row, and those that don't; undefined ones are missing."""
     facts: Facts = {}
     if row["instruction"] is not None:
         looped = row.get("reason") == REPETITION and not row["response"]
@@ -116,13 +115,13 @@ def _facts(row: Record) -> Facts:
     if row["response"]:
         is_cut = row["finish_reason"] in CUT or row.get("reason") in ("truncated_response", REPETITION)
         names = {_NAMES.get(reason, "said_odd") for reason in _found(row, _SAID)}
-        names = names - {"said_odd"} or names  # a loop is gibberish to a filter that compresses it
+        names = names - {"said_odd"} or names  # a loop also counts as gibberish, since it compresses well
         facts |= {"said_ended": not is_cut} | {name: name in names for name in _faults()}
     return facts
 
 
 def _found(row: Record, filters: Sequence[Any]) -> Iterator[str]:
-    """The reasons for which filters would reject it, but for the want of a text."""
+    """The reasons for which filters would reject the row, except missing texts."""
     for one in filters:
         try:
             one(row, None)

@@ -1,5 +1,4 @@
-"""How far the strata of a run are (synth/strata.py), of what is committed: one table for the progress, `synth show` and
-the report."""
+"""The state of a run's strata (synth/strata.py) in committed shards: for the progress, `synth show` and the report."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +8,7 @@ from synth.storage.shard import ShardSummary
 
 
 class Stratum(NamedTuple):
-    """`kept` rows of the `wanted` that have this label in this column."""
+    """`kept` of the `wanted` rows with this label in this column."""
 
     column: str
     label: str
@@ -25,7 +24,7 @@ class Stratum(NamedTuple):
 
 
 def strata_of(wanted: Mapping[str, Mapping[str, int]], kept: Mapping[tuple[str, str], int]) -> list[Stratum]:
-    """In the order of their keys, with the rows kept by column and label; without those of which none is wanted."""
+    """In the order of the keys, given the kept rows by column and label; without those whose number is 0."""
     return [
         Stratum(column, label, kept.get((column, label), 0), rows)
         for column, labels in wanted.items()
@@ -44,5 +43,5 @@ def kept_of(summaries: Iterable[ShardSummary]) -> Counter[tuple[str, str]]:
 
 
 def short_strata(strata: Sequence[Stratum]) -> str:
-    """Those that lack rows, in a line."""
+    """The incomplete ones, in a line."""
     return ", ".join(str(one) for one in strata if one.is_short)

@@ -1,7 +1,7 @@
-"""A run's pace over time, out of metrics.jsonl.
+"""A run's throughput over time, from metrics.jsonl.
 
-Time counts while an engine is ready: the loading of engines, and the nights between several processes, are no part of
-it. What a process counts from its own start is never compared with another's.
+Only time with a ready engine counts: loading and pauses between processes are excluded. Counters of different processes
+are never compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ POINTS = 300
 
 @dataclass(frozen=True)
 class Throughput:
-    """`seconds` of running time and the series at each, of equal length; `starts` is when a process began.
+    """Running time in `seconds` and series of equal length; `starts` is when each process began.
 
-    `engine_seconds` are those of all ready engines together.
+    `engine_seconds` is the time of all ready engines together.
     """
 
     seconds: np.ndarray
@@ -36,9 +36,9 @@ SERIES = ("tokens_per_second", "running", "waiting", "cache_usage", "kept")
 
 
 class Span:
-    """Between two lines, in order: `gap` seconds, `engine_seconds` of the engines that were ready, `tokens` generated.
+    """The interval between two lines: `gap` seconds, `engine_seconds` of ready engines, generated `tokens`.
 
-    Not `whole` where another process began between them, which counts from its own start.
+    Not `whole` if another process began in between, which counts from its own start.
     """
 
     def __init__(self, before: Mapping[str, Any], after: Mapping[str, Any]):
@@ -49,9 +49,9 @@ class Span:
 
 
 def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
-    """Of lines in the order of time; a value that is missing or no number counts as 0."""
+    """From lines in the order of time; a missing or invalid value counts as 0."""
     ready = [_number(one, "replicas_ready") > 0 for one in snapshots]
-    # A line without a ready engine tells what the last ones did.
+    # A line without a ready engine has the last counts.
     snapshots = [one for one, *either in zip(snapshots, ready, [False, *ready], strict=False) if any(either)]
     seconds, starts, engine_seconds = [0.0] if snapshots else [], [], 0.0
     for before, after in pairwise(snapshots):
@@ -66,7 +66,7 @@ def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
 
 
 def _thinned(whole: Throughput) -> Throughput:
-    """At most POINTS points, each the mean of those beside it."""
+    """At most POINTS points, each the mean of its neighbourhood."""
     if len(whole.seconds) <= POINTS:
         return whole
     groups = np.array_split(np.arange(len(whole.seconds)), POINTS)

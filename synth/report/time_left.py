@@ -1,12 +1,9 @@
-"""How long a run still takes, by how long its records have turned out to be and how far those have come that run.
+"""Estimates the remaining time of a run from the lengths of its records.
 
-Records that end first are the short ones, so the mean of those that have ended is too low for a long time. Those that
-run tell that they are longer than what they have written: how many are of which length follows from both (Kaplan and
-Meier, 1958), and from that what a record will still write that has written so much, how many rows are kept of it, and
-how long the last ones run on when no others are left to fill the engines. Lengths beyond all that has been seen are
-taken for exponential, up to the longest that there may be.
-
-Knows numbers only.
+Records that end first are short, so the mean length of ended records is too low for a long time. Running records are
+longer than what they have written so far. Both together give the distribution of lengths (Kaplan and Meier, 1958), and
+from that: the expected rest of a running record, the yield, and how long the last records run when no others fill the
+engines. Beyond the longest record seen, lengths are taken as exponential, up to the maximum.
 """
 
 import math
@@ -16,17 +13,16 @@ import numpy as np
 
 from synth.report.work import BINS, RATIO, Work
 
-FEWEST = 3  # ended records, before anything can be said
-# An engine whose batch empties: this part of its step's time stays, whatever is in the batch (GPUs: most of it).
+FEWEST = 3  # ended records before there is an estimate
+# Share of a step's time that remains when a batch empties (on GPUs most of it).
 FIXED = 2 / 3
 _CENTERS = np.array([0.0, *(RATIO ** (place + 0.5) for place in range(BINS - 1))])
 
 
 @dataclass(frozen=True)
 class Left:
-    """What a run has still to do. `missing` are the rows that it has still to keep, None where it makes all records;
-    `leased` the records that workers have and that have not ended, `more` those that may come after them. `longest` is
-    the most that a record may write, in tokens, where that is known."""
+    """What a run has still to do. `missing` rows must still be kept, None if all records are run; `leased` records are
+    unfinished, and `more` records may follow. `longest` is the most tokens of a record, if known."""
 
     missing: float | None
     leased: float
@@ -36,7 +32,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long records are, in tokens: a share `mass` of them each of `values`, and rows kept of a record."""
+    """The distribution of lengths in tokens: a share `mass` of records each of `values`, and kept rows per record."""
 
     values: np.ndarray
     mass: np.ndarray
@@ -47,19 +43,19 @@ class Lengths:
         return float(self.mass @ self.values)
 
     def rest(self, written: float) -> float:
-        """What a record has still to write, on average, that has `written` so much."""
+        """The expected rest of a record that has `written` so many tokens."""
         beyond = np.where(self.values > written, self.mass, 0.0)
         total = float(beyond.sum())
         return float(beyond @ self.values) / total - written if total > 0 else 0.0
 
     def longer(self, written: float, rest: np.ndarray) -> np.ndarray:
-        """The share of the records that have `written` so much which have still to write more than `rest`."""
+        """The share of records with `written` tokens that will write more than `rest` further ones."""
         beyond = np.where(self.values > written, self.mass, 0.0)
         total = beyond.sum()
         return (beyond @ (self.values[:, None] > written + rest)) / total if total > 0 else np.zeros(len(rest))
 
     def steady_longer(self, rest: np.ndarray) -> np.ndarray:
-        """The same of those that run at any moment, when there have always been others to follow."""
+        """The same for records running at any moment, in a steady state."""
         return np.asarray(self.mass @ np.maximum(0.0, self.values[:, None] - rest) / self.mean)
 
     @property
@@ -68,10 +64,10 @@ class Lengths:
 
 
 def lengths(work: Work, longest: float = math.inf) -> Lengths | None:
-    """None where too few have ended to tell."""
+    """None if too few records have ended."""
     ended, tokens, kept = np.array(work.ended), np.array(work.tokens), np.array(work.kept)
     running = np.array(work.running)
-    running[0] = 0  # they wait for their turn
+    running[0] = 0  # these have not begun to write
     exposure = tokens.sum() + running @ _CENTERS
     if ended.sum() < FEWEST or not exposure:
         return None
@@ -93,8 +89,8 @@ def lengths(work: Work, longest: float = math.inf) -> Lengths | None:
 
 
 def seconds_left(work: Work, left: Left, rate: float, at_once: float, speed: float) -> float | None:
-    """At `rate` tokens a second of `at_once` requests in the engines, each at the `speed` of the last moments. None
-    where nothing can be said yet."""
+    """At `rate` tokens/s with `at_once` requests in the engines, each at the current `speed`. None if there is no
+    estimate yet."""
     known = lengths(work, left.longest)
     if known is None or rate <= 0 or known.mean <= 0:
         return None
@@ -118,7 +114,7 @@ def seconds_left(work: Work, left: Left, rate: float, at_once: float, speed: flo
     else:
         longer = sum((count * known.longer(written, rests) for count, written in begun), np.zeros(len(rests)))
         end = tokens
-    longest = float(np.interp(-np.log(2), -longer, rests))  # more likely than not, none has more to write
-    speed = max(speed, rate / max(1.0, at_once) / 4)  # engines that stand still for a moment, or are told to stop
-    # While the last ones run, engines are less and less filled.
+    longest = float(np.interp(-np.log(2), -longer, rests))  # median of the longest rest
+    speed = max(speed, rate / max(1.0, at_once) / 4)  # engines may stall for a moment, or be stopping
+    # During the tail the engines become emptier.
     return (tokens - end) / rate + (1 - FIXED) * end / rate + FIXED * max(end / rate, longest / speed)

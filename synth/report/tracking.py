@@ -1,8 +1,8 @@
-"""The numbers of metrics.jsonl in Weights & Biases or MLflow, for those who watch a run from elsewhere.
+"""Sends the numbers of metrics.jsonl to Weights & Biases or MLflow.
 
-Promises: a tracker is asked in a thread of its own and the run waits for it at its end only, for a while; where it
-fails, that is one warning, and the run goes on. A run that is stopped and started again is one run there: its id stands
-in tracking.json. Which server, which project and which key are the libraries' own settings, in the environment.
+Promises: a tracker is called in its own thread; the run waits for it only at the end, for a limited time. A failure is
+a single warning, and the run goes on. A resumed run continues as one run there: its id is in tracking.json. Server,
+project and key are the libraries' own settings, in the environment.
 """
 
 import importlib.util
@@ -23,31 +23,31 @@ from synth.storage.run_folder import RunFolder, atomic_write
 
 log = logging.getLogger("synth")
 
-LINES_KEPT = 100  # of a tracker that does not answer
+LINES_KEPT = 100  # for a tracker that does not answer
 LAST_LINES_S = 30.0
-MOST_TAGS = 100  # that MLflow takes at once
+MOST_TAGS = 100  # MLflow's limit per call
 
 
 class Tracker(Protocol):
-    """Where numbers go. `id` is the run's there."""
+    """A destination for numbers. `id` is the run's id there."""
 
     id: str
 
     def log(self, values: Mapping[str, float], seconds: int) -> None:
-        """`seconds` are those since the run was begun, by whichever process."""
+        """`seconds` since the run began, over all processes."""
         ...
 
     def close(self, code: int) -> None: ...
 
 
 class Wandb:
-    """Settings: WANDB_PROJECT (else `synth`), WANDB_MODE and all others of the library's own."""
+    """Settings: WANDB_PROJECT (default `synth`), WANDB_MODE and the library's others."""
 
     def __init__(self, folder: RunFolder, config: Mapping[str, Any], id: str | None):
         import wandb
 
         settings = wandb.Settings(silent=True, console="off", disable_git=True)
-        wandb.setup(settings=settings)  # silent from here on: it would ask for a key in the midst of the display
+        wandb.setup(settings=settings)  # silent: it would prompt for a key within the display
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "synth"),
             name=folder.path.resolve().name,
@@ -67,7 +67,7 @@ class Wandb:
 
 
 class Mlflow:
-    """Settings: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (else `synth`)."""
+    """Settings: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (default `synth`)."""
 
     def __init__(self, folder: RunFolder, config: Mapping[str, Any], id: str | None):
         from mlflow.entities import RunTag
@@ -102,14 +102,15 @@ PACKAGES = {"wandb": "wandb", "mlflow": "mlflow-skinny"}
 
 
 def refuse_missing(kind: str) -> None:
-    """Raises ConfigError where the library is not installed. A folder of its name, as wandb leaves one, is none."""
+    """Raises ConfigError if the library is not installed. A folder of its name, such as wandb's output, does not
+    count."""
     found = importlib.util.find_spec(kind)
     if found is None or found.origin is None:
         raise ConfigError(f"tracking: {kind} is not installed; pip install {PACKAGES[kind]}")
 
 
 class Tracking:
-    """Takes lines of metrics.jsonl until `end`."""
+    """Called with lines of metrics.jsonl, until `end`."""
 
     def __init__(self, kind: str, folder: RunFolder, manifest: Manifest, config: Mapping[str, Any]):
         self._kind, self._folder, self._config = kind, folder, config
@@ -124,12 +125,12 @@ class Tracking:
             self._lines.put_nowait(line)
 
     def end(self, code: int) -> None:
-        """The run has ended so. Returns when the tracker knows, or takes too long."""
+        """The run ended with this exit code. Returns when the tracker has finished, or after a timeout."""
         with suppress(Full):
             self._lines.put(code, timeout=LAST_LINES_S)
         self._thread.join(LAST_LINES_S)
         if self._thread.is_alive():
-            log.warning("tracking: %s does not answer; the end of the run is not in it", self._kind)
+            log.warning("tracking: %s does not answer; the end of the run is missing there", self._kind)
 
     def _work(self) -> None:
         tracker: Tracker | None = None
@@ -144,7 +145,7 @@ class Tracking:
                 values = {name: value for name, value in _flat(line, "/") if isinstance(value, int | float)}
                 tracker.log(values, max(0, round(line["time"] - self._begun)))
                 self._failing = False
-            except Exception as error:  # of somebody else's library, which may fail in any way
+            except Exception as error:  # of a third-party library
                 if not self._failing:
                     log.warning("tracking: %s: %s; the run goes on", self._kind, reason(error))
                 self._failing = True
@@ -170,5 +171,5 @@ def _flat(node: Mapping[str, Any], dot: str, prefix: str = "") -> Iterator[tuple
 
 
 def _plain(name: str) -> str:
-    """MLflow takes letters, digits and some signs."""
+    """MLflow accepts letters, digits and some punctuation."""
     return "".join(one if one.isalnum() or one in "_-. /" else "_" for one in name)

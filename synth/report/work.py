@@ -1,7 +1,7 @@
-"""How much work records are: how many were finished after how many tokens, and how far those have come that run.
+"""The lengths of records in tokens: a histogram of ended ones, and one of running ones.
 
-Tokens are those of all calls of a record. Counts are by bins that are a quarter wider each, so that they are a few
-dozen numbers, whatever there is of records, and those of several workers add up.
+Tokens are those of all calls of a record. Bins grow by a quarter, so there are a few dozen numbers for any number of
+records, and the histograms of several workers can be added.
 """
 
 import math
@@ -13,7 +13,7 @@ RATIO = 1.25
 
 
 def bin_of(tokens: float) -> int:
-    """Of no token at all there is a bin of its own, 0."""
+    """Bin 0 is for no token at all."""
     return 0 if tokens < 1 else min(BINS - 1, 1 + int(math.log(tokens, RATIO)))
 
 
@@ -23,8 +23,7 @@ def _none() -> list[float]:
 
 @dataclass
 class Work:
-    """By bins: records that were `ended`, the `tokens` of all of these and their `kept` rows; records that run by what
-    they have written so far."""
+    """By bin: `ended` records with their total `tokens` and `kept` rows; running records by the tokens so far."""
 
     ended: list[float] = field(default_factory=_none)
     tokens: list[float] = field(default_factory=_none)
@@ -38,7 +37,7 @@ class Work:
         self.kept[place] += kept
 
     def count_running(self, written: Iterable[float]) -> None:
-        """Records that run, by their tokens so far."""
+        """Count running records by their tokens so far."""
         self.running = _none()
         for tokens in written:
             self.running[bin_of(tokens)] += 1

@@ -1,1 +1,1 @@
-"""Which run a folder holds, whether a configuration may go on with it, and what of it is left."""
+"""Resuming a run: whether the folder's run may be continued with this configuration, and what is left to do."""

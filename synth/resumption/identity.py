@@ -1,6 +1,6 @@
-"""What a configuration means, wherever its files are: a file that it names counts by its name and content.
+"""The identity of a configuration, independent of paths: a file that it names counts by its name and content.
 
-So do a model's folder, and the files that a pattern matches. A text that names no file is itself.
+So do a model's folder and the files that a pattern matches. A text that names no file stands for itself.
 """
 
 import glob
@@ -17,7 +17,7 @@ LARGE = 256 << 20  # bytes
 
 
 def by_content(node: Any) -> Any:
-    """The same plain data, in which a path of a file stands for its name and what is in it. Raises ConfigError."""
+    """The same data with paths of files replaced by name and checksum. Raises ConfigError."""
     if isinstance(node, Mapping):
         return {key: value if key in _NO_FILES else by_content(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -26,7 +26,7 @@ def by_content(node: Any) -> Any:
 
 
 def _named_file(text: str) -> str:
-    """`prompt.jinja (checksum)` for the path of a file, the like for a model's folder or a pattern, else the text."""
+    """`prompt.jinja (checksum)` for the path of a file, similarly for a model's folder or a pattern; else the text."""
     path = Path(os.path.expanduser(text))
     if "\n" in text or not ("/" in text or path.suffix):
         return text
@@ -48,7 +48,7 @@ def _named_file(text: str) -> str:
 
 
 def _content(path: Path) -> str:
-    """A checksum of a file; of a very large one, of its size and both its ends."""
+    """A checksum of a file; of a very large one, of its size, beginning and end."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size <= LARGE:

@@ -1,7 +1,7 @@
-"""How a run comes to have its folder, which is looked at, locked and read, and left as it is until the run begins.
+"""Opens a run's folder: it is inspected, locked and read, and not changed until the run begins.
 
-Promises: a run that is refused, for whatever reason, leaves all that was there as it was, and nothing new. What has to
-be written before that is known, such as the rows of a source, stands under names of its own until then.
+Promises: a run that is refused leaves everything as it was, and nothing new. What has to be written earlier, such as
+the rows of a source, has a temporary name until then.
 """
 
 import sys
@@ -22,7 +22,7 @@ from synth.storage.shard import discard
 
 
 class Opened(NamedTuple):
-    """`begin` writes into the folder what the run is: from then on it is its own. Raises ConfigError and OSError."""
+    """`begin` makes the folder this run's: it writes the manifest. Raises ConfigError and OSError."""
 
     folder: RunFolder
     manifest: Manifest
@@ -32,26 +32,26 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened(config: Config) -> Iterator[Opened]:
-    """The run's folder for the time of the context. Raises ConfigError."""
+    """The run's folder, open for the time of the context. Raises ConfigError."""
     settings = config.settings
     folder = RunFolder(settings.run_dir)
     refuse_foreign(settings)
     shared = RunFolder(settings.output_dir).source if settings.slice else None
     with (
-        _told(folder),
+        _as_config_error(folder),
         NewPaths() as new_folders,
         _locked(folder, settings, new_folders),
-        NewPaths() as new_files,  # they go while the lock is held, and folders after that
+        NewPaths() as new_files,  # removed while the lock is held; folders after that
         stored(config.source, folder.source, shared, new_files) as (contents, commit),
         ExitStack() as ready,
     ):
         manifest = manifest_of(folder, config, contents)
-        # On disk before anything starts, and under its name when that has gone well.
+        # Written before anything starts, and renamed when that has succeeded.
         unfinished = ready.enter_context(atomic_write(new_files.file(folder.config)))
         unfinished.write_text(OmegaConf.to_yaml(OmegaConf.create(config.resolved)))
 
         def begin() -> None:
-            with _told(folder):
+            with _as_config_error(folder):
                 new_files.folder(folder.shards)
                 new_files.folder(folder.logs)
                 commit()
@@ -63,31 +63,31 @@ def opened(config: Config) -> Iterator[Opened]:
             for part in (folder, *folder.slices().values()):
                 part.clear()
             if slices:
-                print(f"slices taken over: {slices}", file=sys.stderr)
+                print(f"merged slices into this run: {slices}", file=sys.stderr)
             drop_taken(folder)
             for shard in manifest.shards:
                 summary = manifest.committed.get(shard.index)
                 if summary is None:
-                    discard(folder, shard.index)  # else what is damaged might count by the time the run goes on again
+                    discard(folder, shard.index)  # else a damaged file might count at the next resume
                 elif summary.planned_stop is None and settings.checkpoint_calls != "keep":
-                    folder.calls(shard.index).unlink(missing_ok=True)  # of a worker that was killed while it committed
+                    folder.calls(shard.index).unlink(missing_ok=True)  # left by a worker killed during its commit
 
         yield Opened(folder, manifest, contents, begin)
 
 
 def refuse_foreign(settings: Settings) -> None:
-    """Raises ConfigError where something is in the folder that a run would write over."""
+    """Raises ConfigError if the folder has files that a run would overwrite."""
     for folder in {settings.output_dir: None, settings.run_dir: None}:
-        with _told(RunFolder(folder)):
+        with _as_config_error(RunFolder(folder)):
             if foreign := RunFolder(folder).foreign():
                 raise ConfigError(
-                    f"output_dir: {folder} has {', '.join(foreign)} in it, but no run; choose another output_dir"
+                    f"output_dir: {folder} is no run folder and has {', '.join(foreign)}; choose another output_dir"
                 )
 
 
 @contextmanager
-def _told(folder: RunFolder) -> Iterator[None]:
-    """Errors of the file system as a refusal."""
+def _as_config_error(folder: RunFolder) -> Iterator[None]:
+    """Turns errors of the file system into a ConfigError."""
     try:
         yield
     except InUse as error:
@@ -100,7 +100,7 @@ def _told(folder: RunFolder) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: RunFolder, settings: Settings, new: NewPaths) -> Iterator[None]:
-    """Slices side by side share the whole run's folder. A single job has it alone, with all slices in it."""
+    """Concurrent slices share the lock of the whole run's folder. A single job has it alone, with all slices in it."""
     new.folder(folder.path)
     with ExitStack() as locks:
         if settings.slice is None:

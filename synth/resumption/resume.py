@@ -1,10 +1,9 @@
-"""Which run a folder holds, whether this configuration may go on with it, and what of its plan is left.
+"""Finds which run a folder holds, whether this configuration may resume it, and what is left of its plan.
 
-Knows what decides the data and what does not: a run goes on with other machines, other shards and more records, and
-is refused with another model, seed, source or code of a step, unless by force (see identity.py, source_code.py). Then
-the manifest tells which records were made by which configuration. A committed shard that is damaged is
-made again; so is one whose claims are, because they can't be told from its rows. What slices have made is a single
-job's too (see slices.py).
+A run may be resumed on other machines, with other shards and more records. Another model, seed, source or code of a
+step is refused, unless resume=force (identity.py, source_code.py); the manifest then has which configuration generated
+which records. A damaged committed shard is run again; so is one whose dedup keys are damaged, because they can't be
+rebuilt from its rows. A single job also takes over what slices have generated (slices.py).
 """
 
 import logging
@@ -29,19 +28,19 @@ from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.storage.decisions import decided
 from synth.storage.dedup_keys import is_finalized
-from synth.storage.manifest import Manifest, Unreadable, differing_keys, recover, told
+from synth.storage.manifest import Manifest, Unreadable, describe, differing_keys, recover
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
 
 log = logging.getLogger(__name__)
 
-_SMALL = 8  # records in a shard
+_SMALL = 8  # records per shard
 
 
 def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manifest:
-    """The manifest of the run to go on with, or a new one; what slices have, a single job's has too.
+    """The manifest of the run to resume, or a new one; shards of slices are included for a single job.
 
-    Raises ConfigError where another run has the folder, or the source lacks a column that the strategy reads.
+    Raises ConfigError if another run has the folder, or the source lacks a column that the strategy reads.
     """
     settings = config.settings
     source = str(config.source or "source=none")
@@ -78,7 +77,7 @@ def manifest_of(folder: RunFolder, config: Config, contents: Contents) -> Manife
 
 
 def _cut(manifest: Manifest, slice: Slice, config: Config, contents: Contents) -> None:
-    """Make it a slice's, with shards as the other slices have them."""
+    """Make the manifest a slice's, with the shard size of the other slices."""
     settings = config.settings
     records = min(one for one in (settings.most_records, contents.size) if one is not None)
     other = beside(RunFolder(settings.output_dir), slice)
@@ -91,19 +90,19 @@ def _cut(manifest: Manifest, slice: Slice, config: Config, contents: Contents) -
         size = other[1].shard_size if other else first_shard_size(slice, most, records)
         manifest.slice, manifest.shard_size = slice, size
     if not slice.count(records, manifest.shard_size):
-        raise ConfigError(f"slice: {slice} has none of the {records:,} records; take fewer slices")
+        raise ConfigError(f"slice: {slice} gets none of the {records:,} records; use fewer slices")
 
 
 def _known(folder: RunFolder, fresh: Manifest, config: Config) -> Manifest | None:
-    """The manifest in a folder, brought up to date, without its damaged shards."""
+    """The updated manifest of a folder, without its damaged shards."""
     known = Manifest.read(folder)
     if known is None:
         return None
     if config.settings.resume == "never":
-        raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
+        raise ConfigError(f"output_dir: {folder.path} has a run already, and resume=never; choose another output_dir")
     is_another = _differs(folder, known, fresh, config)
     for index, path in known.damaged(folder).items():
-        log.warning("%s is %s: its records are made again", path, damage(path))
+        log.warning("%s is %s: its records are run again", path, damage(path))
         del known.committed[index]
     if config.strategy.duplicates:
         _forget_unclaimed(folder, known)
@@ -117,7 +116,7 @@ def _known(folder: RunFolder, fresh: Manifest, config: Config) -> Manifest | Non
 
 
 def _retry(folder: RunFolder, manifest: Manifest) -> None:
-    """What is made again is made by a configuration of its own, so that it is known from what was there before."""
+    """Retried records get a configuration of their own, which distinguishes them from earlier records."""
     open_ = (shard.index for shard in manifest.shards if shard.index not in manifest.committed)
     folders = [folder, *folder.slices().values()]
     if manifest.again or any(one.journal(index).exists() for index in open_ for one in folders):
@@ -126,35 +125,35 @@ def _retry(folder: RunFolder, manifest: Manifest) -> None:
 
 
 def _refuse_fewer(folder: RunFolder, known: Manifest, fresh: Manifest) -> None:
-    """By force nothing is taken away."""
+    """resume=force removes no rows."""
     there, wanted = sum(one.kept for one in known.summaries), known.own(fresh.num_records)
     rows = there if known.wanted is None else min(there, known.wanted)
     if wanted is not None and wanted < rows:
         raise ConfigError(
-            f"num_records: {wanted:,} is fewer than the {rows:,} rows in {folder.path}, and resume=force takes none "
-            f"away; ask for {rows:,} or more, or choose another output_dir"
+            f"num_records: {wanted:,} is fewer than the {rows:,} rows in {folder.path}, and resume=force removes no "
+            f"rows; set {rows:,} or more, or choose another output_dir"
         )
 
 
 def _recover(folder: RunFolder, fresh: Manifest, config: Config) -> None:
-    """A manifest is lost, or there was none: what is in the folder is this run's, or it is refused."""
+    """There is no manifest: the folder's shards are this run's, or the folder is refused."""
     if not recover(folder, fresh):
         return
     if config.settings.resume == "never":
-        raise ConfigError(f"output_dir: {folder.path} holds a run already, and resume=never; choose another output_dir")
-    log.warning("%s is lost: the run goes on from what its shards say of themselves", folder.manifest)
+        raise ConfigError(f"output_dir: {folder.path} has a run already, and resume=never; choose another output_dir")
+    log.warning("%s is lost: it is rebuilt from the notes of the shards", folder.manifest)
     if config.strategy.duplicates:
         _forget_unclaimed(folder, fresh)
 
 
 def _differs(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config) -> bool:
-    """Whether a folder's run is by another configuration. Raises ConfigError where it can't go on with this one."""
-    differing = told_once(differing_keys(known.identity, fresh.identity))
+    """Whether the folder's run has another configuration. Raises ConfigError if it can't be resumed with this one."""
+    differing = without_repeats(differing_keys(known.identity, fresh.identity))
     if known.columns != fresh.columns:
         differing += [key for key in differing_keys(known.columns, fresh.columns) if key not in differing]
     if not differing:
         return False
-    # What was claimed by other rules, or for other words, can't be compared with; nor what is in a pool.
+    # Dedup keys of other rules can't be compared; neither can decisions of a pool.
     shared = config.strategy.duplicates or config.strategy.pool
     mixable = known.columns == fresh.columns and not shared
     mended = mixable and all(key.startswith("code of ") for key, _, _ in differing)
@@ -162,31 +161,31 @@ def _differs(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config
         return True
     advice = "choose another output_dir"
     if mended and any(one.has(["error"]) for one in known.summaries):
-        advice += ", or retry=[error] to make what was an error again by the code as it is"
-    message = f"output_dir: {folder.manifest} is of another run: {told(differing)}; {advice}"
-    if [key for key, _, _ in differing] == ["synth"]:  # the same experiment, which waits for an answer
+        advice += ", or set retry=[error] to run failed records again with the changed code"
+    message = f"output_dir: {folder.manifest} is of another run: {describe(differing)}; {advice}"
+    if [key for key, _, _ in differing] == ["synth"]:  # the same experiment with another Synth: the user decides
         raise ConfigError(message)
-    raise AnotherRun(message, folder.path, told(differing))
+    raise AnotherRun(message, folder.path, describe(differing))
 
 
 def _forget_unclaimed(folder: RunFolder, known: Manifest) -> None:
-    """Committed shards without their claims, which others are still to be compared with, are as if never committed."""
+    """Drop committed shards whose dedup keys are lost, since later records have to be compared with them."""
     for shard in known.shards:
         committed = known.committed.get(shard.index)
         if committed and not is_finalized(folder, replace(shard, stop=committed.stop), known.fingerprint):
-            log.warning("%s is lost or damaged: its records are made again", folder.claims(shard.index))
+            log.warning("%s is lost or damaged: its records are run again", folder.claims(shard.index))
             del known.committed[shard.index]
 
 
 def _forget_undecided(folder: RunFolder, manifest: Manifest, config: Config, contents: Contents) -> None:
-    """Committed shards that relied on decisions of the pool which are lost, as if never committed; unless all that is
-    wanted is there, so that no record is to be decided any more."""
+    """Drop committed shards that used lost decisions of the pool; unless all records are there, so that nothing more
+    has to be decided."""
     if plan_of(config, contents, manifest, 1).done:
         return
     there = decided(folder.pool, manifest.fingerprints)
     lost = [one for one in manifest.summaries if one.decided > there]
     if lost:
-        log.warning("%s is %s from record %d on: the records of %d shards are made again",
+        log.warning("%s is %s from record %d on: the records of %d shards are run again",
                     folder.pool, damage(folder.pool), there, len(lost))  # fmt: skip
     for one in lost:
         del manifest.committed[one.index]
@@ -199,13 +198,13 @@ def plan_of(
     replicas: int,
     on_growth: Callable[[Plan], None] = lambda plan: None,
 ) -> Plan:
-    """The plan of a run, with what is committed of it. `on_growth` hears of new shards before any is leased."""
+    """The plan of a run, with its committed shards. `on_growth` is called for new shards before any is leased."""
     settings, pool = config.settings, config.strategy.pool
     size = SHARD_SIZE if settings.shard_size == "auto" else settings.shard_size
     size = manifest.shard_size if manifest.slice else size
-    if config.strata is not None:  # a stratum is known to be full when a shard is finalized
+    if config.strata is not None:  # whether a stratum is full is known when a shard is finalized
         size = min(size, max(_SMALL, (settings.most_records or size) // (32 * replicas)))
-    if pool is not None:  # records that wait for each other: no more than let all replicas work side by side
+    if pool is not None:  # records wait for each other: shards just large enough for all replicas to work in parallel
         size = min(size, max(1, pool.lag // (2 * replicas)))
     plan = Plan(
         manifest.wanted,
@@ -228,8 +227,8 @@ def plan_of(
     return plan
 
 
-def told_once(differing: list[tuple[str, Any, Any]]) -> list[tuple[str, Any, Any]]:
-    """Without the keys of `strategy.steps` that stand there for a key of a step elsewhere."""
+def without_repeats(differing: list[tuple[str, Any, Any]]) -> list[tuple[str, Any, Any]]:
+    """Without keys of `strategy.steps` that repeat a step's key elsewhere."""
     changes = {key: (key.rpartition(".")[2], was, now) for key, was, now in differing}
     elsewhere = [change for key, change in changes.items() if not key.startswith("strategy.steps[")]
     return [one for one in differing if not one[0].startswith("strategy.steps[") or changes[one[0]] not in elsewhere]

@@ -1,7 +1,7 @@
-"""The folder of a run whose command line names none: runs/STRATEGY, else runs/STRATEGY-2 and so on.
+"""The default output folder, if the command line sets none: runs/STRATEGY, else runs/STRATEGY-2 and so on.
 
-Promises: the same command finds its run again, whatever ran in between; another experiment begins in a folder of its
-own, as with Hydra's programs. A folder that is named is not looked at here: another run in it is a refusal.
+Promises: the same command resumes its run, whatever ran in between. Another experiment starts in a new folder, as with
+Hydra. If the command line sets output_dir, this module is not used: another run in that folder is an error.
 """
 
 import os
@@ -17,9 +17,9 @@ from synth.storage.run_folder import RunFolder
 
 
 def in_unnamed_folder(config: Config, run: Callable[[Config], int]) -> int:
-    """What `run` returns for the first folder that holds this run, or else holds none. Raises ConfigError.
+    """What `run` returns for the first folder with this run, else for the first free one. Raises ConfigError.
 
-    `resume=force` and `resume=never` are about runs/STRATEGY alone. `retry` begins no new run.
+    `resume=force` and `resume=never` apply to runs/STRATEGY only. `retry` starts no new run.
     """
     if config.settings.resume != "auto":
         return run(config)
@@ -31,12 +31,12 @@ def in_unnamed_folder(config: Config, run: Callable[[Config], int]) -> int:
             return run(config if path == config.settings.output_dir else config.in_folder(path))
         except AnotherRun as error:
             refused = error
-    assert refused is not None  # there is always a folder, and one without a run refuses none as another
+    assert refused is not None  # there is always a folder, and a free one never raises AnotherRun
     raise refused
 
 
 def _folders(first: Path, only_held: bool) -> Iterator[Path]:
-    """Those that hold runs, in order, then the first that is free."""
+    """Folders with runs, in order, then the first free one."""
     names = os.listdir(first.parent) if first.parent.is_dir() else []
     found = (re.fullmatch(rf"{re.escape(first.name)}-([2-9]|[1-9]\d+)", name) for name in names)
     paths = {1: first, **{int(one[1]): first.with_name(one[0]) for one in found if one}}

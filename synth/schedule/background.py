@@ -21,7 +21,8 @@ AGAIN_S = 1.0
 
 
 async def beside(main: Awaitable[T], *others: Coroutine[Any, Any, Any]) -> T:
-    """The result of `main`. The other tasks are cancelled when it ends; an exception in one cancels it and is raised."""
+    """The result of `main`. The other tasks are cancelled when it ends; an exception in one cancels it and is
+    raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(other) for other in others]
@@ -36,16 +37,16 @@ async def beside(main: Awaitable[T], *others: Coroutine[Any, Any, Any]) -> T:
 
 async def kept_up(name: str, work: Callable[[], Awaitable[Any]], pause_s: float = AGAIN_S) -> None:
     """Restart `work` after a pause whenever it fails; return when it does. Each kind of failure is logged once."""
-    told: set[str] = set()
+    logged: set[str] = set()
     while True:
         try:
             await work()
             return
         except Exception as error:
             what = f"{type(error).__name__}: {reason(error)}"
-            if what not in told:
+            if what not in logged:
                 log.warning("%s failed and is restarted: %s", name, what)
-            told.add(what)
+            logged.add(what)
         await asyncio.sleep(pause_s)
 
 

@@ -1,8 +1,8 @@
 """Decides which GPUs move from one model of a run to another, from the measured throughput of their engines.
 
 Every record calls every model, so the run is as fast as its slowest model. A model is saturated when requests queue for
-its engines or fill them. The tokens/s of a saturated engine are its capacity. The throughput of another model divided by
-the capacity of one of its engines is the number of engines it needs. GPUs move from the model with the most spare
+its engines or fill them. The tokens/s of a saturated engine are its capacity. The throughput of another model divided
+by the capacity of one of its engines is the number of engines it needs. GPUs move from the model with the most spare
 engines to the saturated one, as many as make the run fastest.
 
 A move costs the load time of an engine, so it must pay for itself in the time that is left. After a move everything is
@@ -26,8 +26,9 @@ LEAST_GAIN = 1.05
 
 @dataclass(frozen=True)
 class Observed:
-    """A model at one moment: `engines` running of those `wanted`; `at_once` requests per engine; `running` and `waiting`
-    requests over all of them; `tokens` read and written so far."""
+    """A model at one moment: `engines` running of those `wanted`; `at_once` requests per engine; `running` and
+    `waiting` requests over all of them; `tokens` read and written so far."""
+
     engines: int
     wanted: int
     at_once: int
@@ -59,7 +60,8 @@ class Shift:
 
 
 class Balance:
-    """Call `look` at intervals. `gpus` is the GPU count of one engine of each model; only `movable` models take part."""
+    """Call `look` at intervals. `gpus` is the GPU count of one engine of each model; only `movable` models take
+    part."""
 
     def __init__(self, gpus: Mapping[str, float], movable: Collection[str]):
         self._gpus, self._movable = gpus, movable

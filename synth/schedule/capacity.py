@@ -31,8 +31,8 @@ class NoCapacity(ConfigError):
 
 @dataclass(frozen=True)
 class Capacity:
-    """The number of replicas, the resources of each, whether they run on GPUs, and the number of nodes with capacity for
-    at least one. `others` has number and resources of the engines of each model beside main.
+    """The number of replicas, the resources of each, whether they run on GPUs, and the number of nodes with capacity
+    for at least one. `others` has number and resources of the engines of each model beside main.
 
     `placement` has several nodes only if a replica must span nodes. `places` is set only if nodes are assigned here.
     """
@@ -68,10 +68,11 @@ def capacity_of(
     others: Mapping[str, ServedModel] | None = None,
     before: Places | None = None,
 ) -> Capacity:
-    """The capacity of these nodes (as from `ray.nodes()`). Raises NoCapacity, or ConfigError if more nodes would not help.
+    """The capacity of these nodes (as from `ray.nodes()`). Raises NoCapacity, or ConfigError if more nodes would not
+    help.
 
-    With any GPU in the cluster, or a run that began on GPUs (`on_gpu`), replicas run on GPUs only. A run that began with
-    replicas spanning nodes (`apart`) keeps doing so. Engines placed `before` stay where they are while their nodes
+    With any GPU in the cluster, or a run that began on GPUs (`on_gpu`), replicas run on GPUs only. A run that began
+    with replicas spanning nodes (`apart`) keeps doing so. Engines placed `before` stay where they are while their nodes
     exist.
     """
     others = others or {}
@@ -103,8 +104,10 @@ def capacity_of(
         found = _capacity(cluster, engines, shares, list(_each_gpu(machines)), on_gpu, apart, others)
         return replace(found, machines=len(_fits(machines, needs[MAIN_KEY])))
     except NoCapacity as full:
-        told = ", ".join(f"{_setting(key)}={need.share:g}" for key, need in needs.items() if need.share)
-        raise NoCapacity(f"{full}; engines that share a GPU need memory shares of at most 1 together: {told}") from None
+        by_key = ", ".join(f"{_setting(key)}={need.share:g}" for key, need in needs.items() if need.share)
+        raise NoCapacity(
+            f"{full}; engines that share a GPU need memory shares of at most 1 together: {by_key}"
+        ) from None
 
 
 def _placed(

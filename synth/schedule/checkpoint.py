@@ -4,9 +4,9 @@ A record that is run again makes the same calls: its seeds are functions of its 
 So a call is identified by everything that was sent (model, prompt, sampling parameters, seed), and an identical call
 gets the stored answer. A changed prompt, such as one with examples from a changed pool, is another call.
 
-It costs nothing for short records: finished calls stay in memory and are dropped when their record finishes. With `auto`
-a record's calls are written once it has run for LONG_S, about the time until a restarted engine answers. At a stop the
-calls of all unfinished records are written.
+It costs nothing for short records: finished calls stay in memory and are dropped when their record finishes. With
+`auto` a record's calls are written once it has run for LONG_S, about the time until a restarted engine answers. At a
+stop the calls of all unfinished records are written.
 
 With `continue_answers` the partial answer is stored too, and generation continues from it. That is another request with
 a longer prompt: its tokens have the same distribution, but are not those of the original request. So it is off by
@@ -43,7 +43,8 @@ class Part:
         self.written = len(self.token_ids)
 
     def watch(self, watch: Watch | None) -> Watch:
-        """Records tokens on their way to `watch`, if there is one. Text of a server or of stop strings is not stored."""
+        """Records tokens on their way to `watch`, if there is one. Text of a server or of stop strings is not
+        stored."""
         begun = list(self.token_ids)
 
         def seen(token_ids: Sequence[int], text: str | None = None) -> bool:

@@ -42,8 +42,8 @@ class Conditions:
             held.cancel()
 
     def announce(self) -> None:
-        """Something changed: wake the waiters whose condition holds now. A thousand replicas wait here, so checks take at
-        most a tenth of the processor, and one check may cover several changes."""
+        """Something changed: wake the waiters whose condition holds now. A thousand replicas wait here, so checks take
+        at most a tenth of the processor, and one check may cover several changes."""
         if self._waiting and self._checking is None:
             self._checking = asyncio.get_running_loop().call_at(self._not_before, self._check)
 

@@ -89,7 +89,7 @@ class KeyFinalizer:
         if stop > shard.start:
             known = await asyncio.to_thread(read_dedup_keys, self._folder, replace(shard, stop=stop), self._fingerprint)
             if known is None:
-                raise OSError(f"{self._folder.claims(shard.index)} is lost or damaged; run again to go on")
+                raise OSError(f"{self._folder.claims(shard.index)} is lost or damaged; run again to resume")
             duplicates = known[1]
         if stop < shard.stop:
             for start in range(stop, shard.stop, AT_ONCE):

@@ -40,18 +40,18 @@ class Line:
     async def _call(self) -> None:
         while self._waiting:
             asked, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            told: list[Place | None] | EngineError
+            results: list[Place | None] | EngineError
             try:
-                told = await getattr(self._process, self._method)([claim for claim, _ in asked])
+                results = await getattr(self._process, self._method)([claim for claim, _ in asked])
             except EngineError as error:
-                told = error
+                results = error
             for at, (_, answer) in enumerate(asked):
                 if answer.done():  # cancelled by its caller
                     continue
-                if isinstance(told, EngineError):
-                    answer.set_exception(told)
+                if isinstance(results, EngineError):
+                    answer.set_exception(results)
                 else:
-                    answer.set_result(told[at])
+                    answer.set_result(results[at])
 
 
 class DedupProcesses:
@@ -70,11 +70,11 @@ class DedupProcesses:
     ) -> "DedupProcesses":
         """Processes for these partitions."""
         parts = [
-            SharedProcess("claims", Part, duplicates, number, count, calls=CALLS, anywhere=True)
+            SharedProcess("dedup keys", Part, duplicates, number, count, calls=CALLS, anywhere=True)
             for number in range(count if count > 1 else 0)
         ]
         given = (duplicates, run_dir, fingerprint, shards, parts)
-        return cls(duplicates, SharedProcess("claims", KeyFinalizer, *given, calls=CALLS), parts)
+        return cls(duplicates, SharedProcess("dedup keys", KeyFinalizer, *given, calls=CALLS), parts)
 
     async def start(self) -> None:
         await self._finalizing.start()

@@ -1,9 +1,9 @@
-"""The engines of the models beside main, kept alive for as long as a run takes, and who is told of them.
+"""Keeps the engines of the models beside main alive during a run, and updates the workers that call them.
 
-An engine that is lost is replaced. Those that can't be started are given up, and with the last one of a model the run
-ends. There may be more or fewer as it goes: one that has to leave is asked nothing more, and ends when it has
-answered, or soon.
-Where the records are, the scheduler knows: here are engines only.
+A lost engine is replaced. An engine that can't start is given up, and the run ends with the last engine of a model.
+The number of engines may change during the run: an engine that is removed gets no new requests and ends once it has
+answered, or after DRAIN_S.
+Engines only; the scheduler knows records.
 """
 
 import asyncio
@@ -28,21 +28,21 @@ from synth.schedule.worker_handle import WorkerLost
 
 log = logging.getLogger(__name__)
 
-MAX_FAILURES = 5  # in a row, of engines that answered nothing: more than a request that is poison takes
-LASTED_S = 600.0  # of an engine that has been of use, whether or not it was heard of
+MAX_FAILURES = 5  # in a row, without a completed request: more than a poison request needs
+LASTED_S = 600.0  # an engine that ran so long counts as useful, whatever its counters say
 PAUSE_S = 1.0
 ANSWER_S = 5.0
-DRAIN_S = 20.0  # for an engine that leaves to answer what it has; others answer the rest
+DRAIN_S = 20.0  # for a removed engine to finish its requests; other engines answer the rest
 DRAIN_INTERVAL_S = 0.5
-CALLS = 100_000  # under way at once: a request waits in the engine's own queue
+CALLS = 100_000  # running at once: requests wait in the engine's own queue
 
 
-Nodes = Counter[str | None]  # how many engines on each; on None: Ray chooses
+Nodes = Counter[str | None]  # engines per node; None: Ray chooses the node
 
 
 @dataclass(eq=False)
 class _Place:
-    """Where there is to be an engine: on this node. `number` is that of the engine it has by now."""
+    """A place for an engine on this node. `number` is that of its current engine."""
 
     node: str | None
     number: int | None = None
@@ -50,8 +50,8 @@ class _Place:
 
 
 class EnginePool:
-    """Engines of one model `on` these nodes. `spawn` makes the n-th process, on a node; `on_change` hears of all that
-    come and go."""
+    """The engines of one model `on` these nodes. `spawn` makes process n on a node; `on_change` is called when an
+    engine starts or ends."""
 
     def __init__(
         self,
@@ -70,27 +70,27 @@ class EnginePool:
         self._resized.set()
         self._leaving: set[asyncio.Task[None]] = set()
         self.slowest_start_s = 0.0
-        self.reserved: set[int] = set()  # by engines that run, or are asked for
+        self.reserved: set[int] = set()  # numbers of engines that run or are starting
         self.running: dict[int, PlacedProcess] = {}
         self.facts: Facts | None = None
         self._given_up: Nodes = Counter()
-        self._done: list[EngineCounters] = []  # by engines that are gone
+        self._done: list[EngineCounters] = []  # last counters of ended engines
         self._last: dict[int, EngineCounters] = {}
 
     @property
     def wanted(self) -> int:
-        """How many engines there are to be."""
+        """The target number of engines."""
         return sum((self._on - self._given_up).values())
 
     def resize(self, on: Nodes) -> None:
-        """So many engines on each node from now on."""
+        """Set the target number of engines per node."""
         if on != self._on:
             self._given_up &= on
             self._on = Counter(on)
             self._resized.set()
 
     async def run(self) -> None:
-        """Never returns. Raises EngineError when the last engine is given up."""
+        """Keep the engines running; never returns. Raises EngineError when the last engine is given up."""
         try:
             while True:
                 if self._resized.is_set():
@@ -110,11 +110,11 @@ class EnginePool:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _staff(self) -> None:
-        """An engine for each place that has to have one, and none for the others."""
+        """Start an engine for each place that lacks one; drain the engines of removed places."""
         there: Nodes = Counter(one.node for one in self._places)
         wanted = self._on - self._given_up
         for node in (there - wanted).elements():
-            # One that does not run yet has nothing to answer.
+            # An engine that is still starting has no requests to drain.
             leaving = min((one for one in self._places if one.node == node), key=lambda one: one.number in self.running)
             self._places.remove(leaving)
             task = asyncio.create_task(self._leave(leaving))
@@ -126,7 +126,7 @@ class EnginePool:
             self._places.append(place)
 
     def _give_up(self, ended: list[_Place]) -> None:
-        """These places can't have an engine. Raises EngineError for the last one."""
+        """Give up these places. Raises EngineError for the last one."""
         for place in ended:
             assert place.task is not None
             self._places.remove(place)
@@ -139,7 +139,7 @@ class EnginePool:
             log.warning("an engine of %s is given up: %s", self.model, error)
 
     async def _leave(self, place: _Place) -> None:
-        """Asked nothing more, it ends when it has answered what it has, or soon: then others answer the rest."""
+        """Send it no more requests; end it once it has answered, or after DRAIN_S: others answer the rest."""
         number = place.number
         assert place.task is not None
         try:
@@ -151,13 +151,13 @@ class EnginePool:
                             await asyncio.sleep(DRAIN_INTERVAL_S)
                 with suppress(WorkerLost, EngineError, TimeoutError):
                     await asyncio.wait_for(process.call("leave"), ANSWER_S)
-                    await asyncio.sleep(DRAIN_INTERVAL_S)  # for those who wait to hear of it
+                    await asyncio.sleep(DRAIN_INTERVAL_S)  # for callers to see the leaving reply
         finally:
             place.task.cancel()
             await asyncio.gather(place.task, return_exceptions=True)
 
     async def _keep_alive(self, place: _Place) -> None:
-        """Raises WorkerLost or EngineError when it is given up."""
+        """Raises WorkerLost or EngineError when the place is given up."""
         failures, ever_ran = 0, False
         while True:
             number = place.number = next(self._numbers)
@@ -167,7 +167,7 @@ class EnginePool:
             try:
                 await self._serve(number, process)
             except asyncio.CancelledError:
-                await self._ask(number, process)  # what it has done in all
+                await self._ask(number, process)  # its final counters
                 raise
             except (WorkerLost, EngineError) as error:
                 if place not in self._places:
@@ -179,7 +179,7 @@ class EnginePool:
                 final = isinstance(error, Unusable) and not ever_ran
                 if failures >= MAX_FAILURES or final:
                     raise
-                log.warning("engine %d of %s: %s; another one starts", number, self.model, error)
+                log.warning("engine %d of %s: %s; starting another one", number, self.model, error)
             finally:
                 self.reserved.discard(number)
                 if self.running.pop(number, None):
@@ -190,7 +190,7 @@ class EnginePool:
             await asyncio.sleep(PAUSE_S * 2 ** (failures - 1))
 
     async def _serve(self, number: int, process: PlacedProcess) -> None:
-        """Raises WorkerLost or EngineError when it can't start, or has ended."""
+        """Raises WorkerLost or EngineError when the engine can't start or has ended."""
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -198,36 +198,36 @@ class EnginePool:
                 self.facts = await process.call("start")
         except TimeoutError:
             limit = self._timeout_s
-            raise WorkerLost(f"it took more than cluster.start_timeout_s={limit:g} to start") from None
+            raise WorkerLost(f"the engine took more than cluster.start_timeout_s={limit:g} to start") from None
         self.slowest_start_s = max(self.slowest_start_s, asyncio.get_running_loop().time() - began)
         self.running[number] = process
         self._on_change()
         await process.call("serve")
 
     async def at_work(self) -> ModelAtWork:
-        """What its engines are at; what those have done that are gone counts too."""
+        """Current stats of the model, ended engines included."""
         await asyncio.gather(*(self._ask(number, process) for number, process in self.running.items()))
-        return self.told()
+        return self.last_stats()
 
-    def told(self) -> ModelAtWork:
-        """The same, as they said it last."""
-        here, told = list(self._last.values()), [*self._done, *self._last.values()]
+    def last_stats(self) -> ModelAtWork:
+        """The same from the last answers, without asking the engines."""
+        here, counted = list(self._last.values()), [*self._done, *self._last.values()]
         return ModelAtWork(
             engines_ready=len(self.running),
             engines=self.wanted,
             running=sum(one.load.running for one in here),
             waiting=sum(one.load.waiting for one in here),
-            prompt_tokens=sum(one.prompt_tokens for one in told),
-            completion_tokens=sum(one.completion_tokens for one in told),
-            engine_seconds=sum(one.engine_seconds for one in told),
-            cached_tokens=sum(one.cached_tokens for one in told),
+            prompt_tokens=sum(one.prompt_tokens for one in counted),
+            completion_tokens=sum(one.completion_tokens for one in counted),
+            engine_seconds=sum(one.engine_seconds for one in counted),
+            cached_tokens=sum(one.cached_tokens for one in counted),
             paused_s=max((one.load.paused_s for one in here), default=0.0),
-            form_seconds=sum(one.form_seconds for one in told),
-            **of_caches([one.load for one in told], [one.load for one in here]),
+            form_seconds=sum(one.form_seconds for one in counted),
+            **of_caches([one.load for one in counted], [one.load for one in here]),
         )
 
     async def _ask(self, number: int, process: PlacedProcess) -> bool:
-        """Whether it says that it has requests."""
+        """Update the engine's counters. Returns whether it has requests."""
         with suppress(WorkerLost, EngineError, TimeoutError):
             counters: EngineCounters = await asyncio.wait_for(process.call("counters"), ANSWER_S)
             if number in self.reserved:
@@ -237,12 +237,12 @@ class EnginePool:
 
 
 class Pools:
-    """All of a run's. Who `follow`s is told of the engines, as they are and whenever they change."""
+    """All engine pools of a run. A process that `follow`s gets the engines of each model now and after each change."""
 
     def __init__(self, config: Config, run_dir: Path, capacity: Capacity):
         self._workers = max(1, capacity.replicas)
         self._followers: set[PlacedProcess] = set()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._updating: set[asyncio.Task[None]] = set()
         self._news = itertools.count()
         self.gpus = {name: placement.gpus for name, (_, placement) in capacity.others.items()}
         self.pools = {name: self._pool(config, run_dir, one, capacity) for name, one in config.pools.items()}
@@ -256,19 +256,19 @@ class Pools:
 
         timeout_s = config.cluster.start_timeout_s
         return EnginePool(
-            served.name, capacity.nodes(served.name), spawn, timeout_s, lambda: self._tell_all(served.name)
+            served.name, capacity.nodes(served.name), spawn, timeout_s, lambda: self._update_all(served.name)
         )
 
     async def run(self) -> None:
-        """Never returns while there are any. Raises EngineError when a model has no engine any more."""
+        """Keep all pools running; never returns if there are any. Raises EngineError when a model has no engine."""
         await beside(asyncio.Event().wait(), *(pool.run() for pool in self.pools.values()))
 
     def resize(self, capacity: Capacity) -> None:
-        """So many engines of each model, and of main, each of which has a worker, from now on."""
+        """Set the target number of engines of each model, and of workers, which is main's."""
         self._workers = max(1, capacity.replicas)
         for name, pool in self.pools.items():
             pool.resize(capacity.nodes(name))
-            self._tell_all(name)
+            self._update_all(name)
 
     @property
     def slowest_start_s(self) -> float:
@@ -277,26 +277,26 @@ class Pools:
     def follow(self, process: PlacedProcess) -> None:
         self._followers.add(process)
         for model in self.pools:
-            self._tell(process, model)
+            self._update(process, model)
 
     def unfollow(self, process: PlacedProcess) -> None:
         self._followers.discard(process)
 
-    def _tell_all(self, model: str) -> None:
+    def _update_all(self, model: str) -> None:
         for process in self._followers:
-            self._tell(process, model)
+            self._update(process, model)
 
-    def _tell(self, process: PlacedProcess, model: str) -> None:
+    def _update(self, process: PlacedProcess, model: str) -> None:
         pool = self.pools[model]
         if pool.facts is None:
             return
         actors: dict[int, Any] = {number: one.actor for number, one in pool.running.items()}
         version = next(self._news)
 
-        async def tell() -> None:
-            with suppress(WorkerLost, EngineError):  # its end is told elsewhere
-                await process.call("tell_engines", model, actors, pool.facts, version, self._workers)
+        async def update() -> None:
+            with suppress(WorkerLost, EngineError):  # its end is handled elsewhere
+                await process.call("update_engines", model, actors, pool.facts, version, self._workers)
 
-        telling = asyncio.create_task(tell())
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+        updating = asyncio.create_task(update())
+        self._updating.add(updating)
+        updating.add_done_callback(self._updating.discard)

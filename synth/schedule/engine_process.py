@@ -1,7 +1,7 @@
-"""An engine in a process of its own, for all workers of a run: what serves a model beside main.
+"""An engine in a process of its own, shared by all workers of a run: it serves a model beside main.
 
-It answers whoever asks. When its engine breaks, `serve` says so and the process is of no further use: another one takes
-its place (engine_pool.py). A request that is to run alone waits for the others to end, and the others wait for it.
+When the engine breaks, `serve` raises and the process is replaced (engine_pool.py). A request that has to run alone
+waits for the running ones, and later ones wait for it.
 """
 
 import asyncio
@@ -20,13 +20,12 @@ from synth.schedule.placed_process import Log, call, lead_process_group
 from synth.schedule.usage import UsageMeter
 from synth.storage.run_folder import RunFolder
 
-GRANTED_S = 60.0  # how long an engine is kept for a request that was to run alone, and does not come
+GRANTED_S = 60.0  # how long an engine is reserved for a request that has to run alone and does not arrive
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an engine once it has started. `task` is that of a pooling engine, `concurrency` 0 where it is
-    what is configured."""
+    """Facts of a started engine. `task` is that of a pooling engine; `concurrency` 0 means the configured one."""
 
     max_model_len: int
     holds: frozenset[Form] = frozenset()
@@ -36,7 +35,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Failed:
-    """A request that the engine could not do, and has survived. `refused`: nor can it do so another time."""
+    """A request that failed while the engine survived. `refused`: trying again would fail too."""
 
     why: str
     refused: bool
@@ -44,8 +43,8 @@ class Failed:
 
 @dataclass(frozen=True)
 class Reply:
-    """`requests` are those that the engine has, from anyone, but for this one. No answer has who came too late for what
-    was kept for it, nor of an engine that is `leaving`: it is not lost, and is not to be asked again."""
+    """`requests` is the number of other requests the engine has. There is no answer if the reservation expired, or if
+    the engine is `leaving`: it is not lost, and must not be asked again."""
 
     answer: Answer | Pooled | Failed | None
     requests: int
@@ -54,7 +53,7 @@ class Reply:
 
 @dataclass
 class EngineCounters:
-    """What an engine has done since it started."""
+    """Totals since the engine's start."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -65,7 +64,7 @@ class EngineCounters:
 
 
 class Turnstile:
-    """Lets any number in at once, or one alone, who goes before those that come later."""
+    """A read-write lock: any number of requests at once, or one alone, which goes before later ones."""
 
     def __init__(self) -> None:
         self.inside = 0
@@ -83,7 +82,7 @@ class Turnstile:
             self._leave()
 
     async def close(self) -> None:
-        """Returns when nobody is inside; nobody else comes in before it is opened."""
+        """Returns when no request is inside; none enters before `open`."""
         await self._alone.acquire()
         try:
             await self._empty.wait()
@@ -105,7 +104,7 @@ class Turnstile:
 
 
 class EngineProcess:
-    """The engine of `model`, one of the run's, built here of its keys, as the Ray actor that it is."""
+    """The Ray actor that runs the engine of `model`, instantiated here from its configuration."""
 
     def __init__(self, keys: Mapping[str, Any], run_dir: str, model: str, number: int):
         lead_process_group()
@@ -119,7 +118,7 @@ class EngineProcess:
         self._answering: set[asyncio.Task[Reply]] = set()
 
     async def start(self) -> Facts:
-        """EngineStats the model. Raises EngineError: Unusable where another try would end the same."""
+        """Load the model. Raises EngineError; Unusable if another try would fail the same way."""
         try:
             await start(self._engine)
         except EngineError as error:
@@ -131,13 +130,13 @@ class EngineProcess:
         )
 
     async def serve(self) -> None:
-        """Raises EngineError when the engine is broken; never returns."""
+        """Raises EngineError when the engine breaks; never returns."""
         assert self._broken is not None
         await self._broken
 
     async def ask(self, prompt: Prompt, sampling: Sampling | None, granted: int | None = None) -> Reply:
-        """Without a sampling, the prompt is for a pooling engine. With `granted`, what was said by `alone`, it runs
-        alone. Raises EngineError."""
+        """A prompt without sampling is for a pooling engine. With the number from `alone` as `granted` it runs alone.
+        Raises EngineError."""
         if granted is None:
             async with self._turnstile.among_others():
                 return await self._ask(prompt, sampling)
@@ -150,7 +149,7 @@ class EngineProcess:
             self._turnstile.open()
 
     async def alone(self) -> int:
-        """Returns when no request runs, and keeps it so for the one that comes with this number."""
+        """Returns a number once no request runs; the engine stays reserved for the request with this number."""
         await self._turnstile.close()
         number = next(self._grants)
         self._granted[number] = asyncio.get_running_loop().call_later(GRANTED_S, self._take_back, number)
@@ -161,7 +160,7 @@ class EngineProcess:
         self._turnstile.open()
 
     async def leave(self) -> None:
-        """From now on nothing is answered: whoever asks, or waits for an answer, hears that another engine has to."""
+        """Answer nothing from now on: requests, also running ones, get a reply that says to ask another engine."""
         self._leaving = True
         for one in self._answering:
             one.cancel()
@@ -209,7 +208,7 @@ class EngineProcess:
 
 
 class RayEngine:
-    """An engine's process, as workers ask it. Raises WorkerLost where it is gone, EngineError where it is broken."""
+    """An engine process as workers call it. Raises WorkerLost if it is gone, EngineError if it is broken."""
 
     def __init__(self, actor: Any):
         self._actor = actor

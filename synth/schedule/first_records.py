@@ -1,7 +1,7 @@
-"""A mistake in a step is seen in the first records, and not after the night: when nearly all are errors, the run ends.
+"""Ends a run early when nearly all of its first records are errors: a bug in a step should not cost a night.
 
-The first records are those that a worker begins with, and not those that end first: a step that fails at once is faster
-than one that asks a model. What is rejected for another reason than an error is rejected on purpose.
+The first records are the first to begin, not the first to end: a step that fails at once ends before one that calls a
+model. Only rejections with reason `error` count.
 """
 
 from collections import Counter
@@ -15,11 +15,11 @@ ERRORS = ("error", "poison", "timeout")
 
 
 class StepsFail(RuntimeError):
-    """Nearly all of the first records are errors: no other record would do better, and the run ends."""
+    """Nearly all of the first records are errors; the run ends."""
 
 
 class FirstRows:
-    """The same of shards that are committed, for a run whose workers have few records each."""
+    """The same check over committed shards, for runs with few records per worker."""
 
     def __init__(self) -> None:
         self._rows = self._errors = 0
@@ -34,7 +34,7 @@ class FirstRows:
 
 
 class FirstRecords:
-    """`began` and `finished` for each record of a worker. The latter raises StepsFail."""
+    """Call `began` and `finished` for each record of a worker. `finished` raises StepsFail."""
 
     def __init__(self) -> None:
         self._first: set[int] = set()
@@ -49,7 +49,7 @@ class FirstRecords:
             self._unfinished.add(number)
 
     def finished(self, finished: Finished) -> None:
-        if self._failure:  # of which the worker's other shards are told in the same words
+        if self._failure:  # the worker's other shards get the same message
             raise StepsFail(self._failure)
         if finished.number not in self._unfinished:
             return

@@ -1,10 +1,10 @@
-"""Which records of a worker may begin: enough to keep its engine busy, and no more than memory holds once they fan out.
+"""Backpressure: decides when a worker's next record may begin, so that its engine stays busy and memory stays bounded.
 
-A record may become thousands. How many is known when the first ones have come that far: until then few are begun, the
-more the more have (`tells` says that the strategy itself knows). From then on a record counts as many as one becomes on
-average, and one that has fanned out as many as its branches that are not finished. None begins while those branches
-alone fill the engine, or while all that is begun may become more than `AHEAD` times that. The lowest record of all may
-always begin: others may wait for it.
+A record may fan out into thousands. The number of outputs is known once the first records have fanned out. Until then
+few records run, more as more of them have fanned out (`declared`: the strategy declares the number). Afterwards a
+record counts as the average number of outputs, and one that has fanned out as the number of its unfinished branches. No
+record begins while the branches alone fill the engine, or while everything that runs may become more than `AHEAD` times
+that. The lowest record may always begin, because others may wait for it.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ AHEAD = 8
 
 
 class Launches:
-    """`begin` a record and `end` it. In between it may `branch_out`, once or in several steps, and each `branch` of it
-    runs when there is room. `most` is how many of these run at once."""
+    """`begin` and `end` a record. In between it may `branch_out`, in one or several steps, and each `branch` of it runs
+    when there is capacity. `most` is how many of these run at once."""
 
-    def __init__(self, most: int, tells: bool):
-        self._most, self._tells = most, tells
+    def __init__(self, most: int, declared: bool):
+        self._most, self._declared = most, declared
         self._semaphore = PrioritySemaphore(most)
-        self._branches: dict[int, int] = {}  # of each record that has begun: those unfinished, 0 before it fans out
-        self._lowest: list[int] = []  # of those that have begun, and of some that have ended
+        self._branches: dict[int, int] = {}  # unfinished branches of each running record; 0 before it fans out
+        self._lowest: list[int] = []  # a heap of running records, and of some that have ended
         self._unfinished = 0  # branches
         self._whole = 0  # records that have not fanned out
-        self._seen = self._became = 0  # records that came so far, and what they had become
+        self._seen = self._became = 0  # records that have fanned out, and their outputs
         self._widths: dict[int, int] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
@@ -48,15 +48,15 @@ class Launches:
         try:
             await admitted
         except asyncio.CancelledError:
-            if admitted.done() and not admitted.cancelled():  # admitted and cancelled at once
+            if admitted.done() and not admitted.cancelled():  # admitted and cancelled in the same moment
                 self.end(number)
             raise
 
     def branch_out(self, number: int, count: int) -> None:
-        """A record, or a branch of it, becomes so many."""
+        """A record, or one of its branches, becomes `count` branches."""
         self._branches[number] = self._branches.get(number, 0) + count
         self._unfinished += count
-        if number in self._widths:  # a branch, which ends when these have
+        if number in self._widths:  # a branch, which ends when its own branches have
             self._widths[number] += count - 1
             self._became += count - 1
         else:
@@ -94,7 +94,7 @@ class Launches:
             heapq.heappop(self._lowest)
         if not self._lowest or number < self._lowest[0]:
             return True
-        if not self._tells and self._whole >= FEW * 2 ** min(self._seen, 30):
+        if not self._declared and self._whole >= FEW * 2 ** min(self._seen, 30):
             return False
         each = max(1.0, self._became / self._seen) if self._seen else 1.0
         return self._unfinished < self._most and self._unfinished + self._whole * each < AHEAD * self._most

@@ -1,4 +1,4 @@
-"""What a run's workers are at, asked of all of them twice a second and added up for the progress display."""
+"""Collects the counters of a run's workers twice a second and sums them for the progress display."""
 
 import asyncio
 from collections import Counter
@@ -36,10 +36,10 @@ _TOTALS = (
 
 
 class MetricsCollector:
-    """`collect` until it is cancelled, then `end`. `gpus` are those of a replica, `pools` the engines of other models;
-    `price` is that of a GPU-hour, `prices` are those of the models whose servers charge for tokens. `longest` is the
-    most that a record may write, in tokens; `at_once` the requests that an engine of each model runs; `last` is what
-    was seen last."""
+    """`collect` until cancelled, then `end`. `gpus` is the GPU count of a replica, `pools` the engines of other models.
+    `price` is that of a GPU-hour; `prices` are those of models whose servers charge per token. `longest` is the most
+    tokens a record may write; `at_once` the requests that an engine of each model runs at once; `last` is the last
+    snapshot."""
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class MetricsCollector:
         self._models: dict[str, ModelAtWork] = {}
         self._scheduler, self._plan, self._manifest = scheduler, plan, manifest
         self._gpus, self._reserved, self._prices = gpus, ReservedTime(price), prices
-        self._told: dict[WorkerHandle, Counters] = {}  # the last that each worker said, those that are gone too
+        self._last: dict[WorkerHandle, Counters] = {}  # last counters of each worker, ended ones included
         self._counted: dict[int, ShardSummary] = {}
         self._total = Tally()
-        self._strata: Counter[tuple[str, str]] = Counter()  # kept rows of these
+        self._strata: Counter[tuple[str, str]] = Counter()  # kept rows by stratum
         self.last = Snapshot(kept=0, rejected=0, wanted=wanted)
 
     async def collect(self, progress: Progress) -> None:
@@ -73,15 +73,15 @@ class MetricsCollector:
             workers = list(self._scheduler.workers.values())
             answers = await asyncio.gather(*map(_counters, workers))
             self._models = {name: await pool.at_work() for name, pool in self._pools.pools.items()}
-            self._told |= {worker: counters for worker, counters in zip(workers, answers, strict=True) if counters}
-            self.last = self._snapshot([self._told[worker] for worker in workers if worker in self._told])
+            self._last |= {worker: counters for worker, counters in zip(workers, answers, strict=True) if counters}
+            self.last = self._snapshot([self._last[worker] for worker in workers if worker in self._last])
             progress.update(self.last)
             for line in self._blocked.news():
-                progress.say(line)
+                progress.print_line(line)
             await asyncio.sleep(INTERVAL_S)
 
     def observed(self) -> dict[str, Observed]:
-        """Each model as it was seen last."""
+        """The last observation of each model."""
         last, at_once = self.last, self._at_once
         read = last.prompt_tokens - last.cached_tokens
         main = Observed(
@@ -106,16 +106,16 @@ class MetricsCollector:
         return {MAIN: main, **others}
 
     def end(self, progress: Progress, in_journals: Tally) -> None:
-        """All workers are gone: what counts now is what is on disk, and what they said last."""
-        self._told |= self._scheduler.ended
-        self._models = {name: pool.told() for name, pool in self._pools.pools.items()}
+        """All workers have ended: count what is on disk, and their last counters."""
+        self._last |= self._scheduler.ended
+        self._models = {name: pool.last_stats() for name, pool in self._pools.pools.items()}
         there, totals = _finished(self._committed() + in_journals), self._snapshot([])
         there |= {name: getattr(totals, name) for name in _TOTALS}
         self.last = replace(self.last, **there, in_flight=0, running=0, waiting=0, paused_s=0.0)
         progress.update(self.last, ended=True)
 
     def _look(self) -> Reserved:
-        """All replicas and engines that are held, and their GPUs."""
+        """All replicas and engines that are reserved, and their GPUs."""
         reserved = {name: len(pool.reserved) for name, pool in self._pools.pools.items()}
         gpus = sum(count * self._pools.gpus[name] for name, count in reserved.items())
         replicas = self._scheduler.reserved
@@ -124,9 +124,9 @@ class MetricsCollector:
         )
 
     def _cost_of_tokens(self) -> dict[str, float]:
-        """Of each model that has a price."""
-        told: Mapping[str, Any] = {name: [one] for name, one in self._models.items()} | {MAIN: self._told.values()}
-        return {name: price.of(*_tokens(told.get(name, ()))) for name, price in self._prices.items()}
+        """By model, for models with a price."""
+        counted: Mapping[str, Any] = {name: [one] for name, one in self._models.items()} | {MAIN: self._last.values()}
+        return {name: price.of(*_tokens(counted.get(name, ()))) for name, price in self._prices.items()}
 
     def _left(self, uncommitted: Tally) -> Left:
         plan = self._plan
@@ -134,7 +134,7 @@ class MetricsCollector:
         return Left(missing, max(0, plan.in_flight - uncommitted.records), plan.unleased, self._longest)
 
     def _committed(self) -> Tally:
-        """Of all committed shards; only those are counted that are new since it was asked before."""
+        """Of all committed shards; only shards that are new since the last call are read."""
         for index, summary in self._manifest.committed.items():
             before = self._counted.get(index)
             if summary is not before:
@@ -149,26 +149,26 @@ class MetricsCollector:
         return self._total
 
     def _snapshot(self, here: list[Counters]) -> Snapshot:
-        """`here` is what those say that run now; what the others made counts too."""
-        told = self._told.values()
+        """`here` are the counters of running workers; those of ended workers are added."""
+        counted = self._last.values()
         uncommitted = sum((one.uncommitted for one in here), Tally())
         return Snapshot(
             **_finished(self._committed() + uncommitted),
             left=self._left(uncommitted),
             work=replace(
-                sum((one.work for one in told), Work()), running=sum((one.work for one in here), Work()).running
+                sum((one.work for one in counted), Work()), running=sum((one.work for one in here), Work()).running
             ),
             wanted=self.last.wanted,
             strata=strata_of(self._manifest.identity.get("strata", {}), self._strata),
             in_flight=sum(one.in_flight for one in here),
-            made=sum(one.made for one in told),
-            prompt_tokens=sum(one.prompt_tokens for one in told),
-            cached_tokens=sum(one.cached_tokens for one in told),
-            completion_tokens=sum(one.completion_tokens for one in told),
-            engine_seconds=sum(one.engine_seconds for one in told),
-            form_seconds=sum(one.form_seconds for one in told),
-            **of_caches([one.load for one in told], [one.load for one in here]),
-            spent=_sums(one.spent for one in told),
+            made=sum(one.made for one in counted),
+            prompt_tokens=sum(one.prompt_tokens for one in counted),
+            cached_tokens=sum(one.cached_tokens for one in counted),
+            completion_tokens=sum(one.completion_tokens for one in counted),
+            engine_seconds=sum(one.engine_seconds for one in counted),
+            form_seconds=sum(one.form_seconds for one in counted),
+            **of_caches([one.load for one in counted], [one.load for one in here]),
+            spent=_sums(one.spent for one in counted),
             reserved=self._look(),
             models=self._models,
             running=sum(one.load.running for one in here),
@@ -189,13 +189,13 @@ def _finished(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _tokens(told: Iterable[Counters | ModelAtWork]) -> list[int]:
+def _tokens(counters: Iterable[Counters | ModelAtWork]) -> list[int]:
     names = ("prompt_tokens", "cached_tokens", "completion_tokens")
-    return [sum(getattr(one, name) for one in told) for name in names]
+    return [sum(getattr(one, name) for one in counters) for name in names]
 
 
 def _sums(workers: Iterable[dict[str, Spent]]) -> dict[str, Spent]:
-    """What all workers spent at each step."""
+    """The sum over all workers, by step."""
     total: dict[str, Spent] = {}
     for steps in workers:
         add_spent(total, steps)

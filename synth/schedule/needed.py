@@ -1,15 +1,15 @@
-"""Which records a run still needs, by what of them is finished: what is not needed is not begun, or given up.
+"""Computes which records a run still needs: records beyond that are not begun, or are cancelled.
 
-A record matters as long as those below it may leave a row to be had. Rows of finished records are sure, wherever gaps
-are below them: what fills a gap only adds to them. Of a record that is not finished, a row is as likely as the yield
-says; a sum of such chances is taken at its mean less `MARGIN` standard deviations, so that a run rarely comes to its
-end with too few and has to wait for one more record.
+A record is needed as long as the records below it may not give enough rows. Rows of finished records are certain, even
+with gaps below them: what fills a gap only adds rows. An unfinished record gives rows with a chance of the yield.
+The sum over unfinished records is taken at its mean less `MARGIN` standard deviations, so that a run rarely ends with
+too few rows and has to wait for one more record.
 
-Where records make claims, a finished row may still turn out to be a duplicate of a lower one: so many are set off as
-did before, and `LATE_MARGIN` standard deviations. That is a guess; should it be wrong, more records are made. Both
-margins are a trade of records that are made in vain for runs that wait at their end (benchmarks/last_records.py).
+With dedup keys a finished row may still become a duplicate of a lower one. The share of such rows so far is subtracted,
+and `LATE_MARGIN` standard deviations. If that estimate is too low, more records are run. Both margins trade wasted
+records for waiting at the end of a run (benchmarks/last_records.py).
 
-Plain numbers: knows nothing of shards, workers or time.
+Numbers only: no shards, workers or clock.
 """
 
 import math
@@ -18,21 +18,21 @@ from typing import NamedTuple
 
 MARGIN = 0.25
 LATE_MARGIN = 1.0
-# A duplicate among so many rows is taken for granted, until more is known.
+# Prior: one duplicate among so many rows, until more is known.
 _ROWS_TO_A_DUPLICATE = 50
 
 
 @dataclass(frozen=True)
 class Needed:
-    """Records from `launch` on are not begun for now, those from `cut` on are given up."""
+    """Records from `launch` on are not begun for now; records from `cut` on are cancelled."""
 
     launch: float = math.inf
     cut: float = math.inf
 
 
 class Counts(NamedTuple):
-    """Of records up to some number: `finalized` rows, rows of records that are `finished` and not finalized, and the
-    records that are `unfinished`."""
+    """Counts over the records up to some number: `finalized` rows, rows of `finished` records that are not finalized,
+    and `unfinished` records."""
 
     finalized: int = 0
     finished: int = 0
@@ -44,8 +44,8 @@ class Counts(NamedTuple):
 
 @dataclass
 class Chances:
-    """`rate` is the yield: kept rows of a record, more than 1 where records fan out. `late` rows of the `finalized`
-    ones were duplicates after all; None where a finished row is final."""
+    """`rate` is the yield: kept rows per record, more than 1 with fan-out. `late` is how many of the `finalized` rows
+    turned out to be duplicates; None if finished rows are final."""
 
     rate: float
     late: int | None = None
@@ -53,15 +53,15 @@ class Chances:
 
     @property
     def _variance(self) -> float:
-        """Of one record's rows. What fans out is as likely one way as the other."""
+        """Of the rows of one record; with fan-out, all rows of a record are kept or none."""
         return self.rate * max(0.0, 1 - self.rate)
 
     def rows(self, unfinished: float) -> float:
-        """That so many unfinished records give, at the least."""
+        """Lower bound of the rows from so many unfinished records."""
         return max(0.0, self.rate * unfinished - MARGIN * math.sqrt(self._variance * unfinished))
 
     def records(self, rows: float) -> float:
-        """Unfinished records that give so many rows, at the least: the inverse of `rows`."""
+        """Unfinished records needed for at least so many rows: the inverse of `rows`."""
         if rows <= 0:
             return 0.0
         if self.rate <= 0:
@@ -70,7 +70,7 @@ class Chances:
         return float(((spread + math.sqrt(spread**2 + 4 * self.rate * rows)) / (2 * self.rate)) ** 2)
 
     def sure(self, counts: Counts) -> float:
-        """The rows of finished records, without those that may not stay."""
+        """Rows of finished records, less the expected duplicates among them."""
         if self.late is None:
             return counts.finalized + counts.finished
         duplicates = counts.finished * (self.late + 1) / (self.finalized + _ROWS_TO_A_DUPLICATE)

@@ -1,8 +1,8 @@
-"""A process of its own, on whichever machine Ray finds room for it: what a worker is, and an engine beside it.
+"""A Ray actor in a process of its own, on a node with capacity for it: workers and engines run in these.
 
-Its output goes to RUN_DIR/logs: a terminal is no place for it. It leads a process group, so that a terminal's Ctrl-C is
-for the job alone, and whatever it started (an engine core, its ranks) ends when it does, even by SIGKILL. It is never
-restarted by Ray, since a new process has none of the old one's state: whoever has it starts another.
+Its output goes to RUN_DIR/logs. It leads a process group, so that Ctrl-C in a terminal reaches the driver only, and all
+its child processes (an engine core, its ranks) end with it, even by SIGKILL. Ray never restarts it, since a new process
+would lack the old one's state: its owner starts another one.
 """
 
 import errno
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from synth.engines import EngineError, Placement, Unavailable, Unusable
-from synth.engines.start import judged, kind_of
+from synth.engines.start import classified, kind_of
 from synth.errors import reason
 from synth.schedule.background import asked
 from synth.schedule.first_records import StepsFail
@@ -24,23 +24,23 @@ from synth.schedule.shared import SharedLost
 from synth.schedule.worker_handle import WorkerLost
 
 REMOVAL_S = 5.0
-A_LITTLE = 0.001  # of a CPU: what needs nothing Ray puts anywhere, and not evenly on all machines
-# Of the environment of the run, which a cluster that was there before does not know. Keys stay where they are.
+A_LITTLE = 0.001  # of a CPU: actors that need no resources are placed anywhere by Ray, unevenly over the nodes
+# Variables of the run's environment that a cluster started earlier lacks. API keys are not passed on.
 PASSED_ON = re.compile(r"(?!.*(KEY|TOKEN|PASSWORD))(VLLM|NCCL)_")
 _ERROR = re.compile(r"(?:^|\s)((?:\w+\.)*\w*(?:Error|Exception): \S.*)")
-# Else Ray hides all GPUs from a process that has none of its own, and engines look for them.
+# Else Ray hides all GPUs from an actor without GPUs of its own, and engines look for them.
 _SEES_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 NO_CAPACITY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-# Errors that mean the same on this side.
+# Exceptions that are raised as they are on this side.
 _AS_THEY_ARE = (SharedLost, Unusable, Unavailable, StepsFail)
-CALLS = 1000  # under way at once
+CALLS = 1000  # running at once
 
-# Stands outside the group and waits for the end of its input, which comes when the group's leader has gone.
+# Runs outside the group and waits for the end of its input, which comes when the group leader ends.
 _GUARD = "trap '' INT TERM HUP; read -r end; kill -s KILL -- -{group}"
 
 
 def lead_process_group() -> None:
-    """From here on, all that this process starts ends with it."""
+    """From here on, all child processes of this process end with it."""
     if os.getpgrp() != os.getpid():
         os.setpgid(0, 0)
     guard = ["sh", "-c", _GUARD.format(group=os.getpid())]
@@ -50,11 +50,11 @@ def lead_process_group() -> None:
     )
 
 
-_guards: list[subprocess.Popen[bytes]] = []  # a Popen that is dropped would close the pipe
+_guards: list[subprocess.Popen[bytes]] = []  # garbage collection of a Popen would close its pipe
 
 
 class Log:
-    """Where all goes that this process prints, and what it starts."""
+    """The log file for the output of this process and its children."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -69,25 +69,25 @@ class Log:
 
 
 def explained(error: EngineError, log_path: Path, begins: int = 0) -> EngineError:
-    """The failed start of an engine, with the cause where vLLM tells it in its log only, from byte `begins` on."""
+    """An engine's failed start with the cause, if only vLLM's log states it. The log is read from byte `begins` on."""
     if "root cause" not in str(error):
         return error
-    with log_path.open(errors="replace") as log:  # what failed was a process below this one
+    with log_path.open(errors="replace") as log:  # what failed was a child process
         log.seek(begins)
         cause = root_cause(log)
-    return judged(f"{error} ({cause or f'see {log_path}'})", kind_of(cause or ""))
+    return classified(f"{error} ({cause or f'see {log_path}'})", kind_of(cause or ""))
 
 
 def root_cause(log: Iterable[str]) -> str | None:
-    """The first error in vLLM's log that is more than a pointer to another one."""
+    """The first error in vLLM's log that does not just refer to another one."""
     found = [match[1] for line in log if (match := _ERROR.search(line))]
     return next((one for one in found if "root cause" not in one), None)
 
 
 class PlacedProcess:
-    """A Ray actor: an object of class `kind`, made there of `arguments`, whose coroutines are called from here.
+    """A Ray actor: an object of class `kind`, created there from `arguments`, whose coroutines are called from here.
 
-    Its end raises WorkerLost from every call. It is on `node`, as long as there is such a node; else Ray chooses one.
+    Each call raises WorkerLost once the process has ended. It is on `node` if that node exists; else Ray chooses one.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class PlacedProcess:
         self._killed = False
 
     async def make(self, timeout_s: float) -> None:
-        """Ask Ray for it, which may take a minute where Ray's head is gone."""
+        """Create the actor, which may take a minute if Ray's head is gone."""
         try:
             await asked(self._make, timeout_s)
         except TimeoutError:
@@ -115,14 +115,14 @@ class PlacedProcess:
 
     @property
     def actor(self) -> Any:
-        """The actor itself, which goes to other processes by pickle."""
+        """The actor itself, which can be pickled."""
         return self._actor
 
     async def call(self, method: str, *arguments: Any) -> Any:
         return await call(self._actor, method, *arguments)
 
     async def kill(self) -> None:
-        """Never raises: what Ray can't end any more ends with Ray, or is no more."""
+        """Never raises: what Ray can't kill ends with Ray, or is gone."""
         self._killed = True
         if self._actor is not None:
             with suppress(Exception):
@@ -145,7 +145,7 @@ class PlacedProcess:
             )
             .remote(*self._arguments)
         )
-        if self._killed:  # meanwhile
+        if self._killed:  # while it was created
             self._end()
 
     def _end(self) -> None:
@@ -157,8 +157,8 @@ class PlacedProcess:
 
 
 async def call(actor: Any, method: str, *arguments: Any) -> Any:
-    """A coroutine of an actor's. Raises WorkerLost where its process has ended, or failed in a way of its own, and
-    EngineError where it could not be built."""
+    """Call a coroutine of an actor. Raises WorkerLost if its process has ended or failed unexpectedly, and EngineError
+    if the actor could not be created."""
     from ray.exceptions import RayActorError, RayError, RayTaskError
 
     try:
@@ -169,28 +169,29 @@ async def call(actor: Any, method: str, *arguments: Any) -> Any:
             raise type(cause)(str(cause)) from error
         if isinstance(cause, EngineError):
             raise EngineError(str(cause)) from error
-        if isinstance(cause, OSError) and cause.errno in NO_CAPACITY:  # it is the same for every other worker
+        if isinstance(cause, OSError) and cause.errno in NO_CAPACITY:  # a full disk is full for all workers
             raise OSError(cause.errno, f"{cause.strerror} ({cause.filename or 'journal'})") from error
         raise WorkerLost(f"{type(cause).__name__}: {_short(cause)}") from error
     except RayError as error:
         why = why_it_ended(error)
-        if isinstance(error, RayActorError) and error.actor_init_failed:  # a file is not on that machine, for one
-            raise judged(why, kind_of(why)) from error
+        if isinstance(error, RayActorError) and error.actor_init_failed:  # for example, a file is missing on that node
+            raise classified(why, kind_of(why)) from error
         raise WorkerLost(f"its process ended: {why}") from error
 
 
 def why_it_ended(error: Exception) -> str:
-    """In one line what Ray says of an actor's end, be it in many."""
+    """Ray's cause of an actor's end, in one line."""
     from ray.exceptions import OutOfMemoryError
 
-    memory = "its machine's memory was nearly full, and Ray ended it"
+    memory = "its node's memory was nearly full, and Ray ended it"
     return memory if isinstance(error, OutOfMemoryError) else _short(error)
 
 
 def _group(placement: Placement) -> Any:
-    """A replica's GPUs on several machines, on as few as there is room; all of them or none. It ends with the run.
+    """A placement group for a replica that spans nodes, on as few nodes as possible; all bundles or none. It ends with
+    the run.
 
-    vLLM wants each GPU in a bundle of its own. The process, which needs none itself, is in the first.
+    vLLM needs each GPU in a bundle of its own. The actor, which needs no GPU, is in the first bundle.
     """
     import ray
 
@@ -200,7 +201,7 @@ def _group(placement: Placement) -> Any:
 
 
 def _on_one_machine(placement: Placement, node: str | None) -> dict[str, Any]:
-    """Options of the actor."""
+    """Ray options of the actor."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     place = NodeAffinitySchedulingStrategy(node, soft=True) if node else "SPREAD"
@@ -208,7 +209,7 @@ def _on_one_machine(placement: Placement, node: str | None) -> dict[str, Any]:
 
 
 def _in_group(group: Any, placement: Placement) -> dict[str, Any]:
-    """Options of the actor. What an engine starts from there finds the group as the current one."""
+    """Ray options of the actor. An engine that starts workers from there finds the group as the current one."""
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     place = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
@@ -216,6 +217,6 @@ def _in_group(group: Any, placement: Placement) -> dict[str, Any]:
 
 
 def _short(error: BaseException) -> str:
-    """What happened: the last line. The lines above it say where, and Ray's advice after it is long."""
+    """The last line, which says what happened. The lines above are a traceback, and Ray's advice below it is long."""
     last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
     return last.rpartition("Worker exit detail: ")[2].partition(" Some common causes")[0].strip()

@@ -1,7 +1,7 @@
-"""Which node each engine of a run is on, where a run has several models on whole GPUs.
+"""Assigns each engine of a run with several models on whole GPUs to a node.
 
-Ray spreads what it places, and a node with seven free GPUs has no room for an engine of eight. So the nodes are chosen
-here, for each engine the one that it fills best, and Ray is told. An engine that is lost comes back to where it was.
+Ray spreads actors over nodes, and a node with seven free GPUs has no capacity for an engine of eight. So nodes are
+chosen here by best fit, and passed to Ray. A lost engine is restarted on its node.
 """
 
 import math
@@ -14,7 +14,7 @@ from synth.schedule.balance import Shift
 
 @dataclass(frozen=True)
 class Share:
-    """What a model wants: engines of `gpus` each, at `least` so many, and more where it may `grow`."""
+    """What a model needs: engines of `gpus` GPUs each, `least` of them, and more if it may `grow`."""
 
     gpus: float
     least: int
@@ -22,7 +22,7 @@ class Share:
 
 
 class Places:
-    """`at` says how many engines of each model are on each node."""
+    """`at` counts the engines of each model on each node."""
 
     def __init__(self, shares: Mapping[str, Share]):
         self._shares = shares
@@ -41,8 +41,8 @@ class Places:
         return self.at[name].total()
 
     def follow(self, nodes: Mapping[str, float], first: str) -> str | None:
-        """These are the nodes by now, with their GPUs. What was on others is placed anew, and what is left goes to
-        `first`, if it may grow, then to the others that may. Returns the name of a model for which there is no room."""
+        """The current nodes with their GPUs. Engines of lost nodes are placed again; free GPUs go to `first`, if it may
+        grow, then to other models that may. Returns the name of a model that no node has capacity for, else None."""
         self._nodes = dict(nodes)
         for on in self.at.values():
             for node in [one for one in on if one not in nodes]:
@@ -58,14 +58,14 @@ class Places:
         return None
 
     def shift(self, shift: Shift) -> int:
-        """Make it so, as often as there is room. Returns how often that was."""
+        """Apply a shift as often as there is capacity. Returns how often that was."""
         return next((done for done in range(shift.blocks) if not self._shifted(shift)), shift.blocks)
 
     def _free(self, node: str) -> float:
         return self._nodes[node] - sum(on[node] * self._shares[name].gpus for name, on in self.at.items())
 
     def _put(self, name: str) -> bool:
-        """One more, on the node that has the least room of those that have enough."""
+        """Add an engine on the fullest node with capacity for it."""
         gpus = self._shares[name].gpus
         fitting = [node for node in self._nodes if self._free(node) >= gpus]
         if fitting:
@@ -73,7 +73,7 @@ class Places:
         return bool(fitting)
 
     def _make_way(self, name: str) -> bool:
-        """One more, in the place of engines of a model that has more than it has to have."""
+        """Add an engine in place of engines of a model that has more than its least number."""
         growing = [(one, other) for one, other in self._shares.items() if other.grow and one != name]
         return any(
             self._exchange(one, name, self._shares[name].gpus, keep=other.least)
@@ -85,7 +85,7 @@ class Places:
         return self._exchange(shift.giver, shift.taker, block, keep=1)
 
     def _exchange(self, giver: str, taker: str, gpus: float, keep: int) -> bool:
-        """On the node where the fewest have to go for it, so many GPUs are the taker's."""
+        """Move so many GPUs to the taker, on the node where the fewest engines have to go."""
         size, spare = self._shares[giver].gpus, self.count(giver) - keep
         going = {node: max(0, math.ceil((gpus - self._free(node)) / size)) for node in self._nodes}
         able = [node for node, count in going.items() if count <= min(spare, self.at[giver][node])]

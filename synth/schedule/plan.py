@@ -1,18 +1,17 @@
-"""Which records are to be made, in which shards, and when there are enough of them.
+"""The plan: which records are to be run, in which shards, and when there are enough.
 
-Records are numbered from 0 and so are shards. Shards are leased lowest first; when fewer records are kept than
-were planned for, the plan grows by as many as the yield so far says are missing. A finished record counts at once, long
-before its shard is committed (`observe`), and `needed` says which records are to be made at all. The run is finished
-when the shards committed without a gap from the first one hold `num_records` kept records: the dataset is their first
-`num_records`, which depends on nothing but the records themselves. So neither the number of workers nor their
-timing, nor where a shard happens to end, can change it.
+Records are numbered from 0, and so are shards. Shards are leased lowest first. If fewer records are kept than planned,
+the plan grows by as many as the yield so far says are missing. A finished record counts at once, long before its shard
+is committed (`observe`), and `needed` says which records have to be run at all. The run is finished when the shards
+committed without a gap from the first one hold `num_records` kept records. The dataset is the first `num_records` of
+them, which depends on the records only: not on the number of workers, their timing, or where a shard ends.
 
-The last of these shards may be committed short: up to some record, above which nothing was needed. It is whole for
-this run, and to be made further by one that wants more.
+The last of these shards may be committed short: up to some record, above which nothing was needed. It is complete for
+this run, and a run that wants more continues it.
 
-A slice of a run has every so-manyth shard, and all have one size: no plan has to know of the others.
+A slice of a run has every n-th shard, and all shards have one size: no slice has to know the plans of the others.
 
-Plain bookkeeping: knows nothing of workers, files or time.
+Bookkeeping only: no workers, files or clock.
 """
 
 import heapq
@@ -24,13 +23,13 @@ from synth.records import Shard, Slice
 from synth.schedule.needed import Chances, Counts, Needed
 from synth.schedule.recent import Recent
 
-SHARD_SIZE = 1024  # records, where nobody says
-MOST_SHARDS = 10_000  # planned at once where it is left to the run: each is some files, and a line of the manifest
-End = tuple[int, int, int]  # a finished record: its shard's index, its number, how many rows of it are kept
+SHARD_SIZE = 1024  # records, by default
+MOST_SHARDS = 10_000  # planned at once by default: each shard is some files and a line of the manifest
+End = tuple[int, int, int]  # a finished record: shard index, record number, kept rows
 
 
 class Ends:
-    """The finished records of a leased shard, by their numbers, with their kept rows."""
+    """The kept rows of a leased shard's finished records, by record number."""
 
     def __init__(self) -> None:
         self.rows: dict[int, int] = {}
@@ -42,27 +41,26 @@ class Ends:
 
 
 class Plan:
-    """`num_records` None asks for all that the source has. `source_size` bounds the record numbers, None if there are
-    always more. `min_yield` is kept records per record: below it the run is hopeless. `on_growth` is called when
-    there are new shards, before any is leased.
+    """`num_records` None asks for all records of the source. `source_size` bounds the record numbers; None if there is
+    no end. `min_yield` is kept records per record: below it the run is hopeless. `on_growth` is called when there are
+    new shards, before any of them is leased.
 
-    Where the strategy does not tell how many records it makes of one (`declares_num_outputs`), the first shards are of
-    one record and each further growth doubles what is planned: what is seen by then decides how large the next ones
-    are.
+    If the strategy does not declare the outputs per record (`declares_num_outputs`), the first shards have one record
+    and each growth doubles the plan: later shard sizes follow from the yield by then.
 
-    Shards in `again`, by their index, are there already and leased once more, whether or not they are needed.
+    Shards in `again`, by index, exist already and are leased once more, needed or not.
 
-    In a `stratified` run it is the recent yield that counts: the strata that are short are not made of what the first
-    records were, and what is skipped, because its stratum is full, costs nothing.
+    In a `stratified` run the recent yield counts: records for strata that are still short differ from the first ones,
+    and a record that is skipped because its stratum is full costs nothing.
 
-    `final` says that a finished record's rows stay; else lower records may have duplicates among them.
+    `final` says that a finished record's rows stay; otherwise they may become duplicates of lower records.
 
-    With a `slice`, `num_records` are those that it is to keep, and shards have `shard_size` records, but for the
-    source's last. Else they have more where more than `most_shards` would have to be planned at once."""
+    With a `slice`, `num_records` is the number it has to keep, and all shards have `shard_size` records, except the
+    source's last one. Otherwise they have more if more than `most_shards` would have to be planned at once."""
 
-    _ENOUGH_TO_JUDGE = 200  # finished records, before a run may be called hopeless
-    _SMALL = 16  # records: smaller shards at the end of a run cost more files than they save time
-    _PRIOR = 5  # kept records, each of one record, that a yield starts from: a few rejections are not a low yield yet
+    _ENOUGH_TO_JUDGE = 200  # finished records before a run may be called hopeless
+    _SMALL = 16  # records: smaller shards at the end of a run cost more in files than they save in time
+    _PRIOR = 5  # kept records, one per record: the yield's prior, so that a few rejections are not a low yield
 
     def __init__(
         self,
@@ -86,9 +84,9 @@ class Plan:
         self._slice = slice or Slice(0, 1)
         self._equal_shards = slice is not None
         self._all_at_once = declares_num_outputs or self._equal_shards
-        self._most: float = self._source_size  # records there are
+        self._most: float = self._source_size  # records of the source
         if slice is None:
-            # Several shards for each replica, so that none waits for the others at the end.
+            # Several shards per replica, so that no replica waits for the others at the end.
             most = min(self._num_records, self._source_size)
             shard_size = max(1, min(shard_size, math.ceil(most / (4 * replicas))))
         elif source_size is not None:
@@ -100,25 +98,25 @@ class Plan:
         self._min_yield = min_yield
         self._on_growth = on_growth
         self.shards: list[Shard] = list(known)
-        self._waiting = list(range(len(self.shards)))  # places in the list, as all below
-        self._again = {self._place(index) for index in again}  # and not committed since
+        self._waiting = list(range(len(self.shards)))  # positions in the list, like all places below
+        self._again = {self._place(index) for index in again}  # not yet committed again
         self._kept: dict[int, int] = {}
-        self._prefix = 0  # shards committed without a gap from the first one
+        self._prefix = 0  # number of shards committed without a gap from the first one
         self._prefix_kept = 0
         self._total_kept = 0
         self._finished_records = 0
-        self._short: dict[int, tuple[int, int]] = {}  # committed short, and nobody has them: their ends and kept rows
+        self._short: dict[int, tuple[int, int]] = {}  # committed short and not leased: end and kept rows
         self._leased: dict[int, Shard] = {}
         self._recent = Recent() if stratified else None
-        self._ends: dict[int, Ends] = {}  # of those leased
-        self._in_flight = 0  # records leased
-        self._seen = self._seen_kept = 0  # records of these that are finished, and their kept rows
-        self._late = None if final else 0  # rows that were duplicates after all
-        self._finalized = 0  # rows of which that is known
-        self._frontier = 0  # no shard from here on was ever leased
+        self._ends: dict[int, Ends] = {}  # of leased shards
+        self._in_flight = 0  # leased records
+        self._seen = self._seen_kept = 0  # finished ones of these, and their kept rows
+        self._late = None if final else 0  # finished rows that became duplicates
+        self._finalized = 0  # rows that can't become duplicates any more
+        self._frontier = 0  # the first shard that was never leased, nor any above it
         self._next: Shard | None = None
-        self.changes_of_shards = 0  # how often any was leased, committed or given back
-        self._changed = True  # since `next` was looked for: a thousand idle replicas ask for it at every change
+        self.changes_of_shards = 0  # number of leases, commits and releases
+        self._changed = True  # since `next` was computed: a thousand idle replicas ask for it at every change
 
     @property
     def kept(self) -> int:
@@ -136,9 +134,9 @@ class Plan:
 
     @property
     def yield_so_far(self) -> float:
-        """Kept records per record, as far as can be told; 1 at first. More than 1 where records fan out."""
+        """Kept records per record so far; starts at 1, and is more than 1 with fan-out."""
         kept, records = self._total_kept + self._seen_kept, self._finished_records + self._seen
-        if self._recent:  # of those that are looked for now
+        if self._recent:  # of the strata that are still short
             kept, records = self._recent.kept + self._seen_kept, self._recent.records + self._seen
         return (kept + self._PRIOR) / (records + self._PRIOR)
 
@@ -157,12 +155,12 @@ class Plan:
 
     @property
     def exhausted(self) -> bool:
-        """The source has no more records, and all it had are finished."""
+        """The source has no more records, and all of its records are finished."""
         return self._start >= self._source_size and not self._waiting and not self._leased
 
     @property
     def unfinished(self) -> int:
-        """Records still to be made, as far as the yield so far tells."""
+        """Records still to be run, by the yield so far."""
         return self._in_flight - self._seen + self._more()
 
     @property
@@ -172,21 +170,21 @@ class Plan:
 
     @property
     def unleased(self) -> float:
-        """Records that there may still be beside those: without end where the source has none."""
+        """Records that were never leased; infinite if the source has no end."""
         return max(0.0, self._most - self._finished_records - self._in_flight)
 
     @property
     def missing(self) -> float | None:
-        """Kept records that committed shards lack; None where all records are to be made."""
+        """Kept records that committed shards lack; None if all records have to be run."""
         return None if self._num_records == math.inf else max(0.0, self._num_records - self._total_kept)
 
     def left(self, shard: Shard) -> int:
-        """Records of a leased shard that are not finished."""
+        """Unfinished records of a leased shard."""
         ends = self._ends.get(self._place(shard.index))
         return len(shard) - (len(ends.rows) if ends else 0)
 
     def observe(self, ends: Iterable[End]) -> None:
-        """Records of leased shards are finished. One that is told of again counts once."""
+        """Records of leased shards are finished. A record reported again counts once."""
         for index, number, kept in ends:
             there = self._ends.get(self._place(index))
             if there is not None:
@@ -198,7 +196,7 @@ class Plan:
                 self._seen_kept += there.kept
 
     def needed(self) -> Needed:
-        """The records that are still to be made, as far as can be told."""
+        """The records that still have to be run, by the yield so far."""
         if self._again or self._num_records == math.inf or self._expected_before(self._frontier) < self._num_records:
             return Needed()
         chances, launch = self._chances, math.inf
@@ -214,7 +212,7 @@ class Plan:
         return Needed(launch)
 
     def _first_with_enough(self, place: int, counts: Counts, rows: Callable[[Counts], float]) -> int:
-        """The first record of a shard below which there are enough rows, when the shards below it have `counts`."""
+        """The first record of a shard with enough rows below it, when the shards below have `counts`."""
         shard, ends = self.shards[place], self._ends.get(place)
         if place in self._short:
             return self._short[place][0]
@@ -227,10 +225,10 @@ class Plan:
         return shard.stop
 
     def _counts(self, place: int) -> Counts:
-        """Of a shard alone."""
+        """Of this shard only."""
         if place in self._kept:
             return Counts(finalized=self._kept[place])
-        if place in self._short:  # what is above is asked of nobody
+        if place in self._short:  # records above its end are not needed
             return Counts(finalized=self._short[place][1])
         ends, size = self._ends.get(place), len(self.shards[place])
         return Counts(0, ends.kept, size - len(ends.rows)) if ends else Counts(unfinished=size)
@@ -254,12 +252,12 @@ class Plan:
 
     @property
     def returned(self) -> bool:
-        """The next shard was leased before, or stands below one that was: it is the one that others may wait for."""
+        """Whether the next shard was leased before, or is below one that was: others may wait for it."""
         shard = self.next()
         return shard is not None and self._place(shard.index) < self._frontier
 
     def lease(self) -> Shard | None:
-        """The lowest shard that nobody has, or None while what is out is expected to be enough."""
+        """The lowest shard that is free, or None while the leased ones are expected to be enough."""
         shard = self.next()
         if shard is not None:
             self.changes_of_shards += 1
@@ -278,7 +276,7 @@ class Plan:
         return shard
 
     def release(self, shard: Shard) -> None:
-        """Whoever had it is done with it. If it isn't committed, it is the next to be leased."""
+        """The lease ends. A shard that isn't committed is the next to be leased."""
         self.changes_of_shards += 1
         self._changed = True
         place = self._place(shard.index)
@@ -286,8 +284,8 @@ class Plan:
             heapq.heappush(self._waiting, place)
 
     def commit(self, index: int, kept: int, stop: int | None = None, skipped: int = 0) -> None:
-        """A shard is on disk, with so many kept records in it: all of it, or what is below record `stop`. `skipped`
-        ones took nothing, because their stratum was full."""
+        """A shard is on disk with `kept` records: all of it, or the records below `stop`. `skipped` records took
+        nothing, because their stratum was full."""
         place = self._place(index)
         if place in self._kept:
             return
@@ -321,14 +319,14 @@ class Plan:
             self._prefix += 1
 
     def _open_again(self, place: int) -> None:
-        """A shard that may be committed short is so no longer."""
+        """A shard that was committed short may be continued."""
         if there := self._short.pop(place, None):
             stop, kept = there
             self._total_kept -= kept
             self._finished_records -= stop - self.shards[place].start
 
     def _take_back(self, place: int) -> Ends | None:
-        """A shard is leased no longer. What was finished of it; None: it was not leased."""
+        """End a lease. Returns what was finished, or None if the shard was not leased."""
         if self._leased.pop(place, None) is None:
             return None
         ends = self._ends.pop(place)
@@ -342,20 +340,20 @@ class Plan:
 
     @property
     def _index(self) -> int:
-        """The next new shard's."""
+        """Of the next new shard."""
         return self._slice.number + len(self.shards) * self._slice.of
 
     @property
     def _start(self) -> int:
-        """The next new shard's first record."""
+        """First record of the next new shard."""
         if self._equal_shards:
             return self._index * self._largest
         return self.shards[-1].stop if self.shards else 0
 
     def _expected_before(self, place: int) -> float:
-        """Kept records that the shards below `place` hold or, where a worker still has them, are expected to give."""
+        """Kept records in the shards below `place`: committed ones, and expected ones of leased shards."""
         counts = Counts(self._total_kept, self._seen_kept, self._in_flight - self._seen)
-        if place < self._frontier:  # a shard that was released: shards above it are out or done already
+        if place < self._frontier:  # a released shard: those above it are leased or done
             below = range(self._prefix, place)
             finalized = sum(map(self._kept.get, below, itertools.repeat(0)))
             finalized += sum(kept for one, (_, kept) in self._short.items() if one < place)
@@ -369,11 +367,11 @@ class Plan:
         return self._chances.expected(counts)
 
     def _more(self) -> int:
-        """Records, beside those in flight, that will give what is missing: as many as the source has at the most."""
+        """Records, beside those in flight, that give the missing ones; at most what the source has."""
         chances, unfinished = self._chances, self._in_flight - self._seen
         rows = self._num_records - chances.sure(Counts(self._total_kept, self._seen_kept))
         records = min(chances.records(rows) - unfinished, rows / self._min_yield if self._min_yield else math.inf)
-        return math.ceil(min(max(0.0, records - 1e-6), self.unleased))  # and none more for what was rounded
+        return math.ceil(min(max(0.0, records - 1e-6), self.unleased))  # not one more for a rounding error
 
     def _grow(self) -> None:
         records = self._more()
@@ -391,7 +389,7 @@ class Plan:
             self._on_growth()
 
     def _size(self, records: int, most: int) -> int:
-        """Of the next shard, while so many records are still to be planned: the last ones are small, so that all
-        replicas end together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
+        """Of the next shard, with `records` still to be planned. The last shards are small, so that all replicas end
+        together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
         largest = max(1, math.ceil(most / max(1.0, self.yield_so_far)))
         return min(largest, max(self._smallest, math.ceil(records / (2 * self._replicas))))

@@ -1,6 +1,6 @@
-"""Polls of a worker: what it has finished counts in the plan, and it stops making what the plan no longer needs.
+"""Polls a worker: its finished records count in the plan, and it cancels records that the plan no longer needs.
 
-A poll costs a call to the worker, so they come some times a second, and less often the more workers there are.
+A poll costs a call to the worker, so workers are polled a few times a second, less often the more there are.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from synth.schedule.plan import Plan
 from synth.schedule.worker_handle import WorkerHandle
 
 EVERY_S = 0.25
-AT_ONCE = 1000  # polls a second, of all workers together
+AT_ONCE = 1000  # polls a second, over all workers
 
 
 class NeededRecords:
-    """What a plan needs, for all polls: near the end of a run that takes a walk over all that is out. It is up to
-    date whenever shards were leased, committed or given back. Else it is a moment old, so that all walks together take
-    a tenth of the processor."""
+    """What a plan needs, cached for all polls: near the end of a run computing it walks over all leased shards. It is
+    up to date after each lease, commit or release; else it may be so old that all walks take a tenth of the
+    processor."""
 
     def __init__(self, plan: Plan):
         self._plan = plan
@@ -36,7 +36,7 @@ class NeededRecords:
 
 
 class Poll:
-    """At one worker. May raise WorkerLost or EngineError."""
+    """Polls one worker. May raise WorkerLost or EngineError."""
 
     def __init__(self, worker: WorkerHandle, plan: Plan, needed_records: NeededRecords):
         self._worker, self._plan, self._needed_records = worker, plan, needed_records
@@ -44,7 +44,7 @@ class Poll:
         self._turn = asyncio.Lock()
 
     async def poll(self) -> bool:
-        """Returns whether another shard is to be leased now, or none any more."""
+        """Returns whether another shard should be leased now, or none any more."""
         async with self._turn:
             ends = await self._worker.poll(self._seen, self._needed_records.needed())
             self._seen += len(ends)
@@ -54,5 +54,5 @@ class Poll:
 
 
 def pause_s(workers: int) -> float:
-    """Seconds between two polls of a worker, of so many."""
+    """Seconds between two polls of a worker, with so many workers."""
     return max(EVERY_S, workers / AT_ONCE)

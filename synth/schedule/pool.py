@@ -1,16 +1,16 @@
-"""The pool that all records of a run share, grown in the order of their numbers.
+"""The pool of texts that all records of a run share (Self-Instruct), grown in the order of record numbers.
 
-Record n's texts are compared with the seeds, with what the records below n had accepted, and with its own earlier
-ones. So they are decided when all lower records are: those that offered, and those that ended without (`passed`). A
-record begins when the one `lag` numbers before it is decided, and sees what the records up to that one had accepted.
-Hence the pool is a function of what each record offers and of nothing else: not of the number of workers, their
-timing, or the shards. Decisions are on disk before anyone hears of them; a record that comes again, because its worker
-or the run was lost, is told what was decided then.
+Record n's texts are compared with the seed tasks, with the texts accepted from lower records, and with its own earlier
+texts. So they are decided once all lower records are: those that offered texts, and those that finished without
+(`passed`). A record begins when the record `lag` numbers below it is decided, and sees the texts accepted up to there.
+Hence the pool depends on the offers of the records only, not on the number of workers, their timing, or the shards. A
+decision is on disk before any worker gets it; a record that runs again after a lost worker or a resume gets the same
+decision.
 
-Whoever waits here waits for lower numbers only. So nothing is stuck as long as the lowest undecided record can run:
-a waiting record has no slot of its worker's (see `Ticket`), and lower numbers are leased and launched first.
+Records wait for lower numbers only, so there is no deadlock as long as the lowest undecided record can run: a waiting
+record gives up its worker's slot (see `Ticket`), and lower numbers are leased and launched first.
 
-Plain asyncio: in a run it is a process of its own (shared.py).
+Plain asyncio; a run has it in a process of its own (shared.py).
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from synth.storage.run_folder import RunFolder
 
 
 class SharedPool(Protocol):
-    """The pool as workers see it, wherever it is. Each call may raise SharedLost."""
+    """The pool as workers see it, in any process. Each call may raise SharedLost."""
 
     async def decided(self) -> int: ...
 
@@ -42,18 +42,18 @@ class SharedPool(Protocol):
 
 
 class GrowingPool:
-    """The pool itself, from where its decisions left it."""
+    """The pool itself, restored from its decisions on disk."""
 
     def __init__(self, rules: PoolRules, decisions: Decisions):
         self._novelty = Novelty(rules.threshold, rules.seeds)
         self._decisions = decisions
         self._accepted: list[str] = []
-        self._ends = [0]  # _ends[n]: how many texts the records below n had accepted
+        self._ends = [0]  # _ends[n]: number of texts accepted from the records below n
         for texts in decisions.found:
             for text in texts:
                 self._add(text)
             self._ends.append(len(self._accepted))
-        self._safe = self._next  # the records below it have their decisions on disk
+        self._safe = self._next  # decisions of the records below it are on disk
         self._offers: dict[int, Sequence[str]] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
@@ -61,17 +61,18 @@ class GrowingPool:
         self._failure: Exception | None = None
 
     async def decided(self) -> int:
-        """How many of the first records have their decisions on disk."""
+        """How many records, from the first on, have their decisions on disk."""
         return self._safe
 
     async def accepted(self, below: int, known: int) -> tuple[int, list[str]]:
-        """When all records below `below` are decided: how many texts they had accepted, and those from `known` on."""
+        """Waits until all records below `below` are decided. The number of texts accepted from them, and those texts
+        from index `known` on."""
         await self._until(below)
         end = self._ends[max(0, below)]
         return end, self._accepted[known:end]
 
     async def offer(self, number: int, texts: Sequence[str]) -> list[bool]:
-        """Which of a record's texts are accepted, when all lower records are decided."""
+        """Which texts of a record are accepted; waits until all lower records are decided."""
         self._put(number, texts)
         await self._until(number + 1)
         left = set(self._accepted[self._ends[number] : self._ends[number + 1]])
@@ -82,13 +83,13 @@ class GrowingPool:
         return decided
 
     async def passed(self, numbers: Iterable[int]) -> None:
-        """These records are finished: where one has not offered, it won't."""
+        """These records are finished, and will not offer."""
         for number in numbers:
             self._put(number, [])
 
     @property
     def _next(self) -> int:
-        """The lowest record that is not decided."""
+        """The lowest undecided record."""
         return len(self._ends) - 1
 
     def _put(self, number: int, texts: Sequence[str]) -> None:
@@ -98,7 +99,7 @@ class GrowingPool:
                 self._deciding = asyncio.create_task(self._decide())
 
     async def _decide(self) -> None:
-        """All that can be decided. While it is written down the next offers come in: one write is for many."""
+        """Decide all records that can be. New offers queue during a write, so one write serves many."""
         while self._next in self._offers and self._failure is None:
             try:
                 decided = []
@@ -107,7 +108,7 @@ class GrowingPool:
                     self._ends.append(len(self._accepted))
                 await asyncio.to_thread(self._decisions.append, decided)
                 self._safe = self._next
-            except Exception as error:  # all who wait here hear of it
+            except Exception as error:  # raised in all waiting calls
                 self._failure = error
             self._wake()
 
@@ -117,7 +118,7 @@ class GrowingPool:
         return True
 
     async def _until(self, below: int) -> None:
-        """Returns when all records below are decided."""
+        """Returns when all records below `below` are decided."""
         if below > self._safe and self._failure is None:
             decided = asyncio.get_running_loop().create_future()
             heapq.heappush(self._waiting, (below, next(self._ticket), decided))
@@ -128,13 +129,13 @@ class GrowingPool:
     def _wake(self) -> None:
         while self._waiting and (self._waiting[0][0] <= self._safe or self._failure is not None):
             _, _, decided = heapq.heappop(self._waiting)
-            if not decided.done():  # else nobody waits for it any more
+            if not decided.done():  # else its waiter was cancelled
                 decided.set_result(None)
 
 
 class PoolProcess(GrowingPool):
-    """The pool of a run. `finalized` are records that committed shards hold; `former` are fingerprints that the run had
-    when the first of them were made."""
+    """The pool of a run. `finalized` are the records in committed shards; `former` are the fingerprints that the run
+    had when the first of them were made."""
 
     def __init__(
         self,
@@ -153,7 +154,7 @@ class PoolProcess(GrowingPool):
 
 
 class PoolClient:
-    """A worker's own side of the pool: a copy of what was accepted, which grows by what is new."""
+    """A worker's copy of the accepted texts, updated with new ones."""
 
     def __init__(self, pool: SharedPool, rules: PoolRules):
         self.pool = pool
@@ -161,23 +162,23 @@ class PoolClient:
         self._lag = rules.lag
 
     def begins_after(self, number: int) -> int:
-        """How many of the first records are decided before a record may begin."""
+        """How many records, from the first on, must be decided before this record may begin."""
         return max(0, number - self._lag + 1)
 
     async def turn(self, number: int) -> int:
-        """Returns when a record may begin: how many accepted texts it sees."""
+        """Waits until a record may begin. Returns how many accepted texts it sees."""
         known = len(self.accepted)
         end, new = await self.pool.accepted(self.begins_after(number), known)
-        self.accepted += new[len(self.accepted) - known :]  # another record's turn may have brought some meanwhile
+        self.accepted += new[len(self.accepted) - known :]  # another record may have added some meanwhile
         return end
 
 
 class Ticket:
-    """One record's side of it, and a step's `llm.pool`. Without its slot while it waits: others need the engine."""
+    """A record's view of the pool, and a step's `llm.pool`. Gives up the record's slot while it waits."""
 
     def __init__(self, client: PoolClient, number: int, visible: int, slot: Slot):
         self._client, self._number, self._visible, self._slot = client, number, visible, slot
-        self.decided = client.begins_after(number)  # of the first records: those whose decisions it relies on
+        self.decided = client.begins_after(number)  # number of first records whose decisions this record used
         self.offered = False
         self.failure: SharedLost | None = None
 
@@ -186,14 +187,14 @@ class Ticket:
 
     async def offer(self, texts: Sequence[str]) -> list[bool]:
         if self.offered:
-            raise RuntimeError("a record offers to the pool once")
+            raise RuntimeError("a record may call llm.pool.offer only once")
         self.offered = True
         self._slot.release()
         try:
             with ours():
                 decided = await self._client.pool.offer(self._number, list(texts))
         except SharedLost as error:
-            self.failure = error  # whatever the step makes of it
+            self.failure = error  # raised again by `leave`, even if the step catches it
             raise
         self.decided = self._number + 1
         with ours():

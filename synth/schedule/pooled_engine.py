@@ -1,7 +1,7 @@
-"""The engines of one model as a worker asks them: each request goes to the one with the least to do.
+"""A worker's client of the engines of one model: each request goes to the engine with the shortest queue.
 
-Promises: an engine that dies loses no record of those who asked it. Its requests go to another engine, or wait for the
-next. A request over which engines die is made alone, and is rejected as `poison` when two have died of it so.
+Promises: an engine that dies loses no record. Its requests go to another engine, or wait for the next one. A request
+that several engines died of is run alone, and is rejected as `poison` when two engines have died of it alone.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from synth.records import Rejection
 from synth.schedule.engine_process import Facts, Failed, Reply
 from synth.schedule.worker_handle import WorkerLost
 
-SUSPICIOUS = 3  # engines that were lost while they had a request
+SUSPICIOUS = 3  # engines lost while they ran a request
 ASIDE_S = 5.0
-MORTAL = 2  # engines that were lost while they had nothing else
+MORTAL = 2  # engines lost while they ran nothing else
 
 
 class Asked(Protocol):
-    """An engine, wherever it runs. Raises WorkerLost or EngineError when it is gone."""
+    """An engine in another process. Raises WorkerLost or EngineError when it is gone."""
 
     async def ask(self, prompt: Prompt, sampling: Sampling | None, granted: int | None = None) -> Reply: ...
 
@@ -31,8 +31,8 @@ class Asked(Protocol):
 
 @dataclass
 class _Member:
-    """`own` are this worker's requests to it, `others` those of other workers as it said last. One that seemed lost is
-    not asked before `aside_until`, on the clock of the event loop."""
+    """`own` is the number of this worker's requests, `others` that of other workers in its last reply. An engine that
+    seemed lost gets no requests before `aside_until`, on the event loop's clock."""
 
     engine: Asked
     own: int = 0
@@ -45,7 +45,7 @@ class _Member:
 
 
 class PooledEngine:
-    """A Generator or a Pooler, as its engines are. It is told of them; before there was any, `ready` waits."""
+    """A Generator or a Pooler over the current engines. `ready` waits for the first of them."""
 
     holds: frozenset[Form] = frozenset()
     max_model_len = 0
@@ -58,9 +58,8 @@ class PooledEngine:
         self._changed = asyncio.Event()
         self._version = -1
 
-    def tell(self, engines: Mapping[int, Asked], facts: Facts, version: int) -> bool:
-        """All engines that there are, as of the n-th news of them; those that come too late are not taken. A number is
-        never given to another one."""
+    def update(self, engines: Mapping[int, Asked], facts: Facts, version: int) -> bool:
+        """Set the engines, by number. An update with an older version is ignored. Numbers are never reused."""
         if version < self._version:
             return False
         self.max_model_len, self.holds, self.task = facts.max_model_len, facts.holds, facts.task
@@ -76,12 +75,12 @@ class PooledEngine:
             await self._changed.wait()
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> Answer:
-        """Raises Rejection for what engines die of, ValueError for what they refuse, RuntimeError for what failed."""
+        """Raises Rejection if engines die of it, ValueError if they refuse it, RuntimeError if it fails."""
         answer: Answer = await self._ask(prompt, sampling)
         return answer
 
     async def pool(self, prompt: Sequence[int]) -> Pooled:
-        """Raises the same."""
+        """Raises the same errors."""
         pooled: Pooled = await self._ask(prompt, None)
         return pooled
 
@@ -96,7 +95,7 @@ class PooledEngine:
                 has_it_alone = granted is not None
                 reply = await member.engine.ask(prompt, sampling, granted)
             except (WorkerLost, EngineError) as error:
-                # It may only seem so: where it lives on, it is asked again after a while.
+                # It may only seem so: if it is alive it is asked again later.
                 member.aside_until = asyncio.get_running_loop().time() + ASIDE_S
                 lost, died = lost + 1, died + has_it_alone
                 if died >= MORTAL:

@@ -1,6 +1,6 @@
-"""Capacity for so many records at once, given to the lowest number that waits.
+"""A semaphore that serves the lowest record number first.
 
-Lower numbers first, because records may wait for lower ones, and the dataset is made of the lowest.
+Lower numbers first, because records may wait for lower ones, and the dataset consists of the lowest.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ import itertools
 
 class PrioritySemaphore:
     def __init__(self, count: int):
-        self._count = self._free = count  # `_free` is below 0 while more are held than there are by now
+        self._count = self._free = count  # `_free` is negative after a resize below the number of slots in use
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
 
     async def acquire(self, number: int) -> "Slot":
-        """A slot for a record, when one is free and no lower record waits for it."""
+        """Waits for a slot; no lower record may be waiting for one."""
         slot = Slot(self, number)
         await slot.acquire()
         return slot
@@ -36,7 +36,7 @@ class PrioritySemaphore:
         try:
             await given
         except asyncio.CancelledError:
-            if given.done() and not given.cancelled():  # given and cancelled at once
+            if given.done() and not given.cancelled():  # given and cancelled in the same moment
                 self._give_back()
             raise
 
@@ -50,7 +50,7 @@ class PrioritySemaphore:
 
 
 class Slot:
-    """One record's slot, which it may give up and take again. A second `release` does nothing."""
+    """A record's slot, which can be released and acquired again. A second `release` does nothing."""
 
     def __init__(self, semaphore: PrioritySemaphore, number: int):
         self._semaphore, self._number = semaphore, number

@@ -1,8 +1,7 @@
-"""Is the Ray that a run uses still there? Its head, its processes on this machine, and this machine as a part of it.
+"""Watches the Ray of a run: its head, its processes on this machine, and this machine's membership.
 
-Without them calls to Ray wait for a minute each, or for ever, and lost workers wait for room that never comes. Nodes
-that come and go are no end of it. That a process which was started here is gone is seen at once; of all else Ray's head
-is asked.
+Without Ray, calls wait for a minute or for ever, and lost workers wait for capacity that never comes. Nodes may come
+and go. The end of a process that was started here is seen at once; everything else by asking Ray's head.
 """
 
 import asyncio
@@ -11,17 +10,17 @@ from typing import Any, NoReturn
 from synth.errors import reason
 from synth.schedule.background import asked
 
-LOOK_S = 0.5  # between looks at the processes of this machine
-ASK_S = 2.0  # between questions to Ray's head
-HEAD_S = 20.0  # without an answer, and the head is taken for gone: Ray itself gives up after a minute
+LOOK_S = 0.5  # between checks of the processes on this machine
+ASK_S = 2.0  # between calls to Ray's head
+HEAD_S = 20.0  # without an answer the head counts as gone; Ray itself gives up after a minute
 
 
 class RayLost(RuntimeError):
-    """Ray is gone, and with it all workers: the run ends, with what is finished safe."""
+    """Ray is gone and with it all workers; the run ends, and finished records are safe."""
 
 
 async def until_lost() -> NoReturn:
-    """Raises RayLost when it is. Ray has to be connected."""
+    """Raises RayLost when Ray is gone. Ray must be connected."""
     try:
         async with asyncio.TaskGroup() as looks:
             looks.create_task(_until_a_process_is_gone())
@@ -32,7 +31,7 @@ async def until_lost() -> NoReturn:
 
 
 async def _until_a_process_is_gone() -> None:
-    """Of a Ray that was started here. Ends at once with any other."""
+    """Watches the processes of a Ray that was started here. Returns at once for any other."""
     node = own_node()
     while node is not None:
         for name, _ in node.dead_processes():
@@ -51,13 +50,13 @@ async def _until_the_head_is_gone() -> None:
             nodes = await asked(ray.nodes, HEAD_S)
         except Exception as error:
             why = f"no answer for {HEAD_S:g} s" if isinstance(error, TimeoutError) else reason(error)
-            raise RayLost(f"Ray's head is gone: {why}") from error
+            raise RayLost(f"Ray's head node is gone: {why}") from error
         if not any(node["NodeID"] == here and node["Alive"] for node in nodes):
             raise RayLost("this machine is no longer a node of the Ray cluster")
 
 
 def own_node() -> Any:
-    """Ray's processes on this machine, if they were started by this process; else None."""
+    """Ray's processes on this machine if this process started them, else None."""
     import ray._private.worker
 
     node = ray._private.worker._global_node

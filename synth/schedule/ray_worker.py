@@ -1,4 +1,4 @@
-"""A worker in a process of its own (placed_process.py), and the handle by which the scheduler has it."""
+"""A worker in a Ray actor of its own (placed_process.py), and the scheduler's handle of it."""
 
 import asyncio
 import os
@@ -21,18 +21,18 @@ from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.shared import SharedProcess
 from synth.schedule.worker import Counters, Worker
 from synth.schedule.worker_handle import WorkerLost
-from synth.storage.manifest import differing_keys, told
+from synth.storage.manifest import describe, differing_keys
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary
 
 
 class WorkerProcess(Worker):
-    """A Worker, as the Ray actor that it is. What it and its engine say goes to its log. `pool` and `claims` are a
-    SharedPool and FinalizedKeys in processes of their own, if there are any.
+    """The Ray actor that runs a Worker. Its output and its engine's go to its log. `pool` and `claims` are a SharedPool
+    and FinalizedKeys in other processes, if the run has any.
 
-    The configuration comes as its resolved keys, and is built here. A step of someone's own may hold what no pickle
-    takes (a lock, a client, a model), and holds it in the process that uses it, as with Ray Data's callable classes. To
-    unpickle the shipped ones takes no less: 0.1 s of a new process either way, nearly all of it their imports.
+    The configuration arrives as resolved keys and is instantiated here: a user's step may hold what can't be pickled (a
+    lock, a client, a model), as with Ray Data's callable classes. Unpickling the shipped steps would be no faster: 0.1
+    s either way, nearly all of it imports.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class WorkerProcess(Worker):
         self._pooled = {name: PooledEngine(name) for name in config.pools}
         super().__init__(config, Path(run_dir), fingerprint, pool, claims, earlier, engines=self._pooled)
 
-    async def tell_engines(
+    async def update_engines(
         self, model: str, engines: Mapping[int, Any], facts: Facts, version: int, workers: int
     ) -> None:
-        """Which engines there are by now for a model and so many workers, as actors by their numbers."""
+        """Set a model's current engines, as actors by number, and the number of workers that share them."""
         pooled = self._pooled[model]
-        if pooled.tell({number: RayEngine(actor) for number, actor in engines.items()}, facts, version):
+        if pooled.update({number: RayEngine(actor) for number, actor in engines.items()}, facts, version):
             self.served_by(model, len(engines) / workers)
 
     def _on_stuck(self, id: str, step: str) -> None:
@@ -69,20 +69,20 @@ class WorkerProcess(Worker):
 
     async def start(self) -> None:
         if differing := differing_keys(self._code, source_code(self._config.identity())):
-            raise Unusable(f"{told(differing)}, by now: what has begun by other code is not gone on with")
+            raise Unusable(f"{describe(differing)}: the code changed after this run began; restart the run")
         try:
             await asyncio.gather(super().start(), *(one.ready() for one in self._pooled.values()))
         except EngineError as error:
             raise self._log.explained(error) from error
-        # Threads of steps that never end are not to keep the others from theirs.
+        # Threads of steps that never end must not take threads from others.
         threads = ThreadPoolExecutor(self._in_flight + 32, "steps")
         asyncio.get_running_loop().set_default_executor(threads)
 
 
 class RayWorker:
-    """A WorkerHandle whose worker is a Ray actor placed by `placement`. A dead actor raises WorkerLost.
+    """A WorkerHandle for a Ray actor placed by `placement`. A dead actor raises WorkerLost.
 
-    Where the run has models beside main, the worker hears of their engines from `pools`.
+    If the run has models beside main, `pools` keeps the worker updated about their engines.
     """
 
     def __init__(

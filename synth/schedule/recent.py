@@ -1,14 +1,14 @@
-"""The yield of the shards that were committed last: what is to be expected of the next ones, where the records that are
-wanted change as a run goes on."""
+"""The yield of the last committed shards: an estimate for the next ones when the wanted records change during a run
+(strata)."""
 
 from collections import deque
 
-ENOUGH = 200  # records to judge by
-SKIPPED = 100_000  # records in a row, without one that is kept: there is nothing to be found
+ENOUGH = 200  # records in the window
+SKIPPED = 100_000  # records skipped in a row, without a kept one, before the run is hopeless
 
 
 class Window:
-    """The last shards that have ENOUGH records together, and their kept rows."""
+    """The last shards with at least ENOUGH records together, and their kept rows."""
 
     def __init__(self) -> None:
         self._shards: deque[tuple[int, int]] = deque()
@@ -25,12 +25,12 @@ class Window:
 
 
 class Recent:
-    """`records` of the last shards, with `kept` rows. Records that were skipped cost nothing: whether it is hopeless to
-    go on depends on the others."""
+    """`records` of the last shards and their `kept` rows. Skipped records cost nothing, so the minimal yield is judged
+    by the others."""
 
     def __init__(self) -> None:
         self._all, self._made = Window(), Window()
-        self._in_vain = 0  # records skipped since the last that was kept
+        self._in_vain = 0  # records skipped since the last kept one
 
     @property
     def records(self) -> int:
@@ -46,6 +46,6 @@ class Recent:
         self._in_vain = 0 if kept else self._in_vain + skipped
 
     def gives_too_few(self, min_yield: float) -> bool:
-        """Whether it is hopeless to go on."""
+        """Whether the run is hopeless."""
         too_few = self._made.records >= ENOUGH and self._made.kept < min_yield * self._made.records
         return too_few or self._in_vain >= SKIPPED

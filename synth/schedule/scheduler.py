@@ -1,14 +1,13 @@
-"""Who makes which shard when: one loop per replica, its worker with a shard in its tail and the next one begun.
+"""The scheduler: one loop per replica, which leases shards to its worker so that the next begins during the tail.
 
-Promises: a shard is with one worker at a time; a record that is finished counts within a moment, and one that is not
-needed any more is not made; the shards of a lost worker go to the others at once, and a new worker
-is started in its place, after a pause that doubles while nothing gets done; a shard over which two workers were lost is
-made apart from all others, until the record that does it is found and rejected as poison (see bisection.py); a replica
-that can't be kept alive is given up, at once if its engine refuses what is configured, and the last one's end is the
-run's, with what is finished safe. There may be more or fewer replicas as it goes. Asked to stop, it leases nothing more
-and every worker writes down what it has finished.
+Promises: a shard is leased to one worker at a time. A finished record counts within a moment, and a record that is no
+longer needed is not run. The shards of a lost worker go to others at once; a new worker is started in its place, after
+a pause that doubles while there is no progress. A shard over which two workers were lost is run alone, until the
+poisonous record is found and rejected (bisection.py). A replica that can't be kept alive is given up, at once if its
+engine refuses the configuration; when the last one is, the run ends with its finished records safe. Replicas can be
+added and removed during the run. After `stop`, nothing more is leased, and each worker writes its finished records.
 
-An event and coroutines. Knows workers by their handles and nothing of Ray or files.
+Coroutines and an event. Uses workers by their handles; no Ray, no files.
 """
 
 import asyncio
@@ -34,14 +33,14 @@ from synth.storage.shard import ShardSummary
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 10.0
-MAX_FAILURES = 5  # of one replica in a row, with no record of its own finished between them
+MAX_FAILURES = 5  # of one replica in a row, without a finished record between them
 FIRST_PAUSE_S = 1.0
-SUSPICIOUS = 2  # workers lost over a shard, before its records are made apart from all others
-KEPT_S = 60.0  # and twice as long as a worker takes to start: how long a suspicious shard waits for the same replica
+SUSPICIOUS = 2  # workers lost over a shard, before its records are run alone
+KEPT_S = 60.0  # plus twice the start time of a worker: how long a suspicious shard waits for the same replica
 
 
 class _StartAnew(Exception):
-    """A worker has to make room for records that those it has wait for."""
+    """Restart a worker: its records wait for lower ones that no worker runs."""
 
 
 async def _all_of_it(shard: Shard) -> Collection[int]:
@@ -49,11 +48,10 @@ async def _all_of_it(shard: Shard) -> Collection[int]:
 
 
 class Scheduler:
-    """Runs `plan` on `replicas` workers made by `spawn`; tells `on_commit` of every shard that is safe.
+    """Runs `plan` on `replicas` workers made by `spawn`; calls `on_commit` for each committed shard.
 
-    `unfinished` says which records of a shard are not on disk. Where records or finished shards wait for lower ones
-    (`ordered`), a shard that comes back is for whoever runs, idle or not: what the workers have may be waiting for
-    it.
+    `unfinished` returns the records of a shard that are not on disk. If records or finished shards wait for lower ones
+    (`ordered`), a released shard goes to any running worker, idle or not: the records of that worker may wait for it.
     """
 
     def __init__(
@@ -77,60 +75,60 @@ class Scheduler:
         self._failure: Exception | None = None
         self._over = False
         self._wanted = replicas
-        self._numbered = 0  # replicas, those that are gone too
+        self._numbered = 0  # replicas so far, ended ones included
         self._given_up = 0
         self._replicas: dict[int, asyncio.Task[None]] = {}
-        self._to_go: set[int] = set()  # replicas that are to leave before all others
+        self._to_go: set[int] = set()  # replicas to remove first
         self._leaving: set[asyncio.Task[None]] = set()
         self._spawned: dict[int, WorkerHandle] = {}
         self._leases: defaultdict[int, set[Shard]] = defaultdict(set)
-        self._left: dict[int, int] = {}  # of shards over which a worker was lost: records unfinished then
-        self._losses: Counter[int] = Counter()  # workers lost over a shard
+        self._left: dict[int, int] = {}  # unfinished records of a shard at its last loss of a worker
+        self._losses: Counter[int] = Counter()  # workers lost, by shard
         self._bisections: dict[int, Bisection] = {}
-        self._commits: Counter[int] = Counter()  # of each replica
+        self._commits: Counter[int] = Counter()  # by replica
         self._slowest_start_s = 0.0
-        self._any_ran = False  # any engine of this run
-        self._told: set[str] = set()
-        self.workers: dict[int, WorkerHandle] = {}  # those whose engine runs
-        self.ended: dict[WorkerHandle, Counters] = {}  # what those said last that were dismissed
+        self._any_ran = False  # whether any engine of this run has ever started
+        self._reported: set[str] = set()
+        self.workers: dict[int, WorkerHandle] = {}  # with a running engine, by replica
+        self.ended: dict[WorkerHandle, Counters] = {}  # last counters of stopped workers
 
     @property
     def replicas(self) -> int:
-        """How many there are to be."""
+        """The target number of replicas."""
         return self._wanted
 
     @property
     def reserved(self) -> int:
-        """How many replicas have a worker, or have asked for one."""
+        """The number of replicas that have a worker or are starting one."""
         return len(self._spawned)
 
     @property
     def kept(self) -> list[int]:
-        """The replicas that are to stay, in the order in which they came."""
+        """The replicas that will stay, in order of their start."""
         return list(self._replicas)
 
     @property
     def slowest_start_s(self) -> float:
-        """Of a worker with its engine."""
+        """Of a worker with its engine, in seconds."""
         return self._slowest_start_s
 
     def stop(self) -> None:
-        """Lease nothing more and come to an end. May be called from a signal handler, before `run` too."""
+        """Lease nothing more and end. May be called from a signal handler, also before `run`."""
         self._stopping.set()
 
     def fail(self, failure: Exception) -> None:
-        """What this says ends the run, and is raised by it. Workers that can still do so write down what they have."""
+        """End the run with this exception, which `run` raises. Live workers write their finished records."""
         self._failure = self._failure or failure
         self._changes.announce()
 
     def resize(self, replicas: int, leaving: Sequence[int] = ()) -> None:
-        """So many replicas from now on. Those that are `leaving` go in any case, then those without a worker; or others
-        are started."""
+        """Set the target number of replicas. Those in `leaving` are removed in any case, then those without a worker;
+        missing ones are started."""
         self._to_go |= set(leaving) & self._replicas.keys()
         if self._to_go:
             self._changes.announce()
         if replicas != self._wanted:
-            # A machine that was lost may have been that of a replica which was given up.
+            # A lost node may have been that of a replica that was given up.
             self._given_up = max(0, self._given_up - max(0, self._wanted - replicas))
             self._wanted = replicas
             self._changes.announce()
@@ -138,8 +136,8 @@ class Scheduler:
     async def run(self) -> None:
         """Returns when the plan is done, hopeless or exhausted, or when stopped.
 
-        Raises WorkerLost or EngineError when the last replica is given up, SharedLost at once, what `on_commit` raises
-        and what `fail` was told.
+        Raises WorkerLost or EngineError when the last replica is given up, SharedLost at once, exceptions of
+        `on_commit`, and the exception passed to `fail`.
         """
         if self._stopping.is_set():
             return
@@ -160,7 +158,7 @@ class Scheduler:
             raise failure
 
     async def _staff(self, *ends: asyncio.Task[Any]) -> BaseException | None:
-        """As many replicas as are wanted, until one of `ends` is done or what is returned ends the run."""
+        """Keep the target number of replicas, until one of `ends` is done or a returned exception ends the run."""
         while True:
             while self._to_go:
                 self._withdraw(self._to_go.pop())
@@ -168,7 +166,7 @@ class Scheduler:
                 self._replicas[self._numbered] = asyncio.create_task(self._keep_alive(self._numbered))
                 self._numbered += 1
             while len(self._replicas) > self._to_be_kept:
-                # One whose engine does not run, else the last that came to run.
+                # Without a running engine first, else the last one that started.
                 idle = [index for index in self._replicas if index not in self.workers]
                 self._withdraw(idle[-1] if idle else [one for one in self.workers if one in self._replicas][-1])
             resized = asyncio.create_task(
@@ -188,20 +186,20 @@ class Scheduler:
                     self._given_up += 1
                     self._changes.announce()
                     if not self._replicas:
-                        return failure  # which tells of it
-                    if _shape(failure) not in self._told:  # what all of them meet is told once
+                        return failure  # the run reports it
+                    if _shape(failure) not in self._reported:  # log once what is the same for all replicas
                         log.warning("replica %d is given up: %s", index, failure)
-                    self._told.add(_shape(failure))
+                    self._reported.add(_shape(failure))
             if any(end.done() for end in ends):
                 return None
 
     @property
     def _to_be_kept(self) -> int:
-        """Replicas: those wanted without those given up, and never none: the last one's end is the run's."""
+        """Wanted replicas less those given up, but at least 1: the run ends with the last one."""
         return max(1, self._wanted - self._given_up)
 
     def _withdraw(self, index: int) -> None:
-        """One replica less. What it has finished is written down."""
+        """Remove a replica; its worker writes its finished records."""
         replica = self._replicas.pop(index)
         replica.cancel()
 
@@ -217,7 +215,7 @@ class Scheduler:
         leaving.add_done_callback(self._leaving.discard)
 
     async def _keep_alive(self, index: int) -> None:
-        """One replica: a worker, and after its loss another one. Raises when it has to be given up."""
+        """Run a replica, with a new worker after each loss. Raises when it is given up."""
         failures, earlier = 0, None
         ever_ran = False
         while not self._over:
@@ -235,10 +233,10 @@ class Scheduler:
                 if self._over:
                     return
                 ran = self.workers.pop(index, None) is not None
-                # What an engine that ran before says at its start may be about what its loss left behind.
+                # If an engine ran before, an error at its restart may come from what the lost one left behind.
                 final = isinstance(error, Unusable) and (ran or not ever_ran)
                 if not ran and not self._any_ran and type(error) is EngineError:
-                    # Nobody's engine has ever run, and the second start ends as the first did.
+                    # No engine has ever run, and the second start failed like the first.
                     final, earlier = _shape(error) == earlier, _shape(error)
                 ever_ran = ever_ran or ran
                 await worker.kill()
@@ -251,14 +249,14 @@ class Scheduler:
                 if failures >= MAX_FAILURES or final:
                     self._give_back(index)
                     raise
-                # Never at once: what took the worker may be taking the whole job, whose signal comes a moment later,
-                # and a new worker in a Ray that has gone is a call that blocks for a minute.
+                # Never at once: what killed the worker may be killing the whole job, whose signal comes a moment later,
+                # and starting a worker when Ray is gone blocks for a minute.
                 pause = FIRST_PAUSE_S * 2 ** max(0, failures - 1)
-                log.warning("replica %d: %s; another one starts in %g s", index, error, pause)
+                log.warning("replica %d: %s; starting another worker in %g s", index, error, pause)
                 await asyncio.sleep(pause)
 
     async def _start(self, worker: WorkerHandle, index: int) -> None:
-        """What is kept for this replica goes to the others when there seems to be no room for its worker."""
+        """Start the worker. If that takes long, for lack of capacity, the replica's leases go to others."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         giving_up = loop.call_later(KEPT_S + 2 * self._slowest_start_s, self._give_back, index)
@@ -271,7 +269,7 @@ class Scheduler:
         self._any_ran = True
 
     async def _feed(self, worker: WorkerHandle, index: int) -> None:
-        """Lease shard after shard to a worker, each as soon as it has launched nearly all it has."""
+        """Lease shards to a worker, the next one as soon as nearly all its records are launched."""
         suspicious = sorted(self._leases[index], key=lambda shard: shard.index)
         for one in suspicious:
             await self._search(one, worker)
@@ -279,12 +277,12 @@ class Scheduler:
             async with asyncio.TaskGroup() as shards:
                 poll = Poll(worker, self._plan, self._needed_records)
                 shards.create_task(self._follow(poll))
-                for one in suspicious:  # to be committed, which may have to wait for lower ones
+                for one in suspicious:  # to commit them, which may have to wait for lower shards
                     shards.create_task(self._make(one, worker, index))
                 while shard := await self._lease(index):
-                    await poll.poll()  # what it is told is not needed may be just what it is given
+                    await poll.poll()  # records reported as not needed before may be in this shard
                     shards.create_task(self._make(shard, worker, index))
-                    await asyncio.sleep(0)  # the worker has to hear of the shard before it is asked
+                    await asyncio.sleep(0)  # the worker must get the shard before `wants_work` is called
                     await self._wants_more(worker)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -303,7 +301,7 @@ class Scheduler:
         return self._ordered and self._plan.returned
 
     async def _lease(self, index: int) -> Shard | None:
-        """The next shard for a replica, when one is wanted and no other has the better claim; None at the end."""
+        """The next shard for a replica, once there is one and the replica has not its fair share; None at the end."""
         await self._changes.until(lambda: self._over or self._fair(index))
         shard = None if self._over else self._plan.lease()
         if shard is not None:
@@ -311,7 +309,7 @@ class Scheduler:
         return shard
 
     def _fair(self, index: int) -> bool:
-        """Near the end a replica with its share of the work leaves the last shards to the others."""
+        """Whether the replica has less than its share: near the end the last shards go to other replicas."""
         if self._plan.next() is None:
             return False
         reserved = sum(map(self._plan.left, self._leases[index]))
@@ -327,9 +325,9 @@ class Scheduler:
         self._give_back(index, shard)
 
     async def _search(self, shard: Shard, worker: WorkerHandle) -> None:
-        """Make a shard's records with nothing beside them, and set aside what can't be made.
+        """Run a shard's records alone, and reject the poisonous ones.
 
-        Raises _StartAnew where its records wait for lower ones that nobody has any more.
+        Raises _StartAnew if its records wait for lower ones that no worker runs.
         """
 
         def blocked() -> bool:
@@ -341,15 +339,14 @@ class Scheduler:
                 raise _StartAnew
 
         def on_poison(number: int) -> None:
-            self._left[shard.index] = self._left.get(shard.index, len(shard)) - 1  # that is no progress
+            self._left[shard.index] = self._left.get(shard.index, len(shard)) - 1  # a rejection is no progress
 
         bisection = self._bisections.setdefault(shard.index, Bisection(range(shard.start, shard.stop)))
         bisection.keep(await self._unfinished(shard))
         await search(shard, worker, bisection, attempt, on_poison)
 
     async def _take_back(self, index: int) -> bool:
-        """What a lost worker had goes to the others, but for what is to be looked at. Returns whether it had finished
-        any record."""
+        """Release a lost worker's shards, except suspicious ones. Returns whether it had finished any record."""
         progress = False
         for shard in sorted(self._leases[index], key=lambda shard: shard.index):
             left = len(await self._unfinished(shard))
@@ -361,7 +358,7 @@ class Scheduler:
         return progress
 
     def _give_back(self, index: int, *shards: Shard) -> None:
-        """A replica is done with these shards, or with all it had: then nothing is held against them."""
+        """Release these shards, or all of a replica, which also clears the suspicion against them."""
         for shard in shards or list(self._leases[index]):
             self._leases[index].discard(shard)
             self._plan.release(shard)
@@ -370,17 +367,17 @@ class Scheduler:
         self._changes.announce()
 
     def _forget(self, shard: Shard) -> None:
-        """Nothing is held against its records."""
+        """Clear the suspicion against a shard."""
         self._losses.pop(shard.index, None)
         self._left.pop(shard.index, None)
         self._bisections.pop(shard.index, None)
 
     async def _dismiss(self, index: int) -> None:
-        """A worker writes down what it has finished and ends."""
+        """Stop a worker, which writes its finished records."""
         worker = self._spawned.pop(index, None)
         if worker is None:
             return
-        if self.workers.pop(index, None):  # one whose engine is still loading has nothing to write down
+        if self.workers.pop(index, None):  # a worker that is still loading has nothing to write
             with suppress(WorkerLost, EngineError, TimeoutError):
                 self.ended[worker] = await asyncio.wait_for(worker.stop(), STOP_GRACE_S)
         await worker.kill()
@@ -390,5 +387,5 @@ class Scheduler:
 
 
 def _shape(error: BaseException) -> str:
-    """What an error says, but for its numbers: sizes, ports and processes differ from try to try."""
+    """The message without numbers: sizes, ports and process ids differ from try to try."""
     return re.sub(r"\d+", "#", str(error))

@@ -1,9 +1,8 @@
-"""The folder in /tmp where a run's own Ray has its sockets and logs: gone with the run, however that ends.
+"""The folder in /tmp for the sockets and logs of a run's own Ray, removed at the end of the run, however that comes.
 
-Ray's processes end with the run's, but for a few that Ray starts at one remove; and a process that is killed tidies
-nothing. So a shell stands by, outside of the run's session, and waits for the end of its input, which the system closes
-with the run's process. Where it was killed too, the next run on the machine finds the folder and that nobody holds its
-lock any more.
+Ray's processes end with the run, except for a few grandchildren; a killed process cleans up nothing. So a shell process
+in another session waits for the end of its input, which the system closes with the run's process, and cleans up. If the
+shell was killed too, the next run on the machine finds the folder with its lock free, and removes it.
 """
 
 import fcntl
@@ -14,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PARENT = Path("/tmp")  # paths of sockets may have a hundred characters and no more
+PARENT = Path("/tmp")  # the path of a socket may have about a hundred characters
 _PREFIX, _LOCK, _FILES = "synth-", "lock", "files"
 
-# Ends whoever has one of its files open, the dead run's Ray, and removes it. Others may look at its lock.
+# Kills processes with an open file in the folder (the dead run's Ray), and removes it. Other runs may open its lock.
 _TIDY = f"""
 for process in /proc/[0-9]*; do
     ls -l $process/fd 2>/dev/null | grep -qF " $1/{_FILES}/" && kill -s KILL ${{process#/proc/}}
@@ -29,13 +28,13 @@ _WHEN_INPUT_ENDS = "trap '' INT TERM HUP; read -r end\n"
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A new, empty folder for as long as the context lasts and the process lives."""
+    """A new, empty folder for the lifetime of the context and of this process."""
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=PARENT))
     (folder / _FILES).mkdir()
     with (folder / "unlocked").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        (folder / "unlocked").rename(folder / _LOCK)  # so that nobody ever sees it without its lock
+        (folder / "unlocked").rename(folder / _LOCK)  # nobody ever sees it without its lock
         standby = subprocess.Popen(
             ["sh", "-c", _WHEN_INPUT_ENDS + _TIDY, "sh", str(folder)],
             stdin=subprocess.PIPE,
@@ -52,7 +51,7 @@ def scratch() -> Iterator[Path]:
 
 
 def _sweep() -> None:
-    """Removes the folders of processes that are no more. One whose lock can't be seen is left alone."""
+    """Remove the folders of dead processes. A folder whose lock can't be read is left alone."""
     for folder in PARENT.glob(_PREFIX + "*"):
         with suppress(OSError), (folder / _LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""The search for the record that kills its engine: a shard made with nothing beside it, in ever smaller groups.
+"""Runs the bisection (bisection.py) of one shard on one worker: its records alone, in ever smaller groups.
 
-One call goes on until all the shard's records are finished or its worker is lost; what was learnt is kept in
-`bisection`, for the next worker. Knows one worker and one shard.
+A call ends when all the shard's records are finished or its worker is lost; `bisection` keeps the state for the next
+worker.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class SuspectDied(WorkerLost):
-    """A worker was lost over records that were known to be dangerous: a step further in finding the one that is."""
+    """A worker was lost over suspicious records: one step of the bisection."""
 
 
 async def search(
@@ -29,10 +29,10 @@ async def search(
     attempt: Callable[[Awaitable[ShardSummary | None]], Awaitable[None]],
     on_poison: Callable[[int], None],
 ) -> None:
-    """Returns when all suspicious records have come to an end, and tells `on_poison` of each that was set aside.
+    """Returns when all suspicious records are finished. Calls `on_poison` for each record rejected as poison.
 
-    `attempt` awaits what it is given. Raises SuspectDied, or WorkerLost or EngineError for what is not their doing, and
-    what `attempt` raises.
+    `attempt` awaits its argument. Raises SuspectDied; WorkerLost or EngineError for other causes; exceptions of
+    `attempt`.
     """
     while bisection.group:
         try:
@@ -43,7 +43,7 @@ async def search(
         bisection.confirm_death()
         if error := bisection.poison:
             [number] = bisection.group
-            log.warning("record %d is set aside as poison: %s", number, error)
+            log.warning("record %d is rejected as poison: %s", number, error)
             await worker.run(shard, (), {number: error})
             on_poison(number)
         else:
@@ -66,6 +66,6 @@ async def _try(
     except (WorkerLost, EngineError) as error:
         last_chance = bisection.last_chance
         bisection.died(clock() - began, str(error))
-        if last_chance:  # whatever is to be blamed for it, nothing has become of this
+        if last_chance:  # whatever killed it, the record is poison now
             raise
         raise SuspectDied(f"{error}, over {len(group)} suspicious record(s)") from error

@@ -1,7 +1,6 @@
-"""What all records of a run share, in a process of its own on the driver's machine: a Ray actor that all workers call.
+"""An object that all records of a run share, in a Ray actor on the driver's machine that all workers call.
 
-It is never restarted: its end is the run's, with what is finished safe, and the run that follows reads what was written
-down there.
+It is never restarted: the run ends with it, finished records are safe, and the resumed run reads its state from disk.
 """
 
 import os
@@ -12,22 +11,22 @@ from typing import Any
 
 from synth.engines import EngineError
 
-# Of what numpy computes: more of them are no faster here, and spin on the cores that engines need.
+# Threads of numpy: more are no faster here, and they spin on the cores that engines need.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class SharedLost(EngineError):
-    """What the records share is gone: as with a broken engine, that says nothing of the record. The run can't go on
-    without it."""
+    """The process with the shared object ended. The run can't go on without it; as with a broken engine, the record is
+    not to blame."""
 
 
 class SharedProcess:
-    """An object of class `kind`, made there of `arguments`. Its coroutines are called here, from any other process too,
-    and may raise SharedLost. `name` is for people, `calls` how many may be under way at once: those that wait count
-    too. It may be on another machine if it is `anywhere`. Goes to other processes by pickle."""
+    """An object of class `kind`, created there from `arguments`. Its coroutines can be called here and, after pickling,
+    in any other process; they raise SharedLost. `name` is for messages. `calls` is the limit of concurrent calls,
+    waiting ones included. With `anywhere` it may be on another machine."""
 
     def __init__(self, name: str, kind: type, *arguments: Any, calls: int, anywhere: bool = False):
-        import ray  # late, because `connected` sets what Ray reads when it is imported
+        import ray  # late: `connected` sets variables that Ray reads at import
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._name = name
@@ -45,7 +44,7 @@ class SharedProcess:
         )
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
-        if method.startswith("_"):  # pickle asks for some
+        if method.startswith("_"):  # pickle looks some of these up
             raise AttributeError(method)
         return partial(self._call, method)
 
@@ -57,7 +56,7 @@ class SharedProcess:
         except RayTaskError as error:
             raise SharedLost(f"{self._name}: {error.cause}") from error
         except RayError as error:
-            raise SharedLost(f"{self._name}: its process ended; run again to go on") from error
+            raise SharedLost(f"{self._name}: its process ended; run again to resume") from error
 
     def kill(self) -> None:
         import ray

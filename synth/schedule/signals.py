@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signals that SLURM and others send before they kill, as an event that a run can wait for."""
+"""Ctrl-C, and the signals that SLURM and others send before they kill, as an asyncio event."""
 
 import asyncio
 import signal
@@ -15,13 +15,13 @@ class Stop(asyncio.Event):
 
 
 @contextmanager
-def stop_signals(say: Callable[[str], None]) -> Iterator[Stop]:
-    """Handles the signals until the end of the context, in a running event loop, and says so at the first one."""
+def stop_signals(print_line: Callable[[str], None]) -> Iterator[Stop]:
+    """Handle the signals while the context is open, in a running event loop; prints a line at the first signal."""
     loop, stop = asyncio.get_running_loop(), Stop()
 
     def on_signal(number: signal.Signals) -> None:
         if stop.signal is None:
-            say(f"{number.name}: writing down what is finished")
+            print_line(f"{number.name}: stopping; finished records are written to disk")
         stop.signal = number.name
         stop.set()
 

@@ -1,9 +1,9 @@
-"""The engine as records see it, with what each call takes: its tokens, and its share of the engine's time.
+"""Metering of an engine: the tokens of each call, and its fair share of the engine's time.
 
-An engine answers `concurrency` requests at once, in the order they came; at every moment its time is shared evenly by
-those, and so are the tokens that it writes. So the shares of all requests add up to the time in which the engine had
-any, and one that waits for its share takes nothing. It is a model of the engine, exact in the sum: of the engine itself
-it asks one number, how many tokens it has written so far.
+An engine runs `concurrency` requests at once, in order of arrival. At every moment its time and the tokens that it
+writes are shared evenly among them. So the shares of all requests add up to the time in which the engine had requests,
+and a request that waits in the queue costs nothing. This is a model of the engine, exact in the sum. The engine itself
+provides one number: the tokens that it has generated so far.
 """
 
 import time
@@ -29,8 +29,8 @@ from synth.engines import (
 
 @dataclass(eq=False, slots=True)
 class Share:
-    """A request. `begun` is what each request in its share had taken when this one's came, None before that; so is
-    `begun_tokens`."""
+    """A request. `begun` is the time that a running request had accumulated when this one began to run, None before;
+    `begun_tokens` the same in tokens."""
 
     begun: float | None = None
     begun_tokens: float = 0.0
@@ -38,8 +38,8 @@ class Share:
 
 
 class FairShareTime:
-    """`join` when a request comes, `leave` when it is answered or given up; `busy` are seconds with any request.
-    `generated` tells how many tokens the engine has written so far, None where it does not say."""
+    """`join` when a request arrives, `leave` when it is answered or cancelled; `busy` is the time with any request, in
+    seconds. `generated` returns the tokens that the engine has written so far, None if it does not count them."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class FairShareTime:
         self._concurrency, self._now, self._generated = concurrency, now, generated
         self._then = now()
         self._tokens_then: float | None = None
-        self._each = self._each_tokens = 0.0  # what a request has taken that has been in its share all the time
+        self._each = self._each_tokens = 0.0  # accumulated by a request that has been running all the time
         self._running = 0
         self._waiting: deque[Share] = deque()
         self._answered = 0
@@ -62,7 +62,7 @@ class FairShareTime:
 
     @property
     def counts(self) -> bool:
-        """Whether the engine tells of tokens while it writes them."""
+        """Whether the engine counts tokens while it writes them."""
         return self._generated() is not None
 
     def join(self) -> Share:
@@ -73,7 +73,7 @@ class FairShareTime:
         return share
 
     def leave(self, share: Share, tokens: int = 0) -> float:
-        """The request's seconds; it was answered with so many tokens."""
+        """End a request that was answered with so many tokens. Returns its seconds."""
         self._pass()
         self._answered += tokens
         share.over = True
@@ -84,7 +84,7 @@ class FairShareTime:
         return self._each - share.begun
 
     def written(self, shares: Iterable[Share]) -> float:
-        """The tokens of requests that are not answered yet: their shares of what was written since their shares."""
+        """Tokens written for unanswered requests: their shares of the tokens since they began to run."""
         self._pass()
         return sum(max(0.0, self._each_tokens - share.begun_tokens) for share in shares if share.begun is not None)
 
@@ -107,10 +107,10 @@ class FairShareTime:
 
 
 class UsageMeter:
-    """The meter of an engine, of either kind. A record's own count comes only when it is finished. Tokens are counted
-    while they are written where the engine tells of them, else when a call ends.
+    """Meters an engine of either kind. A record's own count is available only when it is finished. Tokens are counted
+    while they are written if the engine reports them, else at the end of a call.
 
-    `time` is given where others ask the same engine."""
+    Pass `time` if others call the same engine."""
 
     def __init__(self, engine: Any, time: FairShareTime | None = None):
         self._engine = engine
@@ -120,7 +120,7 @@ class UsageMeter:
         self.max_model_len = engine.max_model_len
         self.holds: frozenset[Form] = getattr(engine, "holds", frozenset())
         self.prompt_tokens = self.cached_tokens = 0
-        self.form_seconds = 0.0  # the shares of answers that were asked for in a form
+        self.form_seconds = 0.0  # of structured outputs
 
     @property
     def engine_seconds(self) -> float:
@@ -128,7 +128,7 @@ class UsageMeter:
 
     @property
     def completion_tokens(self) -> int:
-        """Of answers, and of what has been written of those to come."""
+        """Of finished answers, plus the tokens written so far of unfinished ones."""
         return self._answered + (round(self.written(self._turns)) if self._time.counts else 0)
 
     def written(self, shares: Iterable[Share]) -> float:
@@ -140,7 +140,7 @@ class UsageMeter:
     async def generate(
         self, prompt: Prompt, sampling: Sampling, shares: set[Share], watch: Watch | None = None
     ) -> Answer:
-        """The request's share is among the record's `shares` as long as it is not answered."""
+        """The request's share is in the record's `shares` until it is answered."""
         share, tokens, seconds = self._time.join(), 0, 0.0
         self._turns.add(share)
         shares.add(share)
@@ -175,7 +175,7 @@ class UsageMeter:
 
 
 class RecordUsage:
-    """A Generator: the engine for one record, with what it has `written` so far, in tokens."""
+    """A Generator: the engine for one record. `written` is the record's tokens so far."""
 
     def __init__(self, meter: UsageMeter):
         self._meter = meter
@@ -189,7 +189,7 @@ class RecordUsage:
         return answer
 
     def count(self, answer: Answer) -> None:
-        """It is the record's, whether it was made now or by an engine before."""
+        """Add an answer to the record's count, new or from a checkpoint."""
         self._answered += answer.completion_tokens
 
     @property

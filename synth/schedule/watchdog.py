@@ -1,8 +1,8 @@
-"""A step that blocks its worker's event loop is named while it does so: no other record goes on in that time.
+"""Names a step that blocks its worker's event loop, while it does so: no other record runs in that time.
 
-A thread asks the loop for a sign of life. Where none comes it looks at what the loop's thread is at: a blocking step is
-the same call for seconds, however often one looks. What it sees goes to a file of the run, because a worker that is
-blocked answers no question. A step that blocks for longer than it may take at all is told to whoever can end it.
+A thread pings the loop. If there is no reply it samples the stack of the loop's thread: a blocking step shows the same
+call for seconds. Findings go to a file of the run, because a blocked worker answers no call. A step that blocks beyond
+its timeout is passed to `on_stuck`, which can end it.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ BLOCKED_S = 2.0
 
 
 class Watchdog:
-    """To be made in the event loop that it looks after. `on_stuck` hears of the id of a record and the step that has
-    blocked it for `limit_s`, in the thread."""
+    """Create it in the event loop to watch. `on_stuck` is called in the thread with a record's id and the step that has
+    blocked it for `limit_s` seconds."""
 
-    def __init__(self, told: Path, limit_s: float | None = None, on_stuck: Callable[[str, str], None] | None = None):
-        self._told, self._limit_s, self._on_stuck = told, limit_s, on_stuck
+    def __init__(self, path: Path, limit_s: float | None = None, on_stuck: Callable[[str, str], None] | None = None):
+        self._path, self._limit_s, self._on_stuck = path, limit_s, on_stuck
         self._loop, self._of = asyncio.get_running_loop(), threading.get_ident()
         self._end = threading.Event()
         self._longest: dict[str, float] = {}
@@ -48,7 +48,7 @@ class Watchdog:
                 return
             while not alive.wait(LOOK_S) and not self._end.is_set():
                 now = self._call()
-                if now is not call:  # it goes on, though slowly
+                if now is not call:  # not blocked, only slow
                     began, call = time.monotonic(), now
                 seconds = time.monotonic() - began
                 if call is not None and seconds >= BLOCKED_S:
@@ -56,7 +56,7 @@ class Watchdog:
             del call
 
     def _call(self) -> FrameType | None:
-        """The call of a step that the loop's thread is in."""
+        """The frame of the step's call that the loop's thread is in."""
         frame = sys._current_frames().get(self._of)
         while frame is not None and frame.f_code is not chain._call.__code__:
             frame = frame.f_back
@@ -67,13 +67,13 @@ class Watchdog:
         if seconds >= 2 * self._longest.get(step.name, BLOCKED_S / 2):
             self._longest[step.name] = seconds
             line = {"step": step.name, "seconds": round(seconds, 1), "where": self._where(call)}
-            with suppress(OSError), self._told.open("a") as file:
+            with suppress(OSError), self._path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
         if self._limit_s is not None and seconds > self._limit_s and self._on_stuck:
             self._on_stuck(llm.id, step.name)
 
     def _where(self, call: FrameType) -> str:
-        """The line of the step itself, and not of what it calls."""
+        """The step's own line, not one of a function that it calls."""
         frame, inner = sys._current_frames().get(self._of), None
         while frame is not None and frame is not call:
             frame, inner = frame.f_back, frame
@@ -81,15 +81,15 @@ class Watchdog:
 
 
 class BlockedSteps:
-    """The reader of what all workers of a run tell, by those who started them."""
+    """Reads, on the driver, what the watchdogs of all workers have written."""
 
-    def __init__(self, told: Path):
-        self._path = told
-        self._read = told.stat().st_size if told.exists() else 0
+    def __init__(self, path: Path):
+        self._path = path
+        self._read = path.stat().st_size if path.exists() else 0
         self._longest: dict[str, float] = {}
 
     def news(self) -> list[str]:
-        """A line for each step that blocked a worker, and again where it is for four times as long."""
+        """A line for each step that blocks a worker, and again each time the duration has quadrupled."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)
@@ -106,7 +106,7 @@ class BlockedSteps:
                 if seconds >= 4 * self._longest.get(step, 0.0):
                     self._longest[step] = seconds
                     lines.append(
-                        f"the step {step} blocks its worker, for {seconds:.0f} s so far, at {found['where']}: "
-                        "no record goes on meanwhile; await what takes long, or use asyncio.to_thread"
+                        f"the step {step} has blocked its worker for {seconds:.0f} s at {found['where']}: "
+                        "no other record runs meanwhile; use await or asyncio.to_thread for long calls"
                     )
         return lines

@@ -1,11 +1,10 @@
-"""One engine and the records that run on it.
+"""A worker: one engine and the records that run on it.
 
-Every record is a coroutine. So many run at once that the engine's batch is full, and a record that ends makes
-room for the next one, of this shard or of the shard after it: a worker asks for its next shard (`wants_work`) while
-the tail of the last one still runs. A finished record is in its shard's journal, on disk, within seconds; a
-finished shard is committed by one rename.
+Each record is a coroutine. Enough of them run at once to keep the engine's batch full, and a finished record makes room
+for the next one, of this shard or the next: a worker asks for its next shard (`wants_work`) during the tail of the
+last. A finished record is in its shard's journal, on disk, within seconds; a finished shard is committed by one rename.
 
-A worker knows its shards and nothing of other workers. It is a plain asyncio object: Ray makes an actor of it.
+A plain asyncio object that knows only its own shards; ray_worker.py makes a Ray actor of it.
 """
 
 import asyncio
@@ -52,9 +51,9 @@ JOURNAL_INTERVAL_S = 2.0
 
 @dataclass
 class Counters:
-    """What a worker is at: what is finished of its `uncommitted` shards; since it started, kept rows that it made,
-    tokens, seconds in which its engine was busy, those of answers in a form among them, what was `spent` at each step
-    on records that are finished, and how much `work` records are."""
+    """A worker's counters. `uncommitted`: what is finished in uncommitted shards. Since its start: kept rows, tokens,
+    busy seconds of its engine, and those of structured outputs among them; `spent` at each step on finished records;
+    `work` per record."""
 
     uncommitted: Tally = field(default_factory=Tally)
     made: int = 0
@@ -70,8 +69,8 @@ class Counters:
 
 
 class Worker:
-    """`start` it, `run` shards, as many as `wants_work` asks for, then `stop`. `engines` are the Generators and Poolers
-    of the models beside main."""
+    """`start` it, `run` a shard whenever `wants_work` returns, then `stop`. `engines` are the Generators and Poolers of
+    the models beside main."""
 
     def __init__(
         self,
@@ -94,26 +93,25 @@ class Worker:
         self._counters = Counters()
         self._journals: dict[Journal, Checkpoint | None] = {}
         self._running: set[asyncio.Task[Any]] = set()
-        self._making: dict[int, Journal] = {}  # records that run, with where they are to be written down
-        self._tasks: dict[asyncio.Task[None], int] = {}  # theirs, and those that launch, with the next record's number
+        self._making: dict[int, Journal] = {}  # running records, with the journals they go to
+        self._tasks: dict[asyncio.Task[None], int] = {}  # tasks of records, and of launchers with their next record
         self._needed = Needed()
         self._lowest_cut = math.inf
-        self._ends: list[End] = []  # of finished records, all that nobody has looked at yet
+        self._ends: list[End] = []  # finished records since the last poll
         self._looked_at = 0
-        self._meters: dict[int, RecordUsage] = {}  # theirs
-        self._beside: dict[str, float] = {}  # engines of the models beside main, this worker's part of them
+        self._meters: dict[int, RecordUsage] = {}  # of running records
+        self._beside: dict[str, float] = {}  # engines of other models, divided by the number of workers
         self._started = False
-        self._backlog = 0  # records leased and not yet launched
+        self._backlog = 0  # records leased and not launched
         self._disk_failure: Exception | None = None
 
     async def start(self) -> None:
-        """EngineStats the engine: seconds to minutes. Raises EngineError: Unusable where another try would end the
-        same."""
+        """Start the engine: seconds to minutes. Raises EngineError; Unusable if another try would fail the same way."""
         config = self._config
         try:
             self._templates = await asyncio.to_thread(config.load_chat_templates)
             self._pooling_inputs = await asyncio.to_thread(config.load_pooling_inputs)
-        except Exception as error:  # of any library
+        except Exception as error:  # of any engine library
             raise start_failure(error) from error
         await start(config.engine)
         self._in_flight = self._enough_in_flight()
@@ -124,12 +122,12 @@ class Worker:
         reuse = config.settings.reuse
         self._reused = await asyncio.to_thread(ReusedCalls, RunFolder(reuse)) if reuse else None
         self._launched = asyncio.Event()
-        # One thread, so that no journal is ever written to by two.
+        # One thread, so that no journal is written concurrently.
         self._disk = ThreadPoolExecutor(1, "disk")
         self._engine = UsageMeter(config.engine, self._time)
         own = self._engine.of_a_record()
         endpoints = self._endpoints(own)
-        # Each record has a meter of its own for these.
+        # Each record meters these by itself.
         self._own = {name: one for name, one in endpoints.items() if isinstance(one, Endpoint) and one.engine is own}
         self._context = Context(
             config.strategy,
@@ -145,7 +143,7 @@ class Worker:
         self._watchdog = Watchdog(self._folder.blocked, config.settings.step_timeout_s, self._on_stuck)
 
     def served_by(self, model: str, engines: float) -> None:
-        """A model beside main has so many engines, as this worker's part of them: they want records, too."""
+        """Set the number of engines of another model, divided by the workers: they need records too."""
         self._beside[model] = engines
         if self._started:
             self._in_flight = self._enough_in_flight()
@@ -154,7 +152,7 @@ class Worker:
             self._launch(0)
 
     def _enough_in_flight(self) -> int:
-        """Twice as many as fill all engines, so that a request that ends finds the next one there."""
+        """Twice as many as fill all engines, so that the next request is there when one ends."""
         in_flight = self._config.cluster.records_in_flight
         if in_flight != "auto":
             return in_flight
@@ -165,12 +163,13 @@ class Worker:
     async def run(
         self, shard: Shard, numbers: Collection[int] | None = None, poison: Mapping[int, str] | None = None
     ) -> ShardSummary | None:
-        """Make a shard's records, but for those its journal has, and commit it, short where what is above is not
-        needed (see `poll`). None if stopped before that, or if nothing of it is needed.
+        """Run a shard's records, except those in its journal, and commit it; short if the records above are not needed
+        (see `poll`). Returns None if stopped before the commit, or if none of its records is needed.
 
-        Where records make claims, the commit waits until all lower shards are finalized: its own records have made room
-        by then. With `numbers` only these are made, and nothing is committed. Those in `poison` are rejected with their
-        errors. Raises EngineError or OSError; what had finished by then is in the journal, as far as the disk took it.
+        With dedup keys the commit waits until all lower shards are finalized; its records have released their slots by
+        then. With `numbers` only these records are run, and nothing is committed. Those in `poison` are rejected with
+        their errors. Raises EngineError or OSError; records finished by then are in the journal, as far as the disk
+        took them.
         """
         self._backlog += len(shard)
         task = asyncio.create_task(self._run(shard, numbers, poison or {}))
@@ -181,17 +180,17 @@ class Worker:
         if self._disk_failure is not None:
             raise self._disk_failure
         if failure is not None:
-            await self.sync()  # of all shards: whoever is told of it may end this process
+            await self.sync()  # all journals: the exception may end this process
         return None if task.cancelled() else task.result()
 
     async def wants_work(self) -> None:
-        """Returns when the leased records are nearly all launched, so that another shard is wanted."""
+        """Returns when nearly all leased records are launched and another shard is wanted."""
         while self._backlog > self._in_flight // 8:
             await self._launched.wait()
 
     async def poll(self, seen: int, needed: Needed) -> list[End]:
-        """The records that have finished since this was asked before, when there were `seen` in all. From now on those
-        that are `needed` are made: others wait to be launched, and those that will never be needed are given up."""
+        """The records finished since the last poll, which had seen `seen` in all. From now on only records that are
+        `needed` are run: others wait to be launched, and those that will never be needed are cancelled."""
         if needed != self._needed:
             self._needed, self._lowest_cut = needed, min(self._lowest_cut, needed.cut)
             self._wake_launching()
@@ -203,15 +202,15 @@ class Worker:
         return list(self._ends)
 
     async def probe(self, seconds: float) -> None:
-        """Returns when the engine has lived so long and answers a request that is no record's. Raises EngineError."""
+        """Returns if the engine lives for so long and then answers a test request. Raises EngineError."""
         await asyncio.sleep(seconds)
         prompt = self._templates[MAIN].encode([{"role": "user", "content": "Hello"}], add_generation_prompt=True)
         try:
             await self._config.engine.generate(prompt, Sampling(temperature=0.0, max_tokens=1))
         except EngineError:
             raise
-        except Exception as error:  # refused, by an engine that lives
-            log.warning("the engine refuses a greeting: %s", error)
+        except Exception as error:  # refused by a live engine
+            log.warning("the engine refused the probe request: %s", error)
 
     async def counters(self) -> Counters:
         counters = self._counters
@@ -223,7 +222,7 @@ class Worker:
         return counters
 
     async def stop(self) -> Counters:
-        """Drop what is unfinished, write down what is finished, end the engine. Takes a few seconds. Returns the last
+        """Cancel unfinished records, write finished ones, stop the engine. Takes a few seconds. Returns the final
         counters."""
         for task in self._running:
             task.cancel()
@@ -243,9 +242,9 @@ class Worker:
         decided = await self._pool_client.pool.decided() if self._pool_client else None
         path, again = self._folder.journal(shard.index), self._again
         journal = await self._on_disk(Journal.open, path, columns, owner, decided, self._earlier, again)
-        # A worker may be lost after its commit and before it told of it.
+        # A worker may have been lost between its commit and the report of it.
         there: ShardSummary | None = await self._on_disk(self._committed, shard, decided)
-        if there and there.fingerprint != self._fingerprint:  # by an earlier configuration: some are made again
+        if there and there.fingerprint != self._fingerprint:  # of an earlier configuration: some records run again
             for finished in await self._on_disk(list, reopened(self._folder, there, again)):
                 if finished.number not in journal.finished:
                     journal.append(finished)
@@ -295,15 +294,15 @@ class Worker:
                 return None
             stop = next((number for number in all_of_it if number not in journal.finished), shard.stop)
             if stop < min(shard.stop, self._lowest_cut):
-                raise RuntimeError(f"record {stop} has come to no end")
+                raise RuntimeError(f"record {stop} did not finish")
             if stop < shard.stop and not shard.start < self._needed.cut <= stop:
                 return None
-            if checkpoint:  # calls that are kept; the journal goes with the commit, and with it who may write them
+            if checkpoint:  # the commit removes the journal, whose lock protects the calls: write them before
                 await self._on_disk(checkpoint.sync)
             duplicates = await self._finalized(replace(shard, stop=stop), journal)
             given = (self._folder, shard, journal, columns, self._fingerprint, duplicates, stop, self._config.strata)
             summary: ShardSummary = await self._on_disk(self._commit, *given)
-            # Duplicates, some of them perhaps of an earlier process.
+            # Duplicates, perhaps of rows that an earlier process made.
             late = sum(kept for number, kept in journal.finished.items() if number < stop) - summary.kept
             self._counters.made = max(0, self._counters.made - late)
             return summary
@@ -316,18 +315,18 @@ class Worker:
                     await self._on_disk(checkpoint.close, self._lowest_cut)
             finally:
                 await self._on_disk(journal.close)
-            self._journals.pop(journal)  # only now, so that whoever syncs all of them waits for this one
+            self._journals.pop(journal)  # last, so that a sync of all journals waits for this one
 
     def _committed(self, shard: Shard, decided: int | None) -> ShardSummary | None:
         if self._claims and not is_finalized(self._folder, shard, self._fingerprint):
-            return None  # or its claims are lost, which others are still to be compared with
+            return None  # or its dedup keys are lost, which others have to be compared with
         there = committed(self._folder, shard, self._fingerprint, self._earlier)
         if there and there.stop < shard.stop:
-            return None  # committed short: its journal has the rest of what is finished
+            return None  # committed short: its journal has the other finished records
         return None if there and decided is not None and there.decided > decided else there
 
     def _checkpoint(self, shard: Shard, owner: str, journal: Journal) -> Checkpoint | None:
-        """Where calls of the shard's records are kept, None where none are."""
+        """The checkpoint of the calls of the shard's records, None if calls are not kept."""
         chosen = self._config.settings.checkpoint_calls
         if chosen is False:
             return None
@@ -339,14 +338,14 @@ class Worker:
         return Checkpoint(calls, chosen == "auto", continues, keeps=keeps, reused=reused)
 
     def _commit(self, folder: RunFolder, shard: Shard, *further: Any) -> ShardSummary:
-        """With its calls, at once: a run that is stopped meanwhile leaves none behind."""
+        """Commit, and delete the calls at once, so that a stop leaves none behind."""
         summary = commit(folder, shard, *further)
         if summary.planned_stop is None:
             self._drop_calls(shard)
         return summary
 
     def _drop_calls(self, shard: Shard) -> None:
-        """They are in the shard's rows by now."""
+        """Delete the calls: the rows of the shard have their answers."""
         if self._config.settings.checkpoint_calls != "keep":
             self._folder.calls(shard.index).unlink(missing_ok=True)
 
@@ -366,7 +365,7 @@ class Worker:
         self._launched = asyncio.Event()
 
     async def _is_needed(self, number: int) -> bool:
-        """Whether the record that is to be launched next is needed, when that is known."""
+        """Whether the next record to launch is needed; waits until that is known."""
         self._note(asyncio.current_task(), number)
         while self._needed.launch <= number < self._needed.cut:
             await self._launched.wait()
@@ -411,7 +410,7 @@ class Worker:
             add_spent(self._counters.spent, steps)
 
     def _endpoints(self, own: Generator) -> dict[str, Endpoint | PoolingEndpoint]:
-        """The models of the run, of which this worker's `own` engine serves main."""
+        """All models of the run by name. This worker's `own` engine serves main."""
         config = self._config
         found: dict[str, Endpoint | PoolingEndpoint] = {}
         engines = {MAIN: own, **self._engines}
@@ -425,10 +424,10 @@ class Worker:
         return found
 
     def _on_stuck(self, id: str, step: str) -> None:
-        """A step blocks this worker for good, or takes no cancellation. Only the end of the process ends that."""
+        """A step blocks this worker or ignores cancellation. Only ending the process helps."""
 
     def _set_aside(self, id: str, step: str) -> None:
-        """The record is rejected, on disk. Blocks: the event loop may be blocked already."""
+        """Reject the record, on disk. Blocks, because the event loop may be blocked."""
         number = int(id.partition("/")[0])
         journal = self._making.get(number)
         if journal is None:
@@ -446,7 +445,7 @@ class Worker:
             while True:
                 await asyncio.sleep(JOURNAL_INTERVAL_S)
                 await self.sync()
-        except Exception as error:  # better no more records than records that nobody keeps
+        except Exception as error:  # stop, rather than run records that can't be stored
             self._disk_failure = error
             for task in self._running:
                 task.cancel()

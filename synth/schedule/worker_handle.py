@@ -1,4 +1,4 @@
-"""A worker as the scheduler knows it, wherever it runs: eight coroutines, and what they raise when it is gone."""
+"""The worker as the scheduler sees it, in any process: eight coroutines, and the error when it is gone."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -11,11 +11,11 @@ from synth.storage.shard import ShardSummary
 
 
 class WorkerLost(RuntimeError):
-    """The worker's process is gone, or its engine is broken: what it had leased must be leased again."""
+    """The worker's process is gone or its engine is broken: its shards must be leased again."""
 
 
 class WorkerHandle(Protocol):
-    """A worker, wherever it runs. Each call may raise WorkerLost or EngineError."""
+    """A worker in any process. Each call may raise WorkerLost or EngineError."""
 
     async def start(self) -> None: ...
 

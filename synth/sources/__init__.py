@@ -1,10 +1,10 @@
-"""Where records come from: a source gives rows, plain dicts, one after the other.
+"""Sources of records: a source yields rows, which are plain dicts.
 
-A component of its own is any class with these attributes: Files and Hub are two. Its rows are read once, by the one
-process that starts a run, and written into the run's folder (see store.py); workers read them there by number. So
-neither its size, nor where it is, nor whether it is there tomorrow matters to a run.
+Any class with the attributes of `Source` is one, such as Files and Hub. Its rows are read once, by the process that
+starts a run, and written into the run's folder (store.py), where workers read them by number. So the size and location
+of a source, and whether it still exists tomorrow, don't matter to a run.
 
-Promises: memory stays flat, whatever a source's size. What a row holds is data: nothing of it is ever run.
+Promises: memory is constant for sources of any size. Content of a row is never executed.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -16,13 +16,13 @@ from pydantic import BeforeValidator, Field
 
 from synth.records import Record
 
-# {new name: name in the source}; null in a YAML stands for none, because Hydra lets an override set that.
+# {new name: name in the source}; null in YAML means none, because Hydra overrides can't set an empty mapping otherwise.
 Renamed = Annotated[dict[str, str], BeforeValidator(lambda given: {} if given is None else given)]
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that can't be used, by `file` and `line` (a row's number where a format has no lines), both from 1."""
+    """An unusable row, by `file` and `line` (the row's number for formats without lines), both from 1."""
 
     file: str
     line: int
@@ -30,26 +30,26 @@ class BadRow:
 
 
 class Bad(str):
-    """Why a row can't be used: what a reader of files gives in the row's place."""
+    """The reason why a row is unusable, from a reader of files in the row's place."""
 
 
 class Torn(ValueError):
-    """From this line on a file can't be read; line 0 for a file without lines."""
+    """The file can't be read from this line on; line 0 for a file without lines."""
 
     def __init__(self, line: int, reason: str):
         super().__init__(reason)
         self.line = line
 
 
-# What a reader of files gives: (line or number, row), counted from 1.
+# Output of a reader of files: (line or number, row), counted from 1.
 Rows = Iterator[tuple[int, Record | Bad]]
 
 LONGEST = 2**28  # bytes of a row
-DEEPEST = 200  # lists and objects within each other: all that handles a record goes down as far
+DEEPEST = 200  # nesting of lists and objects that all code for records can handle
 
 
 def too_deep(value: Any, brackets: int) -> bool:
-    """Whether a value is nested more than DEEPEST deep. `brackets` is how many it has as JSON: few need no look."""
+    """Whether a value is nested deeper than DEEPEST. `brackets` is their number in its JSON: few can't be too deep."""
     level = [value] if brackets > DEEPEST else []
     for _ in range(DEEPEST):
         inner = (one.values() if isinstance(one, dict) else one for one in level)
@@ -58,11 +58,11 @@ def too_deep(value: Any, brackets: int) -> bool:
 
 
 class Source(Protocol):
-    """A class with `stamp` and `read` is one. The four attributes are seen to by Synth: where a class does not have
-    them, they are keys of its YAML all the same, with these defaults.
+    """A class with `stamp` and `read`. Synth provides the four attributes: if a class lacks them, they are still keys
+    of its YAML, with these defaults.
 
-    `columns` renames: {new name: name in the source}. Of the rows, `limit` are taken; all are gone through `repeat`
-    times. `bad_rows` says what becomes of those that can't be used. `str()` is its name, as a user knows it.
+    `columns` renames: {new name: name in the source}. Of the rows, `limit` are used, `repeat` times. `bad_rows` sets
+    what happens to unusable ones. `str()` is its name for users.
     """
 
     columns: Renamed = MappingProxyType({})  # type: ignore[assignment]
@@ -71,19 +71,19 @@ class Source(Protocol):
     bad_rows: Literal["stop", "set_aside"] = "stop"
 
     def stamp(self) -> Any:
-        """Plain data that differs, as far as can be told without reading it, when the content does.
+        """Plain data that changes when the content does, as far as that is visible without reading it.
 
-        Raises ConfigError for what is not there.
+        Raises ConfigError if the source does not exist.
         """
         ...
 
     def read(self) -> Iterator[Record | BadRow]:
-        """Its rows, one at a time. Raises ConfigError where none can be read, or no more."""
+        """Its rows, one at a time. Raises ConfigError if none can be read, or no more."""
         ...
 
 
 class RowsByNumber(Protocol):
-    """Rows that were read, by their numbers from 0, over and over."""
+    """Stored rows by number, from 0."""
 
     def __len__(self) -> int: ...
 
@@ -91,8 +91,8 @@ class RowsByNumber(Protocol):
 
 
 class DrawnSource(Source, Protocol):
-    """A source without end, whose records are drawn by their numbers from what it read, if anything. `labels` are the
-    columns that stay beside a row, with Arrow's words for their types, and `kinds` what each column holds."""
+    """A source without end, whose records are drawn by number, from its stored rows if it has any. `labels` are drawn
+    columns with their Arrow types, and `kinds` the kinds of values in each column."""
 
     @property
     def labels(self) -> Mapping[str, str]: ...

@@ -1,7 +1,6 @@
-"""One cell of a table as Python has it: where pyarrow can't say a value, and where it is JSON.
+"""Converts a cell of an Arrow table to Python, for values that pyarrow can't convert and for JSON.
 
-Promises: nothing that a damaged file holds is touched before it was found valid, and another row's damage is no
-matter.
+Promises: no data of a damaged file is used before it is validated, and damage in one row does not affect others.
 """
 
 import json
@@ -13,12 +12,12 @@ import pyarrow as pa
 
 
 def cell(column: pa.Array, index: int) -> Any:
-    """As `to_pylist()` gives it, but for dates and times that Python has none for, which are texts.
+    """As from `to_pylist()`, but dates and times outside Python's range become strings.
 
     Raises pyarrow.ArrowException, ValueError or OverflowError.
     """
     kind, one = column.type, column.slice(index, 1)
-    one.validate()  # of what is in a list, a struct or a dictionary, which are valid in full or not at all, no more
+    one.validate()  # lists, structs and dictionaries only: scalars need no check
     if one.null_count:
         return None
     if isinstance(column, pa.DictionaryArray):
@@ -43,7 +42,7 @@ def cell(column: pa.Array, index: int) -> Any:
 
 
 def _text(scalar: pa.Scalar) -> str:
-    """As ISO 8601 has it, whatever the year; where a time zone was given, the time in UTC."""
+    """ISO 8601 for any year; in UTC if a time zone was given."""
     kind, value = scalar.type, scalar.value
     if pa.types.is_date(kind):
         return str(np.datetime64(value if pa.types.is_date32(kind) else value // 86_400_000, "D"))
@@ -54,7 +53,7 @@ def _text(scalar: pa.Scalar) -> str:
 
 
 def decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
-    """A function for Python's values of a type that has JSON in it, which is text in Arrow; None for the others."""
+    """A decoder for types that contain JSON, stored as text in Arrow; None for other types."""
     if isinstance(kind, pa.JsonType):
         return lambda text: None if text is None else json.loads(text)
     if isinstance(kind, pa.BaseExtensionType):
@@ -69,7 +68,7 @@ def decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if pa.types.is_map(kind):
         key, item = (decoder(one) or _same for one in (kind.key_type, kind.item_type))
         return None if key is item is _same else lambda pairs: pairs and [(key(one), item(two)) for one, two in pairs]
-    if pa.types.is_nested(kind) and kind.num_fields == 1:  # lists of all sorts
+    if pa.types.is_nested(kind) and kind.num_fields == 1:  # all list types
         inner = decoder(kind.field(0).type)
         return inner and (lambda values: values and [inner(one) for one in values])
     return None

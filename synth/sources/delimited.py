@@ -1,11 +1,11 @@
-"""Rows out of CSV and TSV: a header, then a row of texts for each record.
+"""Reads CSV and TSV: a header, then a row of strings per record.
 
-`delimited` takes an open binary file and gives (line, row), lines counted from 1; in place of a row that can't be used
-it gives Bad. A row that a quotation mark leaves open is bad alone: its next line begins the next row. Raises Torn where
-the header is none.
+`delimited` takes an open binary file and yields (line, row), lines counted from 1; an unusable row is replaced by Bad.
+A row with an unclosed quotation mark is bad on its own: the next line begins the next row. Raises Torn if there is no
+valid header.
 
-Promises: a file is read as its rows are asked for. No row is longer than 256 MiB, and 16 MiB if it spans lines: no more
-is in memory. Text is UTF-8, with or without a byte order mark.
+Promises: the file is streamed. A row has at most 256 MiB, and 16 MiB if it spans lines; no more is in memory. Text is
+UTF-8, with or without a byte order mark.
 """
 
 import csv
@@ -23,13 +23,12 @@ LONGEST_OVER_LINES = 2**24
 
 _DELIMITERS = ",;\t|"
 _QUOTED = r'''"source.quote='\"'"'''
-_SPREADSHEETS = re.compile(r'"?sep=(.)"?[\r\n]*')  # a first line that names the delimiter
+_SPREADSHEETS = re.compile(r'"?sep=(.)"?[\r\n]*')  # a first line that declares the delimiter
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What stands between fields, around them, and before a mark that is a field's own. `is_given` says that somebody
-    chose the delimiter."""
+    """Delimiter, quotation mark and escape character. `is_given`: the user chose the delimiter."""
 
     delimiter: str
     quote: str | None
@@ -42,7 +41,7 @@ TSV = Dialect("\t", None)
 
 
 def delimited(file: BinaryIO, dialect: Dialect = CSV) -> Rows:
-    """A quoted field may span lines. Unnamed columns have pandas' names, and are left out where they are empty."""
+    """A quoted field may span lines. Unnamed columns are named as in pandas, and dropped if they are empty."""
     csv.field_size_limit(LONGEST)
     lines = _Lines(file)
     if named := _SPREADSHEETS.fullmatch(lines.peek()):
@@ -60,7 +59,7 @@ def delimited(file: BinaryIO, dialect: Dialect = CSV) -> Rows:
         except StopIteration:
             return
         except csv.Error as error:
-            reason = _told(error, lines.taken, dialect)
+            reason = _reason(error, lines.taken, dialect)
             lines.back()
             fields = []
         else:
@@ -76,12 +75,12 @@ def delimited(file: BinaryIO, dialect: Dialect = CSV) -> Rows:
 
 
 class _Lines:
-    """The lines of a file, of which those of a row can be given back."""
+    """The lines of a file; the lines of a row can be put back."""
 
     def __init__(self, file: BinaryIO):
         self._text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
         self._again: deque[str] = deque()
-        self.taken: list[str] = []  # since it was last cleared: those of one row
+        self.taken: list[str] = []  # since it was last cleared: the lines of one row
         self._size = 0
         self.number = 0
 
@@ -89,7 +88,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        """Raises csv.Error for too long a row, which then ends."""
+        """Raises csv.Error for a row that is too long, which then ends."""
         line = self._again.popleft() if self._again else self._text.readline(LONGEST)
         if not line:
             raise StopIteration
@@ -111,32 +110,32 @@ class _Lines:
         return line
 
     def back(self) -> None:
-        """All but the first of the lines taken will come again."""
+        """Put all lines but the first back."""
         self._again.extendleft(reversed(self.taken[1:]))
         self.number -= len(self.taken[1:])
 
 
 def _header(fields: list[str], line: int, dialect: Dialect) -> list[str]:
-    """The names of columns, without unnamed ones at the end."""
+    """The column names, without unnamed ones at the end."""
     if not is_utf8("".join(fields)):
-        raise Torn(line, "is no UTF-8")
+        raise Torn(line, "is not UTF-8")
     while fields and not fields[-1].strip():
         fields.pop()
     if not fields:
-        raise Torn(line, "has no names of columns")
+        raise Torn(line, "has no column names")
     names = [name if name.strip() else f"Unnamed: {index}" for index, name in enumerate(fields)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise Torn(line, f"has the column {twice!r} twice")
     if len(names) == 1 and not dialect.is_given and (likely := _likely(names[0], dialect)):
-        raise Torn(line, f"has but one column, {names[0]!r}; is its delimiter another one? Say {likely}")
+        raise Torn(line, f"has only one column, {names[0]!r}; if the delimiter is another one, set {likely}")
     return names
 
 
 def _likely(name: str, dialect: Dialect) -> str:
-    """The key for the sign that would make most columns of a name."""
+    """The key for the delimiter that would split the name into most columns."""
     found = max(_DELIMITERS.replace(dialect.delimiter, ""), key=name.count)
-    return f"{_key(found)}, or {_key(dialect.delimiter)} if not" if found in name else ""
+    return f"{_key(found)}, else {_key(dialect.delimiter)}" if found in name else ""
 
 
 def _key(delimiter: str) -> str:
@@ -148,25 +147,25 @@ def _wrong(fields: list[str], header: list[str], lines: list[str], dialect: Dial
         fields.pop()
     if len(fields) != len(header):
         quoted = dialect.quote is None and any('"' in line for line in lines)
-        hint = f"; if fields are quoted, say {_QUOTED}" if quoted else ""
+        hint = f"; if fields are quoted, set {_QUOTED}" if quoted else ""
         return f"has {len(fields)} fields, the header has {len(header)}{hint}"
-    return "" if is_utf8("".join(fields)) else "is no UTF-8"
+    return "" if is_utf8("".join(fields)) else "is not UTF-8"
 
 
-def _told(error: csv.Error, lines: list[str], dialect: Dialect) -> str:
-    """What is wrong with a row, and which key might help."""
-    told = str(error)
-    if told == "unexpected end of data" and dialect.escape and lines[-1].rstrip("\r\n").endswith(dialect.escape):
-        return "ends with the escape sign"
-    if told == "unexpected end of data":
-        told = "has a quotation mark that is never closed"
-    elif "expected after" in told:
-        told = "goes on after a closing quotation mark"
+def _reason(error: csv.Error, lines: list[str], dialect: Dialect) -> str:
+    """Why a row is bad, and which key may help."""
+    message = str(error)
+    if message == "unexpected end of data" and dialect.escape and lines[-1].rstrip("\r\n").endswith(dialect.escape):
+        return "ends with the escape character"
+    if message == "unexpected end of data":
+        reason = "has a quotation mark that is never closed"
+    elif "expected after" in message:
+        reason = "continues after a closing quotation mark"
     else:
-        return told
+        return message
     if dialect.escape is None and f"\\{dialect.quote}" in "".join(lines[:1]):
-        return f"{told}; if a backslash escapes such marks, say 'source.escape=\\\\'"
-    return f"{told}; if quotation marks are part of the text, say source.quote=null"
+        return f"{reason}; if a backslash escapes such marks, set 'source.escape=\\\\'"
+    return f"{reason}; if quotation marks are part of the text, set source.quote=null"
 
 
 def _row(header: list[str], fields: list[str]) -> dict[str, str]:

@@ -1,10 +1,8 @@
-"""What a grid draws a column from: categories, cases of another column, ranges, dates, templates, rows of a dataset.
+"""Distributions of a grid's columns: categories, conditional cases, ranges, dates, templates, rows of a dataset.
 
-Each is built from its keys in a YAML (`distribution_of`), and gives a value for a number `at` of [0, 1), which the grid
-derives from the run's seed, the record's number and the column's name. So what one column is says nothing of another,
-unless it reads it.
-
-Knows nothing of records' numbers, files or steps.
+Each is instantiated from its keys in YAML (`distribution_of`), and maps a number `at` of [0, 1) to a value. The grid
+derives that number from the run's seed, the record's number and the column's name, so columns are independent unless
+one reads another.
 """
 
 import bisect
@@ -25,21 +23,21 @@ from synth.records import Record, Rejection
 from synth.template import Template, fill, needed
 
 Scalar = str | int | float | bool
-Kind = Literal["string", "int64", "double", "bool"]  # Arrow's words for a column's type
+Kind = Literal["string", "int64", "double", "bool"]  # Arrow type of a column
 _KIND_OF: dict[type, Kind] = {str: "string", bool: "bool", int: "int64", float: "double"}
 _STRICT = ConfigDict(extra="forbid")
 
 
 def _scalar(value: Any) -> Any:
     if type(value) not in _KIND_OF:
-        raise ValueError("must be a text, a number or a truth value")
+        raise ValueError("must be a text, a number, true or false")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("must be finite")
     return value
 
 
 def _number(value: Any) -> Any:
-    """To pydantic, true is 1 and "2" is 2."""
+    """pydantic would accept true as 1 and "2" as 2."""
     if not _is_number(value):
         raise ValueError("must be a number")
     return value
@@ -51,7 +49,7 @@ def _day(value: Any) -> Any:
     try:
         return datetime.date.fromisoformat(str(value))
     except ValueError:
-        raise ValueError("must be a day, as 2026-01-31") from None
+        raise ValueError("must be a day such as 2026-01-31") from None
 
 
 Any_ = Annotated[Any, AfterValidator(_scalar)]
@@ -61,8 +59,8 @@ Day = Annotated[datetime.date, BeforeValidator(_day)]
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Categories:
-    """One of `values`, by `weights` relative to each other; without any all are as likely. Weights may stand beside
-    the values, too: {math: 2, code: 1}."""
+    """One of `values`, by relative `weights`, or uniformly. Weights may also be given with the values: {math: 2, code:
+    1}."""
 
     values: Annotated[list[Any_], Field(min_length=1)]
     weights: list[Number] | None = None
@@ -72,7 +70,7 @@ class Categories:
     def __post_init__(self) -> None:
         if len(set(map(repr, self.values))) < len(self.values):
             twice = next(one for at, one in enumerate(self.values) if one in self.values[:at])
-            raise ValueError(f"values: {twice!r} stands there twice")
+            raise ValueError(f"values: has {twice!r} twice")
         if self.weights is None:
             return
         if len(self.weights) != len(self.values):
@@ -88,7 +86,7 @@ class Categories:
 
     @property
     def labels(self) -> list[Scalar] | None:
-        """All that it may give; None where they can't be listed."""
+        """All its values; None if they can't be listed."""
         return [one for one, weight in zip(self.values, self._weights, strict=True) if weight]
 
     @property
@@ -103,7 +101,7 @@ class Categories:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Cases:
-    """By what the column `given` has: the distribution of that case, or `otherwise`. So are conditional weights."""
+    """The distribution for the value of column `given`, or `otherwise`. Also for conditional weights."""
 
     given: str
     cases: dict[Any, Any]
@@ -140,7 +138,7 @@ class Cases:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Range:
-    """From `min` to `max`, both included: whole numbers where both are, else fractions, in steps of `step` if given."""
+    """From `min` to `max`, inclusive: whole numbers if both are, else fractions, in steps of `step` if given."""
 
     min: Number
     max: Number
@@ -180,7 +178,7 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Dates:
-    """A day from `first` to `last`, both included, written by `format` (strftime)."""
+    """A day from `first` to `last`, inclusive, formatted by `format` (strftime)."""
 
     first: Day
     last: Day
@@ -218,8 +216,8 @@ class Filled:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class DrawnRow:
-    """A row of a dataset, of which `column` is the value: each row once before any comes again. `rows` are files, as
-    `source.path` has them, `synth:personas`, or a source with its _target_. `table` is the key of these rows."""
+    """A row of a dataset; the value is its `column`. All rows are used once before any repeats. `rows` are files, as
+    for `source.path`, `synth:personas`, or a source with its _target_. `table` is the key of these rows."""
 
     rows: Any
     column: str
@@ -236,7 +234,7 @@ class DrawnRow:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class SameRow:
-    """Another `column` of the row that the column `row_of` of the grid is drawn from."""
+    """Another `column` of the row that the grid's column `row_of` is drawn from."""
 
     row_of: str
     column: str
@@ -255,7 +253,7 @@ class SameRow:
 
 Distribution = Categories | Cases | Range | Dates | Filled | DrawnRow | SameRow
 
-# The key by which a mapping is known for what it is.
+# The key that identifies a mapping's distribution.
 _BY_KEY: dict[str, type] = {
     "values": Categories,
     "cases": Cases,
@@ -271,7 +269,7 @@ _KEYS = {*_BY_KEY, "weights", "given", "otherwise", "step", "format", "column", 
 
 
 def distribution_of(node: Any, key: str, column: str) -> Distribution:
-    """From its keys, a list of values, {value: weight}, or one value. Raises ConfigError, with the key."""
+    """From its keys, a list of values, {value: weight}, or a single value. Raises ConfigError with the key."""
     if isinstance(node, list):
         node = {"values": node}
     if not isinstance(node, Mapping):
@@ -282,12 +280,12 @@ def distribution_of(node: Any, key: str, column: str) -> Distribution:
     given = dict(node)
     if kind is Categories and isinstance(given["values"], Mapping):
         if "weights" in given:
-            raise ConfigError(f"{key}.weights: they stand beside the values already; leave one of both out")
+            raise ConfigError(f"{key}.weights: the values have weights already; leave one of both out")
         _refuse_no_weights(given["values"], f"{key}.values")
         given |= {"values": list(given["values"]), "weights": list(given["values"].values())}
     if kind is Cases:
         if not isinstance(given["cases"], Mapping) or not given["cases"]:
-            raise ConfigError(f"{key}.cases: must be a mapping of what {given.get('given', 'a column')} has")
+            raise ConfigError(f"{key}.cases: must be a mapping by the values of {given.get('given', 'a column')}")
         cases = {case: distribution_of(one, f"{key}.cases.{case}", column) for case, one in given["cases"].items()}
         given["cases"] = cases
         if given.get("otherwise") is not None:
@@ -307,14 +305,14 @@ def distribution_of(node: Any, key: str, column: str) -> Distribution:
 
 
 def case_of(distribution: Distribution, record: Record) -> Any:
-    """What a record's value is drawn from in the end: no Cases."""
+    """The distribution of a record's value, after resolving Cases."""
     while isinstance(distribution, Cases):
         distribution = distribution.case(record)
     return distribution
 
 
 def tables_of(distribution: Distribution) -> Iterator[DrawnRow]:
-    """The datasets that it draws rows of."""
+    """The datasets that it draws rows from."""
     if isinstance(distribution, DrawnRow):
         yield distribution
     elif isinstance(distribution, Cases):

@@ -1,4 +1,4 @@
-"""A source of files: jsonl, json, csv, tsv, parquet, arrow, or a folder that datasets.save_to_disk() made."""
+"""A source of files: jsonl, json, csv, tsv, parquet, arrow, or a folder from datasets.save_to_disk()."""
 
 import codecs
 import gzip
@@ -32,7 +32,7 @@ _TABLES = {"parquet": tables.parquet, "arrow": tables.arrow}
 _ENDINGS = {one: one for one in get_args(Format) if one != "saved"} | {"ndjson": "jsonl", "feather": "arrow"}
 
 _GZIP = b"\x1f\x8b"
-_NO_TEXT = {  # by how a file begins
+_NO_TEXT = {  # by the beginning of the file
     "UTF-16 or UTF-32": re.compile(b"|".join([codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, rb".?\0"]), re.DOTALL),
     "a zip archive": re.compile(rb"PK\x03\x04"),
     "compressed by zstd": re.compile(rb"\x28\xb5\x2f\xfd"),
@@ -42,7 +42,7 @@ _NO_TEXT = {  # by how a file begins
 
 
 def format_of(name: str) -> str | None:
-    """The format that a file's ending says, if any."""
+    """The format by a file name's ending, if known."""
     return _ENDINGS.get(name.lower().removesuffix(".gz").rpartition(".")[2])
 
 
@@ -59,11 +59,10 @@ _Sign = Annotated[str | None, AfterValidator(_is_sign)]
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Files:
     """`path` is a file, a pattern such as `data/*.jsonl`, the URL of either in a store, or a list of these; files are
-    read in the order of names.
+    read in the order of their names.
 
-    The format follows from the ending (`.gz` after it is for text) unless `format` says it. `split` chooses one of a
-    saved dataset with several. `delimiter`, `quote` and `escape` are of csv and tsv: what stands between fields, around
-    them (null: nothing does), and before a mark that is part of the text.
+    The format follows from the ending (text files may be compressed, `.gz`) unless `format` sets it. `split` selects a
+    split of a saved dataset. `delimiter`, `quote` (null: none) and `escape` are for csv and tsv.
     """
 
     path: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
@@ -90,8 +89,8 @@ class Files:
         return ", ".join(self.path)
 
     def stamp(self) -> list[Any]:
-        """Path, size and time of change of each file, or what its store has for that; of a saved dataset, of the files
-        in it."""
+        """Path, size and modification time of each file, or its store's equivalent; for a saved dataset, of its
+        files."""
         return [one for path, kind in self._files() for one in stamp(path, kind == "saved")]
 
     def read(self) -> Iterator[Record | BadRow]:
@@ -99,10 +98,9 @@ class Files:
             yield BadRow(path, line, str(row)) if isinstance(row, Bad) else row
 
     def rows(self) -> Iterator[tuple[str, int, Record | Bad]]:
-        """All rows, each with its file, and its line or number in it. Raises ConfigError where none can be read, or no
-        more."""
+        """All rows, each with its file and its line or number. Raises ConfigError if none can be read, or no more."""
         for path, kind in self._files():
-            with _told(path, kind):
+            with _as_config_error(path, kind):
                 for line, row in self._rows(path, kind):
                     yield str(path), line, row
 
@@ -133,7 +131,7 @@ class Files:
         return Dialect(delimiter, quote, self.escape, is_given=self.delimiter != "auto")
 
     def _files(self) -> list[tuple[Path | Remote, str]]:
-        """The files there are, with the format of each. Raises ConfigError for one that is not there."""
+        """The files with their formats. Raises ConfigError for a missing one."""
         files = []
         for given in self.path:
             for path in found(given):
@@ -142,30 +140,30 @@ class Files:
         signs = {"delimiter": self.delimiter != "auto", "quote": self.quote != "auto", "escape": self.escape}
         key = next((name for name, is_given in signs.items() if is_given), None)
         if key and not any(kind in _DIALECTS for _, kind in files):
-            raise ConfigError(f"source.{key}: only csv and tsv have one, and {files[0][0]} is {files[0][1]}")
+            raise ConfigError(f"source.{key}: is for csv and tsv only, and {files[0][0]} is {files[0][1]}")
         return files
 
     def _format(self, path: Path | Remote) -> str:
         if path.is_dir():
             if not {"state.json", "dataset_dict.json"} & {one.name for one in path.iterdir()}:
-                raise ConfigError(f"source.path: {path} is a folder but no saved dataset; name files by {path}/*.jsonl")
+                raise ConfigError(f"source.path: {path} is a folder, not a saved dataset; set {path}/*.jsonl for files")
             return "saved"
         if self.split is not None:
-            raise ConfigError(f"source.split: only a saved dataset has splits, and {path} is a file")
+            raise ConfigError(f"source.split: is for a saved dataset only, and {path} is a file")
         if self.format != "auto":
             return self.format
         kind = format_of(path.name)
         if kind is None:
             endings = ", ".join(f".{one}" for one in _ENDINGS)
-            raise ConfigError(f"source.path: {path} ends in none of {endings}; say which it is by source.format=")
+            raise ConfigError(f"source.path: {path} ends in none of {endings}; set source.format=")
         if path.name.lower().endswith(".gz") and kind in _TABLES:
-            raise ConfigError(f"source.path: {path} can't be read: .gz is for text; unpack it first")
+            raise ConfigError(f"source.path: {path} can't be read: .gz is for text only; unpack it first")
         return kind
 
 
 @contextmanager
-def _told(path: Path | Remote, kind: str) -> Iterator[None]:
-    """What can't be read, as one line that names the file."""
+def _as_config_error(path: Path | Remote, kind: str) -> Iterator[None]:
+    """Turns any reading error into a ConfigError that names the file."""
     try:
         yield
     except ConfigError:
@@ -175,20 +173,20 @@ def _told(path: Path | Remote, kind: str) -> Iterator[None]:
         raise ConfigError(f"source.path: {place}: {torn}") from None
     except OSError as error:
         raise ConfigError(f"source.path: {path} can't be read ({error.strerror or reason(error)})") from None
-    except Exception as error:  # of a dozen kinds, from libraries and stores
+    except Exception as error:  # many kinds, from libraries and stores
         log.debug("%s can't be read", path, exc_info=error)
         what = "saved dataset" if kind == "saved" else f"{kind} file"
-        raise ConfigError(f"source.path: {path} is no {what} that can be read: {reason(error)}") from None
+        raise ConfigError(f"source.path: {path} is not a readable {what}: {reason(error)}") from None
 
 
 @contextmanager
 def _text(path: Path | Remote) -> Iterator[BinaryIO]:
-    """A text file, unpacked. Raises Torn for what is no text."""
+    """A text file, decompressed. Raises Torn if it is not text."""
     plain: Any
     file: Any
     with path.open("rb") as plain, gzip.open(plain) if plain.peek(2)[:2] == _GZIP else plain as file:
         start = file.peek(10)[:10]
         for what, begins in _NO_TEXT.items():
             if begins.match(start):
-                raise Torn(1, f"is {what}: text has to be UTF-8, as it is or compressed by gzip")
+                raise Torn(1, f"is {what}; text must be UTF-8, plain or compressed by gzip")
         yield file

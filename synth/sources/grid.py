@@ -1,9 +1,7 @@
-"""A source of records that are drawn: each column from a distribution, as a function of the run's seed and the record's
-number, without end.
+"""A source of drawn records: each column is drawn from a distribution, as a function of run seed and record number.
 
-Nothing of it is written down but the rows of the datasets that it draws rows of, which `read` gives to the store; a
-worker draws a record's row when it makes the record. So the same seed gives the same rows on any machine, whatever else
-is made, and a column's values stay as they are when another column is added.
+It has no end. Only the rows of datasets that it draws from are stored; a worker draws a record's row when it runs the
+record. So the same seed gives the same rows on any machine, and a column keeps its values when another column is added.
 """
 
 import bisect
@@ -43,9 +41,9 @@ _KINDS = {"string": "text", "int64": "number", "double": "number", "bool": "trut
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Grid:
     """`draw` has a distribution for each column (synth/sources/distributions.py). Columns may read others, in any
-    order, but not themselves. All of them are columns of the dataset.
+    order, without cycles. All of them are columns of the dataset.
 
-    `bad_rows` is about the datasets that rows are drawn of.
+    `bad_rows` is for the datasets that rows are drawn from.
     """
 
     draw: dict[str, Any]
@@ -55,10 +53,10 @@ class Grid:
         made = {name: distribution_of(node, f"source.draw.{name}", name) for name, node in self._given.items()}
         object.__setattr__(self, "draw", made)
         for name in made:
-            if name in set(rejected_schema().names) - set(COLUMNS.values()):  # texts may be drawn
-                raise ConfigError(f"source.draw.{name}: this name is taken by a column that is there in any case")
+            if name in set(rejected_schema().names) - set(COLUMNS.values()):  # text columns may be drawn
+                raise ConfigError(f"source.draw.{name}: is a column that every dataset has; choose another name")
             if not name.isidentifier():
-                raise ConfigError(f"source.draw.{name}: a column's name is of letters, digits and _, as templates read")
+                raise ConfigError(f"source.draw.{name}: column names consist of letters, digits and _")
         for name, one in made.items():
             self._refuse_unknown(name, one)
         _ = self._order
@@ -69,7 +67,7 @@ class Grid:
     def _given(self) -> dict[str, Any]:
         given = {str(name): node for name, node in self.draw.items() if node is not None}
         if not given:
-            raise ConfigError("source.draw: needs a column at the least, as {category: [math, code]}")
+            raise ConfigError("source.draw: needs at least one column, such as {category: [math, code]}")
         return given
 
     def __str__(self) -> str:
@@ -77,40 +75,40 @@ class Grid:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The columns that it draws beside those of every dataset, with Arrow's words for their types."""
+        """The drawn columns beside those of every dataset, with their Arrow types."""
         return {name: one.kind for name, one in self.draw.items() if name not in CONTRACT_COLUMNS}
 
     @property
     def kinds(self) -> dict[str, list[str]]:
-        """What each column holds (see kinds.py)."""
+        """The kinds of values in each column (kinds.py)."""
         return {name: [_KINDS[one.kind]] for name, one in self.draw.items()}
 
     def stamp(self) -> list[Any]:
-        """That of each dataset."""
+        """The stamps of its datasets."""
         stamps = []
         for one in self._tables:
-            with _told(one):
+            with _with_key(one):
                 stamps.append([one.table, self._source(one).stamp()])
         return stamps
 
     def read(self) -> Iterator[Record | BadRow]:
-        """The rows that are drawn of, dataset after dataset, as {table, row}."""
+        """The rows of all datasets to draw from, as {table, row}."""
         for at, one in enumerate(self._tables):
             wanted, source = self._columns_of(one), self._source(one)
             there = 0
-            with _told(one):
+            with _with_key(one):
                 for number, given in enumerate(source.read(), 1):
                     row = given if isinstance(given, BadRow) else _fitted(given, wanted, str(source), number)
                     there += not isinstance(row, BadRow)
                     yield row if isinstance(row, BadRow) else {"table": at, "row": row}
             if not there:
-                raise ConfigError(f"{one.table}.rows: {source} holds no row with {', '.join(wanted)}")
+                raise ConfigError(f"{one.table}.rows: {source} has no row with {', '.join(wanted)}")
 
     def drawn(self, seed: int, number: int, rows: RowsByNumber, only: Collection[str] | None = None) -> Record:
-        """The row of a record; with `only`, these columns and those that they read. Raises Rejection where a template
-        does not fit, and OSError."""
+        """The row of a record; with `only`, these columns and those that they read. Raises Rejection if a template does
+        not fit, and OSError."""
         record: Record = {}
-        chosen: dict[str, Record] = {}  # rows of datasets
+        chosen: dict[str, Record] = {}  # rows of datasets by column
         for name in self._order if only is None else self._needed(only):
             one = case_of(self.draw[name], record)
             if isinstance(one, DrawnRow):
@@ -123,7 +121,7 @@ class Grid:
         return {name: record[name] for name in self.draw if name in record}
 
     def _row(self, one: DrawnRow, seed: int, number: int, rows: RowsByNumber) -> Record:
-        """In an order that is drawn anew for each pass through the dataset, as a step that goes round it."""
+        """In a new order for each pass through the dataset, by a full-cycle step."""
         start, stop = self._span(one, rows)
         count = stop - start
         drawn = derive_seed(seed, "grid", "rows", one.table, number // count)
@@ -134,7 +132,7 @@ class Grid:
         return row
 
     def _span(self, one: DrawnRow, rows: RowsByNumber) -> tuple[int, int]:
-        """Where a dataset's rows are among all that were read."""
+        """The range of a dataset's rows among all stored rows."""
         if one.table not in self._spans:
             at = self._tables.index(one)
             ends = [
@@ -158,12 +156,12 @@ class Grid:
         if isinstance(one.rows, str) and one.rows.startswith("synth:"):
             shipped = one.rows.removeprefix("synth:")
             if shipped not in SHIPPED:
-                raise ConfigError(f"{key}: Synth ships no {one.rows!r}{nearest(shipped, SHIPPED)}")
+                raise ConfigError(f"{key}: Synth does not ship {one.rows!r}{nearest(shipped, SHIPPED)}")
             return Files(path=[str(SHIPPED[shipped])])
         return Files(path=one.rows)
 
     def _columns_of(self, one: DrawnRow) -> Mapping[str, str]:
-        """Those of a dataset's columns that are drawn, with their types."""
+        """The columns drawn from a dataset, with their types."""
         beside = [two for two in self.draw.values() if isinstance(two, SameRow) and self.draw[two.row_of] is one]
         return {one.column: one.type} | {two.column: two.type for two in beside}
 
@@ -173,9 +171,9 @@ class Grid:
             if other not in self.draw:
                 where = {Cases: "given", SameRow: "row_of", Filled: "template"}.get(type(one), "")
                 near = nearest(other, [column for column in self.draw if column != name])
-                raise ConfigError(f"{key}.{where}: the grid draws no column {other!r}{near}".replace(".:", ":"))
+                raise ConfigError(f"{key}.{where}: the grid has no column {other!r}{near}".replace(".:", ":"))
         if isinstance(one, SameRow) and not isinstance(self.draw[one.row_of], DrawnRow):
-            raise ConfigError(f"{key}.row_of: {one.row_of!r} is drawn from no rows")
+            raise ConfigError(f"{key}.row_of: {one.row_of!r} is not drawn from rows")
         if isinstance(one, Cases):
             _refuse_other_cases(one, self.draw[one.given].labels, key)
             for case, inner in one.cases.items():
@@ -192,7 +190,7 @@ class Grid:
         def add(name: str, path: list[str]) -> None:
             if name in path:
                 way = " → ".join([*path[path.index(name) :], name])
-                raise ConfigError(f"source.draw.{name}: is drawn from itself: {way}")
+                raise ConfigError(f"source.draw.{name}: depends on itself: {way}")
             if name not in order:
                 for other in self.draw[name].reads:
                     add(other, [*path, name])
@@ -204,8 +202,8 @@ class Grid:
 
 
 @contextmanager
-def _told(one: DrawnRow) -> Iterator[None]:
-    """What can't be read, by the key of the grid's that names it."""
+def _with_key(one: DrawnRow) -> Iterator[None]:
+    """Reading errors with the grid's key that names the file."""
     try:
         yield
     except ConfigError as error:
@@ -213,30 +211,30 @@ def _told(one: DrawnRow) -> Iterator[None]:
 
 
 def _refuse_other_cases(one: Cases, labels: list[Any] | None, key: str) -> None:
-    """Cases that never come, and values that have none."""
+    """Refuses cases that can't occur, and values without a case."""
     if labels is None:
         if one.otherwise is None:
-            raise ConfigError(f"{key}.otherwise: is missing, as not all that {one.given!r} may be is known")
+            raise ConfigError(f"{key}.otherwise: is missing; {one.given!r} may have values without a case")
         return
     for case in one.cases:
         if case not in labels:
             raise ConfigError(f"{key}.cases: {one.given!r} is never {case!r}{nearest(str(case), map(str, labels))}")
     lacking = [label for label in labels if label not in one.cases]
     if lacking and one.otherwise is None:
-        raise ConfigError(f"{key}.cases: there is none for {one.given} {lacking[0]!r}; add it, or `otherwise`")
+        raise ConfigError(f"{key}.cases: has none for {one.given} {lacking[0]!r}; add it, or `otherwise`")
 
 
 def _fitted(row: Any, wanted: Mapping[str, str], source: str, number: int) -> Record | BadRow:
-    """What is wanted of a row."""
+    """The wanted columns of a row."""
     for name, kind in wanted.items():
         value = row.get(name) if isinstance(row, dict) else None
         if value is None:
             there = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
             return BadRow(source, number, f"has no {name!r}, only {there}")
         if isinstance(value, bool) != (kind == "bool"):
-            return BadRow(source, number, f"{name!r} is {value!r}, and to be {kind}")
+            return BadRow(source, number, f"{name!r} is {value!r}, but must be {kind}")
         try:
             pa.scalar(value, kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            return BadRow(source, number, f"{name!r} is {value!r}, and to be {kind}; `type` says another one")
+            return BadRow(source, number, f"{name!r} is {value!r}, but must be {kind}; set another `type`")
     return {name: row[name] for name in wanted}

@@ -1,4 +1,4 @@
-"""A source on the Hugging Face Hub, by its name; what is in the machine's cache is read from there, offline too."""
+"""A source on the Hugging Face Hub, by name; cached files are used, also offline."""
 
 from collections.abc import Iterator
 from dataclasses import field
@@ -14,7 +14,7 @@ from synth.sources import Bad, BadRow, Renamed, tables
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Hub:
-    """`subset` is what the Hub calls a configuration. With `streaming`, no file is kept in the machine's cache."""
+    """`subset` is a configuration of the Hub. With `streaming`, files are not kept in the cache."""
 
     name: str
     subset: str | None = None
@@ -30,7 +30,7 @@ class Hub:
         return f"{self.name} ({self.split})"
 
     def stamp(self) -> list[Any]:
-        """What was asked for: a run that was begun goes on with what it has read then."""
+        """The parameters: a resumed run continues with the rows that it has stored."""
         return [self.name, self.subset, self.split, self.revision]
 
     def read(self) -> Iterator[Record | BadRow]:
@@ -42,5 +42,5 @@ class Hub:
             )
             for number, row in tables.dataset(data):
                 yield BadRow(self.name, number, str(row)) if isinstance(row, Bad) else row
-        except Exception as error:  # of a dozen kinds, from three libraries and the network
+        except Exception as error:  # many kinds, from three libraries and the network
             raise ConfigError(f"source.name: {self.name!r} can't be loaded from the Hub: {reason(error)}") from None

@@ -1,10 +1,10 @@
-"""Rows out of JSON: an object a line, or one list of objects.
+"""Reads JSON: an object per line, or one list of objects.
 
-Each reader takes an open binary file and gives (line, row), lines counted from 1; in place of a row that can't be used
-it gives Bad, and goes on with the next one. Raises Torn where it can't go on.
+Each reader takes an open binary file and yields (line, row), lines counted from 1; an unusable row is replaced by Bad.
+Raises Torn if it can't continue.
 
-Promises: a file is read as its rows are asked for; no more of it is in memory than one row and a block of 1 MiB. No
-row is longer than 256 MiB. Text is UTF-8, with or without a byte order mark.
+Promises: the file is streamed; memory holds one row and a block of 1 MiB. A row has at most 256 MiB. Text is UTF-8,
+with or without a byte order mark.
 """
 
 import codecs
@@ -18,12 +18,12 @@ from synth.records import Record
 from synth.sources import DEEPEST, LONGEST, Bad, Rows, Torn, too_deep
 
 BLOCK = 2**20
-LONGEST_WRONG = 2**24  # bytes of an object that is no row: enough to say what is in it
+LONGEST_WRONG = 2**24  # bytes of an object that is no row: enough to describe it
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_NEEDED = "a list of objects, or an object a line, is needed"
-_NEEDED_A_LINE = "an object a line is needed"
-_OR_A_LIST = "; source.format=json reads a list of objects"
+_NEEDED = "expected a list of objects, or an object per line"
+_NEEDED_A_LINE = "expected an object per line"
+_OR_A_LIST = "; set source.format=json for a list of objects"
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> Record:
@@ -34,14 +34,14 @@ def _object_of(pairs: list[tuple[str, Any]]) -> Record:
     return found
 
 
-# Pandas and others write NaN for what is missing.
+# Pandas and others write NaN for missing values.
 _CONSTANTS = {"NaN": None, "Infinity": float("inf"), "-Infinity": float("-inf")}
 _JSON = json.JSONDecoder(parse_constant=_CONSTANTS.get, object_pairs_hook=_object_of)
-_LENIENT = json.JSONDecoder(parse_int=str)  # finds the end of what _JSON refuses
+_LENIENT = json.JSONDecoder(parse_int=str)  # finds the end of values that _JSON refuses
 
 
 def json_lines(file: BinaryIO) -> Rows:
-    """An object a line. Blank lines don't count as rows."""
+    """An object per line. Blank lines are skipped."""
     for line, raw in _lines(file):
         if raw is None:
             yield line, Bad(f"is longer than {LONGEST >> 20} MiB")
@@ -50,7 +50,7 @@ def json_lines(file: BinaryIO) -> Rows:
 
 
 def json_list(file: BinaryIO) -> Rows:
-    """One list of objects; or an object a line, which many .json files have."""
+    """One list of objects; or an object per line, as in many .json files."""
     start = b""
     while not start and (read := file.readline(BLOCK)):
         start = read.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
@@ -75,17 +75,17 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
                 raw = file.readline(BLOCK)
             yield line, None
             continue
-        raw = raw.rstrip(b"\r\n").removeprefix(codecs.BOM_UTF8)  # files with the mark may have been joined
+        raw = raw.rstrip(b"\r\n").removeprefix(codecs.BOM_UTF8)  # concatenated files may each begin with the mark
         if b"\r" not in raw or isinstance(_parsed(raw), dict):
             yield line, raw
             continue
-        pieces = raw.split(b"\r")  # lines of a Mac of old
+        pieces = raw.split(b"\r")  # line ends of old Macs
         yield from enumerate(pieces, line)
         line += len(pieces) - 1
 
 
 def _objects(file: BinaryIO) -> Rows:
-    """An object a line, in a file that may as well hold one object over all lines, or nothing but one object."""
+    """An object per line, in a file that may instead be a single object over all lines."""
     rows = json_lines(file)
     first, second = next(rows, None), next(rows, None)
     if first is not None and (isinstance(first[1], Bad) or second is None):
@@ -116,15 +116,15 @@ def _first_object(file: BinaryIO) -> Record | Bad:
 
 
 def _why_no_row(found: Record, is_whole: bool) -> str:
-    """Why the only object of a file is no row, if so: what it has in a line, or over several, may hold the rows."""
+    """Why a file's only object is no row, or an empty string: one of its values may contain the rows."""
     inside = [name for name, value in found.items() if isinstance(value, list) and value and _are_objects(value)]
     if inside:
-        what = f"is one object: {_NEEDED}; {inside[0]!r} in it holds a list of objects"
+        what = f"is a single object, {_NEEDED}; its {inside[0]!r} is a list of objects"
     elif found and all(isinstance(value, list | dict) for value in found.values()):
-        what = f"is one object of columns: {_NEEDED}, which pandas writes with orient='records'"
+        what = f"is a single object of columns, {_NEEDED}; pandas writes that with orient='records'"
     else:
-        return "" if is_whole else f"is an object over several lines: {_NEEDED}"
-    return what + ("; source.format=jsonl takes it for one row" if is_whole else "")
+        return "" if is_whole else f"is an object over several lines, {_NEEDED}"
+    return what + ("; set source.format=jsonl to use it as a row" if is_whole else "")
 
 
 def _are_objects(values: list[Any]) -> bool:
@@ -136,7 +136,7 @@ def _parsed(raw: bytes) -> Record | Bad:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        return Bad(f"is no UTF-8 (byte {error.start + 1} of the line)")
+        return Bad(f"is not UTF-8 (byte {error.start + 1} of the line)")
     text = text.rstrip(" \t\r\n")
     start: int = _SPACE.match(text).end()  # type: ignore[union-attr]
     try:
@@ -147,17 +147,17 @@ def _parsed(raw: bytes) -> Record | Bad:
         is_cut = error.pos >= len(text) or error.msg.startswith("Unterminated string")
         if is_cut and text[start] in "{[":
             what, hint = ("an object", "") if text[start] == "{" else ("a list", _OR_A_LIST)
-            return Bad(f"ends within {what}: {_NEEDED_A_LINE}{hint}")
-        return Bad(f"is no JSON: {error.msg} (column {error.colno})")
+            return Bad(f"ends within {what}, {_NEEDED_A_LINE}{hint}")
+        return Bad(f"is not JSON: {error.msg} (column {error.colno})")
     except RecursionError:
         return Bad(f"is nested more than {DEEPEST} deep")
     if isinstance(value, list) and value and _are_objects(value):
-        return Bad(f"is a list: {_NEEDED_A_LINE}{_OR_A_LIST}")
+        return Bad(f"is a list, {_NEEDED_A_LINE}{_OR_A_LIST}")
     return _object(value, text.count("{") + text.count("["))
 
 
 def _decoded(text: str, at: int) -> tuple[Any, int]:
-    """The value at a place, and its end; Bad for one that is whole but can't be used.
+    """The value at a position and its end; Bad for a value that is complete but unusable.
 
     Raises json.JSONDecodeError and RecursionError.
     """
@@ -165,7 +165,7 @@ def _decoded(text: str, at: int) -> tuple[Any, int]:
         return _JSON.raw_decode(text, at)
     except json.JSONDecodeError:
         raise
-    except ValueError as error:  # a key twice, a number with thousands of digits
+    except ValueError as error:  # a repeated key, a number with thousands of digits
         return Bad(error), _LENIENT.raw_decode(text, at)[1]
 
 
@@ -175,12 +175,12 @@ def _object(value: Any, brackets: int) -> Record | Bad:
     if isinstance(value, dict):
         return Bad(f"is nested more than {DEEPEST} deep") if too_deep(value, brackets) else value
     kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return Bad(f"is {kinds.get(type(value), 'a number')}: an object is expected")
+    return Bad(f"is {kinds.get(type(value), 'a number')}, expected an object")
 
 
 def _items(text: "_Scanner") -> Rows:
     if text.mark() != "[":
-        raise Torn(text.line, f"is something else: {_NEEDED}")
+        raise Torn(text.line, f"is something else, {_NEEDED}")
     mark = text.mark()
     if mark not in ("", "]"):
         text.back()
@@ -188,13 +188,13 @@ def _items(text: "_Scanner") -> Rows:
         yield text.item()
         mark = text.mark()
         if mark not in ("]", ","):
-            raise Torn(text.line, "is no JSON: a comma or the list's end is expected")
+            raise Torn(text.line, "is not JSON: expected a comma or the end of the list")
     if text.mark():
-        raise Torn(text.line, "goes on after the list's end: one list of objects is expected")
+        raise Torn(text.line, "continues after the end of the list, expected one list of objects")
 
 
 class _Scanner:
-    """A window that moves over a long JSON text."""
+    """A sliding window over a long JSON text."""
 
     def __init__(self, stream: TextIO, longest: int = LONGEST):
         self._stream, self._longest = stream, longest
@@ -208,7 +208,7 @@ class _Scanner:
         return self._line
 
     def mark(self) -> str:
-        """The next character that is no space; nothing at the end."""
+        """The next non-space character; empty at the end."""
         while True:
             self._at = _SPACE.match(self._window, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._window):
@@ -218,11 +218,11 @@ class _Scanner:
                 return ""
 
     def back(self) -> None:
-        """Before the mark."""
+        """Move back before the last mark."""
         self._at -= 1
 
     def item(self) -> tuple[int, Record | Bad]:
-        """The value that comes next, and its line."""
+        """The next value, and its line."""
         if self.mark():
             self.back()
         line = self.line
@@ -230,21 +230,21 @@ class _Scanner:
         while True:
             try:
                 value, end = _decoded(self._window, self._at)
-                if end < len(self._window) or not self._more(block):  # 12 may go on as 123
+                if end < len(self._window) or not self._more(block):  # a number 12 may continue as 123
                     break
             except json.JSONDecodeError as error:
                 if self._is_within(error) or len(self._window) - self._at > self._longest or not self._more(block):
                     within = self._window.count("\n", self._at, error.pos)
-                    raise Torn(line + within, f"is no JSON: {error.msg}") from None
+                    raise Torn(line + within, f"is not JSON: {error.msg}") from None
             except RecursionError:
                 raise Torn(line, f"is nested more than {DEEPEST} deep") from None
-            block *= 2  # so that a long item is not begun anew too often
+            block *= 2  # so that a long item is not parsed too often
         raw = self._window[self._at : end]
         self._at = end
-        return line, _object(value, raw.count("{") + raw.count("[")) if is_utf8(raw) else Bad("is no UTF-8")
+        return line, _object(value, raw.count("{") + raw.count("[")) if is_utf8(raw) else Bad("is not UTF-8")
 
     def _is_within(self, error: json.JSONDecodeError) -> bool:
-        """Whether more text would not help: what looks wrong at the window's end may only be cut off there."""
+        """Whether the error is real, and not due to the end of the window."""
         return not error.msg.startswith("Unterminated string") and error.pos + 16 < len(self._window)
 
     def _more(self, size: int) -> bool:
@@ -257,7 +257,7 @@ class _Scanner:
 
 
 def is_utf8(text: str) -> bool:
-    """Bytes that are no UTF-8 were decoded to lone surrogates, which have no encoding."""
+    """Invalid UTF-8 was decoded to lone surrogates, which can't be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:

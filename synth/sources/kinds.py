@@ -1,4 +1,4 @@
-"""What kinds of values a source's columns hold: enough to say before a run whether a step can use a column."""
+"""The kinds of values in a source's columns, for checking before a run whether steps can use them."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _OF_TYPE = {type(None): "null", bool: "truth value", int: "number", float: "numb
 
 
 def kind(value: Any) -> str:
-    """null, text, texts (a list), number, truth value, object, conversation, list; what has no word in JSON is text."""
+    """null, text, texts (a list), number, truth value, object, conversation, list; other types count as text."""
     if not isinstance(value, list | tuple):
         return _OF_TYPE.get(type(value), "text")
     if value and is_conversation(value):
@@ -18,7 +18,7 @@ def kind(value: Any) -> str:
 
 
 def note(kinds: dict[str, list[str]], row: dict[str, Any]) -> None:
-    """Add a row's kinds to those seen, column by column."""
+    """Add a row's kinds to those seen, by column."""
     for name, value in canonical(row).items():
         seen = kinds.setdefault(name, [])
         found = kind(value)

@@ -1,7 +1,7 @@
-"""The files that a path, a pattern or a URL names, and what there is to say of those that are not there.
+"""Finds the files for a path, a pattern or a URL, and explains missing ones.
 
-Raises ConfigError, of the key source.path, for whatever can't be looked at: a missing file, a link to nothing, a folder
-of somebody else.
+Raises ConfigError with the key source.path for anything inaccessible: a missing file, a dangling link, a folder without
+permission.
 """
 
 import difflib
@@ -18,7 +18,7 @@ from synth.sources.remote import Remote
 
 
 def found(given: str) -> Sequence[Path | Remote]:
-    """In the order of their names."""
+    """Sorted by name."""
     if remote.is_remote(given):
         return remote.found(given)
     path = Path(os.path.expanduser(given))
@@ -40,25 +40,25 @@ def _matches(pattern: str) -> list[Path]:
         return [Path(name) for name in names]
     before = pattern[: min(pattern.index(mark) for mark in "*?[" if mark in pattern)]
     with suppress(FileNotFoundError, NotADirectoryError):
-        os.scandir(os.path.dirname(before) or ".").close()  # glob is silent about a folder that it may not list
+        os.scandir(os.path.dirname(before) or ".").close()  # glob ignores folders without permission
     raise ConfigError(f"source.path: no file matches {pattern!r}")
 
 
 @contextmanager
 def readable(path: Any) -> Iterator[None]:
-    """What a file system or a store refuses, or can't do with a path, is one line about the path."""
+    """Turns errors of a file system or store into a ConfigError about the path."""
     try:
         yield
     except ConfigError:
         raise
     except OSError as error:
         raise ConfigError(f"source.path: {path} can't be read ({error.strerror or reason(error)})") from None
-    except Exception as error:  # of a store's client, of any kind
+    except Exception as error:  # of any store's client
         raise ConfigError(f"source.path: {path} can't be read ({reason(error)})") from None
 
 
 def stamp(path: Path | Remote, is_folder: bool) -> list[list[Any]]:
-    """Path, size and time of change of a file, or of all in a folder, or what its store has for that."""
+    """Path, size and modification time of a file, or of all files in a folder, or the store's equivalent."""
     with readable(path):
         return [_stamp(one) for one in (_inside(path) if is_folder else [path])]
 

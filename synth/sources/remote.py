@@ -1,7 +1,7 @@
-"""Files by URL, in any store that fsspec knows: s3://, gs://, https:// and others, once the store's package is there.
+"""Files by URL, in any store of fsspec: s3://, gs://, https:// and others, if the store's package is installed.
 
-Who may read them is between the store and its own client, which finds credentials where it always does: in the
-environment, a profile, the machine's role. A URL is written into the run's folder as it is, so it may hold none.
+Access is up to the store's own client, which finds credentials in the environment, a profile or the machine's role. A
+URL is written into the run's folder, so it must not contain any.
 """
 
 import io
@@ -16,12 +16,12 @@ from synth.errors import ConfigError, reason
 
 BLOCK = 1 << 20
 
-# What stores call a name for a file's content, or else the time of its last change; the first that there is.
+# Names for a version or modification time in the stores' metadata; the first one found is used.
 _VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "created")
 
 
 class Remote:
-    """A file in a store, or a folder, as far as reading goes like a Path."""
+    """A file or folder in a store, with a Path's methods for reading."""
 
     def __init__(self, system: Any, path: str):
         self._system, self._path = system, path
@@ -37,16 +37,16 @@ class Remote:
         return (Remote(self._system, path) for path in sorted(self._system.ls(self._path, detail=False)))
 
     def files(self) -> "list[Remote]":
-        """All that are in a folder, at any depth."""
+        """All files in a folder, recursively."""
         return [Remote(self._system, path) for path in sorted(self._system.find(self._path))]
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        return io.BufferedReader(self._system.open(self._path, mode), BLOCK)  # stores' own files can't read lines
+        return io.BufferedReader(self._system.open(self._path, mode), BLOCK)  # files of stores can't read lines
 
     def stamp(self) -> list[Any]:
-        told = self._system.info(self._path)
-        version = next((str(told[name]) for name in _VERSIONS if told.get(name)), None)
-        return [str(self), told.get("size"), version]
+        info = self._system.info(self._path)
+        version = next((str(info[name]) for name in _VERSIONS if info.get(name)), None)
+        return [str(self), info.get("size"), version]
 
 
 def is_remote(given: str) -> bool:
@@ -54,13 +54,13 @@ def is_remote(given: str) -> bool:
 
 
 def found(given: str) -> list[Remote]:
-    """The files that a URL names, or matches, in the order of their names. Raises ConfigError."""
+    """The files that a URL names or matches, sorted by name. Raises ConfigError."""
     parts = urlsplit(given)
     if "@" in parts.netloc or (parts.scheme.startswith("http") and parts.query):
-        # No message shows it.
+        # The message must not contain the URL.
         raise ConfigError(
-            "source.path: a URL must hold no user, password or query, as it is written into the run's folder; "
-            "the store's own client finds credentials in the environment"
+            "source.path: a URL must have no user, password or query, as it is written into the run's folder; "
+            "put credentials where the store's client finds them, such as the environment"
         )
     try:
         system, path = fsspec.core.url_to_fs(given)
@@ -71,6 +71,6 @@ def found(given: str) -> list[Remote]:
             raise ConfigError(f"source.path: there is no file {given!r}")
     except ConfigError:
         raise
-    except Exception as error:  # of a store's client, of any kind
+    except Exception as error:  # of any store's client
         raise ConfigError(f"source.path: {given} can't be read ({reason(error)})") from None
     return [Remote(system, path) for path in paths]

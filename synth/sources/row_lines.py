@@ -1,6 +1,6 @@
-"""A source's row as a line of JSON, with its columns under the names that they are to have.
+"""A source's row as a line of JSON, with renamed columns.
 
-What JSON has no word for becomes text: dates and times as ISO 8601 has them, bytes as base64.
+Values that JSON lacks become strings: dates and times in ISO 8601, bytes in base64.
 """
 
 import base64
@@ -15,9 +15,9 @@ from synth.sources import DEEPEST, Bad, too_deep
 
 
 def written(row: Any, columns: Mapping[str, str]) -> tuple[Record, bytes] | Bad:
-    """The row, renamed by {new name: name in the source}, and its line with its end; Bad for what can't be written."""
+    """The row, renamed by {new name: name in the source}, and its line; Bad if it can't be written."""
     if not isinstance(row, dict):
-        return Bad(f"is of type {type(row).__name__}: an object is expected")
+        return Bad(f"is {type(row).__name__}, expected an object")
     row = _renamed(row, columns) if columns else row
     try:
         line = _JSON.encode(row).encode("utf-8", "surrogatepass") + b"\n"
@@ -25,7 +25,7 @@ def written(row: Any, columns: Mapping[str, str]) -> tuple[Record, bytes] | Bad:
             return row, line
     except RecursionError:
         pass
-    except Exception as error:  # of a column's name that is no text, or of whatever a value's own text raises
+    except Exception as error:  # of a column name that is no string, or of a value's own __str__
         return Bad(f"can't be written as JSON: {reason(error)}")
     return Bad(f"is nested more than {DEEPEST} deep")
 

@@ -1,15 +1,15 @@
 """A source's rows in a run's folder, RUN_DIR/source/: written once, read by number from any worker on any node.
 
-`rows.jsonl` has a row a line, and `offsets` the place and the checksum of each (see `_PLACE`, and one more for the
-end), so that a row is two reads away; `bad_rows.jsonl` has what was set aside; `source.json` says what was read, and
-has the checksums of the other files and of itself. A run reads them all through when it begins, and reads its source
-again where one is damaged; a worker compares each row that it reads.
+`rows.jsonl` has a row per line. `offsets` has the position and checksum of each row (see `_PLACE`, and one for the
+end), so that a row takes two reads. `bad_rows.jsonl` has unusable rows. `source.json` describes the source, with
+checksums of the other files and of itself. A run checks all files when it begins, and reads its source again if one is
+damaged; a worker checks each row that it reads.
 
-The slices of a run read the source once: whoever comes first puts a copy into the whole run's folder, to which the
-others link, file by file.
+The slices of a run read the source once: the first one puts a copy into the whole run's folder, to which the others
+make hard links.
 
-Promises: the folder is whole or not there. The same rows have the same `content`, wherever they were read from; with
-the number of repeats, it is what a run's identity knows of its source.
+Promises: the folder is replaced atomically. The same rows have the same `content`, wherever they were read from; with
+the number of repeats, it represents the source in a run's identity.
 """
 
 import hashlib
@@ -40,16 +40,16 @@ from synth.storage.shard import checksum, damage
 log = logging.getLogger(__name__)
 
 _FILES = ("rows.jsonl", "offsets", "bad_rows.jsonl")
-_PLACE = struct.Struct("<QI")  # where a row begins in rows.jsonl, in bytes, and the CRC-32 of its line
+_PLACE = struct.Struct("<QI")  # byte offset of a row in rows.jsonl, and the CRC-32 of its line
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a source holds: rows that can be used, rows that can't, all names of columns, the kinds of values in each
-    (see kinds.py), and a checksum.
+    """The contents of a source: usable rows, unusable rows, column names with the kinds of their values (kinds.py), and
+    a checksum.
 
-    With `content` None it is no source at all: records without end, from nothing. Records that are `drawn` from the
-    rows have no end either.
+    With `content` None there is no source: records without end, from nothing. Records that are `drawn` from rows have
+    no end either.
     """
 
     rows: int = 0
@@ -62,7 +62,7 @@ class Contents:
 
     @property
     def size(self) -> int | None:
-        """Records, that is rows times repeats; None without end."""
+        """The number of records, rows times repeats; None without end."""
         return None if self.content is None or self.drawn else self.rows * self.repeat
 
     @property
@@ -71,13 +71,13 @@ class Contents:
 
 
 class DrawnRows:
-    """The rows of a source that draws them: `row(number)` of each record. For several threads at once."""
+    """The drawn rows of a DrawnSource, `row(number)`. Thread-safe."""
 
     def __init__(self, source: DrawnSource, folder: Path, seed: int):
         self._source, self._seed, self._rows = source, seed, Rows(folder)
 
     def row(self, number: int) -> Record | Rejection:
-        """A Rejection where a record can't be drawn. Raises OSError."""
+        """A Rejection if the record can't be drawn. Raises OSError."""
         try:
             return self._source.drawn(self._seed, number, self._rows)
         except Rejection as rejection:
@@ -85,14 +85,14 @@ class DrawnRows:
 
 
 def rows_of(source: Source | None, folder: Path, seed: int) -> "Rows | DrawnRows | None":
-    """The rows of records by their numbers, None where there is no source. Raises OSError."""
+    """The rows of records by number, None without a source. Raises OSError."""
     if is_drawn(source):
         return DrawnRows(source, folder, seed)
     return Rows(folder) if source else None
 
 
 class Rows:
-    """The rows in a folder, `row(number)` for each record's number. For several threads at once. Raises OSError."""
+    """The rows in a folder, `row(number)`. Thread-safe. Raises OSError."""
 
     def __init__(self, folder: Path):
         self._path = folder / "rows.jsonl"
@@ -110,25 +110,25 @@ class Rows:
         return self._count
 
     def row(self, number: int) -> Record:
-        """After the last row comes the first one again. Raises OSError."""
+        """Numbers beyond the last row wrap around. Raises OSError."""
         places = os.pread(self._offsets, 2 * _PLACE.size, number % self._count * _PLACE.size)
         (start, expected), (stop, _) = _PLACE.iter_unpack(places)
         line = b""
-        while start + len(line) < stop <= self._size:  # a read gives 2 GiB at the most, and less over some networks
+        while start + len(line) < stop <= self._size:  # a read returns 2 GiB at most, less on some network file systems
             part = os.pread(self._lines, stop - start - len(line), start + len(line))
             if not part:
                 break
             line += part
         if not line or zlib.crc32(line) != expected:
-            raise OSError(f"{self._path} is damaged: row {number % self._count} does not fit its checksum; run again")
+            raise OSError(f"{self._path} is damaged: the checksum of row {number % self._count} differs; run again")
         row: Record = json.loads(line.decode("utf-8", "surrogatepass"))
         return row
 
 
 def survey(source: Source | None, *folders: Path) -> Contents:
-    """What the source holds, without writing: from a folder where it was read before, else by reading it through.
+    """The contents of the source, without writing: from a folder with its rows, else by reading it.
 
-    Raises ConfigError: what is not there, bad rows (unless they are set aside), no rows, no column of a given name.
+    Raises ConfigError: missing files, bad rows (unless they are set aside), no rows, or a missing column.
     """
     if source is None:
         return Contents()
@@ -141,11 +141,11 @@ def survey(source: Source | None, *folders: Path) -> Contents:
 def stored(
     source: Source | None, folder: Path, shared: Path | None = None, new: NewPaths | None = None
 ) -> Iterator[tuple[Contents, Callable[[], None]]]:
-    """What the source holds, and a function that puts it in place in the folder, in place of what was there; and in the
-    folder `shared`, if other processes do the same at the same time, of whom only one reads.
+    """The contents of the source, and a function that moves them into the folder, replacing old ones; and into the
+    folder `shared`, if concurrent processes do the same, of which only one reads the source.
 
-    Raises ConfigError as `survey` does. What was read and not put in place is gone at the context's end, and so is what
-    was put in place if the `new` paths are not kept.
+    Raises ConfigError like `survey`. At the end of the context, contents that were not moved are removed, and also
+    those that were moved if the `new` paths are not kept.
     """
     new = new or NewPaths()
     if source is None:
@@ -176,10 +176,10 @@ def stored(
 
 @contextmanager
 def _unfinished(folder: Path, new: NewPaths) -> Iterator[Path]:
-    """An empty folder that can take the place of another; if it does not, it is gone at the end."""
+    """An empty temporary folder, removed at the end unless it was renamed."""
     new.folder(folder.parent)
     unfinished = unfinished_name(folder)
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a process that had our number and was killed
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed process with the same process id
     unfinished.mkdir()
     try:
         yield unfinished
@@ -201,11 +201,10 @@ def _link_all(source: Path, target: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path, new: NewPaths) -> Iterator[bool]:
-    """Only one process at a time is here. Another's end, however it comes, lets the next one in. False where the file
-    system has no locks to tell."""
+    """Mutual exclusion of processes; the end of a process releases it. False if the file system has no locks."""
 
     def wait() -> None:
-        print("source: another slice is reading it; waiting for its copy", file=sys.stderr)
+        print("source: waiting for another slice that is reading it", file=sys.stderr)
 
     with locked_file(folder.with_name(f".{folder.name}.lock"), new=new, wait=wait) as (_, has_locks):
         yield has_locks
@@ -229,41 +228,43 @@ def _write(source: Source, folder: Path, stamp: Any) -> Contents:
         for file in (lines, offsets, bad_rows):
             file.flush()
             os.fsync(file.fileno())
-    told = {"settings": _settings(source), "stamp": stamp, "contents": asdict(contents)}
-    write_sealed(folder / "source.json", told | {"checksums": {name: checksum(folder / name) for name in _FILES}})
+    description = {"settings": _settings(source), "stamp": stamp, "contents": asdict(contents)}
+    write_sealed(
+        folder / "source.json", description | {"checksums": {name: checksum(folder / name) for name in _FILES}}
+    )
     return contents
 
 
 def _known(source: Source, folder: Path, stamp: Any) -> Contents | None:
-    """What the folder says of this very source."""
-    told = _told(source, folder, stamp)
-    return replace(Contents(**told["contents"]), repeat=source.repeat) if told else None
+    """The contents by the folder's description, if it is of this source."""
+    description = _described(source, folder, stamp)
+    return replace(Contents(**description["contents"]), repeat=source.repeat) if description else None
 
 
 def _whole(source: Source, folder: Path, stamp: Any) -> Contents | None:
-    """The same, if no file of it is damaged; else that is said. Reads all of it."""
-    told = _told(source, folder, stamp)
-    for name, expected in told["checksums"].items() if told else ():
+    """The same, if no file is damaged; damage is logged. Reads all files."""
+    description = _described(source, folder, stamp)
+    for name, expected in description["checksums"].items() if description else ():
         path = folder / name
         if not path.exists() or checksum(path) != expected:
             log.warning("%s is %s: the source is read again", path, damage(path))
             return None
-    return replace(Contents(**told["contents"]), repeat=source.repeat) if told else None
+    return replace(Contents(**description["contents"]), repeat=source.repeat) if description else None
 
 
-def _told(source: Source, folder: Path, stamp: Any) -> dict[str, Any] | None:
+def _described(source: Source, folder: Path, stamp: Any) -> dict[str, Any] | None:
     path = folder / "source.json"
     try:
-        told = read_sealed(path)
+        description = read_sealed(path)
     except (OSError, Damaged):
         if folder.exists():
             log.warning("%s is %s: the source is read again", path, damage(path))
         return None
-    return told if told["settings"] == _settings(source) and told["stamp"] == stamp else None
+    return description if description["settings"] == _settings(source) and description["stamp"] == stamp else None
 
 
 def _settings(source: Source) -> dict[str, Any]:
-    """What else decides which rows there are."""
+    """All settings that determine the rows."""
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
     given = {name: str(value) for name, value in sorted(vars(source).items()) if not _is_no_setting(name)}
     return {"source": kind, **given}
@@ -282,10 +283,10 @@ def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[Ba
         if isinstance(made, Bad):
             made = BadRow(str(source), number, str(made))
         if isinstance(made, BadRow):
-            told = f"{made.file}:{made.line}: {made.reason}"
+            bad_row = f"{made.file}:{made.line}: {made.reason}"
             if source.bad_rows == "stop":
-                raise ConfigError(f"source: {told}; source.bad_rows=set_aside goes on without such rows")
-            bad, first_bad = bad + 1, first_bad or told
+                raise ConfigError(f"source: {bad_row}; set source.bad_rows=set_aside to go on without such rows")
+            bad, first_bad = bad + 1, first_bad or bad_row
             set_aside(made)
             continue
         row, line = made
@@ -299,7 +300,7 @@ def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[Ba
         return Contents(rows, bad, list(source.kinds), digest.hexdigest(), kinds=source.kinds, drawn=True)
     if not rows:
         but = f" but {bad} bad ones, first {first_bad}" if bad else ""
-        raise ConfigError(f"source: {source} holds no rows{but}")
+        raise ConfigError(f"source: {source} has no rows{but}")
     for new, old in source.columns.items():
         if new not in kinds:
             raise ConfigError(f"source.columns.{new}: there is no column {old!r}{nearest(old, kinds)}")

@@ -1,9 +1,8 @@
-"""Rows out of columnar data: Parquet, Arrow files and streams, and datasets of Hugging Face's library.
+"""Reads columnar data: Parquet, Arrow files and streams, and datasets of the Hugging Face library.
 
-As they are read, tables are cut into small pieces and these into rows, so that memory stays flat. A row is what
-`datasets` gives, but for pictures and sounds, which stay the bytes that they are. Each reader gives (number, row),
-counted from 1, with Bad in place of a row that can't be used. Raises Torn for columns that no row can have, and
-whatever pyarrow and datasets raise for a file that is none.
+Tables are streamed in small pieces, so memory is constant. A row is as `datasets` returns it, except that images and
+audio stay bytes. Each reader yields (number, row), counted from 1, with Bad in place of an unusable row. Raises Torn
+for duplicate columns, and exceptions of pyarrow and datasets for invalid files.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ def parquet(path: Path | Remote) -> Rows:
 
 
 def arrow(path: Path | Remote) -> Rows:
-    """An Arrow IPC file, as Feather is, or an Arrow IPC stream."""
+    """An Arrow IPC file (Feather), or an Arrow IPC stream."""
     with pa.memory_map(str(path)) if isinstance(path, Path) else pa.PythonFile(path.open(), "r") as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
@@ -63,7 +62,7 @@ def _rows(batches: Iterator[pa.RecordBatch], schema: pa.Schema, before: int = 0)
 
 
 def _python(piece: pa.RecordBatch) -> Iterator[Record | Bad]:
-    """A piece's rows: all at once, or each alone where one can't be read."""
+    """The rows of a piece: all at once, or one by one if one is unreadable."""
     try:
         piece.validate(full=True)
         rows = piece.to_pylist()
@@ -80,7 +79,7 @@ def _row(piece: pa.RecordBatch, index: int) -> Record | Bad:
             row[name] = cell(column, index)
         except (pa.ArrowException, ValueError, OverflowError) as error:
             is_utf8 = "UTF8" not in str(error) and not isinstance(error, UnicodeDecodeError)
-            return Bad(f"the column {name!r} " + (f"can't be read: {error}" if is_utf8 else "is no UTF-8"))
+            return Bad(f"the column {name!r} " + (f"can't be read: {error}" if is_utf8 else "is not UTF-8"))
     return row
 
 
@@ -89,7 +88,7 @@ def _decoded(row: Record, decoders: dict[str, Callable[[Any], Any]]) -> Record |
         try:
             row[name] = decode(row[name])
         except (ValueError, RecursionError) as error:
-            return Bad(f"the column {name!r} holds JSON that can't be read: {error}")
+            return Bad(f"the column {name!r} has JSON that can't be read: {error}")
     return row
 
 

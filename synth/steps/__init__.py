@@ -1,1 +1,1 @@
-"""Techniques, a file each, and the chain that leads a record through them."""
+"""Techniques, one file each, and the chain that runs a record through them."""

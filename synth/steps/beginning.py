@@ -1,11 +1,11 @@
-"""The beginning of an answer, looked at while the rest is written: whether the answer is to end there.
+"""Early stopping: checks a partial answer and decides whether generation ends there.
 
-It is where it goes round in circles (synth/engines/repetition.py), and where a filter further down the chain is certain
-to reject its record, whatever follows. So the rows that are kept are the same as without. An engine that can't be
-stopped is looked at for loops when its answer has come: the same answers loop on every engine.
+It ends if the answer loops (synth/engines/repetition.py), or if a later filter is certain to reject the record whatever
+follows. So the kept rows are the same as without. If an engine can't be stopped, the finished answer is checked for
+loops: the same answers loop on every engine.
 
-Filters are asked after 32 tokens, and then after a quarter more each time, so that what they take grows with an
-answer's length and not with its square.
+Filters run after 32 tokens, and then each time the answer has grown by a quarter, so that their cost is linear in the
+length of an answer, not quadratic.
 """
 
 import logging
@@ -18,12 +18,12 @@ from synth.records import Record, Rejection
 
 log = logging.getLogger(__name__)
 
-Foresee = Callable[[Record, int], "Doomed | None"]  # of a record whose last text may have so many tokens more
-Draft = Callable[[str], Record]  # what the record is with so much of the answer
+Foresee = Callable[[Record, int], "Doomed | None"]  # of a record whose last text may grow by so many tokens
+Draft = Callable[[str], Record]  # the record with a partial answer
 
 
 class Doomed(Rejection):
-    """A rejection by a step that the record has not come to."""
+    """A rejection by a later step, which the record has not reached."""
 
     def __init__(self, by: str, why: Rejection):
         super().__init__(why.reason, why.detail)
@@ -32,7 +32,7 @@ class Doomed(Rejection):
 
 @dataclass(frozen=True)
 class Prospect:
-    """What is known of the record that an answer is for. `read` gives the text of token ids as far as it stays so."""
+    """What filters need of the record that an answer is for. `read` gives the part of the text that can't change."""
 
     draft: Draft
     foresee: Foresee
@@ -43,8 +43,8 @@ class Prospect:
         try:
             record = self.draft(self.read(token_ids, text))
             doom = self.foresee(record, self.most - len(token_ids))
-        except Exception:  # whatever it is, the step will meet it with the whole answer
-            log.debug("the beginning of an answer can't be judged", exc_info=True)
+        except Exception:  # the step will meet it with the whole answer
+            log.debug("a partial answer can't be checked", exc_info=True)
             return None
         if doom:
             doom.record = record | {"finish_reason": "abort"}
@@ -52,7 +52,7 @@ class Prospect:
 
 
 class Beginning:
-    """The watch of one request (see Generator). `doom` is why its record is rejected, None where it goes on."""
+    """The watch of one request (see Generator). `doom` is the rejection of its record, None if it goes on."""
 
     def __init__(self, sampling: Sampling, prospect: Prospect | None = None):
         detection = sampling.repetition_detection
@@ -73,7 +73,7 @@ class Beginning:
         return self.doom is not None
 
     def ended(self, answer: Answer) -> Answer:
-        """The answer as far as it does not loop; all of its tokens were written, and are counted."""
+        """The answer up to its loop; usage counts all of its tokens."""
         end = self._loop.read(answer.token_ids) if self._loop else None
         if end is None:
             return answer

@@ -1,7 +1,7 @@
-"""Candidates: the answers that were drawn for one record, in the order of their draws, with what was said of each.
+"""Candidates: the answers drawn for a record, in order, with their verdicts and ratings.
 
-`sample` makes the column `candidates`, steps that decide write into it, and `pick` makes the record's answer of it. All
-answers stay there, those that did not pass too.
+`sample` adds the column `candidates`, verifying and rating steps write into it, and `pick` selects the record's answer.
+All answers stay in the column, also failed ones.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,10 +15,10 @@ SELECTED = "selected"
 
 
 class Candidate(NamedTuple):
-    """An answer. `tokens` are those that it took, thoughts among them, None where a server does not say.
+    """An answer. `tokens` includes its reasoning; None if a server does not report it.
 
-    `verdict`, `score` and `detail` are a verifier's, None where none was asked; `answer` is the final answer that was
-    extracted, `rating` a judge's or a reward model's. `runs` is how often it used its tool, None without one.
+    `verdict`, `score` and `detail` are a verifier's, None without one; `answer` is the extracted final answer, `rating`
+    a judge's or reward model's. `runs` is how often it used its tool, None without one.
     """
 
     model: str | None
@@ -47,16 +47,16 @@ COLUMNS = {
 
 
 def column_of(candidates: Iterable[Candidate]) -> Record:
-    """The record's column. Texts stay the objects that they are, by which their calls are known."""
+    """The record's column. The texts stay the same objects, by which their calls are known."""
     return {"candidates": [one._asdict() for one in candidates]}
 
 
 def candidates_of(record: Record) -> list[Candidate]:
-    """Raises Rejection, `no_candidates`, where there are none."""
+    """Raises Rejection `no_candidates` if there are none."""
     given = record.get("candidates")
     try:
         candidates = [Candidate(**one) for one in given or ()]
-    except TypeError:  # of a source that calls something else so
+    except TypeError:  # a column of this name from a source
         candidates = []
     if not candidates:
         raise Rejection("no_candidates")
@@ -64,27 +64,27 @@ def candidates_of(record: Record) -> list[Candidate]:
 
 
 def standing(candidates: Sequence[Candidate]) -> list[int]:
-    """The places of those that may be chosen: the passing ones; where nobody verified any, all that ended by
-    themselves. Of equal texts, the first."""
+    """The indexes of answers that may be chosen: those that passed; without a verifier, all that ended by themselves.
+    Of equal texts, the first."""
     verified = any(one.verdict is not None for one in candidates)
     return _different(candidates, lambda one: one.verdict == "passed" if verified else one.is_whole)
 
 
 def failing(candidates: Sequence[Candidate]) -> list[int]:
-    """The places of those that a verifier failed, and that max_tokens did not cut. Of equal texts, the first."""
+    """The indexes of answers that a verifier failed and max_tokens did not cut. Of equal texts, the first."""
     return _different(candidates, lambda one: one.verdict == "failed" and one.is_whole)
 
 
 def best_first(candidates: Sequence[Candidate], places: Sequence[int], by: By, record: Record) -> list[int]:
-    """The places in another order; of equals the first one drawn comes first."""
-    # Tokens of thoughts count. Where a server tells none, only the length of the answers can be compared.
-    told = all(candidates[place].tokens for place in places)
+    """The indexes sorted; of equal ones the first drawn comes first."""
+    # Tokens of reasoning count. If a server reports none, the length of answers is compared.
+    counted = all(candidates[place].tokens for place in places)
 
     def value(place: int) -> Any:
         one = candidates[place]
         return {
             "first": 0,
-            "shortest": one.tokens if told else len(one.text),
+            "shortest": one.tokens if counted else len(one.text),
             "rating": float("inf") if one.rating is None else -one.rating,
             "selected": place != record.get(SELECTED),
         }[by]

@@ -1,8 +1,8 @@
-"""The road of one record through a strategy's chain of steps.
+"""Runs one record through a strategy's chain of steps.
 
-Promises: whatever a step returns or raises, the record ends as exactly one Finished: rows kept, rows rejected
-with a reason, or both after a fan-out, all of them fit to be written. Only a broken engine is let through,
-because it says nothing of the record. Branches of a fan-out run side by side and never wait for one another.
+Promises: whatever a step returns or raises, the record ends as exactly one Finished: rows kept, rows rejected with a
+reason, or both after a fan-out, all of them valid for the dataset. Only an error of a broken engine is raised, because
+the record is not to blame. Branches of a fan-out run concurrently and never wait for each other.
 
 Knows nothing of shards, files or machines.
 """
@@ -42,13 +42,13 @@ Lineage = list[dict[str, str | None]]
 
 
 class Turn(Protocol):
-    """A branch's permission to run."""
+    """A branch's slot, which permits it to run."""
 
     def release(self) -> None: ...
 
 
 class Branching(Protocol):
-    """Who is told of a record that becomes several, and says which of them may run."""
+    """Is informed of fan-outs, and decides which branches may run."""
 
     def branch_out(self, number: int, count: int) -> None: ...
 
@@ -59,11 +59,11 @@ class Branching(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What every record of a run shares, the `endpoints` of its models by name among it; but for `pool`, its own door
-    to what they share, and `turn`, a branch's own. `claims` are there where a step is against duplicates. Without
-    `branching` all branches run at once. `step_timeout_s` bounds what a step takes of its own (synth/own_time.py);
-    `on_stuck` hears of the id and the step of a record that does not end even so. `foreign` is the record's own: what
-    its source has under a column's name and does not fit there. Steps see it, and it is not written."""
+    """What the records of a run share, such as the `endpoints` of its models by name; and of this record, its `pool`
+    ticket and, for a branch, its `turn`. `claims` are set if the chain has a dedup step. Without `branching` all
+    branches run at once. `step_timeout_s` bounds the time of a step without waiting (synth/own_time.py); `on_stuck` is
+    called with the id and step of a record that does not end even so. `foreign` are values of the record's source that
+    have the name of a column and don't fit it: steps see them, and they are not written."""
 
     strategy: Strategy
     endpoints: Mapping[str, Endpoint | PoolingEndpoint]
@@ -77,7 +77,7 @@ class Context:
     foreign: Record = field(default_factory=dict)
 
     def foresee(self, index: int) -> Foresee | None:
-        """What the filters after a step say of a record that it has not finished; None where there are none."""
+        """The verdict of later filters on an unfinished record; None if there are no such filters."""
         filters = self.strategy.filters_after(index)
 
         def rejection(record: Record, left: int) -> Doomed | None:
@@ -90,10 +90,9 @@ class Context:
 
 
 async def run_record(number: int, row: Record | Rejection, context: Context) -> Finished:
-    """The outcome of one record. `row` is what the source gave for it, a Rejection where it had nothing to give.
+    """The outcome of one record. `row` is the source's row, or a Rejection if it had none.
 
-    Raises EngineError when the engine broke under it, or what the records share; the record is then not finished and
-    may be run again.
+    Raises EngineError if the engine or a shared process broke; the record is then unfinished and may be run again.
     """
     record, context = _from_source(row, context)
     if isinstance(record, Rejection):
@@ -110,19 +109,19 @@ _BEGUN: tuple[Rejection, None] = (Rejection("begun"), None)
 
 
 def set_aside(number: int, row: Record | Rejection, context: Context, why: Rejection, by: str = "engine") -> Finished:
-    """A record that is not to be run: a rejection by the engine that did not survive it, or by a step without end."""
+    """A record rejected without running it: its engine did not survive it, or a step of it never ended."""
     record, context = _from_source(row, context)
     known = record if isinstance(record, dict) else {}
     return Finished(number, rejected=[_rejected_row(record_id(number), known, Ledger(), by, why, context)])
 
 
 def _from_source(row: Record | Rejection, context: Context) -> tuple[Record | Rejection, Context]:
-    """The record to begin with. A column that the strategy declares has to fit; any other may be of any type."""
+    """The initial record. A column that the strategy declares must fit; others may have any type."""
     if isinstance(row, Rejection):
         return row, context
     strategy, row = context.strategy, canonical(row)
     free = {name: kind for name, kind in strategy.columns.items() if name not in (strategy.declared or {})}
-    with suppress(RecursionError):  # it comes again, below
+    with suppress(RecursionError):  # raised again below
         context = replace(context, foreign=unfit(clean(row), free))
     return _checked(row, context), context
 
@@ -163,7 +162,7 @@ async def _branch(
     step, branching = context.strategy.steps[index], context.branching
     if branching:
         branching.branch_out(number, len(outcomes))
-    if context.turn:  # of a branch that is done with itself: those that it has become have their own
+    if context.turn:  # the branches of this branch have turns of their own
         context.turn.release()
 
     async def branch(
@@ -178,7 +177,7 @@ async def _branch(
 
     async def walk(child: int, outcome: Record | Rejection, lineage: Lineage | None, context: Context) -> Finished:
         child_path = (*path, child)
-        # The trunk's calls are charged to the first branch, so that a sum over rows is what was spent.
+        # The trunk's usage is counted for the first branch, so that the sum over rows is correct.
         spent = dict(ledger.spent) if child == 0 else {}
         noted = ledger.lineage if lineage is None else lineage
         own = ledger.branched(spent, list(noted))
@@ -194,7 +193,7 @@ async def _branch(
         async with asyncio.TaskGroup() as group:
             branches = []
             for child in range(len(outcomes)):
-                # Begun one by one and not held here any longer: there may be thousands.
+                # Tasks are not kept in a list: there may be thousands.
                 outcome, outcomes[child] = outcomes[child], _BEGUN
                 turn = await branching.branch(number) if branching else None
                 branches.append(group.create_task(branch(child, *outcome, turn)))
@@ -212,22 +211,22 @@ async def _branch(
 async def _call(
     step: Step, record: Record, llm: LLM, context: Context
 ) -> Record | Rejection | list[tuple[Record | Rejection, Lineage | None]]:
-    """A step's outcome, every way to fail turned into a rejection. Of several, each with its own lineage, if any.
+    """A step's outcome, with every failure as a rejection; for several outputs each with its lineage, if it has one.
 
-    The watchdog of a worker knows this function by its frame (synth/schedule/watchdog.py)."""
+    The watchdog of a worker recognizes this function's frame (synth/schedule/watchdog.py)."""
     own = OwnTime(context.step_timeout_s, lambda: context.on_stuck(llm.id, step.name))
     try:
         with own:
             if step.system_prompt is not None:
                 llm.system = filled(step.system_prompt, record)
-            # A copy, so that a step which changes its record and then fails leaves the record as it came.
+            # A copy: a step that changes its record and then fails leaves the original unchanged.
             answer = step.function(clean(record), llm)
             outcome: object = await answer if inspect.isawaitable(answer) else answer
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise  # the run ends
-        outcome = _as_rejection(step, error)  # of something that the step itself awaits
+        outcome = _as_rejection(step, error)  # cancellation of something that the step awaits
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         outcome = _as_rejection(step, error)
     if llm.failure is not None:
@@ -241,7 +240,7 @@ async def _call(
 
 
 def timed_out(step: str, seconds: float | None) -> Rejection:
-    why = f"{step} took more than step_timeout_s={seconds:g}, what it waited for the engine left out"
+    why = f"{step} took more than step_timeout_s={seconds:g}, without waiting for the engine"
     return Rejection("timeout", why)
 
 
@@ -250,17 +249,17 @@ def _checked(outcome: object, context: Context) -> Record | Rejection:
         if isinstance(outcome, dict):
             return checked(outcome, context.strategy.columns, context.foreign)
         if isinstance(outcome, Rejection):
-            return outcome if outcome.reason else Rejection("error", "a Rejection has to have a reason")
+            return outcome if outcome.reason else Rejection("error", "a Rejection needs a reason")
     except Rejection as unfit:
         return unfit
     except RecursionError:
         return Rejection("error", "the record is nested too deeply")
     kind = type(outcome).__name__
-    return Rejection("error", f"returned {kind}: a step returns a record, a list of records, or a Rejection")
+    return Rejection("error", f"returned {kind}; a step must return a record, a list of records, or a Rejection")
 
 
 def _as_rejection(step: Step, error: BaseException) -> Rejection:
-    while isinstance(error, BaseExceptionGroup):  # from calls that a step made side by side
+    while isinstance(error, BaseExceptionGroup):  # from concurrent calls of a step
         error = error.exceptions[0]
     if isinstance(error, Rejection):
         return error
@@ -269,34 +268,33 @@ def _as_rejection(step: Step, error: BaseException) -> Rejection:
     log.debug("step %s failed", step.name, exc_info=error)
     frames = list(traceback.extract_tb(error.__traceback__))
     own = getattr(sys.modules.get(module_of_step(step.function)), "__file__", None)
-    frames = [frame for frame in frames if frame.filename == own] or frames  # what it calls is of less use
+    frames = [frame for frame in frames if frame.filename == own] or frames  # frames of libraries are less useful
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    said = reason(error) if isinstance(error, ValidationError) else error
-    return Rejection("error", f"{type(error).__name__}: {said}{where}")
+    message = reason(error) if isinstance(error, ValidationError) else error
+    return Rejection("error", f"{type(error).__name__}: {message}{where}")
 
 
 def _advance(
     before: Record, after: Record, step: Step, ledger: Ledger, noted: bool, context: Context
 ) -> Record | Rejection:
-    """The record after a step, with what follows from the step's changes to the first turn; a rejection where that
-    goes round in circles."""
+    """The record after a step, with columns that depend on the first turn updated; a rejection if its text loops."""
     asked, answered = (before.get(name) != after.get(name) for name in ("instruction", "response"))
     if asked and not noted:
         ledger.trace(step.name, text_of(after, "instruction"), several=len(context.endpoints) > 1)
     words = text_of(after, "instruction") if after.get("response") is None else text_of(after, "response")
-    said = ledger.completion(words)
+    source = ledger.completion(words)
     if (asked or answered) and before.get("finish_reason") == after.get("finish_reason"):
-        # The model may have been asked more since: this is about these words.
-        after["finish_reason"] = said.finish_reason if said else ledger.finish_reason
+        # The model may have been called since: take the call that wrote this text.
+        after["finish_reason"] = source.finish_reason if source else ledger.finish_reason
     if asked or answered:
-        by = said or ledger.last_of(step.name)
+        by = source or ledger.last_of(step.name)
         ledger.model = by.model if by else ledger.model
     if answered and "reasoning" in context.strategy.columns and before.get("reasoning") == after.get("reasoning"):
-        after["reasoning"] = said.reasoning if said else None
+        after["reasoning"] = source.reasoning if source else None
     if answered and "thinking" in context.strategy.columns and before.get("thinking") == after.get("thinking"):
-        after["thinking"] = said.thinking if said else None
+        after["thinking"] = source.thinking if source else None
     if (asked or answered) and before.get("messages") == after.get("messages"):
-        after["messages"] = None  # they were those of the old words
+        after["messages"] = None  # they belonged to the old text
     new = asked or answered or before.get("finish_reason") != REPETITION
     if new and after.get("finish_reason") == REPETITION and not ledger.may_loop(words):
         return Rejection(REPETITION, record=after)
@@ -314,6 +312,6 @@ def _rejected_row(id: str, record: Record, ledger: Ledger, by: str, rejection: R
     further = _checked(rejection.record or {}, context)
     if isinstance(further, dict):
         record = record | further
-    told = {"reason": str(rejection.reason), "detail": " ".join(str(rejection.detail).split())[:1000] or None}
-    rejected: Record = _row(id, record, ledger, context) | {"rejected_by": by} | clean(told)
+    why = {"reason": str(rejection.reason), "detail": " ".join(str(rejection.detail).split())[:1000] or None}
+    rejected: Record = _row(id, record, ledger, context) | {"rejected_by": by} | clean(why)
     return rejected

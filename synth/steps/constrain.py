@@ -1,4 +1,4 @@
-"""Asks for what a rule can check, beside what an instruction asks for: synth/verifiers/rules.py has the kinds."""
+"""Adds checkable constraints to an instruction; synth/verifiers/rules.py has the kinds."""
 
 from dataclasses import field
 from typing import Annotated, Any, ClassVar
@@ -15,12 +15,11 @@ from synth.verifiers.rules import KINDS, drawn
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Constrain:
-    """Draws from `min` to `max` constraints of these `kinds` that go together, puts them after the instruction in
-    words, and adds them as the column `constraints`, which the verifier of that name reads.
+    """Draws `min` to `max` compatible constraints of these `kinds`, appends them to the instruction in words, and adds
+    the column `constraints`, which the verifier of that name reads.
 
-    Of a conversation that waits for an answer, the user's last message is what they follow. With `only`, as
-    {category: [writing, advice]}, records with something else in such a column are asked as they are, and have no
-    constraints.
+    In a conversation that waits for an answer, they are appended to the user's last message. With `only`, such as
+    {category: [writing, advice]}, records with another value in such a column get no constraints.
 
     Rejections: `no_instruction`.
     """

@@ -1,20 +1,20 @@
-"""Is a text that a model wrote a copy of what its prompt showed: of an example, a context, or the prompt's own words?
+"""Detects copies of prompt text in a model's answer: of an example, a context, or the prompt itself.
 
-Words are compared without case and punctuation. A copy begins with words of the shown text and has little beside them,
-or is a part of it; "What is …" or "Explain …" before a quotation makes a request of it.
+Words are compared without case and punctuation. A copy begins with words of the shown text and adds little, or is a
+part of it; with "What is …" or "Explain …" before a quotation it is a request.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
-RUN = 5  # words in a row that both texts have: fewer are no quotation
-COPIED = 0.8  # of a text's words
+RUN = 5  # consecutive words in common; fewer are no quotation
+COPIED = 0.8  # share of the text's words
 _ALONE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # letters of scripts without spaces between words
 _WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
 
 
 def is_copy(text: str, shown: Iterable[str]) -> bool:
-    """Whether the text is a part of one of the shown texts, or one that goes on in a few words of its own."""
+    """Whether the text is a part of a shown text, or continues it by a few words."""
     words = _words(text)
     return bool(words) and any(_is_copy(words, _words(one)) for one in shown)
 

@@ -1,7 +1,4 @@
-"""A record's door to the claims of its run (see synth/quality/duplicates.py), and what it claimed there.
-
-Knows nothing of where the claims are kept.
-"""
+"""A record's access to the run's dedup keys (synth/quality/duplicates.py), and the keys it has claimed."""
 
 from typing import Protocol
 
@@ -11,15 +8,15 @@ from synth.records import DedupKey, Place, as_id
 
 
 class SharedKeys(Protocol):
-    """The claims of all records, wherever they are kept."""
+    """The dedup keys of all records, in any process."""
 
     async def claim(self, claim: DedupKey) -> Place | None:
-        """The lowest of the lower places that are known to have a key alike. Raises EngineError where nobody tells."""
+        """The lowest known place below with a similar key, or None. Raises EngineError if they are unavailable."""
         ...
 
 
 class RecordKeys:
-    """One record, with all its branches, before these claims. What it claimed goes where its rows go."""
+    """The dedup keys of one record with all its branches. They are stored with its rows."""
 
     def __init__(self, shared: SharedKeys):
         self._shared = shared
@@ -31,29 +28,29 @@ class RecordKeys:
         try:
             return await self._shared.claim(claim)
         except EngineError as error:
-            self._failure = error  # whatever the step makes of it
+            self._failure = error  # raised again by `made`, even if the step catches it
             raise
 
     def made(self) -> list[DedupKey]:
-        """When the record is finished. Raises EngineError."""
+        """The record's keys, once it is finished. Raises EngineError."""
         if self._failure is not None:
             raise self._failure
         return self._made
 
 
 class DedupHandle:
-    """One branch of a record at one step, and the step's `llm.dedup`."""
+    """A step's `llm.dedup`, for one branch of a record."""
 
     def __init__(self, claims: SharedKeys, step: str, place: Place):
         self._claims, self._step, self._place = claims, step, place
         self._claimed = False
 
     async def claim(self, key: bytes) -> str | None:
-        """The id of a lower record that is known to have a key like this one. Never waits for another record."""
+        """The id of a lower record that is known to have a similar key, or None. Never waits for another record."""
         if self._claimed:
-            raise RuntimeError("a record claims once at a step")
+            raise RuntimeError("a record may call llm.dedup.claim only once in a step")
         if not isinstance(key, bytes):
-            raise TypeError(f"a claim's key is bytes, not {type(key).__name__}")
+            raise TypeError(f"a dedup key must be bytes, not {type(key).__name__}")
         self._claimed = True
         with ours():
             like = await self._claims.claim(DedupKey(self._step, self._place, key))

@@ -1,9 +1,7 @@
-"""Elimination evolving (arXiv 2304.12244, section 3.2): what shows that an evolution has failed.
+"""Elimination evolving (arXiv 2304.12244, section 3.2): detects that an evolution has failed.
 
-The judge's verdict and English words are all that is looked at: an answer in another language is never found to be
-empty words. What a refusal and an assistant's voice are, synth/quality knows.
-
-Knows nothing of records or models.
+Limits: only the judge's verdict and English words are used, so answers in other languages never count as empty words.
+Refusals and the assistant's voice are detected by synth/quality.
 """
 
 import re
@@ -16,7 +14,7 @@ from synth.steps.evol_examples import EXAMPLES
 from synth.steps.prompts import render
 from synth.steps.remarks import without_remarks
 
-# Not among them: yes, no, not, and number words, which can be a whole answer.
+# Without yes, no, not and number words, which can be a complete answer.
 _STOP_WORDS = frozenset(
     "a about above after again against all also am an and any are as at be because been before being below between "
     "both but by can could d did do does doing down during each few for from further had has have having he her "
@@ -26,7 +24,7 @@ _STOP_WORDS = frozenset(
     "were what when where which while who whom why will with would you your yours yourself yourselves".split()
 )
 
-# How models announce what they were asked to write, by the paper's prompts and by ours.
+# How models announce their output, given the paper's prompts or ours.
 _ANNOUNCED = re.compile(
     r"\b(given|rewritten|created|evolved) (prompt|instruction)\b|#\s*(given|rewritten|created|new) prompt\b"
     r"|\binstruction (below|above)\b|^\W*(the )?(new |final )?instruction\W*:|^\W*new (instruction|prompt)\b"
@@ -40,7 +38,7 @@ _ANNOUNCED = re.compile(
     r"|\bhere(['’]s| is) (an?|the|your|my) [^.:\n]{0,60}\b(version|rewrite|revision) of (the|your|this)\b",
     re.IGNORECASE,
 )
-_WINDOW = 5  # words in a row that nobody but the prompt's author would have written
+_WINDOW = 5  # consecutive words that only the prompt's author would have written
 
 _EQUAL = re.compile(
     r"\W*(?:(?:the )?(?:verdict|answer|result)(?: is)?\W+)?(?P<not>not |un)?equal\b(?!\W*or\W+(?:not |un)equal)",
@@ -49,22 +47,22 @@ _EQUAL = re.compile(
 
 
 def judged_equal(verdict: str) -> bool | None:
-    """Whether a judge's answer to `evolve_equal` begins with "Equal" or with "Not equal"; None where it is neither.
+    """Whether a judge's answer to `evolve_equal` begins with "Equal" or "Not equal"; None if neither.
 
-    An echo of the question, which names both, is neither.
+    An echo of the question, which has both, is neither.
     """
     found = _EQUAL.match(verdict)
     return None if found is None else not found["not"]
 
 
-def says_nothing(response: str) -> bool:
-    """Nothing but punctuation and stop words, or nothing at all."""
+def is_empty_words(response: str) -> bool:
+    """Only punctuation and stop words, or nothing at all."""
     return all(word in _STOP_WORDS for word in re.findall(r"\w+", response.lower()))
 
 
 def is_response(evolved: str, before: str) -> bool:
-    """Whether an instruction was answered in place of rewritten: it asked for something, and what came of it does not,
-    or speaks as an assistant does. In English; a rewriting of another language is never found to be a response."""
+    """Whether the instruction was answered instead of rewritten: the result, unlike the original, asks for nothing, or
+    speaks as an assistant. English only; rewritings in other languages never count as responses."""
     if _speaks_as_assistant(evolved):
         return not _speaks_as_assistant(before)
     return asks(before) and not asks(evolved)
@@ -75,7 +73,7 @@ def _speaks_as_assistant(text: str) -> bool:
 
 
 def same_words(one: str, other: str) -> bool:
-    """Whether two texts differ in punctuation, case and space at the most. Signs that tell words apart (C++) count."""
+    """Whether two texts differ only in punctuation, case and spaces. Signs that distinguish words (C++) count."""
     return _bare_words(one) == _bare_words(other)
 
 
@@ -85,10 +83,10 @@ def _bare_words(text: str) -> list[str]:
 
 
 def leaks(evolved: str, before: str, operation: str) -> bool:
-    """Whether words of the evolving prompt got into the evolved text, other than those that it had before.
+    """Whether words of the evolving prompt are in the evolved text, and were not there before.
 
-    Found are words that announce a result, label it or explain it, and any five words in a row of the operation's
-    prompt or of the example in it.
+    Detected are words that announce, label or explain a result, and any five consecutive words of the operation's
+    prompt or its example.
     """
     if without_remarks(evolved, before) != evolved.strip():
         return True

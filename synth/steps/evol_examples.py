@@ -1,7 +1,8 @@
-"""One example of each operation of Evol-Instruct, shown to the model as a turn before its own.
+"""An example of each Evol-Instruct operation, shown to the model as an earlier turn.
 
-A model that has seen a rewriting answers less often where it should rewrite: of 18 instructions, SmolLM2-135M rewrote 3
-without an example and 9 with one (docs/evol_instruct.md). Their subjects differ, so that none is taken for the topic.
+A model that has seen a rewriting less often answers instead of rewriting: of 18 instructions, SmolLM2-135M rewrote 3
+without an example and 9 with one (docs/evol_instruct.md). The examples have different subjects, so that none is taken
+for the topic.
 """
 
 EXAMPLES: dict[str, tuple[str, str]] = {

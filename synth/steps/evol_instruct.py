@@ -1,11 +1,11 @@
-"""Evol-Instruct (arXiv 2304.12244): an instruction is rewritten, round by round, into harder ones and rarer ones.
+"""Evol-Instruct (arXiv 2304.12244): rewrites an instruction, round by round, into harder and rarer ones.
 
-Each round draws one operation by weight, of five in depth and one in breadth (section 3.1), and asks whether the
-result is a failure (section 3.2, synth/steps/eliminations.py). A failed round leaves the instruction as it was: it
-goes into the next round unevolved, and the lineage tells what failed. `target: response` evolves the response
-instead (Evol-Quality, in arXiv 2312.15685).
+Each round draws one operation by weight, of five in depth and one in breadth (section 3.1), and checks whether the
+result is a failure (section 3.2, synth/steps/eliminations.py). After a failed round the instruction is unchanged in the
+next one, and the lineage has the reason. `target: response` evolves the response instead (Evol-Quality, in arXiv
+2312.15685).
 
-Knows nothing of other records: one may be in its fourth round while another is in its first.
+Records are independent: one may be in its fourth round while another is in its first.
 """
 
 from dataclasses import asdict, field
@@ -18,7 +18,7 @@ from synth.engines import Sampling
 from synth.engines.repetition import REPETITION
 from synth.quality.refusal import refusal
 from synth.records import Needs, Record, Rejection, text_of
-from synth.steps.eliminations import is_response, judged_equal, leaks, same_words, says_nothing
+from synth.steps.eliminations import is_empty_words, is_response, judged_equal, leaks, same_words
 from synth.steps.evol_examples import EXAMPLES
 from synth.steps.few_shot import few_shot
 from synth.steps.llm import LLM, Branch
@@ -32,7 +32,7 @@ ELIMINATIONS: tuple[Elimination, ...] = ("no_gain", "refusal", "empty_words", "l
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Operations:
-    """How often each operation is drawn, relative to the others: weights need not sum to 1, and 0 switches one off.
+    """Weights of the operations. They need not sum to 1; 0 switches one off.
 
     The names are those of the prompts, `evolve_NAME.jinja`; all but `breadth` are in depth.
     """
@@ -49,14 +49,14 @@ class Operations:
 class EvolInstruct:
     """Evolves a record's `instruction`, or its `response`, in so many `rounds`.
 
-    `store` every: each successful round becomes a row of its own, whose lineage ends with it; last: one row.
-    `answers` says which rows have a response: the last, every one, or none. The eliminations `refusal` and
-    `empty_words` look at the response, so where they are on each round is answered, and a round's answer is its row's
-    response. Null `eliminate` is every elimination for which there are answers.
+    `store` every: each successful round becomes a row, whose lineage ends with it; last: one row per record. `answers`
+    sets which rows get a response: the last, every one, or none. The eliminations `refusal` and `empty_words` check the
+    response, so with one of these every round is answered, and its answer is the row's response. Null `eliminate` is
+    every elimination for which there are answers.
 
-    A record of which no round succeeded is rejected, as `not_evolved`, or with `keep_unevolved` kept as it was. One
-    whose instruction is missing, null or blank is rejected as `no_instruction`. With a sampling in `draw`, a record
-    that holds nothing at all (source=none) gets its first instruction from the model, drawn as in Magpie.
+    A record without a successful round is rejected as `not_evolved`, or with `keep_unevolved` kept unchanged. A record
+    whose instruction is missing, null or blank is rejected as `no_instruction`. With a sampling in `draw`, an empty
+    record (source=none) gets its first instruction from the model, drawn as in Magpie.
 
     Of a conversation, the first turn is evolved and the others are dropped.
     """
@@ -86,9 +86,9 @@ class EvolInstruct:
     def __post_init__(self) -> None:
         if not any(asdict(self.operations).values()):
             raise ValueError("operations: at least one weight must be above 0")
-        looks_at_answers = sorted({"refusal", "empty_words"} & set(self.eliminate or ()))
-        if self.target == "instruction" and self.answers == "none" and looks_at_answers:
-            raise ValueError(f"eliminate: {looks_at_answers[0]} looks at answers, and answers=none makes none")
+        needs_answers = sorted({"refusal", "empty_words"} & set(self.eliminate or ()))
+        if self.target == "instruction" and self.answers == "none" and needs_answers:
+            raise ValueError(f"eliminate: {needs_answers[0]} checks answers, and answers=none makes none")
 
     @property
     def _eliminated(self) -> set[str]:
@@ -110,7 +110,7 @@ class EvolInstruct:
         return self.rounds if self.store == "every" else 1
 
     def calls(self) -> list[Sampling]:
-        """Every engine call of one record at the most: of one that fails as late as it can in each round."""
+        """The most engine calls of one record: each round fails at its last check."""
         drawn = [self.draw] if self.draw else []
         if self.target == "response":
             return [*drawn, self.response, *[self.evolve] * self.rounds]
@@ -158,7 +158,7 @@ class EvolInstruct:
         return [*(Branch(self._unanswered(one.outcome), one.lineage) for one in rows[:-1]), rows[-1]]
 
     async def _first(self, record: Record, llm: LLM) -> Record:
-        """The record with what the first round starts from."""
+        """The record with the text that the first round starts from."""
         if self.draw and not record:
             drawn = await llm.query((), self.draw)
             llm.note(drawn.text, "drawn")
@@ -186,7 +186,7 @@ class EvolInstruct:
         return llm.rng.choices(list(weights), list(weights.values()))[0]
 
     async def _round(self, now: Record, operation: str, llm: LLM) -> Record:
-        """The record, evolved. Raises Rejection, of this round and not of the record, where that fails."""
+        """The evolved record. Raises Rejection if the round fails; the record itself is not rejected."""
         before, prompt = now[self.target], f"evolve_{operation}"
         asked = render(prompt, instruction=now["instruction"], response=now.get("response"))
         evolved = await llm.chat(few_shot(_shown(operation, prompt), asked), self.evolve)
@@ -206,26 +206,26 @@ class EvolInstruct:
             raise Rejection(failure, record=after)
         if self.target == "instruction" and self._answers_rounds:
             after = await self._answered(after, llm)
-        self._look_at_answer(after)
+        self._check_answer(after)
         return after
 
     async def _without_gain(self, before: str, after: str, llm: LLM) -> Literal["no_gain", "no_verdict"] | None:
         if same_words(after, before):
             return "no_gain"
-        if self.target == "response":  # the question to the judge is about instructions
+        if self.target == "response":  # the judge's prompt is about instructions
             return None
         asked = render("evolve_equal", first=before, second=after)
         verdict = await llm.chat(asked, self.judge, choice=("Equal", "Not equal"))
         equal = judged_equal(verdict.text)
         return "no_verdict" if equal is None else "no_gain" if equal else None
 
-    def _look_at_answer(self, after: Record) -> None:
+    def _check_answer(self, after: Record) -> None:
         response = after.get("response")
         if response is None:
             return
         if "refusal" in self._eliminated and refusal(response):
             raise Rejection("refusal", record=after)
-        if "empty_words" in self._eliminated and says_nothing(response):
+        if "empty_words" in self._eliminated and is_empty_words(response):
             raise Rejection("empty_words", record=after)
 
     async def _answered(self, record: Record, llm: LLM) -> Record:
@@ -234,7 +234,7 @@ class EvolInstruct:
         return record | {"response": answer.text, "finish_reason": answer.finish_reason, "messages": None}
 
     async def _finished(self, now: Record, llm: LLM) -> Record | Rejection:
-        """The last row, with its answer."""
+        """The last row, with its response."""
         if self.target == "instruction" and self.answers == "none":
             return now
         if now.get("response") is None:
@@ -246,12 +246,12 @@ class EvolInstruct:
         if not isinstance(row, dict) or self.target == "response":
             return row
         if self.answers != "every":
-            return row | {"response": None, "finish_reason": "stop"}  # how the instruction ended
+            return row | {"response": None, "finish_reason": "stop"}  # of the instruction
         return row if row.get("response") else Rejection("empty_response", record=row)
 
 
 def _shown(operation: str, prompt: str) -> list[tuple[str, str]]:
-    """An example of the operation, as it is asked and answered."""
+    """The example of an operation, as prompt and answer."""
     if operation not in EXAMPLES:
         return []
     before, after = EXAMPLES[operation]

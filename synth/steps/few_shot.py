@@ -1,9 +1,7 @@
-"""Few-shot prompts as a conversation: the same request, asked and answered before, then asked once more.
+"""Few-shot prompts as a conversation: the same request with its answers as earlier turns, then the request to answer.
 
-A model that is too small to follow a description follows earlier answers. What is to be JSON is shown as JSON, and an
-engine that can hold a JSON schema is asked to: see `list_schema` and the like.
-
-Knows nothing of where the examples come from.
+A model that is too small to follow a description follows earlier answers. JSON is shown as JSON, and engines with
+structured output get a schema: see `list_schema` and the others.
 """
 
 import json
@@ -17,9 +15,9 @@ _TEXT: Schema = {"type": "string", "minLength": 1}  # a maxLength of hundreds ta
 
 
 def few_shot(examples: Iterable[tuple[str, Any]], request: str) -> list[Message]:
-    """The messages of a conversation: requests with their answers, and the request to answer.
+    """The messages of a conversation: example requests with their answers, and the request to answer.
 
-    An answer that is no text becomes JSON.
+    An answer that is not a string is shown as JSON.
     """
     messages = []
     for asked, answer in examples:
@@ -29,18 +27,18 @@ def few_shot(examples: Iterable[tuple[str, Any]], request: str) -> list[Message]
 
 
 def list_schema(name: str, items: int) -> Schema:
-    """An object with one list of so many texts: some servers take no list at the top."""
+    """An object with one list of `items` strings: some servers take no list at the top level."""
     return object_schema({name: {"type": "array", "items": _TEXT, "minItems": items, "maxItems": items}})
 
 
 def objects_schema(name: str, fields: Iterable[str], most: int) -> Schema:
-    """An object with one list of one to `most` objects, each of which has these texts in this order."""
+    """An object with one list of 1 to `most` objects, each with these string fields in this order."""
     each = object_schema({field: {"type": "string"} for field in fields})
     return object_schema({name: {"type": "array", "items": each, "minItems": 1, "maxItems": most}})
 
 
 def object_schema(properties: Schema) -> Schema:
-    """An object with these properties, all of them and no others."""
+    """An object with exactly these properties."""
     return {
         "type": "object",
         "properties": properties,

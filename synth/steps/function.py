@@ -1,7 +1,6 @@
-"""What a step is: anything that is called with a record and an `llm`; and what it may tell of itself.
+"""What a step is: any callable with a record and an `llm`; and the optional attributes by which it describes itself.
 
-Both are checked where the configuration is read (synth/components/protocols.py). Whoever wants to know later asks
-`describe`.
+Both are checked where the configuration is read (synth/components/protocols.py). Use `describe` to read them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,14 +22,13 @@ class StepFunction(Protocol):
 
 
 class Describes(Protocol):
-    """All of it is optional. `columns`, which is optional too, is read by synth/configuration/strategy.py.
+    """Optional attributes of a step. `columns`, also optional, is read by synth/configuration/strategy.py.
 
-    One that `is_filter` returns the record as it came, or rejects it. `rejections` are reasons. `num_outputs` is how
-    many records it makes of one at the most, None for several. The first step may have a `pool`, any step `duplicates`.
-    `models` are those of the run that it may ask beside its own and those that its calls name; `pooling` are the
-    pooling models, by their names, and what it asks of each. `outline` is what the step does inside, a short line each,
-    such as its rounds: for the picture. `under_system_prompt` is whether all that it asks has a
-    system prompt.
+    A step with `is_filter` returns the record unchanged or rejects it. `rejections` are its reasons. `num_outputs` is
+    the most records that it makes of one, None for several. The first step may have a `pool`, any step `duplicates`.
+    `models` are models of the run that it may call beside its own and those named in `calls`; `pooling` are the pooling
+    models by name, and the task of each. `outline` has short lines for the diagram about what the step does inside,
+    such as its rounds. `under_system_prompt` is whether all its calls have a system prompt.
     """
 
     is_filter: bool
@@ -44,27 +42,27 @@ class Describes(Protocol):
     under_system_prompt: bool
 
     def doomed(self, record: Record, left: int) -> Rejection | None:
-        """Of a filter: the rejection that a record is certain of while its last text is still written, whatever the
-        `left` tokens will be, which are as many as can come. Called often, and in any thread."""
+        """For filters: the rejection that a record with a partial text is certain of, whatever the `left` tokens, the
+        most that may follow, will be. Called often, and in any thread."""
         ...
 
     def needs(self) -> Sequence[Needs]:
-        """For each thing that it reads the columns that will do, and what they have to hold, if that matters."""
+        """For each input the alternative columns that will do, and their types if these matter."""
         ...
 
     def calls(self) -> Sequence[Sampling]:
-        """Each call for one record, at the most."""
+        """The sampling of each call for one record, at the most."""
         ...
 
     def as_user(self) -> Sequence[Sampling]:
-        """Those of its calls that have a model say what a user would, which takes its pre-query template."""
+        """The calls that draw a user's turn, which needs the model's pre-query template."""
         ...
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a step tells of itself, once and whole. `calls` is None where it does not tell of them;
-    `declares_num_outputs` is whether it says how many records it makes of one, which is else taken to be one."""
+    """A step's attributes, read once. `calls` is None if it does not declare them; `declares_num_outputs` is whether it
+    declares the number of outputs, which is otherwise taken to be one."""
 
     calls: Sequence[Sampling] | None = None
     is_filter: bool = False
@@ -84,15 +82,15 @@ class Description:
 
 
 def describe(function: Any) -> Description:
-    """Of a function with parameters, what the function tells behind the partial that binds them. Raises what its own
-    `calls`, `needs` or `as_user` do."""
-    teller = who_tells(function)
-    names = [one.name for one in fields(Description) if hasattr(teller, one.name)]
-    told: dict[str, Any] = {name: getattr(teller, name) for name in names}
-    told |= {name: told[name]() for name in ("calls", "as_user", "needs") if name in told}
-    return Description(**told | {"declares_num_outputs": isinstance(told.get("num_outputs"), int)})
+    """The attributes of a step, or of the function inside a partial. Raises exceptions of its `calls`, `needs` and
+    `as_user`."""
+    owner = described(function)
+    names = [one.name for one in fields(Description) if hasattr(owner, one.name)]
+    given: dict[str, Any] = {name: getattr(owner, name) for name in names}
+    given |= {name: given[name]() for name in ("calls", "as_user", "needs") if name in given}
+    return Description(**given | {"declares_num_outputs": isinstance(given.get("num_outputs"), int)})
 
 
-def who_tells(function: Any) -> Any:
-    """What has the attributes: a step, or the function of one that is bound to parameters."""
+def described(function: Any) -> Any:
+    """The object with the attributes: the step, or the function inside a partial."""
     return function.func if isinstance(function, partial) else function

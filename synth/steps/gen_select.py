@@ -1,8 +1,7 @@
-"""GenSelect (arXiv 2507.17797): a model is shown numbered answers to one question and names the best.
+"""GenSelect (arXiv 2507.17797): a model sees numbered answers to a question and names the best.
 
-Of more answers than it is shown at once, groups are made and the best of each go on, until one is left: a tournament.
-Pairs are groups of two. The answer is held to the numbers where the engine can hold it; a model that thinks does so
-before. The words of the prompt are ours.
+If there are more answers than it sees at once, groups compete and the winners go on: a tournament. The output is
+constrained to the numbers if the engine supports it; a thinking model thinks first. The prompt's wording is ours.
 """
 
 import asyncio
@@ -24,14 +23,14 @@ from synth.steps.prompts import render
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class GenSelect:
-    """Adds `selected`, the place of the best answer in `candidates`, from 0.
+    """Adds `selected`, the index of the best answer in `candidates`, from 0.
 
-    Compared are the answers that passed, or all where none was verified; equal ones once, and no more than the first
-    `n`. `group` of them are shown at once, in an order that the seed shuffles, since the first that a model reads is
-    favoured. `model` names the one that compares, None the one that the step asks.
+    Compared are the answers that passed, or all if none was verified; equal ones once, and at most the first `n`.
+    `group` of them are shown at once, shuffled by the seed, since models favour the first answer. `model` is the model
+    that compares; None: the step's model.
 
-    Rejections: `truncated_selection` and `unparsable_selection`, where no number was named. Where none passed,
-    `selected` is null and `pick` rejects the record. Also: `no_instruction`, `no_candidates`.
+    Rejections: `truncated_selection` and `unparsable_selection` if no number was named. If none passed, `selected` is
+    null and `pick` rejects the record. Also: `no_instruction`, `no_candidates`.
     """
 
     n: Annotated[int, Field(ge=1)] = 16
@@ -55,7 +54,7 @@ class GenSelect:
         return [f"a tournament of up to {self.n} answers, {self.group} at a time"]
 
     def calls(self) -> list[Sampling]:
-        """Those of a tournament of `n`."""
+        """Of a tournament of `n` answers."""
         calls, left = 0, self.n
         while left > 1:
             groups = [group for group in _groups(range(left), self.group)]
@@ -80,7 +79,7 @@ class GenSelect:
         return record | {SELECTED: next(iter(places), None)}
 
     async def _best(self, problem: str, candidates: Sequence[Candidate], shown: Sequence[int], llm: LLM) -> int:
-        """The place of the best of those that are shown. Raises Rejection where none is named."""
+        """The index of the best of the shown answers. Raises Rejection if none is named."""
         if len(shown) == 1:
             return shown[0]
         numbers = tuple(str(number) for number in range(1, len(shown) + 1))
@@ -94,6 +93,6 @@ class GenSelect:
 
 
 def _groups(places: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """As few as can be, of sizes that differ by one at the most: the last one would else have few to win against."""
+    """The fewest groups, with sizes that differ by at most one; else the last one would win against few."""
     count = -(-len(places) // size)
     return [places[len(places) * at // count : len(places) * (at + 1) // count] for at in range(count)]

@@ -1,9 +1,9 @@
-"""Answers that come in two parts: what a model thinks, and what it says when its thoughts are closed.
+"""Answers in two requests: first the reasoning, then the answer after it.
 
-An engine holds an answer to its form from its first token on, which leaves no room for thoughts; and only another
-request can go on after thoughts that have used up their tokens, or from a given start of the answer. So where a model
-may think, it does so first, in a request without the form, and goes on after its thoughts in a second one. Works with
-every engine that reads token ids, for it takes nothing but prompts and stops.
+Structured output constrains an answer from its first token on, which leaves no room for reasoning. And only a second
+request can continue after reasoning that has used up its tokens, or from a given prefix. So a model that may think does
+so in a first request without the constraint, and a second one continues after its reasoning. Works with every engine
+that reads token ids, since it needs only prompts and stops.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,14 +14,14 @@ from synth.engines import Answer, Sampling
 
 Ask = Callable[[list[int], Sampling], Awaitable[Answer]]
 
-OPENING = 8  # tokens that tell whether a model begins with thoughts
+OPENING = 8  # tokens after which it is known whether a model begins with reasoning
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What is given of an answer: its first words, and the thoughts before it. A prefix, even an empty one, closes
-    these. Where the model `thinks_first`, and has none yet, it does so before a prefix. What a user would say, a
-    `query`, has no thoughts before it."""
+    """What is given of an answer: its prefix, and the reasoning before it. A prefix, even an empty one, ends the
+    reasoning. If the model `thinks_first` and has no reasoning yet, it thinks before the prefix. A user's turn, a
+    `query`, has no reasoning before it."""
 
     prefix: str | None = None
     thoughts: str | None = None
@@ -34,7 +34,7 @@ class Begun:
 
 
 def free(sampling: Sampling) -> Sampling:
-    """Without a form."""
+    """Without structured output."""
     return replace(sampling, json_schema=None, choice=None, regex=None)
 
 
@@ -47,8 +47,8 @@ async def thoughts_before(
     max_model_len: int,
     begun: str | None = None,
 ) -> str | None:
-    """What a model thinks before its answer, in up to thinking_tokens, or else max_tokens; None where it does not
-    think. It goes on from what is `begun`. Of thinking_tokens, the context's room for the answer is left, if it can be.
+    """A model's reasoning before its answer, of up to thinking_tokens or else max_tokens; None if it does not think.
+    Continues what is `begun`. From thinking_tokens, the context's room for the answer is reserved, if possible.
     """
     end = template.thinks(prompt)
     if end is None:
@@ -59,20 +59,20 @@ async def thoughts_before(
         room = max_model_len - len(prompt) - sampling.max_tokens
         most = min(sampling.thinking_tokens, room) if room > 0 else sampling.thinking_tokens
     thinking = replace(free(sampling), stop=end.strings, stop_token_ids=end.token_ids, max_tokens=most)
-    said: list[int] = []
+    thought_ids: list[int] = []
     goes_on = True
     if begun is not None:
-        said = template.begin_thoughts(prompt, begun)[len(prompt) :]
-    elif template.answer(prompt, said)[0] is None:  # the prompt has not begun them: the model may, or may not
+        thought_ids = template.begin_thoughts(prompt, begun)[len(prompt) :]
+    elif template.answer(prompt, thought_ids)[0] is None:  # the prompt does not begin the reasoning: the model may
         opened = await ask(prompt, replace(thinking, max_tokens=min(OPENING, most)))
-        said, goes_on = list(opened.token_ids), opened.finish_reason == "length"
-        if template.answer(prompt, said)[0] is None:
+        thought_ids, goes_on = list(opened.token_ids), opened.finish_reason == "length"
+        if template.answer(prompt, thought_ids)[0] is None:
             return None
-        thinking = replace(thinking, max_tokens=max(1, most - len(said)))
-        goes_on = goes_on and len(said) < most
-    if goes_on and len(prompt) + len(said) < max_model_len:
-        said += (await ask([*prompt, *said], thinking)).token_ids
-    return template.answer(prompt, said)[0]
+        thinking = replace(thinking, max_tokens=max(1, most - len(thought_ids)))
+        goes_on = goes_on and len(thought_ids) < most
+    if goes_on and len(prompt) + len(thought_ids) < max_model_len:
+        thought_ids += (await ask([*prompt, *thought_ids], thinking)).token_ids
+    return template.answer(prompt, thought_ids)[0]
 
 
 async def until_answer(
@@ -84,7 +84,7 @@ async def until_answer(
     max_model_len: int,
     begun: Begun,
 ) -> tuple[str | None, list[int]]:
-    """What a model thinks before its answer, None where it does not, and the prompt up to where the answer goes on."""
+    """A model's reasoning before its answer, None without any, and the prompt up to where the answer continues."""
     reasoning = begun.thoughts
     if not begun.is_closed or (reasoning is None and begun.thinks_first):
         reasoning = await thoughts_before(ask, template, prompt, sampling, stop, max_model_len, reasoning)

@@ -1,7 +1,7 @@
-"""Inputs and outputs that a model wrote under labels, `Input:` and `Output:` or `Class label:`, taken apart.
+"""Parses inputs and outputs that a model wrote under labels: `Input:` and `Output:`, or `Class label:`.
 
-A label is one in bold, as a heading, in a list or in JSON, too. Promises: no text raises an exception; no label of a
-neighbour is in an input or an output; of a cut answer the last, incomplete instance is left out.
+Labels may be in bold, headings, list items or JSON keys. Promises: no text raises an exception; no label is left in an
+input or output; of a truncated answer the last, incomplete instance is dropped.
 """
 
 import json
@@ -40,7 +40,7 @@ _EXAMPLE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _ANNOUNCED = re.compile(
-    rf"\s*(?P<said>[^\n]{{1,120}}?[:：!.])[ \t]{{1,9}}(?=(?:{_EMPHASIS})?(?:expected )?"
+    rf"\s*(?P<announcement>[^\n]{{1,120}}?[:：!.])[ \t]{{1,9}}(?=(?:{_EMPHASIS})?(?:expected )?"
     rf"(?:inputs?|outputs?|class[ \t]labels?)[ \t]?\d{{0,3}}(?:{_EMPHASIS})?[:：])",
     re.IGNORECASE,
 )
@@ -50,7 +50,7 @@ _FENCED = re.compile(r"(`{3,}|~{3,})[ \t]*(?:text|txt|plaintext|markdown|md)?[ \
 
 @dataclass(frozen=True)
 class Instance:
-    """An input, empty where the task needs none, and its output. `unfit` says why it is left out."""
+    """An input, empty if the task needs none, and its output. `unfit` is the reason why it is left out."""
 
     input: str
     output: str
@@ -65,12 +65,12 @@ class _Field:
 
 
 def output_first(text: str, cut: bool = False) -> list[Instance]:
-    """Instances of a classification: each a class label, then an input that gets it."""
+    """Instances of a classification task: each a class label, then an input with that label."""
     return _instances(text, cut, label_first=True)
 
 
 def input_first(text: str, cut: bool = False) -> list[Instance]:
-    """Instances of any other task: each an input, then its output. The input may be left out or be named (none)."""
+    """Instances of any other task: each an input, then its output. The input may be missing or be named (none)."""
     return _instances(text, cut, label_first=False)
 
 
@@ -82,7 +82,7 @@ def _instances(text: str, cut: bool, *, label_first: bool) -> list[Instance]:
     kinds = [field.kind for field in fields if field.kind != "example"]
     if "output" not in kinds:
         return []
-    # Whatever was asked for, the first label says which one of a pair comes first.
+    # Whatever the prompt asked for, the first label decides which of a pair comes first.
     label_first = kinds[0] == "output" and (label_first or (kinds[-1] == "input" and not head))
     found = [
         pair
@@ -95,15 +95,15 @@ def _instances(text: str, cut: bool, *, label_first: bool) -> list[Instance]:
 
 
 def _on_lines_of_their_own(text: str) -> str:
-    """`Here is an example: Input: a`: the first label after what announces it."""
+    """`Here is an example: Input: a`: the first label moved to a line of its own."""
     found = _ANNOUNCED.match(text)
-    if found and is_announcement(found["said"]):
-        return f"{found['said']}\n{text[found.end() :]}"
+    if found and is_announcement(found["announcement"]):
+        return f"{found['announcement']}\n{text[found.end() :]}"
     return text
 
 
 def _fields(text: str, wanted: Kind) -> tuple[str, list[_Field]]:
-    """What stands before the first label, and what stands behind each. Without `wanted`, lines are looked into."""
+    """The text before the first label, and the text behind each. Without `wanted`, labels within lines count too."""
     labels = _labels(text, _NAMES)
     if not any(kind == "output" for kind, _, _, _ in labels):
         labels += _labels(text, _OTHER_NAMES)
@@ -118,17 +118,17 @@ def _fields(text: str, wanted: Kind) -> tuple[str, list[_Field]]:
         number = mark["number"] if mark and mark["number"] else None
         fields.append(_Field(kind, int(number) if number else None, _value(value, _unclosed(mark), last)))
     head = text[: labels[0][1]] if labels else ""
-    said = [line for line in head.splitlines() if line.strip() and not _FENCE_LINE.fullmatch(line)]
-    while said and (said[0].rstrip().endswith((":", "：")) or is_announcement(said[0])):
-        del said[0]
-    return "\n".join(said).strip(), fields
+    preamble = [line for line in head.splitlines() if line.strip() and not _FENCE_LINE.fullmatch(line)]
+    while preamble and (preamble[0].rstrip().endswith((":", "：")) or is_announcement(preamble[0])):
+        del preamble[0]
+    return "\n".join(preamble).strip(), fields
 
 
 _Label = tuple[Kind, int, int, "re.Match[str] | None"]
 
 
 def _labels(text: str, names: Sequence[tuple[Kind, str]]) -> list[_Label]:
-    """Labels at the starts of lines. Those without a colon count if they are marked, or if none has one."""
+    """Labels at line starts. Labels without a colon count if they are marked up, or if none has a colon."""
     found: list[_Label] = [
         (kind, mark.start(), mark.end(), mark)
         for kind, name in names
@@ -139,7 +139,7 @@ def _labels(text: str, names: Sequence[tuple[Kind, str]]) -> list[_Label]:
 
 
 def _separators(text: str, starts: set[int]) -> Iterator["re.Match[str]"]:
-    """`Example 2`, and a number or a rule alone on a line above a label; elsewhere these are somebody's words."""
+    """`Example 2`, and a number or rule alone on a line above a label; elsewhere these belong to the text."""
     for mark in _EXAMPLE.finditer(text):
         following = re.compile(r"\s*?^(?=[ \t>]*\S)", re.MULTILINE).match(text, mark.end())
         if mark["number"] or (following and following.end() in starts):
@@ -160,7 +160,7 @@ def _unclosed(mark: "re.Match[str] | None") -> str:
 
 
 def _value(text: str, unclosed: str, last: bool) -> str:
-    """A field's text without what leads over to the next one, or ends the answer."""
+    """A field's text without what introduces the next one, or ends the answer."""
     lines = text.strip().splitlines()
     while lines and (
         _ends_a_fence_around_all(lines)
@@ -184,7 +184,7 @@ def _leads_over(line: str) -> bool:
 
 
 def _groups(fields: Sequence[_Field]) -> Iterator[list[_Field]]:
-    """Fields from one heading to the next, `Example 2`."""
+    """Fields between headings such as `Example 2`."""
     group: list[_Field] = []
     for field in fields:
         if field.kind == "example":
@@ -196,7 +196,7 @@ def _groups(fields: Sequence[_Field]) -> Iterator[list[_Field]]:
 
 
 def _numbered(group: Sequence[_Field]) -> list[Instance]:
-    """`Input 1`, `Input 2`, `Output 1`, `Output 2`: pairs by their numbers."""
+    """`Input 1`, `Input 2`, `Output 1`, `Output 2`: pairs by number."""
     inputs = {field.number: field.text for field in group if field.kind == "input"}
     outputs = {field.number: field.text for field in group if field.kind == "output"}
     if len(inputs) < 2 or None in inputs or inputs.keys() != outputs.keys() or len(group) > 2 * len(inputs):
@@ -228,7 +228,7 @@ def _labels_first(group: Sequence[_Field]) -> list[Instance]:
 
 
 def _joined(given: Sequence[_Field]) -> str:
-    """The input of fields that stand together: parts of one if they are numbered, else the last one."""
+    """The input of adjacent fields: parts of one if they are numbered, else the last one."""
     parts = given if all(field.number for field in given) else given[-1:]
     return _input("\n".join(field.text for field in parts))
 

@@ -1,7 +1,8 @@
-"""The items of a list that a model wrote: JSON, marked lines (synth/steps/marks.py), titles with their texts, or lines.
+"""Parses the items of a list that a model wrote: JSON, marked lines (synth/steps/marks.py), titles with texts, or
+lines.
 
-Promises: no text raises an exception; an item's own text stays, with the line breaks of code in it; what stands around
-the list (an announcement, a fence, a closing remark) is no item; of a cut list the last, incomplete item is left out.
+Promises: no text raises an exception; an item's text is unchanged, with the line breaks of code; what surrounds the
+list (an announcement, a fence, a closing remark) is no item; of a truncated list the last, incomplete item is dropped.
 """
 
 import re
@@ -25,8 +26,8 @@ _TITLE_WORDS = 8
 
 
 def items(text: str, cut: bool = False) -> list[str]:
-    """The items, marks stripped; what is before the first mark is the model's preamble. `cut` drops the last one."""
-    found = json_texts(text)  # of a list that breaks off these are the whole ones
+    """The items without their marks; the text before the first mark is a preamble. `cut` drops the last item."""
+    found = json_texts(text)  # of truncated JSON, the complete ones
     if not found:
         found = _written(text.splitlines())
         if cut:
@@ -61,7 +62,7 @@ def _fenced(lines: Sequence[str]) -> list[bool]:
 
 
 def _inside(lines: Sequence[str], fenced: Sequence[bool]) -> list[str]:
-    """What a fence around the whole list holds."""
+    """The content of a fence around the whole list."""
     opening = next((at for at, line in enumerate(lines) if fenced[at] and _FENCE.match(line)), None)
     if opening is None or (_FENCE.match(lines[opening]) or [""] * 3)[2].lower() not in _PLAIN_FENCES:
         return []
@@ -70,7 +71,7 @@ def _inside(lines: Sequence[str], fenced: Sequence[bool]) -> list[str]:
 
 
 def _marked(lines: Sequence[str], fenced: Sequence[bool]) -> list[str]:
-    """Items by their marks, or none where there is no list."""
+    """Items by their marks; empty if there is no list."""
     marks = _choose([mark for at, line in enumerate(lines) if not fenced[at] for mark in marks_of(line, at)])
     if not marks:
         return _of_one_line(lines, fenced)
@@ -89,7 +90,7 @@ def _marked(lines: Sequence[str], fenced: Sequence[bool]) -> list[str]:
 
 
 def _numbers_left_out(marks: Sequence[Mark]) -> list[int | None]:
-    """For each mark the number of the next one: whoever is between them is in its line. None: nobody knows the last."""
+    """For each mark the number of the next one: missing numbers are within its line. None for the last."""
     following = [mark.number for mark in marks[1:]]
     gaps = any(after > mark.number + 1 for mark, after in zip(marks, following, strict=False))
     last = None if gaps or len(marks) == 1 else marks[-1].number + 1
@@ -97,7 +98,8 @@ def _numbers_left_out(marks: Sequence[Mark]) -> list[int | None]:
 
 
 def _choose(candidates: list[Mark]) -> list[Mark]:
-    """The list that the lines are: of those least far in, the one that begins first, and of these the longest."""
+    """The marks that form the list: of the least indented ones, the first list; of lists that begin together, the
+    longest."""
     styles = dict.fromkeys(mark.style for mark in candidates)
     chains = [found for style in styles if (found := chain(candidates, style))]
     if not chains:
@@ -118,7 +120,7 @@ def _of_one_line(lines: Sequence[str], fenced: Sequence[bool]) -> list[str]:
 
 
 class _Block:
-    """An item's lines: what follows its mark, and the lines up to the next mark."""
+    """An item's lines: the text after its mark, and the lines up to the next mark."""
 
     def __init__(self, mark: Mark, lines: Sequence[str]):
         self.mark, self.head = mark, mark.rest.strip()
@@ -132,7 +134,7 @@ class _Block:
         self._end_at_section()
 
     def _end_at_section(self) -> None:
-        """A heading, a rule or a bold line after an empty one begins something else, if it is not the item's title."""
+        """End at a heading, rule or bold line after an empty line, unless it is the item's title."""
         fenced = _fenced(self.lines)
         begun = bool(self.head) and not self.titled
         for at, line in enumerate(self.lines):
@@ -147,7 +149,7 @@ class _Block:
             begun = begun or bool(line.strip())
 
     def end(self, others: Sequence["_Block"]) -> None:
-        """Leaves out what is said after the last item's end."""
+        """Remove text that follows the end of the last item."""
         paragraphs = self._paragraphs()
         while paragraphs:
             start, text, apart = paragraphs.pop()
@@ -159,14 +161,14 @@ class _Block:
             return
 
     def _is_over(self, text: str, others: Sequence["_Block"], more: bool) -> bool:
-        """Whether a paragraph after an empty line is no part of the item: none of the others has one like it."""
+        """Whether a paragraph after an empty line is not part of the item: no other item has one like it."""
         indented = text[:1].isspace() or self.mark.indent > len(text) - len(text.lstrip())
         waits = self.titled or not self.head or (not more and self.head.endswith((":", "：")))
         has_code = any(_FENCE.match(line) for line in text.splitlines())
         return bool(others) and not indented and not waits and not has_code and not any(map(_has_paragraphs, others))
 
     def _paragraphs(self) -> list[tuple[int, str, bool]]:
-        """The start, the text and whether an empty line stands before it; a last line alone may be one of its own."""
+        """Start, text, and whether an empty line is before it; a single last line may be a paragraph of its own."""
         found: list[tuple[int, str, bool]] = []
         fenced = _fenced(self.lines)
         for at, line in enumerate(self.lines):
@@ -181,7 +183,7 @@ class _Block:
         return found
 
     def text(self) -> str:
-        """The item: wrapped lines joined, code as it stands. A title alone on the mark's line is left out."""
+        """The item: wrapped lines joined, code unchanged. A title alone on the mark's line is removed."""
         body = _joined(self.lines)
         if self.titled and body and len(self.head.split()) <= _TITLE_WORDS:
             bullets = [mark for line in self.lines for mark in marks_of(line) if mark.style == BULLET]
@@ -199,7 +201,7 @@ def _begins_section(line: str) -> bool:
 
 
 def _joined(lines: Sequence[str]) -> str:
-    """Lines of prose are one line, lines of code stay lines."""
+    """Joins lines of prose; lines of code stay separate."""
     text = ""
     for line, inside in zip(lines, _fenced(lines), strict=True):
         if inside:
@@ -211,10 +213,10 @@ def _joined(lines: Sequence[str]) -> str:
 
 
 def _titled(lines: Sequence[str]) -> list[str]:
-    """Texts under bold lines or headings, where each of them has one."""
+    """Texts under bold lines or headings, if each of these has one."""
     titles = [at for at, line in enumerate(lines) if _begins_section(line)]
     if titles and not "".join(lines[titles[0] + 1 : [*titles, len(lines)][1]]).strip():
-        del titles[0]  # the whole list's
+        del titles[0]  # the title of the whole list
     bodies = [list(lines[at + 1 : end]) for at, end in zip(titles, [*titles[1:], len(lines)], strict=False)]
     if len(bodies) < 2 or not all("".join(body).strip() for body in bodies):
         return []
@@ -224,7 +226,7 @@ def _titled(lines: Sequence[str]) -> list[str]:
 
 
 def _plain(lines: Sequence[str]) -> list[str]:
-    """An item a line, without what is around them."""
+    """One item per line, without the text around them."""
     found = [line.strip() for line in lines if not _BRACKETS.fullmatch(line) and not _RULE.match(line)]
     found = [_TAGGED.sub(r"\2", line) for line in found if not _FENCE.match(line) and not _TAG.fullmatch(line)]
     if len(found) > 1 and (found[0].endswith((":", "：")) or is_announcement(found[0]) or _HEADING.match(found[0])):
@@ -235,7 +237,7 @@ def _plain(lines: Sequence[str]) -> list[str]:
 
 
 def _without_titles(found: list[str]) -> list[str]:
-    """`**Poem**: Write a poem` is a title and its item; with a dash, only where all items are like that."""
+    """`**Poem**: Write a poem` is a title and its item; with a dash, only if all items have this form."""
     heads = [_BOLD_TITLE.match(item) for item in found]
     titled = [
         head is not None
@@ -252,7 +254,7 @@ def _without_titles(found: list[str]) -> list[str]:
 
 
 def bare(text: str) -> str:
-    """Without what may be around an item: spaces, bold type, quotation marks, a comma between quoted ones."""
+    """Without spaces, bold type, quotation marks, or a comma between quoted items."""
     text = text.strip() if "\n" in text else " ".join(text.split())
     for _ in range(3):
         before = text

@@ -1,7 +1,6 @@
-"""JSON out of a model's answer, wherever in it the JSON is.
+"""Extracts JSON from a model's answer, wherever it is in it.
 
-Engines that follow a schema give nothing else; other models put words around it, or a fence, or stop before its end.
-Knows nothing of what an object is to hold.
+With structured output the answer is just that; other models add words or a fence around it, or stop before its end.
 """
 
 import json
@@ -11,10 +10,10 @@ from typing import Any
 
 from synth.steps.marks import marks_of
 
-_ATTEMPTS = 50  # braces to look behind: text of nothing but braces is not worth more
-_DECODER = json.JSONDecoder(strict=False)  # a line break inside of a string is no reason to lose the answer
+_ATTEMPTS = 50  # opening braces to try: more are in no useful text
+_DECODER = json.JSONDecoder(strict=False)  # accepts line breaks inside strings
 _LIST = re.compile(r"^[ \t]*(?:`{3,}\w*[ \t]*)?(?=\[\s*[\"'{\[]|\{\s*[\"'])", re.MULTILINE)
-_AROUND_LIST = re.compile(r"\[|\{\s*\"\w{1,40}\"\s*:\s*(?=\[)")  # what may be there without its end
+_AROUND_LIST = re.compile(r"\[|\{\s*\"\w{1,40}\"\s*:\s*(?=\[)")  # openings whose end may be missing
 _TEXT_KEYS = ("query", "question", "task", "instruction", "prompt", "request", "text", "item")
 _QUOTED = re.compile(r"[\[\s,]*'(?P<text>.+?)'\s*(?=,\s*['\"]|,?\s*\])", re.DOTALL)
 
@@ -36,9 +35,9 @@ def json_object(text: str, key: str) -> dict[str, Any] | None:
 
 
 def json_values(text: str) -> list[Any]:
-    """What an answer that is a JSON list holds, or one that is objects, one after the other. Empty for any other.
+    """The values of an answer that is a JSON list, or a sequence of objects. Empty for any other answer.
 
-    Of one that breaks off, all that is whole. Python's quotation marks are read too.
+    Of a truncated list, the complete values. Python's quotation marks are accepted.
     """
     start = _LIST.search(text)
     if start is None or not _only_announced(text[: start.start()]):
@@ -48,7 +47,7 @@ def json_values(text: str) -> list[Any]:
 
 
 def json_texts(text: str) -> list[str]:
-    """The texts of an answer that is a JSON list of them, or of objects with one each. Empty for any other answer."""
+    """The strings of an answer that is a JSON list of them, or of objects with one each. Empty for any other answer."""
     found = [one for value in json_values(text) for one in _texts(value)]
     return found if all(isinstance(one, str) for one in found) else []
 
@@ -59,7 +58,7 @@ def _only_announced(before: str) -> bool:
 
 
 def _decoded(text: str, at: int) -> Iterator[Any]:
-    """Values that follow each other; a list that breaks off is its whole values."""
+    """Consecutive values; of a truncated list, its complete values."""
     failures = 0
     while at < len(text):
         try:
@@ -79,7 +78,7 @@ def _decoded(text: str, at: int) -> Iterator[Any]:
 
 
 def _python_texts(text: str) -> list[str]:
-    """The texts of a list in Python's spelling, which may have apostrophes in them."""
+    """The strings of a list in Python's notation, which may contain apostrophes."""
     found: list[str] = []
     at = 0
     while quoted := _QUOTED.match(text, at):

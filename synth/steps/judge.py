@@ -1,6 +1,6 @@
-"""A judge (arXiv 2306.05685, section 3.1, grading of single answers): the model scores a response from 1 to 5.
+"""LLM-as-a-judge (arXiv 2306.05685, section 3.1, single-answer grading): the model scores a response from 1 to 5.
 
-The answer follows a JSON schema where the engine can make it, and is looked for in the text where it can't.
+The answer is constrained to a JSON schema if the engine supports it; otherwise JSON is searched in the text.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from synth.steps.prompts import render
 from synth.template import Template, fill, filled, needed, unfilled
 
 SCALE = (1, 2, 3, 4, 5)
-# The reason comes first, so that the score follows from it, and is too short for max_tokens to cut the score away.
+# The reason comes before the score, which follows from it, and is too short for max_tokens to cut the score off.
 LONGEST_REASON = 200  # characters
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -38,16 +38,16 @@ SCHEMA: dict[str, Any] = {
     "required": ["reason", "score"],
     "additionalProperties": False,
 }
-# What stands in a prompt for a reason to be written: the words at its place, and what people put in brackets.
+# Placeholders for a reason in a prompt: the words at its place, and what people put in brackets.
 _EXAMPLE = re.compile(r'"reason"\s*:\s*"([^"\n]*)"')
 _PLACEHOLDER = re.compile(r"[.…\s]*|<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}")
-_ECHO = 6  # words in a row of the prompt, and no others: fewer may be a label of the scale
+_ECHO = 6  # consecutive words of the prompt, and no others; fewer may be a label of the scale
 _FILES = (".jinja", ".jinja2", ".j2", ".txt")
 
 
 @plain_dataclass(frozen=True, slots=True)
 class Verdict:
-    """A score, the mean of all votes that could be read, and the first one's reason; or what was wrong with them."""
+    """A score, the mean of all readable votes, and the first one's reason; or the reason why there is none."""
 
     score: float | None
     reason: str | None
@@ -55,7 +55,7 @@ class Verdict:
 
 
 def _from_file(given: Any) -> Any:
-    """The text of a file, where a file's name was given."""
+    """The content of a file, if a file is named."""
     if not isinstance(given, str) or "\n" in given or not given.endswith(_FILES):
         return given
     try:
@@ -70,19 +70,18 @@ def _as_list(given: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Judge:
-    """Adds `judge_score` and `judge_reason` to a record that has an instruction and a response.
+    """Adds `judge_score` and `judge_reason` to a record with an instruction and a response.
 
     `prompt` is a Jinja text, or the name of a file with one, over the record's columns and `criteria`, which are
-    templates over the columns, too; null is the shipped prompt, before which the criteria are put. It should ask for
-    JSON with `reason` and then `score`, 1 to 5.
-    With several `votes` the score is their mean, and the column holds fractions.
+    templates over the columns too; null is the shipped prompt, preceded by the criteria. It should ask for JSON with
+    `reason` and then `score`, 1 to 5. With several `votes` the score is their mean, a fraction.
 
-    A score below `min_score` rejects the record, as `low_score`. A judgement that can't be read is
-    `truncated_judgement` where max_tokens cut it, else `unparsable_judgement`: `on_failure` rejects the record for
-    it, or keeps it with a null score and that word as its reason. Others: `no_instruction`, `no_response`, where the
-    record has none and the shipped prompt is used; `missing_column` and `template_failed` of templates.
+    A score below `min_score` rejects the record as `low_score`. An unreadable judgement is `truncated_judgement` if
+    max_tokens cut it, else `unparsable_judgement`: `on_failure` rejects the record for it, or keeps it with a null
+    score and that word as its reason. Also: `no_instruction`, `no_response`, if the record has none and the shipped
+    prompt is used; `missing_column` and `template_failed` of templates.
 
-    `model` names the model of the run that judges, None the one that the step asks.
+    `model` is the model of the run that judges; None: the step's model.
     """
 
     model: str | None = None
@@ -141,7 +140,7 @@ class Judge:
         return judged
 
     async def verdict(self, record: Record, llm: LLM) -> Verdict:
-        """What the judge makes of a record's response. Raises Rejection where there is nothing to judge."""
+        """The judgement of a record's response. Raises Rejection if there is nothing to judge."""
         asked = self._asked(record)
         async with asyncio.TaskGroup() as group:
             votes = [
@@ -171,7 +170,7 @@ _EXAMPLES = [
     (render("judge", instruction=one.instruction, response=one.response), {"reason": one.reason, "score": one.score})
     for one in EXAMPLES
 ]
-# What a reason may be an echo of.
+# Text that a reason may be an echo of.
 _SHOWN = "\n\n".join(turn["content"] for turn in few_shot(_EXAMPLES, "")[:-1])
 
 
@@ -186,7 +185,7 @@ def _read(answer: Completion, template: str) -> Verdict:
 
 
 def _is_echo(found: Mapping[str, Any], template: str) -> bool:
-    """Whether a judgement is the prompt's own example of one, or its reason is nothing but words of the prompt."""
+    """Whether a judgement is the prompt's own example, or its reason consists of words of the prompt."""
     reason = found.get("reason")
     if not isinstance(reason, str) or not reason.strip():
         return found == json_object(template, "score")

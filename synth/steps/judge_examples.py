@@ -1,7 +1,7 @@
-"""Judgements that are shown to the judge as turns before its own: what a reason is, and that scores differ.
+"""Example judgements, shown to the judge as earlier turns: what a reason is, and that scores differ.
 
-Without them SmolLM2-135M gave one score to 20 of 23 rows, and five scores to 32 with them. It leans towards the last
-one's, which is therefore the middle of the scale.
+Without them SmolLM2-135M gave the same score to 20 of 23 rows; with them, five different scores to 32 rows. It leans
+towards the last example's score, which is therefore the middle of the scale.
 """
 
 from typing import NamedTuple

@@ -1,9 +1,7 @@
-"""What the models said to one record, what that cost, and which of it became the record's own.
+"""The completions of one record, their cost, and which of them became columns of the record.
 
-Promises: a completion is known by the very text that it came with, wherever a step puts that: two calls that both say
-"Yes." are two. Only where a step made a new text, as by taking a heading off, are words looked up.
-
-Knows nothing of engines, prompts or files.
+Promises: a completion is identified by its text object, wherever a step puts it: two calls that both answer "Yes." are
+distinguished. Only if a step made a new string, for example by removing a heading, are texts compared.
 """
 
 import itertools
@@ -17,21 +15,21 @@ from synth.records import Spent, Usage, derive_seed
 
 
 class Words(str):
-    """The text of a completion: an object of its own, where Python has one object for all texts of a letter."""
+    """The text of a completion: a distinct object even for equal texts, since Python shares short strings."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A model's words. `finish_reason` is `stop` when the model ended by itself, `length` when they were cut, and
-    `repetition` when they went round in circles.
+    """A model's answer. `finish_reason` is `stop` if the model ended it, `length` if it was truncated, and `repetition`
+    if it looped.
 
-    `text` is the answer alone; what a thinking model thought before it is in `reasoning`, None without any. Where
-    its thoughts were cut, `text` is empty. `token_ids` are none where a server tells none. `logprob` is that of Answer,
-    None for a form that is held after thoughts.
-    `model` is the one that was asked, as the dataset calls it; `thinking` the way in which it was to think, None where
-    that was left to its chat template.
+    `text` is the answer without its reasoning, which is in `reasoning`, None without any. If the reasoning was
+    truncated, `text` is empty. `token_ids` is empty if a server reports none. `logprob` is that of Answer, None for
+    structured output after reasoning.
+    `model` is the name of the model in the dataset; `thinking` its mode of thinking, None for the chat template's
+    default.
     """
 
     text: str
@@ -45,7 +43,7 @@ class Completion:
 
 @dataclass
 class Visit:
-    """One record at one step, whichever models it asks there. `scope` is what its seeds are made of."""
+    """One record at one step, over all models called there. `scope` seeds its random numbers."""
 
     scope: tuple[int, str, str]
     calls: Iterator[int] = field(default_factory=itertools.count)
@@ -56,7 +54,7 @@ class Visit:
         return self.scope[2]
 
     def way_to_think(self, sampling: Sampling) -> str | None:
-        """The one for the record in this step: of weights, the same draw counts in every call."""
+        """The record's mode of thinking in this step: of weighted modes, the same draw in every call."""
         if not isinstance(sampling.thinking, dict):
             return sampling.thinking
         ways, total = sampling.ways_to_think, sum(sampling.thinking.values())
@@ -71,8 +69,7 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """A completion, with the record's visit of the step that asked for it and the number of the call there. One that
-    `may_loop` is kept though it does."""
+    """A completion, with the visit and the number of its call. `may_loop`: it is kept even if it loops."""
 
     completion: Completion
     visit: Visit
@@ -82,11 +79,11 @@ class _Heard:
 
 @dataclass
 class Ledger:
-    """What one branch of a record has cost, step by step, and where it came from. A fan-out's branches have one each.
-    `model` is the one that wrote its words, None for what no model of the run wrote.
+    """The usage of one branch of a record, by step, and its lineage. Each branch of a fan-out has its own ledger.
+    `model` is the model that wrote its text, None for a text from no model of the run.
 
-    `heard` has the completions by the identity of their text, which they keep alive. `last` is the last call, in the
-    order of calls: the order in which answers come is another one in each run.
+    `heard` has the completions by the identity of their text, and keeps these alive. `last` is the last call in the
+    order of calls, not of answers, which differs from run to run.
     """
 
     spent: dict[str, Spent] = field(default_factory=dict)
@@ -105,13 +102,13 @@ class Ledger:
             self.last = heard
 
     def completion(self, text: str | None) -> Completion | None:
-        """The one that the text came with. Of a text that a step made anew, the one with the same words: of several,
-        the first call of the last step."""
+        """The completion with this text object. For a new string, the completion with the same words: of several, the
+        first call of the last step."""
         found = self._find(text)
         return found.completion if found else None
 
     def may_loop(self, text: str | None) -> bool:
-        """Whether a record with these words is kept though they loop; where they are nobody's, the last call says."""
+        """Whether a record with this text is kept even if it loops; for unknown texts, the last call decides."""
         found = self._find(text) or self.last
         return found is None or found.may_loop
 
@@ -127,15 +124,15 @@ class Ledger:
         return alike
 
     def last_of(self, step: str) -> Completion | None:
-        """The last call's, if this step made it."""
+        """The last completion, if this step asked for it."""
         return self.last.completion if self.last and self.last.visit.step == step else None
 
     def branched(self, spent: dict[str, Spent], lineage: list[dict[str, str | None]]) -> "Ledger":
-        """One for a branch, which has heard what was said so far."""
+        """A branch's ledger, which knows the completions so far."""
         return replace(self, spent=spent, lineage=lineage, heard=dict(self.heard))
 
     def trace(self, step: str, text: str | None, operation: str | None = None, *, several: bool) -> None:
-        """One round more in the lineage. Where a run has `several` models, with the one that wrote it, if one did."""
+        """Add a round to the lineage; in a run with `several` models, with the model that wrote it."""
         completion = self.completion(text) or self.completion((text or "").strip()) if several else None
         model = completion.model if completion else None
         self.lineage.append({"step": step, "text": text, "operation": operation, "model": model})

@@ -1,13 +1,13 @@
-"""The handle that a step is given: a model to talk to, bound to one record.
+"""The handle that a step gets: a model to call, bound to one record.
 
-It adds what a technique should not have to think of: the seed of every call, the stop tokens of the chat template, the
-record's token count and its lineage. It speaks token ids to the engine, and text that it is given never becomes a
-control token (synth/chat/special_tokens.py). A run's models have names, and `on` gives the handle of another.
+It adds the seed of every call, the stop tokens of the chat template, the record's token usage and its lineage. Engines
+get token ids, and text passed to it never becomes a control token (synth/chat/special_tokens.py). The models of a run
+have names, and `on` returns the handle for another one.
 
-A model whose server has the chat template reads messages instead (synth/engines/openai_chat.py).
+A model whose server applies the chat template gets messages instead (synth/engines/openai_chat.py).
 
 Promises: the n-th call that a step starts for a record has the same seed in every run with the same run seed, whatever
-models were asked before.
+models were called before.
 
 Knows nothing of other records, of shards, or of where the engine runs.
 """
@@ -44,7 +44,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a model of the run is asked, how conversations are written for it, and its name in the dataset."""
+    """A model of the run: its engine, its chat template, and its name in the dataset."""
 
     engine: Generator
     template: ChatTemplate | ServedChat
@@ -53,16 +53,16 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One of the records that a step returns, with a lineage of its own (see LLM.branch)."""
+    """One of several records that a step returns, with its own lineage (see LLM.branch)."""
 
     outcome: Record | Rejection
     lineage: list[dict[str, str | None]]
 
 
 class LLM:
-    """`step(record, llm)`: ask with `chat`, draw what a user would say with `query`, note a round with `note`.
+    """`step(record, llm)`: call the model with `chat`, draw a user's turn with `query`, add to the lineage with `note`.
 
-    It speaks to the model called `model`, one of the `endpoints`; `on` gives a handle of the same record for another.
+    Calls go to the model named `model`, one of the `endpoints`; `on` returns a handle of the same record for another.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class LLM:
         self._endpoints, self._model, self._ledger = endpoints, model, ledger
         self._pool, self._dedup, self._foresee = pool, dedup, foresee
         self._visit = Visit((seed, id, step))
-        self.system: str | None = None  # what all is asked under that has no system prompt of its own
+        self.system: str | None = None  # system prompt of calls that give none
 
     def on(self, model: str | None) -> "LLM":
-        """The same record's handle for another model of the run; None: for this one. Raises ValueError for an unknown
+        """The same record's handle for another model of the run; None: this model. Raises ValueError for an unknown
         name."""
         if model is None or model == self._model:
             return self
@@ -100,41 +100,41 @@ class LLM:
     def _endpoint(self, model: str) -> Endpoint:
         endpoint = self._named(model)
         if isinstance(endpoint, PoolingEndpoint):
-            raise ValueError(f"the model {model!r} generates nothing: it is there to {endpoint.engine.task}")
+            raise ValueError(f"the model {model!r} cannot generate text, its task is to {endpoint.engine.task}")
         return endpoint
 
     @property
     def id(self) -> str:
-        """The record's, as `17` or `17/2`."""
+        """The record's id, such as `17` or `17/2`."""
         return self._visit.scope[1]
 
     @property
     def failure(self) -> EngineError | None:
-        """Of a call, whatever the step made of it: a broken engine says nothing of a record."""
+        """The error of a broken engine, even if the step caught it: the record is not to blame."""
         return self._visit.failure
 
     @property
     def rng(self) -> random.Random:
-        """Randomness of this record in this step: the same in every run with the same seed."""
+        """Random numbers for this record in this step: the same in every run with the same seed."""
         return self._visit.rng
 
     @property
     def holds(self) -> frozenset[Form]:
-        """The forms that the engine can make an answer have: `json`, `choice`, `regex`. Any other is not asked for."""
+        """The forms of structured output that the engine supports: `json`, `choice`, `regex`. Others are ignored."""
         return _holds(self._endpoint(self._model))
 
     @property
     def pool(self) -> Pool:
-        """The pool that all records share, for a step that says that it needs one (see synth/steps/pool.py)."""
+        """The pool that all records share, for a step with an attribute `pool` (see synth/steps/pool.py)."""
         if self._pool is None:
-            raise RuntimeError("there is no pool: a step has one if its attribute `pool` says so and it comes first")
+            raise RuntimeError("there is no llm.pool: it needs a first step with the attribute `pool`")
         return self._pool
 
     @property
     def dedup(self) -> DedupHandle:
-        """What others claimed at this step, for one against duplicates (see synth/quality/duplicates.py)."""
+        """Dedup keys of this step, for a step with an attribute `duplicates` (see synth/quality/duplicates.py)."""
         if self._dedup is None:
-            raise RuntimeError("there is no llm.dedup: a step has one if its attribute `duplicates` says so")
+            raise RuntimeError("there is no llm.dedup: it needs a step with the attribute `duplicates`")
         return self._dedup
 
     async def chat(
@@ -150,38 +150,37 @@ class LLM:
         tools: Sequence[Mapping[str, Any]] = (),
         **changes: Any,
     ) -> Completion:
-        """The assistant's answer to a user's text or to a list of {role, content}; it is shown the specifications of
-        `tools`, if given. Messages may have tool calls and their results (synth/tool_calls.py).
+        """The assistant's answer to a user's text or a list of {role, content}, given the specifications of `tools`.
+        Messages may have tool calls and their results (synth/tool_calls.py).
 
-        It goes on from `prefix`, if given, the words that the answer begins with: they are a part of its text. A model
-        that thinks does so before; with `thinks_first` false it does not, as where it wrote the prefix itself. It goes
-        on from `thoughts`, if given, of its own or with a tool's output in them; a prefix, even an empty one, closes
-        them.
+        With `prefix` the answer begins with this text, which is part of its text. A thinking model thinks before the
+        prefix; with `thinks_first` false it does not, for example if it wrote the prefix itself. With `thoughts` it
+        continues this reasoning, its own or one with a tool's output in it; a prefix, even an empty one, ends it.
 
-        `draft` gives the record that the step returns, with the text that there is of the answer: where the filters
-        that follow are certain to reject it, the answer ends there, and Doomed is raised.
+        `draft` returns the step's record for a partial answer: if later filters are certain to reject it, generation
+        stops and Doomed is raised.
 
-        `changes` are fields of Sampling: `llm.chat("…", max_tokens=256, temperature=0.2)`. A form that the engine does
-        not hold (`holds`) is left out. A model that thinks does so first, in up to max_tokens, and is held after that;
-        it holds what follows the prefix.
+        `changes` are fields of Sampling: `llm.chat("…", max_tokens=256, temperature=0.2)`. Structured output that the
+        engine does not support (`holds`) is ignored. A thinking model thinks first, in up to max_tokens, and is
+        constrained after that; the constraint applies to the text after the prefix.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         messages = self._under(system, messages)
         sampling, endpoint = self._asked(sampling, changes)
         template = endpoint.template
-        # Not every template takes the thoughts out of earlier answers.
+        # Not every template removes the reasoning from earlier answers.
         messages = [_without_reasoning(one, template) for one in messages]
         if isinstance(template, ServedChat):
             if thoughts is not None or sampling.thinking_tokens is not None:
                 raise ValueError(
-                    f"the model {self._model} is asked by a chat API, which takes no thoughts and no bound"
+                    f"the model {self._model} is called through a chat API, which takes no thoughts and no bound"
                 )
-            told = template.encode(messages, tools=tools) if tools else template.encode(messages)
-            return await self._served(endpoint, template, told, sampling, prefix)
+            messages_in = template.encode(messages, tools=tools) if tools else template.encode(messages)
+            return await self._served(endpoint, template, messages_in, sampling, prefix)
         if prefix is not None and thoughts is None:
             thoughts, prefix = template.thoughts_of(prefix)
-        way = sampling.thinking if isinstance(sampling.thinking, str) else None  # it has been drawn
+        way = sampling.thinking if isinstance(sampling.thinking, str) else None  # the drawn mode
         given = {name: value for name, value in {"thinking": way, "tools": tools}.items() if value}
         encode = partial(template.encode, **given) if given else template.encode  # type: ignore[arg-type]
         begun = Begun(prefix, thoughts, thinks_first)
@@ -198,15 +197,15 @@ class LLM:
         draft: Draft | None = None,
         **changes: Any,
     ) -> Completion:
-        """What the user would say next, given a conversation so far, or nothing at all (Magpie, section 2), in words
-        that begin with `prefix` (KodCode's Magpie-prefill). `draft` is as for `chat`."""
+        """The user's next turn, given a conversation or nothing at all (Magpie, section 2), beginning with `prefix`
+        (KodCode's Magpie-prefill). `draft` is as for `chat`."""
         messages = self._under(None, messages)
         sampling, endpoint = self._asked(sampling, changes)
         template = endpoint.template
         if isinstance(template, ServedChat):
-            raise ValueError(f"the model {self._model} is asked by a chat API, which does not say what a user would")
+            raise ValueError(f"the model {self._model} is called through a chat API, which cannot write a user's turn")
         if sampling.thinking is not None or sampling.thinking_tokens is not None:
-            raise ValueError("what a user would say has no thoughts before it: leave out thinking and thinking_tokens")
+            raise ValueError("a user's turn has no reasoning: leave out thinking and thinking_tokens")
         encode = template.pre_query
         if prefix:
 
@@ -222,46 +221,46 @@ class LLM:
         return messages if system is None else [{"role": "system", "content": system}, *messages]
 
     async def score(self, messages: str | Messages) -> float:
-        """What a reward model, or a classifier with one output, gives a conversation, or a plain text: its last layer's
-        number, before any sigmoid. Of a conversation that is too long for the model, the end counts."""
+        """The score of a conversation, or a plain text, by a reward model or a classifier with one output: its last
+        layer's output before any sigmoid. A conversation that is too long is truncated at its beginning."""
         pooled = await self._pooled("score", messages)
         return float(pooled.values[0])
 
     async def embed(self, text: str) -> NDArray[np.float32]:
-        """An embedding model's vector of a text, not scaled. Of one that is too long for it, the beginning counts."""
+        """The unnormalized embedding of a text. A text that is too long is truncated at its end."""
         return (await self._pooled("embed", text)).values
 
     def note(self, text: str, operation: str | None = None) -> None:
-        """Write one round into the record's lineage."""
+        """Add a round to the record's lineage."""
         text = text if isinstance(text, str) else str(text)
         operation = None if operation is None else str(operation)
         self._ledger.trace(self._visit.step, text, operation, several=len(self._endpoints) > 1)
 
     def branch(self, outcome: Record | Rejection) -> Branch:
-        """One of several records that the step will return: its lineage is what has been noted up to here."""
+        """One of several records that the step will return; its lineage is what has been noted so far."""
         return Branch(outcome, list(self._ledger.lineage))
 
     @property
     def rounds(self) -> int:
-        """How many rounds the record's lineage has, of all steps."""
+        """The number of rounds in the record's lineage, over all steps."""
         return len(self._ledger.lineage)
 
     async def _pooled(self, task: Task, given: str | Messages) -> Pooled:
         endpoint = self._named(self._model)
         if not isinstance(endpoint, PoolingEndpoint) or endpoint.engine.task != task:
             does = endpoint.engine.task if isinstance(endpoint, PoolingEndpoint) else "generate"
-            raise ValueError(f"the model {self._model!r} is there to {does}, and not to {task}")
+            raise ValueError(f"the model {self._model!r} can {does}, but not {task}")
         with ours():
             prompt = await endpoint.encode(given)
         return await self._patiently(lambda: endpoint.engine.pool(prompt))
 
     def _asked(self, sampling: Sampling | None, changes: dict[str, Any]) -> tuple[Sampling, Endpoint]:
-        """What is asked, and of whom."""
+        """The sampling and the endpoint of a call."""
         sampling = sampling or Sampling()
         if not changes.keys().isdisjoint(FORMS):
-            sampling = free(sampling)  # for the form that the call gives
+            sampling = free(sampling)  # the call gives its own form
         sampling = replace(sampling, **changes)
-        if sampling.form:  # whether the engine holds it or not: a list may have the same item several times
+        if sampling.form:  # supported or not: a list may contain equal items
             sampling = replace(sampling, repetition_detection=None)
         sampling = replace(sampling, thinking=self._visit.way_to_think(sampling))
         return replace(sampling, model=None), self._endpoint(sampling.model or self._model)
@@ -269,7 +268,7 @@ class LLM:
     async def _served(
         self, endpoint: Endpoint, template: ServedChat, messages: Messages, sampling: Sampling, prefix: str | None
     ) -> Completion:
-        """By a server that has the chat template."""
+        """A call to a server that applies the chat template."""
         if prefix:
             messages = [*messages, {"role": GIVEN, "content": prefix}]
         call = next(self._visit.calls)
@@ -278,7 +277,7 @@ class LLM:
         seeded = replace(sampling, seed=seed)
         answer = await self._answer(endpoint, messages, seeded)
         reasoning, text = template.split(answer.text or "")
-        return self._told(endpoint, call, sampling, answer, (prefix or "") + text, answer.reasoning or reasoning)
+        return self._completion(endpoint, call, sampling, answer, (prefix or "") + text, answer.reasoning or reasoning)
 
     async def _generate(
         self,
@@ -292,13 +291,13 @@ class LLM:
         begun: Begun,
     ) -> Completion:
         call = next(self._visit.calls)
-        # Ten megabytes take seconds to encode: other records go on meanwhile.
+        # Encoding ten megabytes takes seconds: other records go on meanwhile.
         long = sum(len(str(message.get("content"))) for message in messages) > LONG
         with ours():
             prompt = await asyncio.to_thread(encode, messages) if long else encode(messages)
         limit = endpoint.engine.max_model_len
         if len(prompt) >= limit:
-            raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model reads {limit}")
+            raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model takes at most {limit}")
         sampling = replace(
             sampling if sampling.form in _holds(endpoint) else free(sampling),
             stop=(*sampling.stop, *stop.strings),
@@ -307,13 +306,13 @@ class LLM:
         requests = itertools.count()
 
         def prospect(read: Callable[[Sequence[int], str | None], str], length: int) -> Prospect | None:
-            """A stop string that has begun is no text, nor are the first bytes of a character, nor thoughts."""
+            """Reads partial text without begun stop strings, incomplete characters and reasoning."""
             most = min(sampling.max_tokens, limit - length)
 
             def read_so_far(token_ids: Sequence[int], text: str | None) -> str:
-                said = read(token_ids, text)
+                answer_text = read(token_ids, text)
                 left_out = max(map(len, sampling.stop), default=1) - 1 if text is None else 0
-                return said[: len(said) - left_out].rstrip("\ufffd").strip()
+                return answer_text[: len(answer_text) - left_out].rstrip("\ufffd").strip()
 
             return Prospect(draft, self._foresee, read_so_far, most) if draft and self._foresee else None
 
@@ -323,17 +322,17 @@ class LLM:
             seeded = replace(sampling, seed=seed)
             return await self._answer(endpoint, prompt, seeded, prospect)
 
-        def told(answer: Answer, text: str, reasoning: str | None) -> Completion:
-            return self._told(endpoint, call, sampling, answer, text, reasoning)
+        def completion(answer: Answer, text: str, reasoning: str | None) -> Completion:
+            return self._completion(endpoint, call, sampling, answer, text, reasoning)
 
         if begun.is_query:
 
             def plain(token_ids: Sequence[int], text: str | None) -> str:
-                said = template.decode(token_ids, *([prompt] if begun.prefix else [])) if text is None else text
-                return (begun.prefix or "") + said
+                answer_text = template.decode(token_ids, *([prompt] if begun.prefix else [])) if text is None else text
+                return (begun.prefix or "") + answer_text
 
             answer = await ask(prompt, sampling, prospect(plain, len(prompt)))
-            return told(answer, plain(answer.token_ids, answer.text), None)
+            return completion(answer, plain(answer.token_ids, answer.text), None)
         if not (begun.is_closed or sampling.form or sampling.thinking_tokens):
             start = [] if begun.thoughts is None else template.begin_thoughts(prompt, begun.thoughts)[len(prompt) :]
 
@@ -342,28 +341,28 @@ class LLM:
                 return template.answer(prompt, token_ids, text, sampling.stop, **further)
 
             def answered(token_ids: Sequence[int], text: str | None) -> str:
-                reasoning, said = parted(token_ids, text)
-                return "" if reasoning is None and template.thinks(prompt) else said
+                reasoning, answer_text = parted(token_ids, text)
+                return "" if reasoning is None and template.thinks(prompt) else answer_text
 
             answer = await ask([*prompt, *start], sampling, prospect(answered, len(prompt) + len(start)))
             reasoning, text = parted(answer.token_ids, answer.text)
-            return told(replace(answer, token_ids=[*start, *answer.token_ids]), text, reasoning)
+            return completion(replace(answer, token_ids=[*start, *answer.token_ids]), text, reasoning)
         reasoning, before = await until_answer(ask, template, prompt, sampling, stop, limit, begun)
         thought = before[len(prompt) :]
         if len(before) >= limit:
-            return told(Answer(thought, "length", len(prompt)), begun.prefix or "", reasoning)
+            return completion(Answer(thought, "length", len(prompt)), begun.prefix or "", reasoning)
 
         def following(token_ids: Sequence[int], text: str | None) -> str:
-            said = template.decode(token_ids, *([before] if begun.prefix else [])) if text is None else text
+            answer_text = template.decode(token_ids, *([before] if begun.prefix else [])) if text is None else text
             if begun.prefix:
-                return begun.prefix + said
-            return said if sampling.form or reasoning is None else template.said(said)
+                return begun.prefix + answer_text
+            return answer_text if sampling.form or reasoning is None else template.unwrapped(answer_text)
 
         answer = await ask(before, sampling, prospect(following, len(before)))
         whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
-        return told(whole, following(answer.token_ids, answer.text), reasoning)
+        return completion(whole, following(answer.token_ids, answer.text), reasoning)
 
-    def _told(
+    def _completion(
         self, endpoint: Endpoint, call: int, sampling: Sampling, answer: Answer, text: str, reasoning: str | None
     ) -> Completion:
         ids, end = answer.token_ids, answer.finish_reason
@@ -376,7 +375,7 @@ class LLM:
     async def _answer(
         self, endpoint: Endpoint, prompt: Prompt, sampling: Sampling, prospect: Prospect | None = None
     ) -> Answer:
-        """Of one request, which ends where it loops. Raises Doomed where its record has no prospect."""
+        """One request, stopped if it loops. Raises Doomed if later filters are certain to reject the record."""
         beginning = Beginning(sampling, prospect)
 
         async def once() -> Answer:
@@ -391,7 +390,7 @@ class LLM:
         return answer
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Asks again where the engine failed at this request and lives: another time it may not."""
+        """Retries a request that failed while the engine survived: it may succeed later."""
         failures = 0
         while True:
             try:
@@ -408,7 +407,7 @@ class LLM:
             except EngineError as error:
                 self._visit.failure = error
                 raise
-            except (ValueError, Rejection):  # it is refused, and will be
+            except (ValueError, Rejection):  # it would fail again
                 raise
             except Exception as error:
                 failures += 1

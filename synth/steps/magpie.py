@@ -1,9 +1,9 @@
-"""Magpie (arXiv 2406.08464): instructions that an aligned model writes when given only the start of a user's turn.
+"""Magpie (arXiv 2406.08464): an aligned model writes instructions when its prompt is only the start of a user's turn.
 
-The pre-query prompt comes from the model's own chat template (synth/chat), so any model with one will do.
-Instruction and response are drawn with samplings of their own. A system prompt steers the topic; of several, one
-is drawn per record by weight. It is a template over the record's columns, such as those of a grid. `n_turns` goes on
-with the user's next words after each answer (the paper's Magpie-MT).
+The pre-query prompt is derived from the model's own chat template (synth/chat), so any model with one works.
+Instruction and response have samplings of their own. A system prompt steers the topic; of several, one is drawn per
+record by weight. It is a template over the record's columns, such as those of a grid. With `n_turns` the user's next
+turn is drawn after each answer (the paper's Magpie-MT).
 """
 
 from dataclasses import field
@@ -24,10 +24,9 @@ from synth.template import Template, filled, needed
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SystemPrompt:
-    """A system prompt and how often it is drawn, relative to its neighbours: weights need not sum to 1.
+    """A system prompt and its weight; weights need not sum to 1.
 
-    The text is a template over the record's columns. Without a text it is no system prompt at all, which can have its
-    share too.
+    The text is a template over the record's columns. Null stands for no system prompt, with a weight too.
     """
 
     text: Template | None
@@ -35,7 +34,7 @@ class SystemPrompt:
 
 
 def _as_prompts(given: Any) -> Any:
-    """A text or a list with texts in it, as SystemPrompts."""
+    """A string, or a list with strings, as SystemPrompts."""
     if given is None:
         return []
     return [{"text": one} if isinstance(one, str | None) else one for one in as_list(given)]
@@ -46,18 +45,18 @@ class Magpie:
     """Draws a conversation of `n_turns` turns, each a user's message and an answer.
 
     The first user's message begins with `prefix`, if given (Magpie-prefill, KodCode, arXiv 2503.02951).
-    `end_with_user` leaves the last user message unanswered; `only_instruction` asks for one user message and
-    nothing else. With `keep_system_prompt` false the system prompt steers the user's words only: the answers are
-    given without it, and of the row's columns the lineage alone tells which it was.
+    `end_with_user` leaves the last user message unanswered; `only_instruction` draws one user message and nothing else.
+    With `keep_system_prompt` false the system prompt is used for the user's turns only: answers are drawn without it,
+    and of the row's columns only the lineage has it.
 
-    `min_logprob` bounds what a user's message may surprise the model that wrote it: the mean natural logarithm of its
-    tokens' probabilities, before temperature and filters (Answer.logprob). Word salad is what a hot draw of many
-    unlikely tokens in a row reads like. An engine that tells no probabilities rejects nothing.
+    `min_logprob` rejects improbable user messages: it bounds the mean natural logarithm of the token probabilities,
+    before temperature and filters (Answer.logprob). Messages with many unlikely tokens in a row are word salad. An
+    engine that reports no probabilities rejects nothing.
 
-    A row has all its turns or is a rejection: `missing_column` and `template_failed` (a system prompt does not fit the
+    A row has all its turns or is rejected: `missing_column` and `template_failed` (a system prompt does not fit the
     record), `empty_instruction`, `truncated_instruction` (max_tokens cut it), `repetition` (of either side),
-    `incoherent_instruction` (below `min_logprob`), `empty_response`, and `truncated_response` where a turn was to
-    follow. A last answer that was cut is kept; its `finish_reason` is `length`.
+    `incoherent_instruction` (below `min_logprob`), `empty_response`, and `truncated_response` if a turn was to follow.
+    A last answer that was cut is kept; its `finish_reason` is `length`.
     """
 
     instruction: Sampling = field(default_factory=lambda: Sampling(temperature=0.9))
@@ -87,12 +86,12 @@ class Magpie:
         return (*unfilled, "empty_instruction", *cut, *incoherent, "empty_response", "truncated_response")
 
     def needs(self) -> list[Needs]:
-        """The columns that system prompts read."""
+        """The columns that system prompts use."""
         texts = [one.text for one in self.system_prompts if one.weight and one.text is not None]
         return [(name,) for name in sorted({name for text in texts for name in needed(text)})]
 
     def calls(self) -> list[Sampling]:
-        """Every engine call of one record at the most."""
+        """The most engine calls of one record."""
         calls = [self.instruction, self.response] * self.n_turns
         return calls[:-1] if self.end_with_user or self.only_instruction else calls
 
@@ -126,7 +125,7 @@ class Magpie:
     async def _talk(
         self, record: Record, turns: list[Message], system: list[Message], kept_system: list[Message], llm: LLM
     ) -> str:
-        """Fills `turns`. Returns how the last one ended; raises Rejection where the conversation can't go on."""
+        """Append to `turns`. Returns the last finish reason; raises Rejection if the conversation can't go on."""
 
         def with_turn(role: str) -> Draft:
             return lambda text: self._written(record, [*turns, {"role": role, "content": text}], kept_system, None)
@@ -158,11 +157,11 @@ class Magpie:
             if not answer.text:
                 raise Rejection("empty_response")
             if goes_on and answer.finish_reason == "length":
-                raise Rejection("truncated_response")  # there is nothing to go on from
+                raise Rejection("truncated_response")  # no complete turn to continue from
         return answer.finish_reason
 
     def _draw_system_prompt(self, record: Record, llm: LLM) -> str | None:
-        """Raises Rejection where a template does not fit the record."""
+        """Raises Rejection if a template does not fit the record."""
         if not self.system_prompts:
             return None
         text = llm.rng.choices(self.system_prompts, [prompt.weight for prompt in self.system_prompts])[0].text

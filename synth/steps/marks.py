@@ -1,7 +1,7 @@
-"""The marks before list items as models write them: `1.`, `(2)`, `Q3:`, `- `, `①`, `b)`; each known by its style.
+"""Marks before list items as models write them: `1.`, `(2)`, `Q3:`, `- `, `①`, `b)`; each has a style.
 
-A mark alone proves little: `2024. ` begins a sentence, `1-bit` a word and `a)` an aside. What makes lines a list is
-that their marks have one style and count up, see `chain`. Knows nothing of what the items say.
+A single mark proves little: `2024. ` begins a sentence, `1-bit` a word and `a)` an aside. Lines are a list if their
+marks have one style and count up, see `chain`.
 """
 
 import re
@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# What an item of a list is called, with a number ("Task 3:") or without one.
+# Names of a list's items, with a number ("Task 3:") or without.
 _CALLED = (
     r"(?:(?:user|sample|example|new|possible)\s+)?"
     r"(?:tasks?|query|queries|questions?|instructions?|prompts?|requests?|problems?|exercises?|items?|examples?|q)"
@@ -21,12 +21,12 @@ _ROMAN = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix x
 _EMPHASIS = r"[*_]{1,3}"
 _BULLET = re.compile(r"(?:[-+*–—−]\s{1,9}|[•‣◦⁃∙●○▪▫■□►▶➤➢·※✓✔→]\s{0,4}(?=\S))(?:\[[ xX]?\]\s{1,9})?")
 _OPENING = re.compile(rf"(?:#{{1,6}}\s{{1,9}})?(?:{_EMPHASIS}(?=[^\s*_]))?")
-_SPACE = r"\s{0,4}"  # bounded, as long blanks are no mark and would take long to look through
+_SPACE = r"\s{0,4}"  # bounded: long white space is no mark, and slow to search
 _GAP = rf"(?:{_EMPHASIS})?(?:\s{{1,9}}|$)"
 _LETTER = r"(?=[*_\"'“”‘’«»`]*[^\W\d_])"
 
-# Each has the number as `n` and, where several are possible, the delimiter as `by`. A style without a space after it
-# is unsure, and so is one that prose has too: it takes two in a row.
+# Each pattern has the number as `n` and, if there are several, the delimiter as `by`. A style without a space after it
+# is unsure, and so is a style that occurs in prose: it takes two marks in a row.
 _STYLES: tuple[tuple[str, bool, re.Pattern[str]], ...] = tuple(
     (name, sure, re.compile(pattern, re.IGNORECASE))
     for name, sure, pattern in (
@@ -56,9 +56,9 @@ BULLET, LABEL = ("bullet", ""), ("label", "")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark at the start of a line. `style` is the same for marks of one list; `number` is 0 where it has none.
+    """A mark at the start of a line. `style` is equal for marks of one list; `number` is 0 if it has none.
 
-    `rest` is the line after it, `wrapped` the heading or emphasis that opened before it and may close behind the text.
+    `rest` is the line after it; `wrapped` the heading or emphasis that opened before it and may close after the text.
     """
 
     line: int
@@ -71,14 +71,14 @@ class Mark:
 
 
 def marks_of(line: str, at: int = 0) -> list[Mark]:
-    """All that the start of a line may be; the likeliest first."""
+    """All marks that the start of a line may be; the likeliest first."""
     text = re.sub(r"^\s*>\s?", "", line).expandtabs(4)
     body = text.lstrip()
     indent = len(text) - len(body)
     bullet = _BULLET.match(body)
     found = _numbered(body[bullet.end() :] if bullet else body, at, indent)
     if bullet:
-        # A number behind a bullet belongs to the mark if prose has none of its kind.
+        # A number behind a bullet belongs to the mark if such numbers don't occur in prose.
         found = [mark for mark in found if mark.sure]
         found.append(Mark(at, indent, BULLET, 0, True, body[bullet.end() :]))
     return found
@@ -101,12 +101,12 @@ def _numbered(body: str, at: int, indent: int) -> list[Mark]:
 
 
 def _delimiter(by: str) -> str:
-    """Full-width signs and doubled ones are of the style of the plain ones."""
+    """Full-width and doubled delimiters have the style of the plain ones."""
     return unicodedata.normalize("NFKC", by)[:1].lower() if len(by) < 3 else by.lower()
 
 
 def _open(wrapped: str, mark: str) -> str:
-    """The emphasis or heading that the mark opened and did not close."""
+    """The emphasis or heading that opened before or in the mark and did not close in it."""
     sign = wrapped.strip("# ") or wrapped.strip()
     return "" if sign and sign in mark else sign
 
@@ -128,14 +128,14 @@ def _value(number: str, style: str) -> int:
 
 
 def chain(candidates: Sequence[Mark], style: tuple[str, str]) -> list[Mark]:
-    """The marks of one style that make a list: numbers count up, and none is further in than the first.
+    """The marks of one style that form a list: numbers count up, and none is indented more than the first.
 
-    Empty where they prove no list: unsure ones that stand alone, or do not begin at the beginning.
+    Empty if they are no list: unsure marks that are alone, or don't begin with the first number.
     """
     ours = [mark for mark in candidates if mark.style == style]
     chains = [_chain_from(ours[start:]) for start in range(min(len(ours), 4))]
     found = max(chains, key=len, default=[])
-    # A word, a letter or a Roman number begins its list at one; digits may go on with a list in the prompt.
+    # Words, letters and Roman numbers begin a list at one; digits may continue a list in the prompt.
     counted = style[0] not in ("word", "letter", "roman", "chinese") or (found and found[0].number == 1)
     return found if counted and (len(found) > 1 or any(mark.sure for mark in found)) else []
 
@@ -146,7 +146,7 @@ def _chain_from(marks: Sequence[Mark]) -> list[Mark]:
     for mark in others:
         last = found[-1].number
         follows = mark.number == last + 1 and mark.number > 1
-        # Also seen: 1. 1. 1., a number left out, and a new section that begins at 1.
+        # Also accepted: 1. 1. 1., a skipped number, and a new section that begins at 1.
         near = mark.number in (1, last, last + 2, last + 3)
         if follows or (near and mark.indent <= first.indent and mark.sure):
             found.append(mark)
@@ -154,7 +154,7 @@ def _chain_from(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def without_label(text: str) -> str | None:
-    """The text behind `Query: ` or `Query 2: `, None where it has no such label."""
+    """The text behind `Query: ` or `Query 2: `; None without such a label."""
     labels = [mark for mark in _numbered(text, 0, 0) if mark.style == LABEL or mark.style[0] == "called"]
     return f"{labels[0].wrapped}{labels[0].rest}" if labels and labels[0].rest else None
 
@@ -163,7 +163,7 @@ _BULLET_INLINE = re.compile(r"(?:(?<=[.?!。？！])\s{1,9}[-+*–—]|\s{1,9}[�
 
 
 def split_inline(text: str, style: tuple[str, str], number: int, until: int | None) -> list[str]:
-    """The text at marks in its line, `A? 2. B?`: of the next numbers, up to `until`, each after a sentence."""
+    """Splits a line at further marks, `A? 2. B?`: of the next numbers, up to `until`, each after a sentence."""
     text = text if "\n" in text else " ".join(text.split())
     if style == BULLET and until is None:
         return _BULLET_INLINE.split(text)

@@ -1,7 +1,7 @@
-"""Which columns a strategy reads, held against those that its source has, before anything is started.
+"""Checks before the start that the source has the columns that the strategy reads.
 
-A step may say what it reads by `needs()`: for each thing the columns that will do, any one of them, and what they have
-to hold. What steps that say nothing of their columns add is not known, so whoever comes after one is not judged.
+A step may declare what it reads by `needs()`: for each input the alternative columns, and their types. If a step does
+not declare its columns, the steps after it are not checked.
 """
 
 import difflib
@@ -31,12 +31,12 @@ _FITS_COLUMN: list[tuple[Callable[[pa.DataType], bool], set[str]]] = [
     (pa.types.is_list, {"list", "texts", "conversation"}),
     (pa.types.is_struct, {"object"}),
 ]
-# Columns that no source has.
+# Columns that no source has, with advice.
 _MADE_BY = {
-    "candidates": "a step synth.steps.sample.Sample before it adds it",
-    "pass_rate": "synth.steps.sample.Sample adds it where it has a verifier",
-    "best_rating": "a step synth.steps.rank.Rank before it adds it",
-    "selected": "a step synth.steps.gen_select.GenSelect before it adds it",
+    "candidates": "put a step synth.steps.sample.Sample before it",
+    "pass_rate": "give synth.steps.sample.Sample a verifier",
+    "best_rating": "put a step synth.steps.rank.Rank before it",
+    "selected": "put a step synth.steps.gen_select.GenSelect before it",
 }
 _CALLED = {
     "instruction": ("prompt", "question", "query", "input", "text", "problem"),
@@ -46,7 +46,7 @@ _CALLED = {
 
 
 def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: str, *, drawn: bool = False) -> None:
-    """Raises ConfigError for the first step that reads what is not there. `drawn` columns are a grid's."""
+    """Raises ConfigError for the first step that reads a missing column. `drawn` columns are a grid's."""
     there = set(columns)
     for step in strategy.steps:
         for choices in step.needs:
@@ -58,7 +58,7 @@ def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: s
                 if drawn:
                     why = f"which {source} does not draw{nearest(name, columns)}"
                     raise ConfigError(f"strategy.{step.name}: reads the column {wanted}, {why}")
-                hint = _hint(name, columns) if columns else "; choose another one by source=file or source=hub"
+                hint = _hint(name, columns) if columns else "; choose source=file or source=hub"
                 raise ConfigError(f"strategy.{step.name}: reads the column {wanted}, which {source} lacks{hint}")
         if step.columns is None:
             return
@@ -66,8 +66,8 @@ def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: s
 
 
 def refuse_unfit_columns(strategy: Strategy, kinds: Mapping[str, Sequence[str]], source: str) -> None:
-    """Raises ConfigError where what is read, by a step or as a column of the dataset, is of a kind that is no use in
-    any row. `kinds` are those of the source's columns."""
+    """Raises ConfigError if a column that a step reads, or a column of the dataset, has no usable value in any row.
+    `kinds` are the types of the source's columns."""
     unknown: set[str] = set()
     for step in strategy.steps:
         for choices in step.needs:
@@ -76,7 +76,7 @@ def refuse_unfit_columns(strategy: Strategy, kinds: Mapping[str, Sequence[str]],
                 continue
             if not any(_FITS[choices[name]].intersection(kinds[name]) for name in given):
                 wanted = " or ".join(f"{name!r} ({_TOLD.get(what, what)})" for name, what in choices.items())
-                advice = f"'source.columns={{{next(iter(choices))}: NAME}}' names another column"
+                advice = f"name another column by 'source.columns={{{next(iter(choices))}: NAME}}'"
                 raise ConfigError(f"strategy.{step.name}: reads {wanted}, but {_found(given, kinds, source)}; {advice}")
         if step.columns is None:
             return
@@ -85,22 +85,22 @@ def refuse_unfit_columns(strategy: Strategy, kinds: Mapping[str, Sequence[str]],
         fits = next((fits for is_kind, fits in _FITS_COLUMN if is_kind(kind)), None)
         if fits and name in kinds and name not in unknown and not {*fits, "null"}.intersection(kinds[name]):
             found = _found([name], kinds, source)
-            advice = f"give the column its type, or another one this name by 'source.columns={{{name}: NAME}}'"
+            advice = f"give the column its type, or use another one by 'source.columns={{{name}: NAME}}'"
             raise ConfigError(f"strategy.columns.{name}: is {kind}, but {found}; {advice}")
 
 
 def _found(names: Sequence[str], kinds: Mapping[str, Sequence[str]], source: str) -> str:
-    """What a source has in some columns."""
-    told = (f"{name!r} holds {' and '.join(_PLURAL.get(one, f'{one}s') for one in kinds[name])}" for name in names)
-    return f"in {source} {' and '.join(told)}"
+    """The types in some columns of a source."""
+    columns = (f"{name!r} holds {' and '.join(_PLURAL.get(one, f'{one}s') for one in kinds[name])}" for name in names)
+    return f"in {source} {' and '.join(columns)}"
 
 
 def _hint(wanted: str, columns: Sequence[str]) -> str:
-    """The nearest column, and how to rename one: that one, or what others call such a column."""
+    """The nearest column, and how to rename one: that one, or one with a common name for it."""
     close = difflib.get_close_matches(wanted, columns, n=1, cutoff=0.6)
     known = [name for name in _CALLED.get(wanted, ()) if name in columns]
     meant = [*close, *known, *columns][0]
     plain = meant if re.fullmatch(r"\w+", meant) else json.dumps(meant, ensure_ascii=False)
-    renamed = f"a column is renamed by 'source.columns={{{wanted}: {plain}}}'"
+    renamed = f"rename a column by 'source.columns={{{wanted}: {plain}}}'"
     near = nearest(wanted, columns)
     return f"{near} Or {renamed}" if near.endswith("?") else f"{near}; {renamed}"

@@ -1,4 +1,4 @@
-"""What becomes of a record's candidates: an answer, rows, pairs for DPO, or a prompt with its verified answer."""
+"""Makes the output of a record's candidates: an answer, rows, DPO pairs, or a prompt with its verified answer."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ PROMPT_COLUMNS = {"prompt": "messages"}
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Pick:
-    """Makes its `output` of the answers that passed, or of all where none was verified; equal ones count once.
+    """Makes its `output` of the answers that passed, or of all if none was verified; equal ones count once.
 
-    `best` makes the best answer the record's own, `all` makes a record of each (ids 17/0, 17/1, …), the best first.
-    `pairs` sets passing ones beside failing ones, in the columns of Preference: the best beside the worst, and so on
-    as long as there are both. `prompt` leaves the record without an answer and adds `prompt`, for trainers that make
-    answers of their own and reward them by `verified_answer`. No more than `limit` records are made of one.
+    `best` makes the best answer the record's response; `all` makes a record of each (ids 17/0, 17/1, …), the best
+    first. `pairs` combines passed and failed answers, in the columns of Preference: the best with the worst, and so on
+    while there are both. `prompt` leaves the record without an answer and adds `prompt`, for trainers that generate
+    answers and reward them by `verified_answer`. At most `limit` records are made of one.
 
-    `by` says which is best: the `first` that was drawn, the `shortest` in tokens, thoughts among them, the one with the
+    `by` defines the best: the `first` that was drawn, the `shortest` in tokens, reasoning included, the one with the
     highest `rating` (synth/steps/rank.py), or the one that GenSelect `selected`.
 
-    Rejections: `none_passed`, `none_failed` of pairs, `no_candidates`, `no_instruction`.
+    Rejections: `none_passed`, for pairs `none_failed`, `no_candidates`, `no_instruction`.
     """
 
     output: Literal["best", "all", "pairs", "prompt"] = "best"
@@ -38,7 +38,7 @@ class Pick:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.output in ("best", "prompt"):
-            raise ValueError(f"limit: the output {self.output} is one record in any case")
+            raise ValueError(f"limit: has no effect, output={self.output} makes one record; leave it out")
 
     @property
     def columns(self) -> dict[str, str]:
@@ -86,6 +86,6 @@ class Pick:
 
 
 def _counted(candidates: Sequence[Candidate]) -> str:
-    """`3 passed, 12 failed, 1 timeout`; why those that were not verified are no use."""
+    """`3 passed, 12 failed, 1 timeout`; without a verifier, why answers are not usable."""
     counts = Counter(one.verdict or ("ended" if one.is_whole else "cut or empty") for one in candidates)
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())

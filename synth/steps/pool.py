@@ -1,9 +1,7 @@
-"""The pool of a strategy: texts that all its records offer to, and draw examples from.
+"""The pool of a strategy: texts that all its records offer, and draw examples from (Self-Instruct).
 
-What a step says of the pool that it needs, and what it sees of it. The pool grows in the order of record numbers, on
-whatever machine and whenever they run, so that each answer is a function of numbers and of what was offered.
-
-Knows nothing of where the pool is, nor of how it is kept.
+The interface for steps. The pool grows in the order of record numbers, wherever and whenever records run, so that each
+answer depends on record numbers and offered texts only.
 """
 
 from collections.abc import Sequence
@@ -13,11 +11,11 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class PoolRules:
-    """What decides a pool's growth. A step that needs one has it as its attribute `pool`.
+    """The parameters of a pool's growth, a step's attribute `pool`.
 
-    A text is accepted if no other one, of `seeds` or accepted before, has a ROUGE-L F1 above `threshold` with it.
-    At most `lag` records are undecided at once: record n begins when record n - lag is decided, and sees no more than
-    what the records up to that one had accepted.
+    A text is accepted if it has no ROUGE-L F1 above `threshold` with a text of `seeds` or an accepted one. At most
+    `lag` records are undecided at once: record n begins when record n - lag is decided, and sees the texts accepted
+    from the records up to that one.
     """
 
     seeds: tuple[str, ...]
@@ -26,13 +24,13 @@ class PoolRules:
 
 
 class Pool(Protocol):
-    """One record's door to the pool. Both calls may wait for lower numbers, and raise EngineError
-    where the pool is gone."""
+    """One record's access to the pool. Both methods may wait for lower numbers, and raise EngineError if the pool is
+    gone."""
 
     async def examples(self) -> Sequence[str]:
-        """What was accepted so far, oldest first, without the seeds: by records up to this one's number - lag."""
+        """The texts accepted from records up to this one's number - lag, oldest first, without the seeds."""
         ...
 
     async def offer(self, texts: Sequence[str]) -> list[bool]:
-        """Which of the texts are accepted. A record offers once; its later texts are compared with its earlier ones."""
+        """Which texts are accepted. Call it once per record; its later texts are compared with its earlier ones."""
         ...

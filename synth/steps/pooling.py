@@ -1,4 +1,4 @@
-"""Where a model of the run is asked for a score or an embedding, and what it is asked with."""
+"""A model of the run that scores or embeds, and how its prompts are encoded."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,19 +8,19 @@ from synth.chat import PoolingInput
 from synth.engines import Pooler
 
 Messages = Sequence[dict[str, str]]
-LONG = 50_000  # characters, which take about 20 ms to encode
+LONG = 50_000  # characters; encoding them takes about 20 ms
 
 
 @dataclass(frozen=True, slots=True)
 class PoolingEndpoint:
-    """The engine, how its prompts are written, and the model's name."""
+    """The engine, the encoding of its prompts, and the model's name."""
 
     engine: Pooler
     input: PoolingInput
     model: str
 
     async def encode(self, given: str | Messages) -> list[int]:
-        """No more tokens than the model reads: the first of a text, the last of a conversation. Raises
+        """At most as many tokens as the model reads: the first of a text, the last of a conversation. Raises
         ChatTemplateError."""
         limit = self.engine.max_model_len
         if isinstance(given, str):

@@ -1,8 +1,8 @@
-"""Preference pairs: several responses to one instruction, ranked, and the best and the worst of them set side by side.
+"""Preference pairs: ranks several responses to an instruction and pairs the best with the worst.
 
 Columns `prompt`, `chosen` and `rejected` are conversations, as TRL's DPOTrainer reads them: all messages up to the
-user's turn, and one assistant's message each. Responses are ranked by a judge (synth/steps/judge.py) or by a reward
-model (synth/quality/reward.py).
+user's turn, and one assistant's message each. Responses are ranked by a judge (synth/steps/judge.py) or a reward model
+(synth/quality/reward.py).
 """
 
 import asyncio
@@ -44,12 +44,12 @@ GivenRewardModel = Annotated[Any, BeforeValidator(_reward_model)]
 class Preference:
     """Draws `k` responses and adds `prompt`, `chosen`, `rejected`, `chosen_score` and `rejected_score`.
 
-    `responses` is a sampling, or a list of them to be taken in turn. The chosen response becomes the record's own.
-    Responses that are empty, cut by max_tokens, the same as another, or can't be scored are left out of the ranking.
+    `responses` is a sampling, or a list of samplings to use in turn. The chosen response becomes the record's response.
+    Responses that are empty, cut by max_tokens, equal to another or impossible to score are not ranked.
 
-    Where all scores are equal, `ties` rejects the record, as `no_preference`, or keeps it with two of the responses.
-    Where fewer than two are left: `no_preference` if they were all the same, else what was wrong with the others:
-    `truncated_response`, `empty_response`, or the judge's reason. Also: `no_instruction`.
+    If all scores are equal, `ties` rejects the record as `no_preference`, or keeps it with two of the responses. If
+    fewer than two are left: `no_preference` if all were equal, else the reason of the others: `truncated_response`,
+    `empty_response`, or the judge's reason. Also: `no_instruction`.
     """
 
     k: Annotated[int, Field(ge=2)] = 4
@@ -109,12 +109,12 @@ class Preference:
         if len(scored) < 2:
             _note(ranked, llm)
             raise next(score for score, _ in ranked if isinstance(score, Rejection))
-        # Of equals the first one drawn is chosen and the last one drawn is rejected, so that a tie gives two.
+        # Of equal scores the first drawn is chosen and the last drawn rejected, so that a tie gives two responses.
         best, chosen = max(scored, key=lambda pair: pair[0])
         worst, rejected = min(reversed(scored), key=lambda pair: pair[0])
         if best == worst and self.ties == "reject":
             _note(ranked, llm)
-            raise Rejection("no_preference", f"all responses that were ranked have the score {best:g}")
+            raise Rejection("no_preference", f"all ranked responses have the score {best:g}")
         _note([(score, one) for score, one in ranked if isinstance(score, Rejection)], llm)
         return record | pair(prompt, chosen.text, rejected.text, best, worst)
 
@@ -125,7 +125,7 @@ class Preference:
 async def rated(
     record: Record, prompt: Messages, response: str, judge: Judge, reward_model: Any, llm: LLM
 ) -> float | Rejection:
-    """What the reward model, or without one the judge, gives a response; or why there is no such number."""
+    """The score of a response by the reward model, or without one by the judge; or the reason why there is none."""
     if reward_model is None:
         turn = {"instruction": asked_in(prompt), "response": response}
         verdict = await judge.verdict(record | turn, llm)
@@ -136,12 +136,12 @@ async def rated(
 
 
 def asked_in(prompt: Messages) -> str:
-    """What the user said last."""
+    """The user's last message."""
     return next(turn["content"] for turn in reversed(prompt) if turn["role"] == "user")
 
 
 def pair(prompt: Messages, chosen: str, rejected: str, best: float, worst: float) -> Record:
-    """PAIR_COLUMNS of two whole responses, of which the chosen one is the record's own."""
+    """PAIR_COLUMNS for two complete responses; the chosen one is the record's response."""
     answered = [{"role": "assistant", "content": chosen}]
     return {
         "messages": prompt + answered,
@@ -156,14 +156,14 @@ def pair(prompt: Messages, chosen: str, rejected: str, best: float, worst: float
 
 
 def _note(candidates: Sequence[tuple[float | Rejection | str, Completion]], llm: LLM) -> None:
-    """Candidates that no pair holds, for a look: in the record's lineage, each with its score or what it lacks."""
+    """Keep the other responses in the lineage, each with its score or the reason why it has none."""
     for fate, one in candidates:
-        told = f"{fate:g}" if isinstance(fate, float) else fate.reason if isinstance(fate, Rejection) else fate
-        llm.note(one.text, f"candidate: {told}")
+        outcome = f"{fate:g}" if isinstance(fate, float) else fate.reason if isinstance(fate, Rejection) else fate
+        llm.note(one.text, f"candidate: {outcome}")
 
 
 def prompt_of(record: Record) -> Messages:
-    """What is answered: a conversation up to its last user's turn. Raises Rejection where there is none."""
+    """The conversation up to its last user's turn. Raises Rejection if there is none."""
     turns: Messages = messages_of(record)
     while turns and turns[-1]["role"] != "user":
         turns.pop()
@@ -171,7 +171,7 @@ def prompt_of(record: Record) -> Messages:
 
 
 def _distinct(answers: list[Completion]) -> list[Completion]:
-    """The responses that can be ranked. Raises Rejection where they are fewer than two."""
+    """The responses to rank. Raises Rejection if there are fewer than two."""
     whole = {one.text: one for one in reversed(answers) if one.text and one.finish_reason == "stop"}
     if len(whole) < 2:
         if any(one.finish_reason != "stop" for one in answers):

@@ -1,9 +1,9 @@
-r"""Tool-integrated reasoning (ToRA, arXiv 2309.17452; OpenMathReasoning, arXiv 2504.16891): a model that writes Python
-in the middle of its answer, or of its thoughts, is given what that prints, and goes on from there.
+r"""Tool-integrated reasoning (ToRA, arXiv 2309.17452; OpenMathReasoning, arXiv 2504.16891): a model writes Python
+within its answer or reasoning, gets the output, and continues.
 
-An answer ends for a moment where a program of it does. The program runs in the sandbox, after those before it, as
-cells of a notebook do. What it prints is put into the text, and the model is asked to go on from that text. By default
-programs stand between lines of three backticks, as in ToRA's format; other marks are keys.
+Generation stops at the end of each program. The program runs in the sandbox, after the earlier ones, like cells of a
+notebook. Its output is appended to the text, and the model continues. By default programs are in fences of three
+backticks, as in ToRA's format; other delimiters can be configured.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Question(NamedTuple):
 
 
 class ToolAnswer(NamedTuple):
-    """`runs` is how often the tool was used, with success or without."""
+    """`runs` is the number of tool calls, failed ones included."""
 
     completion: Completion
     runs: int
@@ -49,7 +49,7 @@ class Tool(Protocol):
 
 @plain_dataclass
 class _Draft:
-    """An answer on its way. `known` is how much of its text is already acted upon."""
+    """A partial answer. `known` is the length of its text that has been processed."""
 
     question: Question
     completion: Completion | None = None
@@ -62,14 +62,15 @@ class _Draft:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class PythonTool:
-    r"""Runs the programs between `begin` and `end`, no more than `rounds` of an answer, and puts their output between
-    `output_begin` and `output_end`. Marks are lines of their own; NeMo-Skills has `<tool_call>` and `</tool_call>`.
+    r"""Runs the programs between `begin` and `end`, at most `rounds` per answer, and puts their output between
+    `output_begin` and `output_end`. Delimiters are lines of their own; NeMo-Skills has `<tool_call>` and
+    `</tool_call>`.
 
-    max_tokens of the answer's sampling bounds all of it, with its programs and their output. Of an output
-    `most_characters` are shown. Programs may take `cpu_s` seconds of processor time, `timeout_s` of the wall clock and
-    `memory_mb`, those before it among them, since all of an answer's programs are run again for the output of the last;
-    `at_once` run side by side in each worker. They have the standard library, and `packages` of this machine. With
-    `required`, an answer without a program does not pass.
+    max_tokens of the answer's sampling bounds the whole answer, with programs and output. Output is truncated to
+    `most_characters`. Programs may take `cpu_s` seconds of processor time, `timeout_s` of wall time and `memory_mb`;
+    earlier programs count, since all of an answer's programs run again for the last one's output. `at_once` run in
+    parallel in each worker. They have the standard library, and `packages` of this machine. With `required`, an answer
+    without a program does not pass.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 6
@@ -88,10 +89,10 @@ class PythonTool:
     def __post_init__(self) -> None:
         for name in ("begin", "end", "output_begin", "output_end"):
             if not getattr(self, name).strip() or "\n" in getattr(self, name):
-                raise ValueError(f"{name}: must be one line that is not empty")
+                raise ValueError(f"{name}: must be a single line that is not empty")
         for name in self.packages:
             if not name.isidentifier():
-                raise ValueError(f"packages: {name!r} is no name of a package")
+                raise ValueError(f"packages: {name!r} is not a package name")
 
     def missing(self) -> str | None:
         if problem := sandbox.problem():
@@ -110,9 +111,9 @@ class PythonTool:
         )
 
     async def answer(self, questions: Sequence[Question], llm: LLM) -> list[ToolAnswer | Rejection]:
-        """Each question's answer. They go on in step with one another, so that the calls of a record have an order."""
+        """Each question's answer. They continue in lockstep, so that a record's calls have a fixed order."""
         drafts = [_Draft(one) for one in questions]
-        # The end of a block that is no program stops the model too, and takes a round.
+        # The end of a fence that is no program stops the model too, and counts as a round.
         for left in reversed(range(self.rounds + 1)):
             waiting = [one for one in drafts if one.result is None]
             async with asyncio.TaskGroup() as group:
@@ -151,7 +152,7 @@ class PythonTool:
             draft.result = ToolAnswer(draft.completion, len(draft.programs))
 
     async def _run(self, draft: _Draft) -> None:
-        """What becomes of the text up to its stop: it is over, or goes on after what was printed."""
+        """Process the text up to its stop: the answer is finished, or continues after the output."""
         completion = draft.completion
         if draft.result is not None or completion is None:
             return
@@ -159,7 +160,7 @@ class PythonTool:
         text = completion.reasoning if in_thoughts else completion.text
         text = text or ""
         if draft.prefix is None and not in_thoughts and draft.thoughts is not None:
-            draft.known = 0  # thoughts are over, and the answer has begun
+            draft.known = 0  # the reasoning is over, and the answer begins
         block = self._open_block(text[draft.known :])
         if block is None:
             draft.result = ToolAnswer(completion, len(draft.programs))
@@ -199,7 +200,7 @@ class PythonTool:
         return fenced or line.strip().casefold() == self.begin.casefold()
 
     async def printed(self, programs: Sequence[str]) -> str:
-        """What the model reads of the last of these programs."""
+        """The output of the last program, as the model sees it."""
         output = await self._notebook.run(programs, most_bytes=4 * self.most_characters)
         if output.end != "done":
             limit = {"over_time": f"{self.cpu_s} s of processor time", "timeout": f"{self.timeout_s:g} s"}
@@ -207,4 +208,4 @@ class PythonTool:
         text = output.text.rstrip()
         if len(text) > self.most_characters:
             text = f"{text[: self.most_characters]}..."
-        return text.replace(self.output_end, "'''")  # which would leave the rest to be taken for the model's words
+        return text.replace(self.output_end, "'''")  # else text after it would count as the model's own

@@ -1,7 +1,4 @@
-"""Texts with queries that users might send about them: what the prompt for queries shows as earlier answers.
-
-Knows nothing of prompts.
-"""
+"""Texts with queries that users might send about them, shown in the prompt for queries as earlier answers."""
 
 from dataclasses import field
 
@@ -18,7 +15,7 @@ class QueryExample:
 
     def __post_init__(self) -> None:
         if not self.context.strip() or not self.queries or not all(query.strip() for query in self.queries):
-            raise ValueError("an example has a context and at least one query, none of them empty")
+            raise ValueError("an example needs a context and at least one query, none of them empty")
 
 
 SHIPPED = (

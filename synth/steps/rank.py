@@ -1,4 +1,4 @@
-"""A rating of each answer that may be chosen, by a judge or a reward model (best of n)."""
+"""Rates each candidate by a judge or a reward model (best-of-n)."""
 
 import asyncio
 from dataclasses import field
@@ -19,13 +19,13 @@ from synth.template import unfilled
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Rank:
-    """Writes each one's rating into `candidates`, and adds `best_rating`, the highest.
+    """Writes ratings into `candidates`, and adds `best_rating`, the highest.
 
-    Rated are the answers that passed, or all where none was verified; equal ones once, and no more than the first `n`.
-    One that can't be rated goes without.
+    Rated are the answers that passed, or all if none was verified; equal ones once, and at most the first `n`. An
+    answer that can't be rated has no rating.
 
-    Rejections, where none can be rated: `no_score`, or the judge's reason. Where none passed there is nothing to do,
-    and `pick` rejects the record. Also: `no_instruction`, `no_candidates`.
+    Rejections, if none can be rated: `no_score`, or the judge's reason. If none passed, nothing is rated, and `pick`
+    rejects the record. Also: `no_instruction`, `no_candidates`.
     """
 
     n: Annotated[int, Field(ge=1)] = 16

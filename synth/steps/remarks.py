@@ -1,9 +1,7 @@
-"""What a model says about its answer in place of giving it: announcements before, notes and closing remarks after.
+"""Removes a model's remarks about its answer: announcements before, notes and closing remarks after.
 
-Only what speaks of the answer itself is one (a version, a rewritten prompt, more of these), so that an instruction
-with a note of its own keeps it. English words are all that is looked at, beside a colon at the end of a line.
-
-Knows nothing of records or of what the answer is to hold.
+Only remarks about the answer itself count (a version, a rewritten prompt, more of these), so that an instruction with a
+note of its own keeps it. English only, except for a colon at the end of a line.
 """
 
 import re
@@ -29,7 +27,7 @@ _HOW = (
 _LINE = re.compile(
     rf"\W{{0,9}}(?:{_AGREES})?(?:{_HERE}[^\n]*?\b(?:{_KINDS}|{_VERSION})\b[^\n]*|{_HERE}[^\n]*[:：])?\W*", _FLAGS
 )
-_REMARKS = 9  # around one text at the most
+_REMARKS = 9  # at most, around one text
 _MORE = r"\b(?:more|further|other|else|help|questions?|chang\w+|adjust\w*|feedback|assist\w*)\b"
 _OFFER = re.compile(
     r"\W*(?:would you like (?:me to|more|another|any)\b"
@@ -49,7 +47,7 @@ _CLOSING = re.compile(
     r"|that['’]s (?:all|it)\W*$|end of (?:the )?list\b)",
     _FLAGS,
 )
-# A note speaks of what was done to the text, or of the text as such.
+# A note is about changes to the text, or about the text as such.
 _CHANGED = (
     r"\b(?:i(?:['’]ve| have)?|we(?:['’]ve| have)?|this) (?:\w+ )?(?:added|adds|changed|changes|made|makes|kept|keeps"
     r"|rewrote|rewritten|modified|included|increased|increases|introduced|introduces|revised"
@@ -87,30 +85,30 @@ _HEADED = re.compile(rf"\s*#{{1,6}}\s+(?:the )?{_HOW}+{_KIND}\s*\n\s*", re.IGNOR
 
 
 def is_announcement(line: str) -> bool:
-    """Whether a line only says that something follows: "Sure! Here are two tasks:"."""
+    """Whether a line only announces what follows: "Sure! Here are two tasks:"."""
     return re.search(r"\w", line) is not None and _LINE.fullmatch(line.strip()) is not None
 
 
 def is_closing(paragraph: str) -> bool:
-    """Whether a paragraph offers more, hopes to have helped, or sums up what stands before it."""
+    """Whether a paragraph offers more, hopes to have helped, or sums up the text before it."""
     text = paragraph.strip()
     pattern = _OFFER if text.endswith(("?", "？")) else _CLOSING
     return pattern.match(text) is not None
 
 
 def without_remarks(text: str, before: str = "") -> str:
-    """A rewritten text without what announces it, labels it, wraps it whole or explains it.
+    """A rewritten text without text that announces, labels, wraps or explains it.
 
-    What the text had `before` it was rewritten is its own. Where nothing but remarks was said, it is returned as it is.
+    Text that was there `before` the rewriting is kept. If there are only remarks, the text is returned unchanged.
     """
-    said = text.strip()
+    kept = text.strip()
     for _ in range(_REMARKS):
-        inner = _without_head(_without_notes(said), before)
+        inner = _without_head(_without_notes(kept), before)
         inner = _unwrapped(re.sub(r"^(?:[-*_]{3,}\s*\n)|\n\s{0,9}[-*_]{3,}$", "", inner).strip(), before)
-        if inner == said or not re.search(r"\w", inner):
-            return said
-        said = inner
-    return said
+        if inner == kept or not re.search(r"\w", inner):
+            return kept
+        kept = inner
+    return kept
 
 
 def _without_head(text: str, before: str) -> str:
@@ -138,7 +136,7 @@ def _is_note(paragraph: str) -> bool:
 
 
 def _unwrapped(text: str, before: str) -> str:
-    """Without quotation marks, bold type, or a fence around the whole."""
+    """Without quotation marks, bold type, or a fence around the whole text."""
     if before.strip()[:1] == text[:1]:
         return text
     for opening, closing in (('"', '"'), ("“", "”"), ("«", "»"), ("'", "'"), ("**", "**"), ("```\n", "\n```")):

@@ -15,7 +15,8 @@ from synth.steps.llm import LLM
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Respond:
-    """Answers `messages` where their last turn is the user's, else `instruction`; under `system_prompt`, if any.
+    """Answers `messages` if their last turn is the user's, else `instruction`; with the record's `system_prompt`, if
+    any.
 
     An answer that max_tokens cut is kept; its `finish_reason` is `length`.
 

@@ -1,9 +1,7 @@
-"""What a step returned, made fit to be written down, or refused.
+"""Validates what a step returned, and makes rows of it.
 
-Promises: a record that went through `checked` can be written with the dataset's schema, whatever a step put into
-it; and it shares no list or dict with what the step holds, so that nobody changes it later.
-
-Knows nothing of engines, of other steps, or of when a row is written.
+Promises: a record from `checked` can be written with the dataset's schema, whatever a step put into it; and it shares
+no list or dict with the step, so that it never changes later.
 """
 
 import json
@@ -26,15 +24,15 @@ _TEXTS = (
     "response",
     "system_prompt",
     "finish_reason",
-)  # the others are not the steps' to give
+)  # steps don't write the others
 
 
 def checked(
     record: Record, columns: Mapping[str, pa.DataType], foreign: Mapping[str, Any] = MappingProxyType({})
 ) -> Record:
-    """The record with its texts made valid. Raises Rejection where a value does not fit its column.
+    """The record with valid Unicode. Raises Rejection if a value does not fit its column.
 
-    `foreign` are the source's own values that don't (see `unfit`): they may be carried along, and are not written.
+    `foreign` are the source's own values that don't fit (see `unfit`): they may be passed on, and are not written.
     """
     record = clean(record)
     for name, why in _misfits(record, columns):
@@ -44,45 +42,44 @@ def checked(
 
 
 def unfit(record: Record, columns: Mapping[str, pa.DataType]) -> Record:
-    """What of a source's row has the name of a column, one of the dataset's or one that a step adds, and no value that
-    fits it."""
+    """Values of a source's row that have the name of a column, of the dataset or a step, and don't fit it."""
     return {name: record[name] for name, _ in _misfits(record, columns)}
 
 
 def without(foreign: Mapping[str, Any], record: Record) -> Record:
-    """The record as it is written: without what is the source's still."""
+    """The record as it is written: without the source's values that don't fit."""
     return {name: value for name, value in record.items() if name not in foreign or repr(value) != repr(foreign[name])}
 
 
 def _misfits(record: Record, columns: Mapping[str, pa.DataType]) -> Iterator[tuple[str, str]]:
-    """Names, and what is wrong there."""
+    """Names of columns, and what is wrong with their values."""
     for name in _TEXTS:
         if not isinstance(record.get(name), str | None):
-            yield name, f"{name} is of type {type(record[name]).__name__}: text is expected"
+            yield name, f"{name} is {type(record[name]).__name__}, but must be text"
     if record.get("messages") is not None and not is_conversation(record["messages"]):
-        yield "messages", "messages is expected to be a list of {role, content}, both texts"
+        yield "messages", "messages must be a list of {role, content}, both text"
     elif record.get("messages") and (why := _lost_calls(record, columns)):
         yield "messages", why
     with_calls = has_tool_calls(columns.get("messages", CONTRACT_COLUMNS["messages"]))
     if with_calls and record.get(TOOLS.name) is not None and not _is_json(record[TOOLS.name], list):
-        yield TOOLS.name, "tools is expected to be a list of specifications, as JSON"
+        yield TOOLS.name, "tools must be a list of specifications, as JSON"
     for name, kind in columns.items():
         try:
             if name in record:
                 pa.scalar(record[name], kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            yield name, f"{name} does not fit its column, of type {kind}: {error}"
+            yield name, f"{name} does not fit its column of type {kind}: {error}"
 
 
 def _lost_calls(record: Record, columns: Mapping[str, pa.DataType]) -> str | None:
-    """What would become of tool calls that the dataset has no room for, or that nobody could read."""
+    """An error for tool calls that the dataset has no column for, or that no program could read."""
     if not has_calls(record["messages"]):
         return None
     if not has_tool_calls(columns.get("messages", CONTRACT_COLUMNS["messages"])):
-        return "messages has tool calls, for which the dataset has room with 'strategy.columns={tools: string}'"
+        return "messages has tool calls: give the dataset their column by 'strategy.columns={tools: string}'"
     for function in (one["function"] for turn in record["messages"] for one in calls_of(turn)):
         if not (isinstance(function.get("name"), str) and _is_json(function.get("arguments"), dict)):
-            return f"messages has a tool call whose arguments are no JSON object: {str(function)[:200]}"
+            return f"messages has a tool call whose arguments are not a JSON object: {str(function)[:200]}"
     return None
 
 
@@ -94,7 +91,7 @@ def _is_json(text: Any, kind: type) -> bool:
 
 
 def clean(value: Any) -> Any:
-    """A copy in which lone surrogates, which no file can hold, are U+FFFD. Tuples become lists."""
+    """A copy with lone surrogates, which can't be encoded, as U+FFFD. Tuples become lists."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -118,7 +115,7 @@ def row(
     model: str,
     seed: int,
 ) -> Record:
-    """A checked record with the contract's columns filled in, messages from the first turn or the other way round."""
+    """A checked record with all columns of the contract; `messages` from the first turn or the reverse."""
     filled: dict[str, Any] = dict.fromkeys(CONTRACT_COLUMNS) | record
     if filled["messages"] is None:
         filled["messages"] = as_messages(filled)
@@ -142,14 +139,14 @@ def row(
 
 
 def _with_thoughts(turn: Mapping[str, Any], fields: Sequence[str], ledger: Ledger) -> dict[str, Any]:
-    """An assistant's turn with what was thought before it. What a source or a step has put there stays."""
-    said = ledger.completion(turn["content"]) if turn["role"] == "assistant" else None
-    thoughts = said.reasoning if said else None
+    """An assistant's turn with its reasoning. Reasoning from a source or a step is kept."""
+    completion = ledger.completion(turn["content"]) if turn["role"] == "assistant" else None
+    thoughts = completion.reasoning if completion else None
     return {**turn, **{name: thoughts if turn.get(name) is None else turn[name] for name in fields}}
 
 
 def _finite(value: Any) -> Any:
-    """JSON has neither infinities nor NaN: they are null."""
+    """With infinities and NaN, which JSON lacks, as null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

@@ -1,11 +1,10 @@
-"""Several answers to one question, each verified as soon as it is there; more of them where the question is hard.
+"""Draws several answers to a question, verifies each at once, and draws more if the question is hard.
 
-Answers are drawn in waves. The first has as many as are wanted to pass; each further one as many as the share that
-passed so far calls for, and never more than were drawn before. So how many are drawn follows from verdicts alone, and
-is the same in every run with the same seed. Records don't wait for one another's waves.
+Answers are drawn in waves. The first has as many as are wanted to pass; each further one as many as the pass rate so
+far calls for, but never more than were drawn before. So the number of draws depends on verdicts only, and is the same
+in every run with the same seed. Records don't wait for each other's waves.
 
-What passes is a verifier's to say, or the answers' own: those that agree with most of the others (self-consistency,
-arXiv 2203.11171).
+An answer passes by a verifier, or by agreeing with most of the others (self-consistency, arXiv 2203.11171).
 """
 
 import asyncio
@@ -31,7 +30,7 @@ from synth.steps.preference import prompt_of
 from synth.steps.python_tool import Question, Tool, ToolAnswer
 from synth.verifiers import Verdict, Verifier, verdict_of
 
-AGREE = 2  # answers, at least, that make a majority
+AGREE = 2  # answers that make a majority, at least
 _CUT = {"length": "cut by max_tokens", REPETITION: "goes round in circles"}
 
 
@@ -49,22 +48,22 @@ def _models(given: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Sample:
-    """Draws up to `n` answers and adds `candidates`; with a `verifier`, `pass_rate` and `verified_answer`, too.
+    """Draws up to `n` answers and adds `candidates`; with a `verifier` also `pass_rate` and `verified_answer`.
 
-    Drawing ends where `k` have passed, and where none has after `give_up`; without them all `n` are drawn. `model` and
-    `sampling` may be lists, which are taken in turn. `append` is put after the user's words, for the model alone: rows
-    don't have it. With a `tool` (synth/steps/python_tool.py) the model may use it in the middle of an answer.
+    Drawing ends when `k` have passed, or when none of `give_up` has; without these all `n` are drawn. `model` and
+    `sampling` may be lists, which are used in turn. `append` is added to the user's message for the model only: rows
+    don't have it. With a `tool` (synth/steps/python_tool.py) the model may use it within an answer.
 
-    An answer `passes` where it is `verified`, or where its extracted answer is that of the `majority`: of more answers
-    than any other, and of two at least. A majority needs a verifier that extracts, which then verifies nothing. Of
-    several that are given as often, `ties` rejects the record, as `no_majority`, or takes the `first` that was drawn.
-    Where no answer is extracted from any: `none_extracted`.
+    With `passes: verified` an answer passes if the verifier passes it; with `passes: majority`, if its extracted answer
+    occurs more often than any other, and at least twice. A majority needs a verifier that extracts, which is used for
+    that only. If several occur equally often, `ties` rejects the record as `no_majority`, or takes the `first` that was
+    drawn. If nothing can be extracted from any answer: `none_extracted`.
 
-    An answer that is empty, or that max_tokens cut, fails unseen. `pass_rate` is the share of answers that passed among
-    those that passed or failed, null where nobody knows of any. `verified_answer` is what was extracted from the first
-    that passed. Other rejections: `no_instruction`.
+    An answer that is empty or cut by max_tokens fails without verification. `pass_rate` is the share of passed answers
+    among those that passed or failed, null if there are none. `verified_answer` is the extracted answer of the first
+    that passed. Also: `no_instruction`.
 
-    Raises ValueError for bounds that contradict one another.
+    Raises ValueError for contradictory bounds.
     """
 
     n: Annotated[int, Field(ge=1)] = 16
@@ -84,21 +83,21 @@ class Sample:
         for name in ("k", "give_up"):
             bound = getattr(self, name)
             if bound is not None and bound > self.n:
-                raise ValueError(f"{name}: is {bound}, above n, {self.n}")
+                raise ValueError(f"{name}: is {bound}, above n={self.n}")
             if bound is not None and self.verifier is None:
-                raise ValueError(f"{name}: without a verifier no answer passes; leave it out, or give one")
+                raise ValueError(f"{name}: needs a verifier, since no answer passes without; give one, or leave it out")
         if self.passes == "majority":
             if self.verifier is None:
-                raise ValueError("passes: a majority is of extracted answers; give a verifier that extracts them")
+                raise ValueError("passes: majority compares extracted answers; give a verifier that extracts them")
             if not callable(getattr(self.verifier, "extracted", None)):
                 name = type(self.verifier).__name__
-                raise ValueError(f"passes: a majority is of extracted answers, and {name} has no extracted(record)")
+                raise ValueError(f"passes: majority compares extracted answers, and {name} has no extracted(record)")
             for name in ("n", "k"):
                 bound = getattr(self, name)
                 if bound is not None and bound < AGREE:
-                    raise ValueError(f"{name}: is {bound}, and a majority takes {AGREE} answers that agree")
+                    raise ValueError(f"{name}: is {bound}, and a majority needs {AGREE} answers that agree")
         if self.tool is not None and any(one.thinking_tokens is not None for one in self.sampling):
-            raise ValueError("sampling: thinking_tokens closes thoughts that wait for a tool's output; leave it out")
+            raise ValueError("sampling: thinking_tokens would end reasoning at a tool's output; leave it out")
         turns = math.lcm(len(self.sampling), len(self.model) or 1)
         if any(self._sampling(index).temperature == 0 for index in range(min(turns, self.n - turns))):
             raise ValueError("sampling: greedy answers of a model are all the same; set temperature above 0")
@@ -156,7 +155,7 @@ class Sample:
         return self._decided(record, candidates)
 
     def _wave(self, drawn: int, passed: int) -> int:
-        """How many are drawn next, 0 where it is over."""
+        """The size of the next wave; 0 at the end."""
         left = self.n - drawn
         if self.give_up is not None and not passed:
             left = min(left, self.give_up - drawn)
@@ -171,7 +170,7 @@ class Sample:
     async def _drawn(
         self, record: Record, prompt: list[Message], asked: list[Message], index: int, llm: LLM
     ) -> Candidate | Rejection:
-        """A Rejection is of this answer alone: a server may withhold one, and give others."""
+        """A Rejection is for this answer only: a server may withhold one, and give others."""
         try:
             answer = await llm.chat(asked, self._sampling(index))
         except Rejection as why:
@@ -212,8 +211,8 @@ class Sample:
             if not leaders:
                 raise Rejection("none_extracted", f"from {len(candidates)} answers", record | column_of(candidates))
             if votes < AGREE or (len(leaders) > 1 and self.ties == "reject"):
-                told = f"{len(leaders)} different answers, each given {votes} times"
-                raise Rejection("no_majority", told, record | column_of(candidates))
+                detail = f"{len(leaders)} different answers, each given {votes} times"
+                raise Rejection("no_majority", detail, record | column_of(candidates))
             candidates = [_voted(one, leaders[0]) for one in candidates]
         made = record | column_of(candidates)
         if self.verifier is None:
@@ -227,14 +226,14 @@ class Sample:
 
 
 def _most_given(candidates: Sequence[Candidate]) -> tuple[list[str], int]:
-    """The extracted answers that were given most often, in the order in which they were drawn; and how often."""
+    """The most frequent extracted answers, in the order of their draws, and their count."""
     votes = Counter(one.answer for one in candidates if one.answer is not None)
     most = max(votes.values(), default=0)
     return [answer for answer, count in votes.items() if count == most], most
 
 
 def _voted(candidate: Candidate, majority: str) -> Candidate:
-    """One whose server withheld it has no vote."""
+    """Without a verdict if the server withheld the answer."""
     if candidate.finish_reason is None:
         return candidate
     agrees = candidate.answer == majority
@@ -242,6 +241,6 @@ def _voted(candidate: Candidate, majority: str) -> Candidate:
 
 
 def _nobodys(why: Rejection) -> Candidate:
-    """What stands for an answer that was not given."""
+    """The candidate for an answer that was not given."""
     nothing = Candidate(None, "", None, None)
     return nothing.under(Verdict("error", 0.0, f"{why.reason}: {why.detail}" if why.detail else why.reason))

@@ -1,7 +1,7 @@
-"""Seed tasks: people's own instructions, in the format that Self-Instruct (arXiv 2212.10560) was published with.
+"""Seed tasks: human-written instructions, in the format published with Self-Instruct (arXiv 2212.10560).
 
-A JSON object a line: {"id", "name", "instruction", "instances": [{"input", "output"}], "is_classification"}. A file of
-them is read as a source is (docs/sources.md). seed_tasks.jsonl, beside this file, are those shipped with Synth.
+JSON lines: {"id", "name", "instruction", "instances": [{"input", "output"}], "is_classification"}. A file is read like
+a source (docs/sources.md). The shipped tasks are in seed_tasks.jsonl beside this file.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Seed:
 
 
 def read_seeds(path: Path) -> list[Seed]:
-    """The tasks of a file. Raises ValueError, which names file and line."""
+    """The tasks of a file. Raises ValueError with file and line."""
     source = Files(path=[str(path)], format="auto" if format_of(path.name) else "jsonl")
     seeds: list[Seed] = []
     try:

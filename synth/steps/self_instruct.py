@@ -1,13 +1,13 @@
-"""Self-Instruct (arXiv 2212.10560): tasks that a model thinks up from a few others, and queries about a context.
+"""Self-Instruct (arXiv 2212.10560): a model generates tasks from example tasks, or queries about a context.
 
-Bootstrap mode is two steps. `Tasks` shows the model a few tasks of a pool, people's own and machine-made ones, and
-offers its new ones to the pool (section 2.2, steps 1 and 4); `Instances` finds out whether a task is a classification
-and makes its inputs and outputs, label first for a classification, input first for others (steps 2 and 3).
-Context mode is one step, `Queries`: what users might ask about a text.
+Bootstrap mode is two steps. `Tasks` shows the model some tasks of a pool, human-written and generated ones, and offers
+its new ones to the pool (section 2.2, steps 1 and 4). `Instances` decides whether a task is a classification and
+generates inputs and outputs, label first for a classification, input first for others (steps 2 and 3). Context mode is
+one step, `Queries`: queries that users might send about a text.
 
-Examples are shown as earlier turns of the conversation, in the JSON that an engine is asked to hold the answer to. An
-answer in another form is read too. One that max_tokens cut loses its last item and is no failure for that. What is left
-out is a rejection with its reason, item by item.
+Examples are shown as earlier turns, in the JSON that structured output requires of the answer. Answers in another form
+are parsed too. An answer that max_tokens cut loses its last item only. Each item that is left out is a rejection with
+its reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,12 +47,12 @@ _Seeds = Annotated[LocalPath, _Shipped, AfterValidator(_readable)]
 class Tasks:
     """Shows `in_context` tasks, at most `machine_made` of them from the pool, and asks for `tasks` new ones.
 
-    Each accepted one is a record.
+    Each accepted task is a record.
 
     They are shown as answers to the same request, `tasks` in each. `seeds` is a file in the paper's jsonl format, null
-    for the tasks shipped with Synth. A task is new if its ROUGE-L with each seed and each task accepted before is at
-    most `threshold`. At most `pool_lag` records wait for their tasks to be decided: more keep the engine busier, fewer
-    let machine-made tasks come into the prompts sooner.
+    for the shipped tasks. A task is new if its ROUGE-L with each seed and each accepted task is at most `threshold`. At
+    most `pool_lag` records wait for decisions on their tasks: more keep the engine busier, fewer bring generated tasks
+    into the prompts sooner.
 
     Rejections: `no_tasks`, `truncated_tasks` (max_tokens cut the only one), and for single tasks `too_short`,
     `too_long`, `keyword`, `asks_for_a_program`, `first_character`, `copies_prompt` (the prompt's own words, or a
@@ -116,21 +116,21 @@ class Tasks:
         seeds = llm.rng.sample(self._seed_tasks, min(self.in_context - len(machines), len(self._seed_tasks)))
         shown = machines + seeds
         llm.rng.shuffle(shown)
-        return [task.rstrip(" :") for task in shown]  # a colon would have its input follow
+        return [task.rstrip(" :") for task in shown]  # after a colon the model would write an input
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Instances:
-    """Makes inputs and outputs for the task in `instruction`; a record for each.
+    """Generates inputs and outputs for the task in `instruction`; a record for each.
 
-    A record's instruction is then what a user would send: the task and, below it, the input. Both are in columns of
-    their own too, `task` and `input` (empty where the task needs none), with `is_classification`.
+    A record's instruction is then what a user would send: the task and, below it, the input. Both are also in columns,
+    `task` and `input` (empty if the task needs none), with `is_classification`.
 
-    The prompt shows `in_context` tasks of the file `seeds` with their instances, of the same kind as this one.
+    The prompt shows `in_context` tasks of the same kind from the file `seeds`, with their instances.
 
     Rejections: `no_task`, `no_verdict` (neither Yes nor No), `no_instances`, `truncated_instances`, and for single
     instances `empty_output`, `output_is_input`, `output_is_task`, `ends_with_colon`, `contradictory_outputs`,
-    `repeated_instance` and `copies_prompt` (an example's input, or output where there is no input).
+    `repeated_instance` and `copies_prompt` (an example's input, or output if there is no input).
     """
 
     seeds: _Seeds = SHIPPED
@@ -216,7 +216,7 @@ def _request(task: Seed) -> str:
 
 
 def _form(task: Seed) -> Any:
-    """What a model is to answer to `_request`."""
+    """The form of the answer to `_request`."""
     if task.is_classification:
         return {"instances": [{"class_label": output, "input": given} for given, output in task.instances]}
     given, output = task.instances[0]
@@ -235,10 +235,10 @@ def _is_text(value: Any) -> bool:
 class Queries:
     """Asks for `queries` queries about the text in the column `context`, as users of `application` might send them.
 
-    `criteria` is what each query must fulfil, a text or a list of texts. Both are templates over the record's columns;
-    in examples they stand as they are for the record. `examples` are texts with queries, which the
-    prompt shows as earlier answers; null for those shipped with Synth, [] for none. A record for each query: fewer than
-    asked for are as good as any, and those beyond are left out.
+    `criteria` are conditions for each query, a text or a list of texts. Both are templates over the record's columns;
+    in examples they are rendered with the record. `examples` are texts with queries, shown as earlier answers; null for
+    the shipped ones, [] for none. Each query is a record: fewer than asked for are accepted, and surplus ones are left
+    out.
 
     Rejections: `no_context`, `no_queries`, `truncated_queries` (max_tokens cut the only one), and for single queries
     `repeated_query`, `copies_context` (a sentence of the context, not a query about it) and `copies_prompt`. Of
@@ -274,7 +274,7 @@ class Queries:
     async def __call__(self, record: Record, llm: LLM) -> list[Record | Rejection]:
         if self.context not in record:
             there = ", ".join(record) or "none"
-            raise Rejection("no_context", f"there is no column {self.context!r} (strategy key context): {there}")
+            raise Rejection("no_context", f"there is no column {self.context!r}, see the key context: {there}")
         context = record[self.context]
         if not isinstance(context, str) or not context.strip():
             raise Rejection("no_context", f"the column {self.context!r} holds {context!r}")
@@ -316,7 +316,7 @@ def _list_of(text: str, cut: bool, what: str) -> list[str]:
 
 
 def _outcomes(record: Record, instructions: list[str], reasons: list[str | None]) -> list[Record | Rejection]:
-    """A record for each instruction; they are whole, even where the list that they stood in was cut."""
+    """A record for each instruction; these are complete even if their list was truncated."""
     made = [{"instruction": one, "finish_reason": "stop"} for one in instructions]
     return [
         record | one if reason is None else Rejection(reason, record=one)

@@ -1,10 +1,7 @@
-"""What a model writes when asked for tasks, queries or instances: taken apart, and the filters of Self-Instruct's paper
-(arXiv 2212.10560).
+"""Parses a model's tasks and instances, and filters them as Self-Instruct does (arXiv 2212.10560).
 
-Promises: no text raises an exception; what was cut by max_tokens loses its last, incomplete item and nothing else.
-Filters return the reason why something is not fit, in a word or two, or None.
-
-Knows nothing of models, records or pools.
+Promises: no text raises an exception; an answer that max_tokens cut loses only its last, incomplete item. Filters
+return the reason why an item is unfit, in a word or two, or None.
 """
 
 import re
@@ -20,7 +17,7 @@ from synth.steps.item_list import items
 
 __all__ = ["Instance", "input_first", "is_yes", "items", "output_first", "sifted", "unfit_task"]
 
-# Tasks on what a language model can neither see nor make (the paper's section 2.2 and its code).
+# Words of tasks that a language model can't do (the paper's section 2.2 and its code).
 _BLACKLIST = "image images graph graphs picture pictures file files map maps draw plot".split()
 _BLACKLISTED = re.compile(rf"\b({'|'.join(_BLACKLIST)}|go to)\b", re.I)
 _VERDICT = re.compile(
@@ -29,7 +26,7 @@ _VERDICT = re.compile(
 
 
 def unfit_task(task: str) -> str | None:
-    """Why a task is left out, by the rules of the paper's section 2.2 and of its code."""
+    """Why a task is left out, by the rules of the paper's section 2.2 and of its code; else None."""
     words = len(task.split())
     if words <= 3:
         return "too_short"
@@ -38,14 +35,14 @@ def unfit_task(task: str) -> str | None:
     if _BLACKLISTED.search(task):
         return "keyword"
     if task.lower().startswith("write a program"):
-        return "asks_for_a_program"  # the paper's: models tend to write many of these
+        return "asks_for_a_program"  # a rule of the paper: models tend to write many of these
     if task[0] in string.punctuation or not task[0].isascii():
         return "first_character"
     return None
 
 
 def is_yes(text: str) -> bool | None:
-    """A model's Yes or No; None where it said neither, or both: an echo of the question."""
+    """A model's Yes or No; None if it says neither or both, as an echo of the question does."""
     found = _VERDICT.match(text)
     return None if found is None else found["verdict"].lower() == "yes"
 
@@ -53,12 +50,12 @@ def is_yes(text: str) -> bool | None:
 def sifted(
     instances: list[Instance], task: str = "", shown: Collection[tuple[str, str]] = frozenset()
 ) -> list[Instance]:
-    """The instances of a task, the unfit ones with their reason (the post-processing of the paper's code).
+    """The instances of a task, unfit ones with their reason (the postprocessing of the paper's code).
 
     `shown` are the inputs and outputs of the prompt's examples.
 
-    Same input and different outputs: nobody knows which is right, so none of these is kept. That holds for tasks
-    without an input too, which the paper's code lets through.
+    If the same input has different outputs, none of these instances is kept. That also holds for tasks without an
+    input, for which the paper's code keeps them.
     """
     outputs = defaultdict(set)
     for one in instances:
@@ -78,14 +75,14 @@ def sifted(
 
 def _unfit(instance: Instance, task: str, shown: Collection[tuple[str, str]]) -> str | None:
     if re.fullmatch(r"[\s.…]*", instance.output):
-        return "empty_output"  # or the prompt's "Output: ..."
+        return "empty_output"  # or the prompt's placeholder "Output: ..."
     if instance.input == instance.output:
         return "output_is_input"
     if task and normalized(instance.output) == normalized(task):
         return "output_is_task"
-    # An example's label is anyone's; its input, or the whole that was made from nothing, is the example's.
+    # An example's label may recur; its input, or its whole instance without input, is a copy.
     if is_copy(instance.input or instance.output, [given or output for given, output in shown]):
         return "copies_prompt"
     if instance.input.endswith(":") or instance.output.endswith(":"):
-        return "ends_with_colon"  # something was to follow
+        return "ends_with_colon"  # incomplete
     return None

@@ -1,6 +1,6 @@
-"""A strategy: steps in order, and what they tell of themselves.
+"""A strategy: its steps in order, and what they declare.
 
-Knows nothing of records, engines or shards: what becomes of a record is chain.py's.
+Knows nothing of records, engines or shards: chain.py runs records through the steps.
 """
 
 import functools
@@ -26,11 +26,11 @@ NO_STEPS = ("name", "steps", "columns", "models")  # keys of a strategy; all oth
 
 @dataclass(frozen=True)
 class Step:
-    """A step's function, the name that seeds and lineage know it by, and the columns that it says it adds.
+    """A step's function, its name for seeds and lineage, and the columns that it declares to add.
 
-    `columns` is None where the step says nothing about them, as a plain function does. `model` is the one of the run
-    that it asks, where a call names no other. `system_prompt` is a template over the record's columns: what it asks
-    under, where it gives none itself.
+    `columns` is None if the step declares none, as a plain function. `model` is the model of the run for calls that
+    name no other. `system_prompt` is a template over the record's columns, used for calls without a system prompt of
+    their own.
     """
 
     name: str
@@ -41,49 +41,49 @@ class Step:
 
     @functools.cached_property
     def description(self) -> Description:
-        """What it tells of itself."""
+        """The attributes that it declares."""
         return describe(self.function)
 
     @property
     def needs(self) -> list[Needs]:
-        """The columns that it reads, as far as it tells, and its system prompt does."""
+        """The columns that it declares to read, and those of its system prompt."""
         return [*self.description.needs, *((name,) for name in sorted(needed(self.system_prompt or "")))]
 
     @property
     def models(self) -> set[str]:
-        """The models that it is known to ask, for whatever."""
+        """The models that it is known to call."""
         return self.generating | set(self.pooling)
 
     @property
     def pooling(self) -> Mapping[str, Task]:
-        """The models that it asks for a score or an embedding, with what it asks."""
+        """The models that score or embed for it, with their tasks."""
         return self.description.pooling or {}
 
     @property
     def generating(self) -> set[str]:
-        """The models that it is known to ask for words."""
+        """The models that are known to generate for it."""
         calls = self.description.calls
         named = [None] if calls is None else [call.model for call in calls]
         return {name or self.model for name in named} | set(self.description.models)
 
     def calls_of(self, model: str) -> list[Sampling]:
-        """Those of its calls, as far as it tells them, that ask this model."""
+        """Its declared calls of this model."""
         return [call for call in self.description.calls or () if (call.model or self.model) == model]
 
     @property
     def models_as_user(self) -> set[str]:
-        """Those that it has say what a user would."""
+        """The models that draw a user's turn for it."""
         return {call.model or self.model for call in self.description.as_user}
 
     @property
     def declares_calls(self) -> bool:
-        """Whether it is known whom it asks: what a function of someone's own does is not."""
+        """Whether its calls are declared; those of a user's function are not."""
         return is_own_step(self.function) or self.description.calls is not None
 
 
 def step_names(strategy: Mapping[str, Any]) -> list[str]:
-    """What the steps of a strategy's YAML are called, in order: by their key, one that stands in the list itself by its
-    target; `judge#2` for the second of a name."""
+    """The names of the steps of a strategy's YAML, in order: their keys, or their targets for steps defined within the
+    list; `judge#2` for the second of a name."""
     names: list[str] = []
     for step in strategy.get("steps", []):
         name = step if isinstance(step, str) else str(step.get("_target_")).rpartition(".")[2]
@@ -96,9 +96,9 @@ def step_names(strategy: Mapping[str, Any]) -> list[str]:
 class Strategy:
     """Steps in order. `declared` are the columns of the strategy's YAML, None if it has no such key.
 
-    What a record holds beside the dataset's columns goes from step to step and is not written. Only where nobody
-    said which columns there are, a column `extra` keeps it, as JSON. `of_model` are columns that come with the model,
-    `of_source` those that a source draws.
+    Values of a record outside the dataset's columns are passed from step to step and not written. If no columns are
+    declared, a column `extra` keeps them, as JSON. `of_model` are columns that come with the model, `of_source` those
+    that a source draws.
     """
 
     name: str
@@ -114,8 +114,8 @@ class Strategy:
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
-        """What the dataset has beside the contract's columns. `thinking`, where a step says how a model is to think,
-        is how the one did that wrote the response. With a column `tools`, a text, `messages` have tool calls."""
+        """The dataset's columns beside those of the contract. `thinking`, if a step sets a mode of thinking, is the
+        mode of the model that wrote the response. With a text column `tools`, `messages` have tool calls."""
         columns = dict(self.of_source)
         columns |= {name: kind for step in self.steps for name, kind in (step.columns or {}).items()}
         if any(call.thinking is not None for step in self.steps for call in step.description.calls or ()):
@@ -133,31 +133,31 @@ class Strategy:
 
     @property
     def pool(self) -> PoolRules | None:
-        """The pool that its first step needs."""
+        """The pool that its first step declares."""
         return self.steps[0].description.pool
 
     @property
     def declares_num_outputs(self) -> bool:
-        """Whether it is known how many records it makes of one, before it has made any. Synth's own steps say so; what
-        a step of someone's own returns may be anything, unless it has a number as its `num_outputs`."""
+        """Whether the number of outputs per record is known in advance. Synth's own steps declare it; a user's step
+        does if its `num_outputs` is a number."""
         return all(is_own_step(step.function) or step.description.declares_num_outputs for step in self.steps)
 
     def filters_after(self, index: int) -> list[Step]:
-        """The steps that can tell from the beginning of what this one writes that they will reject it.
+        """The following steps that can reject a record while this one still writes its text.
 
-        They end where a step may change the record, or has others compared with it, whether it is kept or not.
+        The list ends at a step that may change the record, or that compares it with others.
         """
         following = takewhile(lambda step: step.description.is_filter, self.steps[index + 1 :])
         return [step for step in following if step.description.doomed]
 
     @property
     def duplicates(self) -> dict[str, Duplicates]:
-        """What its steps against duplicates compare by, by their names, in order."""
+        """The `duplicates` of its dedup steps by name, in order."""
         return {step.name: one for step in self.steps if (one := step.description.duplicates) is not None}
 
 
 def module_of_step(function: Any) -> str:
-    """Where a step is from, whether it is a function, one that is bound to parameters, or an object."""
+    """The module of a step: of a function, a partial, or an object."""
     function = function.func if isinstance(function, functools.partial) else function
     return str(getattr(function if inspect.isroutine(function) else type(function), "__module__", ""))
 

@@ -1,6 +1,6 @@
-"""The step that sees to a run's strata (synth/strata.py). It is put into the chain twice where the key `strata` is set:
-at its beginning, where records whose stratum is full are skipped before they cost anything, and at its end, where rows
-are taken. It is no use elsewhere.
+"""The step that enforces a run's strata (synth/strata.py). The key `strata` adds it to the chain twice: at its
+beginning, where records whose stratum is full are skipped before they cost anything, and at its end, where rows are
+accepted. Don't use it elsewhere.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,9 @@ from synth.strata import FULL, Strata, as_key
 
 @dataclass(frozen=True)
 class Stratify:
-    """Rejects a record, as `stratum_full`, where one of its strata has no room for it; some of them when all lower
-    records are finished. With `known`, by these columns alone: those of its source, which no step changes."""
+    """Rejects a record as `stratum_full` if one of its strata is full; for some records that is known only when all
+    lower records are finished. `known` restricts it to these columns, which come from the source and are never
+    changed."""
 
     strata: Strata
     duplicates: Quotas | Skipping

@@ -1,8 +1,8 @@
-"""Labels of an instruction and its response, by the model: task category, quality, difficulty and language.
+"""Labels instruction and response by the model: task category, quality, difficulty and language.
 
-As in Magpie (arXiv 2406.08464, section 3), where such tags choose what is worth keeping. The labels to choose from are
-those of synth/steps/prompts, or a user's own. The shipped ones are shown in use, as turns before the question: of 40
-instructions SmolLM2-135M called all "very poor" and "very easy" without that.
+As in Magpie (arXiv 2406.08464, section 3), for filtering. The labels are those of synth/steps/prompts, or a user's own.
+The shipped labels are shown in examples, as earlier turns: without them SmolLM2-135M called all of 40 instructions
+"very poor" and "very easy".
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,12 +35,12 @@ def _checked(given: Mapping[str, Sequence[str] | None]) -> dict[str, tuple[str, 
     labels = {}
     for name, values in given.items():
         if values is None and name not in LABELS:
-            raise ValueError(f"{name}: no labels given, and none are shipped for it{nearest(name, LABELS)}")
+            raise ValueError(f"{name}: give its labels, as none are shipped for it{nearest(name, LABELS)}")
         labels[name] = tuple(LABELS[name] if values is None else values)
         if len({_plain(label) for label in labels[name]} - {""}) < max(2, len(labels[name])):
-            raise ValueError(f"{name}: takes two labels or more, none of them empty or the same as another")
+            raise ValueError(f"{name}: needs at least two labels, all different and none empty")
     if not labels:
-        raise ValueError("takes one name or more, each with its labels")
+        raise ValueError("needs at least one name with its labels")
     return labels
 
 
@@ -51,9 +51,9 @@ class Tag:
     `labels` are lists of labels by name, in place of the shipped ones: each name is a column (`category` fills
     `task_category`), and null stands for the shipped list of that name.
 
-    Labels are for the instruction, and for the response too if there is one and `with_response` is set. Where one
-    is missing or unknown, that is `truncated_tags` if max_tokens cut the answer and else `unparsable_tags`:
-    `on_failure` rejects the record for it, or keeps it with null in place of that label. Also: `no_instruction`.
+    Labels are for the instruction, and also for the response if there is one and `with_response` is set. A missing or
+    unknown label is `truncated_tags` if max_tokens cut the answer, else `unparsable_tags`: `on_failure` rejects the
+    record for it, or keeps it with null for that label. Also: `no_instruction`.
     """
 
     labels: Annotated[Mapping[str, Sequence[str] | None], AfterValidator(_checked)] = field(
@@ -82,7 +82,7 @@ class Tag:
         }
 
     def labels_of(self, column: str) -> Sequence[str] | None:
-        """All that a column of its own may hold; None where it may be null as well."""
+        """All values of a column; None if it may also be null."""
         found = {_column(name): values for name, values in self.labels.items()}
         return found[column] if self.on_failure == "reject" else None
 
@@ -102,16 +102,16 @@ class Tag:
         unread = [column for column in self.columns if tagged[column] is None]
         if unread and self.on_failure == "reject":
             reason = "truncated_tags" if answer.finish_reason != "stop" else "unparsable_tags"
-            raise Rejection(reason, f"no label that can be read for {', '.join(unread)}", record=tagged)
+            raise Rejection(reason, f"no readable label for {', '.join(unread)}", record=tagged)
         return tagged
 
     def _asked(self, instruction: str, response: str | None) -> list[Message]:
-        """The turns of a conversation, of which the first alone has the lists of labels."""
+        """The turns of a conversation; only the first has the lists of labels."""
         shown = _EXAMPLES if all(LABELS.get(name) == values for name, values in self.labels.items()) else ()
         texts = [*((text, None) for text, _ in shown), (instruction, response)]
         *earlier, last = [
-            render("tag_text" if at else "tag", instruction=text, response=said, labels=self.labels)
-            for at, (text, said) in enumerate(texts)
+            render("tag_text" if at else "tag", instruction=text, response=answer, labels=self.labels)
+            for at, (text, answer) in enumerate(texts)
         ]
         labels = (dict(zip(LABELS, given, strict=True)) for _, given in shown)
         answers = ({name: one[name] for name in self.labels} for one in labels)
@@ -123,7 +123,7 @@ def _column(name: str) -> str:
 
 
 def _label(value: Any, labels: Sequence[str] | None) -> str | None:
-    """The label as it is spelled in its list, whatever case and joints the model gives it."""
+    """The label as spelled in its list, regardless of case and hyphens."""
     if not isinstance(value, str):
         return None
     return next((label for label in labels or () if _plain(label) == _plain(value)), None)

@@ -1,8 +1,7 @@
-"""Text generation from a prompt template over a record's columns: one call, or several samples of it.
+"""Text generation from a prompt template over a record's columns: one call, or several samples.
 
-The template is the configuration's and runs in a sandbox; what stands in a column is text, whatever it looks like, and
-is never run. Where the answer becomes the `instruction`, a step that answers it may follow: prompt → instruction →
-response.
+The template comes from the configuration and runs in a sandbox; text in a column is never run as a template. If the
+output is the `instruction`, a step that answers it may follow: prompt → instruction → response.
 """
 
 import asyncio
@@ -26,20 +25,20 @@ _TEXTS = ("instruction", "response", "system_prompt")
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class TextGeneration:
-    """Asks with `template`, filled in with the record's columns, and writes the answer into the column `output`.
+    """Calls the model with `template`, rendered with the record's columns, and writes the answer to column `output`.
 
-    `system_prompt` is a template too; null takes the column of that name if there is one, an empty text none.
-    `samples` answers make as many records (ids 17/0, 17/1, …), each with a seed of its own.
+    `system_prompt` is a template too; null takes the column of that name if there is one, an empty string none.
+    `samples` answers make as many records (ids 17/0, 17/1, …), each with its own seed.
 
-    `examples` are records with the columns that the template reads and with `output`: each is shown as an earlier
-    turn, the template filled in and its answer (few-shot).
+    `examples` are records with the columns of the template and `output`: each is shown as an earlier turn, the rendered
+    template and its answer (few-shot).
 
-    Where `output` is `response`, the prompt becomes the `instruction` and the system prompt stays with it; else the
-    lineage alone tells the prompt. A response that max_tokens cut is kept, with finish_reason `length`.
+    If `output` is `response`, the prompt becomes the `instruction`, and the system prompt is kept; else only the
+    lineage has the prompt. A response that max_tokens cut is kept, with finish_reason `length`.
 
-    Rejections: `missing_column` (not there, or null where the template prints it), `template_failed`, `empty_prompt`;
-    of single samples `empty_OUTPUT`, `repetition`, `copies_prompt` (an example's answer, or an instruction that is the
-    template's own words), and `truncated_OUTPUT` of an instruction or a system prompt.
+    Rejections: `missing_column` (missing, or null and printed by the template), `template_failed`, `empty_prompt`; for
+    single samples `empty_OUTPUT`, `repetition`, `copies_prompt` (an example's answer, or an instruction that repeats
+    the template's words), and `truncated_OUTPUT` for an instruction or system prompt.
     """
 
     template: Template
@@ -51,7 +50,7 @@ class TextGeneration:
 
     def __post_init__(self) -> None:
         if self.output in set(rejected_schema().names) - set(_TEXTS):
-            raise ValueError(f"output: {self.output!r} is a column that is there in any case")
+            raise ValueError(f"output: {self.output!r} is a column that every dataset has; choose another name")
         for number, example in enumerate(self.examples):
             missing = sorted((needed(self.template) | {self.output}) - example.keys())
             if missing:
@@ -64,7 +63,7 @@ class TextGeneration:
         return {} if self.output in _TEXTS else {self.output: "string"}
 
     def needs(self) -> list[Needs]:
-        """The columns that the templates read whatever the record holds, each with no alternative."""
+        """The columns that the templates always read, without alternatives."""
         return [(name,) for name in sorted(needed(self.template) | needed(self.system_prompt or ""))]
 
     @property
@@ -90,7 +89,7 @@ class TextGeneration:
         if not asked:
             llm.note(prompt, "prompt")
         messages = few_shot(((fill(self.template, one), one[self.output]) for one in self.examples), prompt)
-        # One of several samples that is doomed ends no other.
+        # A sample that is doomed does not end the others.
         draft = (lambda text: self._written(record | asked, text)) if self.samples == 1 else None
         async with asyncio.TaskGroup() as group:
             calls = [llm.chat(messages, self.sampling, system=system, draft=draft) for _ in range(self.samples)]
@@ -117,12 +116,12 @@ class TextGeneration:
         return made
 
     def _written(self, record: Record, text: str) -> Record:
-        # A conversation that the record brought is not about these words.
+        # A conversation in the record does not contain this text.
         return record | {self.output: text} | ({"messages": None} if self.output in _TEXTS else {})
 
     @property
     def _not_to_be_copied(self) -> list[str]:
-        """The template's own words are no instruction; what it is filled in with may well come back in one."""
+        """The template's own words are no instruction; rendered column values may recur in one."""
         template = [self.template] if self.output == "instruction" else []
         return [*template, *(one[self.output] for one in self.examples)]
 

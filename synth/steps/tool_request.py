@@ -1,4 +1,4 @@
-"""A user's request that takes one of some tools, several, or none: what it is to be is drawn, and a model writes it."""
+"""Draws what a user's request needs, one or more of some tools or none, and has a model write the request."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ _SMALL_TALK = (
 
 @dataclass(frozen=True)
 class Situation:
-    """The tools that are `offered`, and which of them a request takes: `targets`, none where it is answered without.
-    `about` are those that the request is written for; `missing` is the argument that it leaves out."""
+    """The `offered` tools, and those that a request needs: `targets`, empty if it needs none. `about` are the tools
+    that the request is written for; `missing` is the argument that it leaves out."""
 
     case: Case | Literal["given"]
     offered: Sequence[Tool]
@@ -43,7 +43,7 @@ class Situation:
 
 
 def situation(tools: Sequence[Tool], cases: Mapping[Case, float], most: int, rng: random.Random) -> Situation:
-    """One of the `cases` by their weights, with up to `most` tools on offer."""
+    """One of the `cases` by weight, with up to `most` tools offered."""
     case = rng.choices(list(cases), list(cases.values()))[0]
     room = len(tools) - (case == "irrelevant")
     drawn = rng.sample(tools, rng.randint(min(2, room), max(1, min(most, room))) + (case == "irrelevant"))
@@ -89,5 +89,5 @@ def _asked(case: str, about: Sequence[Tool], missing: str | None = None) -> str:
 
 
 def as_line(tool: Tool) -> str:
-    """A tool for a prompt: JSON has no line breaks, so that nothing in a description begins a line of its own."""
+    """A tool for a prompt, as JSON on one line: no text of its description can begin a line."""
     return as_json(tool.specification["function"])

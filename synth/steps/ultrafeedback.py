@@ -1,10 +1,10 @@
-"""UltraFeedback (arXiv 2310.01377, section 3): responses of several models to one instruction, rated aspect by aspect.
+"""UltraFeedback (arXiv 2310.01377, section 3): responses of several models to one instruction, rated by aspect.
 
-As published: `k` models of a pool answer, each under a principle of its own; a judge sees all responses at once, for
-each of four aspects in an order of its own, and gives each a rating from 1 to 5 with its rationale. A response's score
-is the mean of its ratings; the best and the worst are the pair. All responses stay in the column `candidates`.
+As published: `k` models of a pool answer, each with its own principle. For each of four aspects a judge sees all
+responses in a new order, and rates each from 1 to 5 with a rationale. A response's score is the mean of its ratings;
+the best and the worst are the pair. All responses stay in the column `candidates`.
 
-The words of principles and rubrics are ours.
+The wording of principles and rubrics is ours.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ PRINCIPLES = {
 
 @plain_dataclass(frozen=True)
 class Aspect:
-    """What is rated, the question that it asks, and what the ratings 1 to 5 mean."""
+    """An aspect's question, and the meaning of the ratings 1 to 5."""
 
     name: str
     rubric: str
@@ -98,14 +98,13 @@ ASPECTS = (
 class UltraFeedback:
     """Adds `candidates` and the columns of Preference: `prompt`, `chosen`, `rejected` and their scores.
 
-    `authors` are models of the run. Where they are fewer than `k`, each answers several times, under principles of
-    its own. `model` names the model that rates, None the one that the step asks. With `principles` false nothing is
-    asked of the authors but the instruction. Responses that are empty, cut by max_tokens or the same as another are not
-    rated.
+    `authors` are models of the run. If there are fewer than `k`, they answer several times, with different principles.
+    `model` is the model that rates; None: the step's model. With `principles` false authors get the instruction only.
+    Responses that are empty, cut by max_tokens or equal to another are not rated.
 
-    Rejections: `no_instruction`, `truncated_response`, `empty_response` where fewer than two responses are left,
-    `truncated_judgement` and `unparsable_judgement` where an aspect could not be read, and `no_preference` where all
-    scores are equal.
+    Rejections: `no_instruction`, `truncated_response`, `empty_response` if fewer than two responses are left,
+    `truncated_judgement` and `unparsable_judgement` if an aspect is unreadable, and `no_preference` if all scores are
+    equal.
     """
 
     authors: Annotated[list[str], Field(min_length=1)] = field(default_factory=lambda: ["main"])
@@ -137,7 +136,7 @@ class UltraFeedback:
 
     @property
     def models(self) -> list[str]:
-        """Of which `calls` names no more than k."""
+        """`calls` names at most k of them."""
         return list(self.authors)
 
     def needs(self) -> list[Needs]:
@@ -159,7 +158,7 @@ class UltraFeedback:
         prompt = prompt_of(record)
         candidates = await self._drawn(prompt, llm)
         instruction = asked_in(prompt)
-        # Drawn before any is awaited, so that they don't depend on which answer comes first.
+        # Drawn before any call, so that they don't depend on the order of answers.
         orders = [llm.rng.sample(range(len(candidates)), len(candidates)) for _ in ASPECTS]
         async with asyncio.TaskGroup() as group:
             rated = [
@@ -181,7 +180,7 @@ class UltraFeedback:
         return shown | pair(prompt, best["text"], worst["text"], best["score"], worst["score"])
 
     async def _drawn(self, prompt: list[dict[str, str]], llm: LLM) -> list[dict[str, Any]]:
-        """The responses that can be rated. Raises Rejection where they are fewer than two."""
+        """The responses to rate. Raises Rejection if there are fewer than two."""
         authors = llm.rng.sample(self.authors, min(self.k, len(self.authors)))
         authors = [authors[at % len(authors)] for at in range(self.k)]
         names: list[str | None] = [None] * self.k
@@ -209,7 +208,7 @@ class UltraFeedback:
     async def _rated(
         self, aspect: Aspect, instruction: str, candidates: Sequence[dict[str, Any]], order: Sequence[int], llm: LLM
     ) -> list[tuple[int | None, str | None]] | Rejection:
-        """Each candidate's rating, in the candidates' order; or why the answer can't be read."""
+        """Each candidate's rating, in order; or the reason why the answer is unreadable."""
         asked = render(
             "ultrafeedback",
             aspect=aspect.name.replace("_", " "),
@@ -230,7 +229,7 @@ class UltraFeedback:
 
 
 def _under(principle: str | None, prompt: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The conversation under a principle, which is added to its own system prompt."""
+    """The conversation with a principle, added to its system prompt."""
     if principle is None:
         return prompt
     first = prompt[0]

@@ -1,4 +1,4 @@
-"""Keeps the answers that a verifier passes: synth/verifiers/ has what there is."""
+"""Keeps the answers that a verifier passes; synth/verifiers/ has the verifiers."""
 
 from dataclasses import field
 from typing import Annotated, Any, ClassVar
@@ -12,7 +12,7 @@ from synth.records import Needs, Record, Rejection
 from synth.verifiers import Said, Verifier, verdict_of
 
 REASONS: dict[Said, str] = {
-    "passed": "passed_verification",  # where failures are what is wanted
+    "passed": "passed_verification",  # if failures are wanted
     "failed": "failed_verification",
     "timeout": "verifier_timeout",
     "error": "verifier_error",
@@ -21,12 +21,12 @@ REASONS: dict[Said, str] = {
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Verify:
-    """Adds `verdict` and `verifier_score`, and rejects a record whose verdict is not among `keep`.
+    """Adds `verdict` and `verifier_score`, and rejects a record whose verdict is not in `keep`.
 
-    Verdicts are `passed`, `failed`, and `timeout` and `error`, after which nobody knows. The columns are in a rejection
-    too.
+    Verdicts are `passed`, `failed`, and, if the result is unknown, `timeout` and `error`. Rejected rows have the
+    columns too.
 
-    Rejections: `failed_verification`, `verifier_timeout`, `verifier_error`; `passed_verification` where unwanted.
+    Rejections: `failed_verification`, `verifier_timeout`, `verifier_error`; `passed_verification` if that is unwanted.
     """
 
     verifier: Annotated[Any, BeforeValidator(lambda given: part(given, "verifier", Verifier))]
@@ -47,8 +47,8 @@ class Verify:
         return []
 
     async def __call__(self, record: Record, llm: Any) -> Record:
-        said = await verdict_of(self.verifier, record)
-        judged = record | {"verdict": said.verdict, "verifier_score": said.score}
-        if said.verdict not in self.keep:
-            raise Rejection(REASONS[said.verdict], said.detail, judged)
+        judgement = await verdict_of(self.verifier, record)
+        judged = record | {"verdict": judgement.verdict, "verifier_score": judgement.score}
+        if judgement.verdict not in self.keep:
+            raise Rejection(REASONS[judgement.verdict], judgement.detail, judged)
         return judged

@@ -1,9 +1,8 @@
-"""Unit tests for a programming task, written by a model and checked by running them (KodCode, arXiv 2503.02951).
+"""Generates unit tests for a programming task and checks them by running (KodCode, arXiv 2503.02951).
 
-The model writes a solution with its tests, anew in each attempt, until the tests pass on the solution and fail on wrong
-ones (synth/verifiers/mutation.py; what is wrong is ours, KodCode keeps what passes). The task is then to be answered by
-a step that has not seen them. So that its functions are found by the tests, their signatures are put after the task.
-The words of the prompt are ours.
+In each attempt the model writes a solution with tests, until the tests pass on the solution and fail on mutants
+(synth/verifiers/mutation.py; the mutants are ours, KodCode keeps tests that pass). A later step then answers the task
+without seeing them. The signatures that the tests call are appended to the task. The prompt's wording is ours.
 """
 
 from dataclasses import field
@@ -24,10 +23,10 @@ from synth.verifiers.mutation import MutationTests
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class WriteTests:
     """Adds `tests`, the `solution` that they were written with, and `mutation_score`, the share of its mutants that
-    they tell from it; puts the signatures of what they call after the `instruction`.
+    they detect; appends the signatures that they call to the `instruction`.
 
-    Asks up to `attempts` times for a solution with `n_tests` tests. Rejections: `no_instruction`; after the last
-    attempt `unparsable_tests`, where no answer had both, else `untested`, with what was wrong with the last tests.
+    Makes up to `attempts` attempts at a solution with `n_tests` tests. Rejections: `no_instruction`; after the last
+    attempt `unparsable_tests` if no answer had both, else `untested`, with the problem of the last tests.
     """
 
     attempts: Annotated[int, Field(ge=1)] = 5

@@ -1,1 +1,1 @@
-"""What is on disk: the run folder, its manifest, the journals of unfinished shards, committed shards, the dataset."""
+"""Files of a run: the run folder, its manifest, journals of unfinished shards, committed shards, the dataset."""

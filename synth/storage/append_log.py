@@ -1,10 +1,10 @@
-"""A file that grows: an Arrow IPC stream without an end, each batch with a checksum of its own.
+"""An append-only log: an Arrow IPC stream without an end, in which each batch has its own checksum.
 
-Reading stops at the first batch that is torn or wrong. The stream's head says whose it is: one of another owner is read
-as if it were empty.
+Reading stops at the first torn or damaged batch. The stream's schema names its owner; a log of another owner reads as
+empty.
 
-Opening a log rewrites it under its name: an owner before, if one still lives somewhere, goes on writing into a file
-without a name.
+Opening a log replaces the file under its name: a former owner that is still alive goes on writing into an unlinked
+file.
 """
 
 import logging
@@ -21,14 +21,14 @@ from synth.storage.run_folder import atomic_write, sync_folder
 log = logging.getLogger(__name__)
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError, KeyError)
-UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)  # what Arrow raises for what a column can't hold
-OWNER = b"owner"  # of a schema's metadata
+UNFIT = (pa.ArrowException, TypeError, ValueError, OverflowError)  # raised by Arrow for values a column can't hold
+OWNER = b"owner"  # key in the schema's metadata
 
 _CHECKSUM = "crc32"
 
 
 class AppendLog:
-    """`open` one, `append` batches, `close` it or `remove` it."""
+    """`open` it, `append` batches, `close` or `remove` it."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -37,7 +37,7 @@ class AppendLog:
 
     @classmethod
     def open(cls, path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch] = ()) -> "AppendLog":
-        """The log at `path`, with these batches in it in place of what was there. Raises OSError."""
+        """A new log at `path` with these batches, in place of the old file. Raises OSError."""
         with atomic_write(path) as unfinished, unfinished.open("wb") as file:
             file.write(schema.serialize())
             for batch in batches:
@@ -45,7 +45,7 @@ class AppendLog:
         return cls(path)
 
     def append(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """They are on disk. Raises OSError, or what `batches` raises, and then nothing of them is written."""
+        """Append and sync to disk. Raises OSError, or exceptions of `batches`, in which case nothing is written."""
         written = 0
         try:
             for batch in batches:
@@ -58,13 +58,13 @@ class AppendLog:
 
     def _write(self, message: bytes) -> int:
         left = memoryview(message)
-        while left:  # a full disk takes a part and refuses the rest
+        while left:  # a disk that is nearly full takes a part and refuses the rest
             left = left[os.write(self._file, left) :]
         return len(message)
 
     def refuse_other_owner(self) -> None:
-        """Raises OSError when another process has opened it since."""
-        with self.path.open("rb") as named:  # over NFS, only who opens a file hears from the server which one it is
+        """Raises OSError if another process has opened the log since."""
+        with self.path.open("rb") as named:  # over NFS, only an open asks the server which file has this name
             is_own = os.path.samestat(os.fstat(self._file), os.fstat(named.fileno()))
         if not is_own:
             raise OSError(f"{self.path} was taken over by another worker")
@@ -85,35 +85,35 @@ class AppendLog:
 
 
 def read(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The batches of a log up to the first that is torn, damaged, or of another owner; mapped, not read."""
+    """The batches up to the first that is torn or damaged; none of another owner. Memory-mapped."""
     count = 0
     try:
         for batch in verified(path, schema):
             count += 1
             yield batch
     except UNREADABLE as error:
-        log.warning("%s is whole up to its batch %d (%s)", path, count, error)
+        log.warning("%s is readable up to batch %d only (%s)", path, count, error)
 
 
 def verified(path: Path, schema: pa.Schema | None) -> Iterator[pa.RecordBatch]:
-    """The same, whoever's it is where no schema is given. Raises what is UNREADABLE at the first that is torn or
-    damaged, or another owner's."""
+    """The same, of any owner if no schema is given. Raises one of UNREADABLE at the first torn or damaged batch, or for
+    another owner."""
     if not path.exists():
         return
     with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
         if schema is not None and not reader.schema.equals(schema, check_metadata=True):
-            raise ValueError("it is of another run, or has other columns")
+            raise ValueError("it belongs to another run, or has other columns")
         with suppress(StopIteration):
             while True:
                 batch, metadata = reader.read_next_batch_with_custom_metadata()
-                batch.validate(full=True)  # lengths and offsets that are damaged would end this process
+                batch.validate(full=True)  # damaged lengths and offsets would crash the process
                 if metadata is None or int(metadata[_CHECKSUM.encode()]) != zlib.crc32(batch.serialize()):
                     raise ValueError("wrong checksum")
                 yield batch
 
 
 def message(batch: pa.RecordBatch) -> bytes:
-    """A batch as it stands in a stream, its checksum with it."""
+    """A batch as a message of a stream, with its checksum."""
     head = len(batch.schema.serialize())
     sink = pa.BufferOutputStream()
     writer = pa.ipc.new_stream(sink, batch.schema)
@@ -122,7 +122,7 @@ def message(batch: pa.RecordBatch) -> bytes:
 
 
 def owner_in(path: Path) -> str | None:
-    """Whose a log is; None where it does not say so."""
+    """The owner of a log; None if it names none."""
     try:
         with pa.OSFile(str(path), "rb") as file:
             return str(pa.ipc.open_stream(file).schema.metadata[OWNER].decode())

@@ -1,10 +1,10 @@
-"""The finished calls of a shard's unfinished records: `shards/00000.calls.arrow`, beside its journal.
+"""Finished calls of a shard's unfinished records: `shards/00000.calls.arrow`, beside its journal.
 
-A call is known by a key of all that it was asked, and is given back only to who asks the same. So a call that is lost,
-or torn, or damaged with its batch is made again, and nothing else comes of it.
+A call is found by a key over everything that was sent, so only an identical call gets its answer. A call that is lost,
+torn or damaged is simply made again.
 
-A log (see append_log.py), which is made when there is something to write. Whose it is stands in its head; who may write
-is who has the shard's journal.
+A log (append_log.py), created at the first write. Its schema names the owner; the right to write goes with the shard's
+journal.
 """
 
 import logging
@@ -40,9 +40,9 @@ ANSWER = tuple(_ANSWER)
 
 
 class Call(NamedTuple):
-    """A call of record `number`: what it was asked, as a key, and the fields of its `answer`.
+    """A call of record `number`: the key of what was sent, and the fields of its `answer`.
 
-    Without a finish_reason it is a part of an answer that was being written, from its token `counted` on.
+    Without a finish_reason it is a piece of a partial answer, from token `counted` on.
     """
 
     number: int
@@ -51,8 +51,8 @@ class Call(NamedTuple):
 
 
 class CallJournal:
-    """`take` the calls that an earlier process has made for a record, `append` further ones. `may_write` raises OSError
-    where the shard is another worker's by now."""
+    """`take` a record's calls from an earlier process, `append` new ones. `may_write` raises OSError if another worker
+    has taken over the shard."""
 
     def __init__(self, path: Path, owner: str, may_write: Callable[[], None]):
         self.path = path
@@ -70,7 +70,7 @@ class CallJournal:
         may_write: Callable[[], None] = lambda: None,
         keeps: bool = False,
     ) -> "CallJournal":
-        """The calls at `path`. Those of `finished` records are dropped, unless it `keeps` them. Raises OSError."""
+        """The calls at `path`. Those of `finished` records are dropped unless `keeps`. Raises OSError."""
         journal = cls(path, owner, may_write)
         if path.exists():
             journal._log = AppendLog.open(path, journal._schema, journal._taken_over(finished, keeps))
@@ -78,7 +78,7 @@ class CallJournal:
 
     @classmethod
     def kept(cls, path: Path, owner: str, records: range) -> "CallJournal":
-        """Those of some `records` at the `path` of another run, which is left as it is."""
+        """The calls of `records` in another run's file at `path`, which is not changed."""
         journal = cls(path, owner, lambda: None)
         for batch in read(path, journal._schema):
             within = pc.and_(pc.greater_equal(batch["number"], records.start), pc.less(batch["number"], records.stop))
@@ -97,12 +97,12 @@ class CallJournal:
         token_ids = batch["token_ids"]
         for place, row in enumerate(batch.drop_columns(["token_ids"]).to_pylist()):
             number, key = row.pop("number"), row.pop("key")
-            # A list of Python's integers takes eight times the memory.
+            # A list of Python integers takes eight times the memory.
             row["token_ids"] = array("i", token_ids[place].values.to_numpy(zero_copy_only=False).tobytes())
             self._know(number, key, row)
 
     def _know(self, number: int, key: bytes, row: Record) -> None:
-        """A further part of an answer goes on from those before it; one that does not is of no use."""
+        """The next piece of a partial answer is appended to the pieces before; a piece with a gap before is dropped."""
         known = self._known.setdefault(number, {})
         before = known.get(key)
         if row["finish_reason"] is not None or row["counted"] == 0:
@@ -111,15 +111,15 @@ class CallJournal:
             before["token_ids"].extend(row["token_ids"])
 
     def take(self, number: int) -> dict[bytes, Record]:
-        """A record's calls by their keys, which are not held any longer; of an answer in parts, all of these in one."""
+        """Remove and return a record's calls by key; the pieces of a partial answer are joined."""
         return self._known.pop(number, {})
 
     def append(self, calls: Sequence[Call]) -> None:
-        """They are on disk, but for those that don't fit. Raises OSError."""
+        """Write calls to disk, except those that Arrow can't hold. Raises OSError."""
         if not calls:
             return
         if self._log is None:
-            self._may_write()  # who had the shard before is not to take its place
+            self._may_write()  # a former owner of the shard must not replace its file
             self._log = AppendLog.open(self.path, self._schema)
         starts = range(0, len(calls), BATCH_CALLS)
         self._log.append(batch for start in starts for batch in self._batches(calls[start : start + BATCH_CALLS]))
@@ -130,7 +130,7 @@ class CallJournal:
             yield pa.RecordBatch.from_pylist(list(rows), self._schema)
         except UNFIT as error:
             if len(calls) == 1:
-                log.warning("a call of record %d can't be written: %r", calls[0].number, error)
+                log.warning("cannot store a call of record %d: %r", calls[0].number, error)
                 return
             half = len(calls) // 2
             yield from self._batches(calls[:half])

@@ -1,7 +1,7 @@
-"""A dataset card for the Hugging Face Hub, `README.md`: what made the data, with which model, and how much of it.
+"""The dataset card for the Hugging Face Hub, `README.md`: how the data was generated, with which model, and its counts.
 
-All it tells stands in the manifests, but for what tokens cost.
-Names and reasons may be a user's own words: none of them becomes markup.
+All figures are from the manifests, except the cost of tokens.
+Names and reasons may be text of a user: they are escaped, so that none becomes markup.
 """
 
 import json
@@ -40,7 +40,7 @@ def write_card(
     num_records: int | None = None,
     cost_of_tokens: Mapping[str, float] | None = None,
 ) -> None:
-    """Of the `rows` of a dataset that was asked to have `num_records`. `cost_of_tokens` is by models."""
+    """For a dataset with `rows` of the `num_records` asked for. `cost_of_tokens` is by model."""
     text = card([manifest for _, manifest in runs], shares(runs, num_records), rows, cost_of_tokens)
     with atomic_write(folder.card) as unfinished:
         unfinished.write_text(text)
@@ -52,7 +52,7 @@ def card(
     rows: int,
     cost_of_tokens: Mapping[str, float] | None = None,
 ) -> str:
-    """Markdown with a YAML head. The licence is the model's: its terms go with what it wrote."""
+    """Markdown with a YAML head. The licence is the model's, whose terms apply to its output."""
     configuration = made_by[0].configuration
     identity = configuration.identity
     strategy = str(identity.get("strategy", {}).get("name"))
@@ -64,7 +64,7 @@ def card(
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES.items() if rows < limit), "n>10M")],
     }
-    # JSON is YAML, and quotes whatever a name may hold.
+    # JSON is valid YAML, and quotes any name.
     yaml = "\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items())
     return f"""---
 {yaml}
@@ -90,17 +90,17 @@ def _models(made_by: Sequence[Share]) -> str:
 
 
 def _others(identity: Mapping[str, Any]) -> str:
-    """The models beside main, as far as they are others."""
+    """The models beside main, if they differ from it."""
     main = identity.get("model")
     others = {name: one.get("model", {}) for name, one in identity.get("models", {}).items()}
-    told = [
+    parts = [
         f"{_code(name)} is {_code(one.get('name') or one.get('path'))}" for name, one in others.items() if one != main
     ]
-    return f" Of its models beside that, {', '.join(told)}." if told else ""
+    return f" Of its models beside that, {', '.join(parts)}." if parts else ""
 
 
 def _configurations(made_by: Sequence[Share]) -> str:
-    """What each of several made; nothing where there is one."""
+    """A table of what each configuration generated; empty if there is only one."""
     if len(made_by) == 1:
         return ""
     rows = [
@@ -109,14 +109,14 @@ def _configurations(made_by: Sequence[Share]) -> str:
         f"| {one.configuration.versions.get('synth', '')} | {_code(one.unlike(made_by[0])) if place else ''} |"
         for place, one in enumerate(made_by)
     ]
-    head = "The run went on with another configuration. Which rows are by which:\n\n"
+    head = "The run was continued with another configuration. Rows by configuration:\n\n"
     head += "| rows | records | model | licence | Synth | unlike the first |\n| ---: | --- | --- | --- | --- | --- |\n"
     return head + "\n".join(rows) + "\n\n"
 
 
 def exported(card: str, name: str, data_files: str) -> str:
-    """The card of a run folder, as it is now, for a folder or a repository that is loaded by `name` and holds
-    Parquet files (a glob) alone."""
+    """The card of a run folder, changed for a folder or repository that holds only Parquet files (a glob) and is loaded
+    by `name`."""
     configs = [{"config_name": "default", "data_files": [{"split": "train", "path": data_files}]}]
     loading = f'from datasets import load_dataset\n\ndataset = load_dataset({json.dumps(name)}, split="train")'
     text = card if card.startswith("---\n") else f"---\n---\n{card}"
@@ -155,6 +155,6 @@ def _table(title: str, numbers: Mapping[str, float]) -> str:
 
 
 def _code(text: object) -> str:
-    """Code in one line, in which nothing has a meaning, be it to Markdown or to a terminal."""
+    """Inline code in one line, without meaning to Markdown or a terminal."""
     printable = "".join(one if one.isprintable() else " " for one in str(text))
     return "`" + " ".join(printable.replace("`", "'").replace("|", "/").split()) + "`"

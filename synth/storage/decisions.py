@@ -1,9 +1,8 @@
-"""What a pool has decided, record by record: `pool.jsonl`, one line each, in the order of their numbers.
+"""The decisions of a pool, record by record: `pool.jsonl`, one line each, in the order of record numbers.
 
-A line is on disk before anybody is told of the decision. So what a record was told can be read back, and a run that
-is taken up again goes on as if it had never stopped. The first line says whose the pool is, and each line has a
-checksum of itself and of all before it: what is torn, damaged, missing or of another run is seen, and nothing from
-there on counts. What was made by the decisions that are lost so is made again (see resume.py and worker.py).
+A line is on disk before any worker gets the decision, so a resumed run repeats it. The first line names the owner, and
+each line has a checksum of itself and all lines before. Reading stops at the first line that is torn, damaged, missing
+or of another run. Records that used lost decisions are run again (resume.py, worker.py).
 """
 
 import hashlib
@@ -20,10 +19,10 @@ _LINE = re.compile(rb'(\{.*), "checksum": "([0-9a-f]{16})"\}\n')
 
 
 class Decisions:
-    """`found` holds the accepted texts of records 0, 1, 2, … as they were read; `append` adds the next ones' texts.
+    """`found` has the accepted texts of records 0, 1, 2, … read from disk; `append` adds those of the next records.
 
-    A new pool is `owner`'s, by a run's fingerprint. One that is there is gone on with if it is the owner's, or one of
-    `former` ones'.
+    A new file belongs to `owner`, a run's fingerprint. An existing one is continued if it belongs to the owner or to
+    one of `former`.
     """
 
     def __init__(self, path: Path, owner: str = "", former: Collection[str] = ()):
@@ -32,15 +31,15 @@ class Decisions:
         head, self.found, end, self._checksum = _read(self._file, {owner, *former})
         self._count = len(self.found)
         if end < os.fstat(self._file.fileno()).st_size:
-            log.warning("%s is whole up to record %d", path, self._count)
+            log.warning("%s is readable up to record %d only", path, self._count)
             self._file.truncate(end)
         if head is None:
             self._write([{"owner": owner}])
 
     def append(self, decisions: Sequence[Sequence[str]]) -> None:
-        """The accepted texts of the next records, on disk. Raises OSError."""
-        told = enumerate(decisions, self._count)
-        self._write([{"record": number, "accepted": list(texts)} for number, texts in told])
+        """Write the accepted texts of the next records to disk. Raises OSError."""
+        numbered = enumerate(decisions, self._count)
+        self._write([{"record": number, "accepted": list(texts)} for number, texts in numbered])
         self._count += len(decisions)
 
     def _write(self, contents: Iterable[dict[str, object]]) -> None:
@@ -56,7 +55,7 @@ class Decisions:
 
 
 def decided(path: Path, owners: Collection[str]) -> int:
-    """How many records a pool's decisions are known of, if it is one of `owners`'. Leaves the file as it is."""
+    """How many records have decisions in a file of one of `owners`. Does not change the file."""
     try:
         with path.open("rb") as file:
             return len(_read(file, owners)[1])
@@ -65,7 +64,7 @@ def decided(path: Path, owners: Collection[str]) -> int:
 
 
 def _read(file: Iterable[bytes], owners: Collection[str]) -> tuple[str | None, list[list[str]], int, bytes]:
-    """The owner, the decisions, where what is whole of them ends, and the checksum there."""
+    """The owner, the decisions, the end of the readable part, and the checksum there."""
     head: str | None = None
     found: list[list[str]] = []
     end, checksum = 0, b""

@@ -1,8 +1,7 @@
-"""What the records of a shard claimed, and which lower record each claim was like: `shards/00000.claims.arrow`.
+"""The dedup keys of a finalized shard and its duplicates: `shards/00000.claims.arrow`.
 
-Written once, whole or not at all, before anybody hears which records of the shard are duplicates: whoever asks again,
-in this run or a later one, is told the same. An Arrow IPC stream of one batch with its checksum; its head says whose
-it is, as a journal's does.
+Written atomically and once, before any worker learns which records are duplicates: later calls, also of resumed runs,
+get the same answer. An Arrow IPC stream of one batch with a checksum; its schema names the owner, like a journal's.
 """
 
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ def write_dedup_keys(
 
 
 def read_dedup_keys(folder: RunFolder, shard: Shard, fingerprint: str) -> tuple[list[DedupKey], list[Duplicate]] | None:
-    """None where there is none, or it is damaged or of another run."""
+    """None if the file is missing, damaged or of another run."""
     batch = _whole(folder, shard, fingerprint)
     if batch is None:
         return None
@@ -45,7 +44,7 @@ def read_dedup_keys(folder: RunFolder, shard: Shard, fingerprint: str) -> tuple[
 
 
 def is_finalized(folder: RunFolder, shard: Shard, fingerprint: str) -> bool:
-    """Whether `read_dedup_keys` finds something. Takes a tenth of the time or less: its rows are not looked at."""
+    """Whether `read_dedup_keys` finds something, in at most a tenth of its time: rows are not read."""
     return _whole(folder, shard, fingerprint) is not None
 
 
@@ -55,6 +54,6 @@ def _whole(folder: RunFolder, shard: Shard, fingerprint: str) -> pa.RecordBatch 
 
 def _schema(shard: Shard, fingerprint: str) -> pa.Schema:
     ends = {"like": pa.list_(pa.int64()), "reason": pa.string()}
-    # Keys of a large shard may be more than a binary column's offsets reach.
+    # The keys of a large shard may exceed the offsets of a binary column.
     kinds = {field.name: field.type for field in CLAIM} | {"key": pa.large_binary()} | ends
     return pa.schema(list(kinds.items()), {b"owner": owner_of(shard, fingerprint)})

@@ -1,10 +1,10 @@
-"""A dataset in the forms that other programs read: Parquet for all of them, ShareGPT and Alpaca for trainers.
+"""Exports a dataset to formats that other programs read: Parquet for all, ShareGPT and Alpaca for trainers.
 
-Promises: rows are read and written some thousand at a time, so memory stays flat whatever there is of them. The same
-rows give the same files, byte for byte, and more rows leave full Parquet files as they are. Nothing that is there is
-written over, and an export that fails takes away what it wrote. Files go to any place that fsspec knows.
+Promises: rows are streamed in batches of some thousand, so memory is constant. The same rows give identical files, and
+additional rows leave full Parquet files unchanged. No existing file is overwritten, and a failed export removes its
+files. The destination can be any file system of fsspec.
 
-Knows nothing of how a dataset came about.
+Knows nothing of how a dataset was generated.
 """
 
 import itertools
@@ -40,17 +40,17 @@ _SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
 class Unexportable(ValueError):
-    """A dataset or a place that nothing can be exported from or to. The message names it and says why."""
+    """A dataset or destination that can't be used. The message names it and the reason."""
 
 
 class Unfit(ValueError):
-    """A row that a format can't hold, and why: a few words that are counted by."""
+    """A row that a format can't hold. The message is a short reason, by which rows are counted."""
 
 
 @dataclass
 class Exported:
-    """`rows` are written; `left_out` counts others by the reason, `cut` those whose answer max_tokens cut and that were
-    not wanted; `left_behind` are columns without a place."""
+    """`rows` written; `left_out` rows by reason; `cut` answers that max_tokens cut and that were excluded;
+    `left_behind` columns that the format lacks."""
 
     rows: int = 0
     cut: int = 0
@@ -61,19 +61,19 @@ class Exported:
 def export(
     folder: RunFolder, format: str, destination: str, name: str | None = None, *, without_cut: bool = False
 ) -> Exported:
-    """Write a run's dataset into `destination`, a folder or a URL, as one of FORMATS; JSON lines `without_cut` answers
-    if wanted.
+    """Write a run's dataset into `destination`, a folder or URL, in one of FORMATS; JSON lines optionally `without_cut`
+    answers.
 
-    `name` is what its card tells to load it by; else the destination. Raises Unexportable and OSError.
+    `name` is the name to load it by in the card; by default the destination. Raises Unexportable and OSError.
     """
     dataset = dataset_of(folder)
     names, write = FORMATS[format]
     with _new_files(destination, names) as create:
         done = write(dataset, create, without_cut)
         if not done.rows and done.cut and not done.left_out:
-            raise Unexportable(f"{folder.dataset}: max_tokens cut all of its {done.cut:,} answers")
+            raise Unexportable(f"{folder.dataset}: all {done.cut:,} answers were cut by max_tokens")
         if not done.rows and done.left_out:
-            raise Unexportable(f"{folder.dataset}: {format} holds none of its rows: {told(done.left_out)}")
+            raise Unexportable(f"{folder.dataset}: no row fits the format {format}: {counts(done.left_out)}")
         if format == "parquet":
             with create("README.md") as file:
                 text = folder.card.read_text("utf-8", errors="replace") if folder.card.exists() else ""
@@ -81,47 +81,49 @@ def export(
     return done
 
 
-def told(reasons: Counter[str]) -> str:
+def counts(reasons: Counter[str]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
 
 
-def _said(turn: Mapping[str, Any]) -> str:
-    """A turn's words. Thoughts that a message has stand before them as those who train on these formats have it."""
+def _content(turn: Mapping[str, Any]) -> str:
+    """A turn's text. Reasoning stands before it in <think> tags, as trainers of these formats expect."""
     thoughts = thoughts_of(dict(turn))
     return f"<think>\n{thoughts}\n</think>\n\n{turn['content']}" if thoughts else str(turn["content"])
 
 
 def sharegpt(row: Row) -> Row:
-    """`conversations` of {from, value}, every turn and the system prompt; of tool calls and their results, several of
-    a turn are a list, and `tools` are JSON, as LLaMA-Factory reads them. Raises Unfit."""
+    """`conversations` of {from, value}, with the system prompt. Tool calls and results of a turn are a list if there
+    are several, and `tools` are JSON, as LLaMA-Factory reads them. Raises Unfit."""
     turns = row["messages"] or []
     if not turns:
         raise Unfit("without messages")
-    said: list[dict[str, str]] = []
+    conversation: list[dict[str, str]] = []
     for role, same in itertools.groupby(turns, lambda turn: turn["role"]):
         if role == "tool":
             results = [turn["content"] for turn in same]
-            said.append({"from": "observation", "value": results[0] if len(results) == 1 else as_json(results)})
+            conversation.append({"from": "observation", "value": results[0] if len(results) == 1 else as_json(results)})
             continue
         if role not in _SPEAKERS:
-            raise Unfit(f"with a turn of {role!r}")
-        said += [_called(turn) if calls_of(turn) else {"from": _SPEAKERS[role], "value": _said(turn)} for turn in same]
+            raise Unfit(f"with a turn of the role {role!r}")
+        conversation += [
+            _called(turn) if calls_of(turn) else {"from": _SPEAKERS[role], "value": _content(turn)} for turn in same
+        ]
     tools = {"tools": row["tools"]} if row.get("tools") and has_tool_fields(turns) else {}
-    return {"id": row["id"], "conversations": said, **tools}
+    return {"id": row["id"], "conversations": conversation, **tools}
 
 
 def _called(turn: Mapping[str, Any]) -> dict[str, str]:
-    """A turn of tool calls. Raises Unfit."""
+    """The tool calls of a turn. Raises Unfit."""
     if turn["content"]:
-        raise Unfit("with words beside a tool call")
+        raise Unfit("with text beside a tool call")
     calls = [plain(one) for one in calls_of(turn)]
     return {"from": "function_call", "value": as_json(calls[0] if len(calls) == 1 else calls)}
 
 
 def alpaca(row: Row) -> Row:
-    """`instruction`, `input` and `output` of one exchange, and its `system` prompt. Raises Unfit.
+    """`instruction`, `input`, `output` and `system` of a single exchange. Raises Unfit.
 
-    Where Self-Instruct put an instruction together of a task and an input, it is taken apart again.
+    An instruction that Self-Instruct joined from task and input is split again.
     """
     turns = list(row["messages"] or [])
     if row.get("tools") and has_tool_fields(turns):
@@ -129,40 +131,40 @@ def alpaca(row: Row) -> Row:
     system = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
     roles = [turn["role"] for turn in turns]
     if roles != ["user", "assistant"]:
-        raise Unfit("of several turns" if len(roles) > 2 else "without a response")
+        raise Unfit("with several turns" if len(roles) > 2 else "without a response")
     instruction, task, input = turns[0]["content"], row.get("task"), row.get("input")
     if input and instruction == f"{task}\n\n{input}":
         instruction = task
     else:
         input = ""
-    return {"instruction": instruction, "input": input, "output": _said(turns[1]), "system": system}
+    return {"instruction": instruction, "input": input, "output": _content(turns[1]), "system": system}
 
 
-Create = Callable[[str], Any]  # a context with a file of that name to write to
+Create = Callable[[str], Any]  # a context manager with a new file of that name
 
 
 def _parquet(dataset: Any, create: Create, without_cut: bool = False) -> Exported:
     rows, schema = dataset.with_format("arrow"), dataset.features.arrow_schema
-    for number, start in enumerate(range(0, max(1, len(dataset)), ROWS_PER_FILE)):  # an empty dataset is a file too
+    for number, start in enumerate(range(0, max(1, len(dataset)), ROWS_PER_FILE)):  # an empty dataset has one file too
         stop = min(start + ROWS_PER_FILE, len(dataset))
         with create(f"data/train-{number:05}.parquet") as file, _parquet_writer(file, schema) as writer:
             for first in range(start, stop, ROWS_PER_GROUP):
-                # In one piece: how the rows were cut up in their shards leaves no trace in the file.
+                # In one chunk, so that the file does not depend on how the rows were divided into shards.
                 writer.write_table(rows[first : min(first + ROWS_PER_GROUP, stop)].combine_chunks())
     return Exported(len(dataset))
 
 
 def _parquet_writer(file: IO[bytes], schema: Any) -> pq.ParquetWriter:
-    # Pages are cut by content, so that the Hub's storage knows those again that it has already.
+    # Content-defined chunking, so that the Hub's storage deduplicates unchanged pages.
     return pq.ParquetWriter(file, schema, compression="zstd", use_content_defined_chunking=True)
 
 
-Write = Callable[[Any, Create, bool], Exported]  # of a dataset, without cut answers or with them
+Write = Callable[[Any, Create, bool], Exported]  # of a dataset; the flag excludes cut answers
 _IN_MESSAGES = ("instruction", "response", "system_prompt")
 
 
 def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> Write:
-    """A writer of one JSON object a line. `read` are the columns that it needs or has a use for."""
+    """A writer of JSON lines. `read` are the columns that it uses."""
 
     def write(dataset: Any, create: Create, without_cut: bool = False) -> Exported:
         known = (
@@ -195,7 +197,7 @@ def _type_of(dataset: Any, column: str) -> Any:
     return dataset.features.arrow_schema.field(column).type
 
 
-# The names that must be free in the destination, and the writer.
+# File names that must be free in the destination, and the writer.
 FORMATS: dict[str, tuple[tuple[str, ...], Write]] = {
     "parquet": (("data", "README.md"), _parquet),
     "sharegpt": (("sharegpt.jsonl",), _lines("sharegpt.jsonl", sharegpt, ("id", "messages", "tools"))),
@@ -204,12 +206,12 @@ FORMATS: dict[str, tuple[tuple[str, ...], Write]] = {
 
 
 def dataset_of(folder: RunFolder) -> Any:
-    """The dataset of a run, on disk as it was merged. Raises Unexportable."""
+    """The merged dataset of a run, memory-mapped. Raises Unexportable."""
     from datasets import load_from_disk
 
-    merging = f"; python -m synth.merge {folder.path} makes one of what is committed"
+    merging = f"; run python -m synth.merge {folder.path} to merge its committed shards"
     if not folder.dataset.is_dir():
-        raise Unexportable(f"{folder.path}: holds no dataset{merging if folder.manifest.exists() else ''}")
+        raise Unexportable(f"{folder.path}: has no dataset{merging if folder.manifest.exists() else ''}")
     if path := damaged_part(folder.dataset):
         raise Unexportable(f"{path}: is {damage(path)}{merging if folder.manifest.exists() else ''}")
     try:
@@ -220,7 +222,7 @@ def dataset_of(folder: RunFolder) -> Any:
 
 @contextmanager
 def _new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
-    """Opens new files in a folder. When the context ends badly, they alone are removed. Raises Unexportable."""
+    """Create new files in a folder; they are removed if the context fails. Raises Unexportable."""
     try:
         system, path = fsspec.core.url_to_fs(destination)
         path = path.rstrip("/")
@@ -229,10 +231,10 @@ def _new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
         there = next((name for name in names if exists(f"{path}/{name}")), None)
     except OSError:
         raise
-    except Exception as error:  # no such protocol, its package is not installed, or what its client says
+    except Exception as error:  # unknown protocol, missing package, or an error of the client
         raise Unexportable(f"{destination}: {reason(error)}") from None
     if there:
-        raise Unexportable(f"{destination}/{there}: is there already; choose another folder")
+        raise Unexportable(f"{destination}/{there}: exists already; choose another folder")
 
     with NewPaths() as new:
         made: list[str] = []

@@ -1,8 +1,8 @@
-"""A run's dataset on the Hugging Face Hub, in Parquet, by the Hub's own client.
+"""Pushes a run's dataset to the Hugging Face Hub as Parquet, with the Hub's own client.
 
-Promises: a repository that is made here is private, one that is there stays as open as it is. The token is the
-client's own business (HF_TOKEN, or `hf auth login`): it is no argument and is written nowhere. What the Hub has
-already is not sent again, so a push that broke off goes on from there. The run's folder stays as it is.
+Promises: a repository created here is private; an existing one keeps its visibility. The token is handled by the client
+(HF_TOKEN or `hf auth login`): it is no argument and is never written. What the Hub already has is not sent again, so an
+interrupted push can be repeated. The run folder is not changed.
 """
 
 import shutil
@@ -13,11 +13,11 @@ from synth.storage.run_folder import RunFolder
 
 
 class Unpushable(ValueError):
-    """A dataset that can't be pushed to where it should go. The message says why, in one line."""
+    """A dataset can't be pushed. The message says why, in one line."""
 
 
 def dataset_name(name: str) -> str:
-    """The name itself. Raises ValueError where the Hub has no such names."""
+    """The name itself. Raises ValueError if it is no valid name on the Hub."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
 
@@ -31,35 +31,35 @@ def dataset_name(name: str) -> str:
 
 
 def make_ready(name: str) -> None:
-    """Make the repository, where it is not there. Raises Unpushable if the Hub will not take what is pushed.
+    """Create the repository if it does not exist. Raises Unpushable if the Hub will refuse the push.
 
-    A Hub that does not answer is no reason: it may by the time that there is something to push.
+    An unreachable Hub is no error here: it may be back when there is something to push.
     """
     from huggingface_hub import constants, get_token
     from huggingface_hub.errors import HfHubHTTPError
 
     if constants.is_offline_mode():
-        raise Unpushable("HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set, which keeps the Hub out of reach")
+        raise Unpushable("HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set; unset it to reach the Hub")
     if get_token() is None:
-        raise Unpushable("there is no token for the Hub; set HF_TOKEN or log in by hf auth login")
+        raise Unpushable("no token for the Hub was found; set HF_TOKEN or run hf auth login")
     try:
         _make(name)
     except HfHubHTTPError as error:
         if 400 <= error.response.status_code < 500:
             raise Unpushable(f"the Hub refuses {name!r}: {_one_line(error)}") from None
-    except Exception:  # of whichever library the client connects with
+    except Exception:  # of any HTTP library of the client
         return
 
 
 def push(folder: RunFolder, name: str) -> str:
-    """Push the dataset of a run whose lock is held, and return its address. Raises Unpushable and Unexportable."""
+    """Push the dataset of a locked run and return its URL. Raises Unpushable and Unexportable."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
     unsent = folder.path / ".push"
-    shutil.rmtree(unsent, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(unsent, ignore_errors=True)  # left by a killed process
     try:
         export(folder, "parquet", str(unsent), name)
         address = _make(name)
@@ -68,14 +68,14 @@ def push(folder: RunFolder, name: str) -> str:
             repo_type="dataset",
             folder_path=unsent,
             commit_message="Made by Synth",
-            delete_patterns=DATA_FILES,  # of a dataset that had more of them
+            delete_patterns=DATA_FILES,  # of a former dataset with more files
         )
         return address
     except Unexportable:
         raise
-    except Exception as error:  # of the client, of the libraries below it, of the disk
-        again = f"python -m synth.export {folder.path} --push-to-hub {name} goes on with it"
-        raise Unpushable(f"the push to {name}: {_one_line(error)}; nothing is lost, {again}") from error
+    except Exception as error:  # of the client, its libraries or the disk
+        again = f"run python -m synth.export {folder.path} --push-to-hub {name} to continue"
+        raise Unpushable(f"the push to {name} failed: {_one_line(error)}; nothing is lost, {again}") from error
     finally:
         shutil.rmtree(unsent, ignore_errors=True)
 
@@ -87,7 +87,7 @@ def _make(name: str) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """What the client says, and what it says was the cause."""
+    """The client's error and its cause, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = getattr(error, "server_message", None) or (lines[0] if lines else type(error).__name__)
-    return f"{told} {_one_line(error.__cause__)}" if error.__cause__ and not hasattr(error, "response") else told
+    message = getattr(error, "server_message", None) or (lines[0] if lines else type(error).__name__)
+    return f"{message} {_one_line(error.__cause__)}" if error.__cause__ and not hasattr(error, "response") else message

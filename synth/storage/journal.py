@@ -1,11 +1,11 @@
-"""The unfinished shard: each finished record is one row, appended and synced every few seconds.
+"""The journal of an unfinished shard: each finished record is one row, appended and synced every few seconds.
 
-A log (see append_log.py) whose rows are `number`, the record's kept rows, its rejected rows, its claims, what was spent
-on it, and how many decisions of the pool it relied on, so a record is in it whole or not at all. Records after a batch
-that is torn or wrong are made again. One thread may `append` while another does the rest.
+A log (append_log.py) with the columns `number`, kept rows, rejected rows, dedup keys, spent tokens and time, and the
+number of pool decisions that the record used. So a record is in it as a whole or not at all. Records after a torn or
+damaged batch are run again. One thread may call `append` while another calls the rest.
 
-Promises: batches are small, whatever is in the rows. So neither Arrow's 32-bit offsets nor memory are a bound to what
-a shard may hold, but for a single record.
+Promises: batches are small, whatever the rows hold. So only a single record, not a shard, is limited by Arrow's 32-bit
+offsets or by memory.
 """
 
 import logging
@@ -41,9 +41,9 @@ BATCH_RECORDS = 1000
 
 
 class Journal:
-    """`open` one, `append` finished records, `sync` them to disk, read them back `in_order`.
+    """`open` it, `append` finished records, `sync` them to disk, read them back `in_order`.
 
-    `finished` holds the numbers of all records in it, with how many rows of each are kept; `tally` counts them.
+    `finished` maps the numbers of all its records to their kept rows; `tally` has the totals.
     """
 
     def __init__(self, path: Path, schema: pa.Schema):
@@ -65,10 +65,10 @@ class Journal:
         earlier: Iterable[str] = (),
         again: Collection[str] = (),
     ) -> "Journal":
-        """The journal at `path`, with what an earlier process left in it. `columns` are those that steps add; `owner`
-        is the run and the shard whose records these are. Records that relied on more than the `decided` first records
-        of the pool are left out: those decisions are lost. What `earlier` configurations of the run made stays, but for
-        records with a rejection that is made `again` (see `is_again`). Raises OSError."""
+        """The journal at `path`, with the records of an earlier process. `columns` are those that steps add; `owner` is
+        the run and shard. Records that used more than the `decided` first decisions of the pool are dropped: those
+        decisions are lost. Records of `earlier` configurations stay, except those whose rejection is retried (`again`,
+        see `is_again`). Raises OSError."""
         journal = cls(path, _schema(columns, owner))
         found = owner_in(path)
         accepted = {owner.replace(journal._made_by, one, 1) for one in earlier}
@@ -92,17 +92,17 @@ class Journal:
             self.tally.add_batch(batch)
             yield batch
         if undecided:
-            log.warning("%s: %d records relied on decisions of pool.jsonl that are lost: they are made again",
+            log.warning("%s: %d records used lost decisions of pool.jsonl and are run again",
                         self.path, undecided)  # fmt: skip
 
     def append(self, finished: Finished) -> None:
-        """Take a record down; it is safe after the next `sync`."""
+        """Add a record; it is on disk after the next `sync`."""
         self.finished[finished.number] = len(finished.kept)
         self.tally.add(len(finished.kept), finished.rejected)
         self._pending.append(finished)
 
     def sync(self) -> None:
-        """Everything appended so far is on disk. Raises OSError, and then nothing of it is taken for written."""
+        """Write everything appended so far to disk. Raises OSError, in which case none of it counts as written."""
         pending: list[Finished] = []
         while self._pending:
             pending.append(self._pending.popleft())
@@ -118,9 +118,9 @@ class Journal:
             raise
 
     def in_order(self) -> Iterator[pa.RecordBatch]:
-        """All synced records in order of their numbers, a small batch at a time.
+        """All synced records in the order of their numbers, in small batches.
 
-        Raises OSError when another process has opened it since, or not all that was written can be read.
+        Raises OSError if another process has opened the journal since, or if a part of it can't be read.
         """
         batches, numbers = self._synced()
         order = sorted(range(len(numbers)), key=numbers.__getitem__)
@@ -131,42 +131,42 @@ class Journal:
         yield from _small(records[place] for place in order)
 
     def claims(self) -> list[DedupKey]:
-        """What its records claim, all of them. Raises OSError as `in_order` does, or where they can't be synced."""
+        """The dedup keys of all its records. Raises OSError like `in_order`, or if they can't be synced."""
         self.sync()
-        batches, _ = self._synced()  # their rows need no order for this, and are not looked at
+        batches, _ = self._synced()  # neither order nor rows matter here
         found = [one for batch in batches for one in batch["claims"].flatten().to_pylist()]
         claims = [DedupKey(one["step"], tuple(one["place"]), one["key"]) for one in found]
         return sorted(claims, key=lambda claim: claim.place[0])
 
     def _synced(self) -> tuple[list[pa.RecordBatch], list[int]]:
-        """All that is on disk, and its records' numbers. Raises OSError as `in_order` says."""
+        """Everything on disk, and the record numbers. Raises OSError like `in_order`."""
         batches = list(read(self.path, self.schema))
         numbers = [number for batch in batches for number in batch["number"].to_pylist()]
         self.refuse_other_owner()
         if len(numbers) != len(self.finished) - len(self._pending):
-            raise OSError(f"{self.path} is damaged: {len(numbers)} of {len(self.finished)} records can be read")
+            raise OSError(f"{self.path} is damaged: {len(numbers)} of {len(self.finished)} records are readable")
         return batches, numbers
 
     def refuse_other_owner(self) -> None:
-        """Raises OSError when another process has opened it since."""
+        """Raises OSError if another process has opened it since."""
         self._log.refuse_other_owner()
 
     def close(self) -> None:
-        """Sync and let go of it. Nothing happens when it is closed or removed already."""
+        """Sync and close. Does nothing if it is closed or removed."""
         if self._log.is_open:
             self.sync()
             self._log.close()
 
     def remove(self) -> None:
-        """The shard is committed: its journal has no more to say."""
+        """Delete the file: the shard is committed."""
         self._log.remove()
 
     def _batches(self, records: Sequence[Finished]) -> Iterator[pa.RecordBatch]:
-        """One batch, or as many as it takes for each to be small and for an unfit record to be found."""
+        """One batch, or several if it would be too large or a record does not fit."""
         try:
             batch = pa.RecordBatch.from_pylist([_row(one, self._made_by) for one in records], self.schema)
         except UNFIT as error:
-            # More than Arrow's offsets reach, or steps, which are their users' own, gave what a column can't hold.
+            # Beyond Arrow's offsets, or a user's step returned a value that the column can't hold.
             if len(records) == 1:
                 yield self._unfit_as_rejection(records[0], error)
             else:
@@ -177,7 +177,7 @@ class Journal:
             yield from [batch] if batch.nbytes <= BATCH_BYTES else _small(_rows(batch))
 
     def _unfit_as_rejection(self, finished: Finished, error: Exception) -> pa.RecordBatch:
-        log.warning("record %d can't be written: %r", finished.number, error)
+        log.warning("cannot store record %d, it is rejected: %r", finished.number, error)
         why = Rejection("unwritable", " ".join(str(error).split()))
         ids = [str(row["id"]) for row in finished.kept + finished.rejected]
         row = {"id": ids[0], "reason": why.reason, "detail": why.detail, "rejected_by": "journal"}
@@ -191,7 +191,7 @@ class Journal:
 
 
 def finished_numbers(path: Path, owner: str | None = None) -> set[int]:
-    """The records in a journal, which another process may be writing to; none if it is another owner's."""
+    """The records in a journal, which another process may be writing; none if it has another owner."""
     numbers: set[int] = set()
     if owner is None or owner_in(path) == owner:
         with suppress(*UNREADABLE):
@@ -201,7 +201,7 @@ def finished_numbers(path: Path, owner: str | None = None) -> set[int]:
 
 
 def tally_of(path: Path, owners: Collection[str]) -> Tally:
-    """What is in a journal of one of these owners, which another process may be writing to."""
+    """The totals of a journal of one of these owners, which another process may be writing."""
     tally = Tally()
     if owner_in(path) in owners:
         with suppress(*UNREADABLE):
@@ -211,7 +211,7 @@ def tally_of(path: Path, owners: Collection[str]) -> Tally:
 
 
 def owner_of(shard: Shard, fingerprint: str) -> str:
-    """What a journal is called by whose records it has, for `Journal.open`."""
+    """The owner of a shard's journal, for `Journal.open`."""
     return f"{fingerprint} {shard.start} {shard.stop}"
 
 
@@ -229,17 +229,17 @@ def _row(finished: Finished, made_by: str) -> Record:
         {"id": id, "step": step} | one._asdict() for id, steps in finished.spent.items() for step, one in steps.items()
     ]
     rows = {"kept": finished.kept, "rejected": finished.rejected}
-    told = {"decided": finished.decided, "made_by": finished.made_by or made_by}
-    return {"number": finished.number, **rows, "claims": claims, "spent": spent, **told}
+    versions = {"decided": finished.decided, "made_by": finished.made_by or made_by}
+    return {"number": finished.number, **rows, "claims": claims, "spent": spent, **versions}
 
 
 def is_again(again: Collection[str], step: str, reason: str) -> bool:
-    """Whether a rejection is one of those that are made again: `error`, or `judge: error` for those of one step."""
+    """Whether a rejection is retried: by `error`, or by `judge: error` for one step."""
     return reason in again or f"{step}: {reason}" in again
 
 
 def _without(batch: pa.RecordBatch, again: Collection[str], made_by: str) -> pa.RecordBatch:
-    """The records but for those to be made again; what this very configuration made was made again."""
+    """Without the records to run again; records of the current configuration have been already."""
     keep = [
         one == made_by or not any(is_again(again, row["rejected_by"], row["reason"]) for row in rejected)
         for one, rejected in zip(batch["made_by"].to_pylist(), batch["rejected"].to_pylist(), strict=True)
@@ -252,7 +252,7 @@ def _rows(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _small(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches that are no larger than BATCH_BYTES, but for that of a single row."""
+    """The same rows in batches of at most BATCH_BYTES, or of one row."""
     group: list[pa.RecordBatch] = []
     total = 0
     for row in rows:

@@ -1,7 +1,7 @@
-"""Locks on files, which the system drops with the process that has them, however it ends.
+"""File locks that the system releases when their process ends, however it does.
 
-Promises: who has the lock of a file has that of the one under this name, though another process may take such files
-away. File systems without locks are told apart from locks that somebody has.
+Promises: the lock is on the file that has the name now, even if other processes delete such files. A file system
+without locks is distinguished from a lock that another process holds.
 """
 
 import errno
@@ -14,18 +14,18 @@ from typing import IO, Any
 
 from synth.storage.new_paths import NewPaths
 
-HAS_NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # what a file system says of what it lacks
+HAS_NONE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # from file systems without locks
 
 
 @contextmanager
 def locked_file(
     path: Path, *, shared: bool = False, new: NewPaths | None = None, wait: Callable[[], None] | None = None
 ) -> Iterator[tuple[IO[bytes], bool]]:
-    """A file that is this process's until the end of the context, or its and others' that share it; and False where
-    the file system has no locks. Made where there is none.
+    """A locked file for the time of the context, exclusive or shared; and False if the file system has no locks.
+    Created if missing.
 
-    `wait` is called before the lock of somebody else is waited for; without it, that raises BlockingIOError, which has
-    what is in the file. The file is gone again if it was made here and its `new` paths are not kept.
+    `wait` is called before waiting for another process's lock; without it BlockingIOError is raised, with the content
+    of the file. At the end the file is removed if it was created here and the `new` paths are not kept.
     """
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     is_new, waited = False, False
@@ -49,7 +49,7 @@ def locked_file(
                 yield file, has_locks
             finally:
                 if is_new and new is not None and not new.kept:
-                    # Of those who share it, the last one takes it away.
+                    # The last process that shares it removes it.
                     with suppress(OSError):
                         take_lock(file, fcntl.LOCK_EX)
                         path.unlink()
@@ -57,7 +57,7 @@ def locked_file(
 
 
 def take_lock(file: IO[Any], how: int) -> bool:
-    """A lock that ends with the process; False where the file system has none. Raises BlockingIOError, at once."""
+    """Lock until the process ends; False if the file system has no locks. Raises BlockingIOError at once."""
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -70,19 +70,19 @@ def take_lock(file: IO[Any], how: int) -> bool:
 
 
 def _opened(path: Path) -> tuple[IO[bytes], bool]:
-    """The file, and whether it is new."""
+    """The file, and whether it was created."""
     while True:
         try:
             return path.open("r+b"), False
         except FileNotFoundError:
             with suppress(FileExistsError):
                 return path.open("x+b"), True
-            if path.is_symlink():  # to what is not there
+            if path.is_symlink():  # a dangling one
                 raise
 
 
 def _is_there(path: Path, file: IO[Any]) -> bool:
-    """Whether the name is still this file's: whoever had it before may have taken it away."""
+    """Whether the path still leads to this file: its former owner may have deleted it."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""A run's identity, its shard plan, and the state of each shard: `manifest.json`.
+"""The manifest of a run: its identity, its shard plan and the state of each shard (`manifest.json`).
 
-The manifest may lag behind the shards by some seconds, never the other way round: shards explain themselves
-(see shard.py), so what was committed after the last write is found on their own word.
+It may lag behind the shards by some seconds, never the reverse. Each shard has a note about itself (shard.py), from
+which shards committed after the last write are found.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _KEYS = ("identity", "columns", "versions", "num_records", "license", "created")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What records were made by. `retries` is how often rejected ones were made again by the same identity."""
+    """A configuration that generated records. `retries` counts its retries of rejected records."""
 
     identity: dict[str, Any]
     versions: dict[str, str]
@@ -45,18 +45,18 @@ class Configuration:
 
 
 class Unreadable(ValueError):
-    """A manifest that this version can't go on from. The message says why."""
+    """A manifest that this version can't continue. The message says why."""
 
 
 @dataclass
 class Manifest:
-    """`identity` is the part of the configuration that decides the data, `shards` the plan so far, `num_records`
-    None where every record of the source is wanted. `license` is the model's, for the card.
+    """`identity` is the part of the configuration that decides the data; `shards` is the plan so far; `num_records` is
+    None if all records of the source are wanted; `license` is the model's, for the card.
 
-    In a slice's folder, `slice` says which it is, and all shards have `shard_size` records; `num_records` are the
-    whole run's.
+    In a slice's folder, `slice` is its number, all shards have `shard_size` records, and `num_records` is that of the
+    whole run.
 
-    A run that went on by force, or with a mended step, has records of `earlier` configurations, too.
+    After resume=force or retry, records of `earlier` configurations remain.
     """
 
     identity: dict[str, Any]
@@ -71,33 +71,33 @@ class Manifest:
     shard_size: int = 0
     retries: int = 0
     earlier: list[Configuration] = field(default_factory=list)
-    again: set[int] = field(default_factory=set)  # committed shards of which records are to be made again; not written
-    _lines: dict[int, tuple[ShardSummary, str]] = field(default_factory=dict, repr=False, compare=False)  # as written
+    again: set[int] = field(default_factory=set)  # committed shards with records to run again; not written
+    _lines: dict[int, tuple[ShardSummary, str]] = field(default_factory=dict, repr=False, compare=False)  # cache
 
     @property
     def configuration(self) -> Configuration:
-        """The one that makes records now."""
+        """The current one."""
         return Configuration(self.identity, self.versions, self.license, self.retries)
 
     @property
     def configurations(self) -> list[Configuration]:
-        """All, the current one last."""
+        """All of them, the current one last."""
         return [*self.earlier, self.configuration]
 
     def change(self, to: Configuration) -> None:
-        """Records are made by another configuration from now on."""
+        """Use another configuration from now on."""
         known = {one.fingerprint: one for one in self.configurations if one.fingerprint != to.fingerprint}
         self.earlier = list(known.values())
         self.identity, self.versions, self.license, self.retries = to.identity, to.versions, to.license, to.retries
 
     def adopt(self, part: "Manifest") -> None:
-        """A slice's shards are this run's by now: by whatever configurations, and with what is to be made again."""
+        """Add a slice's shards and their configurations to this run."""
         known = {one.fingerprint for one in self.configurations}
         self.earlier += [one for one in part.configurations if one.fingerprint not in known]
         self.again |= part.again
 
     def withdraw(self) -> bool:
-        """The current configuration makes nothing: the one before is current again. Returns whether there was one."""
+        """Drop the current configuration, which has generated nothing. Returns whether there was one before it."""
         changed = bool(self.earlier) and not any(self.fingerprint in one.made_by for one in self.summaries)
         if changed:
             *self.earlier, last = self.earlier
@@ -111,7 +111,7 @@ class Manifest:
         return self.own(self.num_records)
 
     def own(self, records: int | None) -> int | None:
-        """How many of the run's first `records` records are this folder's to make: all, but in a slice."""
+        """How many of the run's first `records` records belong to this folder: all, except in a slice."""
         if self.slice is None or records is None:
             return records
         return self.slice.count(records, self.shard_size)
@@ -122,7 +122,7 @@ class Manifest:
 
     @property
     def fingerprints(self) -> set[str]:
-        """Those of all configurations by which there are rows: more than one after resume=force."""
+        """Of all configurations that have rows: more than one after resume=force."""
         return {self.fingerprint, *(one.fingerprint for one in self.summaries)}
 
     @property
@@ -137,7 +137,7 @@ class Manifest:
 
     @property
     def spent(self) -> dict[str, dict[str, Spent]]:
-        """What calls took, by `kept` or `step: reason` and by their step."""
+        """Tokens and time of calls, by `kept` or `step: reason` and by step."""
         total: dict[str, dict[str, Spent]] = {}
         for summary in self.summaries:
             for end, steps in summary.spent.items():
@@ -145,21 +145,21 @@ class Manifest:
         return total
 
     def damaged(self, folder: RunFolder) -> dict[int, Path]:
-        """Committed shards that are not as they were committed, with the first file of each that is not. Reads all."""
+        """Committed shards with changed or missing files, and the first such file of each. Reads all files."""
         with ThreadPoolExecutor() as threads:
             found = threads.map(lambda summary: damaged_file(folder, summary), self.summaries)
             return {one.index: path for one, path in zip(self.summaries, found, strict=True) if path}
 
     def write(self, folder: RunFolder) -> None:
-        """Raises OSError. The lines of committed shards, which don't change, are kept from one time to the next."""
-        told = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
+        """Raises OSError. Lines of committed shards are cached, since they don't change."""
+        content = {"version": VERSION, "fingerprint": self.fingerprint} | {key: getattr(self, key) for key in _KEYS}
         if self.retries:
-            told["retries"] = self.retries
+            content["retries"] = self.retries
         if self.earlier:
-            told["earlier"] = [vars(one) for one in self.earlier]
+            content["earlier"] = [vars(one) for one in self.earlier]
         if self.slice is not None:
-            told |= {"slice": str(self.slice), "shard_size": self.shard_size}
-        write_sealed(folder.manifest, told, lines=("shards", map(self._line, self.shards)))
+            content |= {"slice": str(self.slice), "shard_size": self.shard_size}
+        write_sealed(folder.manifest, content, lines=("shards", map(self._line, self.shards)))
 
     def _line(self, shard: Shard) -> str:
         summary = self.committed.get(shard.index)
@@ -173,27 +173,27 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: RunFolder) -> "Manifest | None":
-        """The folder's manifest, and what its shards say that were committed after it; None where there is none.
+        """The folder's manifest, updated with shards that were committed after it; None if there is none.
 
         Raises Unreadable.
         """
         try:
-            told = read_sealed(folder.manifest)
+            content = read_sealed(folder.manifest)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise Unreadable(f"{folder.manifest}: can't be read ({error})") from None
         except Damaged as error:
             raise Unreadable(_other_version(folder.manifest) or str(error)) from None
-        if told["version"] != VERSION:
+        if content["version"] != VERSION:
             raise Unreadable(str(_other_version(folder.manifest)))
-        earlier = [Configuration(**one) for one in told.get("earlier", [])]
-        manifest = cls(**{key: told[key] for key in _KEYS}, earlier=earlier, retries=told.get("retries", 0))
-        if told["fingerprint"] != manifest.fingerprint:
-            raise Unreadable(f"{folder.manifest}: is damaged, its fingerprint is not that of its identity")
-        if "slice" in told:
-            manifest.slice, manifest.shard_size = Slice.parse(told["slice"]), told["shard_size"]
-        for one in told["shards"]:
+        earlier = [Configuration(**one) for one in content.get("earlier", [])]
+        manifest = cls(**{key: content[key] for key in _KEYS}, earlier=earlier, retries=content.get("retries", 0))
+        if content["fingerprint"] != manifest.fingerprint:
+            raise Unreadable(f"{folder.manifest}: is damaged, its fingerprint does not match its identity")
+        if "slice" in content:
+            manifest.slice, manifest.shard_size = Slice.parse(content["slice"]), content["shard_size"]
+        for one in content["shards"]:
             shard = Shard(one["index"], one["start"], one.get("planned_stop") or one["stop"])
             manifest.shards.append(shard)
             if one.pop("state") == "committed":
@@ -202,11 +202,11 @@ class Manifest:
         return manifest
 
     def take_up_committed(self, folder: RunFolder) -> list[ShardSummary]:
-        """Shards that say themselves that they are committed, and of which the manifest has not heard. Returns them."""
+        """Add shards whose notes say that they are committed. Returns the added ones."""
         earlier = [one.fingerprint for one in self.earlier]
         unheard = [one for one in self.shards if one.index not in self.committed or one.index in self.again]
         found = [summary for one in unheard if (summary := committed(folder, one, self.fingerprint, earlier))]
-        # One that is to be made again has been if the current configuration made it.
+        # A shard to run again has been if the current configuration generated it.
         found = [one for one in found if one.index not in self.again or one.fingerprint == self.fingerprint]
         self.committed |= {one.index: one for one in found}
         self.again -= {one.index for one in found}
@@ -214,8 +214,8 @@ class Manifest:
 
 
 def recover(folder: RunFolder, manifest: Manifest) -> bool:
-    """Put into a new manifest what shards and journals say of themselves, where the one they had is lost. Returns
-    whether there were any. Raises Unreadable where one is of another run."""
+    """Rebuild a lost manifest from the notes of shards and journals. Returns whether there were any. Raises Unreadable
+    if one is of another run."""
     ranges: dict[int, tuple[int, int]] = {}
     for path in sorted(folder.shards.glob("[0-9]*")):
         index, _, kind = path.name.partition(".")
@@ -228,7 +228,7 @@ def recover(folder: RunFolder, manifest: Manifest) -> bool:
     for number, (start, stop) in sorted(ranges.items()):
         between, first = number - len(shards), shards[-1].stop if shards else 0
         if start - first < between or (not between and start != first):
-            break  # of another plan: what follows is made again
+            break  # of another plan: the following shards are run again
         ends = [first + (start - first) * place // (between or 1) for place in range(between + 1)]
         shards += [Shard(len(shards) + place, *ends[place : place + 2]) for place in range(between)]
         shards.append(Shard(number, start, stop))
@@ -239,11 +239,11 @@ def recover(folder: RunFolder, manifest: Manifest) -> bool:
 
 
 def _owner(path: Path) -> tuple[str, int, int] | None:
-    """Of what run and which records a note or a journal is, as far as it can be told."""
+    """The run and records of a note or journal, as far as they are readable."""
     try:
         if path.suffix == ".json":
-            told = read_sealed(path)
-            return told["fingerprint"], told["start"], told.get("planned_stop") or told["stop"]
+            content = read_sealed(path)
+            return content["fingerprint"], content["start"], content.get("planned_stop") or content["stop"]
         fingerprint, start, stop = (owner_in(path) or "").split()
         return fingerprint, int(start), int(stop)
     except (OSError, Damaged, KeyError, ValueError):
@@ -251,25 +251,25 @@ def _owner(path: Path) -> tuple[str, int, int] | None:
 
 
 def _other_version(path: Path) -> str | None:
-    """What to say of the manifest of another Synth; None where it is none. The first ones had no checksum."""
+    """The error for a manifest of another Synth version; None if it is none. The first versions had no checksum."""
     try:
         version = json.loads(path.read_bytes())["version"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if version == VERSION:
         return None
-    return f"{path}: version {version!r}; this Synth reads version {VERSION}, go on with the one that began the run"
+    return f"{path}: has version {version!r}, this Synth reads {VERSION}; use the Synth that started the run"
 
 
 def differing_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """The dotted keys in which two identities differ, with both values; None stands for a missing one."""
+    """The dotted keys in which two identities differ, with both values; None stands for a missing key."""
     first, second = dict(_flat(one)), dict(_flat(other))
     keys = sorted(first.keys() | second.keys())
     return [(key, first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)]
 
 
-def told(differing: Sequence[tuple[str, Any, Any]], most: int = 3) -> str:
-    """The first of them in one line."""
+def describe(differing: Sequence[tuple[str, Any, Any]], most: int = 3) -> str:
+    """The first `most` of them, in one line."""
     more = f" and {len(differing) - most} more" if len(differing) > most else ""
     return ", ".join(f"{key} was {_short(was)}, is {_short(now)}" for key, was, now in differing[:most]) + more
 

@@ -1,10 +1,10 @@
-"""Committed shards as one Hugging Face dataset: hard links and two small JSON files.
+"""Merges committed shards into one Hugging Face dataset: hard links and two small JSON files.
 
-No row is copied, but for those of one shard at the most: where the number of records asked for ends in the middle of
-a shard, its part is written anew. Where the file system has no hard links, files are copied whole.
+No row is copied, except in at most one shard: if the number of records ends within it, its first rows are written anew.
+On file systems without hard links, files are copied.
 
-The dataset appears under its name at once, and a former one stays until then. Its state.json, which datasets reads, has
-the checksums of all its files and of itself besides.
+The dataset is replaced atomically; a former one stays until then. Its state.json, which datasets reads, also has the
+checksums of all its files and of itself.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ Part = tuple[RunFolder, ShardSummary]
 
 
 class Unmergeable(ValueError):
-    """Runs that can't become one dataset. The message names the folder and says why."""
+    """Runs that can't be merged. The message names the folder and the reason."""
 
 
 def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_records: int | None = None) -> int:
-    """Make `destination` a dataset of all committed shards in the order of their records, its first `num_records` rows
-    only if given.
+    """Write all committed shards in record order as a dataset at `destination`, only the first `num_records` rows if
+    given.
 
-    Returns the number of rows. Raises Unmergeable: nothing committed, parts of different runs, or records held twice.
-    Takes shards for undamaged (see Manifest.damaged). Waits while another process does the same.
+    Returns the number of rows. Raises Unmergeable: nothing committed, different runs, or overlapping records. Does not
+    check shards for damage (see Manifest.damaged). Waits while another process does the same.
     """
     _refuse_other_runs(runs)
     parts = [(folder, summary) for folder, manifest in runs for summary in manifest.summaries]
@@ -48,12 +48,12 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
             for run, of in runs
             for one in of.shards
         )
-        journals = f"; {open_:,} records are finished, in journals: the command that made them goes on" if open_ else ""
+        journals = f"; {open_:,} finished records are in its journals: run its command again" if open_ else ""
         raise Unmergeable(f"{runs[0][0].path}: has no committed shard yet{journals}")
     _refuse_overlaps(parts)
     counts = _counts(parts, num_records)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with locked_file(destination.with_name(f".{destination.name}.lock"), wait=lambda: _tell_waiting(destination)):
+    with locked_file(destination.with_name(f".{destination.name}.lock"), wait=lambda: _report_waiting(destination)):
         restore(destination)
         unfinished = unfinished_name(destination)
         unfinished.mkdir()
@@ -65,13 +65,13 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
     return sum(counts)
 
 
-def _tell_waiting(destination: Path) -> None:
-    print(f"{destination}: another process is making it; waiting", file=sys.stderr)
+def _report_waiting(destination: Path) -> None:
+    print(f"{destination}: waiting for another process that is merging it", file=sys.stderr)
 
 
 def damaged_part(dataset: Path) -> Path | None:
-    """The first file of a dataset that is not there or not as it was merged; of a dataset that was not merged, nothing
-    can be told."""
+    """The first missing or changed file of a merged dataset; None also for a dataset from elsewhere, which can't be
+    checked."""
     path = dataset / "state.json"
     try:
         checksums = read_sealed(path)["checksums"]
@@ -89,7 +89,7 @@ def _is_of_others(state: Path) -> bool:
 
 
 def merged_fingerprints(dataset: Path) -> set[str]:
-    """Those of the configurations by which a merged dataset's rows were made. Empty: it is no merged dataset."""
+    """The fingerprints of the configurations in a merged dataset; empty for any other dataset."""
     try:
         return set(read_sealed(dataset / "state.json").get("made_by", ()))
     except (OSError, Damaged):
@@ -110,7 +110,7 @@ def _fill(dataset: Path, parts: Sequence[Part], counts: Sequence[int]) -> None:
 
 
 def first_rows(runs: Sequence[tuple[RunFolder, Manifest]], num_records: int | None) -> Iterator[tuple[Part, int]]:
-    """The shards in the order of their records, and how many rows of each are among the first `num_records`."""
+    """The shards in record order, with the number of rows of each among the first `num_records`."""
     parts = sorted(
         ((folder, summary) for folder, manifest in runs for summary in manifest.summaries), key=lambda one: one[1].start
     )
@@ -118,7 +118,7 @@ def first_rows(runs: Sequence[tuple[RunFolder, Manifest]], num_records: int | No
 
 
 def _counts(parts: Sequence[Part], num_records: int | None) -> list[int]:
-    """Rows to take of each part, up to the last part of which any are wanted."""
+    """Rows to take of each part, up to the last part that is needed."""
     counts: list[int] = []
     left = num_records
     for _, summary in parts:
@@ -131,7 +131,7 @@ def _counts(parts: Sequence[Part], num_records: int | None) -> list[int]:
 
 
 def _describe(dataset: Path, checksums: dict[str, str], parts: Sequence[Part], counts: Sequence[int]) -> None:
-    """What datasets wants beside the data: the features, and the files in order."""
+    """Write the metadata of a datasets folder: the features, and the files in order."""
     from datasets import DatasetInfo, Features
 
     schema = _schema(parts[0])
@@ -167,7 +167,7 @@ def _refuse_overlaps(parts: Sequence[Part]) -> None:
     for (one, before), (other, after) in pairwise(parts):
         if after.start < before.stop:
             raise Unmergeable(
-                f"{other.path}: holds records {after.start} to {after.stop - 1}, and {one.path} does too; "
+                f"{other.path}: has records {after.start} to {after.stop - 1}, and so has {one.path}; "
                 "use datasets.concatenate_datasets for unrelated runs"
             )
 

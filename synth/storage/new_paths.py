@@ -1,7 +1,7 @@
-"""What a command makes in the file system before it is sure to go on, and takes away again where it is refused.
+"""Files and folders that a command creates before it is accepted, and removes if it is refused.
 
-Promises: nothing that was there before is ever taken away, by whatever name it goes. A folder goes when it is empty,
-and only if this process made it; a file by its name, if there was none before.
+Promises: nothing that existed before is ever removed. A folder is removed if it is empty and was created by this
+process; a file if its name was free before.
 """
 
 import os
@@ -11,7 +11,7 @@ from types import TracebackType
 
 
 class NewPaths:
-    """A context, at whose end they are gone unless `keep` was called."""
+    """A context manager; at its end the paths are removed unless `keep` was called."""
 
     def __init__(self) -> None:
         self.kept = False
@@ -26,15 +26,15 @@ class NewPaths:
         if self.kept:
             return
         for path in reversed(self._made):
-            with suppress(OSError):  # what others have put there stays
+            with suppress(OSError):  # others have put something there
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def keep(self) -> None:
-        """From here on they are what the command has done."""
+        """Keep them: the command was accepted."""
         self.kept = True
 
     def folder(self, path: Path) -> Path:
-        """Make a folder and those above it, where they are not there yet. Raises OSError."""
+        """Create a folder and its missing parents. Raises OSError."""
         missing = []
         while not os.path.isdir(path) and path != path.parent:
             missing.append(path)
@@ -50,7 +50,7 @@ class NewPaths:
         return missing[0] if missing else path
 
     def file(self, path: Path) -> Path:
-        """A file that is about to be made, or to be replaced by the command's own new one."""
+        """Register a file that is about to be created, or replaced by the command's own new one."""
         if not os.path.lexists(path):
             self._made.append(path.absolute())
         return path

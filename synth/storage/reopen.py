@@ -1,7 +1,7 @@
-"""A committed shard's records as they were when they were finished, but for those that are to be made again.
+"""The records of a committed shard as finished records again, without those that are retried.
 
-So a shard with errors is gone on with from where it would be had these records not come to their ends. Its files stay
-in place until it is committed anew. Strategies whose records share a pool or claims can't do this (see config.py).
+So the shard continues as if these records had not finished. Its files stay until it is committed anew. Not possible for
+strategies whose records share a pool or dedup keys (config.py).
 """
 
 from collections.abc import Collection, Iterator
@@ -24,7 +24,7 @@ def reopened(folder: RunFolder, summary: ShardSummary, again: Collection[str]) -
             number = as_place(row["id"])[0]
             finished = records.setdefault(number, Finished(number, made_by=summary.maker(number)))
             getattr(finished, name).append(row)
-    # What calls took is known for all rows of one end together: its first row has it from here on.
+    # Usage is known per outcome (kept, or a reason), not per row: the first row of each outcome gets all of it.
     left = dict(summary.spent)
     for number in sorted(records):
         finished = records[number]

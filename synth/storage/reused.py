@@ -1,6 +1,6 @@
-"""The calls that another run has kept, by the numbers of its records: for a run that asks the same of the same models.
+"""The calls that another run has kept, by record number, for a run that makes the same calls.
 
-Whether they are the same is not known here (see resumption/reuse.py). The other run's folder is left as it is.
+Whether models and seed are the same is checked in resumption/reuse.py. The other run's folder is not changed.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from synth.storage.run_folder import RunFolder
 
 
 class ReusedCalls:
-    """Raises Unreadable where the folder's manifest is damaged."""
+    """Raises Unreadable if the folder's manifest is damaged."""
 
     def __init__(self, folder: RunFolder):
         manifest = Manifest.read(folder)
@@ -26,7 +26,7 @@ class ReusedCalls:
         return any(self._folder.calls(one.index).exists() for one in self._shards)
 
     def of(self, shard: Shard) -> dict[int, dict[bytes, Record]]:
-        """Of the records of a shard, whatever shards the other run had them in."""
+        """The calls of a shard's records, in whatever shards the other run had them."""
         found: dict[int, dict[bytes, Record]] = {}
         wanted = range(shard.start, shard.stop)
         for one in self._shards:

@@ -1,6 +1,6 @@
-"""Where things are in a run's folder, and who may write there.
+"""The paths in a run's folder, its lock, and atomic writes.
 
-Knows names, the lock, and how a file is written, whole or not at all; nothing of what the files hold.
+Knows nothing of what the files hold.
 """
 
 import errno
@@ -20,16 +20,16 @@ from synth.storage.new_paths import NewPaths
 
 log = logging.getLogger(__name__)
 
-_LEFT = (".dataset.former", ".push")  # of a process that was killed, beside what `unfinished_name` calls so
-_HOLDER = b"process "  # the first word of what is in a lock file
+_LEFT = (".dataset.former", ".push")  # left by killed processes, beside names from `unfinished_name`
+_HOLDER = b"process "  # the first word in a lock file
 
 
 class InUse(RuntimeError):
-    """Another process has a folder's lock. The message says which folder and process, as far as it can be told."""
+    """Another process has the folder's lock. The message names folder and process, if known."""
 
 
 class RunFolder:
-    """The paths of the run-folder contract under `path`."""
+    """The paths of the run-folder contract below `path`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -66,7 +66,7 @@ class RunFolder:
 
     @property
     def blocked(self) -> Path:
-        """What workers tell of steps that block them (synth/schedule/watchdog.py)."""
+        """Reports of workers about steps that block them (synth/schedule/watchdog.py)."""
         return self.logs / "blocked.jsonl"
 
     def worker_log(self, index: int) -> Path:
@@ -77,14 +77,14 @@ class RunFolder:
         return self.logs / f"{model}-{number}.log"
 
     def slice(self, one: Slice) -> "RunFolder":
-        """The run folder of a part of this run."""
+        """The run folder of a slice of this run."""
         return RunFolder(self._slices / f"{one.number}-of-{one.of}")
 
     def slices(self) -> "dict[Slice, RunFolder]":
-        """The run folders of all parts that there are, in the order of their numbers."""
+        """The run folders of all slices that exist, in order."""
         found: list[Slice] = []
         names: list[str] = []
-        with suppress(OSError):  # where they can't be read, nothing else can be, and that tells
+        with suppress(OSError):  # an unreadable folder raises elsewhere
             names = os.listdir(self._slices)
         for name in names:
             with suppress(ValueError):
@@ -92,16 +92,16 @@ class RunFolder:
         return {one: self.slice(one) for one in sorted(found, key=lambda one: (one.of, one.number))}
 
     def make(self) -> None:
-        """Raises OSError where the folder can't be made or written to."""
+        """Raises OSError if the folder can't be created or written to."""
         for folder in (self.shards, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
 
     def foreign(self) -> list[str]:
-        """What a run would write to and none has written, as a project's own README.md: nothing where a run is, or
-        where there is nothing yet. Empty folders are nobody's. Raises OSError."""
+        """Files that a run would overwrite and that no run has written, such as a project's README.md; none if a run is
+        there, or nothing yet. Empty folders don't count. Raises OSError."""
         lock = self.path / ".lock"
         if any(os.path.lexists(one.manifest) for one in (self, *self.slices().values())) or _holder(lock):
-            return []  # whatever that manifest is, who reads it will tell; without it, a run has been here that lost it
+            return []  # its reader reports a bad manifest; the lock file shows a run that lost its manifest
         names = [*self._names(), *_LEFT]
         found = [name for name in names if _is_in_use(self.path / name, can_be_a_link=name in ("shards", "logs"))]
         if os.path.lexists(self._slices) and len(self.slices()) < len(list(self._slices.iterdir())):
@@ -112,14 +112,13 @@ class RunFolder:
 
     @contextmanager
     def locked(self, shared: bool = False, new: NewPaths | None = None) -> Iterator[None]:
-        """The folder is this process's until the end of the context, or its and others' that share it. Raises InUse.
+        """Lock the folder for the time of the context, exclusive or `shared`. Raises InUse.
 
-        Where what is `new` is not kept, the lock's file is as it was before. The system drops the lock with the
-        process, however it ends.
+        If the `new` paths are not kept, the lock file is restored. The system releases the lock when the process ends.
         """
         path = self.path / ".lock"
         if shared and not os.access(self.path, os.W_OK):
-            yield  # whoever reads here can't be seen by others
+            yield  # read-only access, which other processes can't see
             return
         with ExitStack() as held:
             try:
@@ -130,31 +129,31 @@ class RunFolder:
                     holder = path.read_text(errors="replace").strip() or holder
                 raise InUse(f"{self.path} is in use by {holder}") from None
             if not has_locks:
-                log.warning("%s is on a file system without locks: nothing keeps a second run out of it", self.path)
+                log.warning("%s: its file system has no locks, so a second run is not kept out", self.path)
             if not shared:
                 held.enter_context(_holder_in(file, new))
             yield
 
     def clear(self) -> None:
-        """Take away what processes that were killed have left unfinished; a dataset that one was about to replace is
-        back. For who has the lock. Raises OSError."""
+        """Remove unfinished files of killed processes, and restore a dataset that one was replacing. The caller holds
+        the lock. Raises OSError."""
         restore(self.dataset)
         for path in map(self.path.joinpath, _LEFT):
             shutil.rmtree(path, ignore_errors=True)
         names = tuple(f".{name}." for name in self._names())
         for path in [*self.path.glob(".*"), *self.shards.glob(".*")]:
             ours = path.parent == self.shards or path.name.startswith(names)
-            if ours and path.suffix[1:].isdecimal():  # as `unfinished_name` has it
+            if ours and path.suffix[1:].isdecimal():  # a name from `unfinished_name`
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
     def _names(self) -> list[str]:
-        """What a run writes to in its folder, but for its slices."""
+        """The paths that a run writes to in its folder, except its slices."""
         return [path.name for path in vars(self).values() if path not in (self.path, self._slices)]
 
 
 @contextmanager
 def _holder_in(file: IO[bytes], new: NewPaths | None) -> Iterator[None]:
-    """Who has the lock stands in its file, for those who are kept out."""
+    """Write the lock's holder into its file, for processes that are refused."""
     before, status = file.read(), os.fstat(file.fileno())
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     _rewrite(file, _HOLDER + f"{os.getpid()} on {socket.gethostname()} since {since}".encode())
@@ -175,15 +174,14 @@ def _rewrite(file: IO[bytes], content: bytes) -> None:
 
 
 def _is_in_use(path: Path, can_be_a_link: bool) -> bool:
-    """Whether there is more than an empty folder."""
+    """Whether there is anything but an empty folder."""
     if path.is_symlink() and not can_be_a_link:
         return True
     return any(path.iterdir()) if path.is_dir() else os.path.lexists(path)
 
 
 def _holder(lock: Path) -> bytes | None:
-    """The first word of what a run has written into the file of its lock, which may be nothing; None for another
-    program's."""
+    """The first word of a run's lock file, which may be empty; None if the file is another program's."""
     if not lock.is_file() or lock.is_symlink():
         return None
     with lock.open("rb") as file:
@@ -193,7 +191,7 @@ def _holder(lock: Path) -> bytes | None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A name to write to. When the context ends well, what was written is on disk under `path`; else nothing is."""
+    """Atomic write: a temporary path, which is synced and renamed to `path` if the context succeeds."""
     unfinished = unfinished_name(path)
     try:
         yield unfinished
@@ -206,27 +204,27 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def written_over(path: Path, mark: str) -> Path:
-    """The file that a path leads to, if a new one may take its place: there is none yet, or one with the `mark` of the
-    program's own near its beginning. Raises FileExistsError for anybody else's."""
+    """The resolved path, if a new file may replace it: there is none yet, or one with the program's own `mark` near its
+    beginning. Raises FileExistsError for any other file."""
     target = Path(os.path.realpath(path))
     if target.is_file():
         with target.open("rb") as file:
             start = file.read(4096)
         if start and mark.encode() not in start:
-            raise FileExistsError(errno.EEXIST, "it is there already, and not of this command's making", str(path))
+            raise FileExistsError(errno.EEXIST, "it exists and was not written by this command", str(path))
     elif target.exists():
-        raise FileExistsError(errno.EEXIST, "it is no file", str(path))
+        raise FileExistsError(errno.EEXIST, "it is not a file", str(path))
     return target
 
 
 def unfinished_name(path: Path) -> Path:
-    """Where this process makes what is to stand under a name when it is whole."""
+    """The temporary name under which this process writes a file."""
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
 
 
 def replace_folder(unfinished: Path, path: Path) -> None:
-    """Put it under its name, with what is on disk of it. A former one stays until then; should this be broken off in
-    between, `restore` puts that back."""
+    """Rename a synced folder to its final name. A former one stays until then; if interrupted in between, `restore`
+    brings it back."""
     former = _former(path)
     shutil.rmtree(former, ignore_errors=True)
     sync_folder(unfinished)
@@ -238,7 +236,7 @@ def replace_folder(unfinished: Path, path: Path) -> None:
 
 
 def restore(path: Path) -> None:
-    """The folder that was there before a `replace_folder` that was broken off, if that took it away."""
+    """Bring back the former folder after an interrupted `replace_folder`."""
     if _former(path).exists() and not path.exists():
         _former(path).rename(path)
 
@@ -248,17 +246,17 @@ def _former(path: Path) -> Path:
 
 
 def link(source: Path, target: Path) -> None:
-    """A second name for a file that nobody changes any more, or a copy where the file system has no hard links."""
+    """A hard link to a file that never changes, or a copy on file systems without hard links."""
     try:
         os.link(source, target)
-    except OSError:  # another device, or a file system without them
+    except OSError:  # another device, or no hard links
         shutil.copyfile(source, target)
         with target.open("rb") as file:
             os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """A rename is on disk only when the folder is. Some network file systems can't be asked, and see to it alone."""
+    """Sync the folder after a rename. Some network file systems refuse, and do it by themselves."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Small JSON files with a checksum of themselves: whoever reads one gets what was written, or hears that it is damaged.
+"""Small JSON files with a checksum: reading returns exactly what was written, or raises Damaged.
 
-The checksum is the last key, and covers every byte before it. So any changed byte is seen, in a count as in a name.
+The checksum is the last key, and covers every byte before it.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ _SEALED = re.compile(rb'(.*),\n  "checksum": "([0-9a-f]{32})"\n}\n', re.DOTALL)
 
 
 class Damaged(ValueError):
-    """A file that is not as it was written. The message names it."""
+    """A file that has changed since it was written. The message names it."""
 
 
 def write_sealed(path: Path, content: Mapping[str, Any], *, lines: tuple[str, Iterable[str]] | None = None) -> None:
-    """Write `content` with its checksum, whole or not at all, and after it the list `lines` under its key: each item
-    has a line, and is JSON already. Raises OSError."""
+    """Atomically write `content` with its checksum, followed by the list `lines` under its key: one line per item,
+    which is JSON already. Raises OSError."""
     parts = [f"  {_text(key)}: {_indented(value)}" for key, value in content.items()]
     if lines is not None:
         key, items = lines
@@ -32,10 +32,10 @@ def write_sealed(path: Path, content: Mapping[str, Any], *, lines: tuple[str, It
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """What was written. Raises FileNotFoundError, another OSError, or Damaged."""
+    """The content. Raises FileNotFoundError, another OSError, or Damaged."""
     sealed = _SEALED.fullmatch(path.read_bytes())
     if sealed is None or _checksum(sealed[1]) != sealed[2].decode():
-        raise Damaged(f"{path}: is damaged, it does not fit its checksum")
+        raise Damaged(f"{path}: is damaged, its checksum does not match")
     content: dict[str, Any] = json.loads((sealed[1] + b"\n}").decode("utf-8", "surrogatepass"))
     return content
 

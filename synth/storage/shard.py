@@ -1,8 +1,8 @@
-"""A committed shard: its kept rows and its rejected rows, two files that nobody changes again, and a note about them.
+"""A committed shard: two immutable files, kept rows and rejected rows, and a note about them.
 
-Both files are Arrow IPC streams, the form in which a Hugging Face dataset keeps its data files, so that a merge needs
-to link them and no more. The note says of which run and which records they are, and has their checksums: a shard
-explains itself when the manifest is older than it, and damage to it is seen.
+Both files are Arrow IPC streams, the format of a Hugging Face dataset's data files, so that a merge only links them.
+The note names run and records and has the files' checksums: a shard can be read without the manifest, and damage is
+detected.
 """
 
 import hashlib
@@ -28,19 +28,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSummary:
-    """What is in a committed shard. Tokens are of all its records; `wasted_tokens` of those were for rejected rows.
+    """Contents of a committed shard. Tokens are of all its records; `wasted_tokens` of rejected rows only.
 
-    `fingerprint` is that of the configuration which made them, in whatever run they are now. `reasons` counts
-    rejections by `step: reason`; the checksums are the BLAKE2b of the two files. `spent` is what
-    calls took, by the end of the row that they were for (`kept`, or `step: reason`) and by their step. `decided` is how
-    many of the run's first records the pool had decided, as far as these relied on them.
+    `fingerprint` is that of the configuration that generated it, in whatever run it is now. `reasons` counts rejections
+    by `step: reason`; checksums are BLAKE2b of the two files. `spent` is the usage of calls, by the outcome of the row
+    they were for (`kept`, or `step: reason`) and by step. `decided` is the number of the run's first records whose pool
+    decisions its records used.
 
-    Of a shard that was committed short, `stop` is where it ends for now, and `planned_stop` where it is to end.
+    For a shard that was committed short, `stop` is its end for now, and `planned_stop` its planned end.
 
-    `earlier` says what in it was made by an earlier configuration: by its fingerprint, how many rows were `kept`, and
-    the `records` as ranges [start, stop].
+    `earlier` has what earlier configurations generated, by fingerprint: `kept` rows, and `records` as ranges [start,
+    stop].
 
-    `strata` are kept rows by column and label, in a run that has strata.
+    `strata` counts kept rows by column and label, in a run that has strata.
     """
 
     index: int
@@ -64,28 +64,28 @@ class ShardSummary:
 
     @property
     def skipped(self) -> int:
-        """Records that were skipped, because their stratum was full."""
+        """Records that were skipped because their stratum was full."""
         return self.reasons.get(f"{SKIP}: {FULL}", 0)
 
     @property
     def made_by(self) -> dict[str, int]:
-        """Kept rows by the fingerprint of the configuration that made them."""
-        earlier = {one: told["kept"] for one, told in self.earlier.items()}
+        """Kept rows by fingerprint of their configuration."""
+        earlier = {one: counts["kept"] for one, counts in self.earlier.items()}
         return {self.fingerprint: self.kept - sum(earlier.values())} | earlier
 
     def maker(self, number: int) -> str:
-        """The fingerprint of the configuration that made a record of its."""
-        for one, told in self.earlier.items():
-            if any(start <= number < stop for start, stop in told["records"]):
+        """The fingerprint of a record's configuration."""
+        for one, counts in self.earlier.items():
+            if any(start <= number < stop for start, stop in counts["records"]):
                 return one
         return self.fingerprint
 
     def has(self, again: Collection[str]) -> bool:
-        """Whether it has rejections that are to be made again."""
+        """Whether it has rejections that are retried."""
         return any(is_again(again, *key.rsplit(": ", 1)) for key in self.reasons)
 
     def __post_init__(self) -> None:
-        """`spent` may be as it was read from JSON. Raises TypeError or AttributeError where it is damaged."""
+        """`spent` may come from JSON. Raises TypeError or AttributeError if it is damaged."""
         spent = {
             end: {step: Spent() + Spent._make(one) for step, one in steps.items()} for end, steps in self.spent.items()
         }
@@ -102,13 +102,13 @@ def commit(
     stop: int | None = None,
     strata: Strata | None = None,
 ) -> ShardSummary:
-    """Write a finished shard from its journal and drop the journal. The rename of the kept rows' file is the commit.
-    Kept rows of `duplicates` become rejected ones.
+    """Write a finished shard from its journal and remove the journal. The rename of the kept rows' file is the commit.
+    Kept rows of `duplicates` become rejected rows.
 
-    With a `stop` below the shard's own, only the records below it count, and the journal stays: a run that wants more
-    goes on from there.
+    With a `stop` below the shard's own, only records below it are committed, and the journal stays: a run that wants
+    more continues from there.
 
-    Raises OSError: the journal is another worker's by now, or can't be read, or there is no room for the shard.
+    Raises OSError if another worker has taken over the journal, it can't be read, or the disk is full.
     """
     journal.sync()
     with atomic_write(folder.shard(shard.index)) as kept, atomic_write(folder.rejected(shard.index)) as rejected:
@@ -135,7 +135,7 @@ def commit(
             },
             **{name: tally[name] for name in asdict(Usage())},
         )
-        journal.refuse_other_owner()  # before the note, which may be of the other's shard
+        journal.refuse_other_owner()  # before the note, which may already be the other owner's
         write_sealed(folder.note(shard.index), vars(summary))
     if summary.planned_stop is None:
         journal.remove()
@@ -150,7 +150,7 @@ def _below(stop: int | None, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.R
 
 
 def committed(folder: RunFolder, shard: Shard, fingerprint: str, earlier: Collection[str] = ()) -> ShardSummary | None:
-    """What a shard says of itself; None where it is not there, or of another run, or damaged. Damage is logged.
+    """The summary of a committed shard; None if it is missing, damaged (which is logged) or of another run.
 
     A run's shards are of its configuration or of an `earlier` one."""
     kept, note = folder.shard(shard.index), folder.note(shard.index)
@@ -158,27 +158,27 @@ def committed(folder: RunFolder, shard: Shard, fingerprint: str, earlier: Collec
         summary = ShardSummary(**read_sealed(note))
     except FileNotFoundError:
         if kept.exists():
-            log.warning("%s is lost: the records of %s are made again", note, kept.name)
+            log.warning("%s is lost: the records of %s are run again", note, kept.name)
         return None
     except (OSError, Damaged, TypeError, AttributeError):
-        log.warning("%s is damaged: the records of %s are made again", note, kept.name)
+        log.warning("%s is damaged: the records of %s are run again", note, kept.name)
         return None
     planned = summary.planned_stop or summary.stop
     if (summary.index, summary.start, planned) != (shard.index, shard.start, shard.stop):
-        log.warning("%s is of another shard: the records of %s are made again", note, kept.name)
+        log.warning("%s is of another shard: the records of %s are run again", note, kept.name)
         return None
     if summary.fingerprint not in (fingerprint, *earlier):
-        log.warning("%s is of another run: the records of %s are made again", note, kept.name)
+        log.warning("%s is of another run: the records of %s are run again", note, kept.name)
         return None
     path = damaged_file(folder, summary)
-    # Without the kept rows the commit was not reached, and the journal goes on; without both, something was lost.
+    # Without the kept rows the shard was not committed, and its journal continues; without both, files were lost.
     if path and not (path == kept and not path.exists() and folder.journal(shard.index).exists()):
-        log.warning("%s is %s: its records are made again", path, damage(path))
+        log.warning("%s is %s: its records are run again", path, damage(path))
     return None if path else summary
 
 
 def damaged_file(folder: RunFolder, summary: ShardSummary) -> Path | None:
-    """The first of a shard's files that is not there or not as it was committed."""
+    """The first of a shard's files that is missing or changed."""
     files = {
         folder.shard(summary.index): summary.checksum,
         folder.rejected(summary.index): summary.rejected_checksum,
@@ -187,13 +187,13 @@ def damaged_file(folder: RunFolder, summary: ShardSummary) -> Path | None:
 
 
 def discard(folder: RunFolder, index: int) -> None:
-    """A shard that does not count is not there. The note goes first: without it the rest says nothing."""
+    """Remove a shard that does not count. The note goes first: without it the rest is ignored."""
     for path in (folder.note(index), folder.shard(index), folder.rejected(index)):
         path.unlink(missing_ok=True)
 
 
 def damage(path: Path) -> str:
-    """The word for what is wrong with a file that is damaged."""
+    """ "missing" or "damaged", for a file that failed its check."""
     return "damaged" if path.exists() else "lost"
 
 
@@ -217,8 +217,8 @@ def _write_rows(
     rejected: Path,
     strata: Strata | None,
 ) -> tuple[Counter[Any], dict[str, dict[str, Spent]], dict[str, dict[str, Any]]]:
-    """A journal's rows in order, in two files. Returns the number of rows, tokens, decisions of the pool, and
-    ("reason", reason)s; what was spent; and what earlier configurations made."""
+    """Write a journal's rows in order to two files. Returns the number of rows, tokens, pool decisions, and ("reason",
+    reason) counts; the usage; and what earlier configurations generated."""
     kept_schema, rejected_schema_ = dataset_schema(columns), rejected_schema(columns)
     tally: Counter[Any] = Counter()
     spent: dict[str, dict[str, Spent]] = {}
@@ -233,8 +233,8 @@ def _write_rows(
             rejected_rows.write_table(bad, max_chunksize=1000)
             tally.update(kept=len(good), rejected=len(bad), wasted_tokens=_total(bad, "completion_tokens"))
             tally.update({name: _total(good, name) + _total(bad, name) for name in asdict(Usage())})
-            told = zip(bad["rejected_by"].to_pylist(), bad["reason"].to_pylist(), strict=True)
-            ends = [f"{step}: {reason}" for step, reason in told]
+            rejections = zip(bad["rejected_by"].to_pylist(), bad["reason"].to_pylist(), strict=True)
+            ends = [f"{step}: {reason}" for step, reason in rejections]
             tally.update(("reason", end) for end in ends)
             _add_spent(spent, records, bad["id"], ends)
             tally["decided"] = max(tally["decided"], pc.max(records["decided"]).as_py())
@@ -247,22 +247,22 @@ def _write_rows(
 
 
 def _add_earlier(earlier: dict[str, dict[str, Any]], records: pa.RecordBatch, fingerprint: str) -> None:
-    """Records in the order of their numbers."""
+    """Records are in the order of their numbers."""
     others = records.filter(pc.invert(pc.is_in(records["made_by"], pa.array(["", fingerprint]))))
     kept = pc.list_value_length(others["kept"]).to_pylist()
     for number, made_by, rows in zip(others["number"].to_pylist(), others["made_by"].to_pylist(), kept, strict=True):
-        told = earlier.setdefault(made_by, {"kept": 0, "records": []})
-        told["kept"] += rows
-        if told["records"] and told["records"][-1][1] == number:
-            told["records"][-1][1] += 1
+        counts = earlier.setdefault(made_by, {"kept": 0, "records": []})
+        counts["kept"] += rows
+        if counts["records"] and counts["records"][-1][1] == number:
+            counts["records"][-1][1] += 1
         else:
-            told["records"].append([number, number + 1])
+            counts["records"].append([number, number + 1])
 
 
 def _add_spent(
     spent: dict[str, dict[str, Spent]], records: pa.RecordBatch, rejected: pa.ChunkedArray, ends: list[str]
 ) -> None:
-    """What the records' calls took; a row that is not among those `rejected`, with these ends, is kept."""
+    """Adds the usage of records; a row that is not among `rejected`, with its outcome, is kept."""
     calls = pc.list_flatten(records["spent"])
     columns = {name: pc.struct_field(calls, name) for name in ("step", *Spent._fields)}
     places = pc.index_in(pc.struct_field(calls, "id"), rejected.combine_chunks())
@@ -274,13 +274,13 @@ def _add_spent(
 
 
 def _rows(records: pa.RecordBatch, column: str, schema: pa.Schema) -> pa.Table:
-    """The rows of all records in one table: the lists' structs, unpacked without touching a value."""
+    """The rows of all records in one table: list-of-struct columns flattened without copying values."""
     structs = pc.list_flatten(records[column])
     return pa.Table.from_arrays([pc.struct_field(structs, name) for name in schema.names], schema=schema)
 
 
 def _without(duplicates: Sequence[Duplicate], good: pa.Table, bad: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Kept and rejected rows, with the kept rows of duplicates among the rejected ones, in the order of their ids."""
+    """Kept and rejected rows, with the kept rows of duplicates moved to the rejected ones, in the order of ids."""
     by_number: dict[int, list[Duplicate]] = {}
     for one in duplicates:
         by_number.setdefault(one.place[0], []).append(one)
@@ -288,11 +288,11 @@ def _without(duplicates: Sequence[Duplicate], good: pa.Table, bad: pa.Table) -> 
     ends = [next((one for one in by_number.get(place[0], ()) if one.covers(place)), None) for place in places]
     is_lost = pa.array([end is not None for end in ends], pa.bool_())
     lost = good.filter(is_lost)
-    told = [(end.step, end.rejection) for end in ends if end is not None]
+    rejections = [(end.step, end.rejection) for end in ends if end is not None]
     added = {
-        "rejected_by": [step for step, _ in told],
-        "reason": [why.reason for _, why in told],
-        "detail": [why.detail for _, why in told],
+        "rejected_by": [step for step, _ in rejections],
+        "reason": [why.reason for _, why in rejections],
+        "detail": [why.detail for _, why in rejections],
     }
     for name, values in added.items():
         lost = lost.append_column(name, pa.array(values, pa.string()))

@@ -1,4 +1,4 @@
-"""How much is finished: records, their kept and rejected rows, and why rows were rejected."""
+"""Totals of finished records: their number, kept rows, rejected rows, and reasons."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, kept: int, rejected: Sequence[Mapping[str, Any]]) -> None:
-        """A finished record with so many kept rows and these rejected ones."""
+        """Add a finished record with so many kept rows and these rejected rows."""
         self.records += 1
         self.kept += kept
         for row in rejected:
@@ -29,7 +29,7 @@ class Tally:
             self.reasons[f"{row['rejected_by']}: {row['reason']}"] += 1
 
     def replace(self, finished: Finished, rejected: Sequence[Mapping[str, Any]]) -> None:
-        """A record that was added has these rejected rows alone."""
+        """A record that was added has only these rejected rows."""
         self.records -= 1
         self.kept -= len(finished.kept)
         self.rejected -= len(finished.rejected)
@@ -37,7 +37,7 @@ class Tally:
         self.add(0, rejected)
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
-        """The finished records of a journal's batch."""
+        """Add the finished records of a journal's batch."""
         self.records += len(batch)
         self.kept += len(batch["kept"].flatten())
         rejected = batch["rejected"].flatten()

@@ -1,1 +1,1 @@
-"""Several runs from one command line (--multirun): their folders, and what is said of them together."""
+"""Several runs from one command line (--multirun): their folders, and their common table and page."""

@@ -1,9 +1,9 @@
-"""The folders of a sweep's runs: one for each, below output_dir, named by what is swept over.
+"""The folders of a sweep's runs: one for each, below output_dir, named by the swept values.
 
-Promises: the same values have the same folder, whatever else is on the command line, and others another one, on file
-systems too that take A for a. A run of another num_records is the same run, further on or not as far: only a sweep over
-nothing else has it in its folders' names. A name is one folder of any file system, whatever the values are: what can't
-stand in it as it is, or is too long, is told apart by a checksum.
+Promises: equal values give the same folder, whatever else is on the command line, and different values different ones,
+also on case-insensitive file systems. A run with another num_records is the same run, more or less advanced:
+num_records is in the name only if nothing else is swept. A name is valid on any file system: values that can't be part
+of it, or are too long, are represented by a checksum.
 """
 
 import hashlib
@@ -19,31 +19,31 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 LONGEST = 120  # bytes
-_UNNAMED = ("output_dir", "slice", "dry_run")  # folders differ by the first two in any case, and for the third must not
+_UNNAMED = ("output_dir", "slice", "dry_run")  # the first two make their own folders, the third must not have one
 _AS_IT_IS = re.compile(r"[a-z0-9._+-]+=[a-z0-9._+-]*")
 
 
 def fixed_keys(overrides: Iterable[Override]) -> set[str]:
-    """The keys that have one value in all runs of a sweep, by its command line."""
+    """The keys with one value in all runs of a sweep, by its command line."""
     is_fixed = {_key(one): not one.is_sweep_override() for one in overrides}  # the last one counts
     return {key for key, fixed in is_fixed.items() if fixed}
 
 
 def swept(overrides: Iterable[str], command_line: Iterable[Override]) -> list[str]:
-    """Of a run's own overrides those that other runs of the sweep have with other values."""
+    """A run's overrides that differ between the runs of the sweep."""
     fixed = fixed_keys(command_line)
     parser = OverridesParser.create()
     return [word for word in overrides if _key(parser.parse_override(word)) not in fixed]
 
 
 def count(command_line: Iterable[Override]) -> int:
-    """How many runs a command line sweeps over; a sweeper that is told more in a file makes more."""
+    """The number of runs of a command line; a sweeper configured in a file may make more."""
     last = {_key(one): one for one in command_line}
     return prod(len(list(one.sweep_string_iterator())) for one in last.values() if one.is_sweep_override())
 
 
 def folder_name(overrides: Iterable[str], fixed: Iterable[str]) -> str:
-    """The name of a run's folder by its own overrides; nothing where it is not told apart by any."""
+    """The name of a run's folder by its own overrides; empty if none distinguishes it."""
     parser = OverridesParser.create()
     swept = [one for one in map(parser.parse_override, overrides) if _key(one) not in (*fixed, *_UNNAMED)]
     swept = [one for one in swept if _key(one) != "num_records"] or swept
@@ -58,7 +58,7 @@ def folder_name(overrides: Iterable[str], fixed: Iterable[str]) -> str:
 
 @contextmanager
 def hydras_folder() -> Iterator[None]:
-    """What Hydra keeps of a sweep goes into a folder that is gone afterwards: `synth_sweep:` in conf/config.yaml."""
+    """Hydra's files of a sweep go into a temporary folder: `synth_sweep:` in conf/config.yaml."""
     made: list[str] = []
 
     def folder() -> str:
@@ -70,7 +70,7 @@ def hydras_folder() -> Iterator[None]:
         yield
     finally:
         for one in map(Path, made):
-            with suppress(OSError):  # whatever else has come into it stays
+            with suppress(OSError):  # other files in it stay
                 (one / "multirun.yaml").unlink(missing_ok=True)
                 one.rmdir()
 

@@ -1,7 +1,4 @@
-"""The runs of one command line: a heading for each run of a sweep as it starts, and one table and one page at its end.
-
-Knows nothing of how a run is made.
-"""
+"""The runs of one command line: a heading for each run of a sweep, and a common table and page at the end."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,15 +10,15 @@ from synth.configuration.config import Config
 from synth.configuration.hydra_errors import CommandLine
 from synth.sweep.folders import count, swept
 
-MARK = "Synth sweep"  # by which its page is known again
+MARK = "Synth sweep"  # identifies its own page
 
 
 class Runs:
-    """Called with each run's configuration; `tell` when all are over."""
+    """Called with each run's configuration; call `report` when all have ended."""
 
     def __init__(self, words: Sequence[str], run: Callable[[Config], int]):
         self._words, self._run = words, run
-        self._folders: dict[Path, Path] = {}  # of the runs that were made, by what they were to be
+        self._folders: dict[Path, Path] = {}  # folders of runs that were made, by their configured folders
         self._dry = False
 
     def __call__(self, config: Config) -> int:
@@ -37,8 +34,8 @@ class Runs:
         self._folders[settings.output_dir] = settings.run_dir
         return self._run(config)
 
-    def tell(self) -> None:
-        """The table and the page, where there are several runs with anything in them."""
+    def report(self) -> None:
+        """Print the table and write the page, if several runs have data."""
         if self._dry or len(self._folders) < 2:
             return
         from synth.report.comparison import Comparison
@@ -50,7 +47,7 @@ class Runs:
         for folder in self._folders.values():
             try:
                 runs.append(Run.open(folder))
-            except Unreadable:  # of what failed before it began
+            except Unreadable:  # it failed before it began
                 continue
         if len(runs) < 2:
             return

@@ -1,1 +1,1 @@
-"""Tools that a model may call: their specifications, what a call has to hold to, and what a real one returns."""
+"""Tools that a model may call: their specifications, validation of calls, and results of functions."""

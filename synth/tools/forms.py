@@ -1,6 +1,6 @@
-"""The JSON Schema of an answer that calls some of several tools, each with the arguments of its own schema.
+"""The JSON Schema of an answer with calls of several tools, each with the arguments of its own schema.
 
-Knows nothing of engines: what can't hold a form is not asked for it, and what comes is checked all the same.
+Calls are always validated, since not every engine supports structured output.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ KEY = "tool_calls"
 
 
 def calls_form(tools: Sequence[Tool], most: int) -> dict[str, Any]:
-    """Of {tool_calls: [{name, arguments}, …]}, from none to `most` calls."""
+    """For {tool_calls: [{name, arguments}, …]}, with 0 to `most` calls."""
     one = [
         {
             "type": "object",
@@ -36,7 +36,7 @@ def calls_form(tools: Sequence[Tool], most: int) -> dict[str, Any]:
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """An engine may else write arguments that nobody has heard of."""
+    """Without unknown arguments, which an engine could otherwise write."""
     return {"additionalProperties": False, **schema} if "properties" in schema else schema
 
 
@@ -47,7 +47,7 @@ def _refers(value: Any) -> bool:
 
 
 def _moved(value: Any, name: str) -> Any:
-    """A schema whose references count from `$defs/NAME`, where it stands now."""
+    """A schema with references relative to `$defs/NAME`, its new place."""
     if isinstance(value, Mapping):
         moved = {key: _moved(one, name) for key, one in value.items() if key not in ("$schema", "$id")}
         reference = value.get("$ref")

@@ -1,6 +1,6 @@
-"""A Python function as a tool: its specification from its signature and docstring, and what a call of it returns.
+"""A Python function as a tool: its specification from signature and docstring, and execution of its calls.
 
-Promises: a call has a bound on its time and its result one on its length; whatever a function raises is a ToolError.
+Promises: a call has a timeout and its result a maximum length; any exception of a function becomes a ToolError.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ LONGEST = 20_000  # characters of a result
 
 
 class ToolError(Exception):
-    """A call that returned nothing of use. The message is one line."""
+    """A call without a usable result. The message is one line."""
 
 
 def located_function(node: Any, key: str) -> Callable[..., Any]:
@@ -31,7 +31,7 @@ def located_function(node: Any, key: str) -> Callable[..., Any]:
     if not isinstance(dotted, str):
         raise ConfigError(f"{key}: needs a _target_, the dotted name of a function, got {node!r}")
     if more := next((name for name in node if name != "_target_"), None):
-        raise ConfigError(f"{key}.{more}: no such key; a tool's arguments are those of its calls")
+        raise ConfigError(f"{key}.{more}: no such key; arguments are passed by the calls of a tool")
     found: Callable[..., Any] = locate(dotted, f"{key}._target_")
     return found
 
@@ -39,7 +39,7 @@ def located_function(node: Any, key: str) -> Callable[..., Any]:
 def described(
     function: Callable[..., Any], example: tuple[str, dict[str, Any]] | None = None, name: str | None = None
 ) -> Tool:
-    """The tool that a function is. Raises ValueError where its signature has no JSON Schema."""
+    """The tool of a function. Raises ValueError if its signature has no JSON Schema."""
     name = name or str(getattr(function, "__name__", type(function).__name__))
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(function)  # type: ignore[arg-type]
@@ -47,13 +47,13 @@ def described(
     except (PydanticUserError, NameError, TypeError) as error:
         raise ValueError(f"{name}: its arguments have no JSON Schema: {str(error).splitlines()[0]}") from None
     if schema.get("type") != "object":
-        raise ValueError(f"{name}: takes arguments without names, and a call names each")
+        raise ValueError(f"{name}: takes positional-only arguments, but a call names its arguments")
     text = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
     return Tool(name, text, _without_titles(schema), example=example)
 
 
 async def result_of(function: Callable[..., Any], arguments: Mapping[str, Any], timeout_s: float) -> Any:
-    """What a call returns, as JSON has it. Raises ToolError."""
+    """The result of a call, as JSON. Raises ToolError."""
     try:
         value = await asyncio.wait_for(_called(function, dict(arguments)), timeout_s)
     except TimeoutError:
@@ -61,14 +61,14 @@ async def result_of(function: Callable[..., Any], arguments: Mapping[str, Any], 
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ToolError(f"what it returns is no JSON: {error}") from None
+        raise ToolError(f"its result is not JSON: {error}") from None
     if len(text) > LONGEST:
-        raise ToolError(f"it returns {len(text):,} characters, more than {LONGEST:,}")
+        raise ToolError(f"its result has {len(text):,} characters, more than {LONGEST:,}")
     return json.loads(text)
 
 
 async def _called(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Whatever is raised is caught where the function runs: no future holds StopIteration."""
+    """Exceptions are caught where the function runs, since a future can't hold StopIteration."""
 
     def run() -> Any:
         try:
@@ -83,8 +83,8 @@ async def _called(function: Callable[..., Any], arguments: dict[str, Any]) -> An
         except Exception as error:
             value = _Raised(error)
     if isinstance(value, _Raised):
-        told = " ".join(str(value.error).split())
-        raise ToolError(told if isinstance(value.error, ValueError) else f"{type(value.error).__name__}: {told}")
+        message = " ".join(str(value.error).split())
+        raise ToolError(message if isinstance(value.error, ValueError) else f"{type(value.error).__name__}: {message}")
     return value
 
 
@@ -94,7 +94,7 @@ class _Raised:
 
 
 def _without_titles(schema: Any) -> Any:
-    """Pydantic calls each argument by its own name a second time."""
+    """Removes pydantic's titles, which repeat the arguments' names."""
     if isinstance(schema, Mapping):
         kept = {key: one for key, one in schema.items() if key != "title" or not isinstance(one, str)}
         return {key: _without_titles(one) for key, one in kept.items()}
@@ -102,7 +102,7 @@ def _without_titles(schema: Any) -> Any:
 
 
 def rounded(value: float) -> float:
-    """A number as a person would read it: nine significant digits, and no `.0` that means nothing to JSON."""
+    """Nine significant digits, and no `.0`."""
     if not math.isfinite(value):
         raise ValueError("the result is too large")
     return float(f"{value:.9g}")

@@ -1,9 +1,7 @@
-"""Specifications of tools out of a file: OpenAI's functions, an MCP server's list of tools, or JSON Schemas.
+"""Reads tool specifications from a file: OpenAI functions, an MCP server's list of tools, or JSON Schemas.
 
-All are read into one form, a name, a description and a JSON Schema of the arguments. What is wrong with one is said
-before a run starts, with its place in the file.
-
-Knows nothing of models, nor of how a tool is run.
+All are converted to one form: a name, a description and a JSON Schema of the arguments. Errors are reported before a
+run starts, with the place in the file.
 """
 
 import json
@@ -19,16 +17,16 @@ from synth.errors import nearest, reason
 from synth.tool_calls import Specification
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_SCHEMAS = ("parameters", "inputSchema", "input_schema")  # of OpenAI, MCP, and Anthropic
+_SCHEMAS = ("parameters", "inputSchema", "input_schema")  # in OpenAI, MCP, and Anthropic
 _KEYS = ("name", "description", *_SCHEMAS)
 _MOST = 10_000_000  # bytes of a file
 
 
 @dataclass(frozen=True)
 class Tool:
-    """`parameters` is the JSON Schema of an object; `returns` that of a result, where a specification has one.
+    """`parameters` is the JSON Schema of an object; `returns` that of a result, if the specification has one.
 
-    `example` is a request that takes this tool and the arguments of the call, shown to a model that writes others.
+    `example` is a request for this tool and the arguments of its call, shown to a model that writes others.
     """
 
     name: str
@@ -39,7 +37,7 @@ class Tool:
 
     @property
     def specification(self) -> Specification:
-        """As OpenAI has it."""
+        """In OpenAI's format."""
         function = {"name": self.name, "description": self.description, "parameters": self.parameters}
         return {"type": "function", "function": function}
 
@@ -48,7 +46,7 @@ class Tool:
         return list(self.parameters.get("required", []))
 
     def problem(self, arguments: Any) -> str | None:
-        """What keeps arguments from being its own, in one line."""
+        """Why arguments don't fit, in one line, else None."""
         validator = jsonschema.validators.validator_for(self.parameters, jsonschema.Draft202012Validator)
         errors = sorted(validator(self.parameters).iter_errors(arguments), key=lambda one: list(map(str, one.path)))
         if not errors:
@@ -61,23 +59,23 @@ class Tool:
 
 
 def read_tools(path: Path) -> list[Tool]:
-    """Raises ValueError, which names the file and the tool."""
+    """Raises ValueError with the file and the tool."""
     try:
         if path.stat().st_size > _MOST:
             raise ValueError(f"{path}: is too large for specifications, above {_MOST:,} bytes")
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path}: is no UTF-8 text") from None
+        raise ValueError(f"{path}: is not UTF-8 text") from None
     except OSError as error:
         raise ValueError(f"{path}: can't be read: {error.strerror}") from None
     tools = tools_of(_parsed(text, path), str(path))
     if not tools:
-        raise ValueError(f"{path}: has no tools in it")
+        raise ValueError(f"{path}: has no tools")
     return tools
 
 
 def tools_of(found: Any, where: str) -> list[Tool]:
-    """Of what a file holds: a list, a server's answer with `tools` in it (in `result`, or not), or one tool."""
+    """From a file's content: a list, a server's answer with `tools` (possibly in `result`), or one tool."""
     for key in ("result", "tools"):
         if isinstance(found, Mapping) and key in found:
             found = found[key]
@@ -86,7 +84,7 @@ def tools_of(found: Any, where: str) -> list[Tool]:
     seen: set[str] = set()
     for place, one in enumerate(tools, 1):
         if one.name in seen:
-            raise ValueError(f"{where}: tool {place}: the name {one.name!r} is taken by an earlier one")
+            raise ValueError(f"{where}: tool {place}: an earlier tool has the name {one.name!r} too")
         seen.add(one.name)
     return tools
 
@@ -97,7 +95,7 @@ def _parsed(text: str, path: Path) -> Any:
             return [json.loads(line) for line in text.splitlines() if line.strip()]
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is no JSON: {reason(error)}") from None
+        raise ValueError(f"{path}: is not JSON: {reason(error)}") from None
 
 
 def _tool(node: Any, where: str) -> Tool:
@@ -105,7 +103,7 @@ def _tool(node: Any, where: str) -> Tool:
         raise ValueError(f"{where}: must be an object with a name and parameters, got {json.dumps(node)[:80]}")
     inner = node.get("function")
     function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else node
-    if "name" not in function and isinstance(function.get("title"), str):  # a JSON Schema alone, called by its title
+    if "name" not in function and isinstance(function.get("title"), str):  # a JSON Schema, named by its title
         title, rest = function["title"], {name: one for name, one in function.items() if name != "title"}
         function = {"name": title, "description": function.get("description", ""), "parameters": rest}
     name = function.get("name")
@@ -125,15 +123,13 @@ def _tool(node: Any, where: str) -> Tool:
     for key, one in (("parameters", schema), *([("outputSchema", returns)] if returns is not None else [])):
         _refuse_no_schema(one, f"{where}: {key}")
     if schema.get("type", "object") != "object":
-        raise ValueError(
-            f'{where}: parameters: the arguments of a call are an object, its "type" is {schema["type"]!r}'
-        )
+        raise ValueError(f'{where}: parameters: must be an object, but their "type" is {schema["type"]!r}')
     return Tool(name, str(function.get("description") or ""), {"type": "object", **schema}, returns)
 
 
 def _refuse_no_schema(schema: Any, where: str) -> None:
     if not isinstance(schema, Mapping):
-        raise ValueError(f"{where}: is no JSON Schema, which is an object, got {json.dumps(schema)[:80]}")
+        raise ValueError(f"{where}: is not a JSON Schema, which is an object, got {json.dumps(schema)[:80]}")
     try:
         kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
         kind.check_schema(schema)
@@ -141,5 +137,5 @@ def _refuse_no_schema(schema: Any, where: str) -> None:
         place = ".".join(map(str, error.path))
         types = ("array", "boolean", "integer", "null", "number", "object", "string")
         hint = nearest(error.instance, types) if place.endswith("type") and isinstance(error.instance, str) else ""
-        message = f"{error.instance!r} is no type" if hint else reason(error)
-        raise ValueError(f"{where}: is no JSON Schema: {place + ': ' if place else ''}{message}{hint}") from None
+        message = f"{error.instance!r} is not a type" if hint else reason(error)
+        raise ValueError(f"{where}: is not a JSON Schema: {place + ': ' if place else ''}{message}{hint}") from None

@@ -1,9 +1,7 @@
-"""Whether an answer states what a call returned, as far as words can be compared: no model is asked.
+"""Whether an answer states the result of a call, by comparing words; no model is called.
 
-A number is stated by itself, rounded or with its digits grouped; a text by its words; true and false by a yes or a no.
-Of an object one value is enough, for a question may ask for one of them; a list is stated whole.
-
-Knows nothing of how a result came about.
+A number is stated by itself, rounded or with grouped digits; a text by its words; true and false by yes or no. Of an
+object one value suffices, since a question may ask for one of them; all items of a list are needed.
 """
 
 import re
@@ -13,11 +11,11 @@ from typing import Any
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _YES = re.compile(r"\b(yes|true|is|does)\b", re.IGNORECASE)
 _NO = re.compile(r"\b(no|not|false|isn't|doesn't)\b", re.IGNORECASE)
-_MOST = 5  # items of a list that an answer is to repeat
+_MOST = 5  # items of a list that an answer has to repeat
 
 
 def states(answer: str, result: Any) -> bool:
-    """Of a result as JSON has it. One that holds nothing is stated by anything."""
+    """For a result in JSON. An empty result is stated by anything."""
     if result is None:
         return True
     if isinstance(result, Mapping):
@@ -33,7 +31,7 @@ def states(answer: str, result: Any) -> bool:
 
 
 def _is_rounded(written: str, value: float) -> bool:
-    """Whether a number as it is written is the value, or it rounded: to two digits at the least."""
+    """Whether a written number is the value, exactly or rounded to at least two digits."""
     plain = written.rstrip(",").replace(",", "")
     decimals = len(plain.partition(".")[2])
     digits = len(plain.lstrip("-0.").replace(".", ""))
@@ -42,6 +40,6 @@ def _is_rounded(written: str, value: float) -> bool:
 
 
 def _has_words(answer: str, text: str) -> bool:
-    """A number that a result has as a text is one; of any other text each word stands in its order."""
+    """A number given as text counts as a number; of any other text the words must occur in order."""
     words = re.findall(r"\w+", text.casefold())
     return " ".join(words) in " ".join(re.findall(r"\w+", answer.casefold())) if words else text in answer

@@ -1,1 +1,1 @@
-"""What a pilot and a tune share: small runs of a grid of settings, in one process each and without Ray."""
+"""Common parts of pilot and tune: small runs over a grid of settings, in one process and without Ray."""

@@ -1,7 +1,7 @@
 """Several small runs side by side on one engine, in this process and without Ray: a worker for each run folder.
 
-Promises: the engine is loaded once; no run waits for another one, since the records of all of them are in its batch
-together; what is finished is in its run's journal, as in any run, so that the same command goes on after a stop.
+Promises: the engine is loaded once; no run waits for another one, since the records of all are in its batch together;
+finished records are in their run's journal, as in any run, so that the same command resumes after a stop.
 """
 
 import asyncio
@@ -35,16 +35,16 @@ class SharedEngine:
         return getattr(self._engine, name)
 
     async def start(self) -> None:
-        """It has been."""
+        """It has been started."""
 
     async def stop(self) -> None:
-        """It will be."""
+        """It is stopped later."""
 
 
 @asynccontextmanager
 async def loaded(engine: Engine | PoolingEngine, log: Path) -> AsyncIterator[SharedEngine]:
-    """The engine for the time of the context. What it prints while it loads goes into the log, which is there if it
-    printed anything. Raises EngineError, and ConfigError where it is not made for this machine."""
+    """The engine for the time of the context. Its output while loading goes to the log, which is created if there is
+    any. Raises EngineError, and ConfigError if it does not suit this machine."""
     os.environ |= engine.placement(_sees_gpu(), 0).env
     try:
         with _printing_to(log):
@@ -59,7 +59,7 @@ async def loaded(engine: Engine | PoolingEngine, log: Path) -> AsyncIterator[Sha
 
 
 class SideBySide:
-    """`run` all, and ask for `counters` meanwhile. `others` are the engines of the models beside main."""
+    """Call `run` for all, and `counters` meanwhile. `others` are the engines of the models beside main."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class SideBySide:
         self._workers: list[Worker] = []
 
     async def run(self) -> None:
-        """Make the planned records of all runs. Raises EngineError and OSError; what was finished is on disk."""
+        """Run the planned records of all runs. Raises EngineError and OSError; finished records are on disk."""
         try:
             async with asyncio.TaskGroup() as group:
                 for config, opened in self._runs:
@@ -113,18 +113,18 @@ class SideBySide:
 
 
 def plan(opened: Opened, records: int | Literal["all"]) -> None:
-    """The run's first records, as far as its source goes: what is not planned already becomes one shard more."""
+    """Plan the run's first records, as far as its source goes: records that are not planned become one more shard."""
     manifest, size = opened.manifest, opened.contents.size
     stop = min(one for one in (records, size) if isinstance(one, int))
     start = manifest.shards[-1].stop if manifest.shards else 0
     if stop > start:
         manifest.shards.append(Shard(len(manifest.shards), start, stop))
-    manifest.num_records = None  # records to begin and not to keep
+    manifest.num_records = None  # the number is of records to begin, not to keep
 
 
 @contextmanager
 def _printing_to(log: Path) -> Iterator[None]:
-    """What this process and those that it starts print."""
+    """Redirects the output of this process and its children."""
     sys.stdout.flush()
     sys.stderr.flush()
     before = [os.dup(1), os.dup(2)]

@@ -1,7 +1,7 @@
-"""A trial: one combination of the keys that a command line gives several values, written as a sweep has them
-(`key=0.7,1.0`), with its whole configuration.
+"""A trial: one combination of keys with several values on the command line, as in a sweep (`key=0.7,1.0`), with its
+whole configuration.
 
-Promises: what can be refused is refused here, from names, types, files and, where it is on the machine, the tokenizer.
+Promises: invalid input is refused here, from names, types, files and, if it is on the machine, the tokenizer.
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ NOT_THE_SETTINGS = ("num_records", "output_dir", "dry_run", "resume")
 
 @dataclass(frozen=True)
 class Trial:
-    """One combination: its configuration, and the overrides that are its own, by their keys."""
+    """A combination: its configuration, and its own overrides by key."""
 
     config: Config
     own: dict[str, str]
 
     @property
     def words(self) -> list[str]:
-        """Its own overrides as they are typed."""
+        """Its own overrides as typed."""
         return [f"{'+' if key == 'strategy' else ''}{key}={value}" for key, value in self.own.items()]
 
     @property
@@ -45,7 +45,7 @@ def asks_help(words: Sequence[str]) -> bool:
 
 
 def composed_trials(words: Sequence[str]) -> list[Trial]:
-    """All combinations; none where the words only ask to be shown the configuration. Raises ConfigError."""
+    """All combinations; none if the words only ask to print the configuration. Raises ConfigError."""
     found: list[tuple[Config, list[str]]] = []
 
     def collect(config: Config) -> int:
@@ -65,12 +65,12 @@ def refuse_keys_of_runs(named: Collection[str], door: str) -> None:
 
 
 def refuse_unusable(trials: Sequence[Trial], door: str) -> None:
-    """What no trial could be made of, whatever is varied. Raises ConfigError."""
+    """Refuses configurations that no trial can run. Raises ConfigError."""
     pools = trials[0].config.pools
     if own := next((name for name, served in pools.items() if served.engine.placement(False, 0).gpus), None):
         raise ConfigError(
-            f"models.{own}: a {door} loads all models in one process, where no GPUs are divided among them; leave it "
-            "out, or try the settings by python -m synth.run --multirun"
+            f"models.{own}: a {door} loads all models in one process without dividing GPUs; leave it "
+            "out, or use python -m synth.run --multirun"
         )
     checked: list[Any] = []
     for trial in trials:
@@ -81,25 +81,25 @@ def refuse_unusable(trials: Sequence[Trial], door: str) -> None:
 
 
 def folder_word(config: Config, door: str) -> str:
-    """The override that names the folder of all trials, where the command line does not."""
+    """The override for the folder of all trials, if the command line has none."""
     name = f"{config.strategy.name}-{str(config.model.name).rstrip('/').rpartition('/')[2]}"
     return f"output_dir={door}s/{re.sub(r'[^A-Za-z0-9_.+-]+', '_', name)}"
 
 
 def in_a_folder(trial: Trial, name: str = "trial") -> Trial:
-    """Of its own, below output_dir."""
+    """In a folder of its own, below output_dir."""
     return dataclasses.replace(trial, config=trial.config.in_folder(trial.config.settings.output_dir / name))
 
 
 def hint(error: str, words: Sequence[str]) -> str:
-    """For who writes several values as a list, which is one value to Hydra."""
+    """Advice for several values written as a list, which is a single value to Hydra."""
     key = error.partition(":")[0]
     value = next((word.partition("=")[2] for word in words if word.lstrip("+~").partition("=")[0] == key), "")
-    return f"; values to try one after another are written {key}={value[1:-1]}" if value.startswith("[") else ""
+    return f"; write values to try one after another as {key}={value[1:-1]}" if value.startswith("[") else ""
 
 
 def run_words(words: Sequence[str], dropped: Collection[str], added: Sequence[str]) -> str:
-    """The words of a run: without the `dropped` keys and what is no setting, and with those `added`."""
+    """The overrides of a run: without the `dropped` keys and other words, and with those `added`."""
     keys = {str(one.input_line): one.key_or_group for one in CommandLine(words).overrides}
     kept = [word for word in words if keys.get(word) not in {*NOT_THE_SETTINGS, *dropped}]
     return shlex.join([*kept, *added])

@@ -1,1 +1,1 @@
-"""Which engine settings suit a machine: engines started one after another (python -m synth.tune)."""
+"""Finds the fastest engine settings for a machine: engines run one after another (python -m synth.tune)."""

@@ -1,8 +1,8 @@
-"""Which engine settings suit this machine: python -m synth.tune +strategy=magpie model=… [engine.KEY=a,b] [overrides].
+"""Finds engine settings for this machine: python -m synth.tune +strategy=magpie model=… [engine.KEY=a,b] [overrides].
 
-Starts an engine for each combination of settings (synth/tune/grid.py), one after another, runs the strategy's own
-records on it, and tells how fast each was: a table, the fastest as a file that `engine=FILE` takes, and the command to
-type. An engine that does not start is a line of the table.
+Starts an engine for each combination of settings (synth/tune/grid.py), one after another, runs records of the strategy
+on it, and reports its speed: a table, the fastest settings as a file for `engine=FILE`, and the command of a run with
+it. An engine that does not start is a line of the table.
 
 Exit codes are those of a pilot: 0 done, 2 bad configuration (nothing was started), 75 stopped by a signal, 1 anything
 else, such as no engine that could be measured.
@@ -96,10 +96,10 @@ def _tune(plan: Plan, folder: Path, words: Sequence[str]) -> int:
     write("\n" + "\n".join(map(printable, table(outcomes, star))) + "\n")
     if cut := [letter(place) for place, one in enumerate(outcomes) if one.speed and not one.measured.all_made]:
         print(
-            f"The time was up before all records were made on {', '.join(cut)}: minutes={2 * plan.minutes:g} is surer."
+            f"Time ran out before all records ran on {', '.join(cut)}: minutes={2 * plan.minutes:g} is more accurate."
         )
     if stopped_by:
-        print(f"stopped by {stopped_by}: the same command begins anew", file=sys.stderr)
+        print(f"stopped by {stopped_by}: the same command starts from the beginning", file=sys.stderr)
         return STOPPED
     if star is None:
         print(f"failed: no engine could be measured; their logs are in {folder}", file=sys.stderr)
@@ -117,7 +117,7 @@ def _tune(plan: Plan, folder: Path, words: Sequence[str]) -> int:
 
 
 async def _measure(plan: Plan, folder: Path) -> tuple[list[Outcome], str | None]:
-    """Of all candidates, or those before the signal that stopped it."""
+    """The outcomes of all candidates, or of those before a signal."""
     outcomes: list[Outcome] = []
     with stop_signals(lambda line: print(f"{line.partition(':')[0]}: ending the engine", file=sys.stderr)) as stop:
         stopping = asyncio.create_task(stop.wait())

@@ -1,7 +1,7 @@
-"""One engine with its settings, in a process of its own: two can't be loaded in one, and one that dies or leaves memory
-behind must not decide the figures of the others.
+"""One engine with its settings, in a process of its own: two can't be loaded in one process, and one that crashes or
+leaks memory must not affect the others' measurements.
 
-The strategy's own records run on it as in a run, without Ray, into a folder that nobody keeps.
+The strategy's records run on it as in a run, without Ray, into a temporary folder.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ SAMPLE_S = 0.2
 
 @dataclass
 class Measured:
-    """`refused` says why there is nothing to measure. `all_made`: the records ended before the time did."""
+    """`refused` is the reason why there is no measurement. `all_made`: the records ended before the time did."""
 
     start_s: float | None = None
     samples: list[Sample] = field(default_factory=list)
@@ -37,12 +37,12 @@ class Measured:
 
 
 async def measured(config: Config, records: int, seconds: float, log: Path) -> Measured:
-    """What came of it, in a process that has ended by then. Cancelled, it ends the process."""
+    """The measurement, from a process that has ended. Cancellation ends the process."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_in_process, args=(config.resolved, records, seconds, str(log), sender))
     process.start()
-    sender.close()  # so that the process's end is seen
+    sender.close()  # else the end of the process would not be noticed
     most_s = config.cluster.start_timeout_s
     try:
         start_s = await asyncio.to_thread(_received, receiver, most_s)
@@ -55,7 +55,7 @@ async def measured(config: Config, records: int, seconds: float, log: Path) -> M
     except EOFError:
         return Measured(refused=f"its process ended; see {log}")
     finally:
-        process.kill()  # its group goes with it
+        process.kill()  # and with it its process group
         process.join()
         receiver.close()
 
@@ -73,11 +73,11 @@ def _in_process(resolved: dict[str, Any], records: int, seconds: float, log: str
     try:
         sender.send(asyncio.run(_measure(config, records, seconds, Path(log), sender)))
     except Exception as error:
-        told = error if isinstance(error, EngineError) else start_failure(error)
-        sender.send(Measured(refused=" ".join(str(told).split())))
+        failure = error if isinstance(error, EngineError) else start_failure(error)
+        sender.send(Measured(refused=" ".join(str(failure).split())))
     with suppress(OSError):
         sender.close()
-    os._exit(0)  # what an engine has left behind is not waited for
+    os._exit(0)  # without waiting for the engine's remains
 
 
 async def _measure(config: Config, records: int, seconds: float, log: Path, sender: Connection) -> Measured:

@@ -1,8 +1,8 @@
-"""Which engine settings a tune measures: all combinations of the keys of the engine that have several values on the
-command line, as a sweep has them (`engine.max_num_seqs=128,256`), or of two keys that decide the batch where none has.
+"""The engine settings that a tune measures: all combinations of engine keys with several values on the command line, as
+in a sweep (`engine.max_num_seqs=128,256`); by default of two keys that decide the batch size.
 
-Promises: what can be refused is refused here, before any engine is started. Only keys of the engine differ, so that all
-candidates are asked the same.
+Promises: invalid input is refused here, before any engine is started. Only engine keys differ, so that all candidates
+get the same requests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ from synth.errors import nearest
 from synth.storage.manifest import differing_keys
 from synth.trials.trial import Trial, composed_trials, folder_word, in_a_folder, refuse_keys_of_runs, refuse_unusable
 
-MINUTES = 2.0  # of measuring, each, without its engine's start
+MINUTES = 2.0  # of measurement per engine, without its start
 BATCHES = 4  # records, as a multiple of the largest batch: one fills it, one empties it, the others are measured
-# What is tried unasked, as multiples of what is configured. Tokens in one step matter where prompts are read in pieces.
+# Defaults, as multiples of the configured values. Tokens per step matter for chunked prefill.
 _UNASKED = {"max_num_seqs": (0.25, 1, 4), "max_num_batched_tokens": (1, 2)}
 _AUTO = {"max_num_seqs": SEQS, "max_num_batched_tokens": BATCHED_TOKENS}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The candidates, each measured on `records` records or for `minutes`, whichever ends first."""
+    """The candidates; each is measured on `records` records or for `minutes`, whichever ends first."""
 
     candidates: list[Trial]
     records: int
@@ -36,12 +36,12 @@ class Plan:
         count = len(self.candidates)
         return (
             f"{count} engine(s) one after another, each measured on {self.records:,} records or for {self.minutes:g} "
-            f"minute(s): at most {count * self.minutes:g} minutes in all, and {count} starts"
+            f"minute(s): at most {count * self.minutes:g} minutes in all, plus {count} starts"
         )
 
 
 def planned(words: Sequence[str]) -> Plan | None:
-    """What a command line asks for; None where it only asked for help. Raises ConfigError."""
+    """The plan of a command line; None if it only asked for help. Raises ConfigError."""
     words, minutes = without_minutes(words)
     overrides = CommandLine(words).overrides
     named = {one.key_or_group for one in overrides}
@@ -50,8 +50,8 @@ def planned(words: Sequence[str]) -> Plan | None:
     for key in several:
         if key != "engine" and not key.startswith("engine."):
             raise ConfigError(
-                f"{key}: a tune measures settings of the engine, so this key has one value; python -m synth.pilot "
-                "tries several"
+                f"{key}: needs a single value, since a tune varies settings of the engine only; use python -m "
+                "synth.pilot to try several"
             )
     found = composed_trials(words)
     if not found:
@@ -70,7 +70,7 @@ def planned(words: Sequence[str]) -> Plan | None:
 
 
 def unasked(engine: Mapping[str, Any], named: set[str]) -> dict[str, list[str]]:
-    """The keys that are tried when none has several values, but for those that are named."""
+    """The keys that vary by default, except those that are named."""
     grid = {}
     for name, factors in _UNASKED.items():
         value = _AUTO.get(name) if engine.get(name) == "auto" else engine.get(name)
@@ -80,7 +80,7 @@ def unasked(engine: Mapping[str, Any], named: set[str]) -> dict[str, list[str]]:
 
 
 def without_minutes(words: Sequence[str]) -> tuple[list[str], float]:
-    """The one key of a tune's own, which no run has, and the other words."""
+    """Splits off `minutes`, a key of tune only, from the other words."""
     kept = [word for word in words if word.lstrip("+").partition("=")[0] != "minutes"]
     values = [word.partition("=")[2] for word in words if word.lstrip("+").partition("=")[0] == "minutes"]
     for word in kept:
@@ -100,7 +100,7 @@ def _refuse(found: Sequence[Trial]) -> None:
     first = _but_engine(found[0].config)
     for other in found[1:]:
         if differing := differing_keys(first, _but_engine(other.config)):
-            raise ConfigError(f"{differing[0][0]}: differs between the engines, and all are to be asked the same")
+            raise ConfigError(f"{differing[0][0]}: differs between the engines, but all must get the same requests")
     refuse_unusable(found, "tune")
 
 

@@ -1,4 +1,4 @@
-"""What came of the candidates: a table, the best one, and its settings as a file that `engine=FILE` takes."""
+"""The results of a tune: a table, the best candidate, and its settings as a file for `engine=FILE`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from synth.trials.trial import Trial
 from synth.tune.candidate import Measured
 from synth.tune.speed import Speed, speed
 
-MARK = "# By synth.tune"  # by which a file of its own is known again
+MARK = "# By synth.tune"  # identifies files of its own
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,20 @@ class Outcome:
 
     @property
     def per_gpu(self) -> float | None:
-        """Tokens a second of each GPU, or of the engine where it has none: an engine of two takes the room of two."""
+        """Tokens/s per GPU, or per engine without GPUs: an engine of two GPUs takes the space of two."""
         found = self.speed
         return None if found is None else found.tokens / (self.gpus or 1)
 
     @property
     def problem(self) -> str | None:
-        """Why it has no figures."""
+        """Why there is no measurement."""
         if self.measured.refused or self.speed:
             return self.measured.refused
-        return "ended before its batch was full for any time; a larger num_records or minutes helps"
+        return "ended before its batch was full for any time; set a larger num_records or minutes"
 
 
 def best(outcomes: Sequence[Outcome]) -> int | None:
-    """The place of the fastest."""
+    """The index of the fastest."""
     rates = {place: one.per_gpu for place, one in enumerate(outcomes)}
     return max((place for place, rate in rates.items() if rate), key=lambda place: rates[place] or 0.0, default=None)
 
@@ -58,12 +58,12 @@ def table(outcomes: Sequence[Outcome], star: int | None) -> Iterator[str]:
         name = ("*" if place == star else " ") + letter(place)
         rows.append([name, *(one.trial.own.get(key, "") for key in keys), *_figures(one, on_gpus)])
     widths = [max(len(row[at]) for row in rows if at < len(row)) for at in range(len(rows[0]))]
-    for row, told in zip(rows, [None, *outcomes], strict=True):
+    for row, outcome in zip(rows, [None, *outcomes], strict=True):
         cells = [
             cell.ljust(width) if at < left else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
-        why = told.problem if told else None
+        why = outcome.problem if outcome else None
         yield "  ".join([*cells, *([why] if why else [])]).rstrip()
 
 
@@ -80,8 +80,8 @@ def _figures(one: Outcome, on_gpus: bool) -> list[str]:
 def write_preset(path: Path, outcome: Outcome, command: str) -> None:
     """Raises OSError."""
     found = outcome.speed
-    told = f"{found.tokens:,.0f} tokens/s" if found else "not measured"
-    lines = [f"{MARK} for {outcome.trial.config.model.name}: {told} here, by", f"#   python -m synth.tune {command}"]
+    figure = f"{found.tokens:,.0f} tokens/s" if found else "not measured"
+    lines = [f"{MARK} for {outcome.trial.config.model.name}: {figure} here, by", f"#   python -m synth.tune {command}"]
     with atomic_write(written_over(path, MARK)) as unfinished:
         keys = OmegaConf.to_yaml(OmegaConf.create(outcome.trial.config.resolved["engine"]))
         unfinished.write_text("\n".join([*lines, keys]), encoding="utf-8")

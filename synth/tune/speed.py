@@ -1,16 +1,16 @@
-"""How fast an engine was while its batch was full: from the first moment that it was to the last one, so that how it
-fills and empties does not count. Pure arithmetic over samples.
+"""The speed of an engine with a full batch: from the first moment with one to the last, so that filling and emptying
+does not count. Arithmetic over samples.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-FULL = 0.9  # of the most requests that ever ran at once
+FULL = 0.9  # of the most concurrent requests
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What an engine had done by a moment, in seconds since any beginning."""
+    """The engine's counters at a moment, in seconds since an arbitrary beginning."""
 
     at: float
     tokens: float
@@ -21,8 +21,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Speed:
-    """In the `seconds` of a full batch: tokens generated and records kept a second, how many requests ran `at_once` on
-    average, and how many were preempted (None: not known)."""
+    """Over the `seconds` with a full batch: generated tokens/s and kept records/s, the mean number of requests
+    `at_once`, and preempted requests (None: unknown)."""
 
     seconds: float
     tokens: float
@@ -32,7 +32,7 @@ class Speed:
 
 
 def speed(samples: Sequence[Sample]) -> Speed | None:
-    """None where a batch was not full for any time at all."""
+    """None if the batch was never full for any time."""
     most = max((one.running for one in samples), default=0)
     full = [place for place, one in enumerate(samples) if most and one.running >= FULL * most]
     if not full or full[0] == full[-1]:

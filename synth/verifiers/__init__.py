@@ -1,10 +1,8 @@
-"""What checks an answer by something else than a model's opinion: a known result, unit tests, rules, code of one's own.
+"""Verifiers check an answer without a model's opinion: by a known result, unit tests, rules, or a user's code.
 
-A verifier is a class that a `_target_` names. A step has one by its key `verifier`: synth/steps/verify.py keeps what
-passes. Promise: whatever a verifier meets, it says one of four verdicts and raises nothing but EngineError, where it
-itself is broken. What it could not find out is never a pass.
-
-Knows nothing of models, chains or what is decided by a verdict.
+A verifier is a class named by a `_target_`, and a step's key `verifier`: synth/steps/verify.py keeps answers that pass.
+Promise: a verifier returns one of four verdicts whatever it meets, and raises only EngineError, if it is broken itself.
+An unknown result is never a pass.
 """
 
 from typing import Literal, NamedTuple, Protocol, get_args
@@ -17,9 +15,9 @@ Said = Literal["passed", "failed", "timeout", "error"]
 
 
 class Verdict(NamedTuple):
-    """`score` is from 0, failed, to 1, passed; 0 where nobody knows, which is after a `timeout` or an `error`.
+    """`score` is from 0, failed, to 1, passed; 0 if the result is unknown, after a `timeout` or an `error`.
 
-    `detail` is for a human: the answer that was extracted, the last line of a failing test, the exception.
+    `detail` is for people: the extracted answer, the last line of a failing test, the exception.
     """
 
     verdict: Said
@@ -28,11 +26,11 @@ class Verdict(NamedTuple):
 
 
 class Verifier(Protocol):
-    """Checks a record that has its answer in `response`, and in `messages` where it has these.
+    """Checks a record with its answer in `response`, and in `messages` if it has these.
 
-    May have a method `missing() -> str | None`, which names what it would take and is not there as `key: problem`, and
-    `extracted(record) -> str | None`: the final answer in a form in which equal answers are equal texts, None without
-    one.
+    May have a method `missing() -> str | None`, which names a missing requirement as `key: problem`, and
+    `extracted(record) -> str | None`: the final answer in a normal form, in which equal answers are equal strings, None
+    without one.
     """
 
     async def verify(self, record: Record) -> Verdict: ...
@@ -43,20 +41,20 @@ class Verifier(Protocol):
 
 
 async def verdict_of(verifier: Verifier, record: Record) -> Verdict:
-    """Of a verifier that may be anyone's: what it raises, or gives in place of a verdict, is an `error` and no pass."""
+    """For any verifier, also a user's: an exception, or a result that is no verdict, is an `error` and no pass."""
     try:
-        said: object = await verifier.verify(record)
+        verdict: object = await verifier.verify(record)
     except EngineError:
         raise
     except Exception as error:
         return Verdict("error", 0.0, f"{type(error).__name__}: {error}")
-    if isinstance(said, Verdict) and said.verdict in get_args(Said):
-        return said
-    return Verdict("error", 0.0, f"the verifier gave {said!r}"[:200])
+    if isinstance(verdict, Verdict) and verdict.verdict in get_args(Said):
+        return verdict
+    return Verdict("error", 0.0, f"the verifier returned {verdict!r}"[:200])
 
 
 def answer_of(record: Record) -> str:
-    """The last thing that the assistant said; empty where that is nothing."""
+    """The last text of the assistant; empty if there is none."""
     messages = messages_of(record)
     if messages and messages[-1]["role"] == "assistant":
         return str(messages[-1]["content"])

@@ -1,7 +1,7 @@
-"""What runs inside the sandbox: cells of Python, one after the other, of which the last one's output is shown.
+"""Runs inside the sandbox: cells of Python, one after the other; the output of the last one is printed.
 
-They share their names, as those of a notebook do; an expression at the end of the last one is printed, and so is what
-it raises. Standard library alone. synth/verifiers/notebook.py starts it.
+They share a namespace, like those of a notebook; an expression at the end of the last cell is printed, and so are its
+exceptions. Standard library only. synth/verifiers/notebook.py starts it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 import sys
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # as in sandboxed.py: typing takes longer to import than most cells take
+if TYPE_CHECKING:  # as in sandboxed.py: importing typing takes longer than most cells
     from collections.abc import Callable
     from typing import Any, TextIO
 
-_PARSE_ONLY = 0x400  # ast.PyCF_ONLY_AST, without an import of ast
+_PARSE_ONLY = 0x400  # ast.PyCF_ONLY_AST, without importing ast
 
 
 def main(limit: Callable[[int, int], None]) -> None:
@@ -30,7 +30,7 @@ def main(limit: Callable[[int, int], None]) -> None:
     if any("random" in cell for cell in job["cells"]):
         import random
 
-        random.seed(0)  # the same cells say the same in every run
+        random.seed(0)  # the same cells print the same in every run
     space: dict[str, Any] = {"__name__": "__main__"}
     for number, cell in enumerate(job["cells"], 1):
         sys.stdout = sys.stderr = shown if number == len(job["cells"]) else unseen
@@ -50,7 +50,7 @@ def run(cell: str, space: dict[str, Any]) -> None:
             if value is not None:
                 print(repr(value))
     except BaseException as error:
-        said(error, sys.stdout)
+        print_error(error, sys.stdout)
 
 
 def _expression(statement: Any) -> Any:
@@ -59,8 +59,8 @@ def _expression(statement: Any) -> Any:
     return _ast.Expression(body=statement.value)
 
 
-def said(error: BaseException, to: TextIO) -> None:
-    """The line of the cell and the error, without the frames of whatever it called."""
+def print_error(error: BaseException, to: TextIO) -> None:
+    """The line of the cell and the error, without the frames of functions that it called."""
     trace, line = error.__traceback__, getattr(error, "lineno", None)
     while trace:
         if trace.tb_frame.f_code.co_filename == "cell.py":
@@ -69,5 +69,5 @@ def said(error: BaseException, to: TextIO) -> None:
     where = f"line {line}: " if line else ""
     try:
         to.write(f"{where}{type(error).__name__}: {error}\n")
-    except Exception:  # it may be of the cell's own kind, and have any __str__
+    except Exception:  # its class may be the cell's own, with any __str__
         to.write(f"{where}{type(error).__name__}\n")

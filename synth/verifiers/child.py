@@ -1,7 +1,7 @@
-"""What runs in a process of a verifier's own: one function, called with one argument after the other.
+"""Runs in a verifier's subprocess: one function, called with one argument after the other.
 
-Run as a file by synth/verifiers/processes.py. It speaks by the pipes that it got as its standard input and output, and
-what the function reads or prints goes elsewhere. It ends with its parent, however that ends.
+Run as a file by synth/verifiers/processes.py. It communicates by its original standard input and output; what the
+function reads or prints is redirected. It ends with its parent.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def main() -> None:
     os.dup2(2, 1)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     setup = pickle.loads(_read(requests))
     sys.path[:] = setup["path"]
     if bytes_of_memory := setup["memory"]:
@@ -38,19 +38,19 @@ def main() -> None:
     _write(replies, reply)
     while function is not None:
         argument = pickle.loads(_read(requests))
-        # Its signal ends the process, wherever it is: no handler of Python's is heard within sympy's inner loops.
+        # The signal ends the process at once: Python handlers don't run within sympy's inner loops.
         signal.setitimer(signal.ITIMER_PROF, setup["cpu_s"] or 0)
         try:
             reply = {"value": function(argument)}
-        except BaseException as error:  # SystemExit too: it is the function's, not ours
+        except BaseException as error:  # also the function's SystemExit
             reply = {"error": _described(error)}
         signal.setitimer(signal.ITIMER_PROF, 0)
         _write(replies, reply)
 
 
 def _described(error: BaseException) -> str:
-    said = str(error)
-    return (f"{type(error).__name__}: {said}" if said else type(error).__name__)[:MOST_DETAIL]
+    message = str(error)
+    return (f"{type(error).__name__}: {message}" if message else type(error).__name__)[:MOST_DETAIL]
 
 
 def _read(pipe: BinaryIO) -> bytes:

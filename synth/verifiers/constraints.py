@@ -1,4 +1,4 @@
-"""Does an answer keep to the constraints that its record names? The step synth/steps/constrain.py draws them."""
+"""Checks whether an answer satisfies its record's constraints, which synth/steps/constrain.py draws."""
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -11,10 +11,10 @@ from synth.verifiers.rules import Constraint
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Constraints:
-    """Passes where the answer keeps to all constraints in `column`, JSON texts as `{"kind": "min_words", "n": 50}`.
+    """Passes if the answer satisfies all constraints in `column`, JSON texts such as `{"kind": "min_words", "n": 50}`.
 
-    The score is the share that it keeps to. An empty list asks for nothing, and is kept to. What is no constraint is an
-    `error`. rules.py has the kinds.
+    The score is the share of satisfied ones. An empty list is satisfied. An invalid constraint is an `error`. rules.py
+    has the kinds.
     """
 
     column: str = "constraints"

@@ -1,13 +1,13 @@
-r"""Where the final answer of a worked solution stands, and a form of it in which most equal answers are equal texts.
+r"""Extracts the final answer of a worked solution, and normalizes it so that most equal answers are equal strings.
 
-Looked for is the last `\boxed{…}`, then what follows the last `####` (as GSM8K has it) or "the answer is", then the
-last formula or number of the last line, unless that line ends in a question, as in `0 + 8 = ?`. Without any of these
-there is no final answer, and none in a last box that is empty or not closed.
+It is the last `\boxed{…}`, else the text after the last `####` (as in GSM8K) or "the answer is", else the last formula
+or number of the last line, unless that line ends in a question, as in `0 + 8 = ?`. Otherwise there is no final answer,
+nor in a last box that is empty or not closed.
 """
 
 import re
 
-MOST_CHARACTERS = 1000  # of an answer: more is no answer but a text
+MOST_CHARACTERS = 1000  # a longer text is no answer
 
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*(?={)")
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S.*)$", re.MULTILINE)
@@ -24,7 +24,7 @@ _WRAPS = [("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**")
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
 _SPACES = re.compile(r"\\[,;:! ]|~|\\q?quad\b|\\displaystyle\b|\\left\b|\\right\b")
 _THOUSANDS = re.compile(r"(?<![\d,.])\d{1,3}(?:(?:,|\{,\})\d{3})+(?![\d,])")
-_UNIT = re.compile(  # words after a number, and "per", "^2"; not those of mathematics
+_UNIT = re.compile(  # words after a number, and "per", "^2"; not mathematical terms
     r"(?<=[\d})%])\s*(?!(?:or|and|pi|mod|choose|to|in|x|y|z)\b)[A-Za-zµ°]{2,}\.?(?:[\s/]+[A-Za-z]{1,}\.?){0,3}"
     r"(?:\s*\^\s*\{?\d\}?|[²³])?\s*$"
 )
@@ -32,15 +32,15 @@ _DEGREES = re.compile(r"\s*(?:\^\s*\{?\\circ\}?|°)\s*$")
 
 
 def final_answer(text: str) -> str | None:
-    """As it is written, without what it is wrapped in."""
+    """As written, without its markup."""
     if (boxed := _boxed(text)) is not None:
         return _unwrapped(boxed)
     for pattern in (_HASHES, _SAID):
         if found := pattern.findall(text):
-            said = found[-1].strip()
-            said = said[: 2 * MOST_CHARACTERS]
-            formula = _FORMULA.match(said)
-            answer = _unwrapped(formula[0] if formula else _SENTENCE_END.split(said, maxsplit=1)[0])
+            rest = found[-1].strip()
+            rest = rest[: 2 * MOST_CHARACTERS]
+            formula = _FORMULA.match(rest)
+            answer = _unwrapped(formula[0] if formula else _SENTENCE_END.split(rest, maxsplit=1)[0])
             if answer:
                 return answer
     lines = [line for line in text.splitlines() if line.strip()]
@@ -52,7 +52,7 @@ def final_answer(text: str) -> str | None:
 
 
 def _boxed(text: str) -> str | None:
-    """What stands between the braces of the last box; empty where it is not closed, None where there is no box."""
+    """The content of the last box; empty if it is not closed, None if there is no box."""
     matches = list(_BOXED.finditer(text))
     if not matches:
         return None
@@ -79,7 +79,7 @@ def _unwrapped(text: str) -> str | None:
 
 
 def normal_form(answer: str) -> str:
-    r"""Without units, signs of currency, thousands' commas, `\text` and blanks; `\dfrac` as `\frac`. For votes."""
+    r"""Without units, currency symbols, thousands separators, `\text` and spaces; `\dfrac` as `\frac`. For votes."""
     text = plain(answer)
     text = re.sub(r"^[A-Za-z]\s*=\s*(?=[^=]+$)", "", text)
     text = re.sub(r"\s+", "", text)
@@ -88,7 +88,7 @@ def normal_form(answer: str) -> str:
 
 
 def plain(answer: str) -> str:
-    """The formula alone: without units, spacing and signs of currency."""
+    """The formula only: without units, spacing and currency symbols."""
     text = answer.replace("−", "-").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
     text = text.replace("\\%", "%").replace("\\$", "").replace("$", "").replace("€", "").replace("£", "")
     text = _SPACES.sub(" ", text)

@@ -1,4 +1,4 @@
-"""A check of one's own: any function that is given a record and says whether it passes, or how well."""
+"""Verifies by a user's function that is given a record and returns whether it passes, or how well."""
 
 import asyncio
 import copy
@@ -21,18 +21,18 @@ from synth.verifiers.processes import Processes
 
 
 class CheckFunction(Protocol):
-    """True, False, or a number, of which more is better. May be async. Its record is a copy."""
+    """True, False, or a number; more is better. May be async. It gets a copy of the record."""
 
     def __call__(self, record: Record) -> bool | float | Awaitable[bool | float]: ...
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Function:
-    """Passes where `function` returns True, or a number from `passes_from` on, which is the score.
+    """Passes if `function` returns True, or a number of at least `passes_from`, which is the score.
 
-    Whatever it raises is an `error`, and so is any other value. After `timeout_s` it is a `timeout`. A function that is
-    not async runs in a thread, which can't be ended: with `own_process` it runs in one of `processes` of its own, which
-    can, and may crash. `columns` are those that it reads, so that a source without them is refused before the start.
+    An exception is an `error`, as is any other value. After `timeout_s` it is a `timeout`. A function that is not async
+    runs in a thread, which can't be ended: with `own_process` it runs in one of `processes` subprocesses, which can,
+    and may crash. `columns` are those that it reads, so that a source without them is refused before the start.
     """
 
     function: Annotated[Any, BeforeValidator(lambda given: part(given, "function", CheckFunction))]
@@ -60,8 +60,8 @@ class Function:
             return _raised(error)
 
     async def _judged(self, record: Record) -> Verdict:
-        """Whatever is raised is caught in the task or thread of the function: SystemExit would end the event loop, and
-        no future holds StopIteration."""
+        """Exceptions are caught in the task or thread of the function: SystemExit would end the event loop, and a
+        future can't hold StopIteration."""
         try:
             if _is_async(self.function):
                 value = await self.function(record)
@@ -81,7 +81,7 @@ class Function:
 
 
 class _Judge:
-    """What runs in the other process."""
+    """Runs in the subprocess."""
 
     def __init__(self, function: Callable[[Record], Any], passes_from: float):
         self._function, self._passes_from = function, passes_from
@@ -98,7 +98,7 @@ class _Judge:
 
 
 def judged(value: Any, passes_from: float) -> Verdict:
-    """The verdict in what a function returned; numpy's and torch's scalars are numbers too."""
+    """The verdict for a function's result; scalars of numpy and torch count as numbers."""
     if not isinstance(value, bool | Real) and callable(getattr(value, "item", None)):
         value = value.item()
     if isinstance(value, bool):

@@ -1,9 +1,9 @@
-r"""Mathematics: is the final answer of a response the known one?
+r"""Mathematics: compares the final answer of a response with the known one.
 
-Numbers are compared as fractions here. All else is compared by math-verify, which reads LaTeX by latex2sympy2 and asks
-sympy whether two things are the same, in a process of its own: `10^{10^{10}}` never ends, and takes all memory before.
+Numbers are compared as fractions here. Everything else is compared by math-verify, which parses LaTeX with latex2sympy2
+and uses sympy, in a subprocess: `10^{10^{10}}` never ends, and exhausts the memory first.
 
-What it does not know: whether the way to the answer is right. Words are equal as words are.
+Limits: the way to the answer is not checked. Words are compared as words.
 
 Needs math-verify: pip install math-verify.
 """
@@ -23,24 +23,24 @@ from synth.verifiers import Verdict, answer_of
 from synth.verifiers.final_answer import MOST_CHARACTERS, final_answer, normal_form, plain
 from synth.verifiers.processes import Processes
 
-MEMORY_GB = 4.0  # of addresses; what is imported takes one
-_ROUNDING = Fraction(1, 10**6)  # of a number that is written with digits after the point, as math-verify has it
+MEMORY_GB = 4.0  # of address space; the imports take one
+_ROUNDING = Fraction(1, 10**6)  # of a decimal number, as in math-verify
 _NUMBER = re.compile(r"([-+]?)(\d{1,300}|\d{0,300}\.\d{1,300})(?:[eE]([-+]?\d{1,2}))?")
 _FRACTION = re.compile(
     r"(-?)\\frac\s*\{\s*(-?\d{1,300})\s*\}\s*\{\s*(\d{1,300})\s*\}|(-?)(\d{1,300})\s*/\s*(\d{1,300})"
 )
 _FUNCTION = re.compile(r"\b(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|arcsin|arccos|arctan|max|min|mod|lcm|gcd)\b")
-_WORDS = re.compile(r"[^\W\d_]{3,}|\b[Nn][Oo]\b")  # of two letters are products too
+_WORDS = re.compile(r"[^\W\d_]{3,}|\b[Nn][Oo]\b")  # two letters may be a product
 _PHRASE = re.compile(r"[^\W\d_][^\d\\=^_(){}\[\]<>+*/|]*")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Math:
-    """Passes where the final answer is the one in the column `answer`: a text, a worked solution or a number.
+    """Passes if the final answer equals the one in the column `answer`: a text, a worked solution or a number.
 
-    A comparison that takes more than `cpu_s` of processor time is a `timeout`, and so is one that is not over after
-    `timeout_s` of the wall clock; `processes` of them run at once in each worker. A record without a known answer, or
-    with one that nothing can be read from, is an `error`.
+    A comparison that takes more than `cpu_s` of processor time is a `timeout`, as is one that takes more than
+    `timeout_s` of wall time; `processes` of them run at once in each worker. A record without a known answer, or with
+    an unreadable one, is an `error`.
     """
 
     answer: str = "answer"
@@ -50,13 +50,13 @@ class Math:
 
     def __post_init__(self) -> None:
         if find_spec("math_verify") is None:
-            raise ValueError("needs math-verify, which is not installed; pip install math-verify")
+            raise ValueError("needs math-verify, which is not installed; run pip install math-verify")
 
     def needs(self) -> list[Needs]:
         return [(self.answer,)]
 
     def extracted(self, record: Record) -> str | None:
-        """The final answer in a form for votes: `1,000 km` and `1000` are one."""
+        """The final answer in normal form, for votes: `1,000 km` and `1000` are equal."""
         found = final_answer(answer_of(record))
         return normal_form(found) or None if found and len(found) <= MOST_CHARACTERS else None
 
@@ -100,7 +100,7 @@ def _known(value: Any) -> str | None:
 
 
 def _same_without_algebra(known: str, found: str) -> bool | None:
-    """None where it takes more than arithmetic to know."""
+    """None if arithmetic does not suffice."""
     one, other = plain(known), plain(found)
     if one == other:
         return True
@@ -120,7 +120,7 @@ def _is_phrase(text: str) -> bool:
 
 
 def _values(text: str) -> list[Fraction]:
-    """A number, and of a percentage its hundredth and the number, for the sign may stand in the question."""
+    """The number; for a percentage also its hundredth, as the sign may be in the question."""
     number = re.sub(r"^[A-Za-z]\s*=\s*", "", text).removesuffix("%").strip()
     value = _value(number)
     if value is None:
@@ -141,8 +141,8 @@ def _value(text: str) -> Fraction | None:
 
 
 def _same(pair: tuple[str, str]) -> bool:
-    """By math-verify, in a process of its own, which is what bounds it: its own time-outs are signals that sympy's
-    inner loops never hear."""
+    """By math-verify, in a subprocess, which bounds it: math-verify's own timeouts are signals, which sympy's inner
+    loops don't notice."""
     logging.disable()
     from math_verify import LatexExtractionConfig, parse, verify
 

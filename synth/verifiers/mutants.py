@@ -1,9 +1,9 @@
-"""Programs taken apart and made wrong, for mutation testing. Standard library alone: it runs inside the sandbox, since
-what it parses is a model's (synth/verifiers/mutation.py runs its text there as a cell).
+"""Parses programs and makes mutants for mutation testing. Standard library only: it runs inside the sandbox, since it
+parses a model's text (synth/verifiers/mutation.py runs it there as a cell).
 
-A wrong program is one of two kinds. A naive one has nothing of the solution: its functions all return None, or one of
-the values that the tests expect. A mutant is the solution with one change, in the way of mutation testing: another
-comparison, operator, constant or condition.
+There are two kinds of wrong programs. A naive one has nothing of the solution: its functions all return None, or one of
+the values that the tests expect. A mutant is the solution with one change: another comparison, operator, constant or
+condition.
 """
 
 import ast
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-NAIVE = 2  # constants that are tried
+NAIVE = 2  # number of constants tried
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -40,11 +40,11 @@ _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def parts(text: str) -> str:
-    """As JSON: the program of a text, its tests, and the signatures of what the tests call. Imports are in both."""
+    """As JSON: the program in a text, its tests, and the signatures that the tests use. Imports are in both."""
     tree, lines = ast.parse(text), text.splitlines()
     tests: list[str] = []
     for node in tree.body:
-        if _is_of_nowhere(node):  # the solution, for which models make up a module
+        if _is_of_nowhere(node):  # an import of the solution from a module that models make up
             lines[node.lineno - 1 : node.end_lineno] = [""] * (1 + (node.end_lineno or node.lineno) - node.lineno)
             continue
         first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
@@ -71,7 +71,7 @@ def _is_test(node: ast.stmt) -> bool:
 
 
 def _runs_tests(node: ast.stmt) -> bool:
-    """Or prints something: what a program does beside defining things, when it is run as a script."""
+    """Or prints something: statements beside definitions, for running it as a script."""
     is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
     return is_call or (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))
 
@@ -84,7 +84,7 @@ def _signature(node: ast.stmt) -> str:
 
 
 def wrong(program: str, tests: str, seed: int, mutants: int) -> str:
-    """As JSON: [how, program, is it naive?] of each wrong program; none where the program has no function."""
+    """As JSON: [change, program, is it naive?] for each wrong program; none if the program has no function."""
     tree = ast.parse(program)
     if not list(_functions(tree)):
         return "[]"
@@ -114,7 +114,7 @@ def _constant(tree: ast.Module, value: object) -> str:
 
 
 def _expected(tests: ast.Module) -> list[object]:
-    """The values that are expected most often."""
+    """The most frequently expected values."""
     found: Counter[str] = Counter()
     for node in ast.walk(tests):
         if isinstance(node, ast.Assert):
@@ -136,7 +136,8 @@ def _expected(tests: ast.Module) -> list[object]:
 
 
 def _changes(tree: ast.Module) -> Iterator[Callable[[], str]]:
-    """What makes one change each in this very tree, and says which. In an order that depends on the tree alone."""
+    """Functions that each apply one change to this tree and return its description. The order depends on the tree
+    only."""
     for function in _functions(tree):
         for node in ast.walk(function):
             if isinstance(node, ast.Compare):

@@ -1,8 +1,8 @@
-"""Are unit tests any good? Mutation testing: what passes on a solution has to fail on wrong ones.
+"""Mutation testing of unit tests: tests that pass on a solution must fail on wrong programs.
 
-A program whose tests pass is made wrong in several ways (mutants.py), and its tests are run on each of these. Tests
-that let a function pass that returns None, or one value for all arguments, check nothing; of programs with one change
-a part may well do the same as before, so that a share of them is asked for.
+The tests are run on wrong variants of the program (mutants.py). Tests that pass on a function that returns None, or one
+constant, check nothing; mutants with one change may be equivalent to the program, so that only a share of them has to
+fail.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from synth.verifiers.notebook import Notebook
 from synth.verifiers.unit_tests import UnitTests, program_of
 
 _SOURCE = Path(mutants.__file__).read_text()
-MOST_BYTES = 2**24  # of wrong programs
+MOST_BYTES = 2**24  # of all wrong programs
 
 
 class Parts(NamedTuple):
-    """`signatures` are those of the program's functions and classes that the tests name."""
+    """`signatures` are those of the program's functions and classes that the tests use."""
 
     program: str
     tests: str
@@ -33,21 +33,21 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class MutationTests(UnitTests):
-    """Passes where the tests pass on the program of the response and tell it from wrong ones.
+    """Passes if the tests pass on the program of the response and fail on wrong ones.
 
     No naive program may pass: one whose functions return None, or a value that the tests expect. Of up to `mutants`
     programs with one change at least the share `min_killed` has to fail; that share is the score of a pass. A program
-    without a function fails. All of it costs as many runs as there are wrong programs.
+    without a function fails. The cost is one run per wrong program.
     """
 
     mutants: Annotated[int, Field(ge=0)] = 6
     min_killed: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     async def verify(self, record: Record) -> Verdict:
-        said = await super().verify(record)
+        verdict = await super().verify(record)
         program, tests = program_of(answer_of(record)), self.tests_of(record)
-        if said.verdict != "passed" or program is None or tests is None:
-            return said
+        if verdict.verdict != "passed" or program is None or tests is None:
+            return verdict
         wrong = await self._asked("wrong", program, tests, derive_seed(0, program) % 2**32, self.mutants)
         if not wrong:
             return Verdict("failed", 0.0, "the program has no function")
@@ -66,13 +66,13 @@ class MutationTests(UnitTests):
         return Verdict("passed", score)
 
     async def parts_of(self, text: str) -> Parts | None:
-        """The program and the tests in an answer's Python. None where it can't be read, or has no tests."""
+        """The program and the tests in an answer's Python. None if it can't be parsed, or has no tests."""
         code = program_of(text)
         found = code and await self._asked("parts", code)
         return Parts(**found) if found and found["program"] and found["tests"] and found["signatures"] else None
 
     async def _asked(self, function: str, *arguments: Any) -> Any:
-        """Of mutants.py, in the sandbox; None where it does not get there."""
+        """The result of a function of mutants.py, in the sandbox; None if it fails."""
         call = f"print({function}(*json.loads({json.dumps(arguments)!r})))"
         output = await self._notebook.run([_SOURCE, call], MOST_BYTES)
         try:

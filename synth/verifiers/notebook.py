@@ -1,8 +1,8 @@
-"""What Python prints: cells run in the sandbox (sandbox.py), as those of a notebook.
+"""Runs Python cells in the sandbox (sandbox.py), like a notebook, and captures the output.
 
-Promise: the same cells print the same, on a busy machine too, unless they print the time, an address or what the
-system's randomness gives. So of cells that take too long nothing is told but that. Whatever they are, `run` gives an
-Output and raises nothing but Unusable, where the machine has no sandbox.
+Promise: the same cells print the same, also on a busy machine, unless they print the time, an address or random data of
+the system. So cells that take too long have no output. `run` returns an Output for any cells, and raises only Unusable,
+if the machine has no sandbox.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ MOST_BYTES = 2**20
 
 
 class Output(NamedTuple):
-    """`text` is what the last cell printed, and what it raised. `end` says how: `over_time` is of processor time, and
-    `timeout` of the wall clock; `killed` is by the system."""
+    """`text` is the output of the last cell, with its exception. `end` is how it ended: `over_time` is processor time,
+    `timeout` wall time; `killed` is by the system."""
 
     text: str
     end: Literal["done", "over_time", "timeout", "killed"]
 
 
 class Notebook:
-    """Cells may take `cpu_s` seconds of processor time, `timeout_s` of the wall clock and `memory_mb` of memory in all;
-    `at_once` notebooks run side by side. They may import the standard library and `packages` that are installed here.
+    """Cells may take `cpu_s` seconds of processor time, `timeout_s` of wall time and `memory_mb` of memory in all;
+    `at_once` notebooks run in parallel. They may import the standard library and `packages` installed here.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Notebook:
         return asyncio.Semaphore(self._at_once)
 
     async def run(self, cells: Sequence[str], most_bytes: int = MOST_BYTES) -> Output:
-        """Of the output the first `most_bytes`, after which the cells are ended."""
+        """The first `most_bytes` of the output, after which the cells are killed."""
         job = json.dumps({"cells": list(cells), "memory_mb": self._memory_mb, "cpu_s": self._cpu_s}).encode()
         with ours():
             async with self._turns:

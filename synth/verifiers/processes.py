@@ -1,11 +1,11 @@
-"""A function in processes of its own, with bounds on time and memory, for what may hang, crash or grow.
+"""A pool of subprocesses for a function, with bounds on time and memory, for code that may hang, crash or grow.
 
-`await processes.ask(argument)` gives what the function returned, or what became of it. A process is started when it is
-first needed and serves one call after another; after a time-out it is killed and the next call has a new one. The event
-loop never waits, and no more than `count` calls run at once.
+`await processes.ask(argument)` returns the function's result, or how it failed. A process is started when it is first
+needed and serves one call after another; after a timeout it is killed and replaced. The event loop never blocks, and at
+most `count` calls run at once.
 
-The bound that decides is `cpu_s`, of processor time, so that a busy machine changes no verdict; `timeout_s`, of the
-wall clock, is the last resort. The function and its argument are pickled; what it returns goes back as JSON.
+The bound that normally decides is `cpu_s`, of processor time, so that a busy machine changes no verdict; `timeout_s`,
+of wall time, is the last resort. The function and its argument are pickled; the result comes back as JSON.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from synth.own_time import ours
 from synth.verifiers import child
 from synth.verifiers.child import MOST_DETAIL
 
-START_S = 120.0  # for a process to import what it needs
+START_S = 120.0  # for a process to import its modules
 CLOSED_S = 5.0  # for a process to end after it has closed its pipes
 _ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
 @dataclass(frozen=True)
 class Reply:
-    """`value` is what the function returned; `detail` says what it raised, or how its process ended."""
+    """`value` is the function's result; `detail` its exception, or how its process ended."""
 
     kind: Literal["value", "timeout", "error"]
     value: Any = None
@@ -60,7 +60,7 @@ class Processes:
         self._idle: list[Process] = []
 
     async def ask(self, argument: Any) -> Reply:
-        """Raises Unusable where the process can't be started."""
+        """Raises Unusable if the process can't be started."""
         request = pickle.dumps(argument)
         if self._turns is None:
             self._turns = asyncio.Semaphore(self._count)
@@ -99,7 +99,7 @@ class Processes:
             status = await asyncio.shield(_end(process, CLOSED_S if isinstance(error, OSError | EOFError) else 0))
             if isinstance(error, TimeoutError | OSError | EOFError):
                 late = isinstance(error, TimeoutError)
-                why = f"is not there after {START_S:g} s" if late else f"ended with {_described(status)}"
+                why = f"has not started within {START_S:g} s" if late else f"ended with {_described(status)}"
                 raise Unusable(f"the process of {self._name} {why}") from None
             raise
         if "error" in reply:
@@ -108,7 +108,7 @@ class Processes:
         return process
 
     async def close(self) -> None:
-        """Ends the processes that wait. They end with this one in any case."""
+        """End the idle processes. They end with this process in any case."""
         while self._idle:
             await _end(self._idle.pop())
 
@@ -117,7 +117,7 @@ class Processes:
 
 
 async def _exchange(process: Process, request: bytes) -> dict[str, Any]:
-    """Raises OSError and EOFError (of which IncompleteReadError is one) where the process has ended."""
+    """Raises OSError and EOFError (such as IncompleteReadError) if the process has ended."""
     assert process.stdin and process.stdout
     process.stdin.write(struct.pack("!I", len(request)) + request)
     await process.stdin.drain()
@@ -127,12 +127,12 @@ async def _exchange(process: Process, request: bytes) -> dict[str, Any]:
 
 
 async def _end(process: Process, wait_s: float = 0) -> int:
-    """Kills it where it does not end by itself, and gives its exit status, or minus the signal that ended it."""
+    """Kill it if it does not end by itself. Returns its exit status, or minus the signal that ended it."""
     try:
         return await asyncio.wait_for(process.wait(), wait_s)
     except TimeoutError:
         with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)  # not process.kill(), which may take the status from its watcher
+            os.kill(process.pid, signal.SIGKILL)  # process.kill() may take the status from asyncio's watcher
         return await process.wait()
 
 

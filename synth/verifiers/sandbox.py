@@ -1,11 +1,11 @@
-"""A sandbox for programs that a model wrote: Python by bubblewrap, with nothing of this machine in it.
+"""A sandbox for Python programs written by a model, by bubblewrap: nothing of this machine is in it.
 
-Its root has the interpreter with its standard library and the system's libraries, all read-only, and nothing to write
-to: no home, no run folder, no /proc, no /tmp, no environment. It has no network, sees no other process, and may start
-none (seccomp.py). Memory, processor time, open files and their size are bounded by limits that the runner sets before
-the program's first line (sandboxed.py); time and output by whoever holds the sandbox. It ends with its parent.
+Its root has the interpreter with its standard library and the system's libraries, all read-only, and nothing writable:
+no home, no run folder, no /proc, no /tmp, no environment. It has no network, sees no other process, and can't start any
+(seccomp.py). Memory, processor time, open files and their size have limits that the runner sets before the program's
+first line (sandboxed.py); time and output are limited by the caller. It ends with its parent.
 
-Works as any user on Linux where user namespaces are allowed; `problem()` says why not where they aren't.
+Works for any user on Linux with user namespaces; otherwise `problem()` says why not.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from synth.verifiers import cells, sandboxed, seccomp
 
 T = TypeVar("T")
 
-OUT_OF_TIME, KILLED = 128 + signal.SIGXCPU, 128 + signal.SIGKILL  # as bubblewrap tells of a signal
+OUT_OF_TIME, KILLED = 128 + signal.SIGXCPU, 128 + signal.SIGKILL  # exit status of bubblewrap for a signal
 
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PROBE_S = 30.0
@@ -34,28 +34,28 @@ PROBE_S = 30.0
 
 @functools.cache
 def problem() -> str | None:
-    """Why there is no sandbox on this machine, in a line."""
-    advice = "; Debian and Ubuntu: apt-get install bubblewrap"
+    """Why there is no sandbox on this machine, in a line, else None."""
+    advice = "; on Debian and Ubuntu: apt-get install bubblewrap"
     if not sys.platform.startswith("linux") or not seccomp.supported():
-        return "programs are run on Linux on x86-64 or AArch64 alone"
+        return "needs Linux on x86-64 or AArch64"
     if shutil.which("bwrap") is None:
         return f"needs bubblewrap (bwrap), which is not installed{advice}"
     try:
         with inside("probe") as (command, fds):
             done = subprocess.run(command, pass_fds=fds, capture_output=True, timeout=PROBE_S, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"bubblewrap can't be run here ({error})"
+        return f"needs bubblewrap, which can't be run here ({error})"
     if done.returncode or done.stdout != b"ready":
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        why = said[-1] if said else f"exit status {done.returncode}"
-        return f"bubblewrap makes no sandbox here ({why}); are user namespaces allowed?"
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        why = lines[-1] if lines else f"exit status {done.returncode}"
+        return f"needs bubblewrap, which makes no sandbox here ({why}); are user namespaces allowed?"
     return None
 
 
 @contextmanager
 def inside(*arguments: str, packages: Sequence[str] = ()) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """The command that runs sandboxed.py with these arguments, and the file descriptors that it is to inherit.
-    `packages` of this machine are to be seen in it, read-only."""
+    """The command that runs sandboxed.py with these arguments, and the file descriptors to inherit. `packages` of this
+    machine are visible in it, read-only."""
     reader, writer = os.pipe()
     try:
         with os.fdopen(writer, "wb") as pipe:
@@ -65,11 +65,11 @@ def inside(*arguments: str, packages: Sequence[str] = ()) -> Iterator[tuple[list
         os.close(reader)
 
 
-_RUN = (f"/python/bin/{_PYTHON}", "-S", "-P", "-s", "-B", "/sandboxed.py")  # site takes more than all else
+_RUN = (f"/python/bin/{_PYTHON}", "-S", "-P", "-s", "-B", "/sandboxed.py")  # importing site takes longest
 
 
 async def exchange(process: Process, given: bytes, most: int) -> bytes:
-    """What it says to what it is given: to the end, or a little more than the most bytes that are wanted."""
+    """Send the input and return the output: to its end, or until a little more than `most` bytes."""
     assert process.stdin and process.stdout
     with suppress(BrokenPipeError, ConnectionResetError):
         process.stdin.write(given)
@@ -82,7 +82,7 @@ async def exchange(process: Process, given: bytes, most: int) -> bytes:
 
 
 async def bounded(work: Callable[[list[Process]], Awaitable[T]], timeout_s: float) -> T:
-    """What comes of `work`, which adds its processes to a list: none of them outlives it. Raises TimeoutError."""
+    """The result of `work`, which adds its processes to a list: none of them outlives it. Raises TimeoutError."""
     processes: list[Process] = []
     try:
         return await asyncio.wait_for(work(processes), timeout_s)
@@ -91,19 +91,19 @@ async def bounded(work: Callable[[list[Process]], Awaitable[T]], timeout_s: floa
 
 
 async def _end(processes: Sequence[Process]) -> None:
-    """Kills those that still run, and waits for all."""
+    """Kill those that still run, and wait for all."""
     for process in processes:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
     for process in processes:
-        if process.stdout:  # to its end, which closes it: until then asyncio does not tell that the process has ended
+        if process.stdout:  # read to its end: until then asyncio does not report the end of the process
             await process.stdout.read()
         await process.wait()
 
 
 def place(package: str) -> Path | None:
-    """The folder or file of an installed package, None where it is not installed."""
+    """The folder or file of an installed package, None if it is not installed."""
     try:
         found = importlib.util.find_spec(package)
     except (ImportError, ValueError):
@@ -119,7 +119,7 @@ def _command(packages: tuple[str, ...] = ()) -> tuple[str, ...]:
     command = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     command += ["--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     command += ["--unshare-cgroup-try", "--hostname", "sandbox", "--uid", "65534", "--gid", "65534"]
-    command += ["--setenv", "PYTHONHASHSEED", "0"]  # else the order of a set may decide
+    command += ["--setenv", "PYTHONHASHSEED", "0"]  # else the order of a set varies
     for folder in ("/lib", "/lib64"):
         if os.path.islink(folder):
             command += ["--symlink", os.readlink(folder), folder]

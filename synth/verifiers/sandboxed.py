@@ -1,9 +1,9 @@
-"""What runs inside the sandbox: a program in one of them, its tests in another. Standard library alone.
+"""Runs inside the sandbox: a program in one of them, its tests in another. Standard library only.
 
-The two have a socket in common and nothing else. The tests call the program's functions by it, and both sides send
-plain data, as JSON: so the program sees arguments and never what is expected, can't reach the test runner's memory,
-and nothing that it prints, patches or ends is taken for a result. What is not plain data stays with the program and is
-known to the tests as a handle, whose methods they may call. A handle equals no plain value, whatever it says.
+They share a socket and nothing else. The tests call the program's functions through it, and both sides send plain data
+as JSON: so the program sees arguments and never expected values, can't access the test runner's memory, and can't fake
+a result by printing, patching or exiting. Objects that are not plain data stay with the program; the tests get handles,
+whose methods they may call. A handle equals no plain value, whatever it claims.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import types
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # what typing takes to import is a tenth of the time that a small program takes
+if TYPE_CHECKING:  # importing typing takes a tenth of a small program's time
     from collections.abc import Callable
     from typing import Any
 
@@ -42,7 +42,7 @@ def limit(memory_mb: int, cpu_s: int) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))  # SIGXCPU tells why; SIGKILL is for who ignores it
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))  # SIGXCPU shows the cause; SIGKILL if it is ignored
 
 
 class Wire:
@@ -84,7 +84,7 @@ class Wire:
 
 
 def encode(value: Any, keep: Callable[[Any], int]) -> Any:
-    """As JSON; what is no plain data by `keep(value)`, which gives it a number."""
+    """As JSON; other objects by `keep(value)`, which gives each a number."""
     kind = type(value)
     if kind in (str, float, bool, type(None)):
         return value
@@ -186,18 +186,18 @@ def described(names: dict[str, Any], keep: Callable[[Any], int]) -> dict[str, An
 def raised(error: BaseException) -> dict[str, str]:
     kinds = [kind.__name__ for kind in type(error).__mro__]
     name = next((name for name in kinds if name in _ALLOWED_EXCEPTIONS), "RuntimeError")
-    return {"raised": name, "said": str(error)[:500], "kind": type(error).__name__}
+    return {"raised": name, "message": str(error)[:500], "kind": type(error).__name__}
 
 
 # The tests' side.
 
 
 class Unsaid(BaseException):
-    """What the tests' side can't hand over: the tests can't be run so."""
+    """The tests use a value that can't be sent: they can't be run."""
 
 
 class Handle:
-    """Something of the program's: a function, a class, an object of one."""
+    """An object of the program: a function, a class, an instance."""
 
     def __init__(self, wire: Wire, number: int):
         object.__setattr__(self, "_of", (wire, number))
@@ -219,7 +219,7 @@ def special(name: str) -> Callable[..., Any]:
     def method(self: Handle, *arguments: Any) -> Any:
         try:
             return ask(self, name, *arguments)
-        except AttributeError as error:  # it has no such method
+        except AttributeError as error:  # it lacks the method
             raise TypeError(str(error)) from None
 
     return method
@@ -270,15 +270,15 @@ def ask(handle: Handle, name: str | None, *arguments: Any, call: bool = True, **
 def exception(reply: dict[str, Any]) -> Exception:
     made = _ALLOWED_EXCEPTIONS.get(reply["raised"], RuntimeError)
     kind = str(reply["kind"])
-    said = str(reply["said"])
+    message = str(reply["message"])
     try:
-        return made(said if kind == made.__name__ else f"{kind}: {said}")
-    except TypeError:  # UnicodeDecodeError and the like take more
-        return RuntimeError(f"{kind}: {said}")
+        return made(message if kind == made.__name__ else f"{kind}: {message}")
+    except TypeError:  # UnicodeDecodeError and others need more arguments
+        return RuntimeError(f"{kind}: {message}")
 
 
 def test(wire: Wire, job: dict[str, Any]) -> dict[str, Any]:
-    """Counts of what passed and what failed, and what the first failure said."""
+    """Counts of passed and failed tests, and the message of the first failure."""
     limit(job["memory_mb"], job["cpu_s"])
     try:
         code = compile(job["tests"], "tests.py", "exec")
@@ -286,9 +286,9 @@ def test(wire: Wire, job: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"the tests can't be read: {type(error).__name__}: {error}"}
     hello = wire.receive()
     if "raised" in hello and hello["kind"] == "ModuleNotFoundError":
-        return {"error": f"the program can't be run with the standard library alone: {hello['said']}"}
+        return {"error": f"the program can't be run with the standard library alone: {hello['message']}"}
     if "raised" in hello:
-        return {"passed": 0, "failed": 1, "detail": f"the program ends with {hello['kind']}: {hello['said']}"}
+        return {"passed": 0, "failed": 1, "detail": f"the program ends with {hello['kind']}: {hello['message']}"}
     module = types.ModuleType("solution")
     for name, one in hello["names"].items():
         if isinstance(one, dict) and "module" in one:
@@ -297,7 +297,7 @@ def test(wire: Wire, job: dict[str, Any]) -> dict[str, Any]:
         else:
             setattr(module, name, decode(one, lambda number: Handle(wire, number)))
     sys.modules["solution"] = module
-    # A program's own `abs` or `math` would say of a wrong result that it is near: tests that mean it import it by name.
+    # The program's own `abs` or `math` could fake closeness to a result; tests that mean them import them by name.
     own = [
         name for name in hello["names"] if hasattr(module, name) and not stands_for_pythons(name, vars(module)[name])
     ]
@@ -316,7 +316,7 @@ def test(wire: Wire, job: dict[str, Any]) -> dict[str, Any]:
             if isinstance(error, Unsaid):
                 counts["error"] = str(error)
             counts["failed"] += 1
-            counts["detail"] = counts["detail"] or said_by(name, error)
+            counts["detail"] = counts["detail"] or described_failure(name, error)
 
     try:
         exec(code, space)
@@ -326,7 +326,7 @@ def test(wire: Wire, job: dict[str, Any]) -> dict[str, Any]:
     except Unsaid as error:
         return {"error": str(error)}
     except BaseException as error:
-        counts.update(failed=1, detail=said_by("tests", error))
+        counts.update(failed=1, detail=described_failure("tests", error))
     if counts["failed"]:
         return counts
     found = [(name, one) for name, one in space.items() if seen.get(name) is not one]
@@ -342,7 +342,7 @@ def test(wire: Wire, job: dict[str, Any]) -> dict[str, Any]:
         run("check", check, space[entry])
     cases = [(name, one, case) for name, one in classes for case in dir(one) if case.startswith("test")]
     if functions or cases:
-        counts["passed"] = 0  # the file itself was no test
+        counts["passed"] = 0  # the file itself is no test
     for name, function in functions:
         run(name, function)
     for name, one, case in cases:
@@ -363,7 +363,7 @@ def method_of_new(kind: type, name: str) -> Callable[[], Any]:
     return lambda: getattr(kind(), name)()
 
 
-def said_by(name: str, error: BaseException) -> str:
+def described_failure(name: str, error: BaseException) -> str:
     return f"{name}: {type(error).__name__}: {error}"[:500] + line_of(error)
 
 
@@ -378,7 +378,7 @@ def line_of(error: BaseException) -> str:
 
 def main() -> None:
     role = sys.argv[1]
-    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # which Python has from its module site
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # normally from the module site
     if role == "probe":
         sys.stdout.write("ready")
     elif role == "cells":
@@ -386,7 +386,7 @@ def main() -> None:
         __import__("cells").main(limit)
     elif role == "program":
         wire = Wire(os.dup(0))
-        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)  # a program that asks for input has none
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)  # the program's standard input is empty
         serve(wire, wire.receive())
     elif role == "tests":
         results = os.fdopen(os.dup(1), "w")

@@ -1,9 +1,9 @@
-"""System calls that no program in the sandbox may make, as a filter for bubblewrap's --seccomp.
+"""A seccomp filter for bubblewrap: system calls that no program in the sandbox may make.
 
-Namespaces hide files, processes and the network; this closes what they leave open: new processes (a limit on their
-number does not bind root), sockets (AF_VSOCK has no namespace), memory that counts for no process (System V, message
-queues), and the calls by which most ways out of a sandbox began. Threads are allowed. Filters are classic BPF, as
-man 2 seccomp has it, for x86-64 and AArch64.
+Namespaces hide files, processes and the network; the filter closes the rest: new processes (a limit on their number
+does not bind root), sockets (AF_VSOCK has no namespace), memory that is not accounted (System V, message queues), and
+calls that most sandbox escapes used. Threads are allowed. Filters are classic BPF, see man 2 seccomp, for x86-64 and
+AArch64.
 """
 
 import errno
@@ -12,7 +12,7 @@ import struct
 
 _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE = {"x86_64": 56, "aarch64": 220}
-_CLONE3 = 435  # its flags are out of a filter's sight; without it libc takes clone
+_CLONE3 = 435  # a filter can't see its flags; without it libc uses clone
 _CLONE_THREAD = 0x10000
 _X32 = 0x40000000
 _DENIED = {
@@ -44,7 +44,7 @@ def supported() -> bool:
 
 
 def filter_program() -> bytes:
-    """Of this machine. Raises KeyError where it is of another kind."""
+    """For this machine. Raises KeyError on another architecture."""
     machine = platform.machine()
     lines = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),

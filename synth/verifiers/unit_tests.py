@@ -1,8 +1,8 @@
-"""Code: do the unit tests of a problem pass on the program in the response?
+"""Code: runs the unit tests of a problem on the program in the response.
 
-Program and tests run in two sandboxes (sandbox.py) that have a socket in common (sandboxed.py): the verdict is what the
-tests' side says, and the program's can't reach it. What neither knows is whether the tests are any good: tests that
-check nothing pass on any program.
+Program and tests run in two sandboxes (sandbox.py) that share a socket (sandboxed.py): the verdict comes from the
+tests' side, which the program can't reach. The quality of the tests is unknown: tests that check nothing pass on any
+program.
 """
 
 import asyncio
@@ -27,16 +27,15 @@ ENDED = "the program ended while it was tested"
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class UnitTests:
-    """Passes where all tests in the column `tests` pass on the Python of the response's code blocks.
+    """Passes if all tests in the column `tests` pass on the Python code blocks of the response.
 
-    Tests are Python: asserts, functions `test_…`, unittest's classes, a list of such texts, or a function
+    Tests are Python: asserts, functions `test_…`, unittest classes, a list of such texts, or a function
     `check(candidate)`, which is called with the function that the column `entry_point` names. They have the program's
-    names, and a module `solution` with them. The score is the share of tests that pass.
+    names, and a module `solution` with them. The score is the share of passed tests.
 
-    A program may take `cpu_s` seconds of processor time, and its tests as many, and `memory_mb` of memory each: so what
-    else runs on the machine changes no verdict. A program that takes more has failed. What is not over after
-    `timeout_s` of the wall clock, as a program that sleeps, is a `timeout`. `at_once` programs run side by side in each
-    worker.
+    A program may take `cpu_s` seconds of processor time, as may its tests, and `memory_mb` of memory each: so other
+    processes change no verdict. A program that takes more has failed. More than `timeout_s` of wall time, for example
+    of a program that sleeps, is a `timeout`. `at_once` programs run in parallel in each worker.
     """
 
     tests: str = "tests"
@@ -68,7 +67,7 @@ class UnitTests:
         return tests if isinstance(tests, str) and tests.strip() else None
 
     async def run(self, program: str, tests: str, entry_point: Any = None) -> Verdict:
-        """Raises Unusable where the machine has no sandbox."""
+        """Raises Unusable if the machine has no sandbox."""
         job = {
             "program": program,
             "tests": tests,
@@ -93,21 +92,21 @@ class UnitTests:
             return Verdict("timeout", 0.0, f"it was not over after timeout_s={self.timeout_s:g}")
 
     async def _checked(self, job: bytes, processes: list[Process]) -> Verdict:
-        said = await self._said(job, processes)
-        found = _read(said)
+        result = await self._result(job, processes)
+        found = _read(result)
         too_long = f"took more than cpu_s={self.cpu_s} of processor time"
         program, tests = processes
-        if not said and await tests.wait() == sandbox.OUT_OF_TIME:
+        if not result and await tests.wait() == sandbox.OUT_OF_TIME:
             return Verdict("error", 0.0, f"the tests {too_long}")
         if found.detail.startswith(ENDED):
             status = await program.wait()
             if status == sandbox.OUT_OF_TIME:
                 return found._replace(detail=f"the program {too_long}")
-            if status == sandbox.KILLED:  # by a machine without memory, for what anyone can tell
+            if status == sandbox.KILLED:  # probably because the machine was out of memory
                 return Verdict("error", 0.0, "the program was killed")
         return found
 
-    async def _said(self, job: bytes, processes: list[Process]) -> bytes:
+    async def _result(self, job: bytes, processes: list[Process]) -> bytes:
         of_program, of_tests = socket.socketpair()
         with of_program, of_tests:
             with sandbox.inside("program") as (command, fds):
@@ -124,10 +123,10 @@ class UnitTests:
         return await sandbox.exchange(process, job, MOST_OUTPUT)
 
 
-def _read(said: bytes) -> Verdict:
-    """Of a result as the tests' side writes it; tests that end before it is written have no result."""
+def _read(result: bytes) -> Verdict:
+    """The result that the tests' side writes; tests that end before have none."""
     try:
-        counts = json.loads(said)
+        counts = json.loads(result)
         if error := counts.get("error"):
             return Verdict("error", 0.0, str(error))
         passed, failed = int(counts["passed"]), int(counts["failed"])
@@ -141,8 +140,8 @@ def _read(said: bytes) -> Verdict:
 
 
 def program_of(text: str) -> str | None:
-    """The Python blocks of an answer in order; those without a language where none has Python's. All of a text without
-    a block."""
+    """The Python blocks of an answer in order; blocks without a language if none has Python's. The whole text if there
+    are no blocks."""
     if "```" not in text:
         return text if text.strip() else None
     blocks = _blocks(text)
@@ -152,7 +151,7 @@ def program_of(text: str) -> str | None:
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
-    """The language and the code of each block between lines of three backticks. One that is not closed is none."""
+    """Language and code of each fenced block. An unclosed fence does not count."""
     found: list[tuple[str, str]] = []
     language, lines = None, []
     for line in text.splitlines(keepends=True):

@@ -180,9 +180,9 @@ def test_where_nothing_shows_the_marks_it_is_said_that_they_are_needed():
     made = tokenizer(SILENT)
     read = formats.ChatTemplate(without_think(made))
     read.check_thinking("off")
-    with pytest.raises(ChatTemplateError, match=r"thinking=on: .* give model\.reasoning_tags="):
+    with pytest.raises(ChatTemplateError, match=r"thinking=on: .* set model\.reasoning_tags="):
         read.check_thinking("on")
-    with pytest.raises(ChatTemplateError, match=r"give model\.reasoning_tags="):
+    with pytest.raises(ChatTemplateError, match=r"set model\.reasoning_tags="):
         formats.ChatTemplate(without_think(made), template_kwargs={"enable_thinking": True})
     tags = ("<|inner_prefix|>", "<|inner_suffix|>")
     formats.ChatTemplate(without_think(made), reasoning=tags, template_kwargs={"enable_thinking": True})

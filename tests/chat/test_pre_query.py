@@ -148,7 +148,7 @@ def test_a_refused_system_prompt_is_reported_in_the_templates_own_words():
 
 def test_a_system_prompt_that_the_template_would_lose_is_an_error():
     silent = formats.loop("{% if m.role == 'user' %}{{ '[INST]' + m.content + '[/INST]' }}{% endif %}")
-    with pytest.raises(ChatTemplateError, match="leaves out system prompts"):
+    with pytest.raises(ChatTemplateError, match="ignores system prompts"):
         chat(silent).pre_query([system("Be kind.")])
 
 
@@ -202,7 +202,7 @@ def test_a_template_of_a_single_turn_says_how_to_give_later_turns():
 def test_a_tokenizer_without_a_template_is_an_error_that_names_the_key():
     made = tokenizer(formats.CHATML)
     made.chat_template = None
-    with pytest.raises(ChatTemplateError, match=r"no chat template: give model\.chat_template"):
+    with pytest.raises(ChatTemplateError, match=r"no chat template: set model\.chat_template"):
         formats.ChatTemplate(made)
 
 
@@ -240,7 +240,7 @@ def test_a_template_that_demands_a_system_prompt_is_read_under_one():
 
 @pytest.mark.parametrize("messages", [[], SPOKEN])
 def test_without_one_it_says_so(messages):
-    with pytest.raises(ChatTemplateError, match="demands a system prompt"):
+    with pytest.raises(ChatTemplateError, match="requires a system prompt"):
         chat(DEMANDS_SYSTEM).pre_query(messages)
 
 

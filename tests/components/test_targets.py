@@ -80,7 +80,7 @@ def test_functions_classes_and_objects_of_the_users_files_are_steps(modules, nam
 )
 @pytest.mark.parametrize("protocol", [StepFunction, Engine, Source, RewardModel, Embedding])
 def test_nothing_of_pythons_own_is_built(target, protocol):
-    assert "is refused, for " in refused(target, protocol, args=["touch", "/nowhere/owned"]) or "__" in target
+    assert "is refused, since " in refused(target, protocol, args=["touch", "/nowhere/owned"]) or "__" in target
 
 
 def test_pythons_own_modules_are_not_even_imported():
@@ -91,17 +91,17 @@ def test_pythons_own_modules_are_not_even_imported():
 
 @pytest.mark.parametrize("target", ["torch.load", "hydra.utils.instantiate", "pip.main", "jinja2.Template", "ray.init"])
 def test_an_installed_package_that_is_no_plug_in_is_refused(target):
-    assert "is of an installed package that does not require synth" in refused(target)
+    assert "belongs to an installed package that does not require synth" in refused(target)
 
 
 @pytest.mark.parametrize(
     ("name", "whose"),
     {
-        "Popen": "subprocess is Python's own",
-        "shell": "posix is Python's own",
-        "caller": "operator is Python's own",
-        "OrderedDict": "collections is Python's own",
-        "Template": "jinja2.environment is of an installed package",
+        "Popen": "subprocess is part of Python",
+        "shell": "posix is part of Python",
+        "caller": "operator is part of Python",
+        "OrderedDict": "collections is part of Python",
+        "Template": "jinja2.environment belongs to an installed package",
     }.items(),
 )
 def test_what_a_users_module_imports_is_no_part_of_it(modules, name, whose):
@@ -127,7 +127,7 @@ def test_a_name_goes_through_modules_and_not_through_what_is_in_them(modules, ta
 )
 def test_of_synth_only_steps_are_steps(target):
     keys = {"context": 1} if target.endswith("run_record") else {}
-    assert " is no step: " in refused(target, **keys)
+    assert " is not a valid step: " in refused(target, **keys)
 
 
 def test_a_plug_in_requires_synth(modules, tmp_path, monkeypatch):
@@ -144,7 +144,7 @@ def test_a_plug_in_requires_synth(modules, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(site)
     targets.plug_ins.cache_clear()
     assert build({"_target_": "plug.step"}, "here", StepFunction)
-    assert "unrelated is of an installed package" in refused("unrelated.step")
+    assert "unrelated belongs to an installed package" in refused("unrelated.step")
     assert "unrelated" not in sys.modules
 
 
@@ -172,14 +172,14 @@ def test_a_target_inside_of_a_parameter_is_built_in_its_own_role(tmp_path):
         "synth.steps.preference.Preference": "reward_model",
     }.items():
         node = {"_target_": "subprocess.Popen", "args": ["touch", str(owned)]}
-        assert "subprocess is Python's own" in refusal(
+        assert "subprocess is part of Python" in refusal(
             plain() | {"strategy": {"steps": [{"_target_": step, key: node}]}}
         )
     node = {
         "_target_": "synth.quality.contamination.Decontaminate",
         "against": [{"_target_": "os.system", "command": "x"}],
     }
-    assert "os is Python's own" in refused(node.pop("_target_"), **node)
+    assert "os is part of Python" in refused(node.pop("_target_"), **node)
     assert not owned.exists()
 
 
@@ -220,7 +220,7 @@ def test_an_engine_is_whole_before_it_starts(modules):
         ("concurrency = '4'", "concurrency = 4", "its concurrency must be a valid integer, and is '4'"),
         ("def concurrency(self): return 4", "concurrency = 4", "its concurrency must be a valid integer"),
         ("pass", "self.max_model_len = 100", "it has no attribute max_model_len"),
-        ("def generate", "async def generate", "generate() has to be async"),
+        ("def generate", "async def generate", "generate() must be async"),
         ("generate(self, prompt)", "generate(self, prompt, sampling)", "generate() can't be called with (prompt, s"),
         ("async def stats", "def stats", "stats() must not be async"),
         ("stats(self, more)", "stats(self)", "stats() can't be called with (): missing a required argument"),
@@ -231,7 +231,7 @@ def test_an_engine_is_whole_before_it_starts(modules):
 )  # fmt: skip
 def test_an_engine_that_is_not_whole_is_refused_where_the_configuration_is_read(modules, is_, was, told):
     modules("shape", ENGINE.replace(was, is_))
-    assert refused("shape.Whole", Engine).startswith(f"here._target_: 'shape.Whole' is no engine: {told}")
+    assert refused("shape.Whole", Engine).startswith(f"here._target_: 'shape.Whole' is not a valid engine: {told}")
 
 
 def test_a_source_needs_a_stamp_and_rows_and_synth_sees_to_the_rest(modules):
@@ -270,11 +270,11 @@ class Step:
     ("line", "told"),
     [
         ("needs = (('instruction',),)", "it has no needs()"),
-        ("def needs(self): return ['instruction']", "needs() gives ['instruction']"),
+        ("def needs(self): return ['instruction']", "needs() returns ['instruction']"),
         ("def needs(self): return 1 / 0", "ZeroDivisionError"),
         ("async def needs(self): return []", "needs() must not be async"),
         ("calls = []", "it has no calls()"),
-        ("def calls(self): return 3", "calls() gives 3"),
+        ("def calls(self): return 3", "calls() returns 3"),
         ("rejections = 'no_word'", "its rejections 'str' instances"),
         ("num_outputs = 'many'", "its num_outputs must be a valid integer"),
         ("num_outputs = 0", "its num_outputs must be a whole number above 0, or None, and is 0"),
@@ -286,13 +286,13 @@ class Step:
 def test_what_a_step_tells_of_itself_is_checked_where_the_configuration_is_read(modules, line, told):
     modules("shape", STEP.format(line))
     given = refusal(plain() | {"strategy": {"steps": [{"_target_": "shape.Step"}]}})
-    assert given.startswith("strategy.steps[0]: 'shape.Step' tells of itself what is no use: ") and told in given
+    assert given.startswith("strategy.steps[0]: 'shape.Step' has an invalid declaration: ") and told in given
 
 
 @pytest.mark.parametrize(
     ("model", "protocol", "told"),
     [
-        ("def embed(self, text): return [1.0]", Embedding, "embed() has to be async"),
+        ("def embed(self, text): return [1.0]", Embedding, "embed() must be async"),
         ("async def embed(self): return [1.0]", Embedding, "embed() can't be called with (text)"),
         ("async def encode(self, text): return [1.0]", Embedding, "it has no embed(text)"),
         ("def score(self): return 1.0", RewardModel, "score() can't be called with (messages)"),

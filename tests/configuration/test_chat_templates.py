@@ -30,7 +30,7 @@ def test_a_template_that_demands_a_system_prompt_runs_where_the_strategy_has_one
 
 @pytest.mark.parametrize("words", [["strategy.magpie.system_prompts=[]"], ["strategy.magpie.keep_system_prompt=false"]])
 def test_elsewhere_it_is_refused_in_one_line(checked, words):
-    with pytest.raises(ConfigError, match=r"^strategy\.magpie: asks without a system prompt, and the chat template of"):
+    with pytest.raises(ConfigError, match=r"^strategy\.magpie: has no system prompt, and the chat template of"):
         checked(DEMANDS_SYSTEM, *words, strategy="magpie_math")
 
 
@@ -49,10 +49,10 @@ def test_a_way_to_think_that_the_template_knows_is_taken(checked):
     [
         (
             ["+strategy.magpie.response.thinking=deep"],
-            r"of the model main, thinking=deep: .*; it knows off, on$",
+            r"of the model main, thinking=deep: .*; it has off, on$",
         ),
         (["+strategy.magpie.response.thinking={on:1,deep:2}"], "of the model main, thinking=deep: "),
-        (["+strategy.magpie.instruction.thinking=on"], "thinking: what a user would say has no thoughts before it"),
+        (["+strategy.magpie.instruction.thinking=on"], "thinking: a user's turn has no reasoning"),
     ],
 )
 def test_one_that_it_does_not_know_is_refused_before_an_engine_is_loaded(checked, words, told):
@@ -62,13 +62,13 @@ def test_one_that_it_does_not_know_is_refused_before_an_engine_is_loaded(checked
 
 def test_a_template_without_a_switch_has_no_model_think(checked):
     checked(CHATML, "+strategy.magpie.response.thinking=off")
-    with pytest.raises(ConfigError, match="thinking=on: nothing in the chat template has the model think"):
+    with pytest.raises(ConfigError, match="thinking=on: the chat template cannot switch thinking on"):
         checked(CHATML, "+strategy.magpie.response.thinking=on")
 
 
 @pytest.mark.parametrize(
     ("word", "told"),
-    [("thinking=hihg", "no chat API knows 'hihg'"), ("thinking_tokens=99", "can't close thoughts for it")],
+    [("thinking=hihg", "chat APIs have no mode 'hihg'"), ("thinking_tokens=99", "cannot close its reasoning")],
 )
 def test_what_no_chat_api_does_is_refused(word, told):
     words = ["engine=openai_chat", "source=file", "source.path=rows.jsonl", f"+strategy.respond.sampling.{word}"]

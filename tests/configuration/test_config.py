@@ -111,7 +111,7 @@ def test_every_shipped_engine_is_a_good_configuration(name):
 
 
 def test_an_engine_that_generates_nothing_is_not_mains():
-    with pytest.raises(ConfigError, match=r"^engine._target_: .*VLLMPooling' generates nothing, as main has to; it is"):
+    with pytest.raises(ConfigError, match=r"^engine._target_: .*VLLMPooling' cannot generate text, which main has to"):
         parse(composed("engine=vllm_pooling"))
 
 
@@ -228,7 +228,7 @@ def test_a_group_that_is_missing_is_named():
 
 def test_a_metrics_port_is_refused_where_the_cluster_has_its_own():
     told = refusal(plain() | {"cluster": {"address": "auto", "metrics_port": 9400}})
-    assert told == "cluster.metrics_port: a cluster that is there already has its own; leave it null"
+    assert told == "cluster.metrics_port: the cluster at cluster.address has its own; leave it null"
     assert refusal(changed(plain(), "cluster.metrics_port", 0)) == "cluster.metrics_port: must be at least 1, got 0"
 
 
@@ -251,7 +251,7 @@ def test_a_folder_beside_which_others_are_is_no_hub_name():
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    assert Model(path=str(tmp_path)).missing().startswith(f"path: the folder '{tmp_path}' holds no model")
+    assert Model(path=str(tmp_path)).missing().startswith(f"path: the folder '{tmp_path}' has no config.json")
     (tmp_path / "config.json").touch()
     assert Model(path=str(tmp_path)).missing() is None
 
@@ -340,9 +340,9 @@ def test_a_step_without_a_dotted_target_is_refused():
     assert told == "strategy.steps[0]: needs a _target_, the dotted name of a class or function"
     magpie = {"_target_": "synth.steps.magpie.Magpie"}
     told = refusal(plain() | {"strategy": {"magpie": magpie, "steps": ["magpi"]}})
-    assert told == "strategy.steps[0]: 'magpi' is no step of this strategy; did you mean 'magpie'?"
+    assert told == "strategy.steps[0]: 'magpi' is not a step of this strategy; did you mean 'magpie'?"
     told = refusal(plain() | {"strategy": {"steps": [{"_target_": "translate"}]}})
-    assert told == "strategy.steps[0]._target_: 'translate' is no dotted name, such as my_steps.translate"
+    assert told == "strategy.steps[0]._target_: 'translate' is not a dotted name such as my_steps.translate"
 
 
 @pytest.mark.parametrize(
@@ -352,8 +352,8 @@ def test_a_step_without_a_dotted_target_is_refused():
         ("users_steps.translat", "'users_steps' has no class or function 'translat'; did you mean 'translate'?"),
         ("users_typo.broken", "can't be imported (SyntaxError: invalid syntax"),
         ("synth.steps.magpi.Magpie", "(No module named 'synth.steps.magpi'); did you mean 'synth.steps.magpie'?"),
-        ("users_steps.alone", "is no step: it can't be called with (record, llm)"),
-        ("users_steps.Mute", "is no step: it can't be called with (record, llm)"),
+        ("users_steps.alone", "is not a valid step: it can't be called with (record, llm)"),
+        ("users_steps.Mute", "is not a valid step: it can't be called with (record, llm)"),
     ],
 )
 def test_a_target_that_is_no_step_is_refused(steps, target, told):
@@ -372,11 +372,11 @@ def test_a_target_that_is_no_step_is_refused(steps, target, told):
         ),
         (
             {"steps": [{"_target_": "synth.steps.magpie.Magpie"}], "columns": {"a": "strin"}},
-            "strategy.columns.a: 'strin' is no column type; try string, int64, double, bool or list<string>",
+            "strategy.columns.a: 'strin' is not a column type; try string, int64, double, bool or list<string>",
         ),
         (
             {"steps": [{"_target_": "synth.steps.magpie.Magpie"}], "columns": {"response": "string"}},
-            "strategy.columns.response: this name is taken by a column that is there in any case",
+            "strategy.columns.response: is a column that every dataset has; choose another name",
         ),
     ],
 )
@@ -385,7 +385,7 @@ def test_what_is_no_strategy_is_refused(strategy, told):
 
 
 def test_what_is_no_engine_is_refused(steps):
-    assert "'users_steps.Mute' is no engine: it has no generate(prompt, sampling)" in refusal(
+    assert "'users_steps.Mute' is not a valid engine: it has no generate(prompt, sampling)" in refusal(
         plain() | {"engine": {"_target_": "users_steps.Mute"}}
     )
 
@@ -402,5 +402,5 @@ def test_steps_against_duplicates_stand_anywhere_in_a_chain_and_are_known_by_the
 
 def test_duplicates_without_an_index_are_refused(steps):
     given = {"strategy": {"steps": [{"_target_": "users_steps.DedupHandle"}]}}
-    told = "'users_steps.DedupHandle' tells of itself what is no use: of its duplicates, it has no attribute reason"
+    told = "'users_steps.DedupHandle' has an invalid declaration: of its duplicates, it has no attribute reason"
     assert refusal(plain() | given) == f"strategy.steps[0]: {told}"

@@ -46,9 +46,9 @@ def test_main_chosen_by_a_file_serves_as_the_kind_of_the_others(mine):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("max_num_seqs: 3\n", "is no engine's file: it has no key _target_, as those of conf/engine have"),
+        ("max_num_seqs: 3\n", "is no engine file: it has no key _target_, unlike those of conf/engine"),
         ("a: [\n", "can't be read: while parsing a flow node"),
-        (FILE + "defaults: [vllm]\n", "has a defaults list; put it into DIR/engine and add --config-dir DIR"),
+        (FILE + "defaults: [vllm]\n", "has a defaults list; move it to DIR/engine and add --config-dir DIR"),
     ],
 )
 def test_a_file_that_is_no_engine_is_refused_in_one_line(mine, text, told):

@@ -110,7 +110,7 @@ def test_a_models_data_is_part_of_the_runs_identity_and_its_speed_is_not():
     ("words", "told"),
     [
         (["models.judge=qwen3-8"], "models.judge: there is no 'qwen3-8'; did you mean 'qwen3-8b'?"),
-        (["models.judge.replicas=2"], "models.judge.replicas: its engines are those of main, the same model: set"),
+        (["models.judge.replicas=2"], "models.judge.replicas: it shares the engines of the equal model main; set"),
         (["models.judge=qwen3-8b", "models.judge.replicas=0"], "models.judge.replicas: must be a whole number from 1"),
         (
             ["models.judge=qwen3-8b", "models.judge.engin=vllm"],
@@ -118,9 +118,9 @@ def test_a_models_data_is_part_of_the_runs_identity_and_its_speed_is_not():
         ),
         (["models.judge=qwen3-8b", "models.judge.engine=vlm"], "models.judge.engine: there is no 'vlm'; did you mean"),
         (["models.judge=qwen3-8b", "models.judge.engine.x=1"], "models.judge.engine.x: no such key"),
-        (["models.jugde=qwen3-8b"], "models.jugde: no step asks it"),
+        (["models.jugde=qwen3-8b"], "models.jugde: no step uses it"),
         (["models.judge.model.path=org/x"], "models.judge.model: no such key"),
-        (["models.main=qwen3-8b"], "models.main: is set by the keys model, engine and cluster.replicas"),
+        (["models.main=qwen3-8b"], "models.main: set the keys model, engine and cluster.replicas instead"),
         (["models.judge=qwen3-8b", "strategy.judge.model=jugde"], "strategy.judge.model: there is no model"),
         (["++strategy.respond.sampling.model=rival"], "strategy.respond.sampling.model: there is no model 'rival'"),
     ],
@@ -137,7 +137,7 @@ def test_the_plan_names_each_model_its_engines_and_who_asks_it(tmp_path, monkeyp
     told = describe(config("models.judge=demo", "models.judge.engine.median_tokens=5", "models.judge.replicas=2",
                            "source=file", "source.path=seeds.jsonl", "num_records=1"))  # fmt: skip
     (line,) = [line for line in told.splitlines() if line.startswith("models")]
-    assert line.split(maxsplit=1)[1] == "judge: synth-demo, Simulated; 2 engine(s); asked by judge"
+    assert line.split(maxsplit=1)[1] == "judge: synth-demo, Simulated; 2 engine(s); called by judge"
 
 
 FAKE = "{path:demo,engine:{_target_:tests.pooling_engines.FakePooling,task:%s}}"
@@ -177,7 +177,7 @@ def test_one_engine_file_serves_a_pooling_model_of_a_strategy():
     ("given", "told"),
     [
         ({"reward": "rewrad"}, "strategy.reward.model: there is no model 'rewrad' in this run; did you mean 'reward'?"),
-        ({"repeated": "main"}, "strategy.repeated.model: 'main' generates, and does not embed; choose from"),
+        ({"repeated": "main"}, "strategy.repeated.model: 'main' generates text, and cannot embed; choose from"),
         ({"reward": "folder"}, "strategy.reward.model: there is no model 'folder' in this run; the folder is ./folder"),
     ],
 )
@@ -191,14 +191,14 @@ def test_a_step_that_asks_no_pooling_model_for_numbers_is_refused(given, told, t
 def test_a_step_that_asks_a_pooling_model_for_words_is_refused_with_those_that_have_some():
     with pytest.raises(ConfigError) as caught:
         pooled("+strategy.respond.model=reward")
-    told = "strategy.respond.model: 'reward' generates nothing, its engine pools; choose from judge, main"
+    told = "strategy.respond.model: 'reward' cannot generate text, it is a pooling model; choose from judge, main"
     assert str(caught.value).startswith(told), caught.value
 
 
 def test_where_no_model_pools_the_engine_that_does_is_named():
     with pytest.raises(ConfigError) as caught:
         config("strategy.steps=[evol_instruct,respond,reward]", REWARD % "main")
-    told = "strategy.reward.model: 'main' generates, and does not score; models.NAME.engine=vllm_pooling serves one"
+    told = "strategy.reward.model: 'main' generates text, and cannot score; set models.NAME.engine=vllm_pooling for one"
     assert str(caught.value).startswith(told), caught.value
 
 
@@ -216,7 +216,7 @@ def test_a_step_of_ones_own_may_ask_a_pooling_model_by_its_key_model(tmp_path, m
     [
         (
             ["models.reward.engine.task=embed"],
-            "strategy.reward: asks 'reward' to score, and the model is there to embed",
+            "strategy.reward: needs 'reward' to score, but that model can only embed",
         ),
         (["models.embedder.path=org/none"], "models.embedder.path: the tokenizer of 'org/none' can't be loaded"),
         (["models.reward.chat_template=bad.jinja"], "models.reward: model.chat_template: line 1 is not valid Jinja"),

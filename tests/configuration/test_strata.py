@@ -58,7 +58,7 @@ def test_labels_of_a_tag_are_known_too():
         ("strata={}", "strata: must be like {category: {math: 2000, code: 0.3}}, got {}"),
         ("strata={category: 3}", "strata.category: must be like {math: 2000, code: 0.3}, got 3"),
         ("strata={category: {math: few}}",
-         "strata.category.math: must be a number of rows, or a share of num_records as 0.3, got 'few'"),
+         "strata.category.math: must be a number of rows, or a share of num_records such as 0.3, got 'few'"),
         ("strata={category: {math: true}}", "strata.category.math: must be a number of rows"),
         ("strata={category: {math: -1}}", "strata.category.math: must be a number of rows"),
         ("strata={category: {math: 1.5}}", "strata.category.math: must be a number of rows"),
@@ -67,7 +67,7 @@ def test_labels_of_a_tag_are_known_too():
         ("strata={category: {math: 60, code: 20}}",
          "strata.category: asks for 80 of num_records=100 rows, and 'category' has no other value"),
         ("strata={categry: {math: 60}}",
-         "strata.categry: it is no column of the rows: no step adds it, and no source draws it; did you mean"),
+         "strata.categry: is not a column of the rows: no step adds it, and no source draws it; did you mean"),
         ("strata={category: {maths: 60}}", "strata.category.maths: 'category' is never 'maths'; did you mean 'math'?"),
         ("strata={level: {4: 60}}", "strata.level.4: 'level' is never '4'; choose from 1, 2, 3"),
     ],
@@ -80,19 +80,19 @@ def test_what_can_not_be_filled_is_named(words, told):
 
 def test_all_of_a_source_can_not_be_shared_out():
     words = ["source=file", "source.path=a.jsonl", "num_records=all", "+strategy.columns={topic: string}"]
-    with pytest.raises(ConfigError, match="strata: num_records=all leaves open how many rows there are"):
+    with pytest.raises(ConfigError, match="strata: need a number of rows, and num_records=all has none"):
         config(*words, "strata={topic: {tea: 0.5}}", strategy="text_generation")
 
 
 def test_a_slice_knows_nothing_of_what_the_others_have():
-    with pytest.raises(ConfigError, match="slice: all records of magpie share what they claim"):
+    with pytest.raises(ConfigError, match="slice: records of magpie share dedup keys"):
         grid("strata={category: {math: 0.3}}", "slice=0/2")
 
 
 def test_a_column_of_a_file_is_declared_and_has_to_be_there(tmp_path):
     words = ["source=file", "source.path=a.jsonl", "strata={topic: {tea: 0.5}}"]
     with pytest.raises(
-        ConfigError, match=r"strata.topic: .*; strategy.columns=\{topic: string\} keeps one of a source's"
+        ConfigError, match=r"strata.topic: .*; set strategy.columns=\{topic: string\} to keep one of a source"
     ):
         config(*words, strategy="text_generation")
     made = config(*words, "+strategy.columns={topic: string}", strategy="text_generation")

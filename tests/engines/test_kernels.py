@@ -27,8 +27,8 @@ def test_nothing_is_said_where_they_are_there_or_would_be_of_no_use(installed):
 def test_those_that_are_missing_or_of_another_version_are_said_with_the_command(installed):
     installed["flashinfer-cubin"] = "0.6.0"
     assert missing_kernels(card("H100")) == (
-        "FlashInfer 0.6.1 has its compiled kernels in flashinfer-cubin, which is of version 0.6.0: slower ones are "
-        "taken; vllm download-kernels"
+        "FlashInfer 0.6.1 needs flashinfer-cubin for compiled kernels, which is installed as version 0.6.0: slower "
+        "kernels are used; vllm download-kernels"
     )
     del installed["flashinfer-cubin"]
     assert "which is not installed" in missing_kernels(Card("NVIDIA H200", 140))

@@ -143,10 +143,10 @@ async def test_a_prompt_that_is_longer_than_the_models_context_is_told_apart(ser
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        ({"choices": []}, "not of OpenAI's form"),
-        ({"choices": None}, "not of OpenAI's form"),
-        ({"id": "x"}, "not of OpenAI's form"),
-        (["words"], "not of OpenAI's form"),
+        ({"choices": []}, "not in OpenAI's format"),
+        ({"choices": None}, "not in OpenAI's format"),
+        ({"id": "x"}, "not in OpenAI's format"),
+        (["words"], "not in OpenAI's format"),
         (said("wor", "error"), "finish_reason 'error'"),
         (said("wor", None), "finish_reason None"),
     ],
@@ -169,9 +169,7 @@ async def test_a_failure_that_a_gateway_wraps_in_an_answer_is_one(server, connec
 async def test_a_refused_field_is_named_with_the_key_that_leaves_it_out(server, connect):
     engine = await connect()
     server.replies = [error(400, "Unsupported value: 'temperature' does not support 0.0 with this model.")]
-    with pytest.raises(
-        ValueError, match=r"does not support 0\.0 .*; engine\.omit=\[temperature\] leaves it to the server"
-    ):
+    with pytest.raises(ValueError, match=r"does not support 0\.0 .*; engine\.omit=\[temperature\] omits it"):
         await engine.generate(ASKED, Sampling(temperature=0.0))
 
 
@@ -238,7 +236,7 @@ async def test_a_model_may_have_a_name_that_the_list_has_not(server, connect):
 
 async def test_a_model_that_answers_no_greeting_and_is_in_no_list_is_told_with_the_nearest(server, connect):
     server.refuses = {"model": "The model does not exist"}
-    with pytest.raises(Unusable, match=r"serves no 'larg'; did you mean 'large'\?"):
+    with pytest.raises(Unusable, match=r"does not serve 'larg'; did you mean 'large'\?"):
         await connect("larg")
     with pytest.raises(Unusable, match="the server refuses the request: The model does not exist"):
         await connect()
@@ -249,7 +247,7 @@ async def test_a_server_holds_what_it_has_shown_to_hold_and_others_are_told_of(s
     assert (await connect()).holds == {"json"}
     server.holds = set()
     assert (await connect()).holds == set()
-    assert "does not hold answers to a JSON schema" in caplog.text
+    assert "does not support JSON schemas" in caplog.text
     server.cards, server.holds = [VLLM_CARD | {"id": "large"}], {"json", "choice"}
     assert (await connect()).holds == {"json", "choice", "regex"}
 
@@ -265,7 +263,7 @@ async def test_a_server_that_holds_strict_objects_only_is_sent_such(server, conn
 async def test_a_server_that_tells_no_tokens_can_have_no_price(server, connect):
     server.usage = None
     await connect()
-    with pytest.raises(Unusable, match=r"price_per_million_tokens: .* does not tell how many tokens it took"):
+    with pytest.raises(Unusable, match=r"price_per_million_tokens: .* does not report the number of tokens"):
         await connect(price_per_million_tokens={"prompt": 1, "completion": 2})
 
 

@@ -113,7 +113,7 @@ async def test_what_vllm_refuses_is_a_value_error_with_its_words(engine):
 
 async def test_the_wrong_key_is_an_engine_error(openai_server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong")
-    with pytest.raises(EngineError, match=r"answers 401: .*is the key in the environment the right one") as raised:
+    with pytest.raises(EngineError, match=r"answers 401: .*check the key in the environment") as raised:
         await OpenAI(model=MODEL, base_url=openai_server.base_url).start()
     assert "sk-wrong" not in str(raised.value)
 

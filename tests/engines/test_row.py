@@ -17,7 +17,7 @@ PROBABILITIES = [math.exp(one) / sum(map(math.exp, LOGITS)) for one in LOGITS]  
 
 def row(seed=0, prompt=(), said=(), room=100, eos=(), choices=(), watch=None, **keys):
     made = Row(prompt, Sampling(seed=seed, **keys), room, set(eos), lambda ids: "".join(map(chr, ids)), choices, watch)
-    made.said = list(said)
+    made.token_ids = list(said)
     return made
 
 
@@ -88,28 +88,28 @@ def test_what_a_row_says_does_not_depend_on_its_neighbours():
 
 def test_a_row_ends_at_a_stop_token_which_it_does_not_say():
     made = row(stop_token_ids=(9,), eos=[2])
-    made.say(5)
+    made.append(5)
     assert made.finish_reason is None
-    made.say(9)
-    assert (made.said, made.finish_reason, made.text) == ([5], "stop", None)
+    made.append(9)
+    assert (made.token_ids, made.finish_reason, made.text) == ([5], "stop", None)
     other = row(eos=[2])
-    other.say(2)
-    assert (other.said, other.finish_reason) == ([], "stop")
+    other.append(2)
+    assert (other.token_ids, other.finish_reason) == ([], "stop")
 
 
 def test_a_row_is_cut_at_max_tokens_or_where_the_context_ends():
     for made in (row(max_tokens=2), row(max_tokens=50, room=2)):
-        made.say(5)
-        made.say(6)
-        assert (made.said, made.finish_reason) == ([5, 6], "length")
+        made.append(5)
+        made.append(6)
+        assert (made.token_ids, made.finish_reason) == ([5, 6], "length")
 
 
 def test_a_stop_string_ends_a_row_across_tokens_and_stays_out_of_its_text():
     made = row(stop=("END", "never"))
     for letter in "abcEND":
-        made.say(ord(letter))
+        made.append(ord(letter))
     assert (made.text, made.finish_reason) == ("abc", "stop")
-    assert "".join(map(chr, made.said)) == "abcEND"
+    assert "".join(map(chr, made.token_ids)) == "abcEND"
 
 
 def test_a_row_that_is_watched_ends_where_its_watch_says_so():
@@ -121,8 +121,8 @@ def test_a_row_that_is_watched_ends_where_its_watch_says_so():
 
     made = row(max_tokens=500, watch=watch)
     while made.finish_reason is None:
-        made.say(5)
-    assert (lengths, len(made.said), made.finish_reason) == ([32, 64], 64, "abort")
+        made.append(5)
+    assert (lengths, len(made.token_ids), made.finish_reason) == ([32, 64], 64, "abort")
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -132,13 +132,13 @@ def test_a_row_with_choices_says_one_of_them_and_ends(temperature):
         made = row(seed, temperature=temperature, choices=[[3], [3, 4], [4, 1]], eos=[0])
         generator = torch.Generator().manual_seed(seed)
         while made.finish_reason is None:
-            made.say(draw(torch.randn(1, 6, generator=generator), [made])[0])
+            made.append(draw(torch.randn(1, 6, generator=generator), [made])[0])
         assert made.finish_reason == "stop"
-        said.add(tuple(made.said))
+        said.add(tuple(made.token_ids))
     assert said == {(3,), (3, 4), (4, 1)}
 
 
 def test_a_row_with_choices_that_max_tokens_cuts_says_so():
     made = row(choices=[[4, 1]], max_tokens=1)
-    made.say(4)
+    made.append(4)
     assert made.finish_reason == "length"

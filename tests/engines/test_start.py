@@ -3,7 +3,7 @@
 import pytest
 
 from synth.engines import EngineError, Unavailable, Unusable
-from synth.engines.start import judged, kind_of, start_failure
+from synth.engines.start import classified, kind_of, start_failure
 
 
 def caused(error, cause):
@@ -48,6 +48,6 @@ def test_of_all_else_nobody_knows(error):
 def test_an_error_of_another_process_is_judged_by_the_line_of_its_log():
     line = "ValueError: To serve at least one request with the models's max seq len (40960), 5.6 GiB KV cache is needed"
     assert kind_of(line) == ["ValueError"]
-    assert type(judged(f"did not start ({line})", kind_of(line))) is Unusable
+    assert type(classified(f"did not start ({line})", kind_of(line))) is Unusable
     assert kind_of("torch.OutOfMemoryError: CUDA out of memory") == ["OutOfMemoryError"]
     assert kind_of("all is well") == []

@@ -277,7 +277,7 @@ def test_engines_on_one_cpu_share_its_cores(monkeypatch):
 def test_a_cpu_build_is_refused_where_it_would_leave_gpus_idle(monkeypatch):
     monkeypatch.setattr(module, "is_cpu_build", lambda: True)
     assert engine_of().placement(False, 0).gpus == 0
-    with pytest.raises(ConfigError, match=r"^engine: there are GPUs, .* make setup DEVICE=gpu"):
+    with pytest.raises(ConfigError, match=r"^engine: this machine has GPUs, .* make setup DEVICE=gpu"):
         engine_of().placement(True, 0)
 
 

@@ -15,13 +15,13 @@ DEMO = Model(path="demo")
     ("extra", "told"),
     [
         ({"watermrk": 0.05}, "extra.watermrk: vLLM has no such argument; did you mean 'watermark'?"),
-        ({"max_num_seqs": 8}, "extra.max_num_seqs: is a key of the engine itself: engine.max_num_seqs"),
-        ({"data_parallel_size": 2}, "extra.data_parallel_size: each replica is one engine; cluster.replicas=N has N, "
-         "each with GPUs of its own"),
-        ({"prefill_context_parallel_size": 2}, "extra.prefill_context_parallel_size: an engine's GPUs are "
-         "engine.tensor_parallel_size and engine.pipeline_parallel_size"),
-        ({"enable_expert_parallel": True}, "extra.enable_expert_parallel: experts are spread over the GPUs of one "
-         "engine, and it has one; engine.tensor_parallel_size=N gives it more"),
+        ({"max_num_seqs": 8}, "extra.max_num_seqs: is a key of the engine itself: set engine.max_num_seqs"),
+        ({"data_parallel_size": 2}, "extra.data_parallel_size: each replica is one engine; set cluster.replicas=N "
+         "instead"),
+        ({"prefill_context_parallel_size": 2}, "extra.prefill_context_parallel_size: set "
+         "engine.tensor_parallel_size and engine.pipeline_parallel_size instead"),
+        ({"enable_expert_parallel": True}, "extra.enable_expert_parallel: needs several GPUs in one "
+         "engine; set engine.tensor_parallel_size=N"),
         ({"trust_remote_code": True}, "extra.trust_remote_code: a model's own code is not run"),
     ],
 )  # fmt: skip

@@ -164,6 +164,6 @@ def test_a_classifier_of_several_outputs_has_no_score_unless_a_label_is_named(tm
     config = {"architectures": ["BertForSequenceClassification"], **labels}
     (tmp_path / "config.json").write_text(json.dumps(config))
     model, *_, last = Model(path=str(tmp_path)), *(labels.get("id2label") or {"1": "LABEL_1"}).values()
-    with pytest.raises(ValueError, match=f"has 2 outputs, and a score is that of one; choose .*, {last}"):
+    with pytest.raises(ValueError, match=f"has 2 outputs, choose the one for the score: .*, {last}"):
         VLLMPooling(model=model).own_arguments()
     assert VLLMPooling(model=model, label=last).own_arguments()["runner"] == "pooling"

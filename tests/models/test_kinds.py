@@ -13,7 +13,7 @@ from synth.models.kinds import generates_nothing, score_of
     "LlamaForSequenceClassification BertForTokenClassification Qwen2ForRewardModel Qwen2ForProcessRewardModel".split(),
 )
 def test_an_encoder_a_classifier_and_a_model_without_a_head_generate_nothing(architecture):
-    assert f"a {architecture}, which generates no text" in generates_nothing({"architectures": [architecture]})
+    assert f"a {architecture}, which cannot generate text" in generates_nothing({"architectures": [architecture]})
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_labels_that_do_not_exclude_each_other_have_their_own_output():
 @pytest.mark.parametrize(
     ("label", "told"),
     [
-        (None, "is missing: the classifier has 2 outputs, and a score is that of one; choose bad, good"),
+        (None, "is missing: the classifier has 2 outputs, choose the one for the score: bad, good"),
         ("goood", "there is no label 'goood'; did you mean 'good'?"),
     ],
 )

@@ -83,11 +83,11 @@ def test_the_default_system_prompt_is_varied_where_the_template_has_one(real_mod
     [
         ("nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
         ("slice=0/2", "slice: is for a run; leave it out of a pilot"),
-        ("engine.max_num_seqs=1,2", "engine.max_num_seqs: a pilot loads one engine for all its trials, so this key "
-         "has one value; python -m synth.run --multirun tries several"),
+        ("engine.max_num_seqs=1,2", "engine.max_num_seqs: needs a single value, since a pilot loads one engine for all "
+         "trials; use python -m synth.run --multirun to try several"),
         ("model.path=demo,/nope", "model.path: there is no folder '/nope'; a Hub name has the form ORGANIZATION/MODEL"),
-        (f"{TEMPERATURE}=[0.7,1.0]", f"{TEMPERATURE}: must be a valid number, got [0.7, 1.0]; values to try one after "
-         f"another are written {TEMPERATURE}=0.7,1.0"),
+        (f"{TEMPERATURE}=[0.7,1.0]", f"{TEMPERATURE}: must be a valid number, got [0.7, 1.0]; write values to try "
+         f"one after another as {TEMPERATURE}=0.7,1.0"),
     ],
 )  # fmt: skip
 def test_a_bad_word_is_refused_in_one_line_before_an_engine_is_loaded(refusal, word, told):
@@ -99,7 +99,7 @@ def test_a_page_of_somebody_elses_is_refused_before_an_engine_is_loaded(no_engin
     Path("mine/pilot.html").write_text("my own")
     no_engine()
     assert main([*FAST, "output_dir=mine"]) == 2
-    assert "mine/pilot.html can't be written (it is there already" in capsys.readouterr().err
+    assert "mine/pilot.html can't be written (it exists and was not written by this command" in capsys.readouterr().err
     assert [str(path) for path in Path().rglob("*")] == ["mine", "mine/pilot.html"]
 
 

@@ -56,7 +56,7 @@ def test_hours_grow_with_the_records_and_are_shared_by_replicas(small, capsys):
     assert engine_hours(b) == pytest.approx(10 * engine_hours(a), rel=0.02)
     on_ten = float(re.search(r"records: ([\d.]+) h on 10 replica", b["time"])[1])
     assert on_ten == pytest.approx(engine_hours(b) / 10, abs=0.1)
-    assert re.fullmatch(r"about [\d.]+ GB, [\d.]+ kB a kept record", b["disk"])
+    assert re.fullmatch(r"about [\d.]+ GB, [\d.]+ kB per kept record", b["disk"])
     assert re.fullmatch(r"[\d,]+ prompt tokens, [\d,]+ generated", b["expected"])
 
 
@@ -67,7 +67,7 @@ def test_the_start_of_the_engines_is_no_part_of_the_pace_and_told_apart(small, t
     words = [SPEED, "num_records=100000"]
     before, after = (told(capsys, *words, f"estimate_from={path}") for path in (small, folder))
     assert engine_hours(before) == engine_hours(after)
-    assert re.search(r"and \d+ (s|min) before that for the start of each", after["time"])
+    assert re.search(r"plus \d+ (s|min) for the start of each engine", after["time"])
 
 
 def copied(folder, target, change):
@@ -89,7 +89,7 @@ def test_a_run_that_has_begun_is_estimated_from_itself(small, capsys):
 def test_gpus_and_a_price_give_a_cost(small, tmp_path, capsys):
     folder = copied(small, tmp_path, lambda at, one: one | {"gpu_seconds": 4 * one["replica_seconds"]})
     lines = told(capsys, SPEED, "num_records=1000000", f"estimate_from={folder}", "price_per_gpu_hour=2.5")
-    assert lines["GPU-hours"].endswith(", 4 GPU(s) for each replica")
+    assert lines["GPU-hours"].endswith(", 4 GPU(s) per replica")
     cost = float(lines["cost"].partition(", at")[0].replace(",", ""))
     assert cost == pytest.approx(10 * engine_hours(lines), rel=0.02)
 
@@ -129,7 +129,7 @@ def test_of_several_models_the_one_with_most_to_do_decides_how_long_it_takes(two
         hours, of_main, of_judge = longest(lines, writers, judges)
         assert hours == pytest.approx(max(of_main / writers, of_judge / judges), abs=0.1)
     assert re.search(
-        r"for each record main [\d,]+ prompt tokens .* engine-seconds, judge [\d,]+ prompt tokens", lines["measured"]
+        r"per kept record main [\d,]+ prompt tokens.* engine-seconds, judge [\d,]+ prompt tokens", lines["measured"]
     )
 
 
@@ -143,7 +143,7 @@ def test_replicas_of_main_alone_do_not_make_a_run_faster_than_its_judge(two, cap
 
 def test_without_a_measure_it_says_how_to_get_one(tmp_path, capsys):
     lines = told(capsys, f"output_dir={tmp_path}")
-    assert lines["time"] == "not known: estimate_from=RUN_DIR names a short run of the same kind to measure by"
+    assert lines["time"] == "unknown; set estimate_from=RUN_DIR to a short run of the same kind"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_another_seed_is_the_same_kind_and_another_batch_is_noted(small, tmp_pat
 def test_a_batch_that_was_never_full_is_noted(small, tmp_path, capsys):
     folder = copied(small, tmp_path, lambda at, one: one | {"running": one["running"] // 4, "waiting": 0})
     lines = told(capsys, SPEED, "num_records=1000", f"estimate_from={folder}")
-    assert re.search(r"no more than [5-8] of 32 requests ran at once; more records tell more", lines["but"])
+    assert re.search(r"at most [5-8] of 32 requests ran at once; measure a longer run", lines["but"])
 
 
 def test_what_holds_no_run_or_measured_nothing_is_refused_by_the_key(small, tmp_path, capsys):
@@ -176,7 +176,7 @@ def test_what_holds_no_run_or_measured_nothing_is_refused_by_the_key(small, tmp_
     assert error == f"error: estimate_from: {tmp_path}: holds no run, there is no manifest.json\n"
     folder = copied(small, tmp_path, lambda at, one: {})
     error = told(capsys, SPEED, f"estimate_from={folder}", code=2)
-    assert error == f"error: estimate_from: {folder} has committed no records, or was too short to be measured\n"
+    assert error == f"error: estimate_from: {folder} has no committed records, or ran too briefly to be measured\n"
 
 
 def test_an_estimate_is_for_a_dry_run_only(small, capsys):

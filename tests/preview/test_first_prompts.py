@@ -33,7 +33,7 @@ def test_the_first_prompt_of_each_step_is_shown_and_no_step_of_ones_own_is_run()
     magpie, tag, mine = first_prompts(Config(Magpie(), Tag(), Mine()), [])
     assert magpie == "Magpie: <|im_start|>user\\n"
     assert tag.startswith("Tag: <|im_start|>") and "<instruction>" in tag
-    assert mine == "Mine: not known: a step of one's own is not run"
+    assert mine == "Mine: unknown: steps of your own are not run"
 
 
 def test_a_long_prompt_is_shown_without_its_middle_in_one_line():

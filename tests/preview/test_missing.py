@@ -56,10 +56,10 @@ def a_shard_short(folder):
 
 
 DAMAGE = {
-    no_weights: "holds no weights",
-    a_pointer: "model.safetensors is a pointer of git LFS and not the weights; git lfs pull fetches them",
-    cut_off: "model.safetensors is cut off: ",
-    empty: "model.safetensors is cut off, or no safetensors file, at 0 bytes",
+    no_weights: "has no weights",
+    a_pointer: "model.safetensors is a git LFS pointer, not the weights; run git lfs pull",
+    cut_off: "model.safetensors is truncated: ",
+    empty: "model.safetensors is truncated, or not a safetensors file, at 0 bytes",
     a_shard_short: "model-00002-of-00002.safetensors is missing",
 }
 
@@ -78,7 +78,7 @@ def test_a_model_folder_without_weights_is_refused_and_by_the_plan_too(folder, t
     for more in (["dry_run=true"], []):
         assert main([*words, *more]) == 2
         [line] = capsys.readouterr().err.splitlines()
-        assert line.startswith("error: model.path: ") and "holds no weights" in line
+        assert line.startswith("error: model.path: ") and "has no weights" in line
     assert not (tmp_path / "run").exists()
 
 
@@ -95,7 +95,7 @@ def test_a_model_that_generates_nothing_is_refused_and_by_the_plan_too(folder, c
     for more in (["dry_run=true"], []):
         assert main(["+strategy=magpie", f"model.path={folder}", f"engine={engine}", "output_dir=run", *more]) == 2
         [line] = capsys.readouterr().err.splitlines()
-        assert line.startswith(f"error: model.path: '{folder}' is a {architecture}, which generates no text")
+        assert line.startswith(f"error: model.path: '{folder}' is a {architecture}, which cannot generate text")
 
 
 def test_a_judge_that_generates_nothing_is_refused_by_its_own_key(folder, capsys):
@@ -111,7 +111,7 @@ def test_a_model_without_a_chat_template_that_generates_nothing_is_not_asked_for
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     assert main(["+strategy=magpie", f"model.path={folder}", "output_dir=run"]) == 2
-    assert "which generates no text" in capsys.readouterr().err
+    assert "which cannot generate text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_reward_model_with_several_outputs_is_refused_until_its_label_is_named
     words = ["+strategy=magpie", reward, "strategy.steps=[magpie,reward]", *(one.format(folder) for one in words)]
     words += ["engine=simulated", "dry_run=true"]
     assert main(words) == 2
-    told = "is missing: the classifier has 2 outputs, and a score is that of one; choose bad, good"
+    told = "is missing: the classifier has 2 outputs, choose the one for the score: bad, good"
     assert capsys.readouterr().err == f"error: {key}: {told}\n"
     if key.startswith("models."):
         assert main([*words, f"{key}=good"]) == 0
@@ -143,9 +143,9 @@ def test_an_engine_that_loads_no_weights_needs_none(folder, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
 def test_shards_that_are_all_there_are_whole_and_other_files_do_not_count(tmp_path, suffix):
-    assert "holds no weights" in missing_weights(tmp_path)
+    assert "has no weights" in missing_weights(tmp_path)
     (tmp_path / "training_args.bin").write_bytes(b"\0" * 9)
-    assert "holds no weights" in missing_weights(tmp_path)
+    assert "has no weights" in missing_weights(tmp_path)
     for shard in ("a", "b"):
         safetensors(tmp_path / f"{shard}{suffix}", (8, 16))
     index(tmp_path, suffix, [f"a{suffix}", f"b{suffix}", f"a{suffix}"])
@@ -156,14 +156,14 @@ def test_shards_that_are_all_there_are_whole_and_other_files_do_not_count(tmp_pa
 
 def test_one_whole_set_is_enough(tmp_path):
     safetensors(tmp_path / "model.safetensors", cut=1)
-    assert "is cut off" in missing_weights(tmp_path)
+    assert "is truncated" in missing_weights(tmp_path)
     (tmp_path / "pytorch_model.bin").write_bytes(b"\0" * 9)
     assert missing_weights(tmp_path) is None
 
 
 def test_an_index_that_is_none_is_said_to_be_none(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text("{")
-    assert "model.safetensors.index.json is no index of weights" in missing_weights(tmp_path)
+    assert "model.safetensors.index.json is not an index of weights" in missing_weights(tmp_path)
 
 
 def test_a_model_of_a_filter_that_is_not_there_is_refused_with_its_key(tmp_path, capsys):

@@ -37,7 +37,7 @@ def test_a_temperature_that_the_server_refuses_is_said_with_the_step_and_the_key
     server.refuses_values = {"temperature": (0.0, TEMPERATURE)}
     line = refusal(words, capsys)
     assert line.startswith(f"error: strategy.preference: the server refuses the request: {TEMPERATURE}")
-    assert line.endswith("; models.judge.engine.omit=[temperature] leaves it to the server")
+    assert line.endswith("; models.judge.engine.omit=[temperature] omits it, and the server's default applies")
     assert not (tmp_path / "run").exists()
 
 
@@ -45,7 +45,7 @@ def test_main_behind_such_a_server_is_refused_by_its_own_key(server, capsys):
     server.refuses_values = {"top_p": (0.95, "top_p and temperature can't both be given")}
     words = ["+strategy=self_instruct", "engine=openai_chat", f"engine.base_url={server.url}", "model.path=large"]
     line = refusal([*words, "output_dir=run", "strategy.instances.sampling.top_p=0.95"], capsys)
-    assert line.endswith("; engine.omit=[temperature,top_p] leaves it to the server")
+    assert line.endswith("; engine.omit=[temperature,top_p] omits it, and the server's default applies")
 
 
 def test_a_model_that_the_server_does_not_have_is_refused_before_the_start(server, words, capsys):

@@ -155,14 +155,14 @@ async def test_no_embedding_is_a_rejection(vector):
 
 def test_a_model_that_embeds_nothing_is_refused():
     pytest.importorskip("faiss")
-    with pytest.raises(ValueError, match=r"object is no embedding: it has no embed\(text\)"):
+    with pytest.raises(ValueError, match=r"object is not a valid embedding: it has no embed\(text\)"):
         SemanticDuplicate(model=object())
 
 
 def test_embeddings_of_different_lengths_can_not_be_compared():
     index = VectorIndex(0.05)
     index.put([(0,)], [np.array([1, 0], "<f4").tobytes()])
-    with pytest.raises(ValueError, match="a key of 3 numbers, those before it had 2"):
+    with pytest.raises(ValueError, match="a key has 3 numbers, earlier ones had 2"):
         index.lowest([(1,)], [np.array([1, 0, 0], "<f4").tobytes()])
 
 

@@ -48,10 +48,10 @@ async def test_no_text_is_a_reason_of_its_own():
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({}, "min, max: one of them is needed"),
+        ({}, "min, max: set at least one of them"),
         ({"min": 3, "max": 2}, "min: is 3, above max, 2"),
-        ({"min": 1, "unit": "tokens"}, "tokenizer: goes with unit tokens"),
-        ({"min": 1, "tokenizer": "demo"}, "tokenizer: goes with unit tokens"),
+        ({"min": 1, "unit": "tokens"}, "tokenizer: only for unit=tokens"),
+        ({"min": 1, "tokenizer": "demo"}, "tokenizer: only for unit=tokens"),
     ],
 )
 def test_bounds_that_make_no_sense_are_refused(keys, told):

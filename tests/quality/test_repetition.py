@@ -167,7 +167,7 @@ async def test_a_song_that_has_nothing_but_its_refrain_is_one():
     ],
 )
 def test_the_share_is_of_words_that_were_said_before_each_counted_once(text, n, times, share):
-    assert Words(text.split()).said_before(n, times=times) == pytest.approx(share)
+    assert Words(text.split()).repeated(n, times=times) == pytest.approx(share)
 
 
 words = st.lists(st.sampled_from(["a", "bb", "1", "2"]), min_size=1, max_size=25)
@@ -179,7 +179,7 @@ def test_the_share_is_that_of_a_search_word_by_word(words, n, times):
     grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
     again = [at for at, gram in enumerate(grams) if grams[:at].count(gram) >= times and not all(map(str.isdigit, gram))]
     inside = {at + step for at in again for step in range(n)}
-    assert Words(words).said_before(n, times=times) == pytest.approx(len(inside) / len(words))
+    assert Words(words).repeated(n, times=times) == pytest.approx(len(inside) / len(words))
 
 
 async def test_a_null_threshold_is_no_bound():

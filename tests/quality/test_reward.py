@@ -66,7 +66,7 @@ def test_a_text_is_the_path_of_a_sequence_classifier():
 
 def test_what_scores_nothing_is_refused():
     node = {"_target_": "synth.quality.reward.Reward", "model": {"_target_": "synth.models.model.Model"}}
-    with pytest.raises(ConfigError, match=r"model.Model' is no reward model: it has no score\(messages\)"):
+    with pytest.raises(ConfigError, match=r"model.Model' is not a valid reward model: it has no score\(messages\)"):
         build(node, "strategy.reward", StepFunction)
 
 

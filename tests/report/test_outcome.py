@@ -53,8 +53,8 @@ def test_verdicts_that_could_not_be_read_are_counted_whatever_became_of_their_ro
     lost = kept(6, judge_score=None, judge_reason="unparsable_judgement")
     notes = told([*good, lost, rejected(7, reason="truncated_judgement")], JUDGED).notes
     assert notes == [
-        "verdicts that could not be read: 1 judge: truncated_judgement; these rows are rejected",
-        "verdicts that could not be read: judge_score is null in 1 kept rows",
+        "unreadable verdicts: 1 judge: truncated_judgement; these rows are rejected",
+        "unreadable verdicts: judge_score is null in 1 kept rows",
     ]
     assert is_unreadable("classify: no_verdict") and not is_unreadable("judge: low_score")
 
@@ -74,15 +74,14 @@ def test_verdicts_within_a_step_are_counted_by_the_rounds_that_they_ended_each_o
         kept(3, lineage=None),
     ]
     assert told(rows).notes == [
-        "verdicts that could not be read: 3 evol: no_verdict, 1 preference: unparsable_judgement; the lineages of "
-        "their rows have them"
+        "unreadable verdicts: 3 evol: no_verdict, 1 preference: unparsable_judgement; see the lineages of these rows"
     ]
 
 
 def test_a_judge_that_says_the_same_of_nearly_all_is_named_rejected_rows_counted_in(told):
     rows = [kept(n, judge_score=4) for n in range(30)]
     assert told([*rows, rejected(30, judge_score=1)], JUDGED).notes == [
-        "judge_score tells nothing apart: it is 4 in 30 of 31 verdicts"
+        "judge_score is nearly constant: it is 4 in 30 of 31 verdicts"
     ]
 
 
@@ -94,11 +93,11 @@ def test_a_judge_that_tells_rows_apart_is_not(told):
 def test_a_low_yield_is_told_with_what_was_planned(told):
     rows = [kept(0), *(rejected(n) for n in range(1, 10))]
     assert told(rows, wanted=1).notes == [
-        "low yield: 10% of the rows were kept; 10 records were made, and 1 were planned for a yield of 100 %"
+        "low yield: 10% of the rows were kept; 10 records were run, 1 would suffice at a yield of 100 %"
     ]
 
 
 def test_of_a_run_without_any_row_no_dataset_is_announced(told):
     told = told([rejected(0), rejected(1)])
     assert told.out.startswith("0 records kept, 2 rejected (2 low_score), in 12 s\n") and "dataset" not in told.out
-    assert told.notes == ["low yield: none of the rows were kept; 2 records were made"]
+    assert told.notes == ["low yield: none of the rows were kept; 2 records were run"]

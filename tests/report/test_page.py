@@ -29,8 +29,8 @@ def test_a_report_is_written_into_the_run_folder(run, capsys):
     assert main([str(run)]) == 0
     assert capsys.readouterr().out == f"The report is in {run}/report.html\n"
     _, words = page(run / "report.html")
-    for told in ("rows kept 40", "of all rows finished 80%", "low_score 10 20%", "tokens written a kept row 6.25",
-                 "30 rows were asked for", "judge_score median 3", "kept rows an engine-second 2.67"):  # fmt: skip
+    for told in ("rows kept 40", "yield 80%", "low_score 10 20%", "completion tokens per kept row 6.25",
+                 "30 rows were asked for", "judge_score median 3", "kept rows/s per engine 2.67"):  # fmt: skip
         assert told in words
 
 
@@ -39,7 +39,7 @@ def test_a_report_tells_what_ends_and_steps_took(run):
     _, words = page(run / "report.html")
     assert "judge: low_score 10 50 5 20% 5 20% 30 100" in words
     assert "magpie 15 160 80 3.75 40 20" in words
-    assert "A kept row took 0.625 engine-seconds" in words
+    assert "0.625 engine-seconds per kept row" in words
 
 
 def test_a_report_asks_for_nothing_from_elsewhere(run):
@@ -67,7 +67,7 @@ def test_a_run_without_rows_has_a_report(tmp_path):
 
 def test_a_run_that_kept_nothing_has_a_report(tmp_path):
     assert main([str(make_run(tmp_path, [rejected(0)]))]) == 0
-    assert "of all rows finished 0%" in page(tmp_path / "report.html")[1]
+    assert "yield 0%" in page(tmp_path / "report.html")[1]
 
 
 def test_what_is_sampled_says_of_how_many(tmp_path):

@@ -74,12 +74,12 @@ def test_a_cache_that_is_too_small_is_told_where_it_costs(plain, output, clock):
         plain.update(replace(UNDER_WAY, completion_tokens=1000 * second, recomputed=again, preempted=second))
     first, *_, last = output.getvalue().splitlines()
     assert "computed again" not in first
-    assert "waiting 3 (KV cache too small: 5% of tokens computed again)  left" in last
+    assert "waiting 3 (KV cache too small: 5% of tokens recomputed)  left" in last
 
 
 def test_lines_hold_no_control_sequence(plain, output):
     plain.update(UNDER_WAY)
-    plain.say("[red]replica 1[/red]: lost")
+    plain.print_line("[red]replica 1[/red]: lost")
     assert "\x1b" not in output.getvalue()
     assert "[red]replica 1[/red]: lost" in output.getvalue()
 
@@ -206,14 +206,14 @@ def test_the_cost_shown_is_that_of_the_whole_run_and_of_a_thousand_kept(tmp_path
     before = Reserved(3600, 3600, 2.0)
     with Progress(tmp_path / "metrics.jsonl", Console(file=output, width=40), before) as progress:
         progress.update(replace(UNDER_WAY, reserved=Reserved(900, 900, 0.5)))
-    assert output.getvalue().endswith("left ?  cost 2.50  10.00 a 1,000 kept\n")
+    assert output.getvalue().endswith("left ?  cost 2.50  10.00 per 1,000 kept\n")
     assert metrics(tmp_path)[-1]["cost"] == 0.5
 
 
 def test_a_terminal_is_shown_the_cost_too(drawn, output):
     drawn.update(replace(UNDER_WAY, reserved=Reserved(900, 900, 0.5)))
     drawn._live.refresh()
-    assert "cost 0.50" in output.getvalue() and "2.00 a 1,000 kept" in output.getvalue()
+    assert "cost 0.50" in output.getvalue() and "2.00 per 1,000 kept" in output.getvalue()
 
 
 def test_whoever_follows_hears_what_is_written(plain, tmp_path, clock):
@@ -240,7 +240,7 @@ def test_a_follower_that_fails_is_told_of_once_and_left_out_and_the_others_go_on
             clock.now = 100.0 + second
             progress.update(replace(UNDER_WAY, kept=second))
     assert len(asked) == 1 and heard == metrics(tmp_path)
-    assert shown.getvalue().count("metrics: Tracker failed (no such server); the run goes on without it") == 1
+    assert shown.getvalue().count("metrics: Tracker failed (no such server); going on without it") == 1
 
 
 def test_the_moments_when_engines_get_ready_and_end_have_lines_of_their_own(tmp_path, clock):

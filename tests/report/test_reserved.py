@@ -47,8 +47,8 @@ def test_tokens_of_servers_cost_too_and_are_told_by_model():
     assert time.look(1, 0, {"judge": 1.5, "main": 0.012}) == Reserved(10, 0, 1.512, {"judge": 1.5, "main": 0.012})
     both = Reserved(1, 1, 4.0) + Reserved(1, 1, 1.0, {"judge": 1.0}) + Reserved(1, 1, 0.5, {"judge": 0.5})
     assert both == Reserved(3, 3, 5.5, {"judge": 1.5})
-    assert both.told() == "cost 5.50 (tokens of judge 1.50)"
-    assert Reserved(cost=0.0123, cost_of_tokens={"main": 0.0123}).told() == "cost 0.012 (tokens of main 0.012)"
+    assert both.format_cost() == "cost 5.50 (tokens of judge 1.50)"
+    assert Reserved(cost=0.0123, cost_of_tokens={"main": 0.0123}).format_cost() == "cost 0.012 (tokens of main 0.012)"
     lines = [{"started": 1.0, "replica_seconds": 5, "cost": 0.25, "cost_of_tokens": {"judge": 0.25}}]
     assert reserved_by(lines) == Reserved(5, 0, 0.25, {"judge": 0.25})
 

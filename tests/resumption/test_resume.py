@@ -210,7 +210,7 @@ def test_a_damaged_shard_is_said_in_one_line_and_made_again(folder):
     path.write_bytes(data)
     words = [sys.executable, "-m", "synth.run", "+strategy=magpie", f"output_dir={folder.path}", "dry_run=true"]
     told = subprocess.run(words, capture_output=True, text=True)
-    assert told.stderr == f"{path} is damaged: its records are made again\n"
+    assert told.stderr == f"{path} is damaged: its records are run again\n"
     assert "6 records kept so far" in told.stdout
     assert list(begin(folder).committed) == [0, 2]
 
@@ -225,8 +225,8 @@ def test_the_plan_of_a_stopped_run_tells_what_is_finished_and_what_is_left(folde
     journal.close()
     assert main(["+strategy=magpie", f"output_dir={folder.path}", "dry_run=true"]) == 0
     told = capsys.readouterr().out
-    assert "3 records kept so far, 1 more finished, in journals" in told
-    assert "at most 2 a record, 192 left while none is rejected" in told
+    assert "3 records kept so far, 1 more finished in journals" in told
+    assert "at most 2 per record, 192 left if none is rejected" in told
 
 
 def test_a_shard_whose_claims_are_lost_or_damaged_is_made_again(folder, caplog):
@@ -235,7 +235,7 @@ def test_a_shard_whose_claims_are_lost_or_damaged_is_made_again(folder, caplog):
     folder.claims(1).unlink()
     folder.claims(2).write_bytes(folder.claims(2).read_bytes()[:-40])
     assert list(begin(folder, strategy="magpie_filtered").committed) == [0, 3]
-    assert f"{folder.claims(1)} is lost or damaged: its records are made again" in caplog.text
+    assert f"{folder.claims(1)} is lost or damaged: its records are run again" in caplog.text
 
 
 def test_no_force_mixes_claims_of_two_configurations(folder):
@@ -247,8 +247,8 @@ def test_no_force_mixes_claims_of_two_configurations(folder):
 def test_a_manifest_of_a_newer_version_is_refused(folder):
     begin(folder)
     write_sealed(folder.manifest, read_sealed(folder.manifest) | {"version": 4})
-    advice = "go on with the one that began the run"
-    assert refusal(folder) == f"{folder.manifest}: version 4; this Synth reads version 3, {advice}"
+    advice = "use the Synth that started the run"
+    assert refusal(folder) == f"{folder.manifest}: has version 4, this Synth reads 3; {advice}"
 
 
 JUDGED = "strategy.judge.prompt"
@@ -352,7 +352,7 @@ def test_damaged_and_lost_shards_are_made_as_they_were_on_another_cluster_in_oth
     folder.shard(1).write_bytes(damaged)
     capsys.readouterr()
     assert merge.main([str(folder.path)]) == 2
-    advice = "the command that made it makes its records again"
+    advice = "run the same command again to replace its records"
     assert capsys.readouterr().err == f"error: {folder.shard(1)}: is damaged; {advice}\n"
     assert run("shard_size=40", "cluster.replicas=2") == before
-    assert f"{folder.shard(1)} is damaged: its records are made again" in caplog.text
+    assert f"{folder.shard(1)} is damaged: its records are run again" in caplog.text

@@ -112,9 +112,9 @@ def test_damaged_calls_are_made_again(resolved, first, tmp_path, damage):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"seed": 7}, "has other answers: seed was 0, is 7"),
+        ({"seed": 7}, "differ: seed was 0, is 7"),
         ({"reuse": "nowhere"}, "there is no run in nowhere"),
-        ({"checkpoint_calls": False}, "leave that out"),
+        ({"checkpoint_calls": False}, "leave checkpoint_calls=false out"),
     ],
 )
 def test_what_has_no_answers_for_it_is_refused_in_one_line(resolved, first, tmp_path, changed, told):
@@ -125,5 +125,5 @@ def test_what_has_no_answers_for_it_is_refused_in_one_line(resolved, first, tmp_
 
 def test_a_run_that_has_kept_no_calls_is_refused(resolved, tmp_path):
     made(resolved, tmp_path / "first")
-    with pytest.raises(ConfigError, match="has kept no calls; a run does with checkpoint_calls=keep"):
+    with pytest.raises(ConfigError, match="has no stored calls; run it with checkpoint_calls=keep"):
         job.run(parse(resolved | {"output_dir": str(tmp_path / "second"), "reuse": str(tmp_path / "first")}))

@@ -88,11 +88,11 @@ def test_what_is_no_slice_is_refused(text, told):
 
 def test_a_strategy_whose_records_share_something_has_no_slices():
     told = refusal(composed("slice=0/2", strategy="self_instruct", model="demo"))
-    assert told.startswith("slice: all records of self_instruct share a pool")
+    assert told.startswith("slice: records of self_instruct share a pool")
 
 
 def test_a_slice_is_not_pushed():
-    assert refusal(composed("slice=0/2", "push_to_hub=me/mine")).startswith("push_to_hub: a slice is no dataset yet")
+    assert refusal(composed("slice=0/2", "push_to_hub=me/mine")).startswith("push_to_hub: a slice has no dataset")
 
 
 def test_slices_have_all_records_once_in_folders_of_their_own(tmp_path):
@@ -111,7 +111,7 @@ def test_a_small_source_is_shared_out_too(tmp_path):
 
 def test_a_slice_without_any_record_is_refused(tmp_path):
     told = refused(tmp_path, "slice=2/3", contents=Contents(rows=2, content="x"))
-    assert told == "slice: 2/3 has none of the 2 records; take fewer slices"
+    assert told == "slice: 2/3 gets none of the 2 records; use fewer slices"
 
 
 def test_shards_are_those_of_the_slice_that_was_first(tmp_path):
@@ -129,13 +129,13 @@ def test_a_slice_of_another_run_is_refused(tmp_path):
 
 def test_another_number_of_slices_is_refused(tmp_path):
     work(tmp_path, 0, 2)
-    assert refused(tmp_path, "slice=1/2") == f"slice: {tmp_path} holds a run in 3 slices, which has no 1/2"
+    assert refused(tmp_path, "slice=1/2") == f"slice: {tmp_path} has a run in 3 slices, and 1/2 is none of them"
 
 
 def test_what_is_a_single_jobs_is_not_for_slices(tmp_path):
     folder, manifest, _ = begun(tmp_path)
     manifest.write(folder)
-    told = f"slice: {tmp_path} is a single job's by now; leave slice out to go on with it"
+    told = f"slice: {tmp_path} has been taken over by a single job; resume it without slice"
     assert refused(tmp_path, "slice=0/3") == told
 
 
@@ -230,7 +230,7 @@ def test_a_merge_of_slices_has_the_first_records_and_tells_what_lacks(tmp_path, 
     assert merge.main([str(tmp_path)]) == 0
     told = capsys.readouterr()
     assert told.out == f"225 records in {tmp_path}/dataset\n"
-    assert told.err == "not all of them: missing are records of slice 1/3, 2/3\n"
+    assert told.err == "incomplete: records of slice 1/3, 2/3 are missing\n"
     numbers = [int(id.partition("/")[0]) for id in load_from_disk(tmp_path / "dataset")["id"]]
     assert numbers == sorted(numbers)
 

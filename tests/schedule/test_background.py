@@ -57,8 +57,8 @@ async def test_what_is_kept_up_is_begun_again_and_each_failure_is_told_once(capl
     await kept_up("the look", work, pause_s=0)
     assert len(begun) == 5
     assert [record.getMessage() for record in caplog.records] == [
-        "the look failed and is begun again: ValueError: odd",
-        "the look failed and is begun again: ValueError: even",
+        "the look failed and is restarted: ValueError: odd",
+        "the look failed and is restarted: ValueError: even",
     ]
 
 

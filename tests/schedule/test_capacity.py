@@ -76,7 +76,7 @@ def test_three_models_share_one_gpu():
 def test_shares_that_are_together_more_than_a_gpu_are_refused_with_the_keys_that_set_them():
     with pytest.raises(ConfigError) as caught:
         split(nodes(1.0), Engine(share=0.9), judge=(Engine(share=0.9), 1))
-    told = "take together at most all of it: engine.gpu_memory_utilization=0.9, "
+    told = "need memory shares of at most 1 together: engine.gpu_memory_utilization=0.9, "
     assert told + "models.judge.engine.gpu_memory_utilization=0.9" in str(caught.value)
 
 
@@ -106,7 +106,7 @@ def test_an_engine_that_takes_a_gpu_where_there_is_none_is_named():
         def placement(self, on_gpu, replicas_beside):
             return Placement(gpus=1)
 
-    with pytest.raises(ConfigError, match=r"^models.judge: the engine takes a GPU, and Ray finds none"):
+    with pytest.raises(ConfigError, match=r"^models.judge: the engine needs a GPU, and Ray finds none"):
         split(nodes(0), Engine(), judge=(OnlyGPU(), 1))
 
 

@@ -165,7 +165,7 @@ async def test_a_damaged_file_costs_calls_and_no_row(start, tmp_path, undisturbe
     assert rows(tmp_path / "again") == expected
     # Calls of records that were finished by then are of no use any more: there may be some of them in it.
     assert whole.calls - 14 <= further.calls <= whole.calls
-    assert f"{path} is whole up to its batch" in caplog.text
+    assert f"{path} is readable up to batch" in caplog.text
 
 
 async def test_auto_writes_down_the_calls_of_records_that_run_for_long_and_no_others(tmp_path):

@@ -80,7 +80,7 @@ def test_without_a_gpu_there_is_one_replica_on_each_machine():
 def test_an_engine_for_gpus_only_is_refused_where_ray_finds_none():
     with pytest.raises(ConfigError) as caught:
         capacity_of(Cluster(), Engine(only=True), [node(), node()])
-    assert str(caught.value) == "cluster: the engine takes a GPU, and Ray finds none on 2 machine(s)"
+    assert str(caught.value) == "cluster: the engine needs a GPU, and Ray finds none on 2 node(s)"
 
 
 def test_lost_machines_and_those_without_room_do_not_count():

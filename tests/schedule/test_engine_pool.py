@@ -117,7 +117,7 @@ async def test_a_judge_that_is_killed_loses_no_record_and_changes_none(room, tmp
     assert [{name: one for name, one in row.items() if name != "usage"} for row in hit.rows] == kept
     assert len(kept) == 60 and {row["model"] for row in kept} == {"synth-demo"}
     assert {one["model"] for row in kept for one in row["lineage"]} == {"synth-demo"}
-    assert "of judge: its process ended" in caplog.text and "another one starts" in caplog.text
+    assert "of judge: its process ended" in caplog.text and "starting another one" in caplog.text
     _, left = psutil.wait_procs(engines(), timeout=60)
     assert not left
 

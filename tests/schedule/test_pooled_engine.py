@@ -84,7 +84,7 @@ class Pool:
         here._broken.add_done_callback(replace)
 
     def tell(self):
-        self.model.tell(self.there, FACTS, next(self.news))
+        self.model.update(self.there, FACTS, next(self.news))
 
     async def ask(self, prompt, seed=0):
         return await self.model.generate(prompt, Sampling(seed=seed))
@@ -225,14 +225,14 @@ async def test_an_engine_that_seems_lost_is_left_alone_while_there_are_others():
 async def test_an_engine_that_only_seemed_lost_and_is_the_only_one_is_asked_again(monkeypatch):
     monkeypatch.setattr(pooled_engine, "ASIDE_S", 0.02)
     model = PooledEngine("judge")
-    model.tell({0: Away(2)}, FACTS, 0)
+    model.update({0: Away(2)}, FACTS, 0)
     assert (await model.generate([5], Sampling(seed=4))).token_ids == [4]
 
 
 async def test_news_that_come_late_are_not_believed():
     model, engine = PooledEngine("judge"), Away(0)
-    model.tell({1: engine}, FACTS, 2)
-    model.tell({0: Away(10**6)}, FACTS, 1)
+    model.update({1: engine}, FACTS, 2)
+    model.update({0: Away(10**6)}, FACTS, 1)
     assert (await model.generate([5], Sampling(seed=4))).token_ids == [4]
 
 

@@ -107,9 +107,7 @@ async def test_a_process_that_ray_ends_because_memory_is_short_is_a_lost_worker_
             async def remote():
                 raise OutOfMemoryError("2 worker(s) were killed due to the node running low on memory.\nMemory on the")
 
-    with pytest.raises(
-        WorkerLost, match=r"^its process ended: its machine's memory was nearly full, and Ray ended it$"
-    ):
+    with pytest.raises(WorkerLost, match=r"^its process ended: its node's memory was nearly full, and Ray ended it$"):
         await call(Actor, "run")
 
 

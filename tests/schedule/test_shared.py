@@ -34,7 +34,7 @@ async def test_a_pool_that_is_killed_is_lost_to_all_who_wait_and_another_one_goe
         [process] = [one for one in below if one.name().startswith("ray::PoolProcess")]
         os.kill(process.pid, signal.SIGKILL)
         async with asyncio.timeout(120):
-            with pytest.raises(SharedLost, match="run again to go on"):
+            with pytest.raises(SharedLost, match="run again to resume"):
                 await waiting
             with pytest.raises(SharedLost):
                 await pool.passed([4])

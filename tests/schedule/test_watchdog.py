@@ -59,7 +59,7 @@ async def test_a_step_that_blocks_is_named_with_its_line(tmp_path, monkeypatch):
     blocked = BlockedSteps(run.folder.blocked)
     await run.go()
     first, *_ = blocked.news()
-    assert first.startswith("the step blocking blocks its worker, for ") and "at test_watchdog.py:" in first
+    assert first.startswith("the step blocking has blocked its worker for ") and "at test_watchdog.py:" in first
     assert not blocked.news()
 
 

@@ -218,7 +218,7 @@ def test_a_job_that_is_cancelled_keeps_what_is_finished_and_does_not_come_back(s
     job.until(lambda: job.state == "CANCELLED")
     assert job.leaves_nothing_behind()
     assert records_on_disk(folder) >= before
-    assert "the same command goes on from there" in job.told
+    assert "run the same command again to resume" in job.told
     assert "goes back into the queue" not in job.told
     assert slurm.job(job.number)["Restarts"] == "0"
     assert job.state == "CANCELLED"

@@ -5,9 +5,9 @@ import pytest
 from synth.sources.delimited import CSV, TSV, Dialect, delimited
 from tests.sources.test_json_text import read
 
-_HINT = "; if quotation marks are part of the text, say source.quote=null"
+_HINT = "; if quotation marks are part of the text, set source.quote=null"
 NEVER_CLOSED = f"has a quotation mark that is never closed{_HINT}"
-GOES_ON = f"goes on after a closing quotation mark{_HINT}"
+GOES_ON = f"continues after a closing quotation mark{_HINT}"
 
 
 def rows(data, dialect=CSV):
@@ -29,7 +29,7 @@ def test_csv_rows_have_the_headers_names_and_may_span_lines():
         (b"1", "has 1 fields, the header has 2"),
         (b"1,2,3", "has 3 fields, the header has 2"),
         (b'"1"x,2', GOES_ON),
-        (b"\xff,2", "is no UTF-8"),
+        (b"\xff,2", "is not UTF-8"),
     ],
 )
 def test_a_bad_csv_row_is_named_and_the_next_one_is_read(row, reason):
@@ -65,18 +65,18 @@ def test_a_tsv_has_no_quotation_unless_it_is_said():
     assert [row["a"] for _, row in rows(data, TSV)] == ['"Quote me', "3", 'Say hi"']
     assert [row["a"] for _, row in rows(data, Dialect("\t", '"'))] == ["Quote me\t2\n3\t4\nSay hi"]
     ((_, reason), *_) = rows(b'a\tb\n"two\nlines"\t2\n', TSV)
-    assert reason.startswith("has 1 fields, the header has 2; if fields are quoted, say ")
+    assert reason.startswith("has 1 fields, the header has 2; if fields are quoted, set ")
 
 
 def test_a_backslash_escapes_a_mark_where_it_is_said():
     data = b'a,b\n"He said \\"hi\\" and left",2\n'
     assert rows(data, Dialect(",", '"', "\\")) == [(2, {"a": 'He said "hi" and left', "b": "2"})]
     ((_, reason),) = rows(data)
-    assert reason.endswith("; if a backslash escapes such marks, say 'source.escape=\\\\'")
+    assert reason.endswith("; if a backslash escapes such marks, set 'source.escape=\\\\'")
 
 
 def test_a_row_may_not_end_with_the_escape_sign():
-    assert rows(b"a,b\n1,2\\", Dialect(",", '"', "\\")) == [(2, "ends with the escape sign")]
+    assert rows(b"a,b\n1,2\\", Dialect(",", '"', "\\")) == [(2, "ends with the escape character")]
 
 
 def test_unnamed_columns_are_left_out_where_they_are_empty():
@@ -92,7 +92,7 @@ def test_unnamed_columns_are_left_out_where_they_are_empty():
 def test_a_header_of_one_column_with_another_delimiter_in_it_is_refused(data, dialect):
     ((line, told),) = rows(data, dialect)
     name = data.split(b"\n")[0].decode()
-    assert line == 1 and told.startswith(f"torn: has but one column, {name!r}; is its delimiter another one? Say ")
+    assert line == 1 and told.startswith(f"torn: has only one column, {name!r}; if the delimiter is another one, set ")
     assert ("source.delimiter=tab" if "\t" in name else f"'source.delimiter=\"{name[1]}\"'") in told
     assert rows(b"a;b\n1\n", Dialect(",", '"', is_given=True)) == [(2, {"a;b": "1"})]
 
@@ -111,9 +111,9 @@ def test_a_csv_field_may_be_long_and_hold_nul():
     ("data", "told"),
     [
         (b"a,a\n", "has the column 'a' twice"),
-        (b"\xff\n1\n", "is no UTF-8"),
+        (b"\xff\n1\n", "is not UTF-8"),
         (b'"a', "has no readable"),
-        (b",,\n1,2,3\n", "has no names of columns"),
+        (b",,\n1,2,3\n", "has no column names"),
     ],
 )
 def test_a_bad_header_leaves_nothing_to_be_read(data, told):

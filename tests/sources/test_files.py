@@ -97,7 +97,7 @@ def test_a_pattern_without_a_match_is_refused(tmp_path):
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
-    assert refusal(tmp_path).startswith(f"source.path: {tmp_path} is a folder but no saved dataset")
+    assert refusal(tmp_path).startswith(f"source.path: {tmp_path} is a folder, not a saved dataset")
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "saved"])
@@ -106,7 +106,7 @@ def test_a_file_of_nonsense_is_refused(tmp_path, name):
     if name == "saved":
         write(path)
     (path / "state.json" if path.is_dir() else path).write_bytes(b"nonsense" * 10)
-    assert refusal(path).startswith(f"source.path: {path} is no ")
+    assert refusal(path).startswith(f"source.path: {path} is not a readable ")
 
 
 def test_a_truncated_archive_is_refused(tmp_path):
@@ -157,13 +157,13 @@ def test_an_archive_with_a_hole_in_it_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json.gz"])
 def test_what_is_no_text_is_said_to_be_what_it_is(tmp_path, name, data, what):
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    told = f"source.path: {tmp_path}/{name}:1: is {what}: text has to be UTF-8, as it is or compressed by gzip"
+    told = f"source.path: {tmp_path}/{name}:1: is {what}; text must be UTF-8, plain or compressed by gzip"
     assert refusal(tmp_path / name) == told
 
 
 def test_only_text_is_packed_as_a_file(tmp_path):
     (tmp_path / "a.parquet.gz").touch()
-    told = f"source.path: {tmp_path}/a.parquet.gz can't be read: .gz is for text; unpack it first"
+    told = f"source.path: {tmp_path}/a.parquet.gz can't be read: .gz is for text only; unpack it first"
     assert refusal(tmp_path / "a.parquet.gz") == told
 
 
@@ -190,7 +190,7 @@ def test_what_can_be_no_delimiter_is_refused(keys, told):
 
 def test_only_csv_and_tsv_have_a_delimiter(tmp_path):
     write(tmp_path / "a.jsonl")
-    told = f"source.delimiter: only csv and tsv have one, and {tmp_path}/a.jsonl is jsonl"
+    told = f"source.delimiter: is for csv and tsv only, and {tmp_path}/a.jsonl is jsonl"
     assert refusal(tmp_path / "a.jsonl", delimiter=";") == told
 
 
@@ -231,13 +231,13 @@ def test_a_folder_of_another_user_is_refused(locked, name):
 
 def test_a_torn_file_is_named_with_the_line(tmp_path):
     (tmp_path / "a.json").write_text('[{"a": 1},\n{"a": 2')
-    told = f"source.path: {tmp_path}/a.json:2: is no JSON: Expecting ',' delimiter"
+    told = f"source.path: {tmp_path}/a.json:2: is not JSON: Expecting ',' delimiter"
     assert refusal(tmp_path / "a.json") == told
 
 
 def test_a_bad_row_is_named_by_file_and_line_and_the_others_are_read(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": \n{"a": 3}\n')
-    reason = "ends within an object: an object a line is needed"
+    reason = "ends within an object, expected an object per line"
     assert read(tmp_path / "a.jsonl")[1:] == [BadRow(str(tmp_path / "a.jsonl"), 2, reason), {"a": 3}]
 
 
@@ -252,7 +252,7 @@ def test_a_saved_dataset_with_several_splits_needs_one(tmp_path):
 
 def test_a_file_has_no_splits(tmp_path):
     write(tmp_path / "a.jsonl")
-    assert refusal(tmp_path / "a.jsonl", split="test").startswith("source.split: only a saved dataset has splits")
+    assert refusal(tmp_path / "a.jsonl", split="test").startswith("source.split: is for a saved dataset only")
 
 
 def test_the_stamp_changes_with_a_file(tmp_path):

@@ -136,7 +136,7 @@ def test_two_hundred_personas_are_shipped_all_different():
 @pytest.mark.parametrize(
     ("draw", "told"),
     [
-        ({}, "source.draw: needs a column at the least"),
+        ({}, "source.draw: needs at least one column"),
         ({"a": {"valuse": ["x"]}}, "source.draw.a.valuse: no distribution has this key; did you mean 'values'?"),
         ({"a": {"values": ["x"], "wieghts": [1]}}, "source.draw.a.wieghts: no such key; did you mean 'weights'?"),
         ({"a": {"math": "two"}}, "source.draw.a.math: a weight must be a number, got 'two'"),
@@ -145,31 +145,31 @@ def test_two_hundred_personas_are_shipped_all_different():
         ({"a": {"math": -1}}, "source.draw.a: weights: must be at least 0, got -1"),
         ({"a": {"math": 0}}, "source.draw.a: weights: at least one must be above 0"),
         ({"a": {"values": ["x", "y"], "weights": [1]}}, "source.draw.a: weights: 1 for 2 values"),
-        ({"a": ["x", "x"]}, "source.draw.a: values: 'x' stands there twice"),
+        ({"a": ["x", "x"]}, "source.draw.a: values: has 'x' twice"),
         ({"a": ["x", 1]}, "source.draw.a: its values are of several types: int64, string"),
         ({"a": {"min": 3, "max": 1}}, "source.draw.a: max: must be at least min=3, got 1"),
         ({"a": {"min": 3}}, "source.draw.a.max: is missing"),
         ({"a": {"mn": 3, "max": 1}}, "source.draw.a.mn: no such key; did you mean 'min'?"),
-        ({"a": {"first": "2020-13-01", "last": "2021-01-01"}}, "source.draw.a.first: must be a day, as 2026-01-31"),
+        ({"a": {"first": "2020-13-01", "last": "2021-01-01"}}, "source.draw.a.first: must be a day such as 2026-01-31"),
         ({"a": {"template": "{{ b"}}, "source.draw.a.template: line 1: unexpected end of template"),
         ({"a": {"template": "{{ topik }}"}, "topic": ["x"]},
-         "source.draw.a.template: the grid draws no column 'topik'; did you mean 'topic'?"),
+         "source.draw.a.template: the grid has no column 'topik'; did you mean 'topic'?"),
         ({"a": {"template": "{{ b }}"}, "b": {"template": "{{ a }}"}},
-         "source.draw.a: is drawn from itself: a → b → a"),
+         "source.draw.a: depends on itself: a → b → a"),
         ({"a": {"given": "categry", "cases": {"x": [1]}}, "category": ["x"]},
-         "source.draw.a.given: the grid draws no column 'categry'; did you mean 'category'?"),
+         "source.draw.a.given: the grid has no column 'categry'; did you mean 'category'?"),
         ({"a": {"given": "b", "cases": {"mth": [1]}}, "b": ["math"]},
          "source.draw.a.cases: 'b' is never 'mth'; did you mean 'math'?"),
         ({"a": {"given": "b", "cases": {"math": [1]}}, "b": ["math", "code"]},
-         "source.draw.a.cases: there is none for b 'code'; add it, or `otherwise`"),
+         "source.draw.a.cases: has none for b 'code'; add it, or `otherwise`"),
         ({"a": {"given": "b", "cases": {"math": [1]}}, "b": {"template": "x"}}, "source.draw.a.otherwise: is missing"),
         ({"a": {"given": "b", "cases": {"math": {"vals": 1, "x": "y"}}}, "b": ["math"]},
          "source.draw.a.cases.math.vals: no distribution has this key; did you mean 'values'?"),
-        ({"a": {"row_of": "b", "column": "x"}, "b": ["y"]}, "source.draw.a.row_of: 'b' is drawn from no rows"),
+        ({"a": {"row_of": "b", "column": "x"}, "b": ["y"]}, "source.draw.a.row_of: 'b' is not drawn from rows"),
         ({"a": {"rows": "synth:person"}},
-         "source.draw.a.rows: Synth ships no 'synth:person'; did you mean 'personas'?"),
-        ({"seed": [1]}, "source.draw.seed: this name is taken by a column that is there in any case"),
-        ({"a b": [1]}, "source.draw.a b: a column's name is of letters, digits and _"),
+         "source.draw.a.rows: Synth does not ship 'synth:person'; did you mean 'personas'?"),
+        ({"seed": [1]}, "source.draw.seed: is a column that every dataset has"),
+        ({"a b": [1]}, "source.draw.a b: column names consist of letters, digits and _"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_drawn_is_named_with_its_key(draw, told):
@@ -182,8 +182,11 @@ def test_what_can_not_be_drawn_is_named_with_its_key(draw, told):
     ("who", "told"),
     [
         ({"rows": "peple.jsonl"}, "source.draw.who.rows: there is no file 'peple.jsonl'; did you mean 'people.jsonl'?"),
-        ({"rows": "people.jsonl"}, "source: people.jsonl:1: has no 'who', only name, age; source.bad_rows=set_aside"),
-        ({"rows": "people.jsonl", "column": "age"}, "source: people.jsonl:1: 'age' is 20, and to be string"),
+        (
+            {"rows": "people.jsonl"},
+            "source: people.jsonl:1: has no 'who', only name, age; set source.bad_rows=set_aside",
+        ),
+        ({"rows": "people.jsonl", "column": "age"}, "source: people.jsonl:1: 'age' is 20, but must be string"),
     ],
 )
 def test_rows_that_can_not_be_drawn_are_named(people, capsys, who, told):
@@ -199,12 +202,12 @@ def hydra(node):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["num_records=all"], "num_records: a grid of topic has no end; say how many records are to be kept"),
-        (["+source.limit=3"], "source.limit: is for rows that are read; a grid draws its own, without end"),
+        (["num_records=all"], "num_records: a grid of topic has no end; set the number of records to keep"),
+        (["+source.limit=3"], "source.limit: is for rows that are read; a grid draws records without end"),
         (["strategy.text_generation.template='{{ topik }}'"],
          "strategy.text_generation: reads the column 'topik', which a grid of topic does not draw; did you mean"),
         (["strategy.text_generation.output=topic"],
-         "source.draw.topic: the step text_generation adds a column of this name; call the drawn one otherwise"),
+         "source.draw.topic: the step text_generation adds a column of this name; rename the drawn one"),
     ],
 )  # fmt: skip
 def test_what_a_grid_does_not_go_with_is_said_before_anything_starts(capsys, words, told):

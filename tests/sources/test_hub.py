@@ -27,7 +27,7 @@ def test_rows_are_those_of_the_split(monkeypatch, data):
 def test_json_columns_and_bad_rows_are_as_in_files(monkeypatch):
     table = pa.table({"meta": pa.array(['{"k": 1}', "{", None], pa.json_())})
     monkeypatch.setattr(datasets, "load_dataset", lambda *names, **keys: datasets.Dataset(table))
-    reason = "the column 'meta' holds JSON that can't be read: Expecting property name enclosed in double quotes: "
+    reason = "the column 'meta' has JSON that can't be read: Expecting property name enclosed in double quotes: "
     first, bad, last = Hub(name="some/data").read()
     assert (first, last) == ({"meta": {"k": 1}}, {"meta": None})
     assert (bad.file, bad.line) == ("some/data", 2) and bad.reason.startswith(reason)

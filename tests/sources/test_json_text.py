@@ -21,7 +21,8 @@ def read(reader, data):
     return found
 
 
-NOT_WHOLE = "ends within an object: an object a line is needed"
+A_LINE = "expected an object per line"
+NOT_WHOLE = f"ends within an object, {A_LINE}"
 
 
 class Counted(io.BytesIO):
@@ -48,23 +49,26 @@ def test_json_lines_gives_an_object_a_line_and_skips_blank_ones():
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b'{"a": 1', "ends within an object: an object a line is needed"),
-        (b'{"a": "1', "ends within an object: an object a line is needed"),
-        (b'[{"a": 1},', "ends within a list: an object a line is needed; source.format=json reads a list of objects"),
-        (b'[{"a": 1}]', "is a list: an object a line is needed; source.format=json reads a list of objects"),
+        (b'{"a": 1', "ends within an object, expected an object per line"),
+        (b'{"a": "1', "ends within an object, expected an object per line"),
+        (
+            b'[{"a": 1},',
+            "ends within a list, expected an object per line; set source.format=json for a list of objects",
+        ),
+        (b'[{"a": 1}]', f"is a list, {A_LINE}; set source.format=json for a list of objects"),
         (b'{"a": 1, "b": {"c": 1, "c": 2}}', "has the key 'c' twice"),
         (b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", "is nested more than 200 deep"),
-        (b"hello", "is no JSON: Expecting value (column 1)"),
-        (b'{"a": 1} {"b": 2}', "is no JSON: Extra data (column 10)"),
-        (b'{"a": "\xff"}', "is no UTF-8 (byte 8 of the line)"),
-        (b"[1, 2]", "is a list: an object is expected"),
-        (b'"text"', "is a text: an object is expected"),
-        (b"5", "is a number: an object is expected"),
-        (b"null", "is null: an object is expected"),
-        (b"true", "is true or false: an object is expected"),
+        (b"hello", "is not JSON: Expecting value (column 1)"),
+        (b'{"a": 1} {"b": 2}', "is not JSON: Extra data (column 10)"),
+        (b'{"a": "\xff"}', "is not UTF-8 (byte 8 of the line)"),
+        (b"[1, 2]", "is a list, expected an object"),
+        (b'"text"', "is a text, expected an object"),
+        (b"5", "is a number, expected an object"),
+        (b"null", "is null, expected an object"),
+        (b"true", "is true or false, expected an object"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is nested more than 200 deep"),
         (b'{"a": ' + b"9" * 5000 + b"}", "Exceeds the limit (4300 digits)"),
-        ('{"a": 1}'.encode("utf-16"), "is no UTF-8 (byte 1 of the line)"),
+        ('{"a": 1}'.encode("utf-16"), "is not UTF-8 (byte 1 of the line)"),
     ],
 )
 def test_a_bad_line_is_named_and_the_next_one_is_read(line, reason):
@@ -102,7 +106,7 @@ def test_a_list_is_read_item_by_item_with_their_lines():
     assert read(json_list, data) == [
         (2, {"a": 1}),
         (4, {"b": [1, "]"]}),
-        (7, "is a number: an object is expected"),
+        (7, "is a number, expected an object"),
     ]
 
 
@@ -117,15 +121,15 @@ def test_a_json_file_may_have_an_object_a_line():
 @pytest.mark.parametrize(
     ("data", "line", "reason"),
     [
-        (b'[{"a": 1},\n{"b": 2', 2, "is no JSON: Expecting ',' delimiter"),
-        (b'[{"a": 1},\n {"b": tru}, {"c": 3}, {"d": 4}]', 2, "is no JSON: Expecting value"),
-        (b'[{"a": 1}\n {"b": 2}]', 2, "is no JSON: a comma or the list's end is expected"),
-        (b'[{"a": 1},\n]', 2, "is no JSON: Expecting value"),
-        (b'[{"a": 1}', 1, "is no JSON: a comma or the list's end is expected"),
-        (b'[{"a": "' + b"x" * 3_000_000, 1, "is no JSON: Unterminated string"),
+        (b'[{"a": 1},\n{"b": 2', 2, "is not JSON: Expecting ',' delimiter"),
+        (b'[{"a": 1},\n {"b": tru}, {"c": 3}, {"d": 4}]', 2, "is not JSON: Expecting value"),
+        (b'[{"a": 1}\n {"b": 2}]', 2, "is not JSON: expected a comma or the end of the list"),
+        (b'[{"a": 1},\n]', 2, "is not JSON: Expecting value"),
+        (b'[{"a": 1}', 1, "is not JSON: expected a comma or the end of the list"),
+        (b'[{"a": "' + b"x" * 3_000_000, 1, "is not JSON: Unterminated string"),
         (b"[" * 100_000, 1, "is nested more than 200 deep"),
-        (b'[{"a": 1}]\n\n[{"a": 2}]', 3, "goes on after the list's end"),
-        (b"hello", 1, "is something else: a list of objects, or an object a line, is needed"),
+        (b'[{"a": 1}]\n\n[{"a": 2}]', 3, "continues after the end of the list"),
+        (b"hello", 1, "is something else, expected a list of objects, or an object per line"),
     ],
 )
 def test_a_torn_list_is_named_with_its_line(data, line, reason):
@@ -136,7 +140,7 @@ def test_a_torn_list_is_named_with_its_line(data, line, reason):
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        (b'{"a": "\xff"}', "is no UTF-8"),
+        (b'{"a": "\xff"}', "is not UTF-8"),
         (b'{"a": {"b": 1, "b": 2}}', "has the key 'b' twice"),
         (b'{"a": ' + b"9" * 5000 + b"}", "Exceeds the limit (4300 digits)"),
         (b'{"a": ' + b"[" * 200 + b"]" * 200 + b"}", "is nested more than 200 deep"),
@@ -164,20 +168,20 @@ def test_a_line_that_is_too_long_is_bad_alone(monkeypatch):
     assert read(json_lines, data) == [(1, {"a": 1}), (2, "is longer than 0 MiB"), (3, {"a": 3})]
 
 
-NEEDED = "a list of objects, or an object a line, is needed"
+NEEDED = "expected a list of objects, or an object per line"
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b'{\n "version": 1,\n "data": [\n  {"a": 1}\n ]\n}', f"is one object: {NEEDED}; 'data' in it holds a list of"),
-        (b'{"version": 1, "data": [{"a": 1}]}', f"is one object: {NEEDED}; 'data' in it holds a list of objects"),
-        (b'{"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}', f"is one object of columns: {NEEDED}, which pandas"),
-        (b'{"a": [1, 2], "b": [3, 4]}', f"is one object of columns: {NEEDED}, which pandas"),
-        (b'{"0": {"a": 1}, "1": {"a": 2}}', f"is one object of columns: {NEEDED}, which pandas"),
-        (b'{"columns": ["a"], "index": [0], "data": [[1]]}', f"is one object of columns: {NEEDED}, which pandas"),
-        (b'{"schema": {}, "data": [{"a": 1}]}', f"is one object: {NEEDED}; 'data' in it holds a list of objects"),
-        (b'{\n "a": 1\n}\n{\n "a": 2\n}', f"is an object over several lines: {NEEDED}"),
+        (b'{\n "version": 1,\n "data": [\n  {"a": 1}\n ]\n}', f"is a single object, {NEEDED}; its 'data' is a list of"),
+        (b'{"version": 1, "data": [{"a": 1}]}', f"is a single object, {NEEDED}; its 'data' is a list of objects"),
+        (b'{"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}}', f"is a single object of columns, {NEEDED}; pandas"),
+        (b'{"a": [1, 2], "b": [3, 4]}', f"is a single object of columns, {NEEDED}; pandas"),
+        (b'{"0": {"a": 1}, "1": {"a": 2}}', f"is a single object of columns, {NEEDED}; pandas"),
+        (b'{"columns": ["a"], "index": [0], "data": [[1]]}', f"is a single object of columns, {NEEDED}; pandas"),
+        (b'{"schema": {}, "data": [{"a": 1}]}', f"is a single object, {NEEDED}; its 'data' is a list of objects"),
+        (b'{\n "a": 1\n}\n{\n "a": 2\n}', f"is an object over several lines, {NEEDED}"),
     ],
 )
 def test_an_object_that_holds_the_rows_is_no_row(data, reason):

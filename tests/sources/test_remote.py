@@ -80,7 +80,9 @@ def test_files_are_read_from_a_web_server(tmp_path, server):
 def test_a_file_of_nonsense_in_a_store_is_told_in_one_line(tmp_path, bucket):
     (tmp_path / "a.parquet").write_bytes(b"nonsense" * 10)
     told = refusal(bucket(tmp_path / "a.parquet"))
-    assert told.startswith("source.path: memory:///bucket/a.parquet is no parquet file") and "\n" not in told
+    assert (
+        told.startswith("source.path: memory:///bucket/a.parquet is not a readable parquet file") and "\n" not in told
+    )
 
 
 @pytest.mark.parametrize(("url", "package"), [("s3://bucket/a.jsonl", "s3fs"), ("gs://bucket/a.jsonl", "gcsfs")])
@@ -100,7 +102,7 @@ def test_what_is_no_store_is_refused():
 )
 def test_a_url_with_a_secret_is_refused_and_not_repeated(url):
     told = refusal(url)
-    assert told.startswith("source.path: a URL must hold no user, password or query") and "hunter2" not in told
+    assert told.startswith("source.path: a URL must have no user, password or query") and "hunter2" not in told
 
 
 @pytest.mark.slow

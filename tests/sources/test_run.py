@@ -41,11 +41,11 @@ def refusal(folder, capsys):
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        ([], "source: seeds.jsonl:2: is no JSON: Expecting value (column 11)"),
-        (["dry_run=true"], "source: seeds.jsonl:2: is no JSON: Expecting value (column 11)"),
+        ([], "source: seeds.jsonl:2: is not JSON: Expecting value (column 11)"),
+        (["dry_run=true"], "source: seeds.jsonl:2: is not JSON: Expecting value (column 11)"),
         (["source.path=seed.jsonl"], "source.path: there is no file 'seed.jsonl'"),
-        (["source.path={folder}/empty.jsonl"], "source: empty.jsonl holds no rows\n"),
-        (["source.path={folder}/bad.jsonl", "source.bad_rows=set_aside"], "source: bad.jsonl holds no rows but 1 bad"),
+        (["source.path={folder}/empty.jsonl"], "source: empty.jsonl has no rows\n"),
+        (["source.path={folder}/bad.jsonl", "source.bad_rows=set_aside"], "source: bad.jsonl has no rows but 1 bad"),
         (["source.limt=1"], "source.limt: no such key; did you mean 'source.limit'?"),
         (["source.bad_rows=skip"], "source.bad_rows: must be 'stop' or 'set_aside', got 'skip'"),
         (["source.limit=1", 'strategy.text_generation.template="{{ topik }}"'],
@@ -62,7 +62,7 @@ def test_what_can_not_be_used_is_said_before_anything_starts(refusal, overrides,
     ("overrides", "told"),
     [
         ([], "strategy.text_generation: reads the column 'instruction', which source=none lacks"),
-        (["num_records=all"], "num_records: all is for a source that has an end; choose source=file or source=hub"),
+        (["num_records=all"], "num_records: all needs a source with an end; choose source=file or source=hub"),
         (
             ["source.path=seeds.jsonl"],
             "source.path: no source is chosen; choose from file, grid, hub, none, tasks by source=NAME",
@@ -84,8 +84,8 @@ def test_a_dry_run_tells_the_number_of_rows(folder, capsys):
     assert command(folder, "dry_run=true", "source.bad_rows=set_aside", "num_records=all") == 0
     told = capsys.readouterr().out.replace(f"{folder}/", "")
     assert "source    3 rows of seeds.jsonl, 1 bad ones set aside\n" in told
-    assert "records   all that the source gives\n" in told
-    assert "at most 1 a record, 3 in all" in told
+    assert "records   all of the source\n" in told
+    assert "at most 1 per record, 3 in all" in told
     assert {path.name for path in folder.iterdir()} == {"seeds.jsonl", "empty.jsonl", "bad.jsonl"}
 
 

@@ -56,7 +56,7 @@ def refusal(source, folder):
     return str(caught.value)
 
 
-BAD = BadRow("seeds.jsonl", 3, "is no JSON")
+BAD = BadRow("seeds.jsonl", 3, "is not JSON")
 
 
 def test_rows_are_read_back_by_number(folder):
@@ -104,7 +104,7 @@ def test_no_more_rows_are_read_than_the_limit(folder):
 
 
 def test_a_bad_row_stops_the_run_at_the_door(folder):
-    told = "source: seeds.jsonl:3: is no JSON; source.bad_rows=set_aside goes on without such rows"
+    told = "source: seeds.jsonl:3: is not JSON; set source.bad_rows=set_aside to go on without such rows"
     assert refusal(ListSource([{"a": 1}, BAD]), folder) == told
 
 
@@ -113,7 +113,7 @@ def test_bad_rows_can_be_set_aside(folder):
     assert (contents.rows, contents.bad_rows) == (2, 1)
     assert all_rows(folder, 2) == [{"a": 1}, {"a": 2}]
     told = json.loads((folder / "bad_rows.jsonl").read_text())
-    assert told == {"file": "seeds.jsonl", "line": 3, "reason": "is no JSON"}
+    assert told == {"file": "seeds.jsonl", "line": 3, "reason": "is not JSON"}
 
 
 class Wordless:
@@ -124,7 +124,7 @@ class Wordless:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (["a"], "is of type list: an object is expected"),
+        (["a"], "is list, expected an object"),
         ({("a",): 1}, "can't be written as JSON: keys must be str, int, float, bool or None, not tuple"),
         ({"a": Wordless()}, "can't be written as JSON: no word"),
         ({"a": functools.reduce(lambda inner, _: [inner], range(200), 1)}, "is nested more than 200 deep"),
@@ -144,8 +144,8 @@ def test_a_row_that_can_not_be_written_down_is_a_bad_row(folder, row, reason):
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([], "source: the list holds no rows"),
-        ([BAD], "source: the list holds no rows but 1 bad ones, first seeds.jsonl:3: is no JSON"),
+        ([], "source: the list has no rows"),
+        ([BAD], "source: the list has no rows but 1 bad ones, first seeds.jsonl:3: is not JSON"),
     ],
 )
 def test_a_source_without_rows_is_refused(folder, rows, told):
@@ -228,7 +228,7 @@ def test_rows_that_are_cut_off_are_an_error_and_no_row(folder):
     keep(ListSource([{"a": "long enough"}]), folder)
     with (folder / "rows.jsonl").open("r+") as file:
         file.truncate(5)
-    with pytest.raises(OSError, match=r"rows\.jsonl is damaged: row 0"):
+    with pytest.raises(OSError, match=r"rows\.jsonl is damaged: the checksum of row 0"):
         Rows(folder).row(0)
 
 
@@ -238,7 +238,7 @@ def test_a_damaged_row_is_an_error_that_says_so(folder, place):
     with (folder / "rows.jsonl").open("r+b") as file:
         file.seek(place)
         file.write(b"\xff")
-    with pytest.raises(OSError, match=r"rows\.jsonl is damaged: row 0 does not fit its checksum"):
+    with pytest.raises(OSError, match=r"rows\.jsonl is damaged: the checksum of row 0 differs"):
         Rows(folder).row(0)
 
 
@@ -270,7 +270,7 @@ def test_a_slice_waits_for_the_one_that_reads(tmp_path, capsys):
     source, shared = ListSource([{"a": 1}]), tmp_path / "source"
     with stored(source, tmp_path / "0" / "source", shared) as (_, put_in_place), ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(keep_shared, source, tmp_path / "1" / "source", shared)
-        while "waiting for its copy" not in capsys.readouterr().err:
+        while "waiting for another slice" not in capsys.readouterr().err:
             time.sleep(0.01)
         assert not waiting.done()
         put_in_place()

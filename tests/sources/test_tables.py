@@ -45,7 +45,7 @@ def write(path, table):
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "saved"])
 def test_bytes_that_are_no_utf8_are_one_bad_row(tmp_path, name):
     path = write(tmp_path / name, pa.table({"n": [1, 2, 3], "text": bad_utf8()}))
-    bad = BadRow(str(path), 2, "the column 'text' is no UTF-8")
+    bad = BadRow(str(path), 2, "the column 'text' is not UTF-8")
     assert read(path) == [{"n": 1, "text": "one"}, bad, {"n": 3, "text": "two"}]
 
 
@@ -61,7 +61,7 @@ def test_bytes_that_are_no_utf8_are_one_bad_row(tmp_path, name):
 )
 def test_bytes_that_are_no_utf8_are_found_in_every_type(tmp_path, column):
     first, bad, last = read(write(tmp_path / "a.arrow", pa.table({"text": column})))
-    assert bad.reason == "the column 'text' is no UTF-8"
+    assert bad.reason == "the column 'text' is not UTF-8"
     assert "one" in str(first) and "two" in str(last)
 
 
@@ -133,7 +133,7 @@ def test_json_columns_arrive_as_datasets_gives_them(tmp_path, name):
 def test_json_that_is_none_is_a_bad_row(tmp_path):
     path = write(tmp_path / "a.arrow", pa.table({"meta": pa.array(["{", "1"], pa.json_())}))
     bad, good = read(path)
-    assert good == {"meta": 1} and bad.reason.startswith("the column 'meta' holds JSON that can't be read: ")
+    assert good == {"meta": 1} and bad.reason.startswith("the column 'meta' has JSON that can't be read: ")
 
 
 def test_every_type_has_a_place_in_a_row(tmp_path):

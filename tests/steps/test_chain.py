@@ -172,17 +172,17 @@ async def test_an_exception_is_a_rejection_that_tells_where_it_was_raised():
 async def test_what_is_no_record_is_a_rejection(returned):
     row = (await finish(lambda record, llm: returned)).rejected[0]
     assert row["reason"] == "error"
-    assert "a step returns a record" in row["detail"]
+    assert "a step must return a record" in row["detail"]
 
 
 @pytest.mark.parametrize(
     ("record", "detail"),
     [
-        ({"instruction": 5}, "instruction is of type int: text is expected"),
-        ({"response": b"bytes"}, "response is of type bytes: text is expected"),
-        ({"finish_reason": ["stop"]}, "finish_reason is of type list: text is expected"),
-        ({"messages": "hello"}, "messages is expected to be a list of {role, content}, both texts"),
-        ({"messages": [{"role": "user"}]}, "messages is expected to be a list of {role, content}, both texts"),
+        ({"instruction": 5}, "instruction is int, but must be text"),
+        ({"response": b"bytes"}, "response is bytes, but must be text"),
+        ({"finish_reason": ["stop"]}, "finish_reason is list, but must be text"),
+        ({"messages": "hello"}, "messages must be a list of {role, content}, both text"),
+        ({"messages": [{"role": "user"}]}, "messages must be a list of {role, content}, both text"),
     ],
 )
 async def test_a_value_of_a_wrong_type_is_a_rejection(record, detail):
@@ -236,7 +236,7 @@ async def test_declared_columns_are_in_the_row():
 async def test_a_value_that_does_not_fit_its_declared_column_is_a_rejection():
     row = await only(lambda record, llm: {"score": "high"}, columns={"score": pa.float64()})
     assert row["reason"] == "error"
-    assert row["detail"].startswith("score does not fit its column, of type double: ")
+    assert row["detail"].startswith("score does not fit its column of type double: ")
 
 
 async def test_what_nobody_declared_is_kept_as_json():
@@ -407,7 +407,7 @@ async def test_what_a_step_makes_has_to_fit_whatever_the_source_had_there():
         return record | {"messages": "other words"}
 
     (row,) = (await finish(spoil, record={"messages": SHAREGPT})).rejected
-    assert row["reason"] == "error" and row["detail"].startswith("messages is expected to be a list")
+    assert row["reason"] == "error" and row["detail"].startswith("messages must be a list")
     assert row["messages"] == []
 
 
@@ -468,7 +468,7 @@ async def test_an_error_is_placed_where_the_step_made_its_mistake():
 
 
 async def test_a_rejection_without_a_reason_is_an_error():
-    assert (await only(lambda record, llm: Rejection("")))["detail"] == "a Rejection has to have a reason"
+    assert (await only(lambda record, llm: Rejection("")))["detail"] == "a Rejection needs a reason"
 
 
 async def test_what_json_can_not_hold_is_null_in_extra():

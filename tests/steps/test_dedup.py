@@ -80,7 +80,7 @@ async def test_lost_claims_are_an_engines_failure_whatever_the_step_makes_of_it(
         await finish(swallows, record={"word": "a"}, claims=Known(EngineError("gone")))
 
 
-@pytest.mark.parametrize(("key", "told"), [("words", "TypeError: a claim's key is bytes, not str")])
+@pytest.mark.parametrize(("key", "told"), [("words", "TypeError: a dedup key must be bytes, not str")])
 async def test_a_key_that_is_no_bytes_is_an_error_of_the_step(key, told):
     finished = await finish(Against(lambda record: key), claims=Known())
     assert finished.rejected[0]["detail"].startswith(told)
@@ -94,7 +94,7 @@ async def test_a_step_claims_once():
 
     twice.duplicates = ExactMatches()
     finished = await finish(twice, claims=Known())
-    assert "a record claims once at a step" in finished.rejected[0]["detail"]
+    assert "a record may call llm.dedup.claim only once in a step" in finished.rejected[0]["detail"]
 
 
 @pytest.mark.parametrize("claims", [None, Known()])
@@ -103,7 +103,7 @@ async def test_a_step_that_does_not_say_that_it_compares_has_no_twins(claims):
         await llm.dedup.claim(b"a")
 
     finished = await finish(claims_all_the_same, claims=claims)
-    assert "a step has one if its attribute `duplicates` says so" in finished.rejected[0]["detail"]
+    assert "it needs a step with the attribute `duplicates`" in finished.rejected[0]["detail"]
 
 
 async def test_in_a_run_without_claims_a_step_against_duplicates_says_so():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.steps.eliminations import is_response, judged_equal, leaks, says_nothing
+from synth.steps.eliminations import is_empty_words, is_response, judged_equal, leaks
 from synth.steps.prompts import render
 
 IN_DEPTH = ["constraints", "deepen", "concretize", "reasoning", "complicate_input"]
@@ -43,12 +43,12 @@ def test_any_other_verdict_is_none(verdict):
 
 @pytest.mark.parametrize("response", ["", "...", "It is what it was.", "?! -- the, and", "–—…"])
 def test_punctuation_and_stop_words_say_nothing(response):
-    assert says_nothing(response)
+    assert is_empty_words(response)
 
 
 @pytest.mark.parametrize("response", ["Yes.", "No", "42", "It is Paris.", "日本", "один"])
 def test_a_single_word_of_meaning_says_something(response):
-    assert not says_nothing(response)
+    assert not is_empty_words(response)
 
 
 @pytest.mark.parametrize(
@@ -126,5 +126,5 @@ def test_a_whole_prompt_is_found_and_a_plain_instruction_is_not(operation):
 
 @given(st.text(), st.text())
 def test_any_text_can_be_looked_at(one, other):
-    for answer in (judged_equal(one), says_nothing(one), leaks(one, other, "deepen")):
+    for answer in (judged_equal(one), is_empty_words(one), leaks(one, other, "deepen")):
         assert answer in (True, False, None)

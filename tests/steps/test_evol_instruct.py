@@ -188,7 +188,7 @@ async def test_answers_says_which_rows_have_a_response(answers, eliminate, respo
 
 
 def test_eliminations_by_answers_need_answers():
-    with pytest.raises(pydantic.ValidationError, match="refusal looks at answers"):
+    with pytest.raises(pydantic.ValidationError, match="refusal checks answers"):
         EvolInstruct(answers="none", eliminate=["no_gain", "refusal"])
 
 

@@ -61,7 +61,7 @@ async def test_a_calls_own_form_stands_in_place_of_the_samplings():
 
 
 def test_an_answer_has_one_form():
-    with pytest.raises(ValueError, match="choice: an answer has one form, and json_schema is given too"):
+    with pytest.raises(ValueError, match="choice: can't be combined with json_schema"):
         Sampling(json_schema={"type": "object"}, choice=VERDICT)
 
 

@@ -105,7 +105,7 @@ async def test_a_prompt_that_leaves_no_room_for_an_answer_is_a_rejection(ledger)
     llm = handle(FakeEngine(max_model_len=20), ledger)
     with pytest.raises(Rejection) as caught:
         await llm.chat("one")
-    assert (caught.value.reason, caught.value.detail) == ("prompt_too_long", "20 tokens, the model reads 20")
+    assert (caught.value.reason, caught.value.detail) == ("prompt_too_long", "20 tokens, the model takes at most 20")
     assert ledger.usage == Usage()
 
 

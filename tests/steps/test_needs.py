@@ -27,23 +27,23 @@ ABOUT = TextGeneration(template="{{ topic }}", output="instruction")
 
 def test_a_column_that_the_source_lacks_is_named_with_the_nearest_one():
     told = "strategy.step0: reads the column 'topic', which seeds.jsonl lacks; did you mean 'topics'?"
-    assert refusal(["topics", "n"], ABOUT) == f"{told} Or a column is renamed by 'source.columns={{topic: topics}}'"
+    assert refusal(["topics", "n"], ABOUT) == f"{told} Or rename a column by 'source.columns={{topic: topics}}'"
 
 
 def test_where_none_is_near_all_are_named():
-    assert "lacks; choose from a, b; a column is renamed by 'source.columns={topic: a}'" in refusal(["a", "b"], ABOUT)
+    assert "lacks; choose from a, b; rename a column by 'source.columns={topic: a}'" in refusal(["a", "b"], ABOUT)
 
 
 def test_without_a_source_it_says_how_to_choose_one():
     told = "strategy.step0: reads the column 'topic', which source=none lacks"
-    assert refusal([], ABOUT, source="source=none") == f"{told}; choose another one by source=file or source=hub"
+    assert refusal([], ABOUT, source="source=none") == f"{told}; choose source=file or source=hub"
 
 
 def test_one_of_several_columns_will_do():
     check(["instruction"], Respond())
     check(["messages"], Respond())
     told = "strategy.step0: reads the column 'instruction' or 'messages', which seeds.jsonl lacks; choose from prompt"
-    assert refusal(["prompt"], Respond()) == f"{told}; a column is renamed by 'source.columns={{instruction: prompt}}'"
+    assert refusal(["prompt"], Respond()) == f"{told}; rename a column by 'source.columns={{instruction: prompt}}'"
 
 
 def test_the_column_to_be_renamed_is_the_one_that_others_call_so():
@@ -73,7 +73,7 @@ def unfit(kinds, *steps, declared=None):
 def test_a_column_that_a_step_can_not_use_in_any_row_is_refused():
     assert unfit({"messages": ["list", "null"]}, Respond()) == (
         "strategy.step0: reads 'instruction' (text) or 'messages' (a list of {role, content}, both texts), but in "
-        "seeds.jsonl 'messages' holds lists and null; 'source.columns={instruction: NAME}' names another column"
+        "seeds.jsonl 'messages' holds lists and null; name another column by 'source.columns={instruction: NAME}'"
     )
     assert "'question' holds numbers" in unfit({"question": ["number"]}, Length(column="question", max=3))
 

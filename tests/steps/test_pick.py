@@ -153,18 +153,18 @@ def test_rank_tells_the_calls_of_its_judge():
 
 
 def test_a_limit_of_what_is_one_record_is_refused():
-    with pytest.raises(pydantic.ValidationError, match="limit: the output best is one record"):
+    with pytest.raises(pydantic.ValidationError, match="limit: has no effect, output=best makes one record"):
         Pick(limit=2)
 
 
 @pytest.mark.parametrize(
     ("steps", "problem"),
     [
-        ([Pick()], "'candidates'; a step synth.steps.sample.Sample before it adds it"),
-        ([Rank()], "'candidates'; a step"),
-        ([Sample(), Pick(output="pairs")], "'pass_rate'; synth.steps.sample.Sample adds it where it has a verifier"),
-        ([Sample(), Pick(by="rating")], "'best_rating'; a step synth.steps.rank.Rank"),
-        ([Sample(), Rank(), Pick(by="selected")], "'selected'; a step synth.steps.gen_select.GenSelect"),
+        ([Pick()], "'candidates'; put a step synth.steps.sample.Sample before it"),
+        ([Rank()], "'candidates'; put a step"),
+        ([Sample(), Pick(output="pairs")], "'pass_rate'; give synth.steps.sample.Sample a verifier"),
+        ([Sample(), Pick(by="rating")], "'best_rating'; put a step synth.steps.rank.Rank"),
+        ([Sample(), Rank(), Pick(by="selected")], "'selected'; put a step synth.steps.gen_select.GenSelect"),
         ([Sample(verifier=Says())], "'hint', which rows.jsonl lacks"),
     ],
 )

@@ -89,10 +89,10 @@ async def test_a_score_takes_no_seed_from_the_calls_after_it():
 @pytest.mark.parametrize(
     ("ask", "told"),
     [
-        (lambda llm: llm.on("reward").chat("Why?"), "the model 'reward' generates nothing: it is there to score"),
-        (lambda llm: llm.on("reward").embed("a"), "the model 'reward' is there to score, and not to embed"),
-        (lambda llm: llm.on("embedder").score(TALK), "the model 'embedder' is there to embed, and not to score"),
-        (lambda llm: llm.score(TALK), "the model 'main' is there to generate, and not to score"),
+        (lambda llm: llm.on("reward").chat("Why?"), "the model 'reward' cannot generate text, its task is to score"),
+        (lambda llm: llm.on("reward").embed("a"), "the model 'reward' can score, but not embed"),
+        (lambda llm: llm.on("embedder").score(TALK), "the model 'embedder' can embed, but not score"),
+        (lambda llm: llm.score(TALK), "the model 'main' can generate, but not score"),
         (lambda llm: llm.on("rewrad").score(TALK), "there is no model 'rewrad' in this run; did you mean 'reward'?"),
     ],
 )

@@ -94,7 +94,7 @@ def test_greedy_responses_are_refused():
 
 async def test_a_tie_is_a_rejection():
     row = await pair(scored(4, 4), k=2)
-    assert (row["reason"], row["detail"]) == ("no_preference", "all responses that were ranked have the score 4")
+    assert (row["reason"], row["detail"]) == ("no_preference", "all ranked responses have the score 4")
 
 
 @pytest.mark.parametrize(

@@ -157,11 +157,11 @@ async def test_the_seeds_of_an_answers_calls_do_not_depend_on_which_answer_comes
 
 
 def test_keys_that_contradict_one_another_are_refused():
-    with pytest.raises(pydantic.ValidationError, match="end: must be one line"):
+    with pytest.raises(pydantic.ValidationError, match="end: must be a single line"):
         PythonTool(end="a\nb")
-    with pytest.raises(pydantic.ValidationError, match=r"packages: 'os\.path' is no name of a package"):
+    with pytest.raises(pydantic.ValidationError, match=r"packages: 'os\.path' is not a package name"):
         PythonTool(packages=["os.path"])
-    with pytest.raises(pydantic.ValidationError, match="thinking_tokens closes thoughts that wait for a tool"):
+    with pytest.raises(pydantic.ValidationError, match="thinking_tokens would end reasoning at a tool"):
         Sample(verifier=Math(), tool=PythonTool(), sampling=[Sampling(thinking_tokens=9)])
 
 

@@ -279,15 +279,15 @@ async def test_no_answer_extracted_from_any_is_a_reason_of_its_own():
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ({"n": 2, "k": 4, "verifier": Dumb()}, "k: is 4, above n, 2"),
-        ({"n": 2, "give_up": 4, "verifier": Dumb()}, "give_up: is 4, above n, 2"),
-        ({"n": 4, "k": 2}, "k: without a verifier no answer passes"),
+        ({"n": 2, "k": 4, "verifier": Dumb()}, "k: is 4, above n=2"),
+        ({"n": 2, "give_up": 4, "verifier": Dumb()}, "give_up: is 4, above n=2"),
+        ({"n": 4, "k": 2}, "k: needs a verifier, since no answer passes without"),
         ({"passes": "majority"}, "give a verifier that extracts"),
         ({"passes": "majority", "verifier": Dumb()}, r"Dumb has no extracted\(record\)"),
-        ({"passes": "majority", "verifier": Says(), "k": 1}, "k: is 1, and a majority takes 2"),
+        ({"passes": "majority", "verifier": Says(), "k": 1}, "k: is 1, and a majority needs 2"),
         ({"n": 2, "sampling": Sampling(temperature=0)}, "greedy answers of a model are all the same"),
         ({"n": 3, "model": ["a", "b"], "sampling": Sampling(temperature=0)}, "greedy answers of a model"),
-        ({"verifier": {"_target_": "synth.models.model.Model"}}, "is no verifier"),
+        ({"verifier": {"_target_": "synth.models.model.Model"}}, "is not a valid verifier"),
     ],
 )
 def test_what_can_not_be_is_refused(keys, problem):

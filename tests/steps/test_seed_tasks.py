@@ -45,8 +45,8 @@ def test_a_file_is_read_as_a_source_is(tmp_path, name):
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("{", "ends within an object: an object a line is needed"),
-        ("5", "is a number: an object is expected"),
+        ("{", "ends within an object, expected an object per line"),
+        ("5", "is a number, expected an object"),
         ('{"instruction": ""}', 'has no "instruction", a text'),
         ('{"instruction": "Name a tree.", "instances": [{"input": 5, "output": ""}]}', '"instances" must be a list'),
         ('{"instruction": "Name a tree.", "instances": 5}', '"instances" must be a list'),

@@ -123,7 +123,7 @@ async def test_an_answer_without_a_task_is_a_rejection(reply, reason):
 
 async def test_without_a_pool_a_record_says_what_is_missing():
     finished = await finish(Tasks())
-    assert "there is no pool" in finished.rejected[0]["detail"]
+    assert "there is no llm.pool" in finished.rejected[0]["detail"]
 
 
 async def test_machine_made_tasks_can_not_be_more_than_all():

@@ -102,6 +102,6 @@ async def test_an_answer_that_the_server_does_not_give_rejects_the_record_with_w
 
 async def test_what_a_user_would_say_is_not_asked_of_it():
     llm, _ = handle(FakeChat())
-    with pytest.raises(ValueError, match="the model main is asked by a chat API") as raised:
+    with pytest.raises(ValueError, match="the model main is called through a chat API") as raised:
         await llm.query((), Sampling())
     assert not isinstance(raised.value, Rejection)

@@ -44,10 +44,10 @@ async def test_labels_of_ones_own_are_asked_for_read_and_columns():
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
-        ({"qualty": None}, r"qualty: no labels given.*did you mean 'quality'"),
-        ({"field": ["law"]}, "field: takes two labels or more"),
-        ({"field": ["very easy", "Very-easy"]}, "none of them empty or the same as another"),
-        ({}, "takes one name or more"),
+        ({"qualty": None}, r"qualty: give its labels.*did you mean 'quality'"),
+        ({"field": ["law"]}, "field: needs at least two labels"),
+        ({"field": ["very easy", "Very-easy"]}, "all different and none empty"),
+        ({}, "needs at least one name"),
     ],
 )
 def test_labels_that_cannot_be_told_apart_are_refused(labels, told):

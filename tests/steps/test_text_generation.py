@@ -96,21 +96,21 @@ async def test_the_answer_can_have_a_column_of_its_own():
 
 @pytest.mark.parametrize("output", ["messages", "id", "usage", "reason"])
 def test_a_column_that_is_not_the_steps_to_write_is_refused(output):
-    with pytest.raises(pydantic.ValidationError, match="is there in any case"):
+    with pytest.raises(pydantic.ValidationError, match="is a column that every dataset has"):
         TextGeneration(template="x", output=output)
 
 
 @pytest.mark.parametrize(
     ("record", "keys", "reason", "detail"),
     [
-        ({"topics": "bees"}, {}, "missing_column", "'topic' is undefined; there are: topics"),
+        ({"topics": "bees"}, {}, "missing_column", "'topic' is undefined; available: topics"),
         ({"topic": None}, {}, "missing_column", "a column that the template prints is null"),
-        ({"topic": "bees"}, {"system_prompt": "{{ who }}"}, "missing_column", "'who' is undefined; there are: topic"),
+        ({"topic": "bees"}, {"system_prompt": "{{ who }}"}, "missing_column", "'who' is undefined; available: topic"),
         ({"topic": " "}, {"template": "{{ topic }}"}, "empty_prompt", None),
         ({"topic": "a"}, {"template": "{{ topic + 1 }}"}, "template_failed", None),
         ({"topic": "a"}, {"template": "{{ topic.__class__.__mro__ }}"}, "template_failed", None),
         ({"topic": "a"}, {"template": "{% for i in range(10 ** 9) %}{{ topic }}{% endfor %}"}, "template_failed", None),
-        ({"topic": "x" * 2000}, {}, "prompt_too_long", "2023 tokens, the model reads 1000"),
+        ({"topic": "x" * 2000}, {}, "prompt_too_long", "2023 tokens, the model takes at most 1000"),
     ],
 )
 async def test_a_row_that_the_template_can_not_use_is_rejected(record, keys, reason, detail):

@@ -166,7 +166,7 @@ async def test_thoughts_with_an_empty_prefix_are_closed():
 
 
 async def test_thoughts_are_not_begun_where_the_template_leaves_none():
-    with pytest.raises(ChatTemplateError, match="no place for thoughts"):
+    with pytest.raises(ChatTemplateError, match="no place for reasoning"):
         await handle(thinker("Qwen3")).chat("why?", thinking="off", thoughts="Hm")
 
 

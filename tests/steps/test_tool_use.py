@@ -185,7 +185,7 @@ def test_cases_come_in_their_shares_and_what_they_offer_fits():
             ["strategy.tool_use.cases.irelevant=1"],
             "cases.irelevant: must be 'one', 'several', 'none', 'irrelevant' or 'missing'",
         ),
-        (["strategy.tool_use.names=[to_roman]"], "cases.irrelevant: takes a tool that is not offered"),
+        (["strategy.tool_use.names=[to_roman]"], "cases.irrelevant: needs a tool that is not offered"),
         (["+strategy.tool_use.functions.f._target_=my_tols.f"], "functions.f._target_: 'my_tols.f' can't be imported"),
         (["+strategy.tool_use.functions.f._target_=os.system"], "functions.f._target_: 'os.system' is refused"),
         (["+strategy.tool_use.functions.f=5"], "functions.f: needs a _target_, the dotted name of a function, got 5"),

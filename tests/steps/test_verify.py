@@ -76,5 +76,5 @@ def test_a_source_without_the_known_answer_is_refused():
 
 def test_a_step_is_no_verifier():
     node = {"_target_": "synth.steps.verify.Verify", "verifier": {"_target_": "synth.steps.respond.Respond"}}
-    with pytest.raises(ConfigError, match=r"Respond' is no verifier: it has no verify\(record\)"):
+    with pytest.raises(ConfigError, match=r"Respond' is not a valid verifier: it has no verify\(record\)"):
         build(node, "strategy.verify", StepFunction)

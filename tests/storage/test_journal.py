@@ -193,5 +193,5 @@ def test_batches_of_small_rows_have_many_records(path):
 def test_a_journal_whose_tail_is_torn_while_it_is_written_is_not_committed(path):
     journal = journal_of(path, 1, 2)
     os.truncate(path, path.stat().st_size - 5)
-    with pytest.raises(OSError, match="damaged: 1 of 2 records can be read"):
+    with pytest.raises(OSError, match="damaged: 1 of 2 records are readable"):
         table_of(journal)

@@ -79,7 +79,7 @@ def test_a_manifest_of_another_version_is_refused(folder, version):
     told = read_sealed(folder.manifest) | {"version": version}
     for write in (write_sealed, lambda path, told: path.write_text(json.dumps(told))):
         write(folder.manifest, told)
-        with pytest.raises(Unreadable, match=f"version {version}; this Synth reads version 3"):
+        with pytest.raises(Unreadable, match=f"version {version}, this Synth reads 3"):
             Manifest.read(folder)
 
 

@@ -92,7 +92,7 @@ def test_slices_of_a_run_merge_into_one_dataset(tmp_path):
 
 def test_records_that_two_folders_hold_are_refused(tmp_path):
     runs = [run_of(tmp_path / "a", [(0, 1), (1, 1)]), run_of(tmp_path / "b", [(1, 1)])]
-    with pytest.raises(Unmergeable, match=r"b: holds records 1 to 1, and .*a does too"):
+    with pytest.raises(Unmergeable, match=r"b: has records 1 to 1, and so has .*a"):
         merge(runs, tmp_path / "both")
 
 
@@ -111,7 +111,7 @@ def test_of_two_merges_at_once_the_second_waits(tmp_path, capsys):
     run = run_of(tmp_path / "run", [(0, 1)], [(1, 1)])
     with ThreadPoolExecutor(1) as thread, locked_file(run[0].path / ".dataset.lock"):
         second = thread.submit(merge, [run], run[0].dataset)
-        while "another process is making it; waiting" not in capsys.readouterr().err:
+        while "waiting for another process that is merging it" not in capsys.readouterr().err:
             time.sleep(0.01)
         assert not second.done() and not run[0].dataset.exists()
     assert second.result() == len(load_from_disk(run[0].dataset)) == 2

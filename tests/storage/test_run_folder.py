@@ -25,7 +25,7 @@ def test_without_locks_a_run_has_its_folder_and_says_that_others_may_have_it_too
     folder = RunFolder(tmp_path)
     folder.make()
     with folder.locked(shared):
-        assert "is on a file system without locks: nothing keeps a second run out of it" in caplog.text
+        assert "its file system has no locks, so a second run is not kept out" in caplog.text
 
 
 @pytest.mark.usefixtures("without_locks")

@@ -92,6 +92,6 @@ def test_a_call_has_an_end_and_what_it_raises_or_returns_is_told():
     def stops():
         raise StopIteration
 
-    for function, told in ((endless, "more than 0.01 s"), (stops, "StopIteration"), (lambda: {1}, "no JSON")):
+    for function, told in ((endless, "more than 0.01 s"), (stops, "StopIteration"), (lambda: {1}, "not JSON")):
         with pytest.raises(ToolError, match=told):
             asyncio.run(result_of(function, {}, 0.01))

@@ -45,19 +45,19 @@ def test_every_kind_of_file_is_read(tmp_path, kind):
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        ("{", ": is no JSON: "),
-        ([], ": has no tools in it"),
+        ("{", ": is not JSON: "),
+        ([], ": has no tools"),
         ([{"parameters": SCHEMA}], ': tool 1: has no "name", a text'),
         ([{"nmae": "x", "parameters": SCHEMA}], ": tool 1: has no \"name\", a text; did you mean 'name'?"),
         ([{"name": "get weather", "parameters": SCHEMA}], ": tool 1, 'get weather': a name has up to 64 letters"),
         ([{"name": "f", "parmeters": SCHEMA}], "'f': parmeters: no such key; did you mean 'parameters'?"),
-        ([{"name": "f", "parameters": 5}], "'f': parameters: is no JSON Schema, which is an object, got 5"),
+        ([{"name": "f", "parameters": 5}], "'f': parameters: is not a JSON Schema, which is an object, got 5"),
         (
             [{"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "strng"}}}}],
-            "'f': parameters: is no JSON Schema: properties.a.type: 'strng' is no type; did you mean 'string'?",
+            "'f': parameters: is not a JSON Schema: properties.a.type: 'strng' is not a type; did you mean 'string'?",
         ),
-        ([{"name": "f", "parameters": {"type": "array"}}], "the arguments of a call are an object"),
-        ([{"name": "f"}, {"name": "f"}], ": tool 2: the name 'f' is taken by an earlier one"),
+        ([{"name": "f", "parameters": {"type": "array"}}], "parameters: must be an object"),
+        ([{"name": "f"}, {"name": "f"}], ": tool 2: an earlier tool has the name 'f' too"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_its_place(tmp_path, found, told):

@@ -42,13 +42,13 @@ def test_keys_with_several_values_take_the_place_of_what_is_varied_unasked():
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("seed=1,2", "seed: a tune measures settings of the engine, so this key has one value; python -m synth.pilot "
-         "tries several"),
+        ("seed=1,2", "seed: needs a single value, since a tune varies settings of the engine only; use "
+         "python -m synth.pilot to try several"),
         ("minuts=3", "minuts: no such key; did you mean 'minutes'?"),
         ("minutes=soon", "minutes: must be a number above 0, got 'soon'"),
         ("slice=0/2", "slice: is for a run; leave it out of a tune"),
-        ("engine.max_num_seqs=[4,8]", "engine.max_num_seqs: must be a whole number, got [4, 8]; values to try one "
-         "after another are written engine.max_num_seqs=4,8"),
+        ("engine.max_num_seqs=[4,8]", "engine.max_num_seqs: must be a whole number, got [4, 8]; write values to try "
+         "one after another as engine.max_num_seqs=4,8"),
     ],
 )  # fmt: skip
 def test_a_bad_word_is_refused_in_one_line_before_an_engine_is_started(capsys, tmp_path, word, told):
@@ -61,7 +61,7 @@ def test_a_file_of_somebody_elses_is_refused_before_an_engine_is_started(capsys)
     Path("mine").mkdir()
     Path("mine/engine.yaml").write_text("my own")
     assert main([*FAST, "output_dir=mine", "engine.max_num_seqs=4"]) == 2
-    assert "mine/engine.yaml can't be written (it is there already" in capsys.readouterr().err
+    assert "mine/engine.yaml can't be written (it exists and was not written by this command" in capsys.readouterr().err
     assert [str(path) for path in Path().rglob("*")] == ["mine", "mine/engine.yaml"]
 
 
@@ -71,7 +71,7 @@ def test_a_dry_run_shows_the_engines_and_the_most_minutes(capsys, tmp_path):
         "folder    tunes/magpie-synth-demo",
         "model     synth-demo",
         "engines   2 engine(s) one after another, each measured on 60 records or for 3 minute(s): at most 6 minutes in "
-        "all, and 2 starts",
+        "all, plus 2 starts",
         "A         engine.max_num_seqs=4",
         "B         engine.max_num_seqs=8",
     ]

@@ -86,5 +86,5 @@ async def test_a_function_has_parameters():
 
 def test_a_class_that_can_not_be_called_is_refused():
     node = {"_target_": "synth.verifiers.function.Function", "function": {"_target_": "tests.verifiers.checks.NoCheck"}}
-    with pytest.raises(ConfigError, match=r"NoCheck' is no check: it can't be called with \(record\)"):
+    with pytest.raises(ConfigError, match=r"NoCheck' is not a valid check: it can't be called with \(record\)"):
         build(node, "step.verifier", Verifier)

@@ -1,10 +1,7 @@
-"""The prompts that steps send to a model, one Jinja file each.
+"""Prompts that steps send to a model, one Jinja file each.
 
-Promises: `render` gives the same text for the same variables; a variable that a template needs and does not get is
-an error; text in a variable is never run as a template. The labels that a prompt offers and a parser accepts are
-written once, here.
-
-Knows nothing of chat templates, of models, or of how an answer is parsed.
+Promises: `render` returns the same text for the same variables; a missing variable is an error; text in a variable is
+never run as a template. The labels that a prompt offers and a parser accepts are defined once, here.
 """
 
 from functools import cache
@@ -35,9 +32,9 @@ LABELS: dict[str, tuple[str, ...]] = {
 
 
 def render(name: str, /, **variables: Any) -> str:
-    """The prompt in `<name>.jinja`, filled in, without blank space around it.
+    """The prompt in `<name>.jinja`, rendered and stripped.
 
-    Raises jinja2.UndefinedError for a variable that is missing.
+    Raises jinja2.UndefinedError for a missing variable.
     """
     return _environment().get_template(f"{name}.jinja").render(variables).strip()
 

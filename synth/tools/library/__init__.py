@@ -1,7 +1,7 @@
-"""Tools that are shipped: pure functions, the same everywhere and always, which need no network and do no harm.
+"""Shipped tools: pure, deterministic functions without network access or side effects.
 
-Each is a function in a module of this folder, named in the module's TOOLS with an example: a request and the call that
-it takes. `tests/tools/test_library.py` runs every example.
+Each is a function in a module of this folder, listed in the module's TOOLS with an example: a request and the call that
+it needs. `tests/tools/test_library.py` runs every example.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ _MODULES = (arithmetic, dates, units, text, colours, places)
 
 @cache
 def shipped() -> Mapping[str, tuple[Tool, Callable[..., Any]]]:
-    """The tools by their names, each with its function."""
+    """The tools by name, each with its function."""
     found: dict[str, tuple[Tool, Callable[..., Any]]] = {}
     for module in _MODULES:
         for function, example in module.TOOLS.items():
