@@ -47,7 +47,7 @@ class Strata:
         return str(value) if str(value) in self.rows[column] else OTHERS
 
 
-class Room:
+class Remaining:
     """The capacity left in each stratum."""
 
     def __init__(self, strata: Strata):
@@ -66,8 +66,8 @@ class Room:
                 left[label] -= 1
         return True
 
-    def copy(self) -> "Room":
-        other = object.__new__(Room)
+    def copy(self) -> "Remaining":
+        other = object.__new__(Remaining)
         other._left = [dict(left) for left in self._left]
         return other
 

@@ -43,8 +43,8 @@ class ExactDuplicate:
     async def __call__(self, record: Record, llm: Any) -> Record:
         text = normalized(texts(record, self.column)[0])
         key = blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
-        if twin := await llm.dedup.claim(key):
-            raise Rejection(self.duplicates.reason, f"like {twin}")
+        if original := await llm.dedup.claim(key):
+            raise Rejection(self.duplicates.reason, f"like {original}")
         return record
 
 

@@ -60,8 +60,8 @@ class NearDuplicate:
 
     async def __call__(self, record: Record, llm: Any) -> Record:
         key = signature(texts(record, self.column)[0], self.ngram, self.permutations)
-        if twin := await llm.dedup.claim(key):
-            raise Rejection(self.duplicates.reason, f"like {twin}")
+        if original := await llm.dedup.claim(key):
+            raise Rejection(self.duplicates.reason, f"like {original}")
         return record
 
 

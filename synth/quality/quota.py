@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from synth.quality.duplicates import Index
 from synth.records import Place
-from synth.strata import FULL, Room, Strata, from_key
+from synth.strata import FULL, Remaining, Strata, from_key
 
 
 @dataclass
@@ -52,7 +52,7 @@ class QuotaIndex:
     record is not finalized."""
 
     def __init__(self, strata: Strata, final: bool):
-        self._room = Room(strata)
+        self._remaining = Remaining(strata)
         self._filled_by: Place = (0,)  # the last row that was accepted
         self._counts_early = final and len(strata.rows) == 1
         self._finalizing: dict[Place, bytes] = {}
@@ -66,7 +66,7 @@ class QuotaIndex:
 
     def close(self, places: Sequence[Place]) -> None:
         for place in sorted(places):
-            if self._room.take(from_key(self._finalizing.pop(place))):
+            if self._remaining.take(from_key(self._finalizing.pop(place))):
                 self._filled_by = place
         for come in self._come.values() if places else ():
             finalized = {one for one in come if one[0] <= max(places)[0]}
@@ -74,9 +74,9 @@ class QuotaIndex:
 
     def lowest(self, places: Sequence[Place], keys: Sequence[bytes]) -> list[Place | None]:
         if all(place in self._finalizing for place in places):
-            room, found = self._room.copy(), {}
+            remaining, found = self._remaining.copy(), {}
             for place, key in sorted(zip(places, keys, strict=True)):
-                found[place] = None if room.take(from_key(key)) else self._filled_by
+                found[place] = None if remaining.take(from_key(key)) else self._filled_by
             return [found[place] for place in places]
         for place, key in zip(places, keys, strict=True):
             if self._counts_early:
@@ -86,11 +86,11 @@ class QuotaIndex:
     def full(self, place: Place, key: bytes) -> Place | None:
         """The place of a row, if the strata have no capacity for another row like it at this place."""
         labels = from_key(key)
-        if not self._room.has(labels):
+        if not self._remaining.has(labels):
             return self._filled_by
         if self._counts_early and labels[0] is not None:
             before = [one for one in self._come.get(labels[0], ()) if one < place]
-            if len(before) >= self._room.left(labels[0]):
+            if len(before) >= self._remaining.left(labels[0]):
                 return min(before)
         return None
 

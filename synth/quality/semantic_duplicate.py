@@ -89,8 +89,8 @@ class SemanticDuplicate:
         length = float(np.linalg.norm(vector))
         if not np.isfinite(length) or length == 0:
             raise Rejection("no_embedding", f"a vector of length {length:g}")
-        if twin := await llm.dedup.claim((vector / length).astype("<f4").tobytes()):
-            raise Rejection(self.duplicates.reason, f"like {twin}")
+        if original := await llm.dedup.claim((vector / length).astype("<f4").tobytes()):
+            raise Rejection(self.duplicates.reason, f"like {original}")
         return record
 
 

@@ -58,18 +58,18 @@ def composed_trials(words: Sequence[str]) -> list[Trial]:
     return [Trial(config, dict(_pair(one) for one in overrides if one not in shared)) for config, overrides in found]
 
 
-def refuse_keys_of_runs(named: Collection[str], door: str) -> None:
+def refuse_keys_of_runs(named: Collection[str], command: str) -> None:
     for key in OF_A_RUN:
         if key in named:
-            raise ConfigError(f"{key}: is for a run; leave it out of a {door}")
+            raise ConfigError(f"{key}: is for a run; leave it out of a {command}")
 
 
-def refuse_unusable(trials: Sequence[Trial], door: str) -> None:
+def refuse_unusable(trials: Sequence[Trial], command: str) -> None:
     """Refuses configurations that no trial can run. Raises ConfigError."""
     pools = trials[0].config.pools
     if own := next((name for name, served in pools.items() if served.engine.placement(False, 0).gpus), None):
         raise ConfigError(
-            f"models.{own}: a {door} loads all models in one process without dividing GPUs; leave it "
+            f"models.{own}: a {command} loads all models in one process without dividing GPUs; leave it "
             "out, or use python -m synth.run --multirun"
         )
     checked: list[Any] = []
@@ -80,10 +80,10 @@ def refuse_unusable(trials: Sequence[Trial], door: str) -> None:
             checked.append(trial.config.resolved["model"])
 
 
-def folder_word(config: Config, door: str) -> str:
+def folder_word(config: Config, command: str) -> str:
     """The override for the folder of all trials, if the command line has none."""
     name = f"{config.strategy.name}-{str(config.model.name).rstrip('/').rpartition('/')[2]}"
-    return f"output_dir={door}s/{re.sub(r'[^A-Za-z0-9_.+-]+', '_', name)}"
+    return f"output_dir={command}s/{re.sub(r'[^A-Za-z0-9_.+-]+', '_', name)}"
 
 
 def in_a_folder(trial: Trial, name: str = "trial") -> Trial:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from synth.quality.duplicates import DedupKeys
 from synth.quality.quota import Quotas, Skipping
 from synth.records import DedupKey
-from synth.strata import SKIP, STRATA, Room, Strata, as_key
+from synth.strata import SKIP, STRATA, Remaining, Strata, as_key
 
 ONE = Strata({"a": {"x": 3, "(others)": 2}})
 TWO = Strata({"a": {"x": 3, "(others)": 4}, "b": {"y": 2, "(others)": 5}})
@@ -34,9 +34,9 @@ def claim(number, *labels, step=STRATA):
 @pytest.mark.asyncio
 async def test_what_is_settled_is_what_one_pass_takes_whatever_came_before(rows, sizes, seed, strata):
     rows = [row[: len(strata.rows)] for row in rows]
-    claims, room = dedup_keys_of(strata), Room(strata)
+    claims, remaining = dedup_keys_of(strata), Remaining(strata)
     order = random.Random(seed).sample(range(len(rows)), len(rows))
-    taken = [room.take(row) for row in rows]
+    taken = [remaining.take(row) for row in rows]
     for number in order:  # nothing that one pass takes is ended early
         assert await claims.claim(claim(number, *rows[number])) is None or not taken[number]
     start = 0

@@ -17,7 +17,7 @@ from synth.components.instantiate import build
 from synth.records import Rejection
 from synth.schedule import scheduler as module
 from synth.sources import Source
-from synth.strata import Room, Strata
+from synth.strata import Remaining, Strata
 from tests.schedule.local import LocalRun
 from tests.schedule.test_claimed_run import Repeating
 
@@ -67,11 +67,11 @@ def run(folder, strata, steps, engine=None, **given):
 
 def one_pass(strata, rate=1.0):
     """The ids that one pass over all records takes."""
-    source, room, taken = build(GRID, "source", Source), Room(spec := Strata.parse(strata, WANTED)), []
+    source, remaining, taken = build(GRID, "source", Source), Remaining(spec := Strata.parse(strata, WANTED)), []
     for number in range(10**5):
         row = source.drawn(0, number, [])
         row["tag"] = "x" if row["luck"] < 0.3 else "y"
-        if row["luck"] < rate and room.take(spec.labels(row)):
+        if row["luck"] < rate and remaining.take(spec.labels(row)):
             taken.append(str(number))
         if len(taken) == WANTED:
             return taken
