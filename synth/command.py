@@ -9,7 +9,7 @@ from importlib import import_module
 
 from synth.errors import nearest
 
-DOORS = {
+COMMANDS = {
     "run": ("synth.run", "make a dataset: synth run +strategy=magpie num_records=500"),
     "pilot": (
         "synth.pilot.__main__",
@@ -33,14 +33,14 @@ DOORS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
-        width = max(map(len, DOORS))
+        width = max(map(len, COMMANDS))
         print("Synth generates synthetic instruction-tuning data.\n")
-        print("\n".join(f"  synth {name:{width}}  {what}" for name, (_, what) in DOORS.items()))
+        print("\n".join(f"  synth {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()))
         print("\nRun synth COMMAND --help for details.")
         return 0
-    if words[0] not in DOORS:
-        hint = nearest(words[0], DOORS) or f"; choose from {', '.join(DOORS)}"
+    if words[0] not in COMMANDS:
+        hint = nearest(words[0], COMMANDS) or f"; choose from {', '.join(COMMANDS)}"
         print(f"error: {words[0]}: no such command{hint}", file=sys.stderr)
         return 2
-    code: int = import_module(DOORS[words[0]][0]).main(words[1:])
+    code: int = import_module(COMMANDS[words[0]][0]).main(words[1:])
     return code

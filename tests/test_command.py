@@ -4,10 +4,10 @@ from contextlib import suppress
 
 import pytest
 
-from synth.command import DOORS, main
+from synth.command import COMMANDS, main
 
 
-@pytest.mark.parametrize("word", DOORS)
+@pytest.mark.parametrize("word", COMMANDS)
 def test_each_word_is_a_door_that_tells_of_itself(word, capsys):
     try:
         assert main([word, "--help"]) == 0
@@ -19,7 +19,7 @@ def test_each_word_is_a_door_that_tells_of_itself(word, capsys):
 HELP_LINES, HELP_COLUMNS = 40, 100  # a terminal of a laptop, without scrolling
 
 
-@pytest.mark.parametrize("word", [None, *DOORS])
+@pytest.mark.parametrize("word", [None, *COMMANDS])
 def test_help_fits_a_screen(word, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(HELP_COLUMNS))
     with suppress(SystemExit):
