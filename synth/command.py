@@ -17,14 +17,14 @@ COMMANDS = {
     ),
     "tune": (
         "synth.tune.__main__",
-        "find the fastest engine settings for this machine: synth tune +strategy=magpie model=qwen3-8b",
+        "the fastest engine settings here: synth tune +strategy=magpie model=qwen3-8b",
     ),
     "show": ("synth.show", "show what is in a run's folder: synth show runs/magpie"),
     "report": ("synth.report.__main__", "write a run's report, or compare runs: synth report runs/a runs/b"),
     "merge": ("synth.merge", "merge the committed shards of runs into one dataset: synth merge runs/magpie"),
     "export": (
         "synth.export",
-        "convert the dataset, or push it to the Hub: synth export runs/magpie --output-dir exported",
+        "convert a dataset, or push it to the Hub: synth export runs/magpie --output-dir DIR",
     ),
     "draw": ("synth.draw", "draw a strategy as a diagram: synth draw +strategy=magpie"),
 }

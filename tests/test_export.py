@@ -279,7 +279,7 @@ def test_json_lines_are_read_by_datasets_pandas_and_duckdb(small, tmp_path, form
 
 def test_nothing_that_is_there_is_written_over(small, tmp_path):
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(Unexportable, match=r"README.md: is there already"):
+    with pytest.raises(Unexportable, match=r"README.md: exists already"):
         export(small, "parquet", str(tmp_path))
     assert (tmp_path / "README.md").read_text() == "mine"
 
@@ -328,7 +328,7 @@ def test_a_run_without_a_dataset_is_told_how_to_come_by_one(small, tmp_path, cap
     folder = RunFolder(tmp_path)
     folder.manifest.write_bytes(small.manifest.read_bytes())
     assert door.main([str(tmp_path), "--output-dir", str(tmp_path / "out")]) == 2
-    assert f"python -m synth.merge {tmp_path} makes one" in capsys.readouterr().err
+    assert f"run python -m synth.merge {tmp_path} to merge" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("format", ["parquet", "sharegpt"])

@@ -169,7 +169,7 @@ def test_rows_are_a_source_and_a_pipeline_a_strategy(rows, tmp_path):
     ("rows", "message"),
     [
         (["Count to 3."], "source: must be rows, each a dict of columns, and row 0 is 'Count to 3.'"),
-        ([{"a": 1}, {"a": {1}}], "source: row 1 is no plain data"),
+        ([{"a": 1}, {"a": {1}}], "source: row 1 is not plain data"),
         (7, "source: must be a list of dicts, a Dataset, a file's path, or keys; got 7"),
     ],
 )

@@ -73,7 +73,7 @@ def test_the_home_directory_is_meant_by_the_paths_of_a_step_of_ones_own(home, mo
     [
         (
             "'~nobody-of-this-name/x'",
-            "output_dir: there is no home directory ~nobody-of-this-name; a folder of that name",
+            "output_dir: there is no home directory ~nobody-of-this-name; write ./~nobody-of-this-name",
         ),
         ("''", "output_dir: is empty; write . for the working directory"),
         (

@@ -329,7 +329,7 @@ async def test_a_worker_that_finds_other_code_than_the_run_began_with_does_not_s
     worker._config = runs.config()
     worker._code = source_code(worker._config.identity())
     runs.write(**MENDED)
-    with pytest.raises(Unusable, match=r"^code of mine_step.py was .*, by now"):
+    with pytest.raises(Unusable, match=r"^code of mine_step.py was .*: the code changed after this run began"):
         await worker.start()
 
 

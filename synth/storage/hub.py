@@ -75,7 +75,7 @@ def push(folder: RunFolder, name: str) -> str:
         raise
     except Exception as error:  # of the client, its libraries or the disk
         again = f"run python -m synth.export {folder.path} --push-to-hub {name} to continue"
-        raise Unpushable(f"the push to {name} failed: {_one_line(error)}; nothing is lost, {again}") from error
+        raise Unpushable(f"the push to {name}: {_one_line(error)}; nothing is lost, {again}") from error
     finally:
         shutil.rmtree(unsent, ignore_errors=True)
 

@@ -232,7 +232,7 @@ async def test_an_answer_that_is_withheld_says_so(server, connect):
         ((200, "<html>", {}), "is not JSON: <html>"),
         ((200, {"choices": []}, {}), "not OpenAI's"),
         ((200, answer(finish_reason="abort"), {}), "finish_reason 'abort'"),
-        ((404, {"detail": "Not Found"}, {}), "answers 404: Not Found; does engine.base_url end"),
+        ((404, {"detail": "Not Found"}, {}), "answers 404: Not Found; check engine.base_url"),
         ((307, "", {"Location": "http://127.0.0.1:1/"}), "answers 307"),
     ],
 )

@@ -295,5 +295,5 @@ async def test_a_rate_limit_pauses_all_callers_and_loses_none(server, connect):
 @pytest.mark.parametrize("path", ["", "/chat"])
 async def test_what_is_no_such_server_is_one_line(server, path):
     engine = OpenAIChat(model=Model(path="large"), base_url=server.url + path + "/nowhere")
-    with pytest.raises(Unusable, match=r"chat/completions answers 404: .*; does engine\.base_url end as it should"):
+    with pytest.raises(Unusable, match=r"chat/completions answers 404: .*; check engine\.base_url"):
         await engine.start()
