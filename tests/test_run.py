@@ -78,7 +78,7 @@ def test_a_folder_with_another_run_is_refused_and_the_differing_key_named(finish
 
 def test_resume_never_refuses_a_folder_with_a_run(finished, capsys):
     assert run(finished, "num_records=200", "resume=never") == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert "has a run already" in capsys.readouterr().err
 
 
 def test_a_folder_in_use_is_refused_and_its_owner_named(tmp_path, capsys):
@@ -106,7 +106,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(tmp_path, capsys):
     assert run(tmp_path / "dry", "num_records=500", "dry_run=true") == 0
     plan = capsys.readouterr().out
     assert "500 to keep" in plan
-    assert "at most 2 a record" in plan
+    assert "at most 2 per record" in plan
     assert not (tmp_path / "dry").exists()
 
 
