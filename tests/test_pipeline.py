@@ -99,5 +99,5 @@ def test_what_can_not_be_named_on_another_machine_is_refused(step, message):
 
 
 def test_a_pipeline_without_steps_is_refused():
-    with pytest.raises(ConfigError, match="no steps"):
+    with pytest.raises(ConfigError, match="at least one step"):
         Pipeline()
