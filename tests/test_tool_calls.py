@@ -86,7 +86,7 @@ def test_arguments_that_are_no_json_object_are_no_call(arguments):
         return record | {"messages": [USER, {"role": "assistant", "content": "", "tool_calls": [broken]}]}
 
     finished = asyncio.run(finish(step, record={}, columns={"tools": pa.string()}))
-    assert "no JSON object" in finished.rejected[0]["detail"]
+    assert "not a JSON object" in finished.rejected[0]["detail"]
 
 
 def test_the_columns_type_takes_every_row():

@@ -102,7 +102,7 @@ async def test_a_request_that_nobody_waits_for_any_more_leaves_the_batch(ask, en
 
 
 async def test_a_prompt_that_is_too_long_is_refused(ask, engine):
-    with pytest.raises(ValueError, match="the model reads"):
+    with pytest.raises(ValueError, match="the model takes"):
         await ask(1, prompt=[5] * engine.max_model_len)
 
 
