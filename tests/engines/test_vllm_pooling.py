@@ -131,7 +131,9 @@ async def test_an_architecture_that_vllm_does_not_know_is_named_with_what_loads_
 
     size = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     engine = VLLMPooling(model=Model(path=folder_of(tmp_path, MPNetModel(MPNetConfig(vocab_size=2048, **size)))))
-    with pytest.raises(Unusable, match=r"^vLLM does not know the architecture of .*, MPNetModel; .* with Transformers$"):
+    with pytest.raises(
+        Unusable, match=r"^vLLM does not know the architecture of .*, MPNetModel; .* with Transformers$"
+    ):
         await start(engine)
 
 
