@@ -63,11 +63,8 @@ RECORDS = {"simulated": 1000, "long": 40, "vllm": 400}
 SHARD = {"simulated": 50, "long": 4, "vllm": 25}
 NODES = {"simulated": 2, "long": 2, "vllm": 1}
 PAUSE_S = {"simulated": 1.0, "long": 10.0, "vllm": 10.0}  # at the most, before a kill
-MORE = {
-    "simulated": 0.8,
-    "long": 0.25,
-    "vllm": 0.25,
-}  # how often a kill is followed by another one before all engines run again
+# How often a kill is followed by another one before all engines run again.
+MORE = {"simulated": 0.8, "long": 0.25, "vllm": 0.25}
 MOST = 8  # kills of a burst
 GIVE_UP_S = 900
 

@@ -55,6 +55,15 @@ def in_its_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest_asyncio.fixture
+async def started():
+    """A list of engines or workers: what a test puts into it is stopped in the end."""
+    started = []
+    yield started
+    for one in started:
+        await one.stop()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def engine():
     """A started vLLM engine on the demonstration model."""

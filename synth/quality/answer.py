@@ -117,13 +117,13 @@ class Answer:
     def doomed(self, record: Record, left: int) -> Rejection | None:
         """For a template's scaffolding or a user's phrase in a partial response: neither can go away."""
         for asked, answer in zip(beginnings(record, "user"), beginnings(record, "assistant"), strict=False):
-            if found := _user_voice(asked, prose(whole_lines(answer))):
+            if found := _no_assistants_words(asked, prose(whole_lines(answer))):
                 return found
         return None
 
     def _check(self, asked: str, answer: str) -> None:
         answer_prose = prose(answer)
-        if found := _user_voice(asked, answer_prose):
+        if found := _no_assistants_words(asked, answer_prose):
             raise found
         if not _TO_WRITE.search(asked):
             words = len(asked.split())
@@ -154,7 +154,7 @@ class Answer:
         return 0.0 if allowed else share
 
 
-def _user_voice(asked: str, answer: str) -> Rejection | None:
+def _no_assistants_words(asked: str, answer: str) -> Rejection | None:
     """A rejection for phrases that no assistant uses, in the prose of a response."""
     if found := _SCAFFOLDING.search(answer):
         return Rejection("leak", found[0])

@@ -65,12 +65,14 @@ def opened(config: Config) -> Iterator[Opened]:
             if slices:
                 print(f"merged slices into this run: {slices}", file=sys.stderr)
             drop_taken(folder)
+            keeps = settings.checkpoint_calls == "keep"
+            calls = set() if keeps else set(folder.shards.glob("*.calls.arrow"))  # mostly none, of many shards
             for shard in manifest.shards:
                 summary = manifest.committed.get(shard.index)
                 if summary is None:
                     discard(folder, shard.index)  # else a damaged file might count at the next resume
-                elif summary.planned_stop is None and settings.checkpoint_calls != "keep":
-                    folder.calls(shard.index).unlink(missing_ok=True)  # left by a worker killed during its commit
+                elif summary.planned_stop is None and (path := folder.calls(shard.index)) in calls:
+                    path.unlink()  # left by a worker killed during its commit
 
         yield Opened(folder, manifest, contents, begin)
 

@@ -29,10 +29,9 @@ async def server(monkeypatch):
         yield fake
 
 
-@pytest_asyncio.fixture
-async def connect(server):
+@pytest.fixture
+def connect(server, started):
     """A started engine with the keys that a test gives it."""
-    started = []
 
     async def connect(**keys):
         engine = OpenAI(model=keys.pop("model", Model(path="demo", name="synth-demo")), base_url=server.url, **keys)
@@ -40,9 +39,7 @@ async def connect(server):
         started.append(engine)
         return engine
 
-    yield connect
-    for engine in started:
-        await engine.stop()
+    return connect
 
 
 def plain(server):

@@ -27,10 +27,9 @@ async def server(monkeypatch):
         yield fake
 
 
-@pytest_asyncio.fixture
-async def connect(server):
+@pytest.fixture
+def connect(server, started):
     """A started engine with the keys that a test gives it."""
-    started = []
 
     async def connect(path="large", of_model=(), **keys):
         engine = OpenAIChat(model=Model(path=path, **dict(of_model)), base_url=server.url, **keys)
@@ -38,9 +37,7 @@ async def connect(server):
         started.append(engine)
         return engine
 
-    yield connect
-    for engine in started:
-        await engine.stop()
+    return connect
 
 
 async def test_messages_are_sent_as_they_are_with_what_decides_the_answer(server, connect):

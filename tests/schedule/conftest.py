@@ -8,9 +8,8 @@ from synth.schedule.worker import Worker
 
 
 @pytest.fixture
-async def start_worker():
-    """Starts workers and stops them in the end: `start_worker(config, engine, folder)` gives one."""
-    started = []
+def start_worker(started):
+    """Starts workers, which are stopped in the end: `start_worker(config, engine, folder)` gives one."""
 
     async def start_worker(config, engine, folder):
         folder.make()
@@ -19,6 +18,4 @@ async def start_worker():
         started.append(worker)
         return worker
 
-    yield start_worker
-    for worker in started:
-        await worker.stop()
+    return start_worker
