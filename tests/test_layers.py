@@ -24,6 +24,7 @@ steps
 verifiers tools
 quality
 engines
+sources.documents
 models
 demo_model sources
 chat components storage

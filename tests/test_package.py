@@ -86,7 +86,7 @@ def test_an_installed_synth_finds_its_own_configuration_from_any_folder(installe
 
 def test_every_import_is_a_declared_dependency():
     extras = PROJECT["optional-dependencies"]
-    of_extras = [line for name in ("cpu", "gpu", "semantic", "math", "wandb") for line in extras[name]]
+    of_extras = [line for name in ("cpu", "gpu", "semantic", "documents", "math", "wandb") for line in extras[name]]
     requirements = PROJECT["dependencies"] + of_extras
     declared = {canonicalize_name(Requirement(line).name) for line in requirements}
     declared.add("torch")  # comes with vLLM, in the one version that fits it

@@ -320,7 +320,7 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
     in_messages = {one.thoughts_in_messages for one in (model, *(models[name].model for name in asked))} - {None}
     if in_messages:
         columns["messages"] = messages_with(map(str, in_messages))
-    source = _source(resolved["source"])
+    source = _source(resolved["source"], model)
     strategy = dataclasses.replace(strategy, of_model=columns, of_source=_drawn_columns(source, strategy))
     checked: Settings = construct(Settings, settings, "")
     strata = None
@@ -545,14 +545,14 @@ def _of_main(node: Any) -> Any:
     return node
 
 
-def _source(node: Any) -> Any:
+def _source(node: Any, model: Model) -> Any:
     """A source, or None for source=none, which has no keys."""
     if not node:
         return None
     if isinstance(node, Mapping) and "_target_" not in node:
         chosen = f"choose from {', '.join(options('source'))} by source=NAME"
         raise ConfigError(f"source.{next(iter(node))}: no source is chosen; {chosen}")
-    source = build(node, "source", Source)
+    source = build(node, "source", Source, model=model)
     if is_drawn(source):
         for name in ("columns", "limit", "repeat"):
             if name in node:

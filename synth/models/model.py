@@ -122,16 +122,17 @@ class Model:
 
         Raises ChatTemplateError if there is no chat template or it can't be read.
         """
-        return self._chat_template(self._load_tokenizer())
+        return self._chat_template(self.load_tokenizer())
 
     def load_pooling_input(self) -> "PoolingInput":
         """The prompt encoder of a model that scores or embeds, which needs no chat template for texts."""
         from synth.chat import PoolingInput
 
-        tokenizer = self._load_tokenizer()
+        tokenizer = self.load_tokenizer()
         return PoolingInput(tokenizer, lambda: self._chat_template(tokenizer))
 
-    def _load_tokenizer(self) -> Any:
+    def load_tokenizer(self) -> Any:
+        """Raises OSError and ValueError."""
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(

@@ -22,7 +22,8 @@ Renamed = Annotated[dict[str, str], BeforeValidator(lambda given: {} if given is
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """An unusable row, by `file` and `line` (the row's number for formats without lines), both from 1."""
+    """An unusable row, by `file` and `line` (the row's number for formats without lines), both from 1. Line 0: all of
+    the file."""
 
     file: str
     line: int

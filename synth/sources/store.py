@@ -283,7 +283,7 @@ def _read(source: Source, keep: Callable[[bytes], None], set_aside: Callable[[Ba
         if isinstance(made, Bad):
             made = BadRow(str(source), number, str(made))
         if isinstance(made, BadRow):
-            bad_row = f"{made.file}:{made.line}: {made.reason}"
+            bad_row = f"{made.file}:{made.line}: {made.reason}" if made.line else f"{made.file}: {made.reason}"
             if source.bad_rows == "stop":
                 raise ConfigError(f"source: {bad_row}; set source.bad_rows=set_aside to go on without such rows")
             bad, first_bad = bad + 1, first_bad or bad_row

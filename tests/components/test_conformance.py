@@ -34,7 +34,9 @@ IMPLEMENTATIONS = {
     "synth.steps.chain.Branching": "synth.schedule.launches.Launches",
     "synth.steps.chain.Turn": "synth.schedule.priority_semaphore.Slot",
     "synth.steps.python_tool.Tool": "synth.steps.python_tool.PythonTool",
-    "synth.sources.Source": "synth.sources.files.Files synth.sources.hub.Hub synth.sources.grid.Grid",
+    "synth.sources.Source": """
+        synth.sources.files.Files synth.sources.documents.Documents synth.sources.hub.Hub synth.sources.grid.Grid
+    """,
     "synth.sources.DrawnSource": "synth.sources.grid.Grid",
     "synth.sources.RowsByNumber": "synth.sources.store.Rows",
     "synth.quality.duplicates.Duplicates": """

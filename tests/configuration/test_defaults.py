@@ -80,12 +80,16 @@ def test_shipped_defaults_are_those_of_the_code(strategy):
 
 @pytest.mark.parametrize(
     "chosen",
-    [*(f"engine={name}" for name in options("engine")), "source=file", "source=grid", "source=hub", "cluster=local"],
+    [
+        *(f"engine={name}" for name in options("engine")),
+        *("source=file", "source=documents", "source=grid", "source=hub", "cluster=local"),
+    ],
 )
 def test_so_are_those_of_engines_sources_and_clusters(chosen):
     strategy = "self_instruct" if chosen == "engine=openai_chat" else "magpie"
     words = {
         "source=file": ("source.path=a.jsonl",),
+        "source=documents": ("source.path=manuals",),
         "source=grid": ("source.draw={a: [b]}",),
         "source=hub": ("source.name=a/b",),
     }.get(chosen, ())

@@ -23,7 +23,12 @@ from synth.storage.shard import commit
 from tests.configuration.test_config import composed
 from tests.storage.rows import finished
 
-SOURCES = {"file": ["source.path=seeds.jsonl"], "hub": ["source.name=organization/dataset"], "none": []}
+SOURCES = {
+    "file": ["source.path=seeds.jsonl"],
+    "documents": ["source.path=manuals"],
+    "hub": ["source.name=organization/dataset"],
+    "none": [],
+}
 
 # Every key but those of a strategy, all of which decide the data. A new key has to be put here.
 DATA = """
@@ -58,6 +63,7 @@ COUNTED = ["strata"]  # by the rows of each, in configuration/test_strata.py
 OF_THE_SOURCE = """
     source._target_ source.path source.name source.subset source.split source.revision source.streaming source.format
     source.columns source.limit source.repeat source.bad_rows source.delimiter source.quote source.escape
+    source.size source.overlap source.related source.encoding source.tokenizer
 """.split()
 
 
