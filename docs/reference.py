@@ -69,7 +69,7 @@ LINES = {  # by the key, or by the class and the key
     "presence_penalty": "subtracted from the logit of a token that is in the answer already",
     "frequency_penalty": "the same, times how often it is",
     "repetition_penalty": "the logit of a token that is in prompt or answer is divided by it",
-    "Sampling.seed": "given by Synth for each call",
+    "Sampling.seed": "null: derived for each call from the run's seed and the record; a number: the same for all calls",
     "sampling": "how the step's answers are drawn",
     "judge": "keys of the judge, as of [Judge](#judge)",
     "reward_model": "in place of the judge: a pooling model of the run, or a class with `score(messages)`",

@@ -16,13 +16,12 @@ from synth.paths import argument
 from synth.records import Slice
 from synth.report.reserved import NOTHING
 from synth.report.run_data import Run
-from synth.resumption.slices import untaken
+from synth.resumption.slices import runs_in, untaken
 from synth.storage.card import write_card
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.merge import Unmergeable, merge, merged_fingerprints
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import InUse, RunFolder
-from synth.storage.shard import damage
 
 HELP = """\
 examples:
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for one in (*folders, output):
                 if one.path.exists():
                     locks.enter_context(one.locked(shared=True, new=new))
-            runs = [run for folder in folders for run in _runs(folder)]
+            runs = [run for folder in folders for run in runs_in(folder)]
             manifests = [manifest for _, manifest in runs]
             if not any(output.path.resolve() == folder.path.resolve() for folder in folders):
                 _refuse_what_is_there(output, manifests)
@@ -94,16 +93,6 @@ def _refuse_what_is_there(output: RunFolder, manifests: Sequence[Manifest]) -> N
             raise Unmergeable(f"{path}: exists and is not of a merge; choose another --output-dir")
     if made_by and not made_by & {one for manifest in manifests for one in manifest.fingerprints}:
         raise Unmergeable(f"{output.dataset}: is merged from other runs; choose another --output-dir")
-
-
-def _runs(folder: RunFolder) -> list[tuple[RunFolder, Manifest]]:
-    """The runs in a folder: the run itself, or its slices."""
-    parts = untaken(folder) or [folder]
-    runs = [(part, manifest) for part in parts if (manifest := Manifest.read(part))]
-    for part, manifest in runs:
-        for path in manifest.damaged(part).values():
-            raise Unmergeable(f"{path}: is {damage(path)}; run the same command again to replace its records")
-    return runs
 
 
 def _unfinished(manifests: Sequence[Manifest]) -> Iterator[Slice]:

@@ -21,6 +21,7 @@ configuration
 demo_model.train
 demo_model.grammar
 steps
+batch
 verifiers tools
 quality
 engines

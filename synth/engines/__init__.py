@@ -66,6 +66,8 @@ class Sampling:
     After `thinking_tokens` the reasoning is closed and the answer is requested, bounded by `max_tokens`; None: both
     together have `max_tokens`.
 
+    `seed` None is derived for each call from the run's seed, the record and the step.
+
     `model` is the model of the run to call; None: the step's model. It is not passed to the engine.
 
     Raises ValueError if more than one form is given, and for weights that are all 0.

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from synth.errors import ConfigError
 from synth.records import Shard, Slice
-from synth.storage.manifest import Manifest
+from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.run_folder import RunFolder, link, sync_folder
+from synth.storage.shard import damage
 
 SHARDS = 16  # at least, per slice: enough for its replicas, and the last one is a small part of it
 
@@ -60,6 +61,17 @@ def join(manifest: Manifest, parts: Sequence[tuple[RunFolder, Manifest]], source
 def untaken(folder: RunFolder) -> list[RunFolder]:
     """The slices whose shards still count: none once the whole run has a manifest, which includes them."""
     return [] if folder.manifest.exists() else [part for part in folder.slices().values() if part.manifest.exists()]
+
+
+def runs_in(folder: RunFolder) -> list[tuple[RunFolder, Manifest]]:
+    """The runs in a folder: the run itself, or its slices; none in another folder. Raises Unreadable if one is damaged.
+    Reads all shards."""
+    parts = untaken(folder) or [folder]
+    runs = [(part, manifest) for part in parts if (manifest := Manifest.read(part))]
+    for part, manifest in runs:
+        for path in manifest.damaged(part).values():
+            raise Unreadable(f"{path}: is {damage(path)}; run the same command again to replace its records")
+    return runs
 
 
 def take_over(folder: RunFolder, manifest: Manifest) -> int:

@@ -7,7 +7,7 @@ have names, and `on` returns the handle for another one.
 A model whose server applies the chat template gets messages instead (synth/engines/openai_chat.py).
 
 Promises: the n-th call that a step starts for a record has the same seed in every run with the same run seed, whatever
-models were called before.
+models were called before; or the seed that its sampling gives.
 
 Knows nothing of other records, of shards, or of where the engine runs.
 """
@@ -28,7 +28,7 @@ from synth.chat import ChatTemplate, ServedChat, Stop
 from synth.engines import FORMS, GIVEN, Answer, EngineError, Form, Generator, Pooled, Prompt, Sampling, Task, watching
 from synth.errors import nearest
 from synth.own_time import ours
-from synth.records import Record, Rejection, Spent, add_spent, derive_seed
+from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
 from synth.steps.beginning import Beginning, Draft, Foresee, Prospect
 from synth.steps.dedup import DedupHandle
 from synth.steps.held import Begun, free, until_answer
@@ -107,6 +107,11 @@ class LLM:
     def id(self) -> str:
         """The record's id, such as `17` or `17/2`."""
         return self._visit.scope[1]
+
+    @property
+    def usage(self) -> Usage:
+        """The record's tokens so far, over all steps."""
+        return self._ledger.usage
 
     @property
     def failure(self) -> EngineError | None:
@@ -273,8 +278,7 @@ class LLM:
             messages = [*messages, {"role": GIVEN, "content": prefix}]
         call = next(self._visit.calls)
         sampling = sampling if sampling.form in _holds(endpoint) else free(sampling)
-        seed = derive_seed(*self._visit.scope, call)
-        seeded = replace(sampling, seed=seed)
+        seeded = replace(sampling, seed=self._seed(sampling, call))
         answer = await self._answer(endpoint, messages, seeded)
         reasoning, text = template.split(answer.text or "")
         return self._completion(endpoint, call, sampling, answer, (prefix or "") + text, answer.reasoning or reasoning)
@@ -317,9 +321,7 @@ class LLM:
             return Prospect(draft, self._foresee, read_so_far, most) if draft and self._foresee else None
 
         async def ask(prompt: list[int], sampling: Sampling, prospect: Prospect | None = None) -> Answer:
-            further = [number for number in [next(requests)] if number]
-            seed = derive_seed(*self._visit.scope, call, *further)
-            seeded = replace(sampling, seed=seed)
+            seeded = replace(sampling, seed=self._seed(sampling, call, next(requests)))
             return await self._answer(endpoint, prompt, seeded, prospect)
 
         def completion(answer: Answer, text: str, reasoning: str | None) -> Completion:
@@ -361,6 +363,13 @@ class LLM:
         answer = await ask(before, sampling, prospect(following, len(before)))
         whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
         return completion(whole, following(answer.token_ids, answer.text), reasoning)
+
+    def _seed(self, sampling: Sampling, call: int, request: int = 0) -> int:
+        """The given seed, or one derived for this call; for further requests of a call, derived from that."""
+        further = [request] if request else []
+        if sampling.seed is None:
+            return derive_seed(*self._visit.scope, call, *further)
+        return derive_seed(sampling.seed, *further) if further else sampling.seed
 
     def _completion(
         self, endpoint: Endpoint, call: int, sampling: Sampling, answer: Answer, text: str, reasoning: str | None

@@ -36,6 +36,7 @@ _MADE_BY = {
     "candidates": "put a step synth.steps.sample.Sample before it",
     "pass_rate": "give synth.steps.sample.Sample a verifier",
     "best_rating": "put a step synth.steps.rank.Rank before it",
+    "request": "choose source=batch, and an OpenAI batch file as source.path",
     "selected": "put a step synth.steps.gen_select.GenSelect before it",
 }
 _CALLED = {

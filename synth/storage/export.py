@@ -68,7 +68,7 @@ def export(
     """
     dataset = dataset_of(folder)
     names, write = FORMATS[format]
-    with _new_files(destination, names) as create:
+    with new_files(destination, names) as create:
         done = write(dataset, create, without_cut)
         if not done.rows and done.cut and not done.left_out:
             raise Unexportable(f"{folder.dataset}: all {done.cut:,} answers were cut by max_tokens")
@@ -221,7 +221,7 @@ def dataset_of(folder: RunFolder) -> Any:
 
 
 @contextmanager
-def _new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
+def new_files(destination: str, names: tuple[str, ...]) -> Iterator[Create]:
     """Create new files in a folder; they are removed if the context fails. Raises Unexportable."""
     try:
         system, path = fsspec.core.url_to_fs(destination)
