@@ -51,7 +51,9 @@ DEEPEST = 200  # nesting of lists and objects that all code for records can hand
 
 def too_deep(value: Any, brackets: int) -> bool:
     """Whether a value is nested deeper than DEEPEST. `brackets` is their number in its JSON: few can't be too deep."""
-    level = [value] if brackets > DEEPEST else []
+    if brackets <= DEEPEST:
+        return False
+    level = [value]
     for _ in range(DEEPEST):
         inner = (one.values() if isinstance(one, dict) else one for one in level)
         level = [one for values in inner for one in values if isinstance(one, dict | list | tuple)]

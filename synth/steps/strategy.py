@@ -112,7 +112,7 @@ class Strategy:
         """The columns that its steps add."""
         return {name for step in self.steps for name in step.columns or ()}
 
-    @property
+    @functools.cached_property  # read several times for each record
     def columns(self) -> dict[str, pa.DataType]:
         """The dataset's columns beside those of the contract. `thinking`, if a step sets a mode of thinking, is the
         mode of the model that wrote the response. With a text column `tools`, `messages` have tool calls."""
