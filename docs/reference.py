@@ -55,6 +55,7 @@ LINES = {  # by the key, or by the class and the key
     "Remote.base_url": "the address of the server, up to `/v1`",
     "Hub.name": "the dataset's name on the Hub",
     "Hub.split": "the split that is read",
+    "BatchFile.repeat": "a request has one result",
     "Hub.bad_rows": "as of `source=file`",
     "first_token_s": "seconds until the first token of an answer",
     "max_model_len": "tokens of prompt and answer together",

@@ -38,7 +38,7 @@ def composed(strategy, folder, records, source=None, *overrides):
         path = folder.parent / f"{strategy}.jsonl"
         rows = [dict(zip(source, row, strict=True)) for row in zip(*source.values(), strict=True)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        words += ["source=file", f"source.path={path}", "num_records=all"]
+        words += [f"source={'batch' if strategy == 'batch' else 'file'}", f"source.path={path}", "num_records=all"]
     if strategy == "preference":
         words.append("strategy.preference.ties=keep")
     if strategy.startswith("magpie_filtered_"):  # in place of models from the Hub
@@ -47,6 +47,14 @@ def composed(strategy, folder, records, source=None, *overrides):
     found = []
     assert main(words, work=lambda config: found.append(config) or 0) == 0
     return found[0]
+
+
+def requests(instructions):
+    """The columns of a batch file's lines."""
+    bodies = [{"messages": [{"role": "user", "content": one}], "temperature": 0} for one in instructions]
+    ids = [f"request-{number}" for number in range(len(bodies))]
+    fixed = {"method": ["POST"] * len(bodies), "url": ["/v1/chat/completions"] * len(bodies)}
+    return {"custom_id": ids, **fixed, "body": bodies}
 
 
 async def made(config, path, records):

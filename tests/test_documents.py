@@ -26,6 +26,7 @@ from fsspec.registry import _registry
 
 from synth import draw, export, inspect, run
 from synth.pilot import __main__ as pilot
+from synth.steps.batch import AnswerRequest
 from synth.tune import __main__ as tune
 from synth.verifiers import sandbox
 from tests.documents import PAGES, ROOT, commands, look_like_the_checkout, name_of, write_files
@@ -35,6 +36,7 @@ from tests.strategies import IN_A_SANDBOX
 
 ALPACA = "".join(json.dumps({"instruction": f"Say {n}.", "output": f"{n}."}) + "\n" for n in range(120)).encode()
 SMALL = [(r" model=\S+", ""), (r"num_records=\d{4,}", "num_records=40"), ("tatsu-lab/alpaca", r"\g<0> num_records=20")]
+ANSWERED = {"custom_id": "request-1", "line": 1, "result": '{"choices": [], "usage": null}'}
 # A cluster of its own, an account, a model that can do a sum.
 NOT_MADE = ("cluster.address=", "tracking=wandb", "_reasoning model=smollm2-135m-instruct")
 
@@ -75,7 +77,7 @@ def understood(command, shell):
         case ["python", "-m", "synth.draw", *words]:
             return draw.main(words)
         case ["python", "-m", "synth.inspect" | "synth.export" as door, folder, *words]:
-            with a_run_in(Path(folder)):
+            with a_run_in(Path(folder), *([ANSWERED] if "openai_batch" in words else [])):
                 if "--push-to-hub" in words:
                     return shell(command)
                 return {"synth.inspect": inspect, "synth.export": export}[door].main([folder, *words])
@@ -107,10 +109,12 @@ def understood(command, shell):
 
 
 @contextmanager
-def a_run_in(folder):
+def a_run_in(folder, *rows):
     """A small one, for as long as it is needed, where the page has made none."""
     if made := not folder.exists():
-        run_of(folder, {}, {}, {})
+        run_of(
+            folder, *(rows or [{}, {}, {}]), columns={name: AnswerRequest.columns[name] for row in rows for name in row}
+        )
     yield
     if made:
         shutil.rmtree(folder)

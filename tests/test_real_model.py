@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from synth.steps import prompts
 from synth.trials.side_by_side import SharedEngine
-from tests.strategies import STRATEGIES, composed, made
+from tests.strategies import STRATEGIES, composed, made, requests
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -39,6 +39,7 @@ CONTEXTS = [
 ]
 SUMS = {"instruction": [f"What is {n} + 4?" for n in range(8)], "answer": [str(n + 4) for n in range(8)]}
 SOURCES = {
+    "batch": requests(INSTRUCTIONS),
     "rejection_sampling": SUMS,
     "evol_instruct": {"instruction": INSTRUCTIONS},
     "evol_instruct_judged": {"instruction": INSTRUCTIONS},
@@ -63,6 +64,7 @@ OVERRIDES = {
 }
 # The fewest rows that a strategy keeps. Of those that are not here so small a model may keep none of so few records.
 LEAST = {
+    "batch": len(INSTRUCTIONS),
     "instruct_and_respond": 3,
     "magpie": 7,
     "magpie_code": 1,

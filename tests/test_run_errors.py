@@ -131,14 +131,14 @@ def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "strategy: none is chosen; add one of code_reasoning, constraints, "),
+        ([], "strategy: none is chosen; add one of batch, code_reasoning, constraints, "),
         (["+strategy=magpy"], "strategy: there is no 'magpy'; did you mean 'magpie'?"),
-        (["+strategy=null"], "strategy: has no choice null; choose from code_reasoning, constraints, "),
+        (["+strategy=null"], "strategy: has no choice null; choose from batch, code_reasoning, constraints, "),
         (["strategy=magpie_math"], f"strategy: {PLUS}: +strategy=magpie_math"),
         (["strategy=magpy"], f"strategy: {PLUS}: +strategy=magpie"),
         (
             ["strategy.magpie.n_turns=2"],
-            "strategy.magpie.n_turns: no strategy is chosen; choose from code_reasoning, constraints, ",
+            "strategy.magpie.n_turns: no strategy is chosen; choose from batch, code_reasoning, constraints, ",
         ),
         (["nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
         (["+strategy=magpie", "+strategy=magpie_math"], "strategy: is chosen twice; "),
@@ -312,7 +312,7 @@ def test_a_primary_configuration_of_the_users_can_have_a_strategy_in_it(users_ow
     ("arguments", "told"),
     [
         (["+strategy=lod"], "strategy: there is no 'lod'; did you mean 'loud'?"),
-        (["model=qwen3-8b"], "strategy: none is chosen; add one of code_reasoning, constraints, "),
+        (["model=qwen3-8b"], "strategy: none is chosen; add one of batch, code_reasoning, constraints, "),
         (["+strategy=loud", "nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
         (["--config-name=whole", "nm_records=5"], "nm_records: no such key; did you mean 'num_records'?"),
         (["--config-name=whole", "model.nme=5"], "model.nme: no such key; did you mean 'model.name'?"),

@@ -9,7 +9,7 @@ from synth.engines.transformers import Transformers
 from synth.models.model import Model
 from synth.records import record_id
 from synth.trials.side_by_side import SharedEngine
-from tests.strategies import STRATEGIES, composed, made
+from tests.strategies import STRATEGIES, composed, made, requests
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -29,6 +29,7 @@ MODEL = Model(path="demo", name="synth-demo", dtype="float32")
 INSTRUCTIONS = {"instruction": ["Name a bee.", "What is 3 + 4?", "Write about rain."]}
 SUMS = {"instruction": ["What is 3 + 4?", "What is 20 + 30?", "What is 12 + 7?"], "answer": ["7", "50", "19"]}
 SOURCES = {
+    "batch": requests(INSTRUCTIONS["instruction"]),
     "rejection_sampling": SUMS,
     "evol_instruct": INSTRUCTIONS,
     "evol_instruct_judged": INSTRUCTIONS,

@@ -96,11 +96,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 KEYS = (*_OWN, *_SAMPLED)
 # The types of Sampling's fields, without conversion: "0.5" is no number, and true is no 1.
-_SAMPLING: Any = create_model(
-    "Sampling",
-    __config__=ConfigDict(strict=True),
-    **{name: (kind, None) for name, kind in get_type_hints(Sampling, include_extras=True).items()},
-)
+_TYPES: dict[str, Any] = {name: (kind, None) for name, kind in get_type_hints(Sampling, include_extras=True).items()}
+_SAMPLING = create_model("Sampling", __config__=ConfigDict(strict=True), **_TYPES)
 
 
 def chat_request(body: Mapping[str, Any]) -> dict[str, Any]:

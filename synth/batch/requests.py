@@ -9,6 +9,7 @@ Promises: memory is 8 bytes per line, for custom_ids. A file in which no line ca
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
@@ -28,6 +29,10 @@ PIECE = 1024  # lines
 _KEYS = ("custom_id", "method", "url", "body")
 
 
+def _paths(given: Any) -> Any:
+    return [] if given is None else as_list(given)
+
+
 def _names(given: Any) -> Any:
     return given if given == "any" else [one for one in as_list(given) if one is not None]
 
@@ -41,7 +46,7 @@ class BatchFile:
     answers. A request without a name is for the run's model. `limit` is for trying out the first lines.
     """
 
-    path: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
+    path: Annotated[list[str], BeforeValidator(_paths)] = field(default_factory=list)
     models: Annotated[Literal["any"] | list[str], BeforeValidator(_names)] = "any"
     limit: Annotated[int, Field(ge=1)] | None = None
     repeat: Literal[1] = 1  # a custom_id has one result
@@ -51,6 +56,9 @@ class BatchFile:
 
     @property
     def _files(self) -> Files:
+        """Raises ConfigError if none is named."""
+        if not self.path:
+            raise ConfigError("source.path: is missing; name an OpenAI batch file, a request a line")
         return Files(path=self.path, format="jsonl")
 
     def stamp(self) -> list[Any]:
