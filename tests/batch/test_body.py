@@ -1,7 +1,7 @@
 """The body of a request: what is honoured, what is refused, and with which error."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.batch.body import KEYS, chat_request, sampling_fields
@@ -163,6 +163,7 @@ ANY = st.recursive(
 )
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), ANY, max_size=5))
 def test_any_body_is_a_request_or_an_error_of_its_own(body):
     try:

