@@ -50,6 +50,8 @@ LINES = {  # by the key, or by the class and the key
     "Settings.output_dir": "the run folder, of the whole run where there are slices; where none is named and another "
     "run has the default, it gets a number ([own folder](quickstart.md#stop-resume-begin-anew))",
     "push_to_hub": "`user/name` on the Hub, where the finished dataset is pushed to ([export](export.md#to-the-hub))",
+    "publish": "`hub:user/name`, a URL such as `s3://bucket/folder`, or a path that begins with `/` or `./`: where "
+    "rows go while the run goes on ([publish](publish.md))",
     "revision": "a branch, tag or commit on the Hub",
     "Cluster.address": "null starts Ray on this machine; else `HOST:PORT` of a cluster's head, or `auto`",
     "Remote.base_url": "the address of the server, up to `/v1`",

@@ -21,6 +21,7 @@ from synth.preview.dry_run import at_most, describe_source
 from synth.preview.machines import kernels
 from synth.preview.missing import refuse_what_is_missing
 from synth.preview.servers import refuse_what_servers_refuse
+from synth.publishing.publisher import Publisher
 from synth.quality.duplicates import parts_for
 from synth.records import Shard
 from synth.report.outcome import Outcome
@@ -42,6 +43,7 @@ from synth.schedule.metrics_collector import MetricsCollector
 from synth.schedule.placed_process import REMOVAL_S
 from synth.schedule.plan import Plan
 from synth.schedule.pool import PoolProcess
+from synth.schedule.publishing import begin, finish, keep_published, publisher_of
 from synth.schedule.ray_life import RayLost, until_lost
 from synth.schedule.ray_worker import RayWorker
 from synth.schedule.scheduler import Scheduler
@@ -81,8 +83,19 @@ def run(config: Config) -> int:
     with opened(config) as place:
         if hub:
             _make_ready(hub)
-        code = asyncio.run(_Run(config, *place).finish())
-        return _push(place.folder, hub, code) if hub else code
+        publisher = publisher_of(config, place.folder, place.manifest)
+        code = asyncio.run(_Run(config, *place, publisher=publisher).finish())
+        if code in (DONE, TOO_FEW):
+            _let_signals_interrupt()
+        published = finish(publisher, place.folder, place.manifest, code) if publisher else code
+        pushed = _push(place.folder, hub, code) if hub else code
+        return published if pushed == DONE else pushed
+
+
+def _let_signals_interrupt() -> None:
+    """Like Ctrl-C: the same command continues what is sent."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _make_ready(hub: str) -> None:
@@ -98,8 +111,6 @@ def _push(folder: RunFolder, hub: str, code: int) -> int:
         print(f"not pushed; run python -m synth.export {folder.path} --push-to-hub {hub} to push", file=sys.stderr)
     if code != DONE:
         return code
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.default_int_handler)  # like Ctrl-C: the same command continues the push
     print(f"pushing to {hub}", file=sys.stderr)
     try:
         print(f"pushed to {push(folder, hub)}", file=sys.stderr)
@@ -113,10 +124,17 @@ class _Run:
     """One process of a run, from its opened folder to the exit code."""
 
     def __init__(
-        self, config: Config, folder: RunFolder, manifest: Manifest, contents: Contents, begin: Callable[[], None]
+        self,
+        config: Config,
+        folder: RunFolder,
+        manifest: Manifest,
+        contents: Contents,
+        begin: Callable[[], None],
+        publisher: Publisher | None,
     ):
         self._config, self._folder, self._manifest, self._contents = config, folder, manifest, contents
         self._write_down, self._begun = begin, False
+        self._publisher = publisher
         self._wanted = manifest.own(contents.size) or 0 if manifest.wanted is None else manifest.wanted
         self._progress = Progress(folder.metrics)
         self._next_manifest = 0.0
@@ -216,6 +234,8 @@ class _Run:
                 raise
             with self._progress.doing("starting Ray"):
                 capacity = await starting
+            if self._publisher and (rows := await begin(self._publisher, self._manifest)):
+                self._progress.print_line(f"publish: {rows:,} rows of this run are at {self._publisher.to}")
             self._begin()
             self._log_capacity(capacity)
             if lacking := kernels(config):
@@ -265,6 +285,7 @@ class _Run:
                     self._lost_ray(scheduler),
                     self._stop(stopping, scheduler),
                     self._serve(pools, scheduler),
+                    self._publish(),
                 )
             finally:
                 # Of a worker that was lost between its commit and the report of it.
@@ -283,6 +304,10 @@ class _Run:
     async def _stop(self, stopping: Stop, scheduler: Scheduler) -> None:
         await stopping.wait()
         scheduler.stop()
+
+    async def _publish(self) -> None:
+        if self._publisher is not None:
+            await keep_published(self._publisher, self._manifest.snapshot)
 
     async def _lost_ray(self, scheduler: Scheduler | None = None) -> None:
         """The run ends with Ray; workers that still live write their finished records."""

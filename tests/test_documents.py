@@ -38,7 +38,7 @@ ALPACA = "".join(json.dumps({"instruction": f"Say {n}.", "output": f"{n}."}) + "
 SMALL = [(r" model=\S+", ""), (r"num_records=\d{4,}", "num_records=40"), ("tatsu-lab/alpaca", r"\g<0> num_records=20")]
 ANSWERED = {"custom_id": "request-1", "line": 1, "result": '{"choices": [], "usage": null}'}
 # A cluster of its own, an account, a model that can do a sum.
-NOT_MADE = ("cluster.address=", "tracking=wandb", "_reasoning model=smollm2-135m-instruct")
+NOT_MADE = ("cluster.address=", "publish=s3://", "tracking=wandb", "_reasoning model=smollm2-135m-instruct")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def understood(command, shell):
             return draw.main(words)
         case ["python", "-m", "synth.inspect" | "synth.export" as door, folder, *words]:
             with a_run_in(Path(folder), *([ANSWERED] if "openai_batch" in words else [])):
-                if "--push-to-hub" in words:
+                if {"--push-to-hub", "--publish"} & {*words}:
                     return shell(command)
                 return {"synth.inspect": inspect, "synth.export": export}[door].main([folder, *words])
         case ["python", program, *words]:

@@ -28,6 +28,7 @@ engines
 sources.documents
 models
 demo_model sources
+publishing
 chat components storage
 messages template strata
 tool_calls

@@ -78,7 +78,7 @@ def test_the_home_directory_is_meant_by_the_paths_of_a_step_of_ones_own(home, mo
         ("''", "output_dir: is empty; write . for the working directory"),
         (
             '"s3://bucket/x"',
-            "output_dir: must be a local folder; use python -m synth.export RUN_DIR --output-dir s3://bucket/x",
+            "output_dir: must be a local folder; set publish=s3://bucket/x to have its rows there",
         ),
     ],
 )

@@ -79,7 +79,7 @@ def refusal(job, capsys):
         ),
         (
             "output_dir=s3://b/x",
-            "output_dir: must be a local folder; use python -m synth.export RUN_DIR --output-dir s3://b/x to copy, "
+            "output_dir: must be a local folder; set publish=s3://b/x to have its rows there as they are made, "
             "got 's3://b/x'",
         ),
         ("+model=demo", "model: is chosen twice; to choose another option, leave out the plus sign or one of them"),

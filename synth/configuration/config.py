@@ -9,6 +9,7 @@ Knows the keys of the top level, of a strategy and of a cluster. A component's k
 
 import dataclasses
 import inspect
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from synth.engines.price import Price
 from synth.errors import ConfigError, nearest, reason
 from synth.models.model import Model
 from synth.paths import LocalPath
+from synth.publishing.destinations import HUB, checked, local_folder
 from synth.records import Slice, messages_with
 from synth.sources import Source, is_drawn
 from synth.steps.llm import MAIN
@@ -74,7 +76,7 @@ def _gpu(value: str) -> str:
 
 def _folder(value: Any) -> Any:
     if isinstance(value, str) and "://" in value:
-        raise ValueError(f"must be a local folder; use python -m synth.export RUN_DIR --output-dir {value} to copy")
+        raise ValueError(f"must be a local folder; set publish={value} to have its rows there as they are made")
     return value
 
 
@@ -132,6 +134,7 @@ class Settings:
     )
     min_yield: Annotated[float, Field(ge=0, le=1), _no_bool("number from 0 to 1")]
     push_to_hub: Annotated[str, AfterValidator(dataset_name)] | None
+    publish: Annotated[str, AfterValidator(checked)] | None = None
     checkpoint_calls: Annotated[bool | Literal["auto", "keep"], BeforeValidator(_switch)] = "auto"
     reuse: LocalPath | None = None
     continue_answers: Annotated[bool, Field(strict=True)] = False
@@ -359,6 +362,7 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
         raise ConfigError("cluster.metrics_port: the cluster at cluster.address has its own; leave it null")
     if config.settings.slice is not None or config.settings.retry:
         _refuse_what_takes_all_records(config)
+    _refuse_publishing_over(config.settings)
     _refuse_what_no_chat_api_does(config)
     for name, one in config.templated.items():
         if problem := one.missing():
@@ -482,8 +486,20 @@ def _refuse_what_takes_all_records(config: Config) -> None:
     for name in (name for name, one in shared.items() if one is not None):
         why = f"records of {config.strategy.name} share {name}, so {alone}"
         raise ConfigError(f"{key}: {why}; leave {key} out")
-    if is_slice and config.settings.push_to_hub is not None:
-        raise ConfigError("push_to_hub: a slice has no dataset; merge the slices, then use python -m synth.export")
+    for key in ("push_to_hub", "publish"):
+        if is_slice and getattr(config.settings, key) is not None:
+            raise ConfigError(f"{key}: a slice has no dataset; merge the slices, then use python -m synth.export")
+
+
+def _refuse_publishing_over(settings: Settings) -> None:
+    """Refuses a destination in the run's own folder, or that push_to_hub writes over."""
+    if settings.publish is None:
+        return
+    if settings.publish == f"{HUB}{settings.push_to_hub}":
+        raise ConfigError("publish: push_to_hub would write over it; leave push_to_hub out, or name another dataset")
+    folder, run_dir = local_folder(settings.publish), Path(os.path.abspath(settings.output_dir))
+    if folder is not None and (folder == run_dir or run_dir in folder.parents):
+        raise ConfigError(f"publish: {settings.publish} is in output_dir={settings.output_dir}; choose another folder")
 
 
 def options(group: str) -> list[str]:

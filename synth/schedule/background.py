@@ -50,8 +50,9 @@ async def kept_up(name: str, work: Callable[[], Awaitable[Any]], pause_s: float 
         await asyncio.sleep(pause_s)
 
 
-async def asked(question: Callable[[], T], seconds: float) -> T:
-    """The result of a call that may block, from a daemon thread that never delays exit. Raises TimeoutError."""
+async def asked(question: Callable[[], T], seconds: float | None) -> T:
+    """The result of a call that may block, from a daemon thread that never delays exit. Raises TimeoutError; without
+    `seconds` it waits as long as it takes."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec  # type: ignore[import-untyped]
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from synth.errors import reason
@@ -27,13 +26,10 @@ from synth.records import CUT, has_tool_calls
 from synth.storage.card import exported
 from synth.storage.merge import damaged_part
 from synth.storage.new_paths import NewPaths
+from synth.storage.parquet import DATA_FILES, ROWS_PER_FILE, ROWS_PER_GROUP, parquet_writer
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
 from synth.tool_calls import as_json, calls_of, has_tool_fields, plain
-
-ROWS_PER_FILE = 100_000
-ROWS_PER_GROUP = 5_000
-DATA_FILES = "data/train-*.parquet"
 
 Row = Mapping[str, Any]
 _SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
@@ -147,16 +143,11 @@ def _parquet(dataset: Any, create: Create, without_cut: bool = False) -> Exporte
     rows, schema = dataset.with_format("arrow"), dataset.features.arrow_schema
     for number, start in enumerate(range(0, max(1, len(dataset)), ROWS_PER_FILE)):  # an empty dataset has one file too
         stop = min(start + ROWS_PER_FILE, len(dataset))
-        with create(f"data/train-{number:05}.parquet") as file, _parquet_writer(file, schema) as writer:
+        with create(f"data/train-{number:05}.parquet") as file, parquet_writer(file, schema) as writer:
             for first in range(start, stop, ROWS_PER_GROUP):
                 # In one chunk, so that the file does not depend on how the rows were divided into shards.
                 writer.write_table(rows[first : min(first + ROWS_PER_GROUP, stop)].combine_chunks())
     return Exported(len(dataset))
-
-
-def _parquet_writer(file: IO[bytes], schema: Any) -> pq.ParquetWriter:
-    # Content-defined chunking, so that the Hub's storage deduplicates unchanged pages.
-    return pq.ParquetWriter(file, schema, compression="zstd", use_content_defined_chunking=True)
 
 
 Write = Callable[[Any, Create, bool], Exported]  # of a dataset; the flag excludes cut answers

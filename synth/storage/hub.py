@@ -8,7 +8,8 @@ interrupted push can be repeated. The run folder is not changed.
 import shutil
 import sys
 
-from synth.storage.export import DATA_FILES, Unexportable, export
+from synth.storage.export import Unexportable, export
+from synth.storage.parquet import DATA_FILES
 from synth.storage.run_folder import RunFolder
 
 
@@ -46,7 +47,7 @@ def make_ready(name: str) -> None:
         _make(name)
     except HfHubHTTPError as error:
         if 400 <= error.response.status_code < 500:
-            raise Unpushable(f"the Hub refuses {name!r}: {_one_line(error)}") from None
+            raise Unpushable(f"the Hub refuses {name!r}: {one_line(error)}") from None
     except Exception:  # of any HTTP library of the client
         return
 
@@ -75,7 +76,7 @@ def push(folder: RunFolder, name: str) -> str:
         raise
     except Exception as error:  # of the client, its libraries or the disk
         again = f"run python -m synth.export {folder.path} --push-to-hub {name} to continue"
-        raise Unpushable(f"the push to {name}: {_one_line(error)}; nothing is lost, {again}") from error
+        raise Unpushable(f"the push to {name}: {one_line(error)}; nothing is lost, {again}") from error
     finally:
         shutil.rmtree(unsent, ignore_errors=True)
 
@@ -86,8 +87,8 @@ def _make(name: str) -> str:
     return str(HfApi().create_repo(name, repo_type="dataset", private=True, exist_ok=True))
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """The client's error and its cause, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     message = getattr(error, "server_message", None) or (lines[0] if lines else type(error).__name__)
-    return f"{message} {_one_line(error.__cause__)}" if error.__cause__ and not hasattr(error, "response") else message
+    return f"{message} {one_line(error.__cause__)}" if error.__cause__ and not hasattr(error, "response") else message

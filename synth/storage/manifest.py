@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,17 @@ class Manifest:
         known = {one.fingerprint: one for one in self.configurations if one.fingerprint != to.fingerprint}
         self.earlier = list(known.values())
         self.identity, self.versions, self.license, self.retries = to.identity, to.versions, to.license, to.retries
+
+    def snapshot(self) -> "Manifest":
+        """A copy that stays as it is while the run goes on."""
+        return replace(
+            self,
+            shards=list(self.shards),
+            committed=dict(self.committed),
+            earlier=list(self.earlier),
+            again=set(self.again),
+            _lines={},
+        )
 
     def adopt(self, part: "Manifest") -> None:
         """Add a slice's shards and their configurations to this run."""

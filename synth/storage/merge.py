@@ -23,7 +23,7 @@ from synth.storage.lock import locked_file
 from synth.storage.manifest import Manifest, differing_keys
 from synth.storage.run_folder import RunFolder, link, replace_folder, restore, unfinished_name
 from synth.storage.sealed import Damaged, read_sealed, write_sealed
-from synth.storage.shard import ShardSummary, checksum, stream
+from synth.storage.shard import ShardSummary, checksum, shard_schema, stream
 
 Part = tuple[RunFolder, ShardSummary]
 
@@ -134,7 +134,8 @@ def _describe(dataset: Path, checksums: dict[str, str], parts: Sequence[Part], c
     """Write the metadata of a datasets folder: the features, and the files in order."""
     from datasets import DatasetInfo, Features
 
-    schema = _schema(parts[0])
+    folder, summary = parts[0]
+    schema = shard_schema(folder.shard(summary.index))
     size = sum((dataset / name).stat().st_size for name in checksums)
     info = asdict(DatasetInfo(features=Features.from_arrow_schema(schema), dataset_size=size))
     (dataset / "dataset_info.json").write_text(json.dumps(info, indent=2))
@@ -183,9 +184,3 @@ def _copy(source: Path, target: Path, count: int) -> None:
             rows = reader.read_next_batch().slice(0, count)
             writer.write_batch(rows)
             count -= len(rows)
-
-
-def _schema(part: Part) -> pa.Schema:
-    folder, summary = part
-    with pa.OSFile(str(folder.shard(summary.index)), "rb") as file, pa.ipc.open_stream(file) as reader:
-        return reader.schema

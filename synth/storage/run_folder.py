@@ -20,7 +20,7 @@ from synth.storage.new_paths import NewPaths
 
 log = logging.getLogger(__name__)
 
-_LEFT = (".dataset.former", ".push")  # left by killed processes, beside names from `unfinished_name`
+_LEFT = (".dataset.former", ".push", ".publish")  # left by killed processes, beside names from `unfinished_name`
 _HOLDER = b"process "  # the first word in a lock file
 
 
@@ -63,6 +63,12 @@ class RunFolder:
 
     def claims(self, index: int) -> Path:
         return self.shards / f"{index:05}.claims.arrow"
+
+    @property
+    def publishing(self) -> Path:
+        """What the run calls itself where it publishes (synth/publishing/index.py). Also left by a run that was refused
+        after it had written there."""
+        return self.path / "publishing.json"
 
     @property
     def blocked(self) -> Path:

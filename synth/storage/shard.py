@@ -202,6 +202,12 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+def shard_schema(path: Path) -> pa.Schema:
+    """Of a shard's rows. Raises OSError and pyarrow's errors."""
+    with pa.OSFile(str(path), "rb") as file, pa.ipc.open_stream(file) as reader:
+        return reader.schema
+
+
 @contextmanager
 def stream(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchStreamWriter]:
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:

@@ -19,7 +19,7 @@ from synth.configuration.hydra_errors import CommandLine
 from synth.preview.missing import refuse_what_is_missing
 from synth.run import composed
 
-OF_A_RUN = ("slice", "push_to_hub", "tracking", "retry", "price_per_gpu_hour", "estimate_from")
+OF_A_RUN = ("slice", "push_to_hub", "publish", "tracking", "retry", "price_per_gpu_hour", "estimate_from")
 NOT_THE_SETTINGS = ("num_records", "output_dir", "dry_run", "resume")
 
 

@@ -45,6 +45,7 @@ DATA = """
 """.split()
 RUNTIME_ONLY = """
     num_records output_dir slice shard_size resume retry min_yield push_to_hub price_per_gpu_hour tracking dry_run
+    publish
     estimate_from step_timeout_s checkpoint_calls continue_answers reuse
     cluster.address cluster.replicas cluster.records_in_flight cluster.start_timeout_s cluster.metrics_port cluster.gpu
     cluster.claim_processes

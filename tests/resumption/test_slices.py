@@ -91,8 +91,10 @@ def test_a_strategy_whose_records_share_something_has_no_slices():
     assert told.startswith("slice: records of self_instruct share a pool")
 
 
-def test_a_slice_is_not_pushed():
-    assert refusal(composed("slice=0/2", "push_to_hub=me/mine")).startswith("push_to_hub: a slice has no dataset")
+@pytest.mark.parametrize("word", ["push_to_hub=me/mine", "publish='hub:me/mine'"])
+def test_a_slice_is_not_pushed_and_not_published(word):
+    key = word.partition("=")[0]
+    assert refusal(composed("slice=0/2", word)).startswith(f"{key}: a slice has no dataset")
 
 
 def test_slices_have_all_records_once_in_folders_of_their_own(tmp_path):
