@@ -1,7 +1,8 @@
-"""Merges shards into a dataset: python -m synth.merge RUN_DIR [RUN_DIR ...] [--output-dir FOLDER].
+"""Merges shards into a dataset: python -m synth.merge RUN_DIR [RUN_DIR ...] [--output-dir FOLDER | --into FOLDER].
 
 For a stopped run that won't be resumed, and for slices, which are found in the run's folder. Copies no row: the
-dataset's files are hard links to the shards. A folder with a running run is refused, and of two concurrent merges the
+dataset's files are hard links to the shards. With --into, for runs that have nothing to do with each other: their rows
+are copied, with a column `run`. A folder with a running run is refused, and of two concurrent merges the
 second one waits. Exit codes: 0 done, 2 if the folders can't be merged.
 """
 
@@ -17,16 +18,18 @@ from synth.records import Slice
 from synth.report.reserved import NOTHING
 from synth.report.run_data import Run
 from synth.resumption.slices import runs_in, untaken
-from synth.storage.card import write_card
+from synth.storage.card import card_of_runs, write_card
 from synth.storage.manifest import Manifest, Unreadable
 from synth.storage.merge import Unmergeable, merge, merged_fingerprints
 from synth.storage.new_paths import NewPaths
-from synth.storage.run_folder import InUse, RunFolder
+from synth.storage.run_folder import InUse, RunFolder, atomic_write
+from synth.storage.union import Member, named, refuse_same_rows, schema_of, unite, write_runs
 
 HELP = """\
 examples:
   python -m synth.merge runs/magpie
-  python -m synth.merge runs/a runs/b --output-dir runs/both
+  python -m synth.merge runs/slices-1 runs/slices-2 --output-dir runs/whole
+  python -m synth.merge runs/magpie runs/magpie_math --into mixed
 
 Exit codes: 0 done; 2 bad input, nothing was written."""
 
@@ -39,10 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run_dirs", nargs="+", type=argument, metavar="RUN_DIR", help="a run's folder, or a slice's")
-    parser.add_argument("--output-dir", type=argument, help="folder for dataset/; default: the only RUN_DIR")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--output-dir", type=argument, help="folder for dataset/; default: the only RUN_DIR")
+    place.add_argument("--into", type=argument, metavar="FOLDER", help="a folder for the dataset/ of different runs")
     given = parser.parse_args(arguments)
+    if given.into is not None:
+        given.output_dir = given.into
     if given.output_dir is None and len(given.run_dirs) > 1:
-        parser.error("several run folders need --output-dir")
+        parser.error("several run folders need --output-dir, or --into for different runs")
     output = RunFolder(given.output_dir or given.run_dirs[0])
     folders = [RunFolder(path) for path in given.run_dirs]
     try:
@@ -56,12 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             manifests = [manifest for _, manifest in runs]
             if not any(output.path.resolve() == folder.path.resolve() for folder in folders):
                 _refuse_what_is_there(output, manifests)
+            elif given.into is not None:
+                raise Unmergeable(f"{output.path}: is one of the runs; choose another folder for --into")
             wanted = [one.num_records for one in manifests if one.num_records is not None]
             most = max(wanted) if len(wanted) == len(runs) else None
-            new.folder(output.path)
-            rows = merge(runs, output.dataset, most)
-            reserved = sum((Run(*one).reserved for one in runs), NOTHING)
-            write_card(output, runs, rows, most, reserved.cost_of_tokens)
+            if given.into is not None:
+                rows = _unite(folders, output, new)
+            else:
+                new.folder(output.path)
+                rows = merge(runs, output.dataset, most)
+                reserved = sum((Run(*one).reserved for one in runs), NOTHING)
+                write_card(output, runs, rows, most, reserved.cost_of_tokens)
             new.keep()
     except (Unmergeable, Unreadable, InUse) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -76,6 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if lacking := ", ".join(map(str, _unfinished(manifests))):
         print(f"incomplete: records of slice {lacking} are missing", file=sys.stderr)
     return 0
+
+
+def _unite(folders: Sequence[RunFolder], output: RunFolder, new: NewPaths) -> int:
+    members = [Member(folder.path, runs_in(folder)) for folder in folders]
+    named(members)
+    refuse_same_rows(members)
+    schema_of(members)
+    new.folder(output.path)
+    rows = unite(members, output.dataset)
+    with atomic_write(output.card) as unfinished:
+        unfinished.write_text(card_of_runs(members, rows))
+    write_runs(output, members)
+    return rows
 
 
 def _refuse_no_run(folder: RunFolder) -> None:

@@ -24,7 +24,7 @@ from datasets import Dataset
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
-from synth import draw, export, inspect, run
+from synth import draw, export, inspect, merge, run
 from synth.pilot import __main__ as pilot
 from synth.steps.batch import AnswerRequest
 from synth.tune import __main__ as tune
@@ -81,6 +81,11 @@ def understood(command, shell):
                 if {"--push-to-hub", "--publish"} & {*words}:
                     return shell(command)
                 return {"synth.inspect": inspect, "synth.export": export}[door].main([folder, *words])
+        case ["python", "-m", "synth.merge", *folders, "--into", into]:
+            for seed, folder in enumerate(folders):
+                if not Path(folder).exists():
+                    run_of(Path(folder), {}, {}, seed=seed)
+            return merge.main([*folders, "--into", into])
         case ["python", program, *words]:
             return read_by(program, words)
         case ["make", "test", arguments]:

@@ -30,6 +30,7 @@ from synth.storage.provenance import Share, shares
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
 from synth.storage.tally import Tally
+from synth.storage.union import names_of_runs
 from synth.strata import SKIP, STRATA
 
 Split = Literal["kept", "rejected"]
@@ -50,6 +51,10 @@ class Run:
             nearest = (*(one.path for one in folder.slices().values()), path.parent, path.parent.parent)
             near = next((one for one in nearest if os.path.isfile(RunFolder(one).manifest)), None)
             hint = f"; did you mean {str(near)!r}?" if near else ""
+            if runs := names_of_runs(folder):
+                hint = (
+                    f"; it is merged from {', '.join(runs)}: use their folders, or python -m synth.export for its rows"
+                )
             raise Unreadable(f"{path}: holds no run, there is no {folder.manifest.name}{hint}")
         return cls(folder, manifest)
 

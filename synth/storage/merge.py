@@ -11,7 +11,8 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -52,17 +53,25 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
         raise Unmergeable(f"{runs[0][0].path}: has no committed shard yet{journals}")
     _refuse_overlaps(parts)
     counts = _counts(parts, num_records)
+    with replaced_dataset(destination) as unfinished:
+        _fill(unfinished, [part for part, _ in zip(parts, counts, strict=False)], counts)
+    return sum(counts)
+
+
+@contextmanager
+def replaced_dataset(destination: Path) -> Iterator[Path]:
+    """An empty folder, which replaces the dataset if the context succeeds. Waits while another process does the
+    same."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     with locked_file(destination.with_name(f".{destination.name}.lock"), wait=lambda: _report_waiting(destination)):
         restore(destination)
         unfinished = unfinished_name(destination)
         unfinished.mkdir()
         try:
-            _fill(unfinished, [part for part, _ in zip(parts, counts, strict=False)], counts)
+            yield unfinished
             replace_folder(unfinished, destination)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-    return sum(counts)
 
 
 def _report_waiting(destination: Path) -> None:
@@ -106,7 +115,10 @@ def _fill(dataset: Path, parts: Sequence[Part], counts: Sequence[int]) -> None:
         else:
             _copy(folder.shard(summary.index), dataset / name, count)
             checksums[name] = checksum(dataset / name)
-    _describe(dataset, checksums, parts, counts)
+    folder, summary = parts[0]
+    rows = [f"{summary.checksum} {count}" for (_, summary), count in zip(parts, counts, strict=True)]
+    made_by = {one for _, summary in parts for one in summary.made_by}
+    write_metadata(dataset, checksums, shard_schema(folder.shard(summary.index)), rows, made_by)
 
 
 def first_rows(runs: Sequence[tuple[RunFolder, Manifest]], num_records: int | None) -> Iterator[tuple[Part, int]]:
@@ -130,16 +142,16 @@ def _counts(parts: Sequence[Part], num_records: int | None) -> list[int]:
     return counts
 
 
-def _describe(dataset: Path, checksums: dict[str, str], parts: Sequence[Part], counts: Sequence[int]) -> None:
-    """Write the metadata of a datasets folder: the features, and the files in order."""
+def write_metadata(
+    dataset: Path, checksums: Mapping[str, str], schema: pa.Schema, rows: Iterable[str], made_by: Iterable[str]
+) -> None:
+    """Write the metadata of a datasets folder: the features, and the files in order. `checksums` are those of the
+    files, `rows` identify their rows; `made_by` are the fingerprints of the configurations."""
     from datasets import DatasetInfo, Features
 
-    folder, summary = parts[0]
-    schema = shard_schema(folder.shard(summary.index))
     size = sum((dataset / name).stat().st_size for name in checksums)
     info = asdict(DatasetInfo(features=Features.from_arrow_schema(schema), dataset_size=size))
     (dataset / "dataset_info.json").write_text(json.dumps(info, indent=2))
-    rows = [f"{summary.checksum} {count}" for (_, summary), count in zip(parts, counts, strict=True)]
     state: dict[str, object] = {
         "_data_files": [{"filename": name} for name in checksums],
         "_fingerprint": hashlib.blake2b("\n".join(rows).encode(), digest_size=8).hexdigest(),
@@ -148,8 +160,8 @@ def _describe(dataset: Path, checksums: dict[str, str], parts: Sequence[Part], c
         "_format_type": None,
         "_output_all_columns": False,
         "_split": None,
-        "made_by": sorted({one for _, summary in parts for one in summary.made_by}),
-        "checksums": checksums | {"dataset_info.json": checksum(dataset / "dataset_info.json")},
+        "made_by": sorted(made_by),
+        "checksums": {**checksums, "dataset_info.json": checksum(dataset / "dataset_info.json")},
     }
     write_sealed(dataset / "state.json", state)
 
@@ -161,7 +173,10 @@ def _refuse_other_runs(runs: Sequence[tuple[RunFolder, Manifest]]) -> None:
             names = sorted(manifest.columns.items() ^ first.columns.items())
             raise Unmergeable(f"{folder.path}: column {names[0][0]!r} differs from {first_folder.path}")
         if differing := differing_keys(first.identity, manifest.identity):
-            raise Unmergeable(f"{folder.path}: {differing[0][0]} differs from {first_folder.path}")
+            raise Unmergeable(
+                f"{folder.path}: {differing[0][0]} differs from {first_folder.path}; "
+                "use --into for runs that have nothing to do with each other"
+            )
 
 
 def _refuse_overlaps(parts: Sequence[Part]) -> None:
@@ -169,7 +184,7 @@ def _refuse_overlaps(parts: Sequence[Part]) -> None:
         if after.start < before.stop:
             raise Unmergeable(
                 f"{other.path}: has records {after.start} to {after.stop - 1}, and so has {one.path}; "
-                "use datasets.concatenate_datasets for unrelated runs"
+                "use --into for runs that have nothing to do with each other"
             )
 
 

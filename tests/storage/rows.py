@@ -47,13 +47,13 @@ def finished(number: int, rows: int = 1, rejections: int = 0) -> Finished:
     )
 
 
-def run_of(path, *rows, columns=None, shards=1):
+def run_of(path, *rows, columns=None, shards=1, seed=1):
     """A finished run's folder with these rows, in so many shards."""
     folder = RunFolder(path)
     folder.make()
     kinds = columns or {}
     names = {name: str(kind) for name, kind in kinds.items()}
-    manifest = Manifest({"strategy": {"name": "test"}, "seed": 1}, names, {"synth": "0"}, num_records=len(rows))
+    manifest = Manifest({"strategy": {"name": "test"}, "seed": seed}, names, {"synth": "0"}, num_records=len(rows))
     size = -(-len(rows) // shards) or 1
     for index, start in enumerate(range(0, max(1, len(rows)), size)):
         shard = Shard(index, start, start + len(rows[start : start + size]) or start + 1)
