@@ -1,5 +1,9 @@
 """What is published is a first part of the dataset at any moment, and the dataset in the end, whatever fails."""
 
+import os
+import subprocess
+import sys
+
 import datasets
 import fsspec
 import pytest
@@ -283,3 +287,41 @@ def test_whatever_fails_no_row_is_there_twice_and_in_the_end_it_is_the_dataset(
     assert publish_rest(last, run.manifest, sleep=lambda _: None) is None
     assert rows_of(files_of(store)) == run.merged()
     assert last.rows == len(run.merged())
+
+
+def test_memory_stays_flat_whatever_the_size(tmp_path):
+    """200 MB of rows in ten shards, in a process that may have 150 MB more of its own than it had before."""
+    script = f"""
+import pathlib, re, resource
+import pyarrow as pa
+from datasets import Dataset
+from synth.publishing.publisher import Publisher
+from synth.records import Shard
+from synth.storage.manifest import Manifest
+from synth.storage.run_folder import RunFolder
+from synth.storage.shard import ShardSummary, stream
+folder = RunFolder(pathlib.Path({str(tmp_path)!r}) / "run")
+folder.make()
+manifest = Manifest({{}}, {{}}, {{}}, num_records=None)
+for index in range(10):
+    row = [{{"role": "user", "content": "word " * 400}}, {{"role": "assistant", "content": "answer " * 300}}]
+    rows = pa.table({{"id": [str(n) for n in range(500)], "messages": [row] * 500}})
+    with stream(folder.shard(index), rows.schema) as writer:
+        for _ in range(10):
+            writer.write_table(rows)
+    manifest.shards.append(Shard(index, index * 5000, index * 5000 + 5000))
+    summary = ShardSummary(index=index, start=index * 5000, stop=index * 5000 + 5000, kept=5000, rejected=0)
+    manifest.committed[index] = summary
+schema = rows.schema
+del rows, row, writer
+Dataset.from_file(str(folder.shard(0)))[:1]
+own = int(re.search(r"VmData:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (own + 150_000_000, -1))
+publisher = Publisher(folder, {str(tmp_path / "there")!r}, schema)
+publisher.begin(manifest)
+publisher.advance(manifest, last=True)
+print(publisher.rows)
+"""
+    env = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system", "ARROW_IO_THREADS": "1"}  # stacks count too
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert done.stdout == "50000\n", done.stderr
