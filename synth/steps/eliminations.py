@@ -63,12 +63,13 @@ def is_empty_words(response: str) -> bool:
 def is_response(evolved: str, before: str) -> bool:
     """Whether the instruction was answered instead of rewritten: the result, unlike the original, asks for nothing, or
     speaks as an assistant. English only; rewritings in other languages never count as responses."""
-    if _speaks_as_assistant(evolved):
-        return not _speaks_as_assistant(before)
+    if speaks_as_assistant(evolved):
+        return not speaks_as_assistant(before)
     return asks(before) and not asks(evolved)
 
 
-def _speaks_as_assistant(text: str) -> bool:
+def speaks_as_assistant(text: str) -> bool:
+    """Whether a text that a user should have written speaks as an assistant: it offers help, or refuses."""
     return in_assistants_voice(text) or offers_help(text) or refusal(text) is not None
 
 

@@ -58,11 +58,14 @@ class EvolInstruct:
     whose instruction is missing, null or blank is rejected as `no_instruction`. With a sampling in `draw`, an empty
     record (source=none) gets its first instruction from the model, drawn as in Magpie.
 
-    Of a conversation, the first turn is evolved and the others are dropped.
+    `turn` is the turn of a conversation that is evolved. Of the first one, later turns are dropped. The last one is
+    evolved as a message in its conversation, which the prompt shows and the answer continues; turns after it, such as
+    its old answer, are dropped.
     """
 
     rounds: Annotated[int, Field(ge=1)] = 4
     target: Literal["instruction", "response"] = "instruction"
+    turn: Literal["first", "last"] = "first"
     operations: Operations = field(default_factory=Operations)
     store: Literal["last", "every"] = "last"
     answers: Literal["last", "every", "none"] = "last"
@@ -134,7 +137,7 @@ class EvolInstruct:
         return [self.draw] if self.draw else []
 
     async def __call__(self, record: Record, llm: LLM) -> Record | Rejection | list[Branch]:
-        now = await self._first(record, llm)
+        now, before = self._turn(await self._first(record, llm))
         rows: list[Branch] = []
         failures: list[str] = []
         for _ in range(self.rounds):

@@ -53,6 +53,9 @@ def test_every_prompt_of_the_steps_is_practised():
         "tool_request",
         "tool_calls",
         "tool_result",
+        "converse_user",
+        "converse_user_system",
+        "converse_goal",
     }
 
 

@@ -20,6 +20,7 @@ from synth.quality.reward import Reward
 from synth.quality.semantic_duplicate import SemanticDuplicate
 from synth.quality.threshold import Threshold
 from synth.records import Rejection
+from synth.steps.converse import Converse
 from synth.steps.judge import Judge
 from synth.steps.llm import LLM
 from synth.steps.magpie import Magpie
@@ -38,6 +39,7 @@ TEMPLATE = "{{ topic }}"
 
 # Built so that everything for which they can reject is switched on. The others are taken as they are by default.
 BUILT = [
+    Converse(goal=TEMPLATE, keep_unmet=False),
     Decontaminate(against=str(Path(synth.steps.__file__).with_name("seed_tasks.jsonl"))),
     Judge(criteria=[TEMPLATE], min_score=3),
     Length(min=1),
