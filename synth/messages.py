@@ -4,6 +4,7 @@ The only module that maps roles to columns. Contents stay the same string object
 (synth/steps/ledger.py).
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,6 +66,11 @@ def to_answer(record: Record) -> list[Message]:
     if system and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": system}, *messages]
     return messages
+
+
+def as_line(message: Message) -> str:
+    """A message for a prompt, as JSON on one line: its text can't begin another message."""
+    return json.dumps({message["role"]: message["content"]}, ensure_ascii=False)
 
 
 def answered(record: Record, prompt: Sequence[Message], text: str) -> Record:

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.engines.repetition import REPETITION
-from synth.messages import Message, as_messages, first_turn, messages_of
+from synth.messages import Message, as_line, as_messages, first_turn, messages_of
 from synth.records import Needs, Record, Rejection
 from synth.steps.beginning import Draft
 from synth.steps.converse_examples import EXAMPLES, Example
@@ -30,7 +30,6 @@ from synth.steps.llm import LLM
 from synth.steps.prompts import render
 from synth.steps.self_instruct_parsing import is_yes
 from synth.template import Template, filled, needed, unfilled
-from synth.tool_calls import as_json
 
 _FORM = object_schema({"message": {"type": "string", "minLength": 1}})
 # What makes a turn unusable: the conversation ends before it if it is long enough, else the record is rejected.
@@ -221,7 +220,7 @@ class _Talk:
         return answer, [*(one.message for one in alike), self._prompt(Example(None, None, [], ""))]
 
     def _prompt(self, one: Example) -> str:
-        return render("converse_user", persona=one.persona, goal=one.goal, turns=[_line(turn) for turn in one.turns])
+        return render("converse_user", persona=one.persona, goal=one.goal, turns=[as_line(turn) for turn in one.turns])
 
     def _described(self) -> str:
         return render("converse_user_system", persona=self._persona, goal=self._goal)
@@ -230,7 +229,7 @@ class _Talk:
         return [one["content"] for one in self.turns]
 
     async def _is_met(self, goal: str) -> bool:
-        asked = render("converse_goal", goal=goal, turns=[_line(turn) for turn in self.turns])
+        asked = render("converse_goal", goal=goal, turns=[as_line(turn) for turn in self.turns])
         answer = await self._llm.chat(asked, self._step.verdict, choice=("Yes", "No"))
         self.goal_met = is_yes(answer.text)
         if self.goal_met is None:
@@ -245,8 +244,3 @@ class _Talk:
             return self._record | first_turn(messages) | {"messages": messages, "finish_reason": None}
 
         return draft
-
-
-def _line(turn: Message) -> str:
-    """A turn for a prompt, as JSON on one line: its text can't begin another turn."""
-    return as_json({turn["role"]: turn["content"]})

@@ -8,6 +8,7 @@ next one, and the lineage has the reason. `target: response` evolves the respons
 Records are independent: one may be in its fourth round while another is in its first.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, field
 from typing import Annotated, ClassVar, Literal
 
@@ -16,11 +17,14 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.engines.repetition import REPETITION
+from synth.messages import Message, as_line
 from synth.quality.refusal import refusal
 from synth.records import Needs, Record, Rejection, text_of
+from synth.steps.copies import is_copy
 from synth.steps.eliminations import is_empty_words, is_response, judged_equal, leaks, same_words
 from synth.steps.evol_examples import EXAMPLES
 from synth.steps.few_shot import few_shot
+from synth.steps.last_turn import put_back, take_out
 from synth.steps.llm import LLM, Branch
 from synth.steps.prompts import render
 from synth.steps.remarks import without_remarks
@@ -106,7 +110,11 @@ class EvolInstruct:
         return every or not self._eliminated.isdisjoint(("refusal", "empty_words"))
 
     def needs(self) -> list[Needs]:
-        return [] if self.draw else [{"instruction": "text"}]
+        if self.draw:
+            return []
+        return [
+            {"instruction": "text"} if self.turn == "first" else {"instruction": "text", "messages": "conversation"}
+        ]
 
     @property
     def num_outputs(self) -> int:
@@ -137,13 +145,28 @@ class EvolInstruct:
         return [self.draw] if self.draw else []
 
     async def __call__(self, record: Record, llm: LLM) -> Record | Rejection | list[Branch]:
-        now, before = self._turn(await self._first(record, llm))
+        earlier, record = take_out(record) if self.turn == "last" else ([], record)
+        try:
+            rows = await self._evolved(record, earlier, llm)
+        except Rejection as rejection:
+            rejection.record = put_back(earlier, rejection.record or record)
+            raise
+        for at, one in enumerate(rows):
+            if isinstance(one.outcome, Rejection):
+                one.outcome.record = put_back(earlier, one.outcome.record or record)
+            else:
+                rows[at] = Branch(put_back(earlier, one.outcome), one.lineage)
+        return rows[-1].outcome if self.store == "last" else rows
+
+    async def _evolved(self, record: Record, earlier: Sequence[Message], llm: LLM) -> list[Branch]:
+        """Each successful round. Raises Rejection if there is none."""
+        now = await self._first(record, earlier, llm)
         rows: list[Branch] = []
         failures: list[str] = []
         for _ in range(self.rounds):
             operation = self._draw_operation(llm)
             try:
-                now = await self._round(now, operation, llm)
+                now = await self._round(now, operation, earlier, llm)
             except Rejection as failure:
                 failures.append(failure.reason)
                 text = (failure.record or {}).get(self.target) or now[self.target]
@@ -153,14 +176,12 @@ class EvolInstruct:
             rows.append(llm.branch(now))
         if len(failures) == self.rounds:
             if not self.keep_unevolved:
-                return Rejection("not_evolved", ", ".join(failures), record=now)
+                raise Rejection("not_evolved", ", ".join(failures), record=now)
             rows = [llm.branch(now)]
-        rows[-1] = llm.branch(await self._finished(now, llm))
-        if self.store == "last":
-            return rows[-1].outcome
+        rows[-1] = llm.branch(await self._finished(now, earlier, llm))
         return [*(Branch(self._unanswered(one.outcome), one.lineage) for one in rows[:-1]), rows[-1]]
 
-    async def _first(self, record: Record, llm: LLM) -> Record:
+    async def _first(self, record: Record, earlier: Sequence[Message], llm: LLM) -> Record:
         """The record with the text that the first round starts from."""
         if self.draw and not record:
             drawn = await llm.query((), self.draw)
@@ -177,7 +198,7 @@ class EvolInstruct:
             there = ", ".join(name for name, value in record.items() if value is not None)
             raise Rejection("no_instruction", f"the record has {there}" if there else "")
         if self.target == "response" and not record.get("response"):
-            record = await self._answered(record, llm)
+            record = await self._answered(record, earlier, llm)
             if not record["response"]:
                 raise Rejection("empty_response", record=record)
         return record
@@ -188,10 +209,14 @@ class EvolInstruct:
         weights: dict[str, float] = asdict(self.operations)
         return llm.rng.choices(list(weights), list(weights.values()))[0]
 
-    async def _round(self, now: Record, operation: str, llm: LLM) -> Record:
+    async def _round(self, now: Record, operation: str, earlier: Sequence[Message], llm: LLM) -> Record:
         """The evolved record. Raises Rejection if the round fails; the record itself is not rejected."""
         before, prompt = now[self.target], f"evolve_{operation}"
+        said = [one for one in earlier if one["role"] != "system"]
         asked = render(prompt, instruction=now["instruction"], response=now.get("response"))
+        if said:
+            asked = render("evolve_in_conversation", turns=[as_line(one) for one in said], request=asked)
+        texts = [one["content"] for one in said]
         evolved = await llm.chat(few_shot(_shown(operation, prompt), asked), self.evolve)
         text = without_remarks(evolved.text, before)
         after = now | {self.target: text, "finish_reason": evolved.finish_reason, "messages": None}
@@ -201,14 +226,14 @@ class EvolInstruct:
             raise Rejection(REPETITION if evolved.finish_reason == REPETITION else "truncated", record=after)
         if not text:
             raise Rejection("empty")
-        if "leaked" in self._eliminated and leaks(text, before, operation):
+        if "leaked" in self._eliminated and (leaks(text, before, operation) or is_copy(text, texts)):
             raise Rejection("leaked", record=after)
         if "answered" in self._eliminated and self.target == "instruction" and is_response(text, before):
             raise Rejection("answered", record=after)
         if "no_gain" in self._eliminated and (failure := await self._without_gain(before, text, llm)):
             raise Rejection(failure, record=after)
         if self.target == "instruction" and self._answers_rounds:
-            after = await self._answered(after, llm)
+            after = await self._answered(after, earlier, llm)
         self._check_answer(after)
         return after
 
@@ -231,17 +256,18 @@ class EvolInstruct:
         if "empty_words" in self._eliminated and is_empty_words(response):
             raise Rejection("empty_words", record=after)
 
-    async def _answered(self, record: Record, llm: LLM) -> Record:
+    async def _answered(self, record: Record, earlier: Sequence[Message], llm: LLM) -> Record:
         system = record.get("system_prompt") or None
-        answer = await llm.chat(record["instruction"], self.response, system=system)
+        asked = [*earlier, {"role": "user", "content": record["instruction"]}]
+        answer = await llm.chat(asked, self.response, system=system)
         return record | {"response": answer.text, "finish_reason": answer.finish_reason, "messages": None}
 
-    async def _finished(self, now: Record, llm: LLM) -> Record | Rejection:
+    async def _finished(self, now: Record, earlier: Sequence[Message], llm: LLM) -> Record | Rejection:
         """The last row, with its response."""
         if self.target == "instruction" and self.answers == "none":
             return now
         if now.get("response") is None:
-            now = await self._answered(now, llm)
+            now = await self._answered(now, earlier, llm)
         return now if now["response"] else Rejection("empty_response", record=now)
 
     def _unanswered(self, row: Record | Rejection) -> Record | Rejection:

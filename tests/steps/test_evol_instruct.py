@@ -315,3 +315,65 @@ async def test_whatever_the_model_says_a_record_ends_in_rows_or_a_rejection(said
     assert finished.kept or finished.rejected
     assert not [row for row in finished.rejected if row["reason"] == "error"]
     assert all(row["instruction"] for row in finished.kept)
+
+
+TALK = [
+    {"role": "user", "content": "Name a bee."},
+    {"role": "assistant", "content": "The carpenter bee."},
+    {"role": "user", "content": "And a wasp?"},
+    {"role": "assistant", "content": "The hornet."},
+]
+
+
+@pytest.mark.parametrize("given_turns", [TALK, TALK[:3]], ids=["answered", "unanswered"])
+async def test_the_last_turn_of_a_conversation_is_evolved_in_it_and_answered_in_it(given_turns):
+    engine = Script()
+    (row,) = (await evolve(engine, record={"messages": given_turns}, turn="last", rounds=2)).kept
+    assert [one["content"] for one in row["messages"]] == [
+        "Name a bee.", "The carpenter bee.", "And a wasp?++", "Answer 2",
+    ]  # fmt: skip
+    assert (row["instruction"], row["response"]) == ("Name a bee.", "The carpenter bee.")
+    answers = [prompt for name, prompt in zip(engine.asked, engine.prompts, strict=True) if name == "answer"]
+    assert answers[-1].endswith("<assistant>The carpenter bee.<user>And a wasp?++<assistant>")
+
+
+async def test_the_evolving_prompt_shows_the_conversation_before_the_last_turn():
+    engine = Script()
+    await evolve(engine, record={"messages": TALK}, turn="last", rounds=1)
+    assert '{"assistant": "The carpenter bee."}' in engine.prompts[0] and "hornet" not in engine.prompts[0]
+
+
+async def test_every_round_of_a_last_turn_is_a_row_of_the_whole_conversation():
+    rows = (await evolve(record={"messages": TALK}, turn="last", rounds=2, store="every", answers="every")).kept
+    assert [row["messages"][2]["content"] for row in rows] == ["And a wasp?+", "And a wasp?++"]
+    assert all(len(row["messages"]) == 4 for row in rows)
+
+
+async def test_a_system_prompt_is_held_when_the_last_turn_is_evolved():
+    record = {"messages": TALK, "system_prompt": "Be brief."}
+    engine = Script()
+    (row,) = (await evolve(engine, record=record, turn="last", rounds=1)).kept
+    assert (row["system_prompt"], row["messages"][0]["role"]) == ("Be brief.", "system")
+    assert engine.prompts[-1].startswith("<system>Be brief.<user>Name a bee.")
+
+
+async def test_a_last_turn_that_did_not_evolve_is_rejected_with_its_conversation():
+    engine = Script(judge=["Equal"])
+    (row,) = (await evolve(engine, record={"messages": TALK}, turn="last", rounds=1)).rejected
+    assert row["reason"] == "not_evolved" and row["messages"][:2] == TALK[:2]
+
+
+async def test_a_last_turn_that_copies_an_earlier_message_is_eliminated():
+    engine = Script(evolve=["The carpenter bee."])
+    (row,) = (await evolve(engine, record={"messages": TALK}, turn="last", rounds=1)).rejected
+    assert "leaked" in row["detail"]
+
+
+async def test_a_record_of_one_turn_evolves_as_its_only_turn():
+    (row,) = (await evolve(turn="last", rounds=1)).kept
+    assert row["instruction"] == "Name a bee.+"
+
+
+async def test_a_conversation_of_one_turn_needs_no_column_for_its_instruction():
+    (row,) = (await evolve(record={"messages": TALK[:2]}, turn="last", rounds=1)).kept
+    assert [one["content"] for one in row["messages"]] == ["Name a bee.+", "Answer 1"]
