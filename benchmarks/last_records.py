@@ -1,11 +1,11 @@
 """Records that are begun in vain at the end of a run, and how long its last records take: with and without claims.
 
-    python benchmarks/last_records.py [--rows 200] [--replicas 1] [--seeds 20] [--json FILE]
+    python benchmarks/last_records.py [--rows 200] [--replicas 1] [--seeds 20] [--quick 1.0] [--json FILE]
 
 Plan, scheduler and poll are the real ones, in simulated time. A replica has 64 records at once, and twice as many
-begun; their times are lognormal (median 1, sigma 0.7). A record is kept by chance, at yields of 20, 50 and 76 %. With
-claims, one finished row in thirty (`--late`) turns out to be a duplicate when its shard is finalized, after all lower
-ones.
+begun; their times are lognormal (median 1, sigma 0.7). A record is kept by chance, at yields of 10, 20, 50 and 76 %. A
+rejected one ends after `--quick` of its time, as one that a first filter rejects does. With claims, one finished row in
+thirty (`--late`) turns out to be a duplicate when its shard is finalized, after all lower ones.
 
   in vain   records that were begun, of those above the last one of the dataset, in per cent of all
   seconds   of records, that were spent on these, in per cent of all
@@ -39,7 +39,7 @@ from synth.storage.shard import ShardSummary
 
 AT_ONCE = 64
 SIGMA = 0.7
-YIELDS = (0.2, 0.5, 0.76)
+YIELDS = (0.1, 0.2, 0.5, 0.76)
 
 
 def main() -> int:
@@ -49,6 +49,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--margins", default=f"{rules.MARGIN}/{rules.LATE_MARGIN}", help="of needed.py, as 0.5/2,0/0")
     parser.add_argument("--late", type=float, default=1 / 30)
+    parser.add_argument("--quick", type=float, default=1.0, help="share of its time that a rejected record takes")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     results = []
@@ -60,7 +61,7 @@ def main() -> int:
         for claims in (False, True):
             for share in YIELDS:
                 runs = [
-                    one_run(given.rows, given.replicas, Records(share, given.late * claims, claims, seed))
+                    one_run(given.rows, given.replicas, Records(share, given.late * claims, claims, seed, given.quick))
                     for seed in range(given.seeds)
                 ]
                 told = {name: round(statistics.mean(run[name] for run in runs), 2) for name in runs[0]}
@@ -83,8 +84,8 @@ def one_run(rows: int, replicas: int, records: "Records") -> dict[str, float]:
 class Records:
     """What becomes of each, and how the run goes."""
 
-    def __init__(self, share: float, late: float, claims: bool, seed: int):
-        self.share, self.late, self.claims, self._seed = share, late, claims, seed
+    def __init__(self, share: float, late: float, claims: bool, seed: int, quick: float):
+        self.share, self.late, self.claims, self._seed, self._quick = share, late, claims, seed, quick
         self.spent: dict[int, float] = {}
         self.running = 0
         self.full: list[tuple[float, int]] = []  # when so many began to run
@@ -96,7 +97,7 @@ class Records:
         rng = random.Random(f"{self._seed} {number}")
         kept = int(rng.random() < self.share)
         late = rng.random() < self.late
-        return rng.lognormvariate(0, SIGMA), kept, kept and int(not late)
+        return rng.lognormvariate(0, SIGMA) * (1 if kept else self._quick), kept, kept and int(not late)
 
     def note(self, more: int) -> None:
         self.running += more
@@ -191,7 +192,7 @@ class Replica(SimulatedReplica):
                 self._records.spent[number] = self._records.spent.get(number, 0) + loop.time() - begun
                 self._records.note(-1)
         ends[number] = kept
-        self._ends.append((shard.index, number, kept))
+        self._ends.append(End(shard.index, number, kept, seconds))
 
     def _end(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]

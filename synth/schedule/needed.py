@@ -44,29 +44,26 @@ class Counts(NamedTuple):
 
 @dataclass
 class Chances:
-    """`rate` is the yield: kept rows per record, more than 1 with fan-out. `late` is how many of the `finalized` rows
-    turned out to be duplicates; None if finished rows are final."""
+    """`rate` is the yield: kept rows per record, more than 1 with fan-out; `unfinished` is that of unfinished records,
+    of which more are kept if rejected ones end sooner. `late` is how many of the `finalized` rows turned out to be
+    duplicates; None if finished rows are final."""
 
     rate: float
+    unfinished: float
     late: int | None = None
     finalized: int = 0
 
-    @property
-    def _variance(self) -> float:
-        """Of the rows of one record; with fan-out, all rows of a record are kept or none."""
-        return self.rate * max(0.0, 1 - self.rate)
-
     def rows(self, unfinished: float) -> float:
         """Lower bound of the rows from so many unfinished records."""
-        return max(0.0, self.rate * unfinished - MARGIN * math.sqrt(self._variance * unfinished))
+        return max(0.0, self.unfinished * unfinished - MARGIN * math.sqrt(_variance(self.unfinished) * unfinished))
 
     def records(self, rows: float) -> float:
-        """Unfinished records needed for at least so many rows: the inverse of `rows`."""
+        """Further records needed for at least so many rows."""
         if rows <= 0:
             return 0.0
         if self.rate <= 0:
             return math.inf
-        spread = MARGIN * math.sqrt(self._variance)
+        spread = MARGIN * math.sqrt(_variance(self.rate))
         return float(((spread + math.sqrt(spread**2 + 4 * self.rate * rows)) / (2 * self.rate)) ** 2)
 
     def sure(self, counts: Counts) -> float:
@@ -78,3 +75,8 @@ class Chances:
 
     def expected(self, counts: Counts) -> float:
         return self.sure(counts) + self.rows(counts.unfinished)
+
+
+def _variance(rate: float) -> float:
+    """Of the rows of one record; with fan-out, all rows of a record are kept or none."""
+    return rate * max(0.0, 1 - rate)

@@ -18,6 +18,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from synth.records import Shard, Slice
 from synth.schedule.needed import Chances, Counts, Needed
@@ -25,7 +26,16 @@ from synth.schedule.recent import Recent
 
 SHARD_SIZE = 1024  # records, by default
 MOST_SHARDS = 10_000  # planned at once by default: each shard is some files and a line of the manifest
-End = tuple[int, int, int]  # a finished record: shard index, record number, kept rows
+
+
+class End(NamedTuple):
+    """A finished record: the index of its shard, its number, its kept rows, and the tokens that were generated for it,
+    0 if these are unknown."""
+
+    shard: int
+    number: int
+    kept: int
+    tokens: float = 0.0
 
 
 class Ends:
@@ -60,6 +70,8 @@ class Plan:
 
     _ENOUGH_TO_JUDGE = 200  # finished records before a run may be called hopeless
     _SMALL = 16  # records: smaller shards at the end of a run cost more in files than they save in time
+    _FIRST_BOUND = 32  # records of the smallest bound of the yield
+    _FEW_UNFINISHED = 0.02  # of the finished records: fewer than that can't change the yield
     _PRIOR = 5  # kept records, one per record: the yield's prior, so that a few rejections are not a low yield
 
     def __init__(
@@ -111,6 +123,7 @@ class Plan:
         self._ends: dict[int, Ends] = {}  # of leased shards
         self._in_flight = 0  # leased records
         self._seen = self._seen_kept = 0  # finished ones of these, and their kept rows
+        self._tokens = self._tokens_times_rows = 0.0  # of finished records
         self._late = None if final else 0  # finished rows that became duplicates
         self._finalized = 0  # rows that can't become duplicates any more
         self._frontier = 0  # the first shard that was never leased, nor any above it
@@ -138,11 +151,37 @@ class Plan:
         kept, records = self._total_kept + self._seen_kept, self._finished_records + self._seen
         if self._recent:  # of the strata that are still short
             kept, records = self._recent.kept + self._seen_kept, self._recent.records + self._seen
-        return (kept + self._PRIOR) / (records + self._PRIOR)
+        so_far = (kept + self._PRIOR) / (records + self._PRIOR)
+        return so_far if self._recent else max(so_far, self._least_yield_if_the_rest_is_kept(so_far))
+
+    def _least_yield_if_the_rest_is_kept(self, so_far: float) -> float:
+        """Rejected records end sooner than kept ones, so the yield of the finished ones is too low at first. An upper
+        bound counts unfinished records as kept. Of the bounds over the lowest 32, 64, 128... records the least: among
+        low records hardly any is unfinished."""
+        if self._in_flight - self._seen <= self._FEW_UNFINISHED * self._finished_records:
+            return so_far
+        rows, records, least, enough = 0.0, 0, math.inf, self._FIRST_BOUND
+        each = max(1.0, so_far)
+        for place in range(self._frontier):
+            counts, size = self._counts(place), len(self.shards[place])
+            rows += counts.finalized + counts.finished + each * counts.unfinished
+            records += size
+            if records >= enough or place == self._frontier - 1:
+                least, enough = min(least, (rows + self._PRIOR) / (records + self._PRIOR)), 2 * records
+        return min(least, each)
 
     @property
     def _chances(self) -> Chances:
-        return Chances(self.yield_so_far, self._late, self._finalized)
+        rate = self.yield_so_far
+        return Chances(rate, self._yield_of_unfinished(rate), self._late, self._finalized)
+
+    def _yield_of_unfinished(self, rate: float) -> float:
+        """Of records that are being generated those with many tokens are the more, so the yield is weighted by tokens:
+        if rejected records end sooner, more of the unfinished ones will be kept."""
+        if self._recent or not self._tokens:
+            return rate
+        prior = self._PRIOR * self._tokens / max(1, self._finished_records + self._seen)
+        return max(rate, (self._tokens_times_rows + rate * prior) / (self._tokens + prior))
 
     @property
     def hopeless(self) -> bool:
@@ -185,9 +224,12 @@ class Plan:
 
     def observe(self, ends: Iterable[End]) -> None:
         """Records of leased shards are finished. A record reported again counts once."""
-        for index, number, kept in ends:
+        for index, number, kept, tokens in ends:
             there = self._ends.get(self._place(index))
             if there is not None:
+                if number not in there.rows:
+                    self._tokens += tokens
+                    self._tokens_times_rows += tokens * kept
                 self._changed = True
                 self._seen -= len(there.rows)
                 self._seen_kept -= there.kept
@@ -369,8 +411,8 @@ class Plan:
     def _more(self) -> int:
         """Records, beside those in flight, that give the missing ones; at most what the source has."""
         chances, unfinished = self._chances, self._in_flight - self._seen
-        rows = self._num_records - chances.sure(Counts(self._total_kept, self._seen_kept))
-        records = min(chances.records(rows) - unfinished, rows / self._min_yield if self._min_yield else math.inf)
+        rows = self._num_records - chances.expected(Counts(self._total_kept, self._seen_kept, unfinished))
+        records = min(chances.records(rows), rows / self._min_yield if self._min_yield else math.inf)
         return math.ceil(min(max(0.0, records - 1e-6), self.unleased))  # not one more for a rounding error
 
     def _grow(self) -> None:

@@ -254,7 +254,7 @@ class Worker:
         records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
         unlaunched = len(records)
         checkpoint = self._journals[journal] = await self._on_disk(self._checkpoint, shard, owner, journal)
-        self._ends += [(shard.index, number, kept) for number, kept in journal.finished.items()]
+        self._ends += [End(shard.index, number, kept) for number, kept in journal.finished.items()]
 
         async def launch(running: asyncio.TaskGroup) -> None:
             nonlocal unlaunched
@@ -282,7 +282,7 @@ class Worker:
                     for number in poison.keys() - journal.finished:
                         why = Rejection("poison", poison[number])
                         journal.append(set_aside(number, await self._row(number), self._context, why))
-                        self._ends.append((shard.index, number, 0))
+                        self._ends.append(End(shard.index, number, 0))
                 if self._pool_client:
                     await self._pool_client.pool.passed(all_of_it if there else journal.finished)
                 running.create_task(launch(running))
@@ -402,7 +402,7 @@ class Worker:
         journal.append(finished)
         if checkpoint:
             checkpoint.end(number)
-        self._ends.append((shard.index, number, len(finished.kept)))
+        self._ends.append(End(shard.index, number, len(finished.kept), meter.written))
         self._first.finished(finished)
         self._counters.made += len(finished.kept)
         self._counters.work.end(round(meter.written), len(finished.kept))

@@ -60,8 +60,8 @@ class Converse:
     last answer was cut by max_tokens) or the reason for which the next turn was unusable.
 
     Rejections, of a conversation with fewer than `min_turns` turns: `empty_turn`, `truncated_turn`, `incoherent_turn`
-    (below `min_logprob`), `assistant_voice` (the user speaks as an assistant), `repeats_turn` (the user repeats an
-    earlier message), `copies_prompt`, `empty_response`, `truncated_response`, `repetition`. Of any: `no_verdict`,
+    (below `min_logprob`), `assistant_voice` (the user speaks as an assistant), `repeats_turn` (a message
+    copies an earlier one), `copies_prompt`, `empty_response`, `truncated_response`, `repetition`. Of any: `no_verdict`,
     `goal_not_met` if `keep_unmet` is false; of templates `missing_column` and `template_failed`.
     """
 
@@ -183,6 +183,7 @@ class _Talk:
         answer = await self._llm.chat(self._system + self.turns, self._step.response, draft=draft)
         if not answer.text or answer.finish_reason == REPETITION:
             raise Rejection(REPETITION if answer.finish_reason == REPETITION else "empty_response")
+        self._refuse_repetition(answer.text)
         self.finish_reason = answer.finish_reason
         self.turns = [*self.turns, {"role": "assistant", "content": answer.text}]
 
@@ -205,8 +206,7 @@ class _Talk:
             raise Rejection("empty_turn", said.text)
         if speaks_as_assistant(text):
             raise Rejection("assistant_voice", text)
-        if any(same_words(text, one["content"]) for one in self.turns) or is_copy(text, self._said()):
-            raise Rejection("repeats_turn", text)
+        self._refuse_repetition(text)
         if is_copy(text, shown):
             raise Rejection("copies_prompt", text)
         return text
@@ -225,8 +225,11 @@ class _Talk:
     def _described(self) -> str:
         return render("converse_user_system", persona=self._persona, goal=self._goal)
 
-    def _said(self) -> list[str]:
-        return [one["content"] for one in self.turns]
+    def _refuse_repetition(self, text: str) -> None:
+        """Raises Rejection for a message that says what an earlier one has said."""
+        said = [one["content"] for one in self.turns]
+        if any(same_words(text, one) for one in said) or is_copy(text, said):
+            raise Rejection("repeats_turn", text)
 
     async def _is_met(self, goal: str) -> bool:
         asked = render("converse_goal", goal=goal, turns=[as_line(turn) for turn in self.turns])

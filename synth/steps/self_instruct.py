@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
+from synth.messages import Message, as_line, as_messages, first_turn, messages_of
 from synth.paths import LocalPath
 from synth.records import Needs, Record, Rejection, text_of
 from synth.steps import prompts
@@ -28,8 +29,8 @@ from synth.steps.copies import is_copy
 from synth.steps.few_shot import Schema, few_shot, list_schema, object_schema, objects_schema
 from synth.steps.llm import LLM
 from synth.steps.pool import PoolRules
+from synth.steps.query_examples import FOLLOW_UPS, QueryExample
 from synth.steps.query_examples import SHIPPED as SHIPPED_QUERIES
-from synth.steps.query_examples import QueryExample
 from synth.steps.seed_tasks import SHIPPED, Seed, read_seeds
 from synth.template import Template, filled, needed, unfilled
 
@@ -234,6 +235,7 @@ def _is_text(value: Any) -> bool:
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Queries:
     """Asks for `queries` queries about the text in the column `context`, as users of `application` might send them.
+    About `messages`, the record's conversation, they are messages that may follow: each becomes its next turn.
 
     `criteria` are conditions for each query, a text or a list of texts. Both are templates over the record's columns;
     in examples they are rendered with the record. `examples` are texts with queries, shown as earlier answers; null for
@@ -262,7 +264,10 @@ class Queries:
 
     def needs(self) -> list[Needs]:
         read = needed(self.application) | needed(self.criteria)
-        return [{self.context: "text"}, *((name,) for name in sorted(read - {self.context}))]
+        context: Needs = {self.context: "text"}
+        if self.context == "messages":
+            context = {"instruction": "text", "messages": "conversation"}
+        return [context, *((name,) for name in sorted(read - {self.context}))]
 
     @property
     def num_outputs(self) -> int:
@@ -272,15 +277,12 @@ class Queries:
         return [self.sampling]
 
     async def __call__(self, record: Record, llm: LLM) -> list[Record | Rejection]:
-        if self.context not in record:
-            there = ", ".join(record) or "none"
-            raise Rejection("no_context", f"there is no column {self.context!r}, see the key context: {there}")
-        context = record[self.context]
-        if not isinstance(context, str) or not context.strip():
-            raise Rejection("no_context", f"the column {self.context!r} holds {context!r}")
+        turns = self._conversation(record)
+        context = "\n".join(map(as_line, turns)) if turns else self._text(record)
         asked = {name: filled(getattr(self, name), record) for name in ("application", "criteria")}
-        request = _queries_request(context, self.queries, asked)
-        known = SHIPPED_QUERIES if self.examples is None else self.examples
+        request = self._request(context, self.queries, asked)
+        shipped = FOLLOW_UPS if turns else SHIPPED_QUERIES
+        known = shipped if self.examples is None else self.examples
         examples = [self._example(one, asked) for one in known]
         shown = [request, *(text for one in known for text in (one.context, *one.queries))]
         form = list_schema("queries", self.queries)
@@ -289,19 +291,47 @@ class Queries:
         first = {query.casefold(): number for number, query in reversed(list(enumerate(queries)))}
         reasons = [
             ("repeated_query" if first[query.casefold()] < number else None)
-            or _copied(query, [context], "copies_context")
+            or _copied(query, [one["content"] for one in turns] or [context], "copies_context")
             or _copied(query, shown, "copies_prompt")
             for number, query in enumerate(queries)
         ]
-        return _outcomes(record, queries, reasons)
+        outcomes = _outcomes(record, queries, reasons)
+        return [_appended(turns, one) for one in outcomes] if turns else outcomes
+
+    def _conversation(self, record: Record) -> list[Message]:
+        """The record's conversation, if the queries are about that. Raises Rejection if there is none."""
+        if self.context != "messages":
+            return []
+        turns = messages_of(record) or as_messages(record)
+        if not turns or turns[-1]["role"] != "assistant":
+            raise Rejection("no_context", "there is no conversation that ends with an answer")
+        return turns
+
+    def _text(self, record: Record) -> str:
+        """Raises Rejection if there is none."""
+        if self.context not in record:
+            there = ", ".join(record) or "none"
+            raise Rejection("no_context", f"there is no column {self.context!r}, see the key context: {there}")
+        context = record[self.context]
+        if not isinstance(context, str) or not context.strip():
+            raise Rejection("no_context", f"the column {self.context!r} holds {context!r}")
+        return context
+
+    def _request(self, context: str, n: int, asked: Mapping[str, str]) -> str:
+        prompt = "self_instruct_follow_ups" if self.context == "messages" else "self_instruct_queries"
+        return prompts.render(prompt, n=n, context=context, **asked)
 
     def _example(self, one: QueryExample, asked: Mapping[str, str]) -> tuple[str, Any]:
         queries = one.queries[: self.queries]
-        return _queries_request(one.context, len(queries), asked), {"queries": queries}
+        return self._request(one.context, len(queries), asked), {"queries": queries}
 
 
-def _queries_request(context: str, n: int, asked: Mapping[str, str]) -> str:
-    return prompts.render("self_instruct_queries", n=n, context=context, **asked)
+def _appended(turns: Sequence[Message], outcome: Record | Rejection) -> Record | Rejection:
+    """With the query as the conversation's next turn."""
+    record = (outcome.record or {}) if isinstance(outcome, Rejection) else outcome
+    messages = [*turns, {"role": "user", "content": record["instruction"]}]
+    record |= first_turn(messages) | {"messages": messages}
+    return Rejection(outcome.reason, outcome.detail, record) if isinstance(outcome, Rejection) else record
 
 
 def _copied(text: str, shown: Sequence[str], reason: str) -> str | None:

@@ -32,6 +32,7 @@ CHOSEN = {
     "Sample": {"n", "k", "append", "passes", "verifier", "tool"},
     "Pick": {"by"},
     "Constrain": {"only"},
+    "Converse": {"persona", "goal", "min_logprob"},
 }
 SAMPLINGS = {("instruct_and_respond", "instruct.sampling"), ("evol_instruct_from_nothing", "evol_instruct.draw")}
 SAMPLINGS |= {(f"{name}_reasoning", "sample.sampling") for name in ("math", "math_tool", "code")}

@@ -57,6 +57,7 @@ def test_every_prompt_of_the_steps_is_practised():
         "converse_user_system",
         "converse_goal",
         "evolve_in_conversation",
+        "self_instruct_follow_ups",
     }
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from synth.schedule.needed import Needed
-from synth.schedule.plan import Plan
+from synth.schedule.plan import End, Plan
 from synth.schedule.scheduler import Scheduler
 from synth.storage.shard import ShardSummary
 from tests.schedule.virtual_time import VirtualTimePolicy
@@ -39,7 +39,7 @@ class Simulated:
     async def run(self, shard, numbers=None, poison=None):
         self._backlog += len(shard)
         journal, records = self._journals.setdefault(shard.index, {}), []
-        self._ends += [(shard.index, number, rows) for number, rows in journal.items()]
+        self._ends += [End(shard.index, number, rows) for number, rows in journal.items()]
         for number in range(shard.start, shard.stop):
             while self._needed.launch <= number < self._needed.cut:
                 await self._changed.wait()
@@ -62,10 +62,11 @@ class Simulated:
         rng = random.Random(f"{self._seed}/{number}")
         lengths, is_kept = [rng.lognormvariate(0, 0.6) * mean for mean in (1, 4)], rng.random() < YIELD
         try:
-            for seconds in lengths[1:] if self._kind == ONE_CALL else lengths[: 1 + is_kept]:
+            calls = lengths[1:] if self._kind == ONE_CALL else lengths[: 1 + is_kept]
+            for seconds in calls:
                 await self._call(seconds)
             journal[number] = int(is_kept)
-            self._ends.append((shard.index, number, int(is_kept)))
+            self._ends.append(End(shard.index, number, int(is_kept), sum(calls)))
         finally:
             self._slots.release()
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from synth.schedule.needed import Chances, Counts, Needed
-from synth.schedule.plan import Plan
+from synth.schedule.plan import End, Plan
 
 
 def plan_of(num_records, *, shard_size=10, replicas=1, min_yield=0.05, **more):
@@ -21,10 +21,10 @@ def lease_all(plan):
     return shards
 
 
-def finish(plan, kept, *numbers):
-    """Records of leased shards, each with so many kept rows."""
+def finish(plan, kept, *numbers, tokens=0):
+    """Records of leased shards, each with so many kept rows and tokens."""
     of = {number: shard.index for shard in plan.shards for number in range(shard.start, shard.stop)}
-    plan.observe([(of[number], number, kept) for number in numbers])
+    plan.observe([End(of[number], number, kept, tokens) for number in numbers])
 
 
 def test_a_record_that_is_rejected_is_replaced_before_its_shard_is_committed():
@@ -33,6 +33,26 @@ def test_a_record_that_is_rejected_is_replaced_before_its_shard_is_committed():
     assert sum(map(len, leased)) == 64
     finish(plan, 0, *range(45))
     assert sum(map(len, lease_all(plan))) > 45
+
+
+def test_rejections_that_come_first_are_not_taken_for_the_yield():
+    plan = plan_of(64, shard_size=16)
+    lease_all(plan)
+    finish(plan, 0, *range(32))  # half of what was begun: the others may all be kept
+    assert sum(map(len, plan.shards)) <= 3 * 64
+    finish(plan, 0, *range(32, 64))
+    lease_all(plan)
+    assert sum(map(len, plan.shards)) > 10 * 64  # none was: the yield is low
+
+
+def test_of_unfinished_records_more_are_kept_if_rejected_ones_are_short():
+    equal, unequal = plan_of(200, shard_size=50), plan_of(200, shard_size=50)
+    for plan, tokens in ((equal, 100), (unequal, 1000)):
+        lease_all(plan)
+        finish(plan, 0, *range(0, 100, 2), tokens=100)
+        finish(plan, 1, *range(1, 100, 2), tokens=tokens)
+        lease_all(plan)
+    assert len(unequal.shards) < len(equal.shards)
 
 
 def test_records_that_are_kept_make_the_plan_no_longer():
@@ -177,10 +197,10 @@ def test_a_shard_that_was_committed_short_counts_only_up_to_its_gap():
 
 def test_as_many_records_as_give_so_many_rows_give_so_many_rows():
     for rate in (0.05, 0.2, 0.9, 1.0, 3.0):
-        chances = Chances(rate)
+        chances = Chances(rate, rate)
         for rows in (0.0, 1.0, 40.0, 1e6):
             assert chances.rows(chances.records(rows)) == pytest.approx(rows)
-    assert Chances(0.0).records(1.0) == math.inf
+    assert Chances(0.0, 0.0).records(1.0) == math.inf
 
 
 @pytest.mark.parametrize("final", [True, False])

@@ -91,6 +91,7 @@ UNUSABLE = [
     ("q2", ("so so so", "repetition"), "repetition"),
     ("q2", "How can I help you today?", "assistant_voice"),
     ("q2", "Q1!", "repeats_turn"),
+    ("a2", "A1.", "repeats_turn"),
     ("a2", "", "empty_response"),
     ("a2", ("go go go", "repetition"), "repetition"),
 ]
@@ -147,11 +148,13 @@ async def test_the_assistants_system_prompt_is_held_through_all_turns():
 
 async def test_a_model_may_be_asked_for_the_users_messages():
     said = iter(["Plan my week.", "Not on Monday."])
-    fake = FakeEngine(lambda prompt: json.dumps({"message": next(said)}) if kind(prompt) == "ask" else "Gladly.", 9999)
-    (row,) = (await talk(fake, user_by="chat", max_turns=2, **GOAL, keep_unmet=True, verdict={})).rejected
-    assert row["reason"] == "no_verdict"  # the fake says Gladly to that, too
-    assert contents(row) == ["Plan my week.", "Gladly.", "Not on Monday.", "Gladly."]
-    assert fake.samplings[0].json_schema
+    plain = engine().reply
+    fake = FakeEngine(
+        lambda prompt: json.dumps({"message": next(said)}) if kind(prompt) == "ask" else plain(prompt), 9999
+    )
+    (row,) = (await talk(fake, user_by="chat", max_turns=2, **GOAL)).kept
+    assert contents(row) == ["Plan my week.", "a1", "Not on Monday.", "a2"]
+    assert fake.samplings[0].json_schema and "a baker" in fake.prompts[0]
 
 
 def test_the_users_side_draws_on_the_chat_template_only_where_it_is_drawn():

@@ -305,3 +305,38 @@ async def test_criteria_and_the_application_of_queries_are_templates_over_the_re
     await finish(step, engine=engine, columns={}, record=record)
     assert "It is hard." in engine.prompts[0] and "helper of a baker" in engine.prompts[0]
     assert step.needs() == [{"context": "text"}, ("level",), ("who",)]
+
+
+TALK = [{"role": "user", "content": "Name a bee."}, {"role": "assistant", "content": "The carpenter bee."}]
+
+
+async def test_queries_about_a_conversation_are_its_next_turns():
+    said = '{"queries": ["Where does it nest?", "And a wasp?"]}'
+    finished, engine = await queries(said, {"messages": TALK}, context="messages", queries=2)
+    assert [[turn["content"] for turn in row["messages"]] for row in finished.kept] == [
+        ["Name a bee.", "The carpenter bee.", "Where does it nest?"],
+        ["Name a bee.", "The carpenter bee.", "And a wasp?"],
+    ]
+    assert '{"assistant": "The carpenter bee."}' in engine.prompts[0]
+    assert all(row["instruction"] == "Name a bee." for row in finished.kept)
+
+
+async def test_queries_continue_an_instruction_and_its_response():
+    given = {"instruction": "Name a bee.", "response": "The carpenter bee.", "system_prompt": "Be brief."}
+    finished, _ = await queries('{"queries": ["And a wasp?"]}', given, context="messages", queries=1)
+    (row,) = finished.kept
+    assert [turn["role"] for turn in row["messages"]] == ["system", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize("copy", ["The carpenter bee.", "Name a bee."])
+async def test_a_query_that_repeats_the_conversation_is_rejected(copy):
+    said = json.dumps({"queries": [copy, "And a wasp?"]})
+    finished, _ = await queries(said, {"messages": TALK}, context="messages", queries=2)
+    assert reasons(finished) == ["copies_context"] and len(finished.kept) == 1
+    assert finished.rejected[0]["messages"][-1]["content"] == copy
+
+
+async def test_a_conversation_that_waits_for_an_answer_has_no_next_query():
+    finished, _ = await queries("", {"messages": TALK[:1]}, context="messages")
+    assert reasons(finished) == ["no_context"]
+    assert Queries(context="messages").needs() == [{"instruction": "text", "messages": "conversation"}]
