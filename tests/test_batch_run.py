@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from openai.types import Completion
 from openai.types.chat import ChatCompletion
 
 from synth import export
@@ -31,6 +32,8 @@ def line(number):
         body["n"] = 2
     given = {"custom_id": f"r{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
     match number % 50:
+        case 5:
+            given |= {"url": "/v1/completions", "body": {"prompt": f"{number} and", "max_tokens": 8}}
         case 9:
             return json.dumps(given)[:-9]
         case 19:
@@ -91,15 +94,17 @@ def test_openais_own_types_read_each_answer(finished, tmp_path):
     good = [one for one in results if one["error"] is None]
     for one in good:
         assert one["response"]["status_code"] == 200
-        body = ChatCompletion.model_validate(one["response"]["body"], strict=True)
-        assert len(body.choices) == (2 if int(one["custom_id"][1:]) % 7 == 0 else 1)
+        number = int(one["custom_id"][1:])
+        kind = Completion if number % 50 == 5 else ChatCompletion
+        body = kind.model_validate(one["response"]["body"], strict=True)
+        assert len(body.choices) == (2 if number % 7 == 0 and number % 50 != 5 else 1)
     assert len({one["id"] for one in results}) == REQUESTS
 
 
 def test_an_error_has_the_line_and_the_code_of_openai(finished, tmp_path):
     _, results = exported(finished, tmp_path)
     bad = [one for one in results if one["error"]]
-    codes = ["invalid_json_line", "unknown_parameter", "duplicate_custom_id", "unsupported_content", "invalid_url"]
+    codes = ["invalid_json_line", "unsupported_parameter", "duplicate_custom_id", "unsupported_content", "invalid_url"]
     assert [one["error"]["code"] for one in bad[:5]] == codes
     assert [one["error"]["line"] for one in bad] == [number + 1 for number in range(REQUESTS) if number % 10 == 9]
     for one in bad:

@@ -36,7 +36,7 @@ from tests.strategies import IN_A_SANDBOX
 
 ALPACA = "".join(json.dumps({"instruction": f"Say {n}.", "output": f"{n}."}) + "\n" for n in range(120)).encode()
 SMALL = [(r" model=\S+", ""), (r"num_records=\d{4,}", "num_records=40"), ("tatsu-lab/alpaca", r"\g<0> num_records=20")]
-ANSWERED = {"custom_id": "request-1", "line": 1, "result": '{"choices": [], "usage": null}'}
+ANSWERED = {"custom_id": "request-1", "line": 1, "result": '{"object": "chat.completion", "choices": []}'}
 # A cluster of its own, an account, a model that can do a sum.
 NOT_MADE = ("cluster.address=", "publish=s3://", "tracking=wandb", "_reasoning model=smollm2-135m-instruct")
 

@@ -1,7 +1,6 @@
-"""The body of a chat completion request, checked: its messages, how an answer is drawn, how many, with which tools.
+"""The body of a request, checked: its messages or its prompt, how an answer is drawn, how many, with which tools.
 
-Every key that would change the answer is honoured or refused, so that no request is answered differently from what it
-asks. Keys that change no answer, such as `user` and `metadata`, are ignored. A key that is null counts as not given.
+Which keys there are is in keys.py.
 """
 
 import json
@@ -14,87 +13,14 @@ import jsonschema
 from pydantic import ConfigDict, ValidationError, create_model
 
 from synth.batch.content import messages_of
+from synth.batch.keys import KEYS, SAMPLED, TEXT_KEYS, known_keys, shown
 from synth.batch.refused import Refused
 from synth.engines import Sampling
 from synth.errors import nearest, reason
 from synth.tools.specification import tools_of
 
 MOST_ANSWERS = 128  # `n`, as in OpenAI's API
-# Keys of Sampling that have the same name and meaning in OpenAI's API or in vLLM's.
-_SAMPLED = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "seed",
-    "stop",
-    "stop_token_ids",
-)
-_OWN = (
-    "model",
-    "messages",
-    "max_tokens",
-    "max_completion_tokens",
-    "n",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "reasoning_effort",
-    "chat_template_kwargs",
-    "thinking_token_budget",
-)
-_WITHOUT_EFFECT = (
-    "user",
-    "metadata",
-    "store",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "priority",
-    "request_id",
-    "include_reasoning",
-)
-# Keys that are accepted with a value that changes nothing.
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "stream": (False,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "modalities": (["text"],),
-    "echo": (False,),
-    "add_generation_prompt": (True,),
-    "continue_final_message": (False,),
-    "add_special_tokens": (False,),
-    "include_stop_str_in_output": (False,),
-    "ignore_eos": (False,),
-    "min_tokens": (0,),
-    "skip_special_tokens": (True,),
-    "spaces_between_special_tokens": (True,),
-    "use_beam_search": (False,),
-    "length_penalty": (1, 1.0),
-    "bad_words": ([],),
-    "stream_options": (),
-    "functions": (),
-    "function_call": (),
-    "audio": (),
-    "prediction": (),
-    "web_search_options": (),
-    "verbosity": (),
-    "prompt_logprobs": (),
-    "logprob_token_ids": (),
-    "allowed_token_ids": (),
-    "truncate_prompt_tokens": (),
-    "structured_outputs": (),
-    "documents": (),
-    "chat_template": (),
-    "mm_processor_kwargs": (),
-}
-KEYS = (*_OWN, *_SAMPLED)
+_TEXT_LENGTH = 16  # max_tokens of a text completion that sets none, as in OpenAI's API
 # The types of Sampling's fields, without conversion: "0.5" is no number, and true is no 1.
 _TYPES: dict[str, Any] = {name: (kind, None) for name, kind in get_type_hints(Sampling, include_extras=True).items()}
 _SAMPLING = create_model("Sampling", __config__=ConfigDict(strict=True), **_TYPES)
@@ -103,10 +29,7 @@ _SAMPLING = create_model("Sampling", __config__=ConfigDict(strict=True), **_TYPE
 def chat_request(body: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a record: `messages`, `tools` if there are any, and `request`: {sampling, n, tool_choice,
     parallel_tool_calls} as plain data, each only if it differs from the default. Raises Refused."""
-    given = {key: value for key, value in body.items() if value is not None}
-    for key, value in given.items():
-        if key not in KEYS and key not in _WITHOUT_EFFECT:
-            _refuse_unless_neutral(key, value)
+    given = known_keys(body, KEYS)
     if "messages" not in given:
         raise Refused("missing_required_parameter", "messages: is missing", "messages")
     tools, choice = _tools(given)
@@ -123,18 +46,24 @@ def chat_request(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"messages": messages_of(given["messages"]), **offered, "request": request}
 
 
-def _refuse_unless_neutral(key: str, value: Any) -> None:
-    if key not in _NEUTRAL:
-        raise Refused("unknown_parameter", f"{key}: no such key{nearest(key, (*KEYS, *_NEUTRAL))}", key)
-    if not any(value == one and type(value) is type(one) for one in _NEUTRAL[key]):
-        shown = json.dumps(value, ensure_ascii=False)
-        shown = f" {shown}" if len(shown) <= 40 else ""
-        raise Refused("unsupported_parameter", f"{key}:{shown} is not supported; leave it out", key)
+def text_request(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a record of `/v1/completions`: `prompt`, and `request` as of `chat_request`. Raises Refused."""
+    given = known_keys(body, TEXT_KEYS)
+    prompt = given.get("prompt")
+    if isinstance(prompt, list) and len(prompt) == 1:
+        prompt = prompt[0]
+    if not isinstance(prompt, str) or not prompt:
+        code = "missing_required_parameter" if prompt is None else "invalid_type"
+        raise Refused(code, "prompt: must be one text; write a line for each prompt", "prompt")
+    request: dict[str, Any] = {"sampling": {"max_tokens": _TEXT_LENGTH} | _sampling(given)}
+    if (count := _whole(given, "n", 1, MOST_ANSWERS)) not in (None, 1):
+        request["n"] = count
+    return {"prompt": prompt, "request": request}
 
 
 def _sampling(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of Sampling that the request sets, validated."""
-    found = {key: given[key] for key in _SAMPLED if key in given}
+    found = {key: given[key] for key in SAMPLED if key in given}
     if found.get("top_k") == -1:  # vLLM's value for all tokens
         found["top_k"] = 0
     if isinstance(found.get("stop"), str):
@@ -162,7 +91,7 @@ def _sampling(given: Mapping[str, Any]) -> dict[str, Any]:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else "body"
         code = "invalid_type" if first["type"].endswith("_type") else "invalid_value"
-        raise Refused(code, f"{key}: {_lower(first['msg'])}, got {_short(found.get(key))}", key) from None
+        raise Refused(code, f"{key}: {_lower(first['msg'])}, got {shown(found.get(key))}", key) from None
     return found
 
 
@@ -183,10 +112,10 @@ def _whole(given: Mapping[str, Any], key: str, least: int, most: int | None = No
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Refused("invalid_type", f"{key}: must be a whole number, got {_short(value)}", key)
+        raise Refused("invalid_type", f"{key}: must be a whole number, got {shown(value)}", key)
     if value < least or (most is not None and value > most):
         upper = "" if most is None else f" to {most}"
-        raise Refused("invalid_value", f"{key}: must be a whole number from {least}{upper}, got {_short(value)}", key)
+        raise Refused("invalid_value", f"{key}: must be a whole number from {least}{upper}, got {shown(value)}", key)
     return value
 
 
@@ -194,7 +123,7 @@ def _thinking(given: Mapping[str, Any]) -> str | None:
     """`reasoning_effort`, or the switch that many chat templates have."""
     effort = given.get("reasoning_effort")
     if effort is not None and not isinstance(effort, str):
-        raise Refused("invalid_type", f"reasoning_effort: must be a text, got {_short(effort)}", "reasoning_effort")
+        raise Refused("invalid_type", f"reasoning_effort: must be a text, got {shown(effort)}", "reasoning_effort")
     variables = given.get("chat_template_kwargs", {})
     if not isinstance(variables, Mapping):
         raise Refused("invalid_type", "chat_template_kwargs: must be an object", "chat_template_kwargs")
@@ -218,7 +147,7 @@ def _schema(form: Any) -> dict[str, Any] | None:
         return {"type": "object"}
     if kind != "json_schema":
         choices = nearest(str(kind), ("text", "json_object", "json_schema"))
-        raise Refused("invalid_value", f"response_format.type: is {_short(kind)}{choices}", "response_format.type")
+        raise Refused("invalid_value", f"response_format.type: is {shown(kind)}{choices}", "response_format.type")
     named = form.get("json_schema")
     schema = named.get("schema") if isinstance(named, Mapping) else None
     at = "response_format.json_schema.schema"
@@ -255,12 +184,12 @@ def _tools(given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
         function = choice.get("function")
         name = function.get("name") if isinstance(function, Mapping) else None
         if name not in names:
-            why = f"tool_choice: tools has no function {_short(name)}{nearest(str(name), names)}"
+            why = f"tool_choice: tools has no function {shown(name)}{nearest(str(name), names)}"
             raise Refused("invalid_value", why, "tool_choice")
         return tools, f"function:{name}"
     if choice not in ("auto", "none", "required"):
         choices = nearest(str(choice), ("auto", "none", "required"))
-        raise Refused("invalid_value", f"tool_choice: is {_short(choice)}{choices}", "tool_choice")
+        raise Refused("invalid_value", f"tool_choice: is {shown(choice)}{choices}", "tool_choice")
     if not tools and choice == "required":
         raise Refused("invalid_value", "tool_choice: needs tools", "tool_choice")
     return tools, choice
@@ -277,8 +206,3 @@ def _names(tools: str) -> tuple[tuple[str, ...], str | None]:
 
 def _lower(message: str) -> str:
     return message.removeprefix("Value error, ").replace("Input should be", "must be").replace("tuple", "list")
-
-
-def _short(value: Any) -> str:
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    return shown if len(shown) <= 40 else f"{shown[:40]}…"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from synth.batch.body import chat_request
+from synth.batch.body import chat_request, text_request
 from synth.batch.custom_ids import CustomIds
 from synth.batch.refused import Refused
 from synth.components.lists import as_list
@@ -24,7 +24,7 @@ from synth.records import Record
 from synth.sources import Bad
 from synth.sources.files import Files
 
-URL = "/v1/chat/completions"
+READERS = {"/v1/chat/completions": chat_request, "/v1/completions": text_request}  # by URL
 PIECE = 1024  # lines
 _KEYS = ("custom_id", "method", "url", "body")
 
@@ -115,13 +115,14 @@ class BatchFile:
             raise Refused("invalid_type", "custom_id: must be a text", "custom_id")
         if given["method"] != "POST":
             raise Refused("invalid_method", f"method: is {given['method']!r}, must be 'POST'", "method")
-        if given["url"] != URL:
-            raise Refused("invalid_url", f"url: {given['url']!r} is not supported, only {URL}", "url")
+        read = READERS.get(given["url"]) if isinstance(given["url"], str) else None
+        if read is None:
+            raise Refused("invalid_url", f"url: {given['url']!r} is not supported, only {' and '.join(READERS)}", "url")
         body = given["body"]
         if not isinstance(body, Mapping):
             raise Refused("invalid_type", "body: must be an object", "body")
         self._refuse_other_model(body.get("model"))
-        return chat_request(body)
+        return read(body)
 
     def _refuse_other_model(self, name: Any) -> None:
         if name is None or self.models == "any" or name in self.models:
@@ -135,7 +136,7 @@ def _refuse_repeated(records: list[Record], ids: CustomIds) -> None:
     named = [one for one in records if one["custom_id"] is not None]
     for record, is_repeated in zip(named, ids.repeated([one["custom_id"] for one in named]), strict=True):
         if is_repeated:
-            for key in ("messages", "tools", "request"):
+            for key in ("messages", "tools", "prompt", "request"):
                 record.pop(key, None)
             why = f"custom_id: an earlier line has {record['custom_id']!r} too"
             record["refused"] = Refused("duplicate_custom_id", why, "custom_id").error

@@ -30,6 +30,7 @@ FORMAT = "openai_batch"
 OUTPUT, ERRORS = "output.jsonl", "errors.jsonl"
 _COLUMNS = ("id", "custom_id", "line", "result", "model", "seed")
 _ENDS = ("reason", "detail")
+_OBJECTS = {"chat.completion": "chatcmpl", "text_completion": "cmpl"}  # with the beginning of an id
 
 Runs = Sequence[tuple[RunFolder, Manifest]]
 Line = tuple[int, str, str | None]  # record number, text, error code
@@ -108,10 +109,13 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _answered(row: dict[str, Any], created: int) -> Line:
     result, name = row["result"] or "", _name(row, created)
-    if not result.startswith('{"choices": ['):
+    prefix = next(
+        (prefix for object, prefix in _OBJECTS.items() if result.startswith(f'{{"object": "{object}", ')), None
+    )
+    if prefix is None:
         raise Unexportable(f"record {row['id']}: its column result is not that of synth.steps.batch")
     # The result is JSON already: not parsed, and not written anew.
-    body = f'{{"id": "chatcmpl-{name}", "object": "chat.completion", "created": {created}, '
+    body = f'{{"id": "{prefix}-{name}", "created": {created}, '
     body += f'"model": {_json(row["model"])}, {result[1:]}'
     response = f'{{"status_code": 200, "request_id": "{name}", "body": {body}}}'
     head = f'{{"id": "batch_req_{name}", "custom_id": {_json(row["custom_id"])}'

@@ -133,6 +133,13 @@ class ChatTemplate:
         written = setting.under(self._escaped(messages))
         return self._special_tokens.encode(self._renderer.render(written, add_generation_prompt, variables))
 
+    def plain(self, text: str) -> list[int]:
+        """The ids of a text without the template, after the token with which the tokenizer begins every text, if
+        any."""
+        bos = self._tokenizer.bos_token_id
+        begins = bos is not None and list(self._tokenizer("")["input_ids"])[:1] == [bos]
+        return [*([bos] if begins else []), *self._special_tokens.encode(self._special_tokens.escape(text))]
+
     @property
     def takes_tools(self) -> bool:
         """Whether the chat template supports tools and their calls; else they are described in text."""

@@ -38,8 +38,8 @@ class AnswerRequest:
     """Answers the request of a record of `source=batch`. `sampling` is for what a request does not set; max_tokens
     beyond the model's context mean up to its end.
 
-    Adds `custom_id`; `line`, the number of its line; and `result`, JSON: {choices, usage}, or of a rejected record
-    OpenAI's error object. A conversation has the first of several answers.
+    Adds `custom_id`; `line`, the number of its line; and `result`, JSON: {object, choices, usage}, or of a rejected
+    record OpenAI's error object. A conversation has the first of several answers.
 
     Rejections are OpenAI's error codes (synth/batch/refused.py).
     """
@@ -83,13 +83,15 @@ class AnswerRequest:
             why = f"{key}: the engine of this run has no structured output"
             raise Rejection("unsupported_parameter", why, error_of("unsupported_parameter", why, key))
         completions = await self._completions(record, request, tools, sampling, llm)
+        if "prompt" in record:
+            return _continued(record, completions, llm)
         choices = []
         for index, one in enumerate(completions):
             calls = _calls(one, tools, choice, request.get("parallel_tool_calls", True))
             choices.append(_choice(index, one, *calls, llm))
         first = choices[0]["message"]
         messages = [*record["messages"], _turn(completions[0], first)]
-        result = {"choices": choices, "usage": _usage(llm.usage, len(choices))}
+        result = {"object": "chat.completion", "choices": choices, "usage": _usage(llm.usage, len(choices))}
         columns = {name: text for name, text in first_turn(messages).items() if name != "system_prompt"}
         end = {"finish_reason": completions[0].finish_reason}
         return record | columns | end | {"messages": messages, "result": _json(result)}
@@ -103,8 +105,11 @@ class AnswerRequest:
         async def ask(index: int) -> Completion | Rejection:
             # Seeds of further answers follow the first one's, as in vLLM.
             seed = None if sampling.seed is None else sampling.seed + index
+            seeded = replace(sampling, seed=seed)
             try:
-                return await llm.chat(record["messages"], replace(sampling, seed=seed), tools=shown)
+                if "prompt" in record:
+                    return await llm.complete(record["prompt"], seeded)
+                return await llm.chat(record["messages"], seeded, tools=shown)
             except Rejection as why:
                 return why
             except ValueError as error:  # of the chat template, or of an engine that refuses the request
@@ -121,6 +126,18 @@ class AnswerRequest:
             if isinstance(one, Rejection):
                 raise one
         return [one for one in found if not isinstance(one, Rejection)]
+
+
+def _continued(record: Record, completions: Sequence[Completion], llm: LLM) -> Record:
+    """The record of a text completion."""
+    choices = [
+        {"index": index, "text": one.text, "finish_reason": "length" if _is_cut(one) else "stop", "logprobs": None}
+        for index, one in enumerate(completions)
+    ]
+    result = {"object": "text_completion", "choices": choices, "usage": _usage(llm.usage, len(choices))}
+    first = completions[0]
+    columns = {"instruction": record["prompt"], "response": first.text, "finish_reason": first.finish_reason}
+    return record | columns | {"result": _json(result)}
 
 
 def _form(tools: Sequence[Tool], choice: str, most: int) -> dict[str, Any]:

@@ -21,12 +21,13 @@ OPENING = 8  # tokens after which it is known whether a model begins with reason
 class Begun:
     """What is given of an answer: its prefix, and the reasoning before it. A prefix, even an empty one, ends the
     reasoning. If the model `thinks_first` and has no reasoning yet, it thinks before the prefix. A user's turn, a
-    `query`, has no reasoning before it."""
+    `query`, has no reasoning before it, nor has the continuation of a `text`, whose blanks are kept."""
 
     prefix: str | None = None
     thoughts: str | None = None
     thinks_first: bool = True
     is_query: bool = False
+    is_text: bool = False
 
     @property
     def is_closed(self) -> bool:

@@ -220,6 +220,22 @@ class LLM:
         begun = Begun(prefix, is_query=True)
         return await self._generate(endpoint, template, encode, messages, template.query_stop, sampling, draft, begun)
 
+    async def complete(self, text: str, sampling: Sampling | None = None, **changes: Any) -> Completion:
+        """The continuation of a text, without the chat template, and with the blanks around it. Control tokens spelled
+        in it are text."""
+        sampling, endpoint = self._asked(sampling, changes)
+        template = endpoint.template
+        if isinstance(template, ServedChat):
+            raise ValueError(f"the model {self._model} is called through a chat API, which continues no text")
+
+        def encode(messages: Messages = ()) -> list[int]:
+            return template.plain(text)
+
+        stop = Stop(template.response_stop.token_ids)
+        return await self._generate(
+            endpoint, template, encode, (), stop, sampling, None, Begun(is_query=True, is_text=True)
+        )
+
     def _under(self, system: str | None, messages: Messages) -> Messages:
         if system is None and not any(one.get("role") == "system" for one in messages[:1]):
             system = self.system
@@ -281,7 +297,8 @@ class LLM:
         seeded = replace(sampling, seed=self._seed(sampling, call))
         answer = await self._answer(endpoint, messages, seeded)
         reasoning, text = template.split(answer.text or "")
-        return self._completion(endpoint, call, sampling, answer, (prefix or "") + text, answer.reasoning or reasoning)
+        whole = ((prefix or "") + text).strip()
+        return self._completion(endpoint, call, sampling, answer, whole, answer.reasoning or reasoning)
 
     async def _generate(
         self,
@@ -325,13 +342,14 @@ class LLM:
             return await self._answer(endpoint, prompt, seeded, prospect)
 
         def completion(answer: Answer, text: str, reasoning: str | None) -> Completion:
+            text = text if begun.is_text else text.strip()
             return self._completion(endpoint, call, sampling, answer, text, reasoning)
 
         if begun.is_query:
 
             def plain(token_ids: Sequence[int], text: str | None) -> str:
-                answer_text = template.decode(token_ids, *([prompt] if begun.prefix else [])) if text is None else text
-                return (begun.prefix or "") + answer_text
+                after = [prompt] if begun.prefix or begun.is_text else []
+                return (begun.prefix or "") + (template.decode(token_ids, *after) if text is None else text)
 
             answer = await ask(prompt, sampling, prospect(plain, len(prompt)))
             return completion(answer, plain(answer.token_ids, answer.text), None)
@@ -376,7 +394,7 @@ class LLM:
     ) -> Completion:
         ids, end = answer.token_ids, answer.finish_reason
         way = sampling.thinking if isinstance(sampling.thinking, str) else None
-        completion = Completion(Words(text.strip()), ids, end, reasoning, answer.logprob, endpoint.model, way)
+        completion = Completion(Words(text), ids, end, reasoning, answer.logprob, endpoint.model, way)
         detection = sampling.repetition_detection
         self._ledger.hear(completion, self._visit, call, may_loop=detection is not None and not detection.reject)
         return completion

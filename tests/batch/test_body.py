@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth.batch.body import KEYS, chat_request, sampling_fields
+from synth.batch.body import chat_request, sampling_fields, text_request
+from synth.batch.keys import KEYS
 from synth.batch.refused import STATUS, Refused
 from synth.engines import Sampling
 
@@ -154,6 +155,29 @@ def test_earlier_calls_and_results_are_kept():
     ]
     found = chat_request({"messages": turns})["messages"]
     assert found[1:] == [{"role": "assistant", "content": "", "tool_calls": [call]}, turns[2]]
+
+
+def test_a_text_to_continue_has_its_own_usual_length():
+    assert text_request({"prompt": "Once"}) == {"prompt": "Once", "request": {"sampling": {"max_tokens": 16}}}
+    assert text_request({"prompt": ["Once"], "max_tokens": 5, "n": 2})["request"] == {
+        "sampling": {"max_tokens": 5},
+        "n": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "prompt"),
+        ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": [1, 2]}, "prompt"),
+        ({"prompt": "a", "tools": []}, "tools"),
+    ],
+)
+def test_a_prompt_is_one_text(body, param):
+    with pytest.raises(Refused) as raised:
+        text_request(body)
+    assert raised.value.param == param
 
 
 ANY = st.recursive(

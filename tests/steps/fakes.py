@@ -34,6 +34,9 @@ class FakeTemplate:
     def pre_query(self, messages: Sequence[dict[str, str]] = ()) -> list[int]:
         return self.encode(messages)[: -len("<assistant>")] + [ord(letter) for letter in "<user>"]
 
+    def plain(self, text: str) -> list[int]:
+        return [ord(letter) for letter in text]
+
     def with_words(self, prompt: Sequence[int], words: str) -> list[int]:
         return [*prompt, *map(ord, words)]
 

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from openai.types import CompletionUsage
+from openai.types import Completion, CompletionUsage
 from openai.types.chat.chat_completion import Choice
 
-from synth.batch.body import chat_request
+from synth.batch.body import chat_request, text_request
 from synth.batch.refused import Refused
 from synth.configuration.column_types import type_from_text
 from synth.steps.batch import AnswerRequest
@@ -101,6 +101,18 @@ async def test_a_call_that_is_demanded_is_held_by_the_engine():
         (choice,) = choices(await answer(engine, tools=[ADD], tool_choice=wanted))
         assert choice.message.tool_calls[0].function.name == "add"
     assert all(one.json_schema for one in engine.samplings)
+
+
+async def test_a_text_is_continued_without_the_chat_template():
+    engine = FakeEngine(lambda _: " a time\n")
+    record = {"custom_id": "a", "line": 1, **text_request({"prompt": "Once upon", "n": 2, "seed": 3})}
+    finished = await finish(AnswerRequest(), record=record, engine=engine, columns=COLUMNS)
+    (row,) = finished.kept
+    assert engine.prompts == ["Once upon"] * 2 and sorted(one.seed for one in engine.samplings) == [3, 4]
+    result = json.loads(row["result"])
+    body = Completion.model_validate(result | {"id": "x", "created": 1, "model": "fake"}, strict=True)
+    assert [one.text for one in body.choices] == [" a time\n"] * 2
+    assert (row["instruction"], row["response"]) == ("Once upon", " a time\n")
 
 
 async def test_a_schema_is_held_by_the_engine_or_is_an_error():
