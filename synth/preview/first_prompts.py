@@ -82,7 +82,7 @@ def _first_prompt(
 
     with suppress(Exception, BaseExceptionGroup):  # the step needs more than placeholder texts
         asyncio.run(ask())
-    return shown(prompts[0]) if prompts else "unknown: it depends on earlier steps"
+    return shown(prompts[0]) if prompts else "unknown: it depends on the record"
 
 
 def shown(prompt: str) -> str:

@@ -78,12 +78,12 @@ def measure(run: Run) -> Figures:
     labels: dict[str, Counter[str | None] | None] = {}
     turns: Counter[str | None] = Counter()
     operations: Counter[str | None] = Counter()
-    seen: set[int] = set()
+    seen: list[np.ndarray] = []  # hashes of instructions
     for batch in run.batches("kept"):
         usage += _usage(batch)
         for name in TEXTS:
             lengths[name].append(_numpy(pc.utf8_length(batch[name])))
-        seen.update(map(hash, batch["instruction"].to_pylist()))
+        seen.append(np.unique(np.fromiter(map(hash, batch["instruction"].to_pylist()), np.int64, len(batch))))
         turns.update(_counted(pc.fill_null(pc.list_value_length(batch["messages"]), 0).cast(pa.string())))
         operations.update(_counted(pc.drop_null(pc.struct_field(pc.list_flatten(batch["lineage"]), "operation"))))
         for column in batch.schema:
@@ -101,7 +101,7 @@ def measure(run: Run) -> Figures:
         numbers={name: joined for name, parts in numbers.items() if len(joined := _joined(parts))},
         turns=turns,
         operations=operations,
-        distinct=len(seen),
+        distinct=len(np.unique(_joined(seen))),
         spent=run.manifest.spent,
     )
 
