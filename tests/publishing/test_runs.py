@@ -200,3 +200,19 @@ def test_a_run_that_is_killed_again_and_again_publishes_its_dataset_once(tmp_pat
     assert code == 0, err
     dataset = datasets.load_from_disk(str(tmp_path / "run/dataset")).to_list()
     assert rows_of(files()) == dataset and len(dataset) == 60
+
+
+def test_a_finished_run_that_is_extended_leaves_the_bytes_of_what_is_published(tmp_path):
+    there = tmp_path / "there"
+    words = [*SMALL, "engine.tokens_per_second=1000", f"output_dir={tmp_path / 'run'}", f"publish={there}"]
+    files = []
+    for records in (21, 38):
+        code, _, err = ended(begun(RUN, *words, f"num_records={records}"))
+        assert code == 0, err
+        files.append({str(one.relative_to(there)): one.read_bytes() for one in there.rglob("*") if one.is_file()})
+        assert rows_of(files[-1]) == datasets.load_from_disk(str(tmp_path / "run/dataset")).to_list()
+    before, after = files
+    assert {name for name in before if before[name] != after[name]} == {"README.md", "published.json"}
+    assert len(rows_of(after)) == 38 and not twice(rows_of(after))
+    code, _, err = ended(begun(RUN, *words, "num_records=21"))
+    assert code == 2 and err.startswith(f"error: publish: {there} has 38 rows of this run")
