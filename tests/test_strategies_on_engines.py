@@ -24,7 +24,7 @@ BEYOND_THE_DEMO |= {
     "code_reasoning",
 }  # it is right in 3 sums of 100
 BEYOND_THE_DEMO |= {"ultrafeedback"}  # it has not learnt to rate
-BEYOND_THE_DEMO |= {"constraints", "persona", "tool_use"}  # nor to do as it is told
+BEYOND_THE_DEMO |= {"constraints", "persona", "tool_use", "grounded_qa"}  # nor to do as it is told
 MODEL = Model(path="demo", name="synth-demo", dtype="float32")
 INSTRUCTIONS = {"instruction": ["Name a bee.", "What is 3 + 4?", "Write about rain."]}
 SUMS = {"instruction": ["What is 3 + 4?", "What is 20 + 30?", "What is 12 + 7?"], "answer": ["7", "50", "19"]}
@@ -36,6 +36,7 @@ SOURCES = {
     "text_generation": INSTRUCTIONS,
     "instruct_and_respond": {"topic": ["bees", "rain", "sums"]},
     "self_instruct_context": {"context": ["Bees make honey.", "Rain falls in May.", "Three and four are seven."]},
+    "grounded_qa": {"context": ["Bees make honey.", "Rain falls in May."] * 2, "related": ["Honey is sweet."] * 4},
 }
 
 
