@@ -47,6 +47,7 @@ SOURCES = {
     "instruct_and_respond": {"topic": ["gardening", "saving money", "the history of trains", "healthy breakfasts"] * 2},
     "preference": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
     "self_instruct_context": {"context": CONTEXTS},
+    "grounded_qa": {"context": CONTEXTS},
     "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
 }
 # Of strategies without a source; of those that are not here, 4.

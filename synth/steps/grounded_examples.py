@@ -15,6 +15,8 @@ WHEEL = (
     "dries on it. A paddle of oak lasts about nine."
 )
 
+NAMES = ("carne", "tide mill", "paddle", "miller", "sluice")  # of these examples: in other texts they are copies
+
 QUESTIONS = {
     "factual": "In which year was the tide mill at Carne built?",
     "reason": "Why did the miller of the tide mill at Carne often work at night?",
@@ -48,7 +50,15 @@ class Verdict(NamedTuple):
     verdict: str
 
 
+# A small model leans towards the last verdict, which therefore is the one that keeps the row.
 CHECKS = (
+    Verdict(
+        "When was the tide mill at Carne built?",
+        "It was built in 1748 by monks.",
+        "",
+        "The year is said, but nothing is said of monks.",
+        "no",
+    ),
     Verdict(
         "How long does the water drive the wheel of the tide mill at Carne?",
         "The water drives the wheel for about five hours.",
@@ -57,26 +67,33 @@ CHECKS = (
         "yes",
     ),
     Verdict(
-        "When was the tide mill at Carne built?",
-        "It was built in 1748 by monks.",
+        "When does the miller of the tide mill at Carne open the sluice?",
+        "The miller opens it at high water.",
         "",
-        "The year is said, but nothing is said of monks.",
+        "The miller opens it when the sea has fallen by two metres, and not at high water.",
         "no",
+    ),
+    Verdict(
+        "How much later does the tide come each day at Carne?",
+        "It comes fifty minutes later each day.",
+        "",
+        "Fifty minutes is what is said of the tide.",
+        "yes",
     ),
 )
 SAME = (
-    Verdict(
-        "When was the tide mill at Carne built?",
-        "The tide mill at Carne was built in 1748.",
-        "It was probably built around 1820, like many mills.",
-        "The known year is 1748, and the given one is 1820.",
-        "no",
-    ),
     Verdict(
         "What drives the wheel of a tide mill?",
         "Water from the mill's pond drives the wheel.",
         "A tide mill stores water in a pond at high tide, and this water turns the wheel.",
         "Both say that water stored in a pond drives the wheel.",
         "yes",
+    ),
+    Verdict(
+        "When was the tide mill at Carne built?",
+        "The tide mill at Carne was built in 1748.",
+        "It was probably built around 1820, like many mills.",
+        "The known year is 1748, and the given one is 1820.",
+        "no",
     ),
 )

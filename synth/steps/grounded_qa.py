@@ -6,7 +6,7 @@ second one, for questions that need both. The checks of question and answer are 
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Annotated, Any, ClassVar
 
@@ -31,13 +31,17 @@ KINDS = {
     "summary": "It asks for a summary of one matter.",
     TWO: "To answer it, one needs a fact of the first passage and a fact of the second one.",
 }
-_NO_ANSWER = re.compile(r"\W*no answer\b", re.IGNORECASE)
+_NO_ANSWER = re.compile(
+    r"^\W*no answer\b|\b(?:answer|information) is not (?:given|stated|said|mentioned|provided|available)\b",
+    re.IGNORECASE,
+)
 _OF_PASSAGE = re.compile(
     r"\b(?:(?:the|this|that|these|both|above|given|provided|following|first|second) (?:passages?|excerpts?|texts?|"
     r"paragraphs?|extracts?|snippets?)|(?:according to|mentioned in|described in|stated in|in) (?:the|this) "
     r"(?:text|article|document|section|context))\b",
     re.IGNORECASE,
 )
+_ASKS = re.compile("[?？؟;՞]")
 _SCHEMA = object_schema({"question": {"type": "string", "minLength": 1}})
 
 
@@ -68,7 +72,7 @@ class GroundedQuestions:
     kinds: Annotated[dict[str, str], BeforeValidator(_asks), Field(min_length=1)] = field(
         default_factory=lambda: dict(KINDS)
     )
-    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=256))
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.7, max_tokens=128))
 
     columns: ClassVar[dict[str, str]] = {"question": "string", "question_kind": "string"}
     rejections: ClassVar[tuple[str, ...]] = (
@@ -135,11 +139,14 @@ class GroundedQuestions:
             found = items[0]
         question = " ".join(found.split())
         contexts = [record["context"], *([record["related"]] if two else [])]
-        if _OF_PASSAGE.search(question):
-            return question, "mentions_passage"
-        if is_copy(question, contexts):
-            return question, "copies_context"
-        return question, "copies_prompt" if is_copy(question, [*([example] if example else []), request]) else None
+        reasons = {
+            "mentions_passage": _OF_PASSAGE.search(question),
+            "copies_context": is_copy(question, contexts),
+            "copies_prompt": is_copy(question, [*([example] if example else []), request])
+            or _is_of_examples(question, contexts),
+            "no_question": kind in KINDS and kind != "summary" and not _ASKS.search(question),
+        }
+        return question, next((reason for reason, holds in reasons.items() if holds), None)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -185,9 +192,11 @@ class GroundedAnswer:
         reasons = {
             "truncated_response": answer.finish_reason != "stop",
             "empty_response": not response,
-            "unanswerable": _NO_ANSWER.match(response),
+            "unanswerable": _NO_ANSWER.search(response),
             "mentions_passage": not self.with_passage and _OF_PASSAGE.search(response),
-            "copies_prompt": is_copy(response, [one.answer for one in grounded_examples.ANSWERS]),
+            "copies_prompt": is_copy(response, [one.answer for one in grounded_examples.ANSWERS])
+            or _is_of_examples(response, [shown, question])
+            or "\nQuestion:" in response,
         }
         for reason, holds in reasons.items():
             if holds:
@@ -201,6 +210,12 @@ def passages(record: Record, two: bool = True) -> str:
     place = " > ".join(one for one in (title, headings.removeprefix(title).lstrip("> ")) if one)
     related = (text_of(record, "related") or "") if two else ""
     return prompts.render("passages", place=place, passage=record["context"].strip("\n"), related=related.strip("\n"))
+
+
+def _is_of_examples(text: str, given: Sequence[str]) -> bool:
+    """Whether a text speaks of what only the prompt's examples speak of."""
+    known = "\n".join(given).casefold()
+    return any(name in text.casefold() and name not in known for name in grounded_examples.NAMES)
 
 
 def _question_request(shown: str, ask: str, two: bool) -> str:

@@ -85,6 +85,8 @@ def test_a_kind_that_says_nothing_is_refused(kinds):
         (question("According to the text, how many eggs does she lay?"), "mentions_passage"),
         (question("The queen lays two thousand eggs a day."), "copies_context"),
         (question(grounded_examples.QUESTIONS["factual"]), "copies_prompt"),
+        (question("When does the queen of the tide mill lay eggs?"), "copies_prompt"),
+        (question("You can count the eggs."), "no_question"),
     ],
 )
 async def test_what_is_no_question_of_its_own_is_rejected(said, reason):
@@ -124,8 +126,11 @@ async def test_a_row_may_have_the_passage_in_its_instruction():
         (("She lays", "length"), "truncated_response"),
         ("NO ANSWER", "unanswerable"),
         ("**No answer.**", "unanswerable"),
+        ("She has a hive, so the answer is not given.", "unanswerable"),
         ("The passage says that she lays many.", "mentions_passage"),
         (grounded_examples.ANSWERS[0].answer, "copies_prompt"),
+        ("She lays them at Carne.", "copies_prompt"),
+        ("She lays two.\n\nQuestion: How many?", "copies_prompt"),
     ],
 )
 async def test_what_is_no_answer_is_rejected(said, reason):
@@ -172,7 +177,7 @@ async def test_one_that_is_answered_otherwise_is_kept_with_that_answer():
         ("", "unparsable_judgement"),
         ('{"reason": "so", "verdict": "maybe"}', "unparsable_judgement"),
         (('{"reason": "It is said that', "length"), "truncated_judgement"),
-        (json.dumps({"reason": grounded_examples.CHECKS[0].reason, "verdict": "yes"}), "unparsable_judgement"),
+        (json.dumps({"reason": grounded_examples.CHECKS[1].reason, "verdict": "yes"}), "unparsable_judgement"),
     ],
 )
 async def test_a_verdict_that_can_not_be_read_is_none(said, reason):

@@ -95,7 +95,7 @@ def _without_recurring(pages: list[list[Line]]) -> list[Line]:
             is_edge = at < 2 or at >= len(page) - 2
             if not (is_edge and _pattern(line) in recurring):
                 kept.append(line)
-    return kept
+    return kept or [line for page in pages for line in page]  # where all pages are the same
 
 
 def _pattern(line: Line) -> str:
