@@ -47,7 +47,7 @@ SOURCES = {
     "instruct_and_respond": {"topic": ["gardening", "saving money", "the history of trains", "healthy breakfasts"] * 2},
     "preference": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
     "self_instruct_context": {"context": CONTEXTS},
-    "grounded_qa": {"context": CONTEXTS},
+    "grounded_qa": {"context": CONTEXTS, "related": CONTEXTS[1:] + CONTEXTS[:1]},
     "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
 }
 # Of strategies without a source; of those that are not here, 4.
@@ -78,7 +78,7 @@ LEAST = {
     "text_generation": 7,
 }
 # The largest share of verdicts that can't be read. Two rationales and ratings are more than this test has time for.
-UNREAD = {"ultrafeedback": 0.5}
+UNREAD = {"ultrafeedback": 0.5, "grounded_qa": 0.5}
 UNREADABLE = {"unparsable_judgement", "truncated_judgement", "unparsable_tags", "truncated_tags", "no_verdict"}
 SENTENCE = re.compile(r"[^.!?\n]{40,}")
 
@@ -127,6 +127,21 @@ async def test_the_scores_of_a_judge_and_the_tags_of_rows_differ(runs):
     assert len({row["judge_score"] for row in judged} | set(pairs)) > 1
     tagged = [row for name, made in runs.items() if name.startswith("magpie_filtered_") for row in made[1] + made[2]]
     assert len({(row["quality"], row["task_category"]) for row in tagged if row.get("quality")}) > 1
+
+
+async def test_questions_about_passages_are_of_several_kinds_and_none_is_an_examples(runs):
+    """Whether their answers are right is beyond so small a model, as a writer and as a judge."""
+    _, kept, rejected = runs["grounded_qa"]
+    rows = kept + rejected
+    assert len(rows) == 3 * len(CONTEXTS) and len({row["question_kind"] for row in rows}) > 2
+    copied = {"copies_prompt", "mentions_passage"}
+    for row in (row for row in rows if row["question"] and row.get("reason") not in copied):
+        assert not re.search("tide mill|Carne|the passage", row["question"], re.IGNORECASE)
+        assert bool(row["related"]) == (row["question_kind"] == "multi_hop")
+    answered = [row for row in rows if row["response"] and row.get("reason") not in copied]
+    assert len(answered) >= 4
+    assert all("Question:" not in row["response"] and "NO ANSWER" not in row["response"] for row in kept)
+    assert all(row["grounded_reason"] for row in kept)
 
 
 async def test_calls_of_tools_have_the_form_that_the_engine_holds(runs):
