@@ -58,3 +58,53 @@ def test_every_prompt_of_the_steps_is_practised():
         "grounded_answer",
         "grounded_check",
         "grounded_same",
+        "converse_user",
+        "converse_user_system",
+        "converse_goal",
+        "evolve_in_conversation",
+        "self_instruct_follow_ups",
+    }
+
+
+def test_judgements_are_the_json_that_the_prompt_asks_for():
+    for _, answer in pairs("judge"):
+        told = json.loads(answer)
+        assert told.keys() == {"score", "reason"}
+        assert told["score"] in range(1, 6)
+
+
+def test_tags_are_labels_that_the_prompt_offers():
+    for _, answer in pairs("tag"):
+        told = json.loads(answer)
+        assert told.keys() == prompts.LABELS.keys()
+        assert all(told[name] in labels for name, labels in prompts.LABELS.items())
+
+
+def test_lists_of_queries_have_as_many_as_asked_for():
+    for prompt, answer in pairs("self_instruct_queries"):
+        wanted = int(re.search(r"Write (\d+) (?:queries|query)", prompt)[1])
+        assert len(json.loads(answer)["queries"]) == wanted
+
+
+def test_lists_of_tasks_have_as_many_as_asked_for():
+    for prompt, answer in pairs("self_instruct_tasks"):
+        wanted = re.match(r"Write (\d+|a) tasks?", prompt)[1]
+        assert len(json.loads(answer)["tasks"]) == (1 if wanted == "a" else int(wanted))
+
+
+def test_sums_are_right():
+    rng, checked = Random(0), 0
+    while checked < 50:
+        answer = topic(rng).answer
+        if found := re.fullmatch(r"(\d+) ([+\-*]) (\d+) = (-?\d+)\.", answer):
+            a, sign, b, result = found.groups()
+            assert {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b)}[sign] == int(result)
+            checked += 1
+
+
+@pytest.mark.parametrize("name", ["evolve_constraints", "evolve_deepen", "evolve_concretize", "evolve_reasoning"])
+def test_evolved_instructions_hold_the_old_one_and_more(name):
+    for prompt, answer in pairs(name):
+        old = prompt.partition("Instruction:\n")[2].rpartition("\n\n")[0]
+        assert answer.startswith(old)
+        assert len(answer) > len(old)
