@@ -20,6 +20,7 @@ from synth.engines.repetition import RepetitionDetection
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 Form = Literal["json", "choice", "regex"]
 Task = Literal["score", "embed"]
 Reads = Literal["token_ids", "messages"]
@@ -73,15 +74,15 @@ class Sampling:
     Raises ValueError if more than one form is given, and for weights that are all 0.
     """
 
-    temperature: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 1.0
     top_p: Share = 1.0
     top_k: Annotated[int, Field(ge=0)] = 0
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    presence_penalty: Penalty = 0.0
+    frequency_penalty: Penalty = 0.0
+    repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     max_tokens: Annotated[int, Field(gt=0)] = 1024
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     json_schema: dict[str, Any] | None = None
     choice: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
