@@ -185,3 +185,13 @@ def test_a_run_keeps_the_place_of_each_passage_and_refuses_more_documents_when_i
     capsys.readouterr()
     assert command(folder) == 2
     assert "source" in capsys.readouterr().err
+
+
+def test_the_same_rows_come_of_one_reader_and_of_several(folder, monkeypatch):
+    for at in range(12):
+        (folder / f"more_{at}.md").write_text(f"# Number {at}\n\n" + "The hive has bees. " * (400 if at % 3 else 3))
+    read = []
+    for count in (1, 4):
+        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
+        read.append(list(documents(folder, related=True).read()))
+    assert read[0] == read[1]
