@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from synth.publishing import publisher as publishing
 from synth.publishing.destinations import Unpublishable
+from synth.publishing.index import Index
 from synth.schedule.publishing import publish_rest
 from tests.publishing.runs import FailingDisk, FailingStore, GrowingRun, files_of, is_data, rows_of, twice
 
@@ -220,23 +221,40 @@ class Killed(BaseException):
     """The end of the process, at this call."""
 
 
-ENDS = st.sampled_from([OSError("reset by peer"), TimeoutError("slow"), Exception("SlowDown"), Killed()])
-STEPS = st.one_of(
-    st.tuples(st.just("commit"), st.integers(0, 5)),
-    st.tuples(st.just("short"), st.integers(0, 5)),
-    st.tuples(st.just("publish"), st.booleans()),
-    st.tuples(st.just("fail"), st.tuples(st.integers(0, 5), ENDS, st.booleans())),
-    st.tuples(st.just("restart"), st.none()),
-    st.tuples(st.just("extend"), st.integers(1, 6)),
-    st.tuples(st.just("retry"), st.integers(0, 5)),
+FAULTS = st.tuples(
+    st.integers(0, 5),
+    st.sampled_from([OSError("reset by peer"), TimeoutError("slow"), Exception("SlowDown"), Killed()]),
+    st.booleans(),
 )
+CHANGES = ["next", "next", "next", "next in part", "any", "retry", "retried", "extend", "restart"]
+STEPS = st.tuples(st.sampled_from(CHANGES), st.integers(0, 5), st.one_of(st.none(), FAULTS), st.booleans())
+
+
+def changed(run, change, number):
+    """What happens to a run between two looks of the publisher."""
+    there, again = run.manifest.committed, run.manifest.again
+    open_ = [one for one in run.manifest.shards if one.index not in there or there[one.index].planned_stop]
+    if change == "next in part" and open_ and open_[0].index not in there:
+        run.commit(open_[0].index, stop=open_[0].start + 2)
+    elif change in ("next", "next in part") and open_:
+        run.commit(open_[0].index)
+    elif change == "any" and number not in there:
+        run.commit(number)
+    elif change == "extend" and run.manifest.num_records:
+        run.manifest.num_records += number
+    elif change == "retry" and number in there and not there[number].planned_stop:
+        again.add(number)
+    elif change == "retried":
+        for index in sorted(again)[:1]:
+            run.rejects -= set(range(there[index].start, there[index].stop))
+            run.commit(index)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(STEPS, max_size=25),
+    st.lists(STEPS, max_size=15),
     st.one_of(st.none(), st.integers(1, 20)),
-    st.sets(st.integers(0, 23)),
+    st.sets(st.integers(0, 23), max_size=6),
     st.sampled_from([FailingStore, FailingDisk]),
 )
 def test_whatever_fails_no_row_is_there_twice_and_in_the_end_it_is_the_dataset(
@@ -247,46 +265,57 @@ def test_whatever_fails_no_row_is_there_twice_and_in_the_end_it_is_the_dataset(
     to = f"{store.protocol[0]}://there"
     run = GrowingRun(tmp_path_factory.mktemp("run"), num_records=num_records, rejects=rejects)
     publisher = begun(run, to)
-    for step, what in steps:
-        if step in ("commit", "short"):
-            shard = run.manifest.shards[what]
-            there = run.manifest.committed.get(what)
-            if there is None or there.planned_stop or what in run.manifest.again:
-                if there is not None and not there.planned_stop:
-                    run.folder.journal(what).unlink(missing_ok=True)
-                is_again = what in run.manifest.again
-                run.commit(what, stop=shard.start + 2 if step == "short" and there is None and not is_again else None)
-        elif step == "fail":
-            call, failure, store.after = what
-            store.failures = {store.calls + call: failure}
-        elif step == "extend" and run.manifest.num_records:
-            run.manifest.num_records += what
-        elif step == "retry":
-            there = run.manifest.committed.get(what)
-            if there is not None and not there.planned_stop:
-                run.rejects -= set(range(there.start, there.stop))
-                run.manifest.again.add(what)
-        elif step == "restart":
+    for change, number, fault, last in steps:
+        changed(run, change, number)
+        if change == "restart":
             publisher = run.publisher(to)
-        else:
-            try:
-                publisher.advance(run.manifest, last=what)
-            except Killed:
-                publisher = run.publisher(to)
-            except Exception:
-                pass
-        assert not twice(rows_of(files_of(store)))
-        rows_of(files_of(store))  # every file that has its name is whole
-    for index in list(run.manifest.again):
-        run.folder.journal(index).unlink(missing_ok=True)
-        run.commit(index)
+        if fault:
+            call, failure, store.after = fault
+            store.failures = {store.calls + call: failure}
+        try:
+            publisher.advance(run.manifest, last=last)
+        except Killed:
+            publisher = run.publisher(to)
+        except Exception:
+            pass
+        store.failures = {}
+        assert not twice(rows_of(files_of(store)))  # nor is a file there in part
+    while run.manifest.again:
+        changed(run, "retried", 0)
     run.commit_all()
-    store.failures = {}
     last = run.publisher(to)
     last.check(run.manifest.wanted)
     assert publish_rest(last, run.manifest, sleep=lambda _: None) is None
-    assert rows_of(files_of(store)) == run.merged()
-    assert last.rows == len(run.merged())
+    files = files_of(store)
+    assert rows_of(files) == run.merged() and last.rows == len(run.merged())
+    index = Index.parse(files["published.json"])
+    assert set(files) == {"published.json", "README.md", *(file.name for file in index.files)}
+
+
+def test_what_a_killed_upload_left_beyond_the_rows_that_are_wanted_is_removed(tmp_path):
+    run = GrowingRun(tmp_path, num_records=4)
+    run.commit_all()
+    publish_rest(begun(run), run.manifest)
+    whole = files_of(FailingStore)
+    for name in ("train-000001.parquet", "train-000000_000009.parquet", ".train-000001.parquet.unfinished"):
+        fsspec.filesystem("failing").pipe_file(f"/there/data/{name}", whole["data/train-000000.parquet"])
+    publish_rest(begun(run), run.manifest)
+    assert files_of(FailingStore) == whole
+
+
+def test_a_shard_whose_records_are_run_again_waits(tmp_path):
+    run = GrowingRun(tmp_path, rejects=[5])
+    publisher = begun(run)
+    run.commit(0)
+    run.commit(1)
+    run.commit(2)
+    run.manifest.again = {1}
+    publisher.advance(run.manifest)
+    assert ids() == ["0", "1", "2", "3"]
+    run.rejects = set()
+    run.commit(1)
+    publisher.advance(run.manifest)
+    assert ids() == [str(number) for number in range(12)]
 
 
 def test_memory_stays_flat_whatever_the_size(tmp_path):
