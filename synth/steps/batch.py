@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import field, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict
@@ -72,7 +73,7 @@ class AnswerRequest:
         if error := record.get("refused"):
             raise Rejection(error["code"], error["message"], error)
         request = record["request"]
-        tools = tools_of(specifications(record.get("tools")), "tools") if record.get("tools") else []
+        tools = _offered(record["tools"]) if record.get("tools") else []
         choice = request.get("tool_choice", "auto")
         sampling = replace(self.sampling, **sampling_fields(request))
         if choice != "auto":
@@ -126,6 +127,11 @@ class AnswerRequest:
             if isinstance(one, Rejection):
                 raise one
         return [one for one in found if not isinstance(one, Rejection)]
+
+
+@lru_cache(256)  # the requests of a file have few different ones, and a schema takes a millisecond to check
+def _offered(tools: str) -> list[Tool]:
+    return tools_of(specifications(tools), "tools")
 
 
 def _continued(record: Record, completions: Sequence[Completion], llm: LLM) -> Record:
