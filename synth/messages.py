@@ -73,8 +73,8 @@ def as_line(message: Message) -> str:
     return json.dumps({message["role"]: message["content"]}, ensure_ascii=False)
 
 
-def answered(record: Record, prompt: Sequence[Message], text: str) -> Record:
-    """The record with a conversation and the assistant's answer to it."""
-    messages = [*prompt, {"role": "assistant", "content": text}]
+def answered(record: Record, prompt: Sequence[Message], text: str, calls: Sequence[Message] = ()) -> Record:
+    """The record with a conversation and the assistant's answer to it, with its tool calls if there are some."""
+    messages = [*prompt, {"role": "assistant", "content": text, **({"tool_calls": list(calls)} if calls else {})}]
     first = {name: text for name, text in first_turn(messages).items() if name != "system_prompt"}
     return record | first | {"messages": messages}

@@ -14,7 +14,6 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth.batch.body import sampling_fields
-from synth.batch.calls import Call, calls_in
 from synth.batch.refused import STATUS, error_of
 from synth.engines import Sampling
 from synth.messages import Message, first_turn
@@ -23,6 +22,7 @@ from synth.steps.json_answer import json_object
 from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
 from synth.tool_calls import call, specifications
+from synth.tools.calls_in_text import Call, calls_in
 from synth.tools.forms import KEY, calls_form
 from synth.tools.specification import Tool, tools_of
 

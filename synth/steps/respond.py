@@ -11,12 +11,17 @@ from synth.engines.repetition import REPETITION
 from synth.messages import answered, to_answer
 from synth.records import Needs, Record, Rejection
 from synth.steps.llm import LLM
+from synth.tool_calls import call, specifications
+from synth.tools.calls_in_text import calls_in
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Respond:
     """Answers `messages` if their last turn is the user's, else `instruction`; with the record's `system_prompt`, if
     any.
+
+    A record's own `tools` are shown by the chat template; calls in the answer, as JSON alone or in tags, become
+    `tool_calls` of the last message (synth/tools/calls_in_text.py).
 
     An answer that max_tokens cut is kept; its `finish_reason` is `length`.
 
@@ -39,8 +44,12 @@ class Respond:
 
     async def __call__(self, record: Record, llm: LLM) -> Record:
         asked = to_answer(record)
-        answer = await llm.chat(asked, self.sampling, draft=lambda text: answered(record, asked, text))
-        made = answered(record, asked, answer.text) | {"finish_reason": answer.finish_reason}
+        tools = specifications(record.get("tools"))
+        answer = await llm.chat(asked, self.sampling, draft=lambda text: answered(record, asked, text), tools=tools)
+        text, calls = calls_in(answer.text, {str(one["function"].get("name")) for one in tools})
+        ids = [f"call{number:05}" for number in range(len(calls))]  # nine letters and digits, as some templates demand
+        named = [call(id, *one) for id, one in zip(ids, calls, strict=True)]
+        made = answered(record, asked, text, named) | {"finish_reason": answer.finish_reason}
         if not answer.text:
             raise Rejection(REPETITION if answer.finish_reason == REPETITION else "empty_response", record=made)
         return made

@@ -1,8 +1,12 @@
 """Respond: the answer to an instruction, or to a conversation."""
 
+import json
+
+import pyarrow as pa
 import pytest
 
 from synth.engines import Sampling
+from synth.records import messages_with
 from synth.steps.respond import Respond
 from tests.steps.fakes import FakeEngine, finish
 
@@ -79,3 +83,29 @@ async def test_answers_are_greedy_unless_told_otherwise():
 
 def test_calls_tells_its_one_call():
     assert [call.max_tokens for call in Respond(sampling=Sampling(max_tokens=7)).calls()] == [7]
+
+
+ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ('{"name": "add", "arguments": {"a": 1}}', ""),
+        ('I add. <tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>', "I add."),
+    ],
+)
+async def test_the_tools_of_a_record_are_shown_and_its_calls_are_read(said, text):
+    engine = FakeEngine(lambda prompt: said)
+    columns = {"tools": pa.string(), "messages": messages_with((), tool_calls=True)}
+    record = {"instruction": "1 + 2?", "tools": json.dumps([ADD])}
+    (row,) = (await finish(Respond(), record=record, engine=engine, columns={}, declared=columns)).kept
+    assert engine.prompts[0].startswith("<tool>add")
+    (made,) = row["messages"][-1]["tool_calls"]
+    assert (row["messages"][-1]["content"], made["function"]) == (text, {"name": "add", "arguments": '{"a": 1}'})
+
+
+async def test_an_answer_that_calls_no_tool_of_the_record_stays_text():
+    said = '{"name": "multiply", "arguments": {"a": 1}}'
+    row = await respond({"instruction": "1 + 2?", "tools": json.dumps([ADD])}, FakeEngine(lambda prompt: said))
+    assert row["response"] == said and not row["messages"][-1].get("tool_calls")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from synth.batch.calls import calls_in
+from synth.tools.calls_in_text import calls_in
 
 ONE = [("add", {"a": 1})]
 
