@@ -192,11 +192,11 @@ class GroundedAnswer:
         reasons = {
             "truncated_response": answer.finish_reason != "stop",
             "empty_response": not response,
-            "unanswerable": _NO_ANSWER.search(response),
             "mentions_passage": not self.with_passage and _OF_PASSAGE.search(response),
             "copies_prompt": is_copy(response, [one.answer for one in grounded_examples.ANSWERS])
             or _is_of_examples(response, [shown, question])
             or "\nQuestion:" in response,
+            "unanswerable": _NO_ANSWER.search(response),
         }
         for reason, holds in reasons.items():
             if holds:

@@ -130,6 +130,7 @@ async def test_a_row_may_have_the_passage_in_its_instruction():
         ("The passage says that she lays many.", "mentions_passage"),
         (grounded_examples.ANSWERS[0].answer, "copies_prompt"),
         ("She lays them at Carne.", "copies_prompt"),
+        ("She lays two.\n\nQuestion: How many? If the answer is not said above, write so.", "copies_prompt"),
         ("She lays two.\n\nQuestion: How many?", "copies_prompt"),
     ],
 )
