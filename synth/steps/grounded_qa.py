@@ -41,6 +41,7 @@ _OF_PASSAGE = re.compile(
     r"(?:text|article|document|section|context))\b",
     re.IGNORECASE,
 )
+_SHOWN_ANSWERS = [one.answer for one in grounded_examples.ANSWERS if not _NO_ANSWER.search(one.answer)]
 _ASKS = re.compile("[?？؟;՞]")
 _SCHEMA = object_schema({"question": {"type": "string", "minLength": 1}})
 
@@ -193,7 +194,7 @@ class GroundedAnswer:
             "truncated_response": answer.finish_reason != "stop",
             "empty_response": not response,
             "mentions_passage": not self.with_passage and _OF_PASSAGE.search(response),
-            "copies_prompt": is_copy(response, [one.answer for one in grounded_examples.ANSWERS])
+            "copies_prompt": is_copy(response, _SHOWN_ANSWERS)
             or _is_of_examples(response, [shown, question])
             or "\nQuestion:" in response,
             "unanswerable": _NO_ANSWER.search(response),
