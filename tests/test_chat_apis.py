@@ -45,6 +45,11 @@ def test_a_judge_behind_a_chat_api_is_planned_beside_a_model_of_ones_own():
     assert "judge: gpt-5-mini, OpenAIChat at https://api.openai.com/v1; 1 engine(s); called by preference" in told
 
 
+def test_a_conversation_is_planned_for_a_chat_api_that_is_asked_for_the_users_messages():
+    told = describe(config("+strategy=conversation", *MAIN, "strategy.converse.user_by=chat"))
+    assert "model     vendor/large, OpenAIChat at" in told and "Somebody writes to an AI assistant" in told
+
+
 @pytest.mark.parametrize("strategy", ["self_instruct", "evol_instruct", "instruct_and_respond", "text_generation"])
 def test_a_strategy_of_conversations_is_planned_for_a_chat_api_alone(strategy, seeds):
     told = describe(config(f"+strategy={strategy}", *MAIN, *([] if strategy == "self_instruct" else seeds)))
@@ -57,6 +62,7 @@ def test_a_strategy_of_conversations_is_planned_for_a_chat_api_alone(strategy, s
         (["+strategy=magpie", *MAIN], "magpie", "main"),
         (["+strategy=evol_instruct_from_nothing", *MAIN], "evol_instruct", "main"),
         (["+strategy=magpie", *JUDGE, "+strategy.magpie.instruction.model=judge"], "magpie", "judge"),
+        (["+strategy=conversation", *MAIN], "converse", "main"),
     ],
 )
 def test_a_step_that_speaks_as_the_user_is_refused_with_the_model_that_it_asks(words, step, model, capsys):

@@ -357,7 +357,9 @@ def parse(composed: DictConfig | Mapping[str, Any]) -> Config:
             "reuse: needs stored calls, which checkpoint_calls=false drops; leave checkpoint_calls=false out"
         )
     if config.source is None and config.settings.num_records == "all":
-        raise ConfigError("num_records: all needs a source with an end; choose source=file or source=hub")
+        raise ConfigError(
+            "num_records: all needs a source with an end; choose source=file, source=hub or source=documents"
+        )
     if config.cluster.address is not None and config.cluster.metrics_port is not None:
         raise ConfigError("cluster.metrics_port: the cluster at cluster.address has its own; leave it null")
     if config.settings.slice is not None or config.settings.retry:
@@ -381,7 +383,9 @@ def _refuse_what_no_chat_api_does(config: Config) -> None:
         for step in config.strategy.steps:
             if name in step.models_as_user:
                 why = f"needs a user's turn from the model {name}, which a chat API cannot write"
-                raise ConfigError(f"strategy.{step.name}: {why}; use engine=openai for a server that takes token ids")
+                asked = f"set strategy.{step.name}.user_by=chat, or " if hasattr(step.function, "user_by") else ""
+                advice = f"{asked}use engine=openai for a server that takes token ids"
+                raise ConfigError(f"strategy.{step.name}: {why}; {advice}")
             for call in step.calls_of(name):
                 for way in call.ways_to_think:
                     if way not in SERVED_WAYS_TO_THINK:

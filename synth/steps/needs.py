@@ -59,7 +59,7 @@ def refuse_missing_columns(strategy: Strategy, columns: Sequence[str], source: s
                 if drawn:
                     why = f"which {source} does not draw{nearest(name, columns)}"
                     raise ConfigError(f"strategy.{step.name}: reads the column {wanted}, {why}")
-                hint = _hint(name, columns) if columns else "; choose source=file or source=hub"
+                hint = _hint(name, columns) if columns else "; choose source=file, source=hub or source=documents"
                 raise ConfigError(f"strategy.{step.name}: reads the column {wanted}, which {source} lacks{hint}")
         if step.columns is None:
             return

@@ -62,7 +62,10 @@ def test_what_can_not_be_used_is_said_before_anything_starts(refusal, overrides,
     ("overrides", "told"),
     [
         ([], "strategy.text_generation: reads the column 'instruction', which source=none lacks"),
-        (["num_records=all"], "num_records: all needs a source with an end; choose source=file or source=hub"),
+        (
+            ["num_records=all"],
+            "num_records: all needs a source with an end; choose source=file, source=hub or source=documents",
+        ),
         (
             ["source.path=seeds.jsonl"],
             "source.path: no source is chosen; choose from batch, documents, file, grid, ",

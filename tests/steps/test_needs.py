@@ -36,7 +36,7 @@ def test_where_none_is_near_all_are_named():
 
 def test_without_a_source_it_says_how_to_choose_one():
     told = "strategy.step0: reads the column 'topic', which source=none lacks"
-    assert refusal([], ABOUT, source="source=none") == f"{told}; choose source=file or source=hub"
+    assert refusal([], ABOUT, source="source=none") == f"{told}; choose source=file, source=hub or source=documents"
 
 
 def test_one_of_several_columns_will_do():
