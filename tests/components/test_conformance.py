@@ -37,6 +37,9 @@ IMPLEMENTATIONS = {
     "synth.sources.Source": """
         synth.sources.files.Files synth.sources.documents.Documents synth.sources.hub.Hub synth.sources.grid.Grid
     """,
+    "synth.publishing.destinations.Destination": """
+        synth.publishing.destinations.Store synth.publishing.destinations.HubDataset
+    """,
     "synth.sources.DrawnSource": "synth.sources.grid.Grid",
     "synth.sources.RowsByNumber": "synth.sources.store.Rows",
     "synth.quality.duplicates.Duplicates": """

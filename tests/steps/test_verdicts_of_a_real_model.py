@@ -41,7 +41,10 @@ async def test_an_evolved_instruction_asks_for_something(handle):
     ledgers = [Ledger() for _ in SHORT]
 
     async def evolve(row, ledger):
-        return await step({"instruction": row["instruction"]}, handle(row["key"], ledger))
+        try:
+            return await step({"instruction": row["instruction"]}, handle(row["key"], ledger))
+        except Rejection as rejection:
+            return rejection
 
     evolved = await asyncio.gather(*map(evolve, SHORT, ledgers))
     assert not any("no_verdict" in str(ledger.lineage) for ledger in ledgers)
