@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -224,8 +225,8 @@ def written_over(path: Path, mark: str) -> Path:
 
 
 def unfinished_name(path: Path) -> Path:
-    """The temporary name under which this process writes a file."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
+    """The temporary name under which this thread writes a file."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{threading.get_native_id()}")
 
 
 def replace_folder(unfinished: Path, path: Path) -> None:
