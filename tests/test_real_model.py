@@ -57,6 +57,7 @@ OVERRIDES = {
     "code_reasoning": ["strategy.write_tests.attempts=2", "strategy.sample.n=4"],
     "math_reasoning": ["strategy.sample.n=6"],
     "math_tool_reasoning": ["strategy.sample.n=6"],
+    "conversation": ["strategy.converse.max_turns=2"],
     "evol_instruct": COOLER,
     "evol_instruct_judged": COOLER,
     "evol_instruct_from_nothing": COOLER,
