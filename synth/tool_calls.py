@@ -23,6 +23,11 @@ def call(id: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": id, "type": "function", "function": {"name": name, "arguments": as_json(arguments)}}
 
 
+def numbered(calls: Sequence[tuple[str, Mapping[str, Any]]], first: int = 0) -> list[dict[str, Any]]:
+    """The calls of a turn by name and arguments, with ids of nine letters and digits, as some templates demand."""
+    return [call(f"call{number:05}", name, arguments) for number, (name, arguments) in enumerate(calls, first)]
+
+
 def plain(call: Mapping[str, Any]) -> dict[str, Any]:
     """A call as {name, arguments}, with arguments as an object. Raises ValueError if they are not JSON."""
     function = call["function"]

@@ -420,6 +420,7 @@ class Plan:
         before = len(self.shards)
         ahead = math.inf if self._all_at_once else max(1, self._start)
         largest = max(self._largest, math.ceil(records / self._most_shards))
+        largest = max(1, math.ceil(largest / max(1.0, self.yield_so_far)))
         while records > 0 and ahead > 0:
             size = self._largest if self._equal_shards else min(self._size(records, largest), records, ahead)
             ahead -= size
@@ -433,5 +434,4 @@ class Plan:
     def _size(self, records: int, most: int) -> int:
         """Of the next shard, with `records` still to be planned. The last shards are small, so that all replicas end
         together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
-        largest = max(1, math.ceil(most / max(1.0, self.yield_so_far)))
-        return min(largest, max(self._smallest, math.ceil(records / (2 * self._replicas))))
+        return min(most, max(self._smallest, math.ceil(records / (2 * self._replicas))))

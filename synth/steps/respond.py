@@ -11,7 +11,7 @@ from synth.engines.repetition import REPETITION
 from synth.messages import answered, to_answer
 from synth.records import Needs, Record, Rejection
 from synth.steps.llm import LLM
-from synth.tool_calls import call, specifications
+from synth.tool_calls import numbered, specifications
 from synth.tools.calls_in_text import calls_in
 
 
@@ -47,9 +47,7 @@ class Respond:
         tools = specifications(record.get("tools"))
         answer = await llm.chat(asked, self.sampling, draft=lambda text: answered(record, asked, text), tools=tools)
         text, calls = calls_in(answer.text, {str(one["function"].get("name")) for one in tools})
-        ids = [f"call{number:05}" for number in range(len(calls))]  # nine letters and digits, as some templates demand
-        named = [call(id, *one) for id, one in zip(ids, calls, strict=True)]
-        made = answered(record, asked, text, named) | {"finish_reason": answer.finish_reason}
+        made = answered(record, asked, text, numbered(calls)) | {"finish_reason": answer.finish_reason}
         if not answer.text:
             raise Rejection(REPETITION if answer.finish_reason == REPETITION else "empty_response", record=made)
         return made

@@ -25,7 +25,7 @@ from synth.steps import prompts
 from synth.steps.json_answer import json_object
 from synth.steps.llm import LLM
 from synth.steps.tool_request import Case, Situation, as_line, situation, written_request
-from synth.tool_calls import as_json, call, calls_of, plain, specifications
+from synth.tool_calls import as_json, calls_of, numbered, plain, specifications
 from synth.tools.forms import KEY, calls_form
 from synth.tools.function import ToolError, described, located_function, result_of
 from synth.tools.library import shipped
@@ -172,15 +172,13 @@ class ToolUse:
             if not calls:
                 break
             self._refuse_unneeded(found, calls, seen)
-            numbers = range(len(seen), len(seen) + len(calls))
-            ids = [f"call{number:05}" for number in numbers]  # nine letters and digits, as some templates demand
-            named = [call(id, tool.name, arguments) for id, (tool, arguments) in zip(ids, calls, strict=True)]
+            named = numbered([(tool.name, arguments) for tool, arguments in calls], len(seen))
             turns.append({"role": "assistant", "content": "", "tool_calls": named})
-            for id, (tool, arguments) in zip(ids, calls, strict=True):
+            for one, (tool, arguments) in zip(named, calls, strict=True):
                 value = await self._result(tool, arguments, executed, llm)
                 seen.append((tool.name, as_json(arguments)))
                 results.append(value)
-                turns.append({"role": "tool", "content": as_json(value), "tool_call_id": id, "name": tool.name})
+                turns.append({"role": "tool", "content": as_json(value), "tool_call_id": one["id"], "name": tool.name})
             if found.case != "given" and self._enough(found, seen):
                 break
         if found.case != "given" and not self._enough(found, seen):
