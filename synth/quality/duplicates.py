@@ -10,10 +10,11 @@ one.
 Hence there are two decisions, and no record waits:
 
 * When a record claims its key, the key is compared with all known lower ones. If one is similar the record is rejected,
-and costs no more tokens. Otherwise it goes on at once, without waiting for slow lower numbers. * A shard is finalized
-when it and all lower shards are finished, because then every key that matters is known. Kept rows that turn out to be
-duplicates become rejections, and the shard is committed. So only the *commit* waits for lower shards, with the records
-in the journal on disk: no engine, worker or record waits. A committed shard is final, and a merge copies nothing.
+and costs no more tokens. Otherwise it goes on at once, without waiting for slow lower numbers.
+* A shard is finalized when it and all lower shards are finished, because then every key that matters is known. Kept
+rows that turn out to be duplicates become rejections, and the shard is committed. So only the *commit* waits for lower
+shards, with the records in the journal on disk: no engine, worker or record waits. A committed shard is final, and a
+merge copies nothing.
 
 Several dedup steps in a chain. A key at the second step counts only if its record was no duplicate at the first, which
 is certain only when its shard is finalized. So keys at the first step are compared as soon as they are claimed; keys at
