@@ -10,7 +10,8 @@ from synth.components.lists import as_list
 from synth.errors import nearest
 from synth.messages import to_answer
 from synth.records import Needs, Record, Rejection, text_of
-from synth.verifiers.rules import KINDS, drawn
+from synth.verifiers.constraints import draw_constraints
+from synth.verifiers.rules import KINDS
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -52,7 +53,7 @@ class Constrain:
         if not asked.strip():
             raise Rejection("no_instruction")
         rng = llm.rng
-        chosen = drawn(rng, rng.randint(self.min, self.max), self.kinds)
+        chosen = draw_constraints(rng, rng.randint(self.min, self.max), self.kinds)
         wording = " ".join(one.worded(rng) for one in chosen)
         text = f"{asked.rstrip()}{rng.choice([' ', chr(10) * 2])}{wording}"
         made = record | {"constraints": [one.as_text() for one in chosen]}

@@ -10,7 +10,7 @@ from synth.errors import ConfigError
 from synth.records import Rejection
 from synth.steps.constrain import Constrain
 from synth.steps.function import StepFunction
-from synth.verifiers.rules import Constraint
+from synth.verifiers.constraints import Constraint
 
 
 def constrained(record, seed=0, **keys):

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from synth.verifiers.constraints import Constraints
-from synth.verifiers.rules import KINDS, Constraint, drawn
+from synth.verifiers.constraints import Constraint, Constraints, draw_constraints
+from synth.verifiers.rules import KINDS
 
 WORDS_60 = " ".join(["word"] * 60)
 EXAMPLES = {
@@ -75,16 +75,16 @@ def test_what_is_drawn_is_worded_with_its_parameters_and_can_be_read_back(kind):
 
 def test_what_is_drawn_together_is_about_different_things():
     for seed in range(300):
-        found = drawn(random.Random(seed), 3, list(KINDS))
+        found = draw_constraints(random.Random(seed), 3, list(KINDS))
         assert 1 <= len(found) <= 3
         about = list(itertools.chain(*(KINDS[one.kind].about for one in found)))
         assert len(about) == len(set(about))
 
 
 def test_all_kinds_are_drawn_and_a_seed_draws_the_same():
-    found = [drawn(random.Random(seed), 3, list(KINDS)) for seed in range(500)]
+    found = [draw_constraints(random.Random(seed), 3, list(KINDS)) for seed in range(500)]
     assert {one.kind for some in found for one in some} == set(KINDS)
-    assert found == [drawn(random.Random(seed), 3, list(KINDS)) for seed in range(500)]
+    assert found == [draw_constraints(random.Random(seed), 3, list(KINDS)) for seed in range(500)]
 
 
 UNITS = [
