@@ -27,7 +27,7 @@ from synth.merge import main as merge
 from synth.models.model import DEMO
 from synth.run import main
 from synth.steps.chain import Context, run_record
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 from tests.configuration.test_config import composed
 
 ROOT = Path(synth.__file__).parent.parent
@@ -59,7 +59,7 @@ TEXTS = {
 REASON = f"{MARKUP}`|\n{ESCAPES}"
 STEPS = f"""
 from synth.records import Rejection
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 
 async def pick(record, llm):
     if record["kind"] == "rejected":

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from synth.steps.chain import Context, run_record
+from synth.steps.endpoints import Endpoint
 from synth.steps.judge import Judge
-from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie
 from synth.steps.strategy import Step, Strategy
 

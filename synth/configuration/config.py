@@ -37,7 +37,7 @@ from synth.paths import LocalPath
 from synth.publishing.destinations import HUB, checked, local_folder
 from synth.records import Slice, messages_with
 from synth.sources import Source, is_drawn
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 from synth.steps.strategy import Step, Strategy
 from synth.storage.hub import dataset_name
 from synth.storage.run_folder import RunFolder

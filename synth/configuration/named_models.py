@@ -22,7 +22,7 @@ from synth.demo_model import KEYS as DEMO
 from synth.engines import Engine, PoolingEngine, engine_protocol, is_pooling
 from synth.errors import ConfigError, nearest, reason
 from synth.models.model import Model
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 
 _OF_SERVED = ("preset", "engine", "replicas")
 _OF_MODEL = [one.name for one in dataclasses.fields(Model)]

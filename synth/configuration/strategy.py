@@ -17,8 +17,8 @@ from synth.engines import Sampling
 from synth.errors import ConfigError, nearest, reason
 from synth.quality.duplicates import Index
 from synth.records import Needs, rejected_schema
+from synth.steps.endpoints import MAIN
 from synth.steps.function import Describes, Description, StepFunction, describe, described
-from synth.steps.llm import MAIN
 from synth.steps.strategy import NO_STEPS, Step, Strategy, step_names
 from synth.template import Template
 

@@ -15,7 +15,7 @@ from synth.configuration.hydra_errors import CommandLine
 from synth.configuration.named_models import LOADED
 from synth.models.model import Model
 from synth.preview.dry_run import sampling_keys
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 from synth.steps.strategy import Step
 from synth.storage.manifest import differing_keys
 from synth.trials.trial import (

@@ -16,7 +16,7 @@ from synth.report.run_data import Run
 from synth.resumption.opening import refuse_foreign
 from synth.resumption.resume import manifest_of, plan_of
 from synth.sources.store import Contents, survey
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 from synth.storage.run_folder import RunFolder
 
 BYTES = 6.0  # per generated token in a run's folder: text, journal, other columns

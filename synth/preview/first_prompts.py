@@ -14,8 +14,9 @@ from synth.configuration.config import Config
 from synth.engines import FORMS, Answer, Form, Sampling
 from synth.printable import printable
 from synth.records import Rejection
+from synth.steps.endpoints import Endpoint
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, Endpoint
+from synth.steps.llm import LLM
 from synth.steps.strategy import Step, is_own_step
 from synth.template import filled
 

@@ -13,7 +13,7 @@ from synth.engines.kernels import missing_kernels
 from synth.engines.vllm_engine import CPU_KV_CACHE_GIB, VLLMEngine, is_cpu_build
 from synth.models.model import Model
 from synth.models.size import Size, size
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 
 GIB = 2**30
 GRAPHS_GIB = 1.0  # CUDA graphs and other memory beside weights, cache and activations

@@ -13,7 +13,7 @@ from synth.records import Spent
 from synth.report.by_model import by_main
 from synth.report.run_data import Run
 from synth.report.throughput import PAUSE_S, Span
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 
 FULL = 0.8  # of the most requests that an engine ever ran
 NEEDED = {"time", "replicas_ready", "completion_tokens", "running", "waiting"}

@@ -11,7 +11,7 @@ from synth.configuration.config import Config, key_of
 from synth.engines import EngineError, Sampling, Unavailable
 from synth.engines.openai_chat import OpenAIChat
 from synth.errors import ConfigError
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 
 
 async def refuse_what_servers_refuse(config: Config) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from synth.engines import Task
 from synth.printable import printable
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 from synth.steps.strategy import Step, Strategy
 
 _NUMBERS: dict[Task, str] = {"score": "a score", "embed": "an embedding"}

@@ -14,7 +14,7 @@ from typing import Protocol
 from synth.schedule.balance import Balance, Observed
 from synth.schedule.capacity import Capacity
 from synth.schedule.scheduler import Scheduler
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 
 NODES_INTERVAL_S = 2.0
 BALANCE_INTERVAL_S = 2.0

@@ -20,7 +20,7 @@ from synth.configuration.config import Cluster, ConfigError
 from synth.configuration.named_models import ServedModel
 from synth.engines import Lifecycle, Placement
 from synth.schedule.places import Places, Share
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 
 MAIN_KEY = "cluster"
 

@@ -25,8 +25,7 @@ from dataclasses import replace
 from synth.engines import Answer, Form, Generator, Prompt, Sampling, Watch, watching
 from synth.records import Record, derive_seed
 from synth.schedule.usage import RecordUsage
-from synth.steps.llm import Endpoint
-from synth.steps.pooling import PoolingEndpoint
+from synth.steps.endpoints import Endpoint, PoolingEndpoint
 from synth.storage.calls import ANSWER, Call, CallJournal
 
 LONG_S = 30.0

@@ -22,7 +22,7 @@ from synth.schedule.scheduler import Scheduler
 from synth.schedule.watchdog import BlockedSteps
 from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
-from synth.steps.llm import MAIN
+from synth.steps.endpoints import MAIN
 from synth.storage.manifest import Manifest
 from synth.storage.shard import ShardSummary
 from synth.storage.tally import Tally

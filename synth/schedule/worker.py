@@ -33,8 +33,7 @@ from synth.schedule.usage import FairShareTime, RecordUsage, UsageMeter
 from synth.schedule.watchdog import Watchdog
 from synth.sources.store import rows_of
 from synth.steps.chain import Context, run_record, set_aside, timed_out
-from synth.steps.llm import MAIN, Endpoint
-from synth.steps.pooling import PoolingEndpoint
+from synth.steps.endpoints import MAIN, Endpoint, PoolingEndpoint
 from synth.storage.calls import CallJournal
 from synth.storage.dedup_keys import is_finalized
 from synth.storage.journal import Journal, owner_of

@@ -27,10 +27,10 @@ from synth.own_time import OwnTime
 from synth.records import Finished, Record, Rejection, record_id, text_of
 from synth.steps.beginning import Doomed, Foresee
 from synth.steps.dedup import DedupHandle, RecordKeys, SharedKeys
+from synth.steps.endpoints import MAIN, Endpoint, PoolingEndpoint
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, MAIN, Branch, Endpoint
+from synth.steps.llm import LLM, Branch
 from synth.steps.pool import Pool
-from synth.steps.pooling import PoolingEndpoint
 from synth.steps.rows import checked, clean, row, unfit, without
 from synth.steps.strategy import Step, Strategy, module_of_step
 from synth.template import filled

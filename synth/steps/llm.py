@@ -12,43 +12,29 @@ models were called before; or the seed that its sampling gives.
 Knows nothing of other records, of shards, or of where the engine runs.
 """
 
-import asyncio
 import copy
-import itertools
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synth.chat import ChatTemplate, ServedChat, Stop
-from synth.engines import FORMS, GIVEN, Answer, EngineError, Form, Generator, Pooled, Prompt, Sampling, Task, watching
+from synth.engines import FORMS, EngineError, Form, Pooled, Sampling, Task
 from synth.errors import nearest
 from synth.own_time import ours
-from synth.records import Record, Rejection, Spent, Usage, add_spent, derive_seed
-from synth.steps.beginning import Beginning, Draft, Foresee, Prospect
+from synth.records import Record, Rejection, Usage
+from synth.steps.beginning import Draft, Foresee
+from synth.steps.call import Call, request
 from synth.steps.dedup import DedupHandle
-from synth.steps.held import Begun, free, until_answer
-from synth.steps.ledger import Completion, Ledger, Visit, Words
+from synth.steps.endpoints import MAIN, Endpoint, Messages, PoolingEndpoint
+from synth.steps.generation import generate, generate_served
+from synth.steps.held import Begun, free
+from synth.steps.ledger import Completion, Ledger, Visit
 from synth.steps.pool import Pool
-from synth.steps.pooling import LONG, Messages, PoolingEndpoint
-
-T = TypeVar("T", Answer, Pooled)
-
-MAIN = "main"  # the model of the keys `model` and `engine`
-ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A model of the run: its engine, its chat template, and its name in the dataset."""
-
-    engine: Generator
-    template: ChatTemplate | ServedChat
-    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +112,7 @@ class LLM:
     @property
     def holds(self) -> frozenset[Form]:
         """The forms of structured output that the engine supports: `json`, `choice`, `regex`. Others are ignored."""
-        return _holds(self._endpoint(self._model))
+        return self._endpoint(self._model).holds
 
     @property
     def pool(self) -> Pool:
@@ -175,23 +161,22 @@ class LLM:
         sampling, endpoint = self._asked(sampling, changes)
         template = endpoint.template
         # Not every template removes the reasoning from earlier answers.
-        messages = [_without_reasoning(one, template) for one in messages]
+        messages = [_without_reasoning(message, template) for message in messages]
         if isinstance(template, ServedChat):
             if thoughts is not None or sampling.thinking_tokens is not None:
                 raise ValueError(
                     f"the model {self._model} is called through a chat API, which takes no thoughts and no bound"
                 )
             messages_in = template.encode(messages, tools=tools) if tools else template.encode(messages)
-            return await self._served(endpoint, template, messages_in, sampling, prefix)
+            return await generate_served(self._call(endpoint, sampling), template, messages_in, prefix)
         if prefix is not None and thoughts is None:
             thoughts, prefix = template.thoughts_of(prefix)
-        way = sampling.thinking if isinstance(sampling.thinking, str) else None  # the drawn mode
-        given = {name: value for name, value in {"thinking": way, "tools": tools}.items() if value}
+        mode = sampling.thinking if isinstance(sampling.thinking, str) else None  # the drawn one
+        given = {name: value for name, value in {"thinking": mode, "tools": tools}.items() if value}
         encode = partial(template.encode, **given) if given else template.encode  # type: ignore[arg-type]
         begun = Begun(prefix, thoughts, thinks_first)
-        return await self._generate(
-            endpoint, template, encode, messages, template.response_stop, sampling, draft, begun
-        )
+        call = self._call(endpoint, sampling, draft)
+        return await generate(call, template, encode, messages, template.response_stop, begun)
 
     async def query(
         self,
@@ -218,7 +203,8 @@ class LLM:
                 return template.with_words(template.pre_query(messages), prefix)
 
         begun = Begun(prefix, is_query=True)
-        return await self._generate(endpoint, template, encode, messages, template.query_stop, sampling, draft, begun)
+        call = self._call(endpoint, sampling, draft)
+        return await generate(call, template, encode, messages, template.query_stop, begun)
 
     async def complete(self, text: str, sampling: Sampling | None = None, **changes: Any) -> Completion:
         """The continuation of a text, without the chat template, and with the blanks around it. Control tokens spelled
@@ -232,12 +218,11 @@ class LLM:
             return template.plain(text)
 
         stop = Stop(template.response_stop.token_ids)
-        return await self._generate(
-            endpoint, template, encode, (), stop, sampling, None, Begun(is_query=True, is_text=True)
-        )
+        call = self._call(endpoint, sampling)
+        return await generate(call, template, encode, (), stop, Begun(is_query=True, is_text=True))
 
     def _under(self, system: str | None, messages: Messages) -> Messages:
-        if system is None and not any(one.get("role") == "system" for one in messages[:1]):
+        if system is None and not any(message.get("role") == "system" for message in messages[:1]):
             system = self.system
         return messages if system is None else [{"role": "system", "content": system}, *messages]
 
@@ -273,7 +258,7 @@ class LLM:
             raise ValueError(f"the model {self._model!r} can {does}, but not {task}")
         with ours():
             prompt = await endpoint.encode(given)
-        return await self._patiently(lambda: endpoint.engine.pool(prompt))
+        return await request(lambda: endpoint.engine.pool(prompt), self._ledger, self._visit)
 
     def _asked(self, sampling: Sampling | None, changes: dict[str, Any]) -> tuple[Sampling, Endpoint]:
         """The sampling and the endpoint of a call."""
@@ -286,168 +271,8 @@ class LLM:
         sampling = replace(sampling, thinking=self._visit.way_to_think(sampling))
         return replace(sampling, model=None), self._endpoint(sampling.model or self._model)
 
-    async def _served(
-        self, endpoint: Endpoint, template: ServedChat, messages: Messages, sampling: Sampling, prefix: str | None
-    ) -> Completion:
-        """A call to a server that applies the chat template."""
-        if prefix:
-            messages = [*messages, {"role": GIVEN, "content": prefix}]
-        call = next(self._visit.calls)
-        sampling = sampling if sampling.form in _holds(endpoint) else free(sampling)
-        seeded = replace(sampling, seed=self._seed(sampling, call))
-        answer = await self._answer(endpoint, messages, seeded)
-        reasoning, text = template.split(answer.text or "")
-        whole = ((prefix or "") + text).strip()
-        return self._completion(endpoint, call, sampling, answer, whole, answer.reasoning or reasoning)
-
-    async def _generate(
-        self,
-        endpoint: Endpoint,
-        template: ChatTemplate,
-        encode: Callable[[Messages], list[int]],
-        messages: Messages,
-        stop: Stop,
-        sampling: Sampling,
-        draft: Draft | None,
-        begun: Begun,
-    ) -> Completion:
-        call = next(self._visit.calls)
-        # Encoding ten megabytes takes seconds: other records go on meanwhile.
-        long = sum(len(str(message.get("content"))) for message in messages) > LONG
-        with ours():
-            prompt = await asyncio.to_thread(encode, messages) if long else encode(messages)
-        limit = endpoint.engine.max_model_len
-        if len(prompt) >= limit:
-            raise Rejection("prompt_too_long", f"{len(prompt)} tokens, the model takes at most {limit}")
-        sampling = replace(
-            sampling if sampling.form in _holds(endpoint) else free(sampling),
-            stop=(*sampling.stop, *stop.strings),
-            stop_token_ids=(*sampling.stop_token_ids, *stop.token_ids),
-        )
-        requests = itertools.count()
-
-        def prospect(read: Callable[[Sequence[int], str | None], str], length: int) -> Prospect | None:
-            """Reads partial text without begun stop strings, incomplete characters and reasoning."""
-            most = min(sampling.max_tokens, limit - length)
-
-            def read_so_far(token_ids: Sequence[int], text: str | None) -> str:
-                answer_text = read(token_ids, text)
-                left_out = max(map(len, sampling.stop), default=1) - 1 if text is None else 0
-                return answer_text[: len(answer_text) - left_out].rstrip("\ufffd").strip()
-
-            return Prospect(draft, self._foresee, read_so_far, most) if draft and self._foresee else None
-
-        async def ask(prompt: list[int], sampling: Sampling, prospect: Prospect | None = None) -> Answer:
-            seeded = replace(sampling, seed=self._seed(sampling, call, next(requests)))
-            return await self._answer(endpoint, prompt, seeded, prospect)
-
-        def completion(answer: Answer, text: str, reasoning: str | None) -> Completion:
-            text = text if begun.is_text else text.strip()
-            return self._completion(endpoint, call, sampling, answer, text, reasoning)
-
-        if begun.is_query:
-
-            def plain(token_ids: Sequence[int], text: str | None) -> str:
-                after = [prompt] if begun.prefix or begun.is_text else []
-                return (begun.prefix or "") + (template.decode(token_ids, *after) if text is None else text)
-
-            answer = await ask(prompt, sampling, prospect(plain, len(prompt)))
-            return completion(answer, plain(answer.token_ids, answer.text), None)
-        if not (begun.is_closed or sampling.form or sampling.thinking_tokens):
-            start = [] if begun.thoughts is None else template.begin_thoughts(prompt, begun.thoughts)[len(prompt) :]
-
-            def parted(token_ids: Sequence[int], text: str | None) -> tuple[str | None, str]:
-                further = {"begun": start} if start else {}
-                return template.answer(prompt, token_ids, text, sampling.stop, **further)
-
-            def answered(token_ids: Sequence[int], text: str | None) -> str:
-                reasoning, answer_text = parted(token_ids, text)
-                return "" if reasoning is None and template.thinks(prompt) else answer_text
-
-            answer = await ask([*prompt, *start], sampling, prospect(answered, len(prompt) + len(start)))
-            reasoning, text = parted(answer.token_ids, answer.text)
-            return completion(replace(answer, token_ids=[*start, *answer.token_ids]), text, reasoning)
-        reasoning, before = await until_answer(ask, template, prompt, sampling, stop, limit, begun)
-        thought = before[len(prompt) :]
-        if len(before) >= limit:
-            return completion(Answer(thought, "length", len(prompt)), begun.prefix or "", reasoning)
-
-        def following(token_ids: Sequence[int], text: str | None) -> str:
-            answer_text = template.decode(token_ids, *([before] if begun.prefix else [])) if text is None else text
-            if begun.prefix:
-                return begun.prefix + answer_text
-            return answer_text if sampling.form or reasoning is None else template.unwrapped(answer_text)
-
-        answer = await ask(before, sampling, prospect(following, len(before)))
-        whole = replace(answer, token_ids=[*thought, *answer.token_ids], logprob=None)
-        return completion(whole, following(answer.token_ids, answer.text), reasoning)
-
-    def _seed(self, sampling: Sampling, call: int, request: int = 0) -> int:
-        """The given seed, or one derived for this call; for further requests of a call, derived from that."""
-        further = [request] if request else []
-        if sampling.seed is None:
-            return derive_seed(*self._visit.scope, call, *further)
-        return derive_seed(sampling.seed, *further) if further else sampling.seed
-
-    def _completion(
-        self, endpoint: Endpoint, call: int, sampling: Sampling, answer: Answer, text: str, reasoning: str | None
-    ) -> Completion:
-        ids, end = answer.token_ids, answer.finish_reason
-        way = sampling.thinking if isinstance(sampling.thinking, str) else None
-        completion = Completion(Words(text), ids, end, reasoning, answer.logprob, endpoint.model, way)
-        detection = sampling.repetition_detection
-        self._ledger.hear(completion, self._visit, call, may_loop=detection is not None and not detection.reject)
-        return completion
-
-    async def _answer(
-        self, endpoint: Endpoint, prompt: Prompt, sampling: Sampling, prospect: Prospect | None = None
-    ) -> Answer:
-        """One request, stopped if it loops. Raises Doomed if later filters are certain to reject the record."""
-        beginning = Beginning(sampling, prospect)
-
-        async def once() -> Answer:
-            nonlocal beginning
-            beginning, engine = Beginning(sampling, prospect), endpoint.engine
-            watched = watching(engine, beginning) if beginning.is_watched else {}
-            return beginning.ended(await engine.generate(prompt, sampling, **watched))
-
-        answer = await self._patiently(once)
-        if beginning.doom:
-            raise beginning.doom
-        return answer
-
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Retries a request that failed while the engine survived: it may succeed later."""
-        failures = 0
-        while True:
-            try:
-                with ours():
-                    answer = await ask()
-                written = answer.completion_tokens if isinstance(answer, Answer) else 0
-                tokens = (answer.prompt_tokens, answer.cached_tokens, written)
-                add_spent(self._ledger.spent, {self._visit.step: Spent(1, *tokens, answer.engine_seconds)})
-                if isinstance(answer, Answer) and answer.withheld is not None:
-                    raise Rejection("withheld", answer.withheld)
-                if isinstance(answer, Answer) and answer.too_long is not None:
-                    raise Rejection("prompt_too_long", answer.too_long)
-                return answer
-            except EngineError as error:
-                self._visit.failure = error
-                raise
-            except (ValueError, Rejection):  # it would fail again
-                raise
-            except Exception as error:
-                failures += 1
-                if failures == ATTEMPTS:
-                    raise Rejection("poison", f"{type(error).__name__}: {error}") from error
-
-
-def _holds(endpoint: Endpoint) -> frozenset[Form]:
-    return getattr(endpoint.engine, "holds", frozenset())
-
-
-def _text(answer: Answer, template: ChatTemplate) -> str:
-    return template.decode(answer.token_ids) if answer.text is None else answer.text
+    def _call(self, endpoint: Endpoint, sampling: Sampling, draft: Draft | None = None) -> Call:
+        return Call(endpoint, sampling, self._ledger, self._visit, draft, self._foresee)
 
 
 def _without_reasoning(message: dict[str, str], template: ChatTemplate | ServedChat) -> dict[str, str]:

@@ -15,8 +15,8 @@ import pyarrow as pa
 from synth.engines import Sampling, Task
 from synth.quality.duplicates import Duplicates
 from synth.records import CONTRACT_COLUMNS, TOOLS, Needs, messages_with, thoughts_in
+from synth.steps.endpoints import MAIN
 from synth.steps.function import Description, describe
-from synth.steps.llm import MAIN
 from synth.steps.pool import PoolRules
 from synth.steps.rows import EXTRA
 from synth.template import needed

@@ -11,8 +11,9 @@ from synth.models.model import DEMO
 from synth.preview.dry_run import describe
 from synth.run import main
 from synth.steps.chain import Context, run_record
+from synth.steps.endpoints import Endpoint
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, Endpoint
+from synth.steps.llm import LLM
 from synth.steps.strategy import Step, Strategy
 from tests.steps.fakes import FakeEngine, FakeTemplate
 

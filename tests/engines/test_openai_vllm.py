@@ -11,8 +11,8 @@ from synth.engines.openai import OpenAI
 from synth.engines.openai_chat import OpenAIChat
 from synth.models.model import Model
 from synth.steps.chain import Context, run_record
+from synth.steps.endpoints import Endpoint
 from synth.steps.judge import Judge
-from synth.steps.llm import Endpoint
 from synth.steps.magpie import Magpie
 from synth.steps.strategy import Step, Strategy
 

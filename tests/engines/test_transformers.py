@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 from synth.engines.transformers import Transformers  # noqa: E402
-from synth.steps.llm import Endpoint  # noqa: E402
+from synth.steps.endpoints import Endpoint  # noqa: E402
 
 MODEL = Model(path="demo", dtype="float32")
 SHORT = Sampling(max_tokens=80)

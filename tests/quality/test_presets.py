@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from synth.configuration.config import CONF_DIR, parse
 from synth.steps.chain import Context, run_record
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 from tests.steps.fakes import FakeEngine, FakeTemplate
 
 TAGS = {"category": "code", "quality": "good", "difficulty": "hard", "language": "en"}

@@ -11,7 +11,7 @@ from synth.chat.reasoning import Reasoning
 from synth.engines import FORMS, Answer, Sampling
 from synth.records import Finished
 from synth.steps.chain import Context, run_record
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 from synth.steps.magpie import Magpie
 from synth.steps.strategy import Step, Strategy
 

@@ -17,7 +17,7 @@ from synth.quality.repetition import Repetition
 from synth.quality.request import Request
 from synth.records import Rejection
 from synth.steps.chain import Context, run_record
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 from synth.steps.magpie import Magpie
 from synth.steps.respond import Respond
 from synth.steps.strategy import Step, Strategy

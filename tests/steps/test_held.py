@@ -5,9 +5,10 @@ import pytest
 from synth.chat import Stop
 from synth.engines import Answer, Sampling
 from synth.records import Usage, derive_seed
+from synth.steps.endpoints import Endpoint
 from synth.steps.held import OPENING
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, Endpoint
+from synth.steps.llm import LLM
 from tests.chat import formats
 from tests.chat.families import FAMILIES
 from tests.chat.formats import chat, tokenizer

@@ -6,8 +6,9 @@ import pytest
 
 from synth.engines import Sampling
 from synth.records import Rejection, Usage, derive_seed
+from synth.steps.endpoints import LONG, Endpoint
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, LONG, Endpoint
+from synth.steps.llm import LLM
 from tests.steps.fakes import FakeEngine, FakeTemplate
 
 

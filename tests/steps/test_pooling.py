@@ -7,9 +7,9 @@ from synth.engines import EngineError, Pooled
 from synth.quality.reward import Reward, SequenceClassifier
 from synth.quality.semantic_duplicate import SemanticDuplicate
 from synth.records import Rejection, Spent
+from synth.steps.endpoints import Endpoint, PoolingEndpoint
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, Endpoint
-from synth.steps.pooling import PoolingEndpoint
+from synth.steps.llm import LLM
 from synth.steps.preference import Preference
 from synth.steps.strategy import Step
 from tests.steps.fakes import FakeEngine, FakeTemplate

@@ -4,8 +4,9 @@ import pydantic
 import pytest
 
 from synth.engines import Answer, Sampling
+from synth.steps.endpoints import Endpoint
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, Endpoint
+from synth.steps.llm import LLM
 from synth.steps.python_tool import PythonTool, Question
 from synth.steps.sample import Sample
 from synth.verifiers import sandbox

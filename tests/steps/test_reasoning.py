@@ -11,7 +11,7 @@ from synth.engines import Answer
 from synth.models.model import Model
 from synth.records import dataset_schema, messages_with
 from synth.steps.chain import run_record
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 from synth.steps.magpie import Magpie
 from synth.steps.preference import Preference
 from tests.chat import formats

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from synth.configuration.column_types import type_from_text
 from synth.engines import Answer, Sampling
 from synth.steps.chain import Context, run_record
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 from synth.steps.sample import Sample
 from synth.steps.strategy import Step, Strategy
 from synth.verifiers import Verdict

@@ -6,8 +6,9 @@ from synth.chat import ServedChat
 from synth.engines import FORMS, Answer, Sampling
 from synth.records import Rejection
 from synth.steps.chain import Context, run_record
+from synth.steps.endpoints import Endpoint
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, Endpoint
+from synth.steps.llm import LLM
 from synth.steps.strategy import Step, Strategy
 
 

@@ -5,7 +5,7 @@ import pytest
 from synth.configuration.strategy import strategy_of
 from synth.errors import ConfigError
 from synth.steps.chain import Context, run_record
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 from synth.steps.needs import refuse_missing_columns
 from synth.steps.respond import Respond
 from synth.steps.strategy import Step, Strategy

@@ -5,8 +5,9 @@ import pytest
 from synth.chat import ChatTemplateError, ServedChat
 from synth.engines import GIVEN, Answer, Sampling
 from synth.steps.chain import Context, run_record
+from synth.steps.endpoints import Endpoint
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, Endpoint
+from synth.steps.llm import LLM
 from synth.steps.respond import Respond
 from synth.steps.strategy import Step, Strategy
 from tests.chat import formats

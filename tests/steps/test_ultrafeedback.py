@@ -9,7 +9,7 @@ import pytest
 from synth.configuration.column_types import type_from_text
 from synth.engines import Sampling
 from synth.steps.chain import Context, run_record
-from synth.steps.llm import Endpoint
+from synth.steps.endpoints import Endpoint
 from synth.steps.strategy import Step, Strategy
 from synth.steps.ultrafeedback import ASPECTS, PRINCIPLES, UltraFeedback
 from tests.steps.fakes import FakeEngine, FakeTemplate

@@ -10,10 +10,11 @@ import pytest
 from synth.engines import Sampling
 from synth.quality.asking import asks
 from synth.records import Rejection
+from synth.steps.endpoints import Endpoint
 from synth.steps.evol_instruct import EvolInstruct
 from synth.steps.judge import SCHEMA, Judge
 from synth.steps.ledger import Ledger
-from synth.steps.llm import LLM, Endpoint
+from synth.steps.llm import LLM
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
