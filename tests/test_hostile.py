@@ -228,7 +228,7 @@ def test_no_module_unpickles_or_runs_anyones_code():
     banned = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
     # A process of a verifier's is sent its function by a pipe of the run's own; what it answers is JSON.
     own = [ROOT / "synth" / "verifiers" / name for name in ("processes.py", "child.py")]
-    in_the_sandbox = [ROOT / "synth" / "verifiers" / name for name in ("sandboxed.py", "cells.py")]
+    in_the_sandbox = ROOT / "synth" / "verifiers" / "sandboxed"
     for path in (ROOT / "synth").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
@@ -238,7 +238,7 @@ def test_no_module_unpickles_or_runs_anyones_code():
                 assert isinstance(node.value, ast.Constant)
                 assert node.value.value is (node.arg == "weights_only"), path
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                assert node.func.id not in ("eval", "exec", "compile") or path in in_the_sandbox, path
+                assert node.func.id not in ("eval", "exec", "compile") or path.parent == in_the_sandbox, path
 
 
 @pytest.mark.parametrize("extra", ["{trust_remote_code: true}", "{hf_token: hf_secret}"])

@@ -3,7 +3,7 @@
 Its root has the interpreter with its standard library and the system's libraries, all read-only, and nothing writable:
 no home, no run folder, no /proc, no /tmp, no environment. It has no network, sees no other process, and can't start any
 (seccomp.py). Memory, processor time, open files and their size have limits that the runner sets before the program's
-first line (sandboxed.py); time and output are limited by the caller. It ends with its parent.
+first line (sandboxed/main.py); time and output are limited by the caller. It ends with its parent.
 
 Works for any user on Linux with user namespaces; otherwise `problem()` says why not.
 """
@@ -22,12 +22,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from synth.verifiers import cells, sandboxed, seccomp
+from synth.verifiers import sandboxed, seccomp
 
 T = TypeVar("T")
 
 OUT_OF_TIME, KILLED = 128 + signal.SIGXCPU, 128 + signal.SIGKILL  # exit status of bubblewrap for a signal
 
+_INSIDE = "/synth/verifiers/sandboxed"  # inside, the folder of what runs there
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PROBE_S = 30.0
 
@@ -54,8 +55,8 @@ def problem() -> str | None:
 
 @contextmanager
 def inside(*arguments: str, packages: Sequence[str] = ()) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """The command that runs sandboxed.py with these arguments, and the file descriptors to inherit. `packages` of this
-    machine are visible in it, read-only."""
+    """The command that runs sandboxed/main.py with these arguments, and the file descriptors to inherit. `packages` of
+    this machine are visible in it, read-only."""
     reader, writer = os.pipe()
     try:
         with os.fdopen(writer, "wb") as pipe:
@@ -65,7 +66,7 @@ def inside(*arguments: str, packages: Sequence[str] = ()) -> Iterator[tuple[list
         os.close(reader)
 
 
-_RUN = (f"/python/bin/{_PYTHON}", "-S", "-P", "-s", "-B", "/sandboxed.py")  # importing site takes longest
+_RUN = (f"/python/bin/{_PYTHON}", "-S", "-P", "-s", "-B", f"{_INSIDE}/main.py")  # importing site takes longest
 
 
 async def exchange(process: Process, given: bytes, most: int) -> bytes:
@@ -133,9 +134,8 @@ def _command(packages: tuple[str, ...] = ()) -> tuple[str, ...]:
         command += ["--ro-bind", str(base / "lib"), "/python/lib", "--setenv", "LD_LIBRARY_PATH", "/python/lib"]
     else:
         command += ["--symlink", "/usr/lib", "/python/lib"]
-    for module in (sandboxed, cells):
-        file = Path(str(module.__file__))
-        command += ["--ro-bind", str(file), f"/{file.name}"]
+    for file in sorted(Path(str(sandboxed.__file__)).parent.glob("*.py")):  # compiled files would name folders outside
+        command += ["--ro-bind", str(file), f"{_INSIDE}/{file.name}"]
     for found in filter(None, map(place, packages)):
         command += ["--ro-bind", str(found), f"/packages/{found.name}"]
     for device in ("/dev/null", "/dev/urandom"):

@@ -1,6 +1,6 @@
 """Code: runs the unit tests of a problem on the program in the response.
 
-Program and tests run in two sandboxes (sandbox.py) that share a socket (sandboxed.py): the verdict comes from the
+Program and tests run in two sandboxes (sandbox.py) that share a socket (sandboxed/): the verdict comes from the
 tests' side, which the program can't reach. The quality of the tests is unknown: tests that check nothing pass on any
 program.
 """

@@ -127,7 +127,7 @@ def f(n):
     "rewrites the checker": """
 import os
 def f(n):
-    for path in ("/sandboxed.py", "/solution.py", "/tests.py"):
+    for path in ("/synth/verifiers/sandboxed/tests.py", "/solution.py", "/tests.py"):
         try:
             open(path, "w").write("raise SystemExit(0)")
         except OSError:

@@ -46,7 +46,10 @@ async def test_tests_that_a_naive_program_passes_fail(tests, detail):
 
 @pytest.mark.parametrize(
     "rewrites",
-    ["open('/sandboxed.py', 'w').write('')", "import sys\nsys.modules['__main__'].test = lambda *a: {'passed': 1}"],
+    [
+        "open('/synth/verifiers/sandboxed/tests.py', 'w').write('')",
+        "import sys\nsys._getframe(1).f_globals['test'] = lambda *a: {'passed': 1}",
+    ],
 )
 async def test_tests_that_rewrite_the_checker_do_not_make_a_wrong_program_pass(rewrites):
     said = await verdict("def clamp(x, low, high):\n    return 7", f"{rewrites}\n{GOOD}")

@@ -1,7 +1,7 @@
 """Runs inside the sandbox: cells of Python, one after the other; the output of the last one is printed.
 
 They share a namespace, like those of a notebook; an expression at the end of the last cell is printed, and so are its
-exceptions. Standard library only. synth/verifiers/notebook.py starts it.
+exceptions. synth/verifiers/notebook.py starts it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # as in sandboxed.py: importing typing takes longer than most cells
+if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TextIO
 
