@@ -32,7 +32,9 @@ from hydra import compose, initialize_config_dir
 from machine import processor
 from real_model import real_model
 
-from synth.configuration.config import CONF_DIR, Config, parse
+from synth.configuration.config import Config
+from synth.configuration.config_groups import CONF_DIR
+from synth.configuration.parsing import parse
 from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
 from synth.records import Record, Shard

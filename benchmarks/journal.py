@@ -25,7 +25,7 @@ from unittest.mock import patch
 
 from one_worker import run_all
 
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.records import Finished, Record, Spent, derive_seed
 from synth.schedule import worker as worker_module
 from synth.schedule.plan import Plan

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 from transformers import AutoTokenizer  # noqa: F401  (workers that start at once don't import it at once)
 
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import Answer, Sampling
 from synth.engines.simulated import Simulated
 from synth.records import Shard

@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 from omegaconf import OmegaConf  # noqa: E402
 
 from synth.components.own_defaults import default_of  # noqa: E402
-from synth.configuration.config import CONF_DIR, Cluster, Settings  # noqa: E402
+from synth.configuration.config_groups import CONF_DIR  # noqa: E402
+from synth.configuration.settings import Cluster, Settings  # noqa: E402
 from synth.engines import Sampling  # noqa: E402
 from synth.models.model import Model  # noqa: E402
 from synth.records import Slice  # noqa: E402

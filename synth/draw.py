@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synth import run
-from synth.configuration.config import Config, ConfigError
+from synth.configuration.config import Config
+from synth.errors import ConfigError
 from synth.paths import argument
 from synth.printable import write
 from synth.report.diagram import mermaid

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 from synth.components.source_code import source_code
-from synth.configuration.config import Config, ConfigError, refuse_bad_chat_template
+from synth.configuration.chat_templates import refuse_bad_chat_template
+from synth.configuration.config import Config
 from synth.engines import EngineError
+from synth.errors import ConfigError
 from synth.exit_codes import DONE, FAILED, STOPPED, TOO_FEW
 from synth.preview.dry_run import at_most, describe_source
 from synth.preview.machines import kernels

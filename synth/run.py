@@ -19,8 +19,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from synth.configuration.composition import guard_environment
-from synth.configuration.config import CONF_DIR, Config, ConfigError, parse
+from synth.configuration.config import Config
+from synth.configuration.config_groups import CONF_DIR
 from synth.configuration.hydra_errors import CommandLine, in_full
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT, STOPPED
 from synth.printable import write
 from synth.sweep.folders import fixed_keys, folder_name, hydras_folder

@@ -26,7 +26,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as component
 
 from synth import export, inspect, job, merge
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import Answer, Placement
 from synth.engines.simulated import Simulated
 from synth.errors import ConfigError

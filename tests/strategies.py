@@ -3,7 +3,7 @@
 import json
 from typing import NamedTuple
 
-from synth.configuration.config import CONF_DIR
+from synth.configuration.config_groups import CONF_DIR
 from synth.records import Shard
 from synth.run import main
 from synth.schedule.dedup_keys import KeyFinalizer

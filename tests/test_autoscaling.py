@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from synth import job
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import Placement
 from synth.engines.simulated import Simulated
 from synth.schedule import balance

@@ -5,8 +5,11 @@ import json
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synth.configuration.config import CONF_DIR, ConfigError, parse, refuse_bad_chat_template
+from synth.configuration.chat_templates import refuse_bad_chat_template
+from synth.configuration.config_groups import CONF_DIR
 from synth.configuration.hydra_errors import CommandLine
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from synth.preview.dry_run import describe
 from synth.preview.missing import refuse_what_is_missing
 from synth.run import main

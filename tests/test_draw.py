@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from synth.configuration.config import options
+from synth.configuration.config_groups import options
 from synth.draw import main
 from synth.engines import Sampling
 from synth.quality.length import Length

@@ -20,7 +20,7 @@ from transformers import AutoTokenizer
 
 import synth
 from synth import draw
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import Answer
 from synth.errors import ConfigError
 from synth.merge import main as merge

@@ -77,7 +77,7 @@ def test_the_source_archive_builds_the_same_wheel(wheel, tmp_path):
 
 def test_an_installed_synth_finds_its_own_configuration_from_any_folder(installed, tmp_path):
     outside = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(installed)}}
-    where = run("-c", "from synth.configuration.config import CONF_DIR; print(CONF_DIR)", **outside)
+    where = run("-c", "from synth.configuration.config_groups import CONF_DIR; print(CONF_DIR)", **outside)
     assert Path(where.strip()) == installed / "synth" / "conf"
     shown = run("-m", "synth.run", "--cfg", "job", "+strategy=magpie", **outside)
     assert re.search(r"^num_records: \d+$", shown, re.MULTILINE)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth import draw, export, generate, inspect, merge
-from synth.configuration.config import ConfigError, parse
+from synth.configuration.parsing import parse
 from synth.demo_model import train
+from synth.errors import ConfigError
 from synth.paths import expanded, local_path
 from synth.report.__main__ import main as report
 from tests.configuration.test_config import composed

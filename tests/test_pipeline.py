@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from synth import ConfigError, Pipeline, Sampling
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.quality.length import Length
 from synth.quality.reward import Reward, SequenceClassifier
 from synth.steps.judge import Judge

@@ -9,8 +9,9 @@ import pytest
 from datasets import load_from_disk
 
 from synth.components.source_code import source_code
-from synth.configuration.config import ConfigError, parse
+from synth.configuration.parsing import parse
 from synth.engines import Unusable
+from synth.errors import ConfigError
 from synth.resumption.resume import manifest_of, plan_of
 from synth.resumption.slices import take_over
 from synth.schedule.ray_worker import WorkerProcess

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synth import job
-from synth.configuration.config import ConfigError, parse
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from synth.from_python import generate
 from synth.records import Slice
 from synth.resumption.resume import manifest_of, plan_of

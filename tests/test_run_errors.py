@@ -219,7 +219,7 @@ def test_a_dry_run_says_that_a_model_is_not_here_yet(job, capsys):
 
 
 def test_what_a_job_refuses_is_one_line_too(job, capsys):
-    from synth.configuration.config import ConfigError
+    from synth.errors import ConfigError
 
     job.codes = [ConfigError("output_dir: another run\nis in it")]
     assert main(GOOD) == 2

@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from synth.configuration.config import CONF_DIR, GROUPS
+from synth.configuration.config_groups import CONF_DIR, GROUPS
 from synth.errors import ConfigError
 from synth.storage.manifest import differing_keys
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synth.configuration.composition import refuse_keys_of_hydra
-from synth.configuration.config import CONF_DIR, GROUPS, options
+from synth.configuration.config_groups import CONF_DIR, GROUPS, options
 from synth.configuration.engine_files import add_engine_file, names_file
 from synth.errors import ConfigError, nearest, reason
 

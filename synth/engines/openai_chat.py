@@ -1,8 +1,8 @@
 """An engine behind OpenAI's chat API: sends conversations.
 
 The server has the tokenizer and the chat template. So it can't be sent prompts that are no conversations, such as
-Magpie's pre-query (synth/configuration/config.py refuses that); and roles can't be forged, because messages are JSON.
-Requests use OpenAI's own client, with which other APIs are compatible.
+Magpie's pre-query (synth/configuration/combinations.py refuses that); and roles can't be forged, because messages are
+JSON. Requests use OpenAI's own client, with which other APIs are compatible.
 
 Servers differ in the fields that they accept. An error names a refused field and the key that omits it; no field is
 omitted silently, because that would change the data.

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from synth.configuration.config import ConfigError
 from synth.engines import EngineError
+from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT, DONE, FAILED, STOPPED
 from synth.pilot.grid import trials
 from synth.preview.dry_run import at_most

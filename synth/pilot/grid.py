@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synth.chat import ChatTemplateError
-from synth.configuration.config import GROUPS, Config, ConfigError
+from synth.configuration.config import Config
+from synth.configuration.config_groups import GROUPS
 from synth.configuration.hydra_errors import CommandLine
 from synth.configuration.named_models import LOADED
+from synth.errors import ConfigError
 from synth.models.model import Model
 from synth.preview.dry_run import sampling_keys
 from synth.steps.endpoints import MAIN

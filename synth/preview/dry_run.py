@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
-from synth.configuration.config import Config, refuse_bad_chat_template
+from synth.configuration.chat_templates import refuse_bad_chat_template
+from synth.configuration.config import Config
 from synth.configuration.named_models import ServedModel
 from synth.engines import Sampling
 from synth.engines.repetition import RepetitionDetection

@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from synth.configuration.config import Config, ConfigError
-from synth.errors import reason
+from synth.configuration.config import Config
+from synth.errors import ConfigError, reason
 from synth.preview.pace import FULL, Measured, measured
 from synth.preview.split import SIZES, Need, gpus_of, seconds_of, splits
 from synth.report.by_model import by_main

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from omegaconf import OmegaConf
 
-from synth.configuration.config import Config, ConfigError, Settings
+from synth.configuration.config import Config
+from synth.configuration.settings import Settings
+from synth.errors import ConfigError
 from synth.resumption.resume import manifest_of
 from synth.resumption.slices import drop_taken, take_over
 from synth.sources.store import Contents, stored

@@ -16,9 +16,9 @@ from importlib import metadata
 from typing import Any
 
 from synth.components.source_code import source_code
-from synth.configuration.config import Config, ConfigError
+from synth.configuration.config import Config
 from synth.configuration.strata import refuse_unfilled
-from synth.errors import AnotherRun
+from synth.errors import AnotherRun, ConfigError
 from synth.records import Slice
 from synth.resumption.identity import by_content
 from synth.resumption.reuse import refuse_unfit

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from synth.configuration.config import Cluster, ConfigError
 from synth.configuration.named_models import ServedModel
+from synth.configuration.settings import Cluster
 from synth.engines import Lifecycle, Placement
+from synth.errors import ConfigError
 from synth.schedule.places import Places, Share
 from synth.steps.endpoints import MAIN
 

@@ -20,10 +20,10 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, suppres
 from pathlib import Path
 from typing import Any
 
-from synth.configuration.config import Cluster, ConfigError
 from synth.configuration.named_models import ServedModel
+from synth.configuration.settings import Cluster
 from synth.engines import Engine, EngineError
-from synth.errors import reason
+from synth.errors import ConfigError, reason
 from synth.schedule.background import asked
 from synth.schedule.capacity import Capacity, NoCapacity, capacity_of
 from synth.schedule.ray_life import HEAD_S, own_node

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from synth.components.source_code import source_code
-from synth.configuration.config import Config, parse
+from synth.configuration.config import Config
+from synth.configuration.parsing import parse
 from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
 from synth.schedule.dedup_processes import DedupProcesses

@@ -1,7 +1,7 @@
 """The records of a committed shard as finished records again, without those that are retried.
 
 So the shard continues as if these records had not finished. Its files stay until it is committed anew. Not possible for
-strategies whose records share a pool or dedup keys (config.py).
+strategies whose records share a pool or dedup keys (combinations.py).
 """
 
 from collections.abc import Collection, Iterator

@@ -14,8 +14,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from synth.configuration.config import Config, ConfigError, refuse_bad_chat_template
+from synth.configuration.chat_templates import refuse_bad_chat_template
+from synth.configuration.config import Config
 from synth.configuration.hydra_errors import CommandLine
+from synth.errors import ConfigError
 from synth.preview.missing import refuse_what_is_missing
 from synth.run import composed
 

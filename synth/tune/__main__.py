@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from synth.configuration.config import ConfigError
+from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT, DONE, FAILED, STOPPED
 from synth.printable import printable, write
 from synth.report.comparison import letter

@@ -14,7 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from synth.configuration.config import Config, parse
+from synth.configuration.config import Config
+from synth.configuration.parsing import parse
 from synth.engines import EngineError
 from synth.engines.start import start_failure
 from synth.resumption.opening import opened

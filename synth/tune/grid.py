@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synth.configuration.config import Config, ConfigError
+from synth.configuration.config import Config
 from synth.configuration.hydra_errors import CommandLine
 from synth.engines.vllm_engine import BATCHED_TOKENS, SEQS
-from synth.errors import nearest
+from synth.errors import ConfigError, nearest
 from synth.storage.manifest import differing_keys
 from synth.trials.trial import Trial, composed_trials, folder_word, in_a_folder, refuse_keys_of_runs, refuse_unusable
 

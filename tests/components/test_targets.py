@@ -7,7 +7,7 @@ import pytest
 
 from synth.components import targets
 from synth.components.instantiate import build
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import Engine
 from synth.errors import ConfigError
 from synth.quality.reward import RewardModel

@@ -2,7 +2,9 @@
 
 import pytest
 
-from synth.configuration.config import ConfigError, parse, refuse_bad_chat_template
+from synth.configuration.chat_templates import refuse_bad_chat_template
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from tests.configuration.test_config import composed
 
 CHATML = (

@@ -11,8 +11,11 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from synth.configuration.config import CONF_DIR, Cluster, ConfigError, Settings, options, parse
+from synth.configuration.config_groups import CONF_DIR, options
+from synth.configuration.parsing import parse
+from synth.configuration.settings import Cluster, Settings
 from synth.engines.vllm import VLLM
+from synth.errors import ConfigError
 from synth.models.model import DEMO, Model
 from synth.steps.magpie import Magpie
 

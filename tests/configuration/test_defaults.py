@@ -7,7 +7,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from synth.components.instantiate import construct
-from synth.configuration.config import CONF_DIR, Cluster, options, parse
+from synth.configuration.config_groups import CONF_DIR, options
+from synth.configuration.parsing import parse
+from synth.configuration.settings import Cluster
 from synth.engines import Sampling
 from synth.steps.preference import Preference
 

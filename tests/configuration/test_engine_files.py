@@ -2,7 +2,7 @@
 
 import pytest
 
-from synth.configuration.config import ConfigError
+from synth.errors import ConfigError
 from synth.run import composed
 
 FILE = "_target_: synth.engines.simulated.Simulated\nmax_num_seqs: 7\nsigma: 0.25\n"

@@ -5,8 +5,11 @@ import asyncio
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synth.configuration.config import CONF_DIR, ConfigError, options, parse, refuse_bad_chat_template
+from synth.configuration.chat_templates import refuse_bad_chat_template
+from synth.configuration.config_groups import CONF_DIR, options
 from synth.configuration.hydra_errors import CommandLine
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from synth.models.model import DEMO
 from synth.preview.dry_run import describe
 from synth.run import main

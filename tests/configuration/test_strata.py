@@ -3,8 +3,10 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synth.configuration.config import CONF_DIR, ConfigError, parse
+from synth.configuration.config_groups import CONF_DIR
 from synth.configuration.hydra_errors import CommandLine
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from synth.resumption.resume import manifest_of
 from synth.sources.store import Contents
 from synth.storage.run_folder import RunFolder

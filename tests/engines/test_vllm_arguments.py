@@ -2,7 +2,7 @@
 
 import pytest
 
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import vllm_arguments
 from synth.engines.vllm import VLLM
 from synth.models.model import Model

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from omegaconf import OmegaConf
 
-from synth.configuration.config import CONF_DIR
+from synth.configuration.config_groups import CONF_DIR
 from tests.gpu.shapes import SHAPES
 
 

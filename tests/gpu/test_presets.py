@@ -2,7 +2,7 @@
 
 import pytest
 
-from synth.configuration.config import options
+from synth.configuration.config_groups import options
 from synth.engines import vllm_engine
 from synth.engines.cards import card
 from synth.engines.vllm import VLLM

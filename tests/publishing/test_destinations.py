@@ -7,7 +7,8 @@ import sys
 import fsspec
 import pytest
 
-from synth.configuration.config import ConfigError, parse
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from synth.publishing.destinations import Store, checked, destination, is_passing, local_folder
 from tests.configuration.test_config import composed
 from tests.publishing.runs import FailingDisk, FailingStore, files_of

@@ -29,7 +29,8 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from synth.configuration.config import CONF_DIR, parse
+from synth.configuration.config_groups import CONF_DIR
+from synth.configuration.parsing import parse
 from synth.records import Rejection
 
 COLUMNS = ("instruction", "response", "finish_reason")

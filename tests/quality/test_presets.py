@@ -6,7 +6,8 @@ from functools import cache
 import pytest
 from hydra import compose, initialize_config_dir
 
-from synth.configuration.config import CONF_DIR, parse
+from synth.configuration.config_groups import CONF_DIR
+from synth.configuration.parsing import parse
 from synth.steps.chain import Context, run_record
 from synth.steps.endpoints import Endpoint
 from tests.steps.fakes import FakeEngine, FakeTemplate

@@ -8,7 +8,9 @@ import pytest
 from datasets import load_from_disk
 
 from synth import merge
-from synth.configuration.config import ConfigError, options, parse
+from synth.configuration.config_groups import options
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from synth.records import Shard
 from synth.resumption import identity
 from synth.resumption.identity import by_content

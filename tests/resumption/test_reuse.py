@@ -3,7 +3,7 @@
 import pytest
 
 from synth import job
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.errors import ConfigError
 from synth.run import main
 from synth.storage.run_folder import RunFolder

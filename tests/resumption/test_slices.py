@@ -12,7 +12,8 @@ import pytest
 from datasets import load_from_disk
 
 from synth import merge
-from synth.configuration.config import ConfigError, parse
+from synth.configuration.parsing import parse
+from synth.errors import ConfigError
 from synth.records import Slice
 from synth.resumption import slices
 from synth.resumption.resume import manifest_of, plan_of

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from synth.configuration.config import Config, parse
+from synth.configuration.config import Config
+from synth.configuration.parsing import parse
 
 FAST = {"tokens_per_second": 2000.0, "first_token_s": 0.005, "median_tokens": 20}
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import EngineError
 from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.plan import Plan

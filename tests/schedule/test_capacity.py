@@ -2,9 +2,10 @@
 
 import pytest
 
-from synth.configuration.config import Cluster, ConfigError
 from synth.configuration.named_models import ServedModel
+from synth.configuration.settings import Cluster
 from synth.engines import Placement
+from synth.errors import ConfigError
 from synth.schedule.capacity import capacity_of
 
 

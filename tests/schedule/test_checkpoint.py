@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import Answer, EngineError, Sampling
 from synth.engines.simulated import Simulated
 from synth.records import Shard

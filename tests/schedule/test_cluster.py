@@ -5,8 +5,9 @@ import logging
 import psutil
 import pytest
 
-from synth.configuration.config import Cluster, ConfigError
+from synth.configuration.settings import Cluster
 from synth.engines import EngineError, Placement
+from synth.errors import ConfigError
 from synth.schedule.capacity import capacity_of
 from synth.schedule.cluster import TRIES, _started, connected
 from synth.schedule.ray_life import own_node

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import Answer, EngineStats, Sampling
 from synth.engines.simulated import Simulated
 from synth.errors import ConfigError

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import WATCHED_EVERY
 from synth.records import Shard
 from synth.schedule import checkpoint

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from synth.components.source_code import source_code
-from synth.configuration.config import Cluster, parse
+from synth.configuration.parsing import parse
+from synth.configuration.settings import Cluster
 from synth.engines import EngineError
 from synth.schedule import engine_pool, scheduler
 from synth.schedule.cluster import connected

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from ray.exceptions import OutOfMemoryError
 
-from synth.configuration.config import Cluster
+from synth.configuration.settings import Cluster
 from synth.engines import Unusable
 from synth.schedule import scheduler as module
 from synth.schedule.cluster import connected

@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 
-from synth.configuration.config import Cluster
+from synth.configuration.settings import Cluster
 from synth.schedule.cluster import connected
 from synth.schedule.pool import PoolProcess
 from synth.schedule.shared import SharedLost, SharedProcess

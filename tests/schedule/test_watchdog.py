@@ -5,7 +5,7 @@ import dataclasses
 import threading
 import time
 
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines.simulated import Simulated
 from synth.records import Shard
 from synth.schedule import watchdog

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from synth.configuration.column_types import type_from_text
-from synth.configuration.config import parse
+from synth.configuration.parsing import parse
 from synth.engines import Answer
 from synth.models.model import Model
 from synth.records import dataset_schema, messages_with
