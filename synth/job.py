@@ -282,7 +282,7 @@ class _Run:
                     kept_up("polling the cluster's nodes", lambda: self._follow_cluster(autoscaler)),
                     kept_up(
                         "balancing the models",
-                        lambda: autoscaler.balance(metrics.observed, self._progress.seconds_left),
+                        lambda: autoscaler.balance(metrics.observed, self._progress.rates.seconds_left),
                     ),
                     self._lost_ray(scheduler),
                     self._stop(stopping, scheduler),

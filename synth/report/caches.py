@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from synth.report.by_model import by_main
-from synth.report.progress import NOTICEABLE
+
+NOTICEABLE = 0.02  # share of recomputed tokens
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from rich.console import Console
 
 from synth.printable import in_a_line
 from synth.report.caches import caches, preemption_note
-from synth.report.progress import short_reasons
 from synth.report.reserved import money
 from synth.report.run_data import Run
 from synth.report.samples import show_samples
+from synth.report.status import short_reasons
 from synth.report.strata import short_strata
 from synth.steps.strategy import Strategy
 from synth.storage.manifest import Unreadable

@@ -19,7 +19,7 @@ from typing import Any
 from synth.configuration.config import Config
 from synth.configuration.named_models import ServedModel
 from synth.engines import EngineError, Unusable
-from synth.report.progress import ModelAtWork, of_caches
+from synth.report.snapshot import ModelAtWork, of_caches
 from synth.schedule.background import beside
 from synth.schedule.capacity import Capacity
 from synth.schedule.engine_process import EngineCounters, EngineProcess, Facts

@@ -10,8 +10,9 @@ from typing import Any
 from synth.engines import EngineError
 from synth.engines.price import Price
 from synth.records import Spent, add_spent
-from synth.report.progress import ModelAtWork, Progress, Snapshot, of_caches
+from synth.report.progress import Progress
 from synth.report.reserved import Reserved, ReservedTime
+from synth.report.snapshot import ModelAtWork, Snapshot, of_caches
 from synth.report.strata import kept_of, strata_of
 from synth.report.time_left import Left
 from synth.report.work import Work

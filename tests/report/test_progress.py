@@ -9,8 +9,9 @@ from rich.console import Console
 
 from synth.records import Spent
 from synth.report import progress as module
-from synth.report.progress import Progress, Snapshot
+from synth.report.progress import Progress
 from synth.report.reserved import Reserved
+from synth.report.snapshot import Snapshot
 
 START = Snapshot(kept=0, rejected=0, wanted=1000, replicas=2)
 UNDER_WAY = replace(START, kept=250, rejected=10, running=64, waiting=3, cache_usage=0.5, replicas_ready=2)
@@ -120,7 +121,7 @@ def test_rates_are_those_of_the_last_half_minute(plain, clock):
         clock.now = 100.0 + second
         tokens = 100 * second if second < 100 else 10_000 + 700 * (second - 100)
         plain.update(replace(UNDER_WAY, completion_tokens=tokens))
-    assert plain.tokens_per_second == pytest.approx(700)
+    assert plain.rates.tokens_per_second == pytest.approx(700)
 
 
 def test_records_found_on_disk_are_kept_and_not_made(plain, output, clock):
@@ -137,14 +138,14 @@ def test_the_time_that_engines_take_to_start_is_no_part_of_a_rate(plain, clock):
     plain.update(UNDER_WAY)
     clock.now += 10
     plain.update(replace(UNDER_WAY, completion_tokens=1000))
-    assert plain.tokens_per_second == pytest.approx(100)
+    assert plain.rates.tokens_per_second == pytest.approx(100)
 
 
 def test_a_lost_worker_takes_its_tokens_along_and_no_rate_is_negative(plain, clock):
     plain.update(replace(UNDER_WAY, completion_tokens=9000))
     clock.now += 1
     plain.update(replace(UNDER_WAY, completion_tokens=10))
-    assert plain.tokens_per_second == 0
+    assert plain.rates.tokens_per_second == 0
 
 
 def test_time_left_is_unknown_while_nothing_is_kept_and_nothing_when_all_is(plain, output, clock):

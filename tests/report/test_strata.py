@@ -7,7 +7,8 @@ from rich.console import Console
 
 from synth.inspect import main as show
 from synth.report.__main__ import main as report
-from synth.report.progress import Progress, Snapshot
+from synth.report.progress import Progress
+from synth.report.snapshot import Snapshot
 from synth.report.strata import Stratum, kept_of, short_strata, strata_of
 from synth.strata import Strata
 from tests.report.runs import kept, make_run
