@@ -17,16 +17,16 @@ from functools import cached_property
 from typing import Any, Literal
 
 from synth.chat.channels import Channels, Stretch
-from synth.chat.default_prompt import without_default
 from synth.chat.probe import Probe
 from synth.chat.reasoning import Reasoning
 from synth.chat.rendering import ChatTemplateError, Renderer
 from synth.chat.special_tokens import SpecialTokens
-from synth.chat.stops import Stop, stop_at, stop_at_ids, stop_by_hand
+from synth.chat.stops import Stop, stop_at, stop_at_ids
 from synth.chat.switch import ON, Switch, settings, tried
 from synth.chat.tags import DEFAULT, Marks, thinking_marks
 from synth.chat.thinking import Thinking
 from synth.chat.tool_calls import ToolForm, Tools, in_words
+from synth.chat.user_turn import UserTurn
 from synth.tool_calls import has_calls
 
 Messages = Sequence[dict[str, Any]]
@@ -75,21 +75,23 @@ class ChatTemplate:
         variables = {**tokenizer.special_tokens_map, **(template_kwargs or {})}
         self._renderer = Renderer(source, variables, self._special_tokens)
         self._probe = Probe(self._renderer)
-        self._first, self._later = pre_query, later_pre_query
 
         eos = stop_at_ids([tokenizer.eos_token_id, *generation_eos])
         before_answer = self._probe.before_answer(thinks=True) or self._probe.before_answer(thinks=False)
         channels = Channels.read(before_answer, self._special_tokens, self._probe.after_user())
         self.response_stop: Stop = self._end_of_answer(channels.within if channels else ()) | eos
-        self.query_stop: Stop = eos
-        self._no_query: ChatTemplateError | None = None
-        self._start = self._drawn_start = ""
-        try:
-            self._start = self._derived_start()
-            self.query_stop = self._end_of_query(query_stop) | eos
-            self._drawn_start = self._start if default_system_prompt == "keep" else self._without_default(eos)
-        except ChatTemplateError as error:  # matters for drawing user turns only
-            self._no_query = error
+        self._user_turn = UserTurn(
+            self._renderer,
+            self._probe,
+            self._special_tokens,
+            bos=tokenizer.bos_token,
+            eos=eos,
+            keeps_default=default_system_prompt == "keep",
+            first=pre_query,
+            later=later_pre_query,
+            stop=query_stop,
+        )
+        self.query_stop: Stop = self._user_turn.stop
         self._not_text = {self._special_tokens.ids[text] for text in self._special_tokens.special}
         self._not_text |= {*self.query_stop.token_ids, *self.response_stop.token_ids}
         self._channels = channels if reasoning == "auto" else None
@@ -158,18 +160,9 @@ class ChatTemplate:
 
         Raises ChatTemplateError.
         """
-        if self._no_query is not None:
-            raise self._no_query
-        escaped = self._escaped(messages)
-        has_system = any(message["role"] in ("system", "developer") for message in escaped)
-        if not escaped and self._first is not None:
-            return self._special_tokens.encode(self._first)
-        if self._probe.needs_system and not has_system:
-            raise ChatTemplateError("the chat template requires a system prompt, and there is none")
-        text = self._later_turn(escaped) if len(escaped) > has_system else self._probe.before_user(escaped)
-        if not has_system and text.startswith(self._start):
-            text = self._drawn_start + text.removeprefix(self._start)
-        return self._special_tokens.encode(text)
+        if self._user_turn.error is not None:
+            raise self._user_turn.error
+        return self._special_tokens.encode(self._user_turn.prompt(self._escaped(messages)))
 
     @property
     def needs_system(self) -> bool:
@@ -292,14 +285,6 @@ class ChatTemplate:
         runs = itertools.groupby(token_ids, self._spellings.get)
         return [(spelling or self._text(list(run), set()), bool(spelling)) for spelling, run in runs]
 
-    def _later_turn(self, escaped: list[dict[str, Any]]) -> str:
-        if self._later is not None:
-            return self._renderer.render(escaped, add_generation_prompt=False) + self._later
-        try:
-            return self._probe.before_user(escaped)
-        except ChatTemplateError as error:
-            raise ChatTemplateError(f"{error}; set model.later_pre_query if later turns can't be derived") from error
-
     def _escaped(self, messages: Messages) -> list[dict[str, Any]]:
         """The messages as the renderer takes them. Refuses what a template would silently get wrong."""
         for message in messages:
@@ -337,47 +322,6 @@ class ChatTemplate:
             if stop := stop_at(written, self._special_tokens, within):
                 return stop
         return Stop()
-
-    def _end_of_query(self, by_hand: Sequence[str] | None) -> Stop:
-        if by_hand is not None:
-            return stop_by_hand(by_hand, self._special_tokens)
-        for written in (self._probe.after_user(), self._probe.between_user_and_answer()):
-            if stop := stop_at(written, self._special_tokens):
-                return stop
-        raise ChatTemplateError(
-            "the chat template writes nothing that ends a user's turn: set model.query_stop, a list of strings"
-        )
-
-    def _derived_start(self) -> str:
-        """The start of a conversation by the template. Empty if there is none and one is configured, or if it has to be
-        a system prompt."""
-        if self._probe.needs_system:
-            return ""
-        try:
-            start = self._probe.before_user([])
-            reason = "the chat template starts with the user's words"
-        except ChatTemplateError as error:
-            start, reason = "", str(error)
-        if not start.strip() and self._first is None:
-            raise ChatTemplateError(
-                f"no pre-query prompt can be derived: {reason}; set model.pre_query, all text before the user's first "
-                "words, and model.query_stop, strings that end them"
-            )
-        return start
-
-    def _without_default(self, eos: Stop) -> str:
-        closing, after_answer = self._probe.closing(), self._probe.between_answer_and_user()
-        if not self._start or after_answer in ("", closing):
-            return self._start  # no default to remove, or no later turn to compare with
-        ends = [text for text, id in self._special_tokens.ids.items() if id in eos.token_ids]
-        around = after_answer, closing, self._probe.after_user()
-        start = without_default(self._start, *around, self._special_tokens, self._tokenizer.bos_token, ends)
-        if start is None or not self._probe.goes_on_from(self._start):
-            raise ChatTemplateError(
-                "can't separate the chat template's default system prompt from its headings: "
-                "set model.default_system_prompt=keep, or set a template without one as model.chat_template"
-            )
-        return start
 
 
 def _own_template(tokenizer: Any) -> str:
