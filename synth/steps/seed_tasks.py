@@ -6,9 +6,12 @@ a source (docs/sources.md). The shipped tasks are in seed_tasks.jsonl beside thi
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
 
 from synth.errors import ConfigError
+from synth.paths import LocalPath
 from synth.records import Record
 from synth.sources import Bad
 from synth.sources.files import Files, format_of
@@ -59,3 +62,14 @@ def _seed(task: Record | Bad) -> Seed:
 
 def _is_instance(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name), str | None) for name in ("input", "output"))
+
+
+def _readable(path: Path) -> Path:
+    read_seeds(path)
+    return path
+
+
+# A step's key: the path of a file of seed tasks, which is read when the step is built; null for the shipped one.
+SeedFile = Annotated[
+    LocalPath, BeforeValidator(lambda path: SHIPPED if path is None else path), AfterValidator(_readable)
+]

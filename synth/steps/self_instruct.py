@@ -13,35 +13,24 @@ its reason.
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.messages import Message, as_line, as_messages, first_turn, messages_of
-from synth.paths import LocalPath
 from synth.records import Needs, Record, Rejection, text_of
-from synth.steps import prompts
+from synth.steps import instance_prompts, prompts
 from synth.steps import self_instruct_parsing as parsing
 from synth.steps.copies import is_copy
-from synth.steps.few_shot import Schema, few_shot, list_schema, object_schema, objects_schema
+from synth.steps.few_shot import few_shot, list_schema
 from synth.steps.llm import LLM
 from synth.steps.pool import PoolRules
 from synth.steps.query_examples import FOLLOW_UPS, QueryExample
 from synth.steps.query_examples import SHIPPED as SHIPPED_QUERIES
-from synth.steps.seed_tasks import SHIPPED, Seed, read_seeds
+from synth.steps.seed_tasks import SHIPPED, Seed, SeedFile, read_seeds
 from synth.template import Template, filled, needed, unfilled
-
-
-def _readable(path: Path) -> Path:
-    read_seeds(path)
-    return path
-
-
-_Shipped = BeforeValidator(lambda path: SHIPPED if path is None else path)
-_Seeds = Annotated[LocalPath, _Shipped, AfterValidator(_readable)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -60,7 +49,7 @@ class Tasks:
     part of a task that it showed) and `not_novel`.
     """
 
-    seeds: _Seeds = SHIPPED
+    seeds: SeedFile = SHIPPED
     tasks: Annotated[int, Field(ge=1)] = 4
     in_context: Annotated[int, Field(ge=1)] = 8
     machine_made: Annotated[int, Field(ge=0)] = 2
@@ -134,7 +123,7 @@ class Instances:
     `repeated_instance` and `copies_prompt` (an example's input, or output if there is no input).
     """
 
-    seeds: _Seeds = SHIPPED
+    seeds: SeedFile = SHIPPED
     in_context: Annotated[int, Field(ge=0)] = 3
     classify: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=8))
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, presence_penalty=1.5, max_tokens=512))
@@ -176,10 +165,9 @@ class Instances:
         if is_classification is None:
             raise Rejection("no_verdict", verdict.text)
         examples = self._draw(task, is_classification, llm)
-        messages = few_shot(
-            [(_request(one), _form(one)) for one in examples], _request(Seed(task, (), is_classification))
-        )
-        answer = await llm.chat(messages, self.sampling, json_schema=_FORMS[is_classification])
+        asked = instance_prompts.request(Seed(task, (), is_classification))
+        messages = few_shot(map(instance_prompts.example, examples), asked)
+        answer = await llm.chat(messages, self.sampling, json_schema=instance_prompts.SCHEMAS[is_classification])
         cut = answer.finish_reason != "stop"
         parse = parsing.output_first if is_classification else parsing.input_first
         shown = {pair for one in examples for pair in one.instances}
@@ -203,25 +191,6 @@ class Instances:
         alike = [seed for seed in self._seed_tasks if seed.is_classification == is_classification and seed.instances]
         others = [seed for seed in alike if seed.instruction != task]
         return llm.rng.sample(others, min(self.in_context, len(others)))
-
-
-_FORMS: dict[bool, Schema] = {
-    False: object_schema({"input": {"type": "string"}, "output": {"type": "string", "minLength": 1}}),
-    True: objects_schema("instances", ["class_label", "input"], most=8),
-}
-
-
-def _request(task: Seed) -> str:
-    form = "self_instruct_output_first" if task.is_classification else "self_instruct_input_first"
-    return prompts.render(form, instruction=task.instruction)
-
-
-def _form(task: Seed) -> Any:
-    """The form of the answer to `_request`."""
-    if task.is_classification:
-        return {"instances": [{"class_label": output, "input": given} for given, output in task.instances]}
-    given, output = task.instances[0]
-    return {"input": given, "output": output}
 
 
 def _as_text(criteria: Any) -> Any:
