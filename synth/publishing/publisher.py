@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synth.publishing.contents import CARD, contents
 from synth.publishing.destinations import Content, Unpublishable, destination, is_passing
 from synth.publishing.index import INDEX, Index, RunName
 from synth.publishing.layout import (
@@ -30,7 +31,6 @@ from synth.publishing.layout import (
     digest,
     end_of,
     name_of,
-    start_of,
 )
 from synth.publishing.rows import schema_of, write_rows
 from synth.storage.card import card, exported
@@ -45,7 +45,6 @@ from synth.storage.shard import ShardSummary
 BYTES_PER_FILE = 256 << 20  # of Arrow, which is several times a Parquet file
 INTERVAL_S = 60.0  # between two new files; the Hub allows 128 commits an hour
 SHARE = 0.01  # and at least this part of the time since the start, so that the files of a long run stay few
-CARD = "README.md"
 
 
 class Publisher:
@@ -138,36 +137,10 @@ class Publisher:
         return True
 
     def _look(self) -> None:
-        """Read the index and compare it with the files. Raises Unpublishable."""
+        """Read what the destination has. Raises Unpublishable, and whatever its client raises."""
         self._files = None
-        names = self._destination.names()
-        if INDEX in names:
-            try:
-                index = Index.parse(self._destination.read(INDEX))
-            except ValueError as error:
-                raise Unpublishable(f"{self.to}/{INDEX}: {error}; choose another destination") from None
-            if index.run != self._run.name:
-                raise Unpublishable(f"{self.to}: has the rows of another run; choose another destination")
-        else:
-            foreign = next((name for name in names if name == CARD or name.partition("/")[0] == "data"), None)
-            if foreign:
-                raise Unpublishable(f"{self.to}: has {foreign} of others; choose another destination")
-            index = Index(self._run.name)
-        self._leftovers = self._killed(index.files, [name for name in names if name.startswith("data/")])
-        there = set(names)
-        # One that is not there any more is written again.
-        self._files = [one if one.name in there else replace(one, made_of="", sha256="") for one in index.files]
+        self._files, self._leftovers = contents(self._destination, self.to, self._run.name)
         self._card = ""
-
-    def _killed(self, files: Sequence[PublishedFile], names: Sequence[str]) -> list[str]:
-        """The files without an index entry, which a killed upload has left. Raises Unpublishable for any other."""
-        known, end = {file.name for file in files}, files[-1].end if files else FIRST
-        found = [name for name in names if name not in known]
-        for name in found:
-            start = start_of(name)
-            if not name.startswith("data/.") and (start is None or start < end):
-                raise Unpublishable(f"{self.to}: has {name} of others; choose another destination")
-        return found
 
     def _is_due(self, final: FinalRows) -> bool:
         new = final.rows - self.rows
