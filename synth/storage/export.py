@@ -26,7 +26,7 @@ from synth.records import CUT, has_tool_calls
 from synth.storage.card import exported
 from synth.storage.merge import damaged_part
 from synth.storage.new_paths import NewPaths
-from synth.storage.parquet import DATA_FILES, ROWS_PER_FILE, ROWS_PER_GROUP, parquet_writer
+from synth.storage.parquet import DATA_FILES, ROWS_PER_FILE, tables_of, write_parquet
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import damage
 from synth.tool_calls import as_json, calls_of, has_tool_fields, plain
@@ -143,10 +143,8 @@ def _parquet(dataset: Any, create: Create, without_cut: bool = False) -> Exporte
     rows, schema = dataset.with_format("arrow"), dataset.features.arrow_schema
     for number, start in enumerate(range(0, max(1, len(dataset)), ROWS_PER_FILE)):  # an empty dataset has one file too
         stop = min(start + ROWS_PER_FILE, len(dataset))
-        with create(f"data/train-{number:05}.parquet") as file, parquet_writer(file, schema) as writer:
-            for first in range(start, stop, ROWS_PER_GROUP):
-                # In one chunk, so that the file does not depend on how the rows were divided into shards.
-                writer.write_table(rows[first : min(first + ROWS_PER_GROUP, stop)].combine_chunks())
+        with create(f"data/train-{number:05}.parquet") as file:
+            write_parquet(file, schema, tables_of(rows, start, stop))
     return Exported(len(dataset))
 
 
