@@ -5,7 +5,6 @@ The answer is constrained to a JSON schema if the engine supports it; otherwise 
 
 import asyncio
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, replace
 from pathlib import Path
@@ -21,23 +20,14 @@ from synth.records import Needs, Record, Rejection, text_of
 from synth.steps.few_shot import Message, few_shot
 from synth.steps.json_answer import json_object
 from synth.steps.judge_examples import EXAMPLES
+from synth.steps.judgement import UNREADABLE, Unreadable, judgement_schema, reason_of, unreadable
 from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
 from synth.steps.prompts import render
 from synth.template import Template, fill, filled, needed, unfilled
 
 SCALE = (1, 2, 3, 4, 5)
-# The reason comes before the score, which follows from it, and is too short for max_tokens to cut the score off.
-LONGEST_REASON = 200  # characters
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "reason": {"type": "string", "maxLength": LONGEST_REASON},
-        "score": {"type": "integer", "enum": list(SCALE)},
-    },
-    "required": ["reason", "score"],
-    "additionalProperties": False,
-}
+SCHEMA = judgement_schema("score", {"type": "integer", "enum": list(SCALE)})
 # Placeholders for a reason in a prompt: the words at its place, and what people put in brackets.
 _EXAMPLE = re.compile(r'"reason"\s*:\s*"([^"\n]*)"')
 _PLACEHOLDER = re.compile(r"[.…\s]*|<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}")
@@ -51,7 +41,7 @@ class Verdict:
 
     score: float | None
     reason: str | None
-    failure: Literal["truncated_judgement", "unparsable_judgement"] | None = None
+    failure: Unreadable | None = None
 
 
 def _from_file(given: Any) -> Any:
@@ -100,7 +90,7 @@ class Judge:
 
     @property
     def rejections(self) -> tuple[str, ...]:
-        reasons = ("low_score", "truncated_judgement", "unparsable_judgement", "no_instruction", "no_response")
+        reasons = ("low_score", *UNREADABLE, "no_instruction", "no_response")
         return (*reasons, *unfilled(self.prompt, *self.criteria))
 
     @property
@@ -178,13 +168,11 @@ def _read(answer: Completion, template: str) -> Verdict:
     found = json_object(answer.text, "score") or {}
     score = _score(found.get("score"))
     if score is not None and not _is_echo(found, template):
-        reason = found.get("reason")
-        return Verdict(score, reason.strip() if isinstance(reason, str) and reason.strip() else None)
-    cut = answer.finish_reason != "stop"
-    return Verdict(None, None, "truncated_judgement" if cut else "unparsable_judgement")
+        return Verdict(score, reason_of(found) or None)
+    return Verdict(None, None, unreadable(answer))
 
 
-def _is_echo(found: Mapping[str, Any], template: str) -> bool:
+def _is_echo(found: dict[str, Any], template: str) -> bool:
     """Whether a judgement is the prompt's own example, or its reason consists of words of the prompt."""
     reason = found.get("reason")
     if not isinstance(reason, str) or not reason.strip():

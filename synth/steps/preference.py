@@ -20,6 +20,7 @@ from synth.messages import first_turn, messages_of, to_answer
 from synth.quality.reward import Messages, pooling_of, reward_model, scored
 from synth.records import Needs, Record, Rejection
 from synth.steps.judge import Judge
+from synth.steps.judgement import UNREADABLE
 from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
 from synth.template import unfilled
@@ -72,7 +73,7 @@ class Preference:
         if self.reward_model is not None:
             return (*of_answers, "no_score")
         unread = unfilled(self.judge.prompt, *self.judge.criteria)
-        return (*of_answers, "truncated_judgement", "unparsable_judgement", *unread)
+        return (*of_answers, *UNREADABLE, *unread)
 
     def needs(self) -> list[Needs]:
         return [{"instruction": "text", "messages": "conversation"}]

@@ -12,6 +12,7 @@ from synth.quality.reward import pooling_of
 from synth.records import Needs, Record, Rejection
 from synth.steps.candidates import COLUMNS, candidates_of, column_of, standing
 from synth.steps.judge import Judge
+from synth.steps.judgement import UNREADABLE
 from synth.steps.llm import LLM
 from synth.steps.preference import GivenRewardModel, prompt_of, rated
 from synth.template import unfilled
@@ -39,7 +40,7 @@ class Rank:
         if self.reward_model is not None:
             return ("no_candidates", "no_instruction", "no_score")
         unread = unfilled(self.judge.prompt, *self.judge.criteria)
-        return ("no_candidates", "no_instruction", "truncated_judgement", "unparsable_judgement", *unread)
+        return ("no_candidates", "no_instruction", *UNREADABLE, *unread)
 
     def needs(self) -> list[Needs]:
         return [{"instruction": "text", "messages": "conversation"}, ("candidates",)]

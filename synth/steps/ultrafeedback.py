@@ -20,7 +20,9 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.records import Needs, Record, Rejection
+from synth.steps.few_shot import Schema, object_schema
 from synth.steps.json_answer import json_object
+from synth.steps.judgement import UNREADABLE, unreadable
 from synth.steps.ledger import Completion
 from synth.steps.llm import LLM
 from synth.steps.preference import PAIR_COLUMNS, asked_in, pair, prompt_of
@@ -118,8 +120,7 @@ class UltraFeedback:
         "no_instruction",
         "truncated_response",
         "empty_response",
-        "truncated_judgement",
-        "unparsable_judgement",
+        *UNREADABLE,
         "no_preference",
     )
     columns: ClassVar[dict[str, str]] = {
@@ -242,29 +243,15 @@ def _lacking(answers: Sequence[Completion]) -> str:
     return "truncated_response" if any(one.finish_reason != "stop" for one in answers) else "empty_response"
 
 
-def _schema(aspect: Aspect, count: int) -> dict[str, Any]:
+def _schema(aspect: Aspect, count: int) -> Schema:
     rating = {"type": "integer", "enum": [1, 2, 3, 4, 5]}
-    return {
-        "type": "object",
-        "properties": {
-            "ratings": {
-                "type": "array",
-                "minItems": count,
-                "maxItems": count,
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "rationale": {"type": "string", "maxLength": LONGEST_RATIONALE},
-                        "rating": {"anyOf": [rating, {"type": "null"}]} if aspect.may_not_apply else rating,
-                    },
-                    "required": ["rationale", "rating"],
-                    "additionalProperties": False,
-                },
-            }
-        },
-        "required": ["ratings"],
-        "additionalProperties": False,
-    }
+    each = object_schema(
+        {
+            "rationale": {"type": "string", "maxLength": LONGEST_RATIONALE},
+            "rating": {"anyOf": [rating, {"type": "null"}]} if aspect.may_not_apply else rating,
+        }
+    )
+    return object_schema({"ratings": {"type": "array", "minItems": count, "maxItems": count, "items": each}})
 
 
 def _read(answer: Completion, aspect: Aspect, count: int) -> list[tuple[int | None, str | None]] | Rejection:
@@ -273,7 +260,5 @@ def _read(answer: Completion, aspect: Aspect, count: int) -> list[tuple[int | No
     values = [one.get("rating") for one in ratings]
     allowed = {1, 2, 3, 4, 5} | ({None} if aspect.may_not_apply else set())
     if len(values) != count or not all(type(one) in (int, type(None)) and one in allowed for one in values):
-        return Rejection(
-            "truncated_judgement" if answer.finish_reason != "stop" else "unparsable_judgement", aspect.name
-        )
+        return Rejection(unreadable(answer), aspect.name)
     return [(one["rating"], str(one.get("rationale") or "").strip() or None) for one in ratings]

@@ -13,17 +13,12 @@ from pydantic.dataclasses import dataclass
 
 from synth.engines import Sampling
 from synth.records import Rejection
-from synth.steps.few_shot import few_shot, object_schema
+from synth.steps.few_shot import few_shot
 from synth.steps.json_answer import json_object
-from synth.steps.judge import LONGEST_REASON
+from synth.steps.judgement import UNREADABLE, judgement_schema, reason_of, unreadable
 from synth.steps.llm import LLM
 
-SCHEMA = object_schema(
-    {
-        "reason": {"type": "string", "maxLength": LONGEST_REASON},
-        "verdict": {"type": "string", "enum": ["yes", "no"]},
-    }
-)
+SCHEMA = judgement_schema("verdict", {"type": "string", "enum": ["yes", "no"]})
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
 
 
@@ -41,7 +36,7 @@ class YesNo:
     model: str | None = None
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0, max_tokens=128))
 
-    rejections: ClassVar[tuple[str, ...]] = ("truncated_judgement", "unparsable_judgement")
+    rejections: ClassVar[tuple[str, ...]] = UNREADABLE
 
     @property
     def call(self) -> Sampling:
@@ -51,10 +46,8 @@ class YesNo:
         """Raises Rejection."""
         answer = await llm.chat(few_shot(examples, request), self.call, json_schema=SCHEMA)
         found = json_object(answer.text, "verdict") or {}
-        verdict, reason = _WORDS.get(str(found.get("verdict")).strip(" .").casefold()), found.get("reason")
-        reason = reason.strip() if isinstance(reason, str) else ""
+        verdict, reason = _WORDS.get(str(found.get("verdict")).strip(" .").casefold()), reason_of(found)
         is_echo = any(reason == shown["reason"] for _, shown in examples)
         if verdict is None or is_echo:
-            cut = answer.finish_reason != "stop"
-            raise Rejection("truncated_judgement" if cut else "unparsable_judgement", answer.text)
+            raise Rejection(unreadable(answer), answer.text)
         return Verdict(verdict, reason)
