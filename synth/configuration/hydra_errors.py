@@ -46,6 +46,11 @@ class CommandLine:
     def asks_help(self) -> bool:
         return bool(self._arguments.help)
 
+    @property
+    def asks_to_print(self) -> bool:
+        """Whether Hydra only prints the configuration, or something about itself."""
+        return bool(self._arguments.cfg or self._arguments.info or self._arguments.hydra_help)
+
     def refuse_keys_of_hydra(self) -> None:
         """Called before Hydra acts on them. Raises ConfigError for keys that a file sets."""
         given = self._arguments

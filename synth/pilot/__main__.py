@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from synth.configuration.hydra_errors import CommandLine
 from synth.engines import EngineError
 from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT, DONE, FAILED, STOPPED
@@ -34,7 +35,7 @@ from synth.schedule.first_records import StepsFail
 from synth.schedule.signals import stop_signals
 from synth.storage.run_folder import written_over
 from synth.trials.side_by_side import SideBySide, loaded, plan
-from synth.trials.trial import Trial, asks_help, hint, run_words
+from synth.trials.trial import Trial, hint, run_words
 
 HELP = """\
 Which settings suit a model: small trials of them side by side, on one engine.
@@ -65,10 +66,10 @@ MARK = "Synth pilot"  # identifies its own page
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if asks_help(words):
-        write(HELP.rstrip())
-        return DONE
     try:
+        if CommandLine(words).asks_help:
+            write(HELP.rstrip())
+            return DONE
         found = trials(words)
         if not found:
             return DONE

@@ -36,7 +36,7 @@ _VARIED = ("strategy", "seed", "output_dir")  # top-level keys that may have sev
 
 
 def trials(words: Sequence[str]) -> list[Trial]:
-    """The trials of a command line; none if it only asked for help. Raises ConfigError."""
+    """The trials of a command line; none if it only asked to print the configuration. Raises ConfigError."""
     named = {one.key_or_group for one in CommandLine(words).overrides}
     refuse_keys_of_runs(named, "pilot")
     words = [*words, *([] if "num_records" in named else [f"num_records={RECORDS}"])]

@@ -42,10 +42,6 @@ class Trial:
         return " ".join(self.words) or "as configured"
 
 
-def asks_help(words: Sequence[str]) -> bool:
-    return "--help" in words or "-h" in words
-
-
 def composed_trials(words: Sequence[str]) -> list[Trial]:
     """All combinations; none if the words only ask to print the configuration. Raises ConfigError."""
     found: list[tuple[Config, list[str]]] = []
@@ -54,8 +50,7 @@ def composed_trials(words: Sequence[str]) -> list[Trial]:
         found.append((config, list(HydraConfig.get().overrides.task)))
         return 0
 
-    asks = any(word in ("--hydra-help", "--cfg", "-c", "--info", "-i") for word in words)
-    composed([*words, *([] if asks else ["--multirun"])], collect)
+    composed([*words, *([] if CommandLine(words).asks_to_print else ["--multirun"])], collect)
     shared = set.intersection(*(set(overrides) for _, overrides in found)) if found else set()
     return [Trial(config, dict(_pair(one) for one in overrides if one not in shared)) for config, overrides in found]
 

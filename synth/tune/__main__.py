@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from synth.configuration.hydra_errors import CommandLine
 from synth.errors import ConfigError
 from synth.exit_codes import BAD_INPUT, DONE, FAILED, STOPPED
 from synth.printable import printable, write
 from synth.report.comparison import letter
 from synth.schedule.signals import stop_signals
 from synth.storage.run_folder import written_over
-from synth.trials.trial import asks_help, hint, run_words
+from synth.trials.trial import hint, run_words
 from synth.tune.candidate import measured
 from synth.tune.grid import Plan, planned, without_minutes
 from synth.tune.outcome import MARK, Outcome, best, table, write_preset
@@ -53,10 +54,10 @@ such as no engine that could be measured.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if asks_help(words):
-        write(HELP.rstrip())
-        return DONE
     try:
+        if CommandLine(words).asks_help:
+            write(HELP.rstrip())
+            return DONE
         plan = planned(words)
         if plan is None:
             return DONE

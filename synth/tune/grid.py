@@ -41,7 +41,7 @@ class Plan:
 
 
 def planned(words: Sequence[str]) -> Plan | None:
-    """The plan of a command line; None if it only asked for help. Raises ConfigError."""
+    """The plan of a command line; None if it only asked to print the configuration. Raises ConfigError."""
     words, minutes = without_minutes(words)
     overrides = CommandLine(words).overrides
     named = {one.key_or_group for one in overrides}
