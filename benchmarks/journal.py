@@ -27,7 +27,7 @@ from one_worker import run_all
 
 from synth.configuration.parsing import parse
 from synth.records import Finished, Record, Spent, derive_seed
-from synth.schedule import worker as worker_module
+from synth.schedule import shard_files
 from synth.schedule.plan import Plan
 from synth.schedule.worker import Worker
 from synth.storage.journal import Journal
@@ -109,7 +109,7 @@ async def share_of_a_run(path: Path, records: int) -> dict[str, Any]:
     with ExitStack() as patches:
         for name in ("append", "sync", "close", "remove"):
             patches.enter_context(patch.object(Journal, name, journals.wrap(getattr(Journal, name))))
-        patches.enter_context(patch.object(worker_module, "commit", commits.wrap(commit)))
+        patches.enter_context(patch.object(shard_files, "commit", commits.wrap(commit)))
         await worker.start()
         start, cpu = time.perf_counter(), time.process_time()
 

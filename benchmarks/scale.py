@@ -36,10 +36,10 @@ from journal import own_memory_mib, row
 from machine import processor
 
 from synth.records import Finished, Shard, Spent
+from synth.schedule.counters import Counters
 from synth.schedule.needed import Needed
 from synth.schedule.plan import MOST_SHARDS, SHARD_SIZE, End, Plan
 from synth.schedule.scheduler import Scheduler
-from synth.schedule.worker import Counters
 from synth.storage.journal import Journal
 from synth.storage.manifest import Manifest
 from synth.storage.merge import merge

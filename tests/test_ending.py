@@ -11,7 +11,7 @@ from datasets import load_from_disk
 
 from synth.report.run_data import Run
 from synth.run import main
-from synth.schedule import worker
+from synth.schedule import shard_files
 from tests.damage import without_ray
 
 SIMULATED = ["+strategy=magpie", "engine=simulated", "engine.median_tokens=20", "engine.first_token_s=0.001"]
@@ -72,8 +72,8 @@ def test_a_shard_that_is_committed_while_the_run_ends_is_counted(tmp_path, capsy
             raise OSError(5, "lost")
         return summary
 
-    committing = worker.commit
-    monkeypatch.setattr(worker, "commit", commit)
+    committing = shard_files.commit
+    monkeypatch.setattr(shard_files, "commit", commit)
     folder, words = tmp_path / "run", ["num_records=60", "shard_size=15"]
     assert run(folder, *words) == 1
     there = Run.open(folder)

@@ -17,6 +17,7 @@ from synth.errors import ConfigError
 from synth.resumption.resume import manifest_of
 from synth.resumption.slices import drop_taken, take_over
 from synth.sources.store import Contents, stored
+from synth.storage.calls import drop_calls
 from synth.storage.manifest import Manifest
 from synth.storage.new_paths import NewPaths
 from synth.storage.run_folder import InUse, RunFolder, atomic_write
@@ -68,13 +69,13 @@ def opened(config: Config) -> Iterator[Opened]:
                 print(f"merged slices into this run: {slices}", file=sys.stderr)
             drop_taken(folder)
             keeps = settings.checkpoint_calls == "keep"
-            calls = set() if keeps else set(folder.shards.glob("*.calls.arrow"))  # mostly none, of many shards
+            calls = set(folder.shards.glob("*.calls.arrow"))  # mostly none, of many shards
             for shard in manifest.shards:
                 summary = manifest.committed.get(shard.index)
                 if summary is None:
                     discard(folder, shard.index)  # else a damaged file might count at the next resume
-                elif summary.planned_stop is None and (path := folder.calls(shard.index)) in calls:
-                    path.unlink()  # left by a worker killed during its commit
+                elif folder.calls(shard.index) in calls:  # perhaps left by a worker killed during its commit
+                    drop_calls(folder, summary, keeps)
 
         yield Opened(folder, manifest, contents, begin)
 

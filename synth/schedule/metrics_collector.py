@@ -17,11 +17,11 @@ from synth.report.strata import kept_of, strata_of
 from synth.report.time_left import Left
 from synth.report.work import Work
 from synth.schedule.balance import Observed
+from synth.schedule.counters import Counters
 from synth.schedule.engine_pool import Pools
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
 from synth.schedule.watchdog import BlockedSteps
-from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.steps.endpoints import MAIN
 from synth.storage.manifest import Manifest

@@ -12,6 +12,7 @@ from synth.configuration.config import Config
 from synth.configuration.parsing import parse
 from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
+from synth.schedule.counters import Counters
 from synth.schedule.dedup_processes import DedupProcesses
 from synth.schedule.engine_pool import Pools
 from synth.schedule.engine_process import Facts, RayEngine
@@ -20,7 +21,7 @@ from synth.schedule.placed_process import Log, PlacedProcess, lead_process_group
 from synth.schedule.plan import End
 from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.shared import SharedProcess
-from synth.schedule.worker import Counters, Worker
+from synth.schedule.worker import Worker
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.manifest import describe, differing_keys
 from synth.storage.run_folder import RunFolder

@@ -22,11 +22,11 @@ from synth.engines import EngineError, Unusable
 from synth.records import Shard
 from synth.schedule.bisection import Bisection
 from synth.schedule.conditions import Conditions
+from synth.schedule.counters import Counters
 from synth.schedule.plan import Plan
 from synth.schedule.poll import NeededRecords, Poll, pause_s
 from synth.schedule.search import SuspectDied, search
 from synth.schedule.shared import SharedLost
-from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
 from synth.storage.shard import ShardSummary
 

@@ -10,18 +10,17 @@ A plain asyncio object that knows only its own shards; ray_worker.py makes a Ray
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from synth.configuration.config import Config
-from synth.engines import EngineError, EngineStats, Generator, Sampling
+from synth.engines import EngineError, Generator, Sampling
 from synth.engines.start import start, start_failure
-from synth.records import Duplicate, Record, Rejection, Shard, Spent, add_spent
-from synth.report.work import Work
-from synth.schedule.checkpoint import Checkpoint
+from synth.records import Record, Rejection, Shard, add_spent
+from synth.schedule.backlog import Backlog
+from synth.schedule.counters import Counters
 from synth.schedule.dedup_keys import FinalizedKeys
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
@@ -29,42 +28,18 @@ from synth.schedule.needed import Needed
 from synth.schedule.plan import End
 from synth.schedule.pool import PoolClient, SharedPool, Ticket
 from synth.schedule.priority_semaphore import PrioritySemaphore, Slot
+from synth.schedule.shard_files import OpenShard, ShardFiles
 from synth.schedule.usage import FairShareTime, RecordUsage, UsageMeter
 from synth.schedule.watchdog import Watchdog
 from synth.sources.store import rows_of
 from synth.steps.chain import Context, run_record, set_aside, timed_out
 from synth.steps.endpoints import MAIN, Endpoint, PoolingEndpoint
-from synth.storage.calls import CallJournal
-from synth.storage.dedup_keys import is_finalized
-from synth.storage.journal import Journal, owner_of
-from synth.storage.reopen import reopened
-from synth.storage.reused import ReusedCalls
 from synth.storage.run_folder import RunFolder
-from synth.storage.shard import ShardSummary, commit, committed
-from synth.storage.tally import Tally
+from synth.storage.shard import ShardSummary
 
 log = logging.getLogger(__name__)
 
 JOURNAL_INTERVAL_S = 2.0
-
-
-@dataclass
-class Counters:
-    """A worker's counters. `uncommitted`: what is finished in uncommitted shards. Since its start: kept rows, tokens,
-    busy seconds of its engine, and those of structured outputs among them; `spent` at each step on finished records;
-    `work` per record."""
-
-    uncommitted: Tally = field(default_factory=Tally)
-    made: int = 0
-    in_flight: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    engine_seconds: float = 0.0
-    form_seconds: float = 0.0
-    spent: dict[str, Spent] = field(default_factory=dict)
-    work: Work = field(default_factory=Work)
-    load: EngineStats = field(default_factory=EngineStats)
 
 
 class Worker:
@@ -84,24 +59,19 @@ class Worker:
     ):
         self._config, self._claims, self._time = config, claims, time
         self._engines = engines or {}
-        self._earlier, self._again = earlier, config.settings.retry
         self._folder = RunFolder(run_dir)
-        self._fingerprint = fingerprint
+        self._files = ShardFiles(config, self._folder, fingerprint, earlier, claims)
         rules = config.strategy.pool
         self._pool_client = PoolClient(pool, rules) if pool and rules else None
         self._counters = Counters()
-        self._journals: dict[Journal, Checkpoint | None] = {}
         self._running: set[asyncio.Task[Any]] = set()
-        self._making: dict[int, Journal] = {}  # running records, with the journals they go to
-        self._tasks: dict[asyncio.Task[None], int] = {}  # tasks of records, and of launchers with their next record
-        self._needed = Needed()
-        self._lowest_cut = math.inf
+        self._making: dict[int, OpenShard] = {}  # running records, with the shards they go to
+        self._backlog = Backlog()
         self._ends: list[End] = []  # finished records since the last poll
         self._looked_at = 0
         self._meters: dict[int, RecordUsage] = {}  # of running records
         self._beside: dict[str, float] = {}  # engines of other models, divided by the number of workers
         self._started = False
-        self._backlog = 0  # records leased and not launched
         self._disk_failure: Exception | None = None
 
     async def start(self) -> None:
@@ -118,11 +88,7 @@ class Worker:
         self._launches = Launches(self._in_flight, config.strategy.declares_num_outputs)
         self._first = FirstRecords()
         self._rows = rows_of(config.source, self._folder.source, config.settings.seed)
-        reuse = config.settings.reuse
-        self._reused = await asyncio.to_thread(ReusedCalls, RunFolder(reuse)) if reuse else None
-        self._launched = asyncio.Event()
-        # One thread, so that no journal is written concurrently.
-        self._disk = ThreadPoolExecutor(1, "disk")
+        await self._files.start()
         self._engine = UsageMeter(config.engine, self._time)
         own = self._engine.of_a_record()
         endpoints = self._endpoints(own)
@@ -148,7 +114,7 @@ class Worker:
             self._in_flight = self._enough_in_flight()
             self._semaphore.resize(self._in_flight)
             self._launches.resize(self._in_flight)
-            self._launch(0)
+            self._backlog.wake()
 
     def _enough_in_flight(self) -> int:
         """Twice as many as fill all engines, so that the next request is there when one ends."""
@@ -170,7 +136,7 @@ class Worker:
         their errors. Raises EngineError or OSError; records finished by then are in the journal, as far as the disk
         took them.
         """
-        self._backlog += len(shard)
+        self._backlog.add(len(shard))
         task = asyncio.create_task(self._run(shard, numbers, poison or {}))
         self._running.add(task)
         await asyncio.wait([task])
@@ -184,18 +150,12 @@ class Worker:
 
     async def wants_work(self) -> None:
         """Returns when nearly all leased records are launched and another shard is wanted."""
-        while self._backlog > self._in_flight // 8:
-            await self._launched.wait()
+        await self._backlog.at_most(self._in_flight // 8)
 
     async def poll(self, seen: int, needed: Needed) -> list[End]:
         """The records finished since the last poll, which had seen `seen` in all. From now on only records that are
         `needed` are run: others wait to be launched, and those that will never be needed are cancelled."""
-        if needed != self._needed:
-            self._needed, self._lowest_cut = needed, min(self._lowest_cut, needed.cut)
-            self._wake_launching()
-            for task, number in self._tasks.items():
-                if number >= needed.cut:
-                    task.cancel()
+        self._backlog.follow(needed)
         del self._ends[: seen - self._looked_at]
         self._looked_at = seen
         return list(self._ends)
@@ -217,7 +177,7 @@ class Worker:
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds", "form_seconds"):
             setattr(counters, name, getattr(self._engine, name))
         counters.work.count_running(meter.written for meter in self._meters.values())
-        counters.uncommitted = sum((journal.tally for journal in self._journals), Tally())
+        counters.uncommitted = self._files.tally
         return counters
 
     async def stop(self) -> Counters:
@@ -236,29 +196,19 @@ class Worker:
     async def _run(
         self, shard: Shard, numbers: Collection[int] | None, poison: Mapping[int, str]
     ) -> ShardSummary | None:
-        columns = self._config.strategy.columns
-        owner = owner_of(shard, self._fingerprint)
         decided = await self._pool_client.pool.decided() if self._pool_client else None
-        path, again = self._folder.journal(shard.index), self._again
-        journal = await self._on_disk(Journal.open, path, columns, owner, decided, self._earlier, again)
-        # A worker may have been lost between its commit and the report of it.
-        there: ShardSummary | None = await self._on_disk(self._committed, shard, decided)
-        if there and there.fingerprint != self._fingerprint:  # of an earlier configuration: some records run again
-            for finished in await self._on_disk(list, reopened(self._folder, there, again)):
-                if finished.number not in journal.finished:
-                    journal.append(finished)
-            there = None
+        files = await self._files.open(shard, decided)
+        journal, there = files.journal, files.committed
         all_of_it = range(shard.start, shard.stop)
         wanted = all_of_it if numbers is None else sorted(numbers)
         records = [] if there else [n for n in wanted if n not in journal.finished and n not in poison]
         unlaunched = len(records)
-        checkpoint = self._journals[journal] = await self._on_disk(self._checkpoint, shard, owner, journal)
         self._ends += [End(shard.index, number, kept) for number, kept in journal.finished.items()]
 
         async def launch(running: asyncio.TaskGroup) -> None:
             nonlocal unlaunched
             for number in records:
-                if numbers is None and not await self._is_needed(number):
+                if numbers is None and not await self._backlog.is_needed(number):
                     break
                 visible = await self._pool_client.turn(number) if self._pool_client else 0
                 await self._launches.begin(number)
@@ -268,14 +218,14 @@ class Worker:
                     self._launches.end(number)
                     raise
                 self._first.began(number)
-                task = running.create_task(self._make(number, shard, journal, slot, visible))
+                task = running.create_task(self._make(number, files, slot, visible))
                 if numbers is None:
-                    self._note(task, number)
+                    self._backlog.note(task, number)
                 unlaunched -= 1
-                self._launch(1)
+                self._backlog.take(1)
 
         try:
-            self._launch(len(shard) - unlaunched)
+            self._backlog.take(len(shard) - unlaunched)
             async with asyncio.TaskGroup() as running:
                 if not there:
                     for number in poison.keys() - journal.finished:
@@ -286,21 +236,16 @@ class Worker:
                     await self._pool_client.pool.passed(all_of_it if there else journal.finished)
                 running.create_task(launch(running))
             if there:
-                await self._on_disk(journal.remove)
-                await self._on_disk(self._drop_calls, shard)
+                await self._files.drop(files, there)
                 return there
             if numbers is not None:
                 return None
-            stop = next((number for number in all_of_it if number not in journal.finished), shard.stop)
-            if stop < min(shard.stop, self._lowest_cut):
+            stop, backlog = files.stop, self._backlog
+            if stop < min(shard.stop, backlog.lowest_cut):
                 raise RuntimeError(f"record {stop} did not finish")
-            if stop < shard.stop and not shard.start < self._needed.cut <= stop:
+            if stop < shard.stop and not shard.start < backlog.needed.cut <= stop:
                 return None
-            if checkpoint:  # the commit removes the journal, whose lock protects the calls: write them before
-                await self._on_disk(checkpoint.sync)
-            duplicates = await self._finalized(replace(shard, stop=stop), journal)
-            given = (self._folder, shard, journal, columns, self._fingerprint, duplicates, stop, self._config.strata)
-            summary: ShardSummary = await self._on_disk(self._commit, *given)
+            summary = await self._files.commit(files, stop)
             # Duplicates, perhaps of rows that an earlier process made.
             late = sum(kept for number, kept in journal.finished.items() if number < stop) - summary.kept
             self._counters.made = max(0, self._counters.made - late)
@@ -308,80 +253,15 @@ class Worker:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
-            self._launch(unlaunched)
-            try:
-                if checkpoint:
-                    await self._on_disk(checkpoint.close, self._lowest_cut)
-            finally:
-                await self._on_disk(journal.close)
-            self._journals.pop(journal)  # last, so that a sync of all journals waits for this one
+            self._backlog.take(unlaunched)
+            await self._files.close(files, self._backlog.lowest_cut)
 
-    def _committed(self, shard: Shard, decided: int | None) -> ShardSummary | None:
-        if self._claims and not is_finalized(self._folder, shard, self._fingerprint):
-            return None  # or its dedup keys are lost, which others have to be compared with
-        there = committed(self._folder, shard, self._fingerprint, self._earlier)
-        if there and there.stop < shard.stop:
-            return None  # committed short: its journal has the other finished records
-        return None if there and decided is not None and there.decided > decided else there
-
-    def _checkpoint(self, shard: Shard, owner: str, journal: Journal) -> Checkpoint | None:
-        """The checkpoint of the calls of the shard's records, None if calls are not kept."""
-        chosen = self._config.settings.checkpoint_calls
-        if chosen is False:
-            return None
-        path, may_write = self._folder.calls(shard.index), journal.refuse_other_owner
-        keeps = chosen == "keep"
-        calls = CallJournal.open(path, owner, journal.finished, may_write, keeps)
-        reused = self._reused.of(shard) if self._reused else None
-        continues = self._config.settings.continue_answers
-        return Checkpoint(calls, chosen == "auto", continues, keeps=keeps, reused=reused)
-
-    def _commit(self, folder: RunFolder, shard: Shard, *further: Any) -> ShardSummary:
-        """Commit, and delete the calls at once, so that a stop leaves none behind."""
-        summary = commit(folder, shard, *further)
-        if summary.planned_stop is None:
-            self._drop_calls(shard)
-        return summary
-
-    def _drop_calls(self, shard: Shard) -> None:
-        """Delete the calls: the rows of the shard have their answers."""
-        if self._config.settings.checkpoint_calls != "keep":
-            self._folder.calls(shard.index).unlink(missing_ok=True)
-
-    async def _finalized(self, shard: Shard, journal: Journal) -> list[Duplicate]:
-        if self._claims is None:
-            return []
-        claims = await self._on_disk(journal.claims)
-        claims = [claim for claim in claims if claim.place[0] < shard.stop]
-        return await self._claims.finalize(shard, claims)
-
-    def _launch(self, records: int) -> None:
-        self._backlog -= records
-        self._wake_launching()
-
-    def _wake_launching(self) -> None:
-        self._launched.set()
-        self._launched = asyncio.Event()
-
-    async def _is_needed(self, number: int) -> bool:
-        """Whether the next record to launch is needed; waits until that is known."""
-        self._note(asyncio.current_task(), number)
-        while self._needed.launch <= number < self._needed.cut:
-            await self._launched.wait()
-        return number < self._needed.cut
-
-    def _note(self, task: asyncio.Task[None] | None, number: int) -> None:
-        assert task is not None
-        if task not in self._tasks:
-            task.add_done_callback(self._tasks.pop)
-        self._tasks[task] = number
-
-    async def _make(self, number: int, shard: Shard, journal: Journal, slot: Slot, visible: int) -> None:
+    async def _make(self, number: int, files: OpenShard, slot: Slot, visible: int) -> None:
         self._counters.in_flight += 1
-        self._making[number] = journal
+        self._making[number] = files
         meter = self._meters[number] = self._engine.of_a_record()
         ticket = Ticket(self._pool_client, number, visible, slot) if self._pool_client else None
-        checkpoint = self._journals[journal]
+        checkpoint = files.checkpoint
         try:
             own = {name: replace(one, engine=meter) for name, one in self._own.items()}
             endpoints = {**self._context.endpoints, **own}
@@ -398,10 +278,10 @@ class Worker:
             self._meters.pop(number, None)
             slot.release()
             self._launches.end(number)
-        journal.append(finished)
+        files.journal.append(finished)
         if checkpoint:
             checkpoint.end(number)
-        self._ends.append(End(shard.index, number, len(finished.kept), meter.written))
+        self._ends.append(End(files.shard.index, number, len(finished.kept), meter.written))
         self._first.finished(finished)
         self._counters.made += len(finished.kept)
         self._counters.work.end(round(meter.written), len(finished.kept))
@@ -428,13 +308,13 @@ class Worker:
     def _set_aside(self, id: str, step: str) -> None:
         """Reject the record, on disk. Blocks, because the event loop may be blocked."""
         number = int(id.partition("/")[0])
-        journal = self._making.get(number)
-        if journal is None:
+        files = self._making.get(number)
+        if files is None:
             return
         why = timed_out(step, self._config.settings.step_timeout_s)
         row = self._rows.row(number) if self._rows else {}
-        journal.append(set_aside(number, row, self._context, why, by=step))
-        self._disk.submit(journal.sync).result(timeout=10)
+        files.journal.append(set_aside(number, row, self._context, why, by=step))
+        self._files.sync_now(files.journal)
 
     async def _row(self, number: int) -> Record | Rejection:
         return await asyncio.to_thread(self._rows.row, number) if self._rows else {}
@@ -450,10 +330,5 @@ class Worker:
                 task.cancel()
 
     async def sync(self) -> None:
-        for journal, checkpoint in list(self._journals.items()):
-            await self._on_disk(journal.sync)
-            if checkpoint:
-                await self._on_disk(checkpoint.sync)
-
-    async def _on_disk(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, function, *arguments)
+        """Write what all shards have so far. Raises OSError."""
+        await self._files.sync()

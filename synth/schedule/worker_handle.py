@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from synth.records import Shard
+from synth.schedule.counters import Counters
 from synth.schedule.needed import Needed
 from synth.schedule.plan import End
-from synth.schedule.worker import Counters
 from synth.storage.shard import ShardSummary
 
 

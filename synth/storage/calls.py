@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from synth.records import Record
 from synth.storage.append_log import OWNER, UNFIT, AppendLog, read
+from synth.storage.run_folder import RunFolder
+from synth.storage.shard import ShardSummary
 
 log = logging.getLogger(__name__)
 
@@ -139,3 +141,10 @@ class CallJournal:
     def close(self) -> None:
         if self._log is not None:
             self._log.close()
+
+
+def drop_calls(folder: RunFolder, summary: ShardSummary, keeps: bool) -> None:
+    """Delete the calls of a committed shard, whose rows have their answers. They stay if it was committed short, and so
+    may be continued, and if the run `keeps` them for another one."""
+    if summary.planned_stop is None and not keeps:
+        folder.calls(summary.index).unlink(missing_ok=True)

@@ -18,11 +18,12 @@ from synth.engines import Engine, PoolingEngine
 from synth.engines.start import start_failure
 from synth.records import Shard
 from synth.resumption.opening import Opened
+from synth.schedule.counters import Counters
 from synth.schedule.dedup_keys import KeyFinalizer
 from synth.schedule.placed_process import explained
 from synth.schedule.pool import PoolProcess
 from synth.schedule.usage import FairShareTime, UsageMeter
-from synth.schedule.worker import Counters, Worker
+from synth.schedule.worker import Worker
 
 
 class SharedEngine:

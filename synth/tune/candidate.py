@@ -19,8 +19,8 @@ from synth.configuration.parsing import parse
 from synth.engines import EngineError
 from synth.engines.start import start_failure
 from synth.resumption.opening import opened
+from synth.schedule.counters import Counters
 from synth.schedule.placed_process import Log, lead_process_group
-from synth.schedule.worker import Counters
 from synth.trials.side_by_side import SideBySide, loaded, plan
 from synth.tune.speed import Sample
 

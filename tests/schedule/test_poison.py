@@ -11,9 +11,9 @@ import pytest
 from synth.engines import EngineError
 from synth.schedule import scheduler as module
 from synth.schedule.bisection import DEATHS
+from synth.schedule.counters import Counters
 from synth.schedule.plan import Plan
 from synth.schedule.scheduler import MAX_FAILURES, Scheduler
-from synth.schedule.worker import Counters
 from synth.schedule.worker_handle import WorkerLost
 from synth.storage.shard import ShardSummary
 from tests.schedule.virtual_time import VirtualTimePolicy

@@ -11,7 +11,7 @@ from synth.records import Shard
 from synth.schedule import watchdog
 from synth.schedule.watchdog import BlockedSteps, Watchdog
 from synth.schedule.worker import Worker
-from synth.storage.journal import finished_numbers
+from synth.storage.journal import finished_numbers, owner_of, tally_of
 from synth.storage.run_folder import RunFolder
 from tests.schedule.configs import FAST, config
 from tests.schedule.local import LocalRun
@@ -112,8 +112,8 @@ async def test_a_record_whose_step_blocks_for_ever_is_rejected_on_disk_before_it
     def end_of_the_process(id, step):
         if not written:
             worker._set_aside(id, step)
-            [journal] = worker._journals
-            written.append((id, step, finished_numbers(folder.journal(0)) - {0, 1, 2, 4, 5}, journal.tally.rejected))
+            journal, owner = folder.journal(0), owner_of(Shard(0, 0, 6), "fingerprint")
+            written.append((id, step, finished_numbers(journal) - {0, 1, 2, 4, 5}, tally_of(journal, [owner]).rejected))
         FREED.set()
 
     worker._on_stuck = end_of_the_process

@@ -5,8 +5,10 @@ import os
 import pytest
 
 from synth.engines import Answer
-from synth.storage.calls import ANSWER, Call, CallJournal
+from synth.storage.calls import ANSWER, Call, CallJournal, drop_calls
 from synth.storage.journal import Journal
+from synth.storage.run_folder import RunFolder
+from synth.storage.shard import ShardSummary
 from tests.storage.limits import file_size_limit
 
 OWNER = "fingerprint 0 8"
@@ -110,3 +112,14 @@ def test_a_former_owner_that_still_lives_can_not_write_into_it(path):
     owner.append([call(2)])
     assert [bool(taken(path, number)) for number in (1, 2, 5)] == [True, True, False]
     assert os.path.exists(path)
+
+
+@pytest.mark.parametrize("planned_stop, keeps, stay", [(None, False, False), (9, False, True), (None, True, True)])
+def test_calls_of_a_committed_shard_stay_if_it_may_go_on_or_the_run_keeps_them(tmp_path, planned_stop, keeps, stay):
+    folder = RunFolder(tmp_path)
+    folder.make()
+    CallJournal.open(folder.calls(0), OWNER).append([call(1)])
+    summary = ShardSummary(index=0, start=0, stop=8, kept=8, rejected=0, planned_stop=planned_stop)
+    drop_calls(folder, summary, keeps)
+    assert folder.calls(0).exists() == stay
+    drop_calls(folder, summary, keeps)
