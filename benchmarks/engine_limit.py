@@ -14,8 +14,8 @@ Prompts, seeds, and with them the answers, are the same in all arms; tokens are 
 last moment at which the engine's batch was full: what follows is the tail, in which it shrinks. In any arm the last
 records' last answers are waited for; where records are chains of calls, the tail is as long as the longest chains.
 The model is the demonstration model padded with zeros (padded_model.py) to a size where the engine is what costs, or a
-real one of 49,152 tokens (`--model real`), with Magpie's instructions drawn at `--temperature` and `--top-p`, its
-responses greedy, and both cut at LENGTHS.
+real one of 49,152 tokens (`--model real`), whose answers are cut at LENGTHS: Magpie's instructions are drawn at
+`--temperature` and `--top-p` and its responses are greedy; the other techniques sample as shipped.
 """
 
 import argparse
@@ -31,7 +31,12 @@ from synth.chat import ChatTemplate
 
 WARM_UP = 20  # records
 BARRIER = 200  # records in a batch of the `barriers` arm
-LENGTHS = {"instruction": 160, "response": 300}  # tokens at the most, of the real model's answers
+# Tokens at the most, of the real model's answers, by workload and call. It hardly ends by itself.
+LENGTHS = {
+    "magpie": {"magpie.instruction": 160, "magpie.response": 300},
+    "evol": {"evol_instruct.evolve": 160, "evol_instruct.response": 300},
+    "self_instruct": {"queries.sampling": 300, "respond.sampling": 300},
+}
 
 
 def main() -> int:
@@ -64,9 +69,10 @@ async def measure(given: argparse.Namespace, scratch: Path) -> dict:
 def real_words(given: argparse.Namespace, workload: str) -> list[str]:
     """What the command line says of the real model, and of how it is asked."""
     words = ["model=smollm2-135m-instruct", f"model.path={real_model()}"]
+    words += [f"strategy.{call}.max_tokens={most}" for call, most in LENGTHS[workload].items()]
     if workload == "magpie":
         for call, sampling in (("instruction", (given.temperature, given.top_p)), ("response", (0.0, 1.0))):
-            keys = zip(("temperature", "top_p", "max_tokens"), (*sampling, LENGTHS[call]), strict=True)
+            keys = zip(("temperature", "top_p"), sampling, strict=True)
             words += [f"strategy.magpie.{call}.{key}={value}" for key, value in keys]
     return words
 
