@@ -42,21 +42,21 @@ SOURCES = {
     "batch": requests(INSTRUCTIONS),
     "rejection_sampling": SUMS,
     "evol_instruct": {"instruction": INSTRUCTIONS},
-    "evol_instruct_judged": {"instruction": INSTRUCTIONS},
+    "evol_instruct_judged": {"instruction": INSTRUCTIONS[:5]},
     "text_generation": {"instruction": INSTRUCTIONS},
     "instruct_and_respond": {"topic": ["gardening", "saving money", "the history of trains", "healthy breakfasts"] * 2},
     "preference": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
     "self_instruct_context": {"context": CONTEXTS},
     "grounded_qa": {"context": CONTEXTS, "related": CONTEXTS[1:] + CONTEXTS[:1]},
-    "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS]},
+    "ultrafeedback": {"instruction": [f"Answer in one short sentence. {one}" for one in INSTRUCTIONS[:4]]},
 }
 # Of strategies without a source; of those that are not here, 4.
-RECORDS = {"magpie": 12, "magpie_filtered": 12, "self_instruct": 12, "tool_use": 12}
+RECORDS = {"magpie": 12, "magpie_filtered": 8, "self_instruct": 12, "tool_use": 8}
 COOLER = ["strategy.evol_instruct.evolve.temperature=0.7"]  # as a model of this size needs it
 OVERRIDES = {
     "code_reasoning": ["strategy.write_tests.attempts=2", "strategy.sample.n=4"],
-    "math_reasoning": ["strategy.sample.n=6"],
-    "math_tool_reasoning": ["strategy.sample.n=6"],
+    "math_reasoning": ["strategy.sample.n=4"],
+    "math_tool_reasoning": ["strategy.sample.n=4"],
     "conversation": ["strategy.converse.max_turns=2"],
     "evol_instruct": COOLER,
     "evol_instruct_judged": COOLER,
