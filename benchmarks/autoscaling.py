@@ -32,11 +32,12 @@ from synth.schedule.autoscaler import Autoscaler
 from synth.schedule.background import beside
 from synth.schedule.balance import Observed
 from synth.schedule.capacity import Capacity
+from synth.schedule.ends import End
 from synth.schedule.engine_pool import EnginePool
 from synth.schedule.engine_process import EngineCounters, Facts, Reply
 from synth.schedule.needed import Needed
 from synth.schedule.places import Places, Share
-from synth.schedule.plan import End, Plan
+from synth.schedule.plan import Plan
 from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.priority_semaphore import PrioritySemaphore, Slot
 from synth.schedule.scheduler import Scheduler

@@ -31,8 +31,9 @@ from scale import SimulatedReplica
 
 from synth.records import Shard
 from synth.schedule import needed as rules
+from synth.schedule.ends import End
 from synth.schedule.needed import Needed
-from synth.schedule.plan import End, Plan
+from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
 from synth.storage.run_folder import RunFolder
 from synth.storage.shard import ShardSummary

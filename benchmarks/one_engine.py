@@ -34,7 +34,8 @@ from synth.engines import Answer, Sampling
 from synth.engines.vllm import VLLM
 from synth.models.model import Model
 from synth.run import main as configure
-from synth.schedule.plan import SHARD_SIZE, Plan
+from synth.schedule.plan import Plan
+from synth.schedule.shard_sizes import SHARD_SIZE
 from synth.schedule.worker import Worker
 from synth.sources.store import stored
 from synth.storage.run_folder import RunFolder

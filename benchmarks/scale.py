@@ -37,9 +37,11 @@ from machine import processor
 
 from synth.records import Finished, Shard, Spent
 from synth.schedule.counters import Counters
+from synth.schedule.ends import End
 from synth.schedule.needed import Needed
-from synth.schedule.plan import MOST_SHARDS, SHARD_SIZE, End, Plan
+from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
+from synth.schedule.shard_sizes import MOST_SHARDS, SHARD_SIZE
 from synth.storage.journal import Journal
 from synth.storage.manifest import Manifest
 from synth.storage.merge import merge

@@ -23,7 +23,8 @@ from synth.records import Slice
 from synth.resumption.identity import by_content
 from synth.resumption.reuse import refuse_unfit
 from synth.resumption.slices import beside, first_shard_size, join, untaken
-from synth.schedule.plan import MOST_SHARDS, SHARD_SIZE, Plan
+from synth.schedule.plan import Plan
+from synth.schedule.shard_sizes import MOST_SHARDS, SHARD_SIZE
 from synth.sources.store import Contents
 from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.storage.decisions import decided

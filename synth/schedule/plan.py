@@ -18,36 +18,12 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from synth.records import Shard, Slice
+from synth.schedule.ends import End, Ends
 from synth.schedule.needed import Chances, Counts, Needed
-from synth.schedule.recent import Recent
-
-SHARD_SIZE = 1024  # records, by default
-MOST_SHARDS = 10_000  # planned at once by default: each shard is some files and a line of the manifest
-
-
-class End(NamedTuple):
-    """A finished record: the index of its shard, its number, its kept rows, and the tokens that were generated for it,
-    0 if these are unknown."""
-
-    shard: int
-    number: int
-    kept: int
-    tokens: float = 0.0
-
-
-class Ends:
-    """The kept rows of a leased shard's finished records, by record number."""
-
-    def __init__(self) -> None:
-        self.rows: dict[int, int] = {}
-        self.kept = 0
-
-    def add(self, number: int, kept: int) -> None:
-        self.kept += kept - self.rows.get(number, 0)
-        self.rows[number] = kept
+from synth.schedule.shard_sizes import ShardSizes
+from synth.schedule.yield_so_far import Totals, Yield
 
 
 class Plan:
@@ -69,10 +45,6 @@ class Plan:
     source's last one. Otherwise they have more if more than `most_shards` would have to be planned at once."""
 
     _ENOUGH_TO_JUDGE = 200  # finished records before a run may be called hopeless
-    _SMALL = 16  # records: smaller shards at the end of a run cost more in files than they save in time
-    _FIRST_BOUND = 32  # records of the smallest bound of the yield
-    _FEW_UNFINISHED = 0.02  # of the finished records: fewer than that can't change the yield
-    _PRIOR = 5  # kept records, one per record: the yield's prior, so that a few rejections are not a low yield
 
     def __init__(
         self,
@@ -92,26 +64,15 @@ class Plan:
         stratified: bool = False,
     ):
         self._num_records = math.inf if num_records is None else num_records
-        self._source_size = math.inf if source_size is None else source_size
-        self._slice = slice or Slice(0, 1)
-        self._equal_shards = slice is not None
-        self._all_at_once = declares_num_outputs or self._equal_shards
-        self._most: float = self._source_size  # records of the source
-        if slice is None:
-            # Several shards per replica, so that no replica waits for the others at the end.
-            most = min(self._num_records, self._source_size)
-            shard_size = max(1, min(shard_size, math.ceil(most / (4 * replicas))))
-        elif source_size is not None:
-            self._most = slice.count(source_size, shard_size)
-        self._largest = shard_size
-        self._most_shards = most_shards
-        self._smallest = min(shard_size, max(self._SMALL, shard_size // 16)) if replicas > 1 else shard_size
-        self._replicas = replicas
+        size = math.inf if source_size is None else source_size
+        self._sizes = ShardSizes(
+            self._num_records, size, shard_size, replicas, slice, most_shards, declares_num_outputs
+        )
         self._min_yield = min_yield
         self._on_growth = on_growth
         self.shards: list[Shard] = list(known)
         self._waiting = list(range(len(self.shards)))  # positions in the list, like all places below
-        self._again = {self._place(index) for index in again}  # not yet committed again
+        self._again = {self._sizes.place(index) for index in again}  # not yet committed again
         self._kept: dict[int, int] = {}
         self._prefix = 0  # number of shards committed without a gap from the first one
         self._prefix_kept = 0
@@ -119,13 +80,10 @@ class Plan:
         self._finished_records = 0
         self._short: dict[int, tuple[int, int]] = {}  # committed short and not leased: end and kept rows
         self._leased: dict[int, Shard] = {}
-        self._recent = Recent() if stratified else None
+        self._yield = Yield(stratified, final)
         self._ends: dict[int, Ends] = {}  # of leased shards
         self._in_flight = 0  # leased records
         self._seen = self._seen_kept = 0  # finished ones of these, and their kept rows
-        self._tokens = self._tokens_times_rows = 0.0  # of finished records
-        self._late = None if final else 0  # finished rows that became duplicates
-        self._finalized = 0  # rows that can't become duplicates any more
         self._frontier = 0  # the first shard that was never leased, nor any above it
         self._next: Shard | None = None
         self.changes_of_shards = 0  # number of leases, commits and releases
@@ -148,45 +106,18 @@ class Plan:
     @property
     def yield_so_far(self) -> float:
         """Kept records per record so far; starts at 1, and is more than 1 with fan-out."""
-        kept, records = self._total_kept + self._seen_kept, self._finished_records + self._seen
-        if self._recent:  # of the strata that are still short
-            kept, records = self._recent.kept + self._seen_kept, self._recent.records + self._seen
-        so_far = (kept + self._PRIOR) / (records + self._PRIOR)
-        return so_far if self._recent else max(so_far, self._least_yield_if_the_rest_is_kept(so_far))
-
-    def _least_yield_if_the_rest_is_kept(self, so_far: float) -> float:
-        """Rejected records end sooner than kept ones, so the yield of the finished ones is too low at first. An upper
-        bound counts unfinished records as kept. Of the bounds over the lowest 32, 64, 128... records the least: among
-        low records hardly any is unfinished."""
-        if self._in_flight - self._seen <= self._FEW_UNFINISHED * self._finished_records:
-            return so_far
-        rows, records, least, enough = 0.0, 0, math.inf, self._FIRST_BOUND
-        each = max(1.0, so_far)
-        for place in range(self._frontier):
-            counts, size = self._counts(place), len(self.shards[place])
-            rows += counts.finalized + counts.finished + each * counts.unfinished
-            records += size
-            if records >= enough or place == self._frontier - 1:
-                least, enough = min(least, (rows + self._PRIOR) / (records + self._PRIOR)), 2 * records
-        return min(least, each)
+        shards = ((self._counts(place), len(self.shards[place])) for place in range(self._frontier))
+        committed = Totals(self._total_kept, self._finished_records)
+        return self._yield.rate(committed, Totals(self._seen_kept, self._seen), self._in_flight - self._seen, shards)
 
     @property
     def _chances(self) -> Chances:
-        rate = self.yield_so_far
-        return Chances(rate, self._yield_of_unfinished(rate), self._late, self._finalized)
-
-    def _yield_of_unfinished(self, rate: float) -> float:
-        """Of records that are being generated those with many tokens are the more, so the yield is weighted by tokens:
-        if rejected records end sooner, more of the unfinished ones will be kept."""
-        if self._recent or not self._tokens:
-            return rate
-        prior = self._PRIOR * self._tokens / max(1, self._finished_records + self._seen)
-        return max(rate, (self._tokens_times_rows + rate * prior) / (self._tokens + prior))
+        return self._yield.chances(self.yield_so_far, self._finished_records + self._seen)
 
     @property
     def hopeless(self) -> bool:
-        if self._recent:
-            few = self._num_records < math.inf and self._min_yield and self._recent.gives_too_few(self._min_yield)
+        if recent := self._yield.recent:
+            few = self._num_records < math.inf and self._min_yield and recent.gives_too_few(self._min_yield)
             return bool(few) and not self._has_enough and not self._again
         least = self._min_yield * self._finished_records
         judged = self._finished_records >= self._ENOUGH_TO_JUDGE and self._num_records < math.inf
@@ -195,7 +126,7 @@ class Plan:
     @property
     def exhausted(self) -> bool:
         """The source has no more records, and all of its records are finished."""
-        return self._start >= self._source_size and not self._waiting and not self._leased
+        return self._sizes.is_end(self.shards) and not self._waiting and not self._leased
 
     @property
     def unfinished(self) -> int:
@@ -210,7 +141,7 @@ class Plan:
     @property
     def unleased(self) -> float:
         """Records that were never leased; infinite if the source has no end."""
-        return max(0.0, self._most - self._finished_records - self._in_flight)
+        return max(0.0, self._sizes.most - self._finished_records - self._in_flight)
 
     @property
     def missing(self) -> float | None:
@@ -219,17 +150,16 @@ class Plan:
 
     def left(self, shard: Shard) -> int:
         """Unfinished records of a leased shard."""
-        ends = self._ends.get(self._place(shard.index))
+        ends = self._ends.get(self._sizes.place(shard.index))
         return len(shard) - (len(ends.rows) if ends else 0)
 
     def observe(self, ends: Iterable[End]) -> None:
         """Records of leased shards are finished. A record reported again counts once."""
         for index, number, kept, tokens in ends:
-            there = self._ends.get(self._place(index))
+            there = self._ends.get(self._sizes.place(index))
             if there is not None:
                 if number not in there.rows:
-                    self._tokens += tokens
-                    self._tokens_times_rows += tokens * kept
+                    self._yield.add_finished(tokens, kept)
                 self._changed = True
                 self._seen -= len(there.rows)
                 self._seen_kept -= there.kept
@@ -296,7 +226,7 @@ class Plan:
     def returned(self) -> bool:
         """Whether the next shard was leased before, or is below one that was: others may wait for it."""
         shard = self.next()
-        return shard is not None and self._place(shard.index) < self._frontier
+        return shard is not None and self._sizes.place(shard.index) < self._frontier
 
     def lease(self) -> Shard | None:
         """The lowest shard that is free, or None while the leased ones are expected to be enough."""
@@ -304,7 +234,7 @@ class Plan:
         if shard is not None:
             self.changes_of_shards += 1
             self._changed = True
-            place = self._place(shard.index)
+            place = self._sizes.place(shard.index)
             if place == self._waiting[0]:
                 heapq.heappop(self._waiting)
             else:
@@ -321,18 +251,18 @@ class Plan:
         """The lease ends. A shard that isn't committed is the next to be leased."""
         self.changes_of_shards += 1
         self._changed = True
-        place = self._place(shard.index)
+        place = self._sizes.place(shard.index)
         if self._take_back(place):
             heapq.heappush(self._waiting, place)
 
     def commit(self, index: int, kept: int, stop: int | None = None, skipped: int = 0) -> None:
         """A shard is on disk with `kept` records: all of it, or the records below `stop`. `skipped` records took
         nothing, because their stratum was full."""
-        place = self._place(index)
+        place = self._sizes.place(index)
         if place in self._kept:
             return
-        if self._recent:
-            self._recent.add((stop or self.shards[place].stop) - self.shards[place].start, kept, skipped)
+        if recent := self._yield.recent:
+            recent.add((stop or self.shards[place].stop) - self.shards[place].start, kept, skipped)
         self.changes_of_shards += 1
         self._changed = True
         self._frontier = max(self._frontier, place + 1)
@@ -350,9 +280,8 @@ class Plan:
         if ends is None and place in self._waiting:
             self._waiting.remove(place)
             heapq.heapify(self._waiting)
-        if ends and self._late is not None:
-            self._late += max(0, ends.kept - kept)
-            self._finalized += max(kept, ends.kept)
+        if ends:
+            self._yield.add_finalized(ends.kept, kept)
         self._kept[place] = kept
         self._total_kept += kept
         self._finished_records += len(self.shards[place])
@@ -376,21 +305,6 @@ class Plan:
         self._seen -= len(ends.rows)
         self._seen_kept -= ends.kept
         return ends
-
-    def _place(self, index: int) -> int:
-        return index // self._slice.of
-
-    @property
-    def _index(self) -> int:
-        """Of the next new shard."""
-        return self._slice.number + len(self.shards) * self._slice.of
-
-    @property
-    def _start(self) -> int:
-        """First record of the next new shard."""
-        if self._equal_shards:
-            return self._index * self._largest
-        return self.shards[-1].stop if self.shards else 0
 
     def _expected_before(self, place: int) -> float:
         """Kept records in the shards below `place`: committed ones, and expected ones of leased shards."""
@@ -416,22 +330,9 @@ class Plan:
         return math.ceil(min(max(0.0, records - 1e-6), self.unleased))  # not one more for a rounding error
 
     def _grow(self) -> None:
-        records = self._more()
-        before = len(self.shards)
-        ahead = math.inf if self._all_at_once else max(1, self._start)
-        largest = max(self._largest, math.ceil(records / self._most_shards))
-        largest = max(1, math.ceil(largest / max(1.0, self.yield_so_far)))
-        while records > 0 and ahead > 0:
-            size = self._largest if self._equal_shards else min(self._size(records, largest), records, ahead)
-            ahead -= size
-            shard = Shard(self._index, self._start, int(min(self._start + size, self._source_size)))
+        new = self._sizes.following(self.shards, self._more(), self.yield_so_far)
+        for shard in new:
             heapq.heappush(self._waiting, len(self.shards))
             self.shards.append(shard)
-            records -= len(shard)
-        if len(self.shards) > before:
+        if new:
             self._on_growth()
-
-    def _size(self, records: int, most: int) -> int:
-        """Of the next shard, with `records` still to be planned. The last shards are small, so that all replicas end
-        together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
-        return min(most, max(self._smallest, math.ceil(records / (2 * self._replicas))))

@@ -14,11 +14,11 @@ from synth.engines import EngineError, Placement, Unusable
 from synth.records import Shard
 from synth.schedule.counters import Counters
 from synth.schedule.dedup_processes import DedupProcesses
+from synth.schedule.ends import End
 from synth.schedule.engine_pool import Pools
 from synth.schedule.engine_process import Facts, RayEngine
 from synth.schedule.needed import Needed
 from synth.schedule.placed_process import Log, PlacedProcess, lead_process_group
-from synth.schedule.plan import End
 from synth.schedule.pooled_engine import PooledEngine
 from synth.schedule.shared import SharedProcess
 from synth.schedule.worker import Worker

@@ -22,10 +22,10 @@ from synth.records import Record, Rejection, Shard, add_spent
 from synth.schedule.backlog import Backlog
 from synth.schedule.counters import Counters
 from synth.schedule.dedup_keys import FinalizedKeys
+from synth.schedule.ends import End
 from synth.schedule.first_records import FirstRecords
 from synth.schedule.launches import Launches
 from synth.schedule.needed import Needed
-from synth.schedule.plan import End
 from synth.schedule.pool import PoolClient, SharedPool, Ticket
 from synth.schedule.priority_semaphore import PrioritySemaphore, Slot
 from synth.schedule.shard_files import OpenShard, ShardFiles

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from synth.records import Shard
 from synth.schedule.counters import Counters
+from synth.schedule.ends import End
 from synth.schedule.needed import Needed
-from synth.schedule.plan import End
 from synth.storage.shard import ShardSummary
 
 

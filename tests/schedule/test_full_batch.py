@@ -11,8 +11,9 @@ from itertools import pairwise
 
 import pytest
 
+from synth.schedule.ends import End
 from synth.schedule.needed import Needed
-from synth.schedule.plan import End, Plan
+from synth.schedule.plan import Plan
 from synth.schedule.scheduler import Scheduler
 from synth.storage.shard import ShardSummary
 from tests.schedule.virtual_time import VirtualTimePolicy

@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from synth.schedule.ends import End
 from synth.schedule.needed import Chances, Counts, Needed
-from synth.schedule.plan import End, Plan
+from synth.schedule.plan import Plan
 
 
 def plan_of(num_records, *, shard_size=10, replicas=1, min_yield=0.05, **more):
