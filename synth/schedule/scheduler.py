@@ -12,19 +12,18 @@ Coroutines and an event. Uses workers by their handles; no Ray, no files.
 
 import asyncio
 import logging
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any
 
 from synth.engines import EngineError, Unusable
 from synth.records import Shard
-from synth.schedule.bisection import Bisection
 from synth.schedule.conditions import Conditions
 from synth.schedule.counters import Counters
+from synth.schedule.leases import Leases
 from synth.schedule.plan import Plan
 from synth.schedule.poll import NeededRecords, Poll, pause_s
+from synth.schedule.replicas import Replicas, shape
 from synth.schedule.search import SuspectDied, search
 from synth.schedule.shared import SharedLost
 from synth.schedule.worker_handle import WorkerHandle, WorkerLost
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 STOP_GRACE_S = 10.0
 MAX_FAILURES = 5  # of one replica in a row, without a finished record between them
 FIRST_PAUSE_S = 1.0
-SUSPICIOUS = 2  # workers lost over a shard, before its records are run alone
 KEPT_S = 60.0  # plus twice the start time of a worker: how long a suspicious shard waits for the same replica
 
 
@@ -51,7 +49,7 @@ class Scheduler:
     """Runs `plan` on `replicas` workers made by `spawn`; calls `on_commit` for each committed shard.
 
     `unfinished` returns the records of a shard that are not on disk. If records or finished shards wait for lower ones
-    (`ordered`), a released shard goes to any running worker, idle or not: the records of that worker may wait for it.
+    (`ordered`), a released shard goes to any running worker, idle or not (leases.py).
     """
 
     def __init__(
@@ -67,35 +65,24 @@ class Scheduler:
         self._plan = plan
         self._spawn = spawn
         self._on_commit = on_commit
-        self._unfinished = unfinished
-        self._ordered = ordered
         self._changes = Conditions()
         self._needed_records = NeededRecords(plan)
         self._stopping = asyncio.Event()
         self._failure: Exception | None = None
         self._over = False
-        self._wanted = replicas
-        self._numbered = 0  # replicas so far, ended ones included
-        self._given_up = 0
-        self._replicas: dict[int, asyncio.Task[None]] = {}
-        self._to_go: set[int] = set()  # replicas to remove first
-        self._leaving: set[asyncio.Task[None]] = set()
         self._spawned: dict[int, WorkerHandle] = {}
-        self._leases: defaultdict[int, set[Shard]] = defaultdict(set)
-        self._left: dict[int, int] = {}  # unfinished records of a shard at its last loss of a worker
-        self._losses: Counter[int] = Counter()  # workers lost, by shard
-        self._bisections: dict[int, Bisection] = {}
         self._commits: Counter[int] = Counter()  # by replica
         self._slowest_start_s = 0.0
         self._any_ran = False  # whether any engine of this run has ever started
-        self._reported: set[str] = set()
         self.workers: dict[int, WorkerHandle] = {}  # with a running engine, by replica
         self.ended: dict[WorkerHandle, Counters] = {}  # last counters of stopped workers
+        self._leases = Leases(plan, unfinished, ordered, self._changes)
+        self._replicas = Replicas(replicas, self._keep_alive, self._leave, self.workers, self._changes)
 
     @property
     def replicas(self) -> int:
         """The target number of replicas."""
-        return self._wanted
+        return self._replicas.target
 
     @property
     def reserved(self) -> int:
@@ -105,7 +92,7 @@ class Scheduler:
     @property
     def kept(self) -> list[int]:
         """The replicas that will stay, in order of their start."""
-        return list(self._replicas)
+        return self._replicas.kept
 
     @property
     def slowest_start_s(self) -> float:
@@ -124,14 +111,7 @@ class Scheduler:
     def resize(self, replicas: int, leaving: Sequence[int] = ()) -> None:
         """Set the target number of replicas. Those in `leaving` are removed in any case, then those without a worker;
         missing ones are started."""
-        self._to_go |= set(leaving) & self._replicas.keys()
-        if self._to_go:
-            self._changes.announce()
-        if replicas != self._wanted:
-            # A lost node may have been that of a replica that was given up.
-            self._given_up = max(0, self._given_up - max(0, self._wanted - replicas))
-            self._wanted = replicas
-            self._changes.announce()
+        self._replicas.resize(replicas, leaving)
 
     async def run(self) -> None:
         """Returns when the plan is done, hopeless or exhausted, or when stopped.
@@ -144,75 +124,18 @@ class Scheduler:
         ended = asyncio.create_task(self._changes.until(self._plan_ends))
         stopped = asyncio.create_task(self._stopping.wait())
         try:
-            failure = await self._staff(ended, stopped)
+            failure = await self._replicas.keep(ended, stopped)
             self._over = True
             self._changes.announce()
-            await asyncio.gather(*(self._dismiss(index) for index in list(self._spawned)), *self._leaving)
+            await asyncio.gather(*(self._dismiss(index) for index in list(self._spawned)), *self._replicas.leaving)
         finally:
-            tasks = (*self._replicas.values(), *self._leaving, ended, stopped)
-            for task in tasks:
+            for task in (ended, stopped):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._replicas.end()
+            await asyncio.gather(ended, stopped, return_exceptions=True)
         failure = self._failure or failure
         if failure is not None and not self._stopping.is_set():
             raise failure
-
-    async def _staff(self, *ends: asyncio.Task[Any]) -> BaseException | None:
-        """Keep the target number of replicas, until one of `ends` is done or a returned exception ends the run."""
-        while True:
-            while self._to_go:
-                self._withdraw(self._to_go.pop())
-            while len(self._replicas) < self._to_be_kept:
-                self._replicas[self._numbered] = asyncio.create_task(self._keep_alive(self._numbered))
-                self._numbered += 1
-            while len(self._replicas) > self._to_be_kept:
-                # Without a running engine first, else the last one that started.
-                idle = [index for index in self._replicas if index not in self.workers]
-                self._withdraw(idle[-1] if idle else [one for one in self.workers if one in self._replicas][-1])
-            resized = asyncio.create_task(
-                self._changes.until(lambda: bool(self._to_go) or len(self._replicas) != self._to_be_kept)
-            )
-            try:
-                await asyncio.wait([*ends, resized, *self._replicas.values()], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                resized.cancel()
-            for index, task in list(self._replicas.items()):
-                if task.done():
-                    failure = task.exception()
-                    if not isinstance(failure, WorkerLost | EngineError) or isinstance(failure, SharedLost):
-                        return failure
-                    del self._replicas[index]
-                    self._to_go.discard(index)
-                    self._given_up += 1
-                    self._changes.announce()
-                    if not self._replicas:
-                        return failure  # the run reports it
-                    if _shape(failure) not in self._reported:  # log once what is the same for all replicas
-                        log.warning("replica %d is given up: %s", index, failure)
-                    self._reported.add(_shape(failure))
-            if any(end.done() for end in ends):
-                return None
-
-    @property
-    def _to_be_kept(self) -> int:
-        """Wanted replicas less those given up, but at least 1: the run ends with the last one."""
-        return max(1, self._wanted - self._given_up)
-
-    def _withdraw(self, index: int) -> None:
-        """Remove a replica; its worker writes its finished records."""
-        replica = self._replicas.pop(index)
-        replica.cancel()
-
-        async def leave() -> None:
-            await asyncio.gather(replica, return_exceptions=True)
-            try:
-                await self._dismiss(index)
-            finally:
-                self._give_back(index)
-
-        leaving = asyncio.create_task(leave())
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
 
     async def _keep_alive(self, index: int) -> None:
         """Run a replica, with a new worker after each loss. Raises when it is given up."""
@@ -228,7 +151,7 @@ class Scheduler:
                 raise
             except _StartAnew:
                 await self._dismiss(index)
-                self._give_back(index)
+                self._leases.give_back(index)
             except (WorkerLost, EngineError) as error:
                 if self._over:
                     return
@@ -237,17 +160,17 @@ class Scheduler:
                 final = isinstance(error, Unusable) and (ran or not ever_ran)
                 if not ran and not self._any_ran and type(error) is EngineError:
                     # No engine has ever run, and the second start failed like the first.
-                    final, earlier = _shape(error) == earlier, _shape(error)
+                    final, earlier = shape(error) == earlier, shape(error)
                 ever_ran = ever_ran or ran
                 await worker.kill()
                 self._spawned.pop(index, None)
-                progress = (ran and await self._take_back(index)) or self._commits[index] > commits
+                progress = (ran and await self._leases.take_back(index)) or self._commits[index] > commits
                 if progress:
                     failures = int(isinstance(error, EngineError))
                 elif not isinstance(error, SuspectDied):
                     failures += 1
                 if failures >= MAX_FAILURES or final:
-                    self._give_back(index)
+                    self._leases.give_back(index)
                     raise
                 # Never at once: what killed the worker may be killing the whole job, whose signal comes a moment later,
                 # and starting a worker when Ray is gone blocks for a minute.
@@ -259,7 +182,7 @@ class Scheduler:
         """Start the worker. If that takes long, for lack of capacity, the replica's leases go to others."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        giving_up = loop.call_later(KEPT_S + 2 * self._slowest_start_s, self._give_back, index)
+        giving_up = loop.call_later(KEPT_S + 2 * self._slowest_start_s, self._leases.give_back, index)
         try:
             await worker.start()
         finally:
@@ -270,7 +193,7 @@ class Scheduler:
 
     async def _feed(self, worker: WorkerHandle, index: int) -> None:
         """Lease shards to a worker, the next one as soon as nearly all its records are launched."""
-        suspicious = sorted(self._leases[index], key=lambda shard: shard.index)
+        suspicious = self._leases.of(index)
         for one in suspicious:
             await self._search(one, worker)
         try:
@@ -294,35 +217,21 @@ class Scheduler:
             await self._changes.unless(lambda: self._over, asyncio.sleep(pause_s(len(self.workers))))
 
     async def _wants_more(self, worker: WorkerHandle) -> None:
-        await self._changes.unless(lambda: self._over or self._urgent, worker.wants_work())
-
-    @property
-    def _urgent(self) -> bool:
-        return self._ordered and self._plan.returned
+        await self._changes.unless(lambda: self._over or self._leases.urgent, worker.wants_work())
 
     async def _lease(self, index: int) -> Shard | None:
         """The next shard for a replica, once there is one and the replica has not its fair share; None at the end."""
-        await self._changes.until(lambda: self._over or self._fair(index))
-        shard = None if self._over else self._plan.lease()
-        if shard is not None:
-            self._leases[index].add(shard)
-        return shard
-
-    def _fair(self, index: int) -> bool:
-        """Whether the replica has less than its share: near the end the last shards go to other replicas."""
-        if self._plan.next() is None:
-            return False
-        reserved = sum(map(self._plan.left, self._leases[index]))
-        return self._urgent or not reserved or reserved < self._plan.unfinished / max(1, len(self._replicas))
+        await self._changes.until(lambda: self._over or self._leases.fair(index, len(self._replicas)))
+        return None if self._over else self._leases.take(index)
 
     async def _make(self, shard: Shard, worker: WorkerHandle, index: int) -> None:
         summary = await worker.run(shard)
         if summary is not None:
             self._plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
             self._commits[index] += 1
-            self._forget(shard)
+            self._leases.forget(shard)
             self._on_commit(summary)
-        self._give_back(index, shard)
+        self._leases.give_back(index, shard)
 
     async def _search(self, shard: Shard, worker: WorkerHandle) -> None:
         """Run a shard's records alone, and reject the poisonous ones.
@@ -330,47 +239,20 @@ class Scheduler:
         Raises _StartAnew if its records wait for lower ones that no worker runs.
         """
 
-        def blocked() -> bool:
-            other = self._plan.next() if self._ordered else None
-            return other is not None and other.index < shard.index
-
         async def attempt(run: Awaitable[ShardSummary | None]) -> None:
-            if not await self._changes.unless(lambda: self._over or blocked(), run) or self._over:
+            done = await self._changes.unless(lambda: self._over or self._leases.waits(shard), run)
+            if not done or self._over:
                 raise _StartAnew
 
-        def on_poison(number: int) -> None:
-            self._left[shard.index] = self._left.get(shard.index, len(shard)) - 1  # a rejection is no progress
+        bisection = await self._leases.bisection(shard)
+        await search(shard, worker, bisection, attempt, lambda number: self._leases.on_poison(shard))
 
-        bisection = self._bisections.setdefault(shard.index, Bisection(range(shard.start, shard.stop)))
-        bisection.keep(await self._unfinished(shard))
-        await search(shard, worker, bisection, attempt, on_poison)
-
-    async def _take_back(self, index: int) -> bool:
-        """Release a lost worker's shards, except suspicious ones. Returns whether it had finished any record."""
-        progress = False
-        for shard in sorted(self._leases[index], key=lambda shard: shard.index):
-            left = len(await self._unfinished(shard))
-            progress = progress or left < self._left.get(shard.index, len(shard))
-            self._left[shard.index] = left
-            self._losses[shard.index] += 1
-            if self._losses[shard.index] < SUSPICIOUS:
-                self._give_back(index, shard)
-        return progress
-
-    def _give_back(self, index: int, *shards: Shard) -> None:
-        """Release these shards, or all of a replica, which also clears the suspicion against them."""
-        for shard in shards or list(self._leases[index]):
-            self._leases[index].discard(shard)
-            self._plan.release(shard)
-            if not shards:
-                self._forget(shard)
-        self._changes.announce()
-
-    def _forget(self, shard: Shard) -> None:
-        """Clear the suspicion against a shard."""
-        self._losses.pop(shard.index, None)
-        self._left.pop(shard.index, None)
-        self._bisections.pop(shard.index, None)
+    async def _leave(self, index: int) -> None:
+        """Stop the worker of a removed replica, whose shards go to others."""
+        try:
+            await self._dismiss(index)
+        finally:
+            self._leases.give_back(index)
 
     async def _dismiss(self, index: int) -> None:
         """Stop a worker, which writes its finished records."""
@@ -384,8 +266,3 @@ class Scheduler:
 
     def _plan_ends(self) -> bool:
         return self._failure is not None or self._plan.done or self._plan.hopeless or self._plan.exhausted
-
-
-def _shape(error: BaseException) -> str:
-    """The message without numbers: sizes, ports and process ids differ from try to try."""
-    return re.sub(r"\d+", "#", str(error))

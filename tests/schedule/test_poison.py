@@ -176,7 +176,7 @@ async def test_a_shard_that_one_worker_was_lost_over_goes_to_another_at_once():
     bench = Bench(2, worker=lambda index: {"lives_s": next(lives, None), "record_s": 0.01})
     await bench.run()
     assert len(bench.spawned) == 3
-    assert not bench.scheduler._bisections
+    assert not bench.scheduler._leases.bisections
 
 
 async def test_an_engine_that_answers_nothing_is_given_up_and_no_record_is_blamed():

@@ -387,7 +387,7 @@ async def test_a_running_replica_that_is_one_too_many_writes_down_what_it_has_an
 async def test_a_machine_that_comes_after_one_was_given_up_is_used():
     bench = Bench([{"fails_at": 0}], [{"shard_s": 0.05}], [{"shard_s": 0.05}], num_records=200, replicas=2)
     running = asyncio.create_task(bench.run())
-    while len(bench.workers[0]) < MAX_FAILURES or bench.scheduler._given_up == 0:
+    while len(bench.workers[0]) < MAX_FAILURES or 0 in bench.scheduler.kept:
         await asyncio.sleep(0.01)
     bench.scheduler.resize(1)
     bench.scheduler.resize(2)
