@@ -63,7 +63,8 @@ ENGINE = {
     "kv_cache_memory_bytes": int(CPU_KV_CACHE_GIB * 2**30),
     "generation_config": "vllm",
 }
-DTYPES = {"demo": "float32", "real": cpu_dtype("auto")}
+# Prompts are read whole, so that the context must not be longer than a batch's tokens.
+OF_MODEL = {"demo": {"dtype": "float32"}, "real": {"dtype": cpu_dtype("auto"), "max_model_len": 2048}}
 WATCH_S = 0.05
 GIVE_UP_S = 3600
 
@@ -101,7 +102,7 @@ def main() -> int:
     parser.add_argument("--install", nargs="+", choices=PEERS, default=[], help="make these environments, and end")
     parser.add_argument("--peers", type=among(PEERS), default=",".join(PEERS))
     parser.add_argument("--workloads", type=among(WORKLOADS), default=",".join(WORKLOADS))
-    parser.add_argument("--model", choices=DTYPES, default="demo")
+    parser.add_argument("--model", choices=OF_MODEL, default="demo")
     parser.add_argument("--records", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--intermediate-size", type=int, default=4096, help="of the padded model's layers")
@@ -144,7 +145,7 @@ def among(known: Collection[str]) -> Callable[[str], list[str]]:
 class Bench:
     def __init__(self, given: argparse.Namespace, scratch: Path):
         self._records, self._repeats, self._scratch = given.records, given.repeats, scratch
-        self._sampling, self._engine = SAMPLING[given.model], {"dtype": DTYPES[given.model], **ENGINE}
+        self._sampling, self._engine = SAMPLING[given.model], OF_MODEL[given.model] | ENGINE
         if given.model == "real":
             self._model, self._name = real_model(), NAME
             parameters = parameters_of(self._model)
@@ -205,7 +206,8 @@ class Bench:
         print(flush=True)
 
     def _synth(self, alike: Alike, folder: Path) -> Run:
-        words = [f"model.path={self._model}", f"model.name={self._name}", f"model.dtype={self._engine['dtype']}"]
+        words = [f"model.path={self._model}", f"model.name={self._name}"]
+        words += [f"model.{key}={self._engine[key]}" for key in ("dtype", "max_model_len") if key in self._engine]
         words += [f"engine.{key}={ENGINE[key]}" for key in ("max_num_seqs", "max_num_batched_tokens")]
         command = [sys.executable, "-m", "synth.run", *alike.overrides(), *words, f"output_dir={folder}"]
         started, ready = time.time(), 0.0
