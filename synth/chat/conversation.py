@@ -19,7 +19,7 @@ from typing import Any, Literal
 from synth.chat.channels import Channels, Stretch
 from synth.chat.probe import Probe
 from synth.chat.reasoning import Reasoning
-from synth.chat.rendering import ChatTemplateError, Renderer
+from synth.chat.rendering import ChatTemplateError, Renderer, own_template
 from synth.chat.special_tokens import SpecialTokens
 from synth.chat.stops import Stop, stop_at, stop_at_ids
 from synth.chat.switch import ON, Switch, settings, tried
@@ -69,7 +69,7 @@ class ChatTemplate:
         generation_eos: Sequence[int] = (),
         reasoning: tuple[str, str] | Literal["auto"] | None = "auto",
     ):
-        source = chat_template or _own_template(tokenizer)
+        source = chat_template or own_template(tokenizer)
         self._tokenizer = tokenizer
         self._special_tokens = SpecialTokens(tokenizer)
         variables = {**tokenizer.special_tokens_map, **(template_kwargs or {})}
@@ -131,7 +131,7 @@ class ChatTemplate:
         setting = self._switch.setting(thinking)
         if tools and self._tool_form is None:
             messages, tools = in_words(messages, tools, with_system=self._probe.takes_system), ()
-        variables = {**setting.variables, **({"tools": self._mask(tools)} if tools else {})}
+        variables = {**setting.variables, **({"tools": self._special_tokens.escape_all(tools)} if tools else {})}
         written = setting.under(self._escaped(messages))
         return self._special_tokens.encode(self._renderer.render(written, add_generation_prompt, variables))
 
@@ -296,18 +296,9 @@ class ChatTemplate:
             form = self._tool_form
             messages = in_words(messages, ()) if form is None else [form.apply(message) for message in messages]
         return [
-            {key: value if key == "role" else self._mask(value) for key, value in message.items()}
+            {key: value if key == "role" else self._special_tokens.escape_all(value) for key, value in message.items()}
             for message in messages
         ]
-
-    def _mask(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._special_tokens.escape(value)
-        if isinstance(value, list | tuple):
-            return [self._mask(one) for one in value]
-        if isinstance(value, dict):
-            return {self._mask(key): self._mask(one) for key, one in value.items()}
-        return value
 
     @cached_property
     def _tool_form(self) -> ToolForm | None:
@@ -322,12 +313,3 @@ class ChatTemplate:
             if stop := stop_at(written, self._special_tokens, within):
                 return stop
         return Stop()
-
-
-def _own_template(tokenizer: Any) -> str:
-    try:
-        return str(tokenizer.get_chat_template())
-    except (ValueError, NotImplementedError) as error:
-        named = getattr(tokenizer, "chat_template", None)
-        what = f"has chat templates {', '.join(named)} and no default" if named else "has no chat template"
-        raise ChatTemplateError(f"the tokenizer {what}: set model.chat_template to a Jinja file") from error

@@ -41,6 +41,16 @@ class ChatTemplateError(ValueError):
     """A chat template that can't be used as requested. The message is one line and names the keys that help."""
 
 
+def own_template(tokenizer: Any) -> str:
+    """The Jinja source of a tokenizer's chat template. Raises ChatTemplateError if it has none, or no default."""
+    try:
+        return str(tokenizer.get_chat_template())
+    except (ValueError, NotImplementedError) as error:
+        named = getattr(tokenizer, "chat_template", None)
+        what = f"has chat templates {', '.join(named)} and no default" if named else "has no chat template"
+        raise ChatTemplateError(f"the tokenizer {what}: set model.chat_template to a Jinja file") from error
+
+
 @dataclass(frozen=True)
 class TemplateSource:
     """Facts from a template's source: the `variables` that it reads and does not set, each with the values that it is

@@ -70,6 +70,16 @@ class SpecialTokens:
             content = content.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace(_SECRET, "�")
         return self.substitute(content)
 
+    def escape_all(self, value: Any) -> Any:
+        """The value of JSON with each of its strings escaped, keys included. A tuple becomes a list."""
+        if isinstance(value, str):
+            return self.escape(value)
+        if isinstance(value, list | tuple):
+            return [self.escape_all(item) for item in value]
+        if isinstance(value, dict):
+            return {self.escape_all(key): self.escape_all(item) for key, item in value.items()}
+        return value
+
     def substitute(self, text: str) -> str:
         return text.translate(self._escapes) if self._ends.search(text) else text
 
