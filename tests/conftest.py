@@ -28,7 +28,7 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadFileScheduling
 
     class LoadEngineOnce(LoadFileScheduling):
-        def _split_scope(self, nodeid):
+        def _split_scope(self, nodeid):  # pytest-xdist documents it as the method to override
             file = super()._split_scope(nodeid)
             return "engines" if _shares_an_engine(config.rootpath / file) else file
 

@@ -77,6 +77,10 @@ class Nodes:
         """Those that live, but for the head."""
         return list(self._nodes)
 
+    def head_process(self, name: str) -> int:
+        """The id of one of the head's processes, such as gcs_server."""
+        return self._cluster.head_node.all_processes[name][0].process.pid
+
     def __len__(self) -> int:
         return len(self._nodes)
 

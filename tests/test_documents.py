@@ -51,7 +51,7 @@ def hub():
 def shell(tmp_path, monkeypatch, hub):
     """Runs a line in a folder that looks like the checkout, and returns its exit code."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(_registry, "s3", MemoryFileSystem)
+    monkeypatch.setitem(_registry, "s3", MemoryFileSystem)  # what fsspec registers publicly can't be taken back
     look_like_the_checkout(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-a-reader")
     env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}

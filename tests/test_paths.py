@@ -218,7 +218,7 @@ def test_an_export_that_fails_leaves_no_folder(run, home, monkeypatch, format):
     monkeypatch.setattr(exporting, "exported", full)
     monkeypatch.setattr(exporting, "alpaca", full)
     monkeypatch.setitem(
-        exporting.FORMATS, "alpaca", (("alpaca.jsonl",), exporting._lines("alpaca.jsonl", full, ("id",)))
+        exporting.FORMATS, "alpaca", (("alpaca.jsonl",), exporting.json_lines("alpaca.jsonl", full, ("id",)))
     )
     assert export.main(["~/run", f"--format={format}", "--output-dir=~/there/deep/er"]) == 2
     assert snapshot(home) == before

@@ -14,6 +14,7 @@ from synth.engines import Unusable
 from synth.errors import ConfigError
 from synth.resumption.resume import manifest_of, plan_of
 from synth.resumption.slices import take_over
+from synth.schedule import ray_worker
 from synth.schedule.ray_worker import WorkerProcess
 from synth.schedule.worker import Worker
 from synth.sources.store import Contents
@@ -325,10 +326,12 @@ def test_records_that_share_something_are_not_made_again_alone(runs, step):
         runs.config(strategy=strategy, retry=["error"])
 
 
-async def test_a_worker_that_finds_other_code_than_the_run_began_with_does_not_start(runs):
-    worker = WorkerProcess.__new__(WorkerProcess)
-    worker._config = runs.config()
-    worker._code = source_code(worker._config.identity())
+async def test_a_worker_that_finds_other_code_than_the_run_began_with_does_not_start(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_worker, "lead_process_group", lambda: None)  # here it would be pytest's
+    monkeypatch.setattr(ray_worker, "Log", lambda path: None)  # takes the output of its process
+    config = runs.config()
+    code = source_code(config.identity())
+    worker = WorkerProcess(config.resolved, str(tmp_path), "fingerprint", 0, None, None, (), code)
     runs.write(**MENDED)
     with pytest.raises(Unusable, match=r"^code of mine_step.py was .*: the code changed after this run began"):
         await worker.start()

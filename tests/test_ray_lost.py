@@ -68,8 +68,7 @@ def test_a_run_on_a_cluster_ends_in_bounded_time_when_its_head_goes(job, name):
     nodes = Nodes(2)
     try:
         run = job(f"cluster.address={nodes.address}")
-        head = nodes._cluster.head_node.all_processes[name][0].process.pid
-        os.kill(head, signal.SIGKILL)
+        os.kill(nodes.head_process(name), signal.SIGKILL)
         lines = {"gcs_server": "Ray's head node is gone: no answer for 20 s"}
         ends_with_one_line(run, lines.get(name, "this machine is no longer a node of the Ray cluster"), 60)
     finally:

@@ -67,7 +67,7 @@ def draw(tokens: torch.Tensor, logits: torch.Tensor, metadata: Any) -> torch.Ten
     counts = [vocabulary] * len(rows) if metadata.top_k is None else metadata.top_k[sampled].tolist()
     for row, share, count in zip(rows, shares, counts, strict=True):
         if share < 1 or count < vocabulary:
-            kept = _kept(row, share, count)
+            kept = candidates(row, share, count)
             values = row[kept]
             row.fill(-np.inf)
             row[kept] = values
@@ -75,8 +75,8 @@ def draw(tokens: torch.Tensor, logits: torch.Tensor, metadata: Any) -> torch.Ten
     return tokens
 
 
-def _kept(logits: NDArray[np.float32], share: float, count: int) -> NDArray[np.intp]:
-    """The tokens that may be drawn, from a row of logits."""
+def candidates(logits: NDArray[np.float32], share: float, count: int) -> NDArray[np.intp]:
+    """The ids of the tokens of a row of logits that top_p `share` and top_k `count` let through."""
     ids = None
     if count < len(logits):
         ids = np.flatnonzero(logits >= np.partition(logits, -count)[-count])

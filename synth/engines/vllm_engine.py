@@ -182,7 +182,7 @@ class VLLMEngine:
             dtype=self.dtype(),
             # -1: the model's full context, or less if the cache does not hold one such request.
             max_model_len=-1 if self.model.max_model_len == "auto" else self.model.max_model_len,
-            **self._batch(),
+            **self.batch_arguments(),
             tensor_parallel_size=self.tensor_parallel_size,
             pipeline_parallel_size=self.pipeline_parallel_size,
             gpu_memory_utilization=self._memory(),
@@ -218,8 +218,8 @@ class VLLMEngine:
             return self.gpu_memory_utilization
         return CPU_MEMORY if is_cpu_build() else gpu_memory.utilization(gpu_memory.visible)
 
-    def _batch(self) -> dict[str, int]:
-        """The batch size keys, without those left to vLLM."""
+    def batch_arguments(self) -> dict[str, int]:
+        """vLLM's arguments for the size of a batch, without those left to vLLM."""
         auto = {"max_num_seqs": SEQS, "max_num_batched_tokens": BATCHED_TOKENS} if is_cpu_build() else {}
         given = {"max_num_seqs": self.max_num_seqs, "max_num_batched_tokens": self.max_num_batched_tokens}
         return auto | {name: value for name, value in given.items() if value != "auto"}

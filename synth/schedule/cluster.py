@@ -41,14 +41,14 @@ _LATE = "timed out during startup"
 END_S = 15.0  # for Ray to shut down; without its head it takes 11
 KNOWN_S = 1.0  # this node, which places the workers, learns of new nodes a little later than Ray's head
 
-# Read by Ray's processes at their start.
-_QUIET = {
+# Environment variables that Ray's processes read at their start.
+RAY_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_raylet_start_wait_time_s": "60",  # takes a second or two, on a busy machine more than Ray's default 30
 }
-_ALONE = {
+OWN_RAY_ENV = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # one node on its loopback address, as on those systems
     "RAY_AUTH_TOKEN": secrets.token_hex(32),  # other users of this machine can reach the loopback address
     "RAY_enable_worker_prestart": "0",  # else Ray starts an unused Python process per core
@@ -72,7 +72,7 @@ async def connected(
     is_own = cluster.address is None
     thread = None
     loop = asyncio.get_running_loop()
-    with _environment(_QUIET | _ALONE if is_own else _QUIET), scratch() if is_own else nullcontext() as folder:
+    with _environment(RAY_ENV | OWN_RAY_ENV if is_own else RAY_ENV), scratch() if is_own else nullcontext() as folder:
         import ray
         import ray._private.ray_constants as constants
         import ray._private.worker
@@ -85,7 +85,7 @@ async def connected(
             try:
                 await asyncio.to_thread(_probe, cluster.address or "")
                 with _without_unused() if is_own else nullcontext():
-                    thread = await _started(_arguments(cluster, folder, others or {}))
+                    thread = await start_ray(_arguments(cluster, folder, others or {}))
             except ConnectionError as error:
                 at = repr(cluster.address) if cluster.address != "auto" else "RAY_ADDRESS or here: set one of the two"
                 raise ConfigError(f"cluster.address: no Ray cluster answers at {at}") from error
@@ -102,7 +102,7 @@ async def connected(
             constants.ENABLE_RAY_CLUSTER = before
 
 
-async def _started(arguments: dict[str, Any]) -> ThreadPoolExecutor:
+async def start_ray(arguments: dict[str, Any]) -> ThreadPoolExecutor:
     """Start or join Ray. Returns the thread that did: Linux ends Ray's processes when it ends, so it has to stay alive.
     The thread of a failed try is ended, and its processes with it."""
     import ray

@@ -33,6 +33,11 @@ class Launches:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no record runs or waits. Nothing of the records that have ended is left then."""
+        return not (self._branches or self._widths or self._unfinished or self._whole or self._waiting)
+
     def resize(self, most: int) -> None:
         self._most = most
         self._semaphore.resize(most)

@@ -152,7 +152,7 @@ Write = Callable[[Any, Create, bool], Exported]  # of a dataset; the flag exclud
 _IN_MESSAGES = ("instruction", "response", "system_prompt")
 
 
-def _lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> Write:
+def json_lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) -> Write:
     """A writer of JSON lines. `read` are the columns that it uses."""
 
     def write(dataset: Any, create: Create, without_cut: bool = False) -> Exported:
@@ -189,8 +189,8 @@ def _type_of(dataset: Any, column: str) -> Any:
 # File names that must be free in the destination, and the writer.
 FORMATS: dict[str, tuple[tuple[str, ...], Write]] = {
     "parquet": (("data", "README.md"), _parquet),
-    "sharegpt": (("sharegpt.jsonl",), _lines("sharegpt.jsonl", sharegpt, ("id", "messages", "tools"))),
-    "alpaca": (("alpaca.jsonl",), _lines("alpaca.jsonl", alpaca, ("messages", "task", "input", "tools"))),
+    "sharegpt": (("sharegpt.jsonl",), json_lines("sharegpt.jsonl", sharegpt, ("id", "messages", "tools"))),
+    "alpaca": (("alpaca.jsonl",), json_lines("alpaca.jsonl", alpaca, ("messages", "task", "input", "tools"))),
 }
 
 

@@ -74,6 +74,10 @@ class Function:
             return _raised(error)
         return value if isinstance(value, Verdict) else judged(value, self.passes_from)
 
+    async def close(self) -> None:
+        """End the idle processes, before another event loop uses this verifier."""
+        await self._processes.close()
+
     @cached_property
     def _processes(self) -> Processes:
         judge = _Judge(self.function, self.passes_from)

@@ -76,6 +76,10 @@ class Math:
             same = bool(reply.value)
         return Verdict("passed", 1.0, detail) if same else Verdict("failed", 0.0, detail)
 
+    async def close(self) -> None:
+        """End the idle processes, before another event loop uses this verifier."""
+        await self._processes.close()
+
     @cached_property
     def _processes(self) -> Processes:
         bounds = {"timeout_s": self.timeout_s, "cpu_s": self.cpu_s, "memory_gb": MEMORY_GB}

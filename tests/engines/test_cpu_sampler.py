@@ -78,7 +78,7 @@ def test_tokens_are_those_of_vllms_own_sampler(ours, kinds, dtype):
             # Of tokens at the edge of top_p that are equally likely, vLLM's sort drops any.
             scaled = (rows[row] / asked.temperature[row]).numpy()
             count = VOCABULARY if asked.top_k is None else asked.top_k[row].item()
-            edge = scaled[cpu_sampler._kept(scaled, asked.top_p[row].item(), count)].min()
+            edge = scaled[cpu_sampler.candidates(scaled, asked.top_p[row].item(), count)].min()
             assert min(scaled[expected[row]], scaled[found[row]]) == edge and dtype == torch.bfloat16
 
 

@@ -15,6 +15,8 @@ from synth.steps.strategy import Step, Strategy
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
+from transformers import AutoModelForCausalLM, GenerationMixin  # noqa: E402
+
 from synth.engines.transformers import Transformers  # noqa: E402
 from synth.steps.endpoints import Endpoint  # noqa: E402
 
@@ -110,7 +112,7 @@ async def test_a_failing_model_is_an_engine_error_for_all_who_wait(ask, engine, 
     def fail(*_, **__):
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(engine._model, "generate", fail)
+    monkeypatch.setattr(GenerationMixin, "generate", fail)
     outcomes = await asyncio.gather(*(ask(seed) for seed in range(10)), return_exceptions=True)
     assert {(type(one), str(one)) for one in outcomes} == {(EngineError, "Transformers failed: out of memory")}
 
@@ -132,8 +134,9 @@ async def test_a_replica_takes_a_gpu_or_its_share_of_the_cores():
 async def test_an_answers_probability_is_that_of_the_model_before_temperature(engine, ask, template):
     said = await ask(1, temperature=2.0, logprob=True, max_tokens=5, stop_token_ids=())
     prompt = template.pre_query()
+    model = AutoModelForCausalLM.from_pretrained(MODEL.path, dtype=torch.float32)
     with torch.inference_mode():
-        logits = engine._model(torch.tensor([[*prompt, *said.token_ids]])).logits[0, len(prompt) - 1 : -1]
+        logits = model(torch.tensor([[*prompt, *said.token_ids]])).logits[0, len(prompt) - 1 : -1]
     told = logits.log_softmax(-1).gather(1, torch.tensor(said.token_ids)[:, None]).mean()
     assert said.logprob == pytest.approx(float(told), abs=1e-3)
     assert (await ask(1)).logprob is None

@@ -95,6 +95,7 @@ def pretend(wheel: Path, card: str, gpus: int = 8) -> None:
     from vllm.triton_utils import triton
 
     triton.Config = Configuration
+    # Here and in main(), private functions of vLLM and operators of torch stand in for a GPU: neither has a public way.
     cuda._cuda_device_count_stateless = lambda *_: gpus  # torch's own has no CUDA
 
 

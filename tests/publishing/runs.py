@@ -81,7 +81,7 @@ class FailingStore(MemoryFileSystem):
         cls.failures, cls.after, cls.calls = {}, False, 0
 
     @classmethod
-    def _strip_protocol(cls, path):
+    def _strip_protocol(cls, path):  # of fsspec, for subclasses
         return MemoryFileSystem._strip_protocol(path.replace("failing://", "memory://"))
 
     def _changes(self, change, *given, **keys):

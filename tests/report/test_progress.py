@@ -50,9 +50,9 @@ def plain(tmp_path, output, clock):
 
 @pytest.fixture
 def drawn(tmp_path, output, clock):
+    """On a terminal, which shows the last state when the progress ends."""
     console = Console(file=output, force_terminal=True, width=120, _environ={"TERM": "xterm"})
-    with Progress(tmp_path / "metrics.jsonl", console) as progress:
-        yield progress
+    return Progress(tmp_path / "metrics.jsonl", console)
 
 
 def metrics(tmp_path):
@@ -99,10 +99,10 @@ def test_a_run_that_lost_its_engines_still_tells_what_is_kept(plain, output, clo
 
 
 def test_a_terminal_is_shown_kept_rejected_tokens_requests_and_time_left(drawn, output, clock):
-    drawn.update(UNDER_WAY)
-    clock.now += 10
-    drawn.update(replace(UNDER_WAY, kept=350, made=100, completion_tokens=20_000))
-    drawn._live.refresh()
+    with drawn:
+        drawn.update(UNDER_WAY)
+        clock.now += 10
+        drawn.update(replace(UNDER_WAY, kept=350, made=100, completion_tokens=20_000))
     shown = output.getvalue()
     told = "350/1,000 kept|10 rejected|2/2 engines|2,000 tokens/s|64 running, 3 waiting|50% of KV cache|1m05s left"
     for part in told.split("|"):
@@ -212,8 +212,8 @@ def test_the_cost_shown_is_that_of_the_whole_run_and_of_a_thousand_kept(tmp_path
 
 
 def test_a_terminal_is_shown_the_cost_too(drawn, output):
-    drawn.update(replace(UNDER_WAY, reserved=Reserved(900, 900, 0.5)))
-    drawn._live.refresh()
+    with drawn:
+        drawn.update(replace(UNDER_WAY, reserved=Reserved(900, 900, 0.5)))
     assert "cost 0.50" in output.getvalue() and "2.00 per 1,000 kept" in output.getvalue()
 
 

@@ -9,7 +9,7 @@ from synth.configuration.settings import Cluster
 from synth.engines import EngineError, Placement
 from synth.errors import ConfigError
 from synth.schedule.capacity import capacity_of
-from synth.schedule.cluster import TRIES, _started, connected
+from synth.schedule.cluster import TRIES, connected, start_ray
 from synth.schedule.ray_life import own_node
 from tests.schedule.configs import config
 
@@ -184,7 +184,7 @@ async def tries(monkeypatch, *failures):
 
     monkeypatch.setattr(ray, "init", init)
     try:
-        (await _started({})).shutdown()
+        (await start_ray({})).shutdown()
     except Exception as error:
         return len(asked), str(error)
     return len(asked), None

@@ -133,7 +133,7 @@ async def test_who_is_cancelled_while_waiting_leaves_nothing_behind():
     async with asyncio.timeout(30):
         await waiting[1]
     launches.end(2)
-    assert not launches._branches and not launches._unfinished and not launches._whole and not launches._waiting
+    assert launches.idle
 
 
 shapes = st.recursive(st.none(), lambda inner: st.lists(inner, min_size=1, max_size=6), max_leaves=30)
@@ -147,6 +147,6 @@ def test_whatever_becomes_of_records_all_come_to_their_end_and_nothing_is_left(s
         records = Records(launches, shapes, seed, at_once)
         await records.run()
         assert records.most_running <= most
-        assert not launches._branches and not launches._unfinished and not launches._whole and not launches._widths
+        assert launches.idle
 
     asyncio.run(go())

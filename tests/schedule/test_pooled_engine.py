@@ -57,6 +57,7 @@ class Here(EngineProcess):
         self._granted, self._grants, self._broken = {}, itertools.count(), asyncio.get_running_loop().create_future()
         self._leaving, self._answering = False, set()
         self._broken.add_done_callback(lambda future: future.exception())
+        self.broken = self._broken
 
 
 class Pool:
@@ -81,7 +82,7 @@ class Pool:
             self.there.pop(number, None)
             self.add()
 
-        here._broken.add_done_callback(replace)
+        here.broken.add_done_callback(replace)
 
     def tell(self):
         self.model.update(self.there, FACTS, next(self.news))

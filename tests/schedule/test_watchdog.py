@@ -106,17 +106,21 @@ async def test_a_record_whose_step_blocks_for_ever_is_rejected_on_disk_before_it
     settings = dataclasses.replace(parsed.settings, step_timeout_s=0.2)
     folder = RunFolder(tmp_path)
     folder.make()
-    worker = Worker(dataclasses.replace(parsed, settings=settings, engine=Engine(**FAST)), tmp_path, "fingerprint")
     written = []
 
-    def end_of_the_process(id, step):
-        if not written:
-            worker._set_aside(id, step)
-            journal, owner = folder.journal(0), owner_of(Shard(0, 0, 6), "fingerprint")
-            written.append((id, step, finished_numbers(journal) - {0, 1, 2, 4, 5}, tally_of(journal, [owner]).rejected))
-        FREED.set()
+    class EndlessWorker(Worker):
+        """As WorkerProcess, whose process ends here."""
 
-    worker._on_stuck = end_of_the_process
+        def _on_stuck(self, id, step):
+            if not written:
+                self._set_aside(id, step)
+                journal, owner = folder.journal(0), owner_of(Shard(0, 0, 6), "fingerprint")
+                rejected = tally_of(journal, [owner]).rejected
+                written.append((id, step, finished_numbers(journal) - {0, 1, 2, 4, 5}, rejected))
+            FREED.set()
+
+    keys = dataclasses.replace(parsed, settings=settings, engine=Engine(**FAST))
+    worker = EndlessWorker(keys, tmp_path, "fingerprint")
     await worker.start()
     running = asyncio.create_task(worker.run(Shard(0, 0, 6)))
     async with asyncio.timeout(60):

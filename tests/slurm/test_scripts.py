@@ -48,7 +48,7 @@ def test_a_node_that_does_not_reach_the_head_says_so_and_is_no_part_of_the_run(s
 def test_a_cluster_by_slurm_asks_of_ray_what_a_run_asks_of_its_own():
     script = (ROOT / "slurm" / "ray_node.sh").read_text()
     asked = dict(re.findall(r"\b(RAY_\w+)=(0|60)\b", script))
-    assert asked and asked.items() <= (cluster._QUIET | cluster._ALONE).items()
+    assert asked and asked.items() <= (cluster.RAY_ENV | cluster.OWN_RAY_ENV).items()
 
 
 def test_modules_do_not_hide_the_software_of_the_checkout(site):

@@ -80,7 +80,7 @@ def test_the_same_rows_have_the_same_fingerprint(tmp_path):
     for name in ("one", "two"):
         run = run_of(tmp_path / name, [(0, 1)])
         merge([run], run[0].dataset)
-        prints.append(load_from_disk(run[0].dataset)._fingerprint)
+        prints.append(load_from_disk(run[0].dataset)._fingerprint)  # datasets has no public name for it
     assert prints[0] == prints[1]
 
 

@@ -276,7 +276,7 @@ async def test_tests_that_print_without_end_end_within_their_bounds(body):
 async def test_nothing_is_left_running_after_a_time_out():
     await verdict("import time\ntime.sleep(1234)", timeout_s=1.0)
     await asyncio.sleep(0.2)
-    assert _sandboxes_of(os.getpid()) == []
+    assert sandboxes_of(os.getpid()) == []
 
 
 async def test_nothing_is_left_running_after_a_record_is_cancelled():
@@ -286,7 +286,7 @@ async def test_nothing_is_left_running_after_a_record_is_cancelled():
     with pytest.raises(asyncio.CancelledError):
         await checking
     await asyncio.sleep(0.2)
-    assert _sandboxes_of(os.getpid()) == []
+    assert sandboxes_of(os.getpid()) == []
 
 
 def test_a_sandbox_ends_with_the_process_that_has_begun_it():
@@ -296,9 +296,9 @@ from tests.verifiers.test_attacks import verdict
 async def main():
     checking = asyncio.create_task(verdict("import time\\ntime.sleep(1234)", timeout_s=600))
     await asyncio.sleep(2)
-    from tests.verifiers.test_attacks import _sandboxes_of
+    from tests.verifiers.test_attacks import sandboxes_of
     import os
-    print(*_sandboxes_of(os.getpid()), flush=True)
+    print(*sandboxes_of(os.getpid()), flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
 """
@@ -323,6 +323,7 @@ def test_the_sandbox_works_for_a_user_who_is_not_root(monkeypatch):
         pytest.skip("takes root, and a Python of the system")
     monkeypatch.setattr(sys, "_base_executable", systems)
     monkeypatch.setattr(sys, "base_prefix", "/usr")
+    # The command is cached, for the Python that runs this.
     monkeypatch.setattr(sandbox, "_command", sandbox._command.__wrapped__)
     with sandbox.inside("probe") as (command, fds):
         nobody = {"user": 65534, "group": 65534, "extra_groups": []}
@@ -339,7 +340,7 @@ async def test_no_server_on_this_machine_is_reached():
             server.accept()
 
 
-def _sandboxes_of(pid):
+def sandboxes_of(pid):
     """Of a process, its children and theirs, those that are bubblewrap's or in its sandboxes, by their pids."""
     children = {}
     for status in Path("/proc").glob("[0-9]*/stat"):

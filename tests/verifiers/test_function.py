@@ -19,7 +19,7 @@ async def verdict(function, *, own_process=False, **keys):
         return await verifier.verify(RECORD)
     finally:
         if own_process:
-            await verifier._processes.close()
+            await verifier.close()
 
 
 @pytest.mark.parametrize("own_process", [False, True])
@@ -71,7 +71,7 @@ async def test_a_function_that_changes_its_record_changes_a_copy(own_process):
 async def test_one_process_serves_many_records_and_is_not_ours():
     verifier = Function(function=checks.process, own_process=True, passes_from=0)
     scores = {(await verifier.verify(RECORD)).score for _ in range(5)}
-    await verifier._processes.close()
+    await verifier.close()
     assert len(scores) == 1
     assert scores != {float(os.getpid())}
 

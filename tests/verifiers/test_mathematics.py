@@ -81,21 +81,21 @@ def verifier():
 
 async def verdict(verifier, known, response):
     said = await verifier.verify({"answer": known, "response": response})
-    await verifier._processes.close()  # each test has an event loop of its own
+    await verifier.close()  # each test has an event loop of its own
     return said
 
 
 @pytest.mark.slow
 async def test_the_same_answer_in_another_form_passes(verifier):
     said = [(known, text, await verifier.verify({"answer": known, "response": text})) for known, text in SAME]
-    await verifier._processes.close()
+    await verifier.close()
     assert [one for one in said if one[2][:2] != ("passed", 1.0)] == []
 
 
 @pytest.mark.slow
 async def test_another_answer_fails(verifier):
     said = [(known, text, await verifier.verify({"answer": known, "response": text})) for known, text in OTHER]
-    await verifier._processes.close()
+    await verifier.close()
     assert [one for one in said if one[2][:2] != ("failed", 0.0)] == []
 
 
