@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from synth.report.run_data import Run
-from synth.report.time_left import Left, seconds_left
+from synth.report.time_left import Left, StepTime, seconds_left
 from synth.report.work import Work
 
 RESULTS = Path(__file__).parent / "results" / "time_left.json"
@@ -66,32 +66,52 @@ def lengths_of(run: Run) -> list[tuple[int, int]]:
 
 
 def replayed(records: list[tuple[int, int]], wanted: int, slots: int, fixed: float, seed: int) -> dict:
-    """`slots` requests at once, a token of each every `fixed` + (1 - `fixed`) * running / slots ticks of 20 ms."""
+    """`slots` requests at once, a token of each every `fixed` + (1 - `fixed`) * running / slots ticks of 20 ms.
+
+    Records begin until the yield so far promises enough rows, and the run ends with the lowest records that give them.
+    """
     rng, longest = random.Random(seed), 2 * max(tokens for tokens, _ in records)
-    running: list[tuple[float, int, int]] = []  # the token count at which a record ends, its length, its kept rows
+    running: list[tuple[float, int, int, int]] = []  # the step at which a record ends, its number, length and rows
     steps = now = tokens = 0.0
     kept, work, found, history, looked = 0, Work(), [], [(0.0, 0.0, 0)], 0.0
-    while kept < wanted:
-        while len(running) < slots and kept + sum(one[2] for one in running) < wanted:
+    begun, rows_of, step_time, stepped = 0, dict[int, int](), StepTime(), 0.0
+    while True:
+        chance = (kept + 1) / (sum(work.ended) + 1)
+        while len(running) < slots and kept + chance * len(running) < wanted:
             length, rows = rng.choice(records)
-            heapq.heappush(running, (steps + length, length, rows))
+            heapq.heappush(running, (steps + length, begun, length, rows))
+            begun += 1
+        if kept >= wanted:
+            cut, so_far = -1, 0
+            while so_far < wanted:
+                cut += 1
+                so_far += rows_of.get(cut, 0)
+            running = [one for one in running if one[1] <= cut]
+            heapq.heapify(running)
+        if not running:
+            break
         ahead = min(running[0][0] - steps, 25.0)
         seconds = ahead * 0.02 * (fixed + (1 - fixed) * len(running) / slots)
         steps, now, tokens = steps + ahead, now + seconds, tokens + ahead * len(running)
         while running and running[0][0] <= steps:
-            _, length, rows = heapq.heappop(running)
+            _, number, length, rows = heapq.heappop(running)
             work.end(length, rows)
             kept += rows
+            rows_of[number] = rows
         history.append((now, tokens, len(running)))
         if now - looked >= 0.5:
             looked = now
             window = [one for one in history if now - one[0] <= WINDOW_S]
             lately = [one for one in history if now - one[0] <= LATELY_S]
-            work.count_running(length - (end - steps) for end, length, _ in running)
+            work.count_running(length - (end - steps) for end, _, length, _ in running)
             rate = (window[-1][1] - window[0][1]) / max(1e-9, window[-1][0] - window[0][0])
-            left = Left(wanted - kept, len(running), 1e9, longest)
+            left = Left(max(0, wanted - kept), len(running), 1e9, longest)
             at_once = sum(one[2] for one in window) / len(window)
-            found.append((now, seconds_left(work, left, rate, at_once, pace(lately))))
+            if now - stepped >= LATELY_S and pace(lately):
+                stepped = now
+                step_time.add(sum(one[2] for one in lately) / len(lately), 1 / pace(lately))
+            fixed_now = step_time.fixed(at_once)
+            found.append((now, seconds_left(work, left, rate, at_once, pace(lately), fixed_now)))
     return errors([(moment, told, now - moment) for moment, told in found])
 
 

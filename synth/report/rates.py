@@ -8,7 +8,7 @@ from collections import deque
 from typing import Literal
 
 from synth.report.snapshot import Snapshot
-from synth.report.time_left import seconds_left
+from synth.report.time_left import StepTime, seconds_left
 
 WINDOW_S = 30.0
 LATELY_S = 5.0
@@ -21,6 +21,8 @@ class Rates:
     def __init__(self) -> None:
         self._history: deque[tuple[float, Snapshot]] = deque()
         self.ready_at: float | None = None
+        self._step_time = StepTime()
+        self._step_seen: float | None = None
 
     def add(self, moment: float, now: Snapshot) -> None:
         if self.ready_at is None:
@@ -30,6 +32,14 @@ class Rates:
         self._history.append((moment, now))
         while len(self._history) > 2 and moment - self._history[0][0] > WINDOW_S:
             self._history.popleft()
+        if now.replicas_ready and (self._step_seen is None or moment - self._step_seen >= LATELY_S):
+            self._see_step_time(now.replicas_ready)
+            self._step_seen = moment
+
+    def _see_step_time(self, replicas: int) -> None:
+        rate, running = self.per_second("completion_tokens", LATELY_S), self._mean_running(LATELY_S)
+        if rate:
+            self._step_time.add(running / replicas, running / rate)
 
     @property
     def last(self) -> Snapshot | None:
@@ -77,7 +87,8 @@ class Rates:
         if now.work and now.left and self.tokens_per_second:
             at_once = self._mean_running(WINDOW_S)
             speed = self.per_second("completion_tokens", LATELY_S) / max(1.0, self._mean_running(LATELY_S))
-            return seconds_left(now.work, now.left, self.tokens_per_second, at_once, speed)
+            fixed = self._step_time.fixed(at_once / max(1, now.replicas_ready))
+            return seconds_left(now.work, now.left, self.tokens_per_second, at_once, speed, fixed)
         rate = self.per_second("made")  # of records that call no model
         return max(0.0, now.wanted - now.kept) / rate if rate > 0 else None
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from synth.report.time_left import Left, lengths, seconds_left
+from synth.report.time_left import FIXED, Left, StepTime, lengths, seconds_left
 from synth.report.work import BINS, Work
 
 
@@ -29,6 +29,29 @@ def test_rows_kept_of_long_records_are_expected_of_those_that_run():
     """Short ones are rejected: at first, all that end are."""
     seen = work([20] * 50, [25] * 50, kept=0) + work([200] * 5)
     assert lengths(seen).kept > 5 / 55
+
+
+def test_running_records_that_have_outlived_the_rejected_ones_are_expected_to_be_kept():
+    """Nine in ten are rejected at once; ten that have come further give the ten missing rows, so no other begins."""
+    seen = work([20] * 90, kept=0) + work([200] * 10, [100] * 10)
+    alone = seconds_left(seen, Left(10, 10, float("inf")), rate=100, at_once=10, speed=10)
+    assert alone == pytest.approx(10 * 100 / 100, rel=0.2)
+
+
+@pytest.mark.parametrize("fixed", [0.05, 0.3, 0.9])
+def test_how_much_faster_a_smaller_batch_is_is_measured(fixed):
+    rng, steps = random.Random(0), StepTime()
+    for requests in [64] * 50 + [16, 32, 48] * 3:
+        steps.add(requests, 0.1 * (fixed + (1 - fixed) * requests / 64) * rng.uniform(0.9, 1.1))
+    assert steps.fixed(64) == pytest.approx(fixed, abs=0.12)
+
+
+def test_a_batch_that_is_always_full_leaves_open_how_fast_a_smaller_one_is():
+    steps = StepTime()
+    for _ in range(50):
+        steps.add(64, 0.1)
+    assert steps.fixed(64) == pytest.approx(FIXED, rel=0.1)
+    assert StepTime().fixed(64) == FIXED
 
 
 def test_full_engines_take_as_long_as_their_tokens():
