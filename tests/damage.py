@@ -25,7 +25,7 @@ import pyarrow as pa
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as component
 
-from synth import export, inspect, job, merge
+from synth import export, generation, inspect, job, merge
 from synth.configuration.parsing import parse
 from synth.engines import Answer, Placement
 from synth.engines.simulated import Simulated
@@ -138,11 +138,11 @@ def without_ray():
     """Runs have one worker, in this process, and sync their journals all the time."""
     with ExitStack() as patches:
         for module, name, here in (
-            (job, "connected", _connected),
-            (job, "RayWorker", InProcess),
-            (job, "SharedProcess", Shared),
+            (generation, "connected", _connected),
+            (generation, "RayWorker", InProcess),
+            (generation, "SharedProcess", Shared),
             (dedup_processes, "SharedProcess", Shared),
-            (job, "until_lost", lambda: asyncio.Event().wait()),
+            (generation, "until_lost", lambda: asyncio.Event().wait()),
             (worker_module, "JOURNAL_INTERVAL_S", 0.005),
         ):
             patches.enter_context(patch.object(module, name, here))

@@ -35,6 +35,13 @@ def test_help_is_the_command_s_own_whatever_else_is_typed(word, capsys):
     assert f"python -m synth.{word} +strategy=magpie" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("word", ["pilot", "tune"])
+@pytest.mark.parametrize("option", [["--cfg", "job"], ["--cfg=job"]])
+def test_the_configuration_is_printed_and_nothing_tried_where_that_is_asked(word, option, capsys):
+    assert main([word, *option, "+strategy=magpie"]) == 0
+    assert "\nstrategy:\n" in capsys.readouterr().out
+
+
 def test_without_a_word_the_commands_are_listed(capsys):
     assert main([]) == 0
     assert all(f"synth {word}" in capsys.readouterr().out for word in ["run"])

@@ -13,6 +13,7 @@ command draw pilot tune aliases
 trials
 run show merge export report.__main__
 job sweep from_python
+generation
 preview pipeline
 resumption
 schedule

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synth import job
+from synth import generation, job
 from synth.configuration.parsing import parse
 from synth.errors import ConfigError
 from synth.from_python import generate
@@ -109,7 +109,7 @@ def refused(here, kind, path):
     config = composed(*WORDS, *words, strategy="text_generation", model="demo")
     before = snapshot(here.parent)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "connected", no_room)
+        patch.setattr(generation, "connected", no_room)
         if kind == "a full disk":
             patch.setattr(Manifest, "write", full_disk)
         with pytest.raises(ConfigError) as caught:
@@ -200,7 +200,7 @@ def test_a_folder_with_nothing_of_a_runs_in_it_is_taken(tmp_path, monkeypatch, n
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).write_text("mine")
     before = snapshot(tmp_path)
-    monkeypatch.setattr(job, "connected", no_room)
+    monkeypatch.setattr(generation, "connected", no_room)
     with pytest.raises(ConfigError, match="there is no room"):
         work(composed("engine=simulated", f"output_dir={tmp_path}", model="demo"))
     assert snapshot(tmp_path) == before

@@ -2,7 +2,7 @@
 
 A line is on disk before any worker gets the decision, so a resumed run repeats it. The first line names the owner, and
 each line has a checksum of itself and all lines before. Reading stops at the first line that is torn, damaged, missing
-or of another run. Records that used lost decisions are run again (resume.py, worker.py).
+or of another run. Records that used lost decisions are run again (resume.py, shard_files.py).
 """
 
 import hashlib
