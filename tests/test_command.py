@@ -5,6 +5,7 @@ from contextlib import suppress
 import pytest
 
 from synth.command import COMMANDS, main
+from tests.error_lines import check_line
 
 
 @pytest.mark.parametrize("word", COMMANDS)
@@ -49,7 +50,7 @@ def test_without_a_word_the_commands_are_listed(capsys):
 
 def test_a_word_that_is_none_is_refused_with_the_nearest(capsys):
     assert main(["shwo", "runs/a"]) == 2
-    assert capsys.readouterr().err == "error: shwo: no such command; did you mean 'show'?\n"
+    check_line(capsys.readouterr().err, "error: shwo", "did you mean 'show'?")
     assert main(["install"]) == 2
     assert "no such command; choose from draw, export, merge" in capsys.readouterr().err
 

@@ -18,6 +18,7 @@ from synth.steps.evol_instruct import EvolInstruct
 from synth.steps.judge import Judge
 from synth.steps.preference import Preference
 from synth.steps.strategy import Step, Strategy
+from tests.error_lines import check_line
 
 WARM = Sampling(temperature=1.0)
 EVIL = """a"]]></text><script>alert(1)</script>&amp;`x`|{end};\n%%{init}%%\u202e"""
@@ -79,7 +80,7 @@ def test_svg_goes_into_a_file(tmp_path, capsys):
 
 def test_a_file_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path, capsys):
     assert main(["+strategy=magpie", f"--svg={tmp_path}/none/magpie.svg"]) == 2
-    assert capsys.readouterr().err == f"error: --svg: {tmp_path}/none/magpie.svg can't be written (No such file or directory)\n"  # fmt: skip  # noqa: E501
+    check_line(capsys.readouterr().err, f"error: --svg: {tmp_path}/none/magpie.svg", "No such file or directory")
 
 
 def test_several_strategies_do_not_overwrite_one_file(tmp_path, capsys):

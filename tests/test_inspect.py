@@ -9,6 +9,7 @@ from synth.inspect import main
 from synth.records import Finished, Shard
 from synth.report.run_data import Run
 from synth.storage.journal import Journal, owner_of
+from tests.error_lines import check_line
 from tests.report.runs import kept, make_run, rejected
 
 EVIL = "[bold]x[/]\x1b[31m\u202e"
@@ -116,4 +117,4 @@ def test_control_characters_and_markup_are_spelled_out(tmp_path):
 
 def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path}: holds no run, there is no manifest.json\n"
+    check_line(capsys.readouterr().err, f"error: {tmp_path}", "no run", "manifest.json")

@@ -13,6 +13,7 @@ from datasets import load_from_disk
 from synth import merge
 from synth.records import dataset_schema
 from synth.run import main
+from tests.error_lines import check_line
 from tests.stage import Stage, records_on_disk
 
 SIMULATED = ["+strategy=magpie", "engine=simulated", "engine.tokens_per_second=2000", "engine.median_tokens=20"]
@@ -174,4 +175,4 @@ def test_merge_by_hand_makes_a_dataset_of_what_is_committed(finished, tmp_path, 
 
 def test_merge_names_a_folder_that_holds_no_run(tmp_path, capsys):
     assert merge.main([str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path}: holds no run, there is no manifest.json\n"
+    check_line(capsys.readouterr().err, f"error: {tmp_path}", "no run", "manifest.json")

@@ -12,6 +12,7 @@ import pytest
 
 import synth
 from synth.run import main
+from tests.error_lines import check_line
 
 HEAVY = ["ray", "vllm", "torch", "transformers", "datasets"]
 PLUS = "none is chosen yet, and the first one needs a plus sign"
@@ -125,7 +126,7 @@ def test_a_bad_key_of_a_step_is_refused(refusal, key, told):
 
 def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
     told = refusal(*GOOD, "+strategy.magpie.instruction.temprature=1")
-    assert told == "strategy.magpie.instruction.temprature: no such key; did you mean 'temperature'?"
+    check_line(told, "strategy.magpie.instruction.temprature", "no such key", "did you mean 'temperature'?")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ def test_a_sweep_that_is_stopped_starts_no_further_run(job):
 
 def test_a_sweep_ends_at_the_first_bad_configuration(job, capsys):
     assert main(["--multirun", *GOOD, "num_records=0,5"]) == 2
-    assert capsys.readouterr().err == "error: num_records: must be at least 1 or 'all', got 0\n"
+    check_line(capsys.readouterr().err, "error: num_records", "at least 1", "'all'", "0")
     assert not job.configs
 
 
@@ -347,7 +348,7 @@ def test_the_program_refuses_within_five_seconds_and_leaves_nothing_behind(tmp_p
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment())
     assert used_by_children() - start < 5
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: engine.max_num_sequences: no such key; did you mean 'engine.max_num_seqs'?\n"
+    check_line(done.stderr, "error: engine.max_num_sequences", "no such key", "did you mean 'engine.max_num_seqs'?")
     assert not list(tmp_path.iterdir())
 
 

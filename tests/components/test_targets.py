@@ -16,6 +16,7 @@ from synth.sources import Source
 from synth.steps.function import StepFunction
 from synth.steps.magpie import Magpie
 from tests.configuration.test_config import plain, refusal
+from tests.error_lines import check_line
 
 MODULE = """
 import functools, operator, os, subprocess
@@ -241,7 +242,7 @@ def test_a_source_needs_a_stamp_and_rows_and_synth_sees_to_the_rest(modules):
     usual = build({"_target_": "shape.Rows"}, "source", Source)
     assert {name: getattr(given, name) for name in keys} == keys
     assert (usual.columns, usual.limit, usual.repeat, usual.bad_rows) == ({}, None, 1, "stop")
-    assert refused("shape.Rows", Source, repeat=0) == "here.repeat: must be at least 1, got 0"
+    check_line(refused("shape.Rows", Source, repeat=0), "here.repeat", "at least 1", "0")
     assert refused("shape.Rows", Source, repeats=2) == "here.repeats: no such key"
 
 

@@ -18,6 +18,7 @@ from synth.engines.vllm import VLLM
 from synth.errors import ConfigError
 from synth.models.model import DEMO, Model
 from synth.steps.magpie import Magpie
+from tests.error_lines import check_line
 
 STEPS = """
 async def translate(record, llm, language: str = "French", times: int = 1, **options):
@@ -231,8 +232,8 @@ def test_a_group_that_is_missing_is_named():
 
 def test_a_metrics_port_is_refused_where_the_cluster_has_its_own():
     told = refusal(plain() | {"cluster": {"address": "auto", "metrics_port": 9400}})
-    assert told == "cluster.metrics_port: the cluster at cluster.address has its own; leave it null"
-    assert refusal(changed(plain(), "cluster.metrics_port", 0)) == "cluster.metrics_port: must be at least 1, got 0"
+    check_line(told, "cluster.metrics_port", "cluster.address", "null")
+    check_line(refusal(changed(plain(), "cluster.metrics_port", 0)), "cluster.metrics_port", "at least 1", "0")
 
 
 def test_a_key_that_is_missing_is_named():
@@ -262,7 +263,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 def test_a_chat_template_that_is_not_there_is_refused():
     data = plain()
     told = refusal(data | {"model": data["model"] | {"chat_template": "nope.jinja"}})
-    assert told == "model.chat_template: there is no file 'nope.jinja'"
+    check_line(told, "model.chat_template", "'nope.jinja'")
 
 
 def test_a_wrong_key_is_told_before_a_missing():
@@ -340,12 +341,12 @@ def test_two_steps_with_the_same_keys_keep_their_own_names():
 
 def test_a_step_without_a_dotted_target_is_refused():
     told = refusal(plain() | {"strategy": {"steps": [{"language": "German"}]}})
-    assert told == "strategy.steps[0]: needs a _target_, the dotted name of a class or function"
+    check_line(told, "strategy.steps[0]", "_target_")
     magpie = {"_target_": "synth.steps.magpie.Magpie"}
     told = refusal(plain() | {"strategy": {"magpie": magpie, "steps": ["magpi"]}})
-    assert told == "strategy.steps[0]: 'magpi' is not a step of this strategy; did you mean 'magpie'?"
+    check_line(told, "strategy.steps[0]", "'magpi'", "did you mean 'magpie'?")
     told = refusal(plain() | {"strategy": {"steps": [{"_target_": "translate"}]}})
-    assert told == "strategy.steps[0]._target_: 'translate' is not a dotted name such as my_steps.translate"
+    check_line(told, "strategy.steps[0]._target_", "'translate'", "my_steps.translate")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from synth.errors import ConfigError
 from synth.run import composed
+from tests.error_lines import check_line
 
 FILE = "_target_: synth.engines.simulated.Simulated\nmax_num_seqs: 7\nsigma: 0.25\n"
 
@@ -61,4 +62,4 @@ def test_a_file_that_is_no_engine_is_refused_in_one_line(mine, text, told):
 def test_a_file_that_is_not_there_is_refused_with_the_nearest_beside_it(mine):
     with pytest.raises(ConfigError) as refused:
         configured("engine=tunes/mien.yaml")
-    assert str(refused.value) == "engine: there is no file 'tunes/mien.yaml'; did you mean 'tunes/mine.yaml'?"
+    check_line(str(refused.value), "engine", "'tunes/mien.yaml'", "did you mean 'tunes/mine.yaml'?")

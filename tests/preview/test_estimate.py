@@ -10,6 +10,7 @@ from synth.report import progress
 from synth.report.run_data import Run
 from synth.report.throughput import throughput
 from synth.run import main
+from tests.error_lines import check_line
 
 KIND = ["+strategy=magpie", "engine=simulated", "engine.median_tokens=20", "engine.max_num_seqs=32"]
 SPEED = "engine.tokens_per_second=150"
@@ -173,10 +174,10 @@ def test_a_batch_that_was_never_full_is_noted(small, tmp_path, capsys):
 
 def test_what_holds_no_run_or_measured_nothing_is_refused_by_the_key(small, tmp_path, capsys):
     error = told(capsys, SPEED, f"estimate_from={tmp_path}", code=2)
-    assert error == f"error: estimate_from: {tmp_path}: holds no run, there is no manifest.json\n"
+    check_line(error, f"error: estimate_from: {tmp_path}", "no run", "manifest.json")
     folder = copied(small, tmp_path, lambda at, one: {})
     error = told(capsys, SPEED, f"estimate_from={folder}", code=2)
-    assert error == f"error: estimate_from: {folder} has no committed records, or ran too briefly to be measured\n"
+    check_line(error, f"error: estimate_from: {folder}", "no committed records")
 
 
 def test_an_estimate_is_for_a_dry_run_only(small, capsys):

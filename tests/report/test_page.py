@@ -6,6 +6,7 @@ import re
 import pytest
 
 from synth.report.__main__ import main
+from tests.error_lines import check_line
 from tests.report.runs import kept, make_run, rejected
 
 SNAPSHOTS = [{"time": 5.0 * n, "replicas_ready": 1, "completion_tokens": n, "tokens_per_second": 9.0 * n, "kept": n}
@@ -82,7 +83,7 @@ def test_what_is_sampled_says_of_how_many(tmp_path):
 @pytest.mark.parametrize("folder", ["none", "."])
 def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(tmp_path, capsys, folder):
     assert main([str(tmp_path / folder)]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path / folder}: holds no run, there is no manifest.json\n"
+    check_line(capsys.readouterr().err, f"error: {tmp_path / folder}", "no run", "manifest.json")
 
 
 def test_a_file_that_cannot_be_written_is_one_line_and_exit_code_2(run, capsys):

@@ -8,6 +8,7 @@ import pytest
 
 from synth.schedule import cluster
 from tests.documents import ROOT
+from tests.error_lines import check_line
 
 JOB = {"SLURM_JOB_ID": "1", "SLURM_JOB_NUM_NODES": "2", "SLURMD_NODENAME": "n1", "SLURM_NODEID": "1"}
 
@@ -34,15 +35,13 @@ def site(tmp_path):
 def test_an_address_that_other_nodes_do_not_reach_is_refused(site, address):
     done = site("bash slurm/multi_node.sbatch", lambda text: text + f"node_address() {{ echo {address}; }}")
     assert done.returncode == 1
-    assert done.stderr == (
-        f"error: other nodes can't reach n1 at '{address}': see node_address in slurm/environment.sh\n"
-    )
+    check_line(done.stderr, "error", "n1", f"'{address}'", "node_address", "slurm/environment.sh")
 
 
 def test_a_node_that_does_not_reach_the_head_says_so_and_is_no_part_of_the_run(site):
     done = site("bash slurm/ray_node.sh", RAY_ADDRESS="127.0.0.1:1", HEAD_TIMEOUT_S="0")
     assert done.returncode == 1
-    assert done.stderr == "error: n1 does not reach Ray's head at 127.0.0.1:1: the run goes on without it\n"
+    check_line(done.stderr, "error: n1", "Ray's head", "127.0.0.1:1")
 
 
 def test_a_cluster_by_slurm_asks_of_ray_what_a_run_asks_of_its_own():

@@ -17,6 +17,7 @@ from synth.components.instantiate import build
 from synth.errors import ConfigError
 from synth.sources import BadRow, Source
 from synth.sources.files import Files
+from tests.error_lines import check_line
 
 NAMES = "a.jsonl a.ndjson a.JSONL a.jsonl.gz a.json a.json.gz a.csv a.csv.gz a.tsv a.parquet a.feather a.arrow saved"
 ROWS = [{"prompt": "why?", "n": 1}, {"prompt": "é\0", "n": 2}]
@@ -89,11 +90,11 @@ def test_a_missing_file_is_named_with_the_most_similar_one_there_is(tmp_path):
     write(tmp_path / "seeds.jsonl")
     told = f"source.path: there is no file '{tmp_path}/seed.jsonl'; did you mean '{tmp_path}/seeds.jsonl'?"
     assert refusal(tmp_path / "seed.jsonl") == told
-    assert refusal(tmp_path / "no" / "x.csv") == f"source.path: there is no file '{tmp_path}/no/x.csv'"
+    check_line(refusal(tmp_path / "no" / "x.csv"), "source.path", f"'{tmp_path}/no/x.csv'")
 
 
 def test_a_pattern_without_a_match_is_refused(tmp_path):
-    assert refusal(tmp_path / "*.csv") == f"source.path: no file matches '{tmp_path}/*.csv'"
+    check_line(refusal(tmp_path / "*.csv"), "source.path", f"'{tmp_path}/*.csv'")
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
@@ -123,7 +124,7 @@ def test_a_file_that_can_not_be_opened_is_named(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
-    assert refusal(tmp_path / "a.jsonl") == f"source.path: {tmp_path}/a.jsonl can't be read (Permission denied)"
+    check_line(refusal(tmp_path / "a.jsonl"), f"source.path: {tmp_path}/a.jsonl", "Permission denied")
 
 
 def test_a_text_file_is_unpacked_whatever_its_name(tmp_path):
@@ -197,7 +198,7 @@ def test_only_csv_and_tsv_have_a_delimiter(tmp_path):
 def test_a_link_to_nothing_is_refused(tmp_path):
     (tmp_path / "a.jsonl").symlink_to("gone.jsonl")
     assert refusal(tmp_path / "a.jsonl").endswith("a.jsonl' is a link to 'gone.jsonl', which is not there")
-    assert refusal(tmp_path / "*.jsonl") == f"source.path: {tmp_path}/a.jsonl can't be read (No such file or directory)"
+    check_line(refusal(tmp_path / "*.jsonl"), f"source.path: {tmp_path}/a.jsonl", "No such file or directory")
 
 
 def test_a_file_that_is_gone_since_it_was_looked_at_is_refused(tmp_path):

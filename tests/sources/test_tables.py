@@ -11,6 +11,7 @@ import pytest
 
 from synth.sources import BadRow
 from synth.sources.row_lines import written
+from tests.error_lines import check_line
 from tests.sources.test_files import read, refusal
 
 
@@ -97,9 +98,9 @@ def test_columns_of_one_name_are_refused(tmp_path):
     deep = pa.table({"s": pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), struct)})
     for name in ("a.parquet", "a.arrow"):
         path = write(tmp_path / name, twice)
-        assert refusal(path) == f"source.path: {path}: has the column 'a' twice"
+        check_line(refusal(path), f"source.path: {path}", "column 'a'", "twice")
         path = write(tmp_path / name, deep)
-        assert refusal(path) == f"source.path: {path}: has in the column 's' the field 'x' twice"
+        check_line(refusal(path), f"source.path: {path}", "column 's'", "field 'x'", "twice")
 
 
 MESSAGES = [{"role": "user", "content": "Hi"}, {"role": "tool", "content": {"t": [3]}}, None]

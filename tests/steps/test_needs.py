@@ -9,6 +9,7 @@ from synth.steps.needs import refuse_missing_columns, refuse_unfit_columns
 from synth.steps.respond import Respond
 from synth.steps.strategy import Step, Strategy
 from synth.steps.text_generation import TextGeneration
+from tests.error_lines import check_line
 
 
 def check(columns, *steps, source="seeds.jsonl"):
@@ -26,8 +27,8 @@ ABOUT = TextGeneration(template="{{ topic }}", output="instruction")
 
 
 def test_a_column_that_the_source_lacks_is_named_with_the_nearest_one():
-    told = "strategy.step0: reads the column 'topic', which seeds.jsonl lacks; did you mean 'topics'?"
-    assert refusal(["topics", "n"], ABOUT) == f"{told} Or rename a column by 'source.columns={{topic: topics}}'"
+    facts = "'topic'", "seeds.jsonl", "did you mean 'topics'?", "'source.columns={topic: topics}'"
+    check_line(refusal(["topics", "n"], ABOUT), "strategy.step0", *facts)
 
 
 def test_where_none_is_near_all_are_named():
@@ -35,15 +36,15 @@ def test_where_none_is_near_all_are_named():
 
 
 def test_without_a_source_it_says_how_to_choose_one():
-    told = "strategy.step0: reads the column 'topic', which source=none lacks"
-    assert refusal([], ABOUT, source="source=none") == f"{told}; choose source=file, source=hub or source=documents"
+    facts = "'topic'", "source=none", "source=file", "source=hub", "source=documents"
+    check_line(refusal([], ABOUT, source="source=none"), "strategy.step0", *facts)
 
 
 def test_one_of_several_columns_will_do():
     check(["instruction"], Respond())
     check(["messages"], Respond())
-    told = "strategy.step0: reads the column 'instruction' or 'messages', which seeds.jsonl lacks; choose from prompt"
-    assert refusal(["prompt"], Respond()) == f"{told}; rename a column by 'source.columns={{instruction: prompt}}'"
+    facts = "'instruction' or 'messages'", "seeds.jsonl", "prompt", "'source.columns={instruction: prompt}'"
+    check_line(refusal(["prompt"], Respond()), "strategy.step0", *facts)
 
 
 def test_the_column_to_be_renamed_is_the_one_that_others_call_so():
