@@ -1,5 +1,8 @@
 """Detects whether a text asks for something: a question, a request, a wish, a stated problem. Answers mostly don't.
 
+Also whether it asks for an edit (`TO_EDIT`) for words that may be anybody's (`TO_WRITE`), or that
+may offer help (`TO_SPEAK`).
+
 Limits: English only; texts in other languages count as asking. List items are left out: an answer may be a list of
 imperatives ("1. Choose a pot.").
 """
@@ -23,6 +26,31 @@ VERBS = frozenset(
 )
 BEFORE_VERB = frozenset("please kindly you to me us and then now also just first next finally let's so".split())
 
+TO_EDIT = re.compile(  # in any form: "edited", "a revision of"
+    r"\b(?:correct|fix|proofread|edit|rewrit|rephras|paraphras|improv|format|reformat|translat|convert|chang|replac|remov"
+    r"|insert|complet|continu|punctuat|capitali[sz]|highlight|classif|label|sort|arrang|reorder|shorten|simplif"
+    r"|summari[sz]|polish|revis|expand|clean)\w{0,4}\b|\b(?:add|fill)(?:ed|ing|s)?\b",
+    re.IGNORECASE,
+)
+# Material that is only mentioned, as in "Which questions could I ask?", is not to be written.
+_MAKE = (
+    r"\b(?:creat|generat|mak|giv|suggest|provid|prepar|produc|design|develop|need|want|send|answer|repl(?:y|ie)|respond"
+    r"|continu|complet|simulat|show|list|come up|think of|help me with"
+)
+_MESSAGE = (
+    r"e-?mail|letter|message|conversation|chat|script|transcript|interview|prompt|question|post|tweet|story|speech"
+)
+_SPEAK = r"\b(?:role|pretend|act as|play|dialogue?|rewrite|rephrase|paraphrase|translate)\b"
+TO_WRITE = re.compile(
+    rf"\b(?:write|draft|compose)\b|{_SPEAK}|{_MAKE})\w*\b[^.!?\n]{{0,60}}?\b(?:{_MESSAGE})s?\b", re.IGNORECASE
+)
+# Words of which an offer of help may be one.
+TO_SPEAK = re.compile(
+    rf"{_SPEAK}|{_MAKE}|write|writing|draft|compos)\w*\b[^.!?\n]{{0,60}}?"
+    rf"\b(?:{_MESSAGE}|greeting|introduction|reply|sentence|statement|slogan|bio|profile)s?\b",
+    re.IGNORECASE,
+)
+
 _QUESTION = re.compile(r"[?？؟]")
 _ORDERS = VERBS | frozenset(
     "act be debate decide ensure help incorporate invite keep limit mark narrate play play-act plot pretend print "
@@ -41,7 +69,7 @@ _BEFORE_ORDER = BEFORE_VERB - {"to", "you", "me", "us", "let's"}  # "To begin, .
 _PERSONS = [["i"], ["you"], ["we"], ["someone"], ["anyone"]]
 _WISH = re.compile(
     r"\b(?:please|help me|tell me|give me|show me|teach me|(?:i|we)(?:'d| would) like|(?:i|we) (?:want|need)"
-    r"|i'm looking|i am looking|looking for|your task)\b",
+    r"|(?:i'm|i am) looking(?! forward)|looking for|your task)\b",
     re.IGNORECASE,
 )
 _ENGLISH = re.compile(r"\b(?:the|a|an|of|to|is|are|and|in|for|with|that|this|your|you|it)\b", re.IGNORECASE)

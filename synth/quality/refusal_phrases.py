@@ -184,8 +184,8 @@ EMPTY = _english(
     r"^\W*+(?:(?:however|but|that said|instead|still|so|and|therefore|also|for now|if so|please|hello|hi|great),?"
     r"|(?:sure|certainly|absolutely|of course|yes|okay)(?: thing)?[,!.]*)?\W*+"
     + _any(r"""
-        $|i(?:'m| am)(?: always| still| just)? (?:here|happy|glad|available|designed|sorry|excited|ready|more than)\b
-        i(?:'m| am) (?:not )?an?\b
+        $|i(?:'m| am)(?: always| still| just| so| very| really)? SERVING\b
+        i(?:'m| am) (?:not )?(?:an?|here to)\b
         i(?:'d| would| will|'ll) (?:be|love|do my best)\b
         i (?:apologi[sz]e|understand|appreciate|hope|must|need more)\b
         i can (?:(?:certainly|definitely|still|also|only|try to) )*(?:assist|help|support|guide)\b
@@ -200,5 +200,7 @@ EMPTY = _english(
         you (?:can|may|could|might|should) (?:want to |try to |also |try )?ELSEWHERE
         i(?:'d| would)? (?:recommend|suggest|advise|encourage)(?: that)?(?: you)?(?: to)? ELSEWHERE
         (?:it|this|that)(?:'s| is) (?:always )?(?:best|important|essential|crucial|recommended) to (?:respect|ELSEWHERE)
-    """).replace("ELSEWHERE", r"(?:contact|consult|check|reach|visit|speak|seek|ask|look|refer)\w*")
+    """)
+    .replace("SERVING", "(?:here|happy|glad|available|designed|sorry|excited|ready|more than)")
+    .replace("ELSEWHERE", r"(?:contact|consult|check|reach|visit|speak|seek|ask|look|refer)\w*")
 )

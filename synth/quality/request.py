@@ -1,18 +1,20 @@
-"""Rejects instructions that no user would type: in the assistant's voice, or about a missing text.
+"""Rejects instructions that no user would type: in the assistant's voice, about a missing text, or without a request.
 
-By their first sentence: a user may quote an assistant later, or say "this text" after giving it.
+The first two by their first sentence: a user may quote an assistant later, or say "this text" after giving it. What
+asks for nothing is an article or a letter to somebody else (synth/quality/statement.py).
 
 Limits: whether an instruction makes sense is not checked, and non-English instructions are kept. Material in another
 column (a source's `input`) is not seen: leave the filter out then.
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.quality.asking import asks
+from synth.quality.statement import only_states
 from synth.quality.text_filter import TextFilter
 from synth.quality.texts import beginnings, texts, unquoted, unquoted_beginning
 from synth.records import Record, Rejection
@@ -124,12 +126,14 @@ class Request(TextFilter):
 
     `assistant_voice`: it begins like an assistant ("How can I help you", "Sure, here is"). `missing_material`: its
     first sentence refers to a text, an image or other material ("Summarize the following article."), and fewer than
-    four words follow, without code or a quotation. Also: `no_COLUMN`.
+    four words follow, without code or a quotation. `asks_nothing`: the first text has `min_stated` words or more and is
+    an article or a letter to somebody else; null allows these. Also: `no_COLUMN`.
     """
 
     column: str = "instruction"
+    min_stated: Annotated[int, Field(ge=1)] | None = 8
 
-    reasons: ClassVar[tuple[str, ...]] = ("assistant_voice", "missing_material")
+    reasons: ClassVar[tuple[str, ...]] = ("assistant_voice", "missing_material", "asks_nothing")
 
     def __call__(self, record: Record, llm: Any) -> Record:
         first, *_ = found = texts(record, self.column)
@@ -138,6 +142,8 @@ class Request(TextFilter):
         for text in found:
             if in_assistants_voice(text):
                 raise Rejection("assistant_voice", " ".join(text.split())[:100])
+        if self.min_stated is not None and only_states(first, self.min_stated):
+            raise Rejection("asks_nothing", " ".join(first.split())[:100])
         return record
 
     def doomed(self, record: Record, left: int) -> Rejection | None:

@@ -149,6 +149,73 @@ async def test_an_offer_in_any_words_is_no_answer(said):
 
 
 @pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            "Continue: Monday, Tuesday,",
+            "I'm ready to assist you with any project you have in mind. What's on your mind?",
+        ),
+        (
+            "Can we delete the evidence in the morning?",
+            "I'm sorry. I'm here to help you. I'm not here to judge. How can I help?",
+        ),
+        (
+            "Refund the ticket.",
+            "I'm sorry, but as a helpful AI, I'm designed to assist with any ticket. I'm here to help.",
+        ),
+        (f"{ASKED} What do you think?", OFFER),
+        ("Write a haiku about autumn leaves and rivers.", "I'm happy to help! What would you like it to say?"),
+    ],
+)
+async def test_an_offer_that_has_nothing_of_a_short_question_is_no_answer_to_it(asked, said):
+    assert await judged(Answer(), instruction=asked, response=said) == "asks_back"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("Hello there Obi One Kenobi", "Hello! I'm here to help. What can I do for you?"),
+        ("Write a greeting for the website of a garden.", "I'm here to help you! What would you like to know?"),
+        ("I have a question.", "Sure, I'm happy to help. What would you like to know?"),
+        ("Plan my trip.", "I'd be happy to help! Where do you want to go?"),
+        ("Plan my trip to Rome.", "I'd be happy to help you plan it! How long will you stay in Rome?"),
+        (
+            "In 10 years, who will be what? Give me some funny ones about colleagues in our tech company, for a vote.",
+            "1. In 10 years, who is a star?\n2. In 10 years, who is a cook?\n3. In 10 years, who has a dog?",
+        ),
+    ],
+)
+async def test_a_greeting_and_a_request_without_details_may_be_asked_about(asked, said):
+    assert await judged(Answer(), instruction=asked, response=said) is None
+
+
+SARAH = "Hi there,\n\nI'm Sarah, a writer. I doubt myself, and my team knows. What now?\n\nBest regards,\nSarah"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Hi Sarah,\n\nI hope you are well. I doubt myself too.\n\nBest regards,\nSarah",
+        "I'm Sarah, a freelance writer and coach who writes about nature.",
+        "Doubt is normal for a writer, and it passes.\n\nBest,\nSarah",
+    ],
+)
+async def test_a_response_under_the_users_name_is_found(said):
+    assert await judged(Answer(), instruction=SARAH, response=said) == "user_voice"
+
+
+async def test_a_letter_that_was_asked_for_bears_the_users_name():
+    letter = "Dear Mr. Miller,\n\nI'm Sarah, and the lamp is broken.\n\nBest regards,\nSarah"
+    asked = "I'm Sarah. Write to Mr. Miller that the lamp is broken."
+    assert await judged(Answer(), instruction=asked, response=letter) is None
+    assert await judged(Answer(), instruction=asked, response=letter.replace("Mr. Miller", "Sarah")) == "user_voice"
+    assert (
+        await judged(Answer(), instruction="Correct it: I'm Sarah, an writer.", response="I'm Sarah, a writer.") is None
+    )
+    assert await judged(Answer(), instruction=SARAH, response='Say "I\'m Sarah, and I can do it" aloud.') is None
+
+
+@pytest.mark.parametrize(
     "said",
     [
         "Yes",

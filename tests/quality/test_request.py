@@ -116,6 +116,18 @@ async def test_a_text_that_is_there_or_is_to_be_written_is_not_missed(text):
     assert await judged(Request(), instruction=text) is None
 
 
+STATED = "The best vitamins are available only at the doctor's clinic."
+
+
+async def test_an_instruction_that_only_states_something_is_found():
+    assert await judged(Request(), instruction=STATED) == "asks_nothing"
+    assert await judged(Request(), instruction=f"{STATED} Is that true?") is None
+    assert await judged(Request(min_stated=None), instruction=STATED) is None
+    assert await judged(Request(min_stated=11), instruction=STATED) is None
+    first = [{"role": "user", "content": "Name a vitamin."}, {"role": "assistant", "content": "C."}]
+    assert await judged(Request(column="user"), messages=[*first, {"role": "user", "content": STATED}]) is None
+
+
 async def test_of_a_conversation_the_first_turn_brings_the_material():
     turns = [{"role": "user", "content": "Here is my poem: roses are red."}, {"role": "assistant", "content": "Nice."}]
     later = [*turns, {"role": "user", "content": "Translate this poem."}]

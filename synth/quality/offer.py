@@ -1,0 +1,75 @@
+"""Detects an answer that only offers help or asks back, where there was something to answer.
+
+All of its sentences must be offers, apologies, what the assistant is, or questions back; nearly nothing may be said
+beside them. Whether there was something to answer is a matter of what was asked: many words, or few of which the answer
+has none. Where a message, a conversation or a role was asked for, an offer may be the answer.
+
+Limits: English only.
+"""
+
+import re
+
+from synth.quality.asking import TO_SPEAK
+from synth.quality.refusal_phrases import EMPTY
+from synth.quality.texts import prose, unquoted
+
+LEAST_ASKED = 8  # words in an instruction, from which on an offer without a question is no answer
+LEAST_SPECIFIC = 3  # long words of an instruction that no offer of help has to guess
+LEAST_OFFER = 4  # words: "Yes." and "Sure!" answer a short question
+MOST_SAID = 0.05  # share of an offer's words beside the offer
+_ABOUT_ASSISTANT = re.compile(
+    r"\b(?:who|what) (?:can|could|do|are) you\b(?! (?:think|say|suggest|recommend|advise|mean))|\bare you an?\b",
+    re.IGNORECASE,
+)
+# What a request for help has that says nothing of the help.
+_UNSPECIFIC = frozenset(
+    "about advice assist assistance could from have hello help like need please question questions some something "
+    "thank thanks that this want what with would your".split()
+)
+_AS_ASSISTANT = re.compile(r"\bas an? (?:\w+ ){0,4}?(?:ai|assistant|chatbot|bot|language model)\b", re.IGNORECASE)
+_GREETS = re.compile(r"(?:hello|hi|hey|good \w+|greetings)\b[^.!?\n]*[.!]*", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+")
+_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
+_SERVICE = re.compile(  # "As a helpful AI, I can support you in this"
+    r"^.{0,80}?\b(?:i|we)(?:'(?:m|d|ll|ve)| am| can| will| would| could| have)? (?:[^.!?\s]+ ){0,6}?"
+    r"(?:help|assist|support|guide|offer|provide|tailor|happy|glad|thrilled|excited|delighted|ready|here to|love to"
+    r"|need to know|need (?:some|more|a (?:bit|little) more)|know (?:\w+ ){0,3}more|my best|get started)\b",
+    re.IGNORECASE,
+)
+_INVITES = re.compile(r"\?|\b(?:let me know|feel free|tell me|share)\b", re.IGNORECASE)
+
+
+def asks_back(asked: str, answer: str, min_asked: int) -> bool:
+    """Whether an answer only offers help, though `asked` has `min_asked` words, or fewer of which the answer has none.
+
+    An offer without a question is none from eight words on already, and always if it is made as an assistant.
+    """
+    words = len(asked.split())
+    enough = (
+        words >= min_asked
+        or ("?" not in answer and (words >= LEAST_ASKED or _AS_ASSISTANT.search(answer) is not None))
+        or _is_beside(prose(answer), asked)
+    )
+    return enough and not TO_SPEAK.search(asked) and not _ABOUT_ASSISTANT.search(asked) and _is_offer(answer)
+
+
+def _is_offer(text: str) -> bool:
+    """Whether all sentences offer help or ask back, and at least one offers: a question alone may be the task."""
+    sentences = [one.strip() for one in _SENTENCE.findall(unquoted(text)) if any(map(str.isalpha, one))]
+    statements = [sentence for sentence in sentences if not sentence.endswith("?")]
+    invites = _INVITES.search(text) is not None  # an offer that explains itself asks for nothing
+    others = [one for one in statements if ":" in one or not (EMPTY.match(one) or (invites and _SERVICE.search(one)))]
+    words, beside = (sum(len(sentence.split()) for sentence in some) for some in (sentences, others))
+    return bool(statements) and words >= LEAST_OFFER and beside <= MOST_SAID * words
+
+
+def _is_beside(answer: str, asked: str) -> bool:
+    """Whether an answer has nothing of what was asked for, though that was said in several words."""
+    if _GREETS.fullmatch(asked.strip()):
+        return False
+    specific = {word[:5] for word in _words(asked) if len(word) > 3 and word not in _UNSPECIFIC}
+    return len(specific) >= LEAST_SPECIFIC and specific.isdisjoint(word[:5] for word in _words(answer))
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
