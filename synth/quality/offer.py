@@ -1,8 +1,9 @@
 """Detects an answer that only offers help or asks back, where there was something to answer.
 
 All of its sentences must be offers, apologies, what the assistant is, or questions back; nearly nothing may be said
-beside them. Whether there was something to answer is a matter of what was asked: many words, or few of which the answer
-has none. Where a message, a conversation or a role was asked for, an offer may be the answer.
+beside them, a little more beside many offers. Whether there was something to answer is a matter of what was asked: many
+words, or few of which the answer has none. Where a message, a conversation or a role was asked for, an offer may be the
+answer.
 
 Limits: English only.
 """
@@ -17,6 +18,8 @@ LEAST_ASKED = 8  # words in an instruction, from which on an offer without a que
 LEAST_SPECIFIC = 3  # long words of an instruction that no offer of help has to guess
 LEAST_OFFER = 4  # words: "Yes." and "Sure!" answer a short question
 MOST_SAID = 0.05  # share of an offer's words beside the offer
+MANY_OFFERS = 4  # from here on more may be said beside them, if there is no list, and less need be asked
+MOST_SAID_BESIDE_MANY = 0.2
 _ABOUT_ASSISTANT = re.compile(
     r"\b(?:who|what) (?:can|could|do|are) you\b(?! (?:think|say|suggest|recommend|advise|mean))|\bare you an?\b",
     re.IGNORECASE,
@@ -36,31 +39,38 @@ _SERVICE = re.compile(  # "As a helpful AI, I can support you in this"
     r"|need to know|need (?:some|more|a (?:bit|little) more)|know (?:\w+ ){0,3}more|my best|get started)\b",
     re.IGNORECASE,
 )
+_ITEM = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s", re.MULTILINE)
 _INVITES = re.compile(r"\?|\b(?:let me know|feel free|tell me|share)\b", re.IGNORECASE)
 
 
 def asks_back(asked: str, answer: str, min_asked: int) -> bool:
     """Whether an answer only offers help, though `asked` has `min_asked` words, or fewer of which the answer has none.
 
-    An offer without a question is none from eight words on already, and always if it is made as an assistant.
+    From eight words on an offer without a question is none either, nor are four offers; and an offer as an assistant
+    never is.
     """
-    words = len(asked.split())
-    enough = (
+    offers, words = _offers(answer), len(asked.split())
+    if not offers or TO_SPEAK.search(asked) or _ABOUT_ASSISTANT.search(asked):
+        return False
+    return (
         words >= min_asked
-        or ("?" not in answer and (words >= LEAST_ASKED or _AS_ASSISTANT.search(answer) is not None))
+        or (words >= LEAST_ASKED and ("?" not in answer or offers >= MANY_OFFERS))
+        or ("?" not in answer and _AS_ASSISTANT.search(answer) is not None)
         or _is_beside(prose(answer), asked)
     )
-    return enough and not TO_SPEAK.search(asked) and not _ABOUT_ASSISTANT.search(asked) and _is_offer(answer)
 
 
-def _is_offer(text: str) -> bool:
-    """Whether all sentences offer help or ask back, and at least one offers: a question alone may be the task."""
+def _offers(text: str) -> int:
+    """The number of sentences that offer help, 0 unless nearly all others ask: a question alone may be the task."""
     sentences = [one.strip() for one in _SENTENCE.findall(unquoted(text)) if any(map(str.isalpha, one))]
     statements = [sentence for sentence in sentences if not sentence.endswith("?")]
     invites = _INVITES.search(text) is not None  # an offer that explains itself asks for nothing
     others = [one for one in statements if ":" in one or not (EMPTY.match(one) or (invites and _SERVICE.search(one)))]
     words, beside = (sum(len(sentence.split()) for sentence in some) for some in (sentences, others))
-    return bool(statements) and words >= LEAST_OFFER and beside <= MOST_SAID * words
+    offers = len(statements) - len(others)
+    many = offers >= MANY_OFFERS and not _ITEM.search(text)
+    most = MOST_SAID_BESIDE_MANY if many else MOST_SAID
+    return offers if words >= LEAST_OFFER and beside <= most * words else 0
 
 
 def _is_beside(answer: str, asked: str) -> bool:

@@ -22,6 +22,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import field
+from difflib import SequenceMatcher
 from itertools import compress, pairwise
 from typing import Annotated, Any, ClassVar
 
@@ -50,13 +51,17 @@ OPENING = 1000  # characters by which verse is recognized
 REFRAIN = 0.6  # of a poem or a song
 LEAST_WORDS_OF_A_LINE = 12  # shorter lines may occur twice: "- [ ]: a blank or nothing"
 LEAST_WORDS_OF_A_SENTENCE = 8  # shorter sentences may occur twice in a row: "Run, run!"
+LEAST_RUN = 14  # words that a sentence may not take from the one before, if they are most of both
+MOST_OF_A_SENTENCE = 0.7
 LEAST_WORDS_OF_AN_ITEM = 3
 LEAST_WORDS_OF_A_PARAGRAPH = 25
 ALIKE = 0.75  # share of common trigrams of two paragraphs
 PHRASE = 3  # words, not all equal
 LEAST_AGAIN = 3  # times that a phrase is repeated within sentences
 MOST_OF_PHRASE = 0.25  # share of a paragraph's words
-_IN_A_ROW = {1: 20, 2: 6, 3: 4, 4: 4, 5: 4, 6: 3, 7: 3, 8: 3}  # by words: how many times in a row is too often
+_IN_A_ROW = {1: 20, 2: 5, 3: 4, 4: 4, 5: 4, 6: 3, 7: 3, 8: 3}  # by words: how many times in a row is too often
+LONG_PERIODS = range(9, 40)  # words that may not come twice in a row, with a filler between or none
+LEAST_ITEMS = 8  # of a list of which at least half must differ
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s+")
 _NUMBER = re.compile(r"^\s*\d+[.)]\s+")
@@ -156,6 +161,8 @@ class Repetition(TextFilter):
             raise Rejection("repeated_words", f"twice in a row: {repeated!r}")
         if self.adjacent and (repeated := _repeated_in_a_row(text)):
             raise Rejection("repeated_words", f"many times in a row: {repeated!r}")
+        if self.adjacent and _few_items(lines):
+            raise Rejection("repeated_lines", "a list of few different items")
         if self.adjacent and (repeated := _phrase_again(lines)):
             raise Rejection("repeated_words", f"many times: {repeated!r}")
         if self.paragraphs is not None and (repeated := _paragraph_again(paragraphs)):
@@ -197,6 +204,15 @@ def _repeated_in_a_row(text: str) -> str | None:
         for start, end in zip(again[::2], again[1::2], strict=True):
             phrase = words[start : start + period]
             if end - start >= period * (least - 1) and not all(map(str.isdigit, phrase)):
+                return " ".join(phrase)
+    words = _words(text)  # with code, which may be what differs
+    hashes = hashed(words)
+    for period in LONG_PERIODS:
+        again = np.flatnonzero(np.diff(hashes[period:] == hashes[:-period], prepend=False, append=False))
+        for start, end in zip(again[::2], again[1::2], strict=True):
+            phrase = words[start : start + period]
+            least = period - (phrase[-1] in _FILLERS)
+            if end - start >= least and 2 * sum(map(str.isdigit, phrase)) < period:
                 return " ".join(phrase)
     return None
 
@@ -247,11 +263,19 @@ def _opening(text: str) -> str:
 
 
 def _sentence_twice(sentences: Sequence[str]) -> str | None:
-    """A sentence that equals the one before except for fillers."""
+    """A sentence that equals the one before except for fillers, or has a long part of it."""
     for one, other in pairwise(words for words in map(_words, sentences) if words):
-        if min(len(one), len(other)) >= LEAST_WORDS_OF_A_SENTENCE and _meant(one) == _meant(other):
+        shorter, longer = sorted((len(one), len(other)))
+        if shorter >= LEAST_WORDS_OF_A_SENTENCE and _meant(one) == _meant(other):
+            return " ".join(other)
+        if shorter >= LEAST_RUN and _longest_run(one, other) >= max(LEAST_RUN, MOST_OF_A_SENTENCE * longer):
             return " ".join(other)
     return None
+
+
+def _longest_run(one: Sequence[str], other: Sequence[str]) -> int:
+    """The number of words in a row that both have."""
+    return SequenceMatcher(None, one, other, autojunk=False).find_longest_match().size
 
 
 def _item_twice(lines: Sequence[str]) -> str | None:
@@ -261,6 +285,12 @@ def _item_twice(lines: Sequence[str]) -> str | None:
         if one == other and len(one) >= LEAST_WORDS_OF_AN_ITEM:
             return " ".join(other)
     return None
+
+
+def _few_items(lines: Sequence[str]) -> bool:
+    """Whether a long list has the same few items over and over: "1. red 2. blue 3. red"."""
+    items = [" ".join(_words(_ITEM.sub("", line))) for line in lines if _ITEM.match(line)]
+    return len(items) >= LEAST_ITEMS and all(map(str.isalpha, "".join(items))) and 2 * len(set(items)) <= len(items)
 
 
 def _meant(sentence: Sequence[str]) -> list[str]:

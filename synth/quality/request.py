@@ -92,7 +92,7 @@ _MATERIAL = (
 _REFERENCE = re.compile(
     rf"""\b(?:
       (?:the\s)?(?:following|attached|above|below|enclosed)\s(?:\w+\s){{0,2}}?{_MATERIAL}
-    | the\s(?:given|provided)\s(?:\w+\s){{0,2}}?{_MATERIAL}
+    | the\s(?:given|provided|previous|preceding)\s(?:\w+\s){{0,2}}?{_MATERIAL}
     | (?:this|these)\s(?:\w+\s)?{_MATERIAL}
     | the\s{_MATERIAL}\s(?:below|above|attached|provided)
     | the\s(?:argument|passage|excerpt)(?!\s(?:for|from|of|against|that|about|between|over|with|in|to)\b)
@@ -116,6 +116,9 @@ _PROGRAM = re.compile(
 )
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|\n|$)", re.DOTALL)
 _GIVEN = re.compile(r"[\"“”`«»:<>{}|=]|'[^'\n]{3,}'|\s[-–—]\s|https?://|\d{3,}|\w\((?!s\))")
+# Of code a name is not given material: "Change the given code so that it uses `x`."
+_CODE = re.compile(r"\b(?:code|snippet|function)\b", re.IGNORECASE)
+_NAMED = re.compile(r"`[^`\n]{1,20}`|'[^'\s]{1,20}'|\"[^\"\s]{1,20}\"")
 LOOKED_AHEAD = 40  # characters after an opening that may change its meaning
 LEAST_MATERIAL = 4  # words after the sentence that refers to a text
 
@@ -180,8 +183,8 @@ def lacks_material(text: str) -> bool:
     if (
         first is None
         or not (_REFERENCE.search(first[0]) or _TO_WORK_ON.match(first[0]))
-        or _PROGRAM.search(first[0])
-        or _GIVEN.search(text)
+        or _PROGRAM.search(_REFERENCE.sub(" ", first[0]))
+        or _GIVEN.search(_NAMED.sub(" ", text) if _CODE.search(first[0]) else text)
     ):
         return False
     return len(text.strip()[first.end() :].split()) < LEAST_MATERIAL

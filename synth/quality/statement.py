@@ -49,9 +49,10 @@ _TO_SOMEBODY = re.compile(
 _TO_ANYBODY = frozenset("all ai assistant bot chatbot everyone folks friend friends sir team there".split())
 _CLOSING = re.compile(
     r"^\W*(?:(?:best|kind|warm|with)\w*\b[^\n]{0,25}|regards|sincerely|yours[^\n]{0,15}|cheers|love|take care"
-    r"|thank(?:s| you)\b[^\n]{0,25}),?\s*\n+\W*([^\n]{1,40})\s*\Z",
+    r"|thank(?:s| you)\b[^\n]{0,25}),?[ \t]*\n",
     re.IGNORECASE | re.MULTILINE,
 )
+MOST_SIGNED = 3, 40  # lines, and characters of each
 
 
 def only_states(text: str, least: int) -> bool:
@@ -67,9 +68,12 @@ def addressee(text: str) -> str | None:
 
 
 def signature(text: str) -> str | None:
-    """The line below a letter's closing formula."""
-    found = _CLOSING.search(text.rstrip())
-    return found[1].strip(" .,!*_-") if found else None
+    """The first line below a letter's closing formula."""
+    for found in reversed([*_CLOSING.finditer(text)]):
+        below = [line.strip(" \t.,!*_-–—[]") for line in text[found.end() :].splitlines() if line.strip()]
+        if below and len(below) <= MOST_SIGNED[0] and max(map(len, below)) <= MOST_SIGNED[1]:
+            return below[0] or None
+    return None
 
 
 def _is_letter(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Detects an answer in the user's voice: it asks for help as a user does, or bears the user's name.
 
-A letter that was asked for may do either; but no letter is signed with the name that it greets.
+A letter that was asked for may do either. But no letter is signed with the name that it greets, and no answer to a
+letter has the same sender and recipient.
 
 Limits: English only.
 """
@@ -25,8 +26,10 @@ def as_the_user(asked: str, answer: str) -> str | None:
     """The name by which an answer speaks as the user, or as whom it speaks to; None if it does not."""
     asked, answer = asked.replace("’", "'"), answer.replace("’", "'")
     signed, greeted = signature(answer), addressee(answer)
-    if signed is not None and greeted is not None and signed.split()[:1] == [greeted]:
-        return greeted
+    if signed is not None and greeted is not None:
+        same_letter = (signature(asked), addressee(asked)) == (signed, greeted)
+        if same_letter or signed.split()[:1] == [greeted]:
+            return signed
     if TO_WRITE.search(asked) or TO_EDIT.search(asked):
         return None
     users = {signature(asked), *_INTRODUCED.findall(asked)} - {None}

@@ -171,6 +171,22 @@ async def test_an_offer_that_has_nothing_of_a_short_question_is_no_answer_to_it(
     assert await judged(Answer(), instruction=asked, response=said) == "asks_back"
 
 
+MANY_OFFERS = (
+    "The road can be unforgiving. But don't worry, I'm here to help. I can help you choose what to drive, whether it "
+    "is a car or a bus. I'm designed to adapt to all of them. I'm always happy to assist. So, what is your question?"
+)
+
+
+async def test_beside_many_offers_a_little_may_be_said_but_no_list():
+    asked = "I'd like to learn how to drive."
+    assert await judged(Answer(), instruction=asked, response=MANY_OFFERS) is None  # what else to answer?
+    asked += " But what, and at which school?"
+    assert await judged(Answer(), instruction=asked, response=MANY_OFFERS) == "asks_back"
+    assert await judged(Answer(), instruction=asked, response=f"{MANY_OFFERS}\n- How old are you?") is None
+    said = f"{MANY_OFFERS} A licence takes thirty lessons, and the school on the corner has the best cars of all."
+    assert await judged(Answer(), instruction=asked, response=said) is None
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -202,6 +218,17 @@ SARAH = "Hi there,\n\nI'm Sarah, a writer. I doubt myself, and my team knows. Wh
 )
 async def test_a_response_under_the_users_name_is_found(said):
     assert await judged(Answer(), instruction=SARAH, response=said) == "user_voice"
+
+
+LETTER = "Hey Alex,\n\nWhat do you think of the latest draft? I want to change it.\n\nBest regards\nJosé\n\nKing"
+
+
+async def test_an_answer_to_a_letter_goes_the_other_way():
+    same_way = "Hi Alex,\n\nI'm writing to share my thoughts on the draft.\n\nBest regards,\nJosé\n\nKing"
+    assert await judged(Answer(), instruction=LETTER, response=same_way) == "user_voice"
+    assert await judged(Answer(), instruction=LETTER, response=same_way.replace("José\n\nKing", "Alex")) == "user_voice"
+    reply = "Hi José,\n\nThe draft is good, and shorter than the last.\n\nBest regards,\nAlex"
+    assert await judged(Answer(), instruction=LETTER, response=reply) is None
 
 
 async def test_a_letter_that_was_asked_for_bears_the_users_name():

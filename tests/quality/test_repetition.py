@@ -56,6 +56,7 @@ async def test_ordinary_text_is_kept(text):
         GOOD + "\n" + "The answer is 5.\n" * 20,
         "\n\n".join([GOOD.split("\n\n")[0]] * 4),
         "- a\n- b\n- a\n- b\n- a\n",
+        "Colours:\n1. Red\n2. White\n3. Blue\n4. White\n5. Red\n6. Blue\n7. White\n8. Red",
         "Here are five:\n1. Luna (Feline)\n2. Luna (Feline)\n3. Luna (Feline)\n4. Luna (Feline)\n5. Luna (Feline)",
     ],
 )
@@ -73,6 +74,36 @@ async def test_lines_that_come_again_are_found(text):
 )
 async def test_words_that_come_again_are_found(text):
     assert await judged(Repetition(), response=text) == "repeated_words"
+
+
+@given(st.integers(9, 39), st.sampled_from(["", "and ", "but "]))
+@settings(max_examples=30, deadline=None)
+async def test_a_long_phrase_may_not_come_twice_in_a_row(length, filler):
+    phrase = " ".join(f"word{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(length))
+    said = f"She told us that {phrase} {filler}{phrase}, and then she left."
+    assert await judged(Repetition(), response=said) == "repeated_words"
+    other = f"She told us that {phrase} as one of the others {phrase}, and then she left."
+    assert await judged(Repetition(looped_words={}), response=other) is None
+    numbers = " ".join(map(str, range(length)))
+    assert await judged(Repetition(), response=f"Twice: {numbers} {numbers} and so on.") is None
+
+
+async def test_a_long_part_of_the_sentence_before_may_not_come_again():
+    way = "way to turn on the smoke detector of the kitchen without having to climb a ladder at night"
+    said = f"In reality, there is no {way}. However, there is a {way}."
+    assert await judged(Repetition(), response=said) == "repeated_words"
+    parallel = "If the list has one element, it returns the list. If the list has no element, it returns nothing."
+    assert await judged(Repetition(), response=parallel) is None
+
+
+async def test_frames_with_something_else_in_each_are_kept():
+    fears = "What is the biggest {} you have about your career? "
+    said = "".join(map(fears.format, ["doubt", "fear"])) + "Sleep on it."
+    assert await judged(Repetition(), response=said) is None
+    code = "If the element in `a[i]` is smaller, we move the pointer for `a`. "
+    assert await judged(Repetition(), response=code + code.replace("a", "b", 1)) is None
+    colours = "\n".join(f"{n}. {name}" for n, name in enumerate("red blue red teal pink gold grey lime".split(), 1))
+    assert await judged(Repetition(), response=f"Colours:\n{colours}") is None
 
 
 async def test_a_sentence_that_is_said_a_third_time_is_a_loop_and_one_said_twice_is_none():

@@ -84,6 +84,8 @@ async def test_a_user_may_sound_like_one(text):
         "Does the argument offer any evidence?",
         "Proofread my cover letter.",
         "Can you please edit my essay to be shorter?",
+        "How can I modify the given python code to avoid the 'f-string'?",
+        "Can you provide an optimized version of the previous code that uses a `x = 0` in the first function?",
     ],
 )
 async def test_work_on_a_text_that_is_not_there_is_found(text):
@@ -103,6 +105,8 @@ async def test_work_on_a_text_that_is_not_there_is_found(text):
         "Write a function that counts the words in a given sentence.",
         "Provide a Python script that finds the longest word in the given text.",
         "Explain the code of Hammurabi.",
+        "What is wrong with the given code: `return [x for x in y if x.z]`",
+        "Write a function that reverses the previous sentence.",
         "Summarize the story of Cinderella.",
         "Can you review the contract law of Spain?",
         "How do I proofread my essay?",
