@@ -85,7 +85,7 @@ async def test_a_user_may_sound_like_one(text):
         "Proofread my cover letter.",
         "Can you please edit my essay to be shorter?",
         "How can I modify the given python code to avoid the 'f-string'?",
-        "Can you provide an optimized version of the previous code that uses a `x = 0` in the first function?",
+        "Can you provide an optimized version of the previous code that uses a `x = 0` in the first loop?",
     ],
 )
 async def test_work_on_a_text_that_is_not_there_is_found(text):
