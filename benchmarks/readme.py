@@ -30,7 +30,13 @@ LEVER = {
     "fp8": "KV cache in 8 bits",
     "compiled": "torch.compile",
 }
-PEERS = {"barrier": "a script with a barrier between rounds", "distilabel": "distilabel", "ray_data": "Ray Data LLM"}
+PEERS = {
+    "barrier": "a script with a barrier between rounds",
+    "distilabel": "distilabel",
+    "ray_data": "Ray Data LLM",
+    "datatrove": "DataTrove",
+    "data_designer": "NeMo Data Designer",
+}
 NAMES = {"magpie": "Magpie", "evol": "Evol-Instruct", "self_instruct": "Self-Instruct"}
 
 
@@ -91,7 +97,8 @@ def peers(told: dict[str, Any]) -> Iterator[str]:
     yield f"| --- |{' ---: |' * len(workloads)}"
     for peer, name in PEERS.items():
         ahead = [_least(compared["synth_ahead"], peer) for compared in workloads.values()]
-        yield f"| {name} | {' | '.join(ahead)} |"
+        if any(ahead):
+            yield f"| {name} | {' | '.join(ahead)} |"
 
 
 def _on(machine: str, parameters: int) -> str:
@@ -115,6 +122,7 @@ def scale(told: dict[str, Any]) -> Iterator[str]:
 TABLES: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {
     "engine_limit_real": limit,
     "engine_limit": limit,
+    "peers_real": peers,
     "peers": peers,
     "scale": scale,
 }
