@@ -116,7 +116,7 @@ class SimulatedEngine:
             if ended.cancelled():
                 self._pass()
                 self._queue = [one for one in self._queue if one[1] is not ended]
-                self._ends = [one for one in self._ends if one[2] is not ended]
+                self._ends = [end for end in self._ends if end[2] is not ended]
                 self._admit()
 
     def look(self) -> None:
@@ -275,8 +275,8 @@ class SimulatedWorker:
 
     async def stop(self) -> None:
         self._stopped = True
-        for one in self._records:
-            one.cancel()
+        for record in self._records:
+            record.cancel()
 
     async def kill(self) -> None:
         self._run.leave(self)
@@ -353,9 +353,9 @@ class SimulatedRun:
         self.workers.discard(worker)
 
     def look(self) -> dict[str, Observed]:
-        mains = [one.engine for one in self.workers if one.engine]
+        mains = [worker.engine for worker in self.workers if worker.engine]
         processes = list(self._pool.running.values())
-        judges = [one.engine for one in processes if isinstance(one, SimulatedProcess) and one.engine]
+        judges = [process.engine for process in processes if isinstance(process, SimulatedProcess) and process.engine]
         for engine in (*mains, *judges):
             engine.look()
         everywhere = [one.engine for one in self._spawned.values() if one.engine]
@@ -372,8 +372,8 @@ class SimulatedRun:
                 len(judges),
                 self._pool.wanted,
                 AT_ONCE,
-                sum(one.running for one in judges),
-                sum(one.waiting for one in judges),
+                sum(judge.running for judge in judges),
+                sum(judge.waiting for judge in judges),
                 sum(one.tokens for one in everywhere),
             ),
         }
@@ -414,14 +414,14 @@ def compared(name: str, mixes: tuple[Mix, Mix], records: int, processes: Process
     times = dict(zip(tries, processes.map(simulated, [(records, mixes, one) for one in tries]), strict=True))
     best = min(divisions, key=lambda one: times[one][0])
     print(name)
-    for one in divisions:
-        told = "  the best" if one == best else ""
-        print(f"  fixed  {one[0]:3} x 70B  {one[1]:3} x 8B  {times[one][0]:9,.0f} s{told}")
+    for division in divisions:
+        result = "  the best" if division == best else ""
+        print(f"  fixed  {division[0]:3} x 70B  {division[1]:3} x 8B  {times[division][0]:9,.0f} s{result}")
     seconds, seen = times[None]
     ratio = seconds / times[best][0]
     print(f"  auto                     {seconds:9,.0f} s  ratio {ratio:.3f}", flush=True)
     return {
-        "fixed": [[*one, round(times[one][0])] for one in divisions],
+        "fixed": [[*division, round(times[division][0])] for division in divisions],
         "auto_s": round(seconds),
         "ratio": round(ratio, 3),
         "seen": [[round(when), *engines.values(), *running.values()] for when, engines, running in seen],
@@ -432,9 +432,9 @@ def drawn(result: dict[str, Any], path: Path) -> None:
     """Engines of both models over time, and under them how full their batches are, for each scenario."""
     import matplotlib.pyplot as plt
 
-    told = result["scenarios"]
-    figure, axes = plt.subplots(2, len(told), figsize=(4.2 * len(told), 5), sharex="col", squeeze=False)
-    for (name, one), (above, below) in zip(told.items(), axes.T, strict=True):
+    found_here = result["scenarios"]
+    figure, axes = plt.subplots(2, len(found_here), figsize=(4.2 * len(found_here), 5), sharex="col", squeeze=False)
+    for (name, one), (above, below) in zip(found_here.items(), axes.T, strict=True):
         hours = [row[0] / 3600 for row in one["seen"]]
         for place, (model, size) in enumerate({"main": "70B", "judge": "8B"}.items()):
             engines = [row[1 + place] for row in one["seen"]]
@@ -463,7 +463,7 @@ def main() -> int:
     result = {"machine": processor(), "records": given.records, "at_once": AT_ONCE, "scenarios": scenarios}
     given.json.write_text(json.dumps(result) + "\n")
     drawn(result, given.plot)
-    return 0 if all(one["ratio"] <= GOAL for one in scenarios.values()) else 1
+    return 0 if all(scenario["ratio"] <= GOAL for scenario in scenarios.values()) else 1
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:
             results.append(measured(Path(folder), lines, given.replicas))
         given.json.parent.mkdir(exist_ok=True)
-        told = {"machine": processor(), "replicas": given.replicas, "files": results}
-        given.json.write_text(json.dumps(told, indent=2) + "\n")
+        result = {"machine": processor(), "replicas": given.replicas, "files": results}
+        given.json.write_text(json.dumps(result, indent=2) + "\n")
     return 0
 
 

@@ -80,13 +80,15 @@ def main() -> int:
             records = given.records or KINDS[kind][1]
             with tempfile.TemporaryDirectory() as folder:
                 on_ray = measured(Path(folder), keys, records, processes, given) if given.ray else None
-                told = asyncio.run(on_ray or here(keys, records, processes, given))
-            results.append({"kind": keys.name, "records": records, "processes": processes, "ray": given.ray} | told)
+                found_here = asyncio.run(on_ray or here(keys, records, processes, given))
+            results.append(
+                {"kind": keys.name, "records": records, "processes": processes, "ray": given.ray} | found_here
+            )
             print(", ".join(f"{name} {value}" for name, value in results[-1].items()), flush=True)
     if given.json:
         before = json.loads(given.json.read_text())["runs"] if given.json.exists() else []
         names = ("kind", "records", "processes", "ray")
-        new = [[one[name] for name in names] for one in results]
+        new = [[result[name] for name in names] for result in results]
         kept = [one for one in before if [one[name] for name in names] not in new]
         given.json.write_text(json.dumps({"machine": processor(), "runs": kept + results}, indent=2) + "\n")
     return 0
@@ -194,7 +196,7 @@ class TimedPart(Part):
         self.seconds = self.longest = 0.0
 
     async def claim(self, claims: Sequence[DedupKey]) -> list[Place | None]:
-        claims = [one for one in claims if self._number in self._division.asked(one)]
+        claims = [claim for claim in claims if self._number in self._division.asked(claim)]
         return await self._timed(super().claim(claims))
 
     async def finalize(self, *given: Any) -> list[Place | None]:
@@ -256,7 +258,7 @@ async def measured(folder: Path, keys: Keys, records: int, processes: int, given
         "memory_mib": round(sum(memory for _, memory in after)),
         "restored_per_second": round(before * SHARD / filled),
         "duplicates": len(found),
-        "found_at_once": sum(one is not None for one in answers.values()),
+        "found_at_once": sum(answer is not None for answer in answers.values()),
         "wrong": wrong,
     }
 

@@ -97,11 +97,11 @@ async def compare(
                 await asyncio.gather(*(engine.generate(*request) for request in requests))
             elif arm == "kinds":
                 for greedy in (False, True):
-                    kind = [one for one in requests if (one[1].temperature == 0) == greedy]
+                    kind = [request for request in requests if (request[1].temperature == 0) == greedy]
                     await asyncio.gather(*(engine.generate(*request) for request in kind))
             else:
                 await barriers(requests, engine, template)
-            runs.append(engine.told())
+            runs.append(engine.summary())
             print(f"  {arm} {repeat + 1}: {runs[-1]['tokens_per_second']:,.0f} tokens/s", file=sys.stderr, flush=True)
     told = {}
     for arm, runs in arms.items():

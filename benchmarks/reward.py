@@ -53,7 +53,7 @@ async def measure(path: str, records: int, threads: int) -> None:
     os.environ |= engine.placement(on_gpu=False, replicas_beside=0).env
     prompts = model.load_pooling_input()
     talks = [conversation(number) for number in range(records)]
-    tokens = [prompts.conversation(one, 1024) for one in talks]
+    tokens = [prompts.conversation(talk, 1024) for talk in talks]
     by_transformers = SequenceClassifier(path=path, device="cpu", max_tokens=1024)
     await start(engine)
     try:

@@ -93,7 +93,7 @@ async def measure(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
             requests = list(engine.requests)
         else:
             await asyncio.gather(*(engine.generate(*request) for request in requests))
-        results["arms"].setdefault(arm, []).append(engine.told())
+        results["arms"].setdefault(arm, []).append(engine.summary())
     mean_context = sum(len(prompt) for prompt, _ in requests) / len(requests) + given.median_tokens / 2
     cache = 2 * layers * kv_heads * head * BYTES * mean_context
     step_s = max(

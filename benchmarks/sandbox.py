@@ -34,7 +34,7 @@ async def checked(programs: int, at_once: int) -> dict[str, float]:
     await verifier.verify(RECORD)
     began, own = time.perf_counter(), _spent()
     verdicts = await asyncio.gather(*(verifier.verify(RECORD) for _ in range(programs)))
-    assert {one.verdict for one in verdicts} == {"passed"}
+    assert {verdict.verdict for verdict in verdicts} == {"passed"}
     seconds = time.perf_counter() - began
     return {"programs_a_minute": 60 * programs / seconds, "event_loop_ms": 1000 * (_spent() - own) / programs}
 
@@ -77,8 +77,8 @@ def main() -> None:
     print(f"  a Python alone                     {found['python_ms']:8.1f}")
     print(f"ms of the event loop                 {found['event_loop_ms']:8.1f}")
     if given.output:
-        told = {"processor": processor(), "cores": cores, "at_once": given.at_once, "programs": given.programs}
-        given.output.write_text(json.dumps(told | {name: round(value, 1) for name, value in found.items()}, indent=1))
+        result = {"processor": processor(), "cores": cores, "at_once": given.at_once, "programs": given.programs}
+        given.output.write_text(json.dumps(result | {name: round(value, 1) for name, value in found.items()}, indent=1))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def main() -> int:
 def grown(folder: Path, replicas: list[int], most: int) -> list[dict]:
     """One run for each number of replicas, and one in which nothing is written."""
     print(f"{'replicas':>8} {'records/s':>10} {'driver':>10} {'lone':>10} {'of 20 %':>10} {'memory':>14}")
-    told = []
+    result = []
     with ProcessPoolExecutor(WRITERS) as writers:
         list(writers.map(warm_up, range(WRITERS)))
         for count in replicas:
@@ -88,7 +88,7 @@ def grown(folder: Path, replicas: list[int], most: int) -> list[dict]:
             whole |= {"lone_microseconds_per_record": lone["driver_microseconds_per_record"]}
             few = asyncio.run(run(RunFolder(folder / f"few-{count}"), count, records, None, YIELD))
             whole |= {"microseconds_per_record_at_a_yield_of_20": few["driver_microseconds_per_record"]}
-            told.append({"replicas": count, "records": records} | whole)
+            result.append({"replicas": count, "records": records} | whole)
             print(
                 f"{count:8,} {whole['records_per_second']:10,.0f} {whole['driver_microseconds_per_record']:7.2f} us "
                 f"{whole['lone_microseconds_per_record']:7.2f} us {few['driver_microseconds_per_record']:7.2f} us "
@@ -96,7 +96,7 @@ def grown(folder: Path, replicas: list[int], most: int) -> list[dict]:
                 f"{whole['memory_at_the_end_mib']:.0f} MiB",
                 flush=True,
             )
-    return told
+    return result
 
 
 async def run(
@@ -206,7 +206,7 @@ def planned(folder: RunFolder, records: int) -> dict[str, float]:
     start = time.process_time()
     manifest.write(folder)
     again = time.process_time() - start
-    told = {
+    result = {
         "records": records,
         "shards": count,
         "plan_s": round(seconds, 2),
@@ -216,8 +216,8 @@ def planned(folder: RunFolder, records: int) -> dict[str, float]:
         "manifest_mb": round(folder.manifest.stat().st_size / 1e6, 1),
         "later_manifest_s": round(again, 3),
     }
-    print(", ".join(f"{name} {value:,}" for name, value in told.items()), flush=True)
-    return told
+    print(", ".join(f"{name} {value:,}" for name, value in result.items()), flush=True)
+    return result
 
 
 def filtered(shard: Shard) -> ShardSummary:

@@ -41,7 +41,7 @@ async def measure(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     fitted = fit(real.answers) | {"max_num_seqs": given.max_num_seqs, "max_model_len": engine.max_model_len}
     simulated = Observed(Simulated(**fitted))
     await synth(config, simulated, scratch / "simulated")
-    results = {"machine": machine(engine), "fitted": fitted, "real": real.told(), "simulated": simulated.told()}
+    results = {"machine": machine(engine), "fitted": fitted, "real": real.summary(), "simulated": simulated.summary()}
     await engine.end()
     print(", ".join(f"{name}={value:.4g}" for name, value in fitted.items()))
     print(f"{'':26}{'real':>10}{'simulated':>11}")
@@ -52,7 +52,7 @@ async def measure(given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
 
 def fit(answers: Sequence[tuple[int, float]]) -> dict[str, float]:
     """The simulated engine's keys from (tokens, seconds) of real answers."""
-    tokens, seconds = np.array([one for one in answers if one[0]], float).T
+    tokens, seconds = np.array([answer for answer in answers if answer[0]], float).T
     logs = np.log(tokens)
     per_token, first = np.polyfit(tokens, seconds, 1)
     return {
@@ -81,7 +81,7 @@ class Observed:
         self.answers.append((len(answer.token_ids), self._ended - start))
         return answer
 
-    def told(self) -> dict[str, float]:
+    def summary(self) -> dict[str, float]:
         tokens, seconds = zip(*self.answers, strict=True)
         quantiles = {}
         for name, values in (("tokens", tokens), ("seconds", seconds)):

@@ -26,9 +26,9 @@ WINDOW_S, LATELY_S = 30.0, 5.0
 
 def measured(run: Run) -> dict:
     """A run's own lines, those of its last process."""
-    lines = [one for one in run.snapshots if "seconds_left" in one]
-    lines = [one for one in lines if one["started"] == lines[-1]["started"] and one["replicas_ready"]]
-    busy = [one for one in lines if one["running"]]
+    lines = [snapshot for snapshot in run.snapshots if "seconds_left" in snapshot]
+    lines = [line for line in lines if line["started"] == lines[-1]["started"] and line["replicas_ready"]]
+    busy = [line for line in lines if line["running"]]
     begin, end = busy[0]["time"], max(one["time"] for one in busy)
     found = [(one["time"] - begin, one["seconds_left"], end - one["time"]) for one in busy]
     old = [

@@ -148,7 +148,7 @@ def _publish(folder: RunFolder, given: str) -> int:
             return 1
         final = FinalRows(manifest)
     print(f"{publisher.rows:,} rows are published at {to}")
-    if not final.all_there and (later := sum(one.kept for one in manifest.summaries) - final.rows):
+    if not final.all_there and (later := sum(summary.kept for summary in manifest.summaries) - final.rows):
         print(f"{later:,} rows follow records that are not finished, and wait for them", file=sys.stderr)
     return 0
 

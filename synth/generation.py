@@ -80,7 +80,7 @@ class Generation:
     @property
     def kept(self) -> int:
         """The rows kept so far."""
-        return self._metrics.last.kept if self._metrics else sum(one.kept for one in self._manifest.summaries)
+        return self._metrics.last.kept if self._metrics else sum(summary.kept for summary in self._manifest.summaries)
 
     def plan(self, replicas: int) -> Plan:
         """What is to be run. A shard that is planned later is in the manifest before it is leased."""
@@ -171,9 +171,9 @@ class Generation:
                 for summary in self._manifest.take_up_committed(self._folder):
                     plan.commit(summary.index, summary.kept, summary.stop, summary.skipped)
                 metrics.end(self._progress, Run(self._folder, self._manifest).in_journals)
-                for one in followers:  # Ray is shut down next
+                for follower in followers:  # Ray is shut down next
                     with suppress(ValueError):  # removed already, because it failed
-                        self._progress.followers.remove(one)
+                        self._progress.followers.remove(follower)
                 for shared in (pool, claims):
                     if shared:
                         with suppress(Exception):  # it ends with Ray
@@ -213,7 +213,7 @@ class Generation:
         if rules is None:
             return None
         manifest = self._manifest
-        finalized = [range(one.start, one.stop) for one in manifest.summaries]
+        finalized = [range(summary.start, summary.stop) for summary in manifest.summaries]
         given = (rules, self._folder.path.absolute(), finalized, manifest.fingerprint, manifest.fingerprints)
         pool = SharedProcess("pool", PoolProcess, *given, calls=CALLS + 4 * rules.lag)
         await pool.start()

@@ -65,14 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _refuse_what_is_there(output, manifests)
             elif given.into is not None:
                 raise Unmergeable(f"{output.path}: is one of the runs; choose another folder for --into")
-            wanted = [one.num_records for one in manifests if one.num_records is not None]
+            wanted = [manifest.num_records for manifest in manifests if manifest.num_records is not None]
             most = max(wanted) if len(wanted) == len(runs) else None
             if given.into is not None:
                 rows = _unite(folders, output, new)
             else:
                 new.folder(output.path)
                 rows = merge(runs, output.dataset, most)
-                reserved = sum((Run(*one).reserved for one in runs), NOTHING)
+                reserved = sum((Run(*run).reserved for run in runs), NOTHING)
                 write_card(output, runs, rows, most, reserved.cost_of_tokens)
             new.keep()
     except (Unmergeable, Unreadable, InUse) as error:
@@ -116,13 +116,13 @@ def _refuse_what_is_there(output: RunFolder, manifests: Sequence[Manifest]) -> N
     for path in (output.dataset, output.card):
         if os.path.lexists(path) and not made_by:
             raise Unmergeable(f"{path}: exists and is not of a merge; choose another --output-dir")
-    if made_by and not made_by & {one for manifest in manifests for one in manifest.fingerprints}:
+    if made_by and not made_by & {fingerprint for manifest in manifests for fingerprint in manifest.fingerprints}:
         raise Unmergeable(f"{output.dataset}: is merged from other runs; choose another --output-dir")
 
 
 def _unfinished(manifests: Sequence[Manifest]) -> Iterator[Slice]:
     """The slices that lack records, including those that have not begun."""
-    parts = {one.slice: one for one in manifests if one.slice}
+    parts = {manifest.slice: manifest for manifest in manifests if manifest.slice}
     for slice in Slice.all_of(parts):
         part = parts.get(slice)
         if part is None or not _complete(part):
@@ -132,7 +132,7 @@ def _unfinished(manifests: Sequence[Manifest]) -> Iterator[Slice]:
 def _complete(part: Manifest) -> bool:
     if part.wanted is None:
         return len(part.committed) == len(part.shards) > 0
-    return sum(one.kept for one in part.summaries) >= part.wanted
+    return sum(summary.kept for summary in part.summaries) >= part.wanted
 
 
 if __name__ == "__main__":

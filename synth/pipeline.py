@@ -39,7 +39,7 @@ class Pipeline:
         self._models, self._columns = models, columns
 
     def __repr__(self) -> str:
-        return f"Pipeline({', '.join(_target(_function(one)) for one in self.steps)}, name={self.name!r})"
+        return f"Pipeline({', '.join(_target(_function(step)) for step in self.steps)}, name={self.name!r})"
 
     def keys(self) -> Keys:
         """The keys of a strategy's YAML."""

@@ -41,7 +41,8 @@ def as_json(value: Any) -> str:
 def has_calls(messages: Any) -> bool:
     """Whether there is a tool call or a result among them."""
     return isinstance(messages, Sequence) and any(
-        isinstance(one, Mapping) and (one.get("tool_calls") or one.get("role") == "tool") for one in messages
+        isinstance(message, Mapping) and (message.get("tool_calls") or message.get("role") == "tool")
+        for message in messages
     )
 
 
@@ -63,7 +64,7 @@ def specifications(tools: Any) -> list[Specification]:
 def display_text(turn: Mapping[str, Any]) -> str:
     """A turn for people to read: its text, and its calls as `add({"a": 1})`."""
     functions = [one.get("function") or {} for one in calls_of(turn)]
-    calls = [f"{one.get('name')}({one.get('arguments')})" for one in functions]
+    calls = [f"{function.get('name')}({function.get('arguments')})" for function in functions]
     return "\n".join(one for one in (turn.get("content"), *calls) if one)
 
 

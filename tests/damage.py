@@ -297,7 +297,7 @@ def committed_in(folder):
     """The files of committed shards, of whose loss something has to be said."""
     with contextlib.suppress(Exception):
         run = RunFolder(folder)
-        there = [one.index for one in Manifest.read(run).summaries]
+        there = [summary.index for summary in Manifest.read(run).summaries]
         return {path for index in there for path in (run.shard(index), run.rejected(index))}
     return set()
 
@@ -306,13 +306,13 @@ def wrong_counts(folder, out):
     """Of a finished run: what it says, its manifest and its notes against the rows that there are."""
     run, wrong = RunFolder(folder), []
     manifest = Manifest.read(run)
-    for one in manifest.summaries:
-        there = (len(table(run.shard(one.index))), len(table(run.rejected(one.index))))
-        if there != (one.kept, one.rejected):
-            wrong.append(f"shard {one.index} has {there} rows, and tells of {one.kept}, {one.rejected}")
+    for summary in manifest.summaries:
+        there = (len(table(run.shard(summary.index))), len(table(run.rejected(summary.index))))
+        if there != (summary.kept, summary.rejected):
+            wrong.append(f"shard {summary.index} has {there} rows, and tells of {summary.kept}, {summary.rejected}")
     said = re.search(r"([\d,]+) (?:records|rows) kept(?: \([^)]*\))?, ([\d,]+) rejected", out)
-    counted = (len(rows_in(folder)), sum(one.rejected for one in manifest.summaries))
-    if tuple(int(one.replace(",", "")) for one in said.groups()) != counted:
+    counted = (len(rows_in(folder)), sum(summary.rejected for summary in manifest.summaries))
+    if tuple(int(group.replace(",", "")) for group in said.groups()) != counted:
         wrong.append(f"said {said[0]}, there are {counted}")
     return wrong
 
@@ -395,7 +395,7 @@ def delete(path, rng, donors):
 
 def replace(path, rng, donors):
     """By a file of the same name in another run, or of another shard."""
-    others = [one for one in donors if one.is_file() and one.read_bytes() != path.read_bytes()]
+    others = [donor for donor in donors if donor.is_file() and donor.read_bytes() != path.read_bytes()]
     if not others:
         return flip(path, rng, donors)
     other = rng.choice(sorted(others))
@@ -426,7 +426,7 @@ def damage(folder, rng, others):
     kind = re.sub(r"\d+", "N", path.name)
     siblings = [one for one in path.parent.iterdir() if one != path and re.sub(r"\d+", "N", one.name) == kind]
     how = rng.choice(DAMAGES)
-    return path, how(path, rng, siblings + [one / relative for one in others])
+    return path, how(path, rng, siblings + [other / relative for other in others])
 
 
 def copy_folder(folder, target):

@@ -97,7 +97,7 @@ class Nodes:
 
     def kill_node(self, id: str) -> None:
         """The same for the node that Ray calls so."""
-        [node] = [one for one in self._nodes if one.node_id == id]
+        [node] = [node for node in self._nodes if node.node_id == id]
         self._nodes.remove(node)
         self.kill_this(node)
 
@@ -122,7 +122,7 @@ class Nodes:
         found = []
         for node in self._nodes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                found += [one for one in self.raylet(node).children() if is_worker(one)]
+                found += [child for child in self.raylet(node).children() if is_worker(child)]
         return found
 
     def shutdown(self) -> None:
@@ -130,7 +130,7 @@ class Nodes:
 
 
 class Job:
-    """The main job in a process of its own, which may be killed and started again. Its words are in `told`.
+    """The main job in a process of its own, which may be killed and started again. Its words are in `output`.
 
     A `staged` one has engines of tests/stage.py, which wait until it is to `go_on`: each start has a stage of its own.
     """
@@ -169,7 +169,7 @@ class Job:
         self.process.wait()
 
     @property
-    def told(self) -> str:
+    def output(self) -> str:
         return self._log.read_text()
 
     @property
@@ -185,20 +185,20 @@ class Job:
         """Waits for what stays true once it is, unless the job ends before."""
         end = time.monotonic() + seconds
         while not (condition() or self.over):
-            assert time.monotonic() < end, self.told
+            assert time.monotonic() < end, self.output
             time.sleep(0.05)
-        assert condition(), self.told
+        assert condition(), self.output
 
     def finish(self, seconds: float = 900) -> list[dict]:
         """The dataset's rows, when the job is done."""
-        assert self.process.wait(seconds) == 0, self.told
+        assert self.process.wait(seconds) == 0, self.output
         return load_from_disk(str(self.folder / "dataset")).to_list()
 
     def rows(self, kind: str) -> list[dict]:
         """All `kept` or `rejected` rows of the committed shards; of kept ones there may be more than in the dataset."""
         run = RunFolder(self.folder)
         path = run.shard if kind == "kept" else run.rejected
-        return [row for one in Manifest.read(run).summaries for row in _table(path(one.index)).to_pylist()]
+        return [row for summary in Manifest.read(run).summaries for row in _table(path(summary.index)).to_pylist()]
 
 
 def is_worker(process: psutil.Process) -> bool:
@@ -212,7 +212,7 @@ def cores(workers: list[psutil.Process]) -> list[psutil.Process]:
     found = []
     for worker in workers:
         with contextlib.suppress(psutil.NoSuchProcess):
-            found += [one for one in worker.children() if one.name() == "cat" or "EngineCore" in one.name()]
+            found += [child for child in worker.children() if child.name() == "cat" or "EngineCore" in child.name()]
     return found
 
 

@@ -160,7 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
         below = {path: data for path, data in files.items() if path.startswith(prefix)}
         here = {path: data for path, data in below.items() if recursive or "/" not in path[len(prefix) :]}
         folders = sorted({path[: path.index("/", len(prefix))] for path in below.keys() - here.keys()})
-        return self._paths(files, here) + [{"type": "directory", "oid": SHA, "size": 0, "path": one} for one in folders]
+        return self._paths(files, here) + [
+            {"type": "directory", "oid": SHA, "size": 0, "path": folder} for folder in folders
+        ]
 
     def _paths(self, files, paths):
         found = [(path, files[path]) for path in paths if path in files]

@@ -51,7 +51,9 @@ def composed(strategy, folder, records, source=None, *overrides):
 
 def requests(instructions):
     """The columns of a batch file's lines."""
-    bodies = [{"messages": [{"role": "user", "content": one}], "temperature": 0} for one in instructions]
+    bodies = [
+        {"messages": [{"role": "user", "content": instruction}], "temperature": 0} for instruction in instructions
+    ]
     ids = [f"request-{number}" for number in range(len(bodies))]
     fixed = {"method": ["POST"] * len(bodies), "url": ["/v1/chat/completions"] * len(bodies)}
     return {"custom_id": ids, **fixed, "body": bodies}

@@ -77,9 +77,9 @@ def test_a_slow_judge_gets_the_gpus_of_main_and_rows_are_the_same_though_a_node_
     # Requests are short, and what judge's engines can do is a twentieth of main's.
     busy = judged(tmp_path / "busy", {"address": nodes.address}, tokens_per_second=20.0)
     assert job.run(busy) == 0
-    told = capsys.readouterr().err
-    found = re.findall(r"cluster: (\d) node\(s\) with capacity, (\d) engine\(s\), (\d) of judge", told)
-    assert found[0] == ("2", "3", "1") and any(one[1:] == ("1", "3") for one in found), told
+    output = capsys.readouterr().err
+    found = re.findall(r"cluster: (\d) node\(s\) with capacity, (\d) engine\(s\), (\d) of judge", output)
+    assert found[0] == ("2", "3", "1") and any(one[1:] == ("1", "3") for one in found), output
     assert lost.is_set()
     assert rows(tmp_path / "busy") == rows(tmp_path / "calm")
     assert len(rows(tmp_path / "busy")) == RECORDS

@@ -61,16 +61,16 @@ def words(requests, folder):
 def exported(folder, out, *further):
     """The exit code and the result lines."""
     code = export.main([str(folder), "--format", "openai_batch", "--output-dir", str(out), *further])
-    return code, [json.loads(one) for one in (out / "output.jsonl").read_text().split("\n") if one]
+    return code, [json.loads(part) for part in (out / "output.jsonl").read_text().split("\n") if part]
 
 
 def answers(results):
     """What does not differ from run to run."""
-    told = []
-    for one in results:
-        body = (one["response"] or {}).get("body", {})
-        told.append((one["custom_id"], body.get("choices"), body.get("usage"), one["error"]))
-    return told
+    found_here = []
+    for result in results:
+        body = (result["response"] or {}).get("body", {})
+        found_here.append((result["custom_id"], body.get("choices"), body.get("usage"), result["error"]))
+    return found_here
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def finished(requests, tmp_path_factory):
 def test_each_request_has_one_result_in_its_place(finished, tmp_path, capsys):
     code, results = exported(finished, tmp_path)
     assert code == 0 and len(results) == REQUESTS
-    assert [int(one["custom_id"][1:]) for one in results if one["error"] is None] == [
+    assert [int(result["custom_id"][1:]) for result in results if result["error"] is None] == [
         number for number in range(REQUESTS) if number % 10 != 9
     ]
     assert "120 results in" in capsys.readouterr().out
@@ -91,19 +91,19 @@ def test_each_request_has_one_result_in_its_place(finished, tmp_path, capsys):
 
 def test_openais_own_types_read_each_answer(finished, tmp_path):
     _, results = exported(finished, tmp_path)
-    good = [one for one in results if one["error"] is None]
+    good = [result for result in results if result["error"] is None]
     for one in good:
         assert one["response"]["status_code"] == 200
         number = int(one["custom_id"][1:])
         kind = Completion if number % 50 == 5 else ChatCompletion
         body = kind.model_validate(one["response"]["body"], strict=True)
         assert len(body.choices) == (2 if number % 7 == 0 and number % 50 != 5 else 1)
-    assert len({one["id"] for one in results}) == REQUESTS
+    assert len({result["id"] for result in results}) == REQUESTS
 
 
 def test_an_error_has_the_line_and_the_code_of_openai(finished, tmp_path):
     _, results = exported(finished, tmp_path)
-    bad = [one for one in results if one["error"]]
+    bad = [result for result in results if result["error"]]
     codes = ["invalid_json_line", "unsupported_parameter", "duplicate_custom_id", "unsupported_content", "invalid_url"]
     assert [one["error"]["code"] for one in bad[:5]] == codes
     assert [one["error"]["line"] for one in bad] == [number + 1 for number in range(REQUESTS) if number % 10 == 9]
@@ -165,7 +165,7 @@ def test_slices_are_exported_together_and_what_is_missing_is_said(requests, tmp_
     assert main([*words(requests, folder), "slice=0/2"]) == 0
     code, results = exported(folder, tmp_path / "all")
     assert code == 0 and len(results) == REQUESTS
-    assert [one for one in results if one in some] == some
+    assert [result for result in results if result in some] == some
 
 
 def test_a_run_of_another_strategy_has_no_results(tmp_path, capsys):

@@ -44,19 +44,23 @@ def test_nothing_of_such_a_model_is_loaded_and_the_hub_is_not_asked(monkeypatch)
 
 
 def test_a_judge_behind_a_chat_api_is_planned_beside_a_model_of_ones_own():
-    told = describe(config("+strategy=preference", *JUDGE))
-    assert "judge: gpt-5-mini, OpenAIChat at https://api.openai.com/v1; 1 engine(s); called by preference" in told
+    result = describe(config("+strategy=preference", *JUDGE))
+    assert "judge: gpt-5-mini, OpenAIChat at https://api.openai.com/v1; 1 engine(s); called by preference" in result
 
 
 def test_a_conversation_is_planned_for_a_chat_api_that_is_asked_for_the_users_messages():
-    told = describe(config("+strategy=conversation", *MAIN, "strategy.converse.user_by=chat"))
-    assert "model     vendor/large, OpenAIChat at" in told and "Somebody writes to an AI assistant" in told
+    result = describe(config("+strategy=conversation", *MAIN, "strategy.converse.user_by=chat"))
+    assert "model     vendor/large, OpenAIChat at" in result and "Somebody writes to an AI assistant" in result
 
 
 @pytest.mark.parametrize("strategy", ["self_instruct", "evol_instruct", "instruct_and_respond", "text_generation"])
 def test_a_strategy_of_conversations_is_planned_for_a_chat_api_alone(strategy, seeds):
-    told = describe(config(f"+strategy={strategy}", *MAIN, *([] if strategy == "self_instruct" else seeds)))
-    assert "model     vendor/large, OpenAIChat at" in told and ": user: " in told and "not on this machine" not in told
+    result = describe(config(f"+strategy={strategy}", *MAIN, *([] if strategy == "self_instruct" else seeds)))
+    assert (
+        "model     vendor/large, OpenAIChat at" in result
+        and ": user: " in result
+        and "not on this machine" not in result
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,9 +74,9 @@ def test_a_strategy_of_conversations_is_planned_for_a_chat_api_alone(strategy, s
 )
 def test_a_step_that_speaks_as_the_user_is_refused_with_the_model_that_it_asks(words, step, model, capsys):
     assert main([*words, "dry_run=true"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: strategy.{step}: needs a user's turn from the model") and told.count("\n") == 1
-    assert f"from the model {model}, which a chat API cannot write" in told
+    output = capsys.readouterr().err
+    assert output.startswith(f"error: strategy.{step}: needs a user's turn from the model") and output.count("\n") == 1
+    assert f"from the model {model}, which a chat API cannot write" in output
 
 
 def test_a_chat_api_may_answer_what_another_model_has_said_as_the_user():

@@ -54,9 +54,9 @@ def test_what_tokens_cost_is_told_by_model_in_the_numbers_the_terminal_the_repor
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["cost_of_tokens"] == {"main": pytest.approx(COST)} and last["cost"] == pytest.approx(COST)
     assert inspect.main([str(folder)]) == 0
-    told = f"cost {COST:.2f} (tokens of main {COST:.2f})"
-    assert told in " ".join(capsys.readouterr().out.split())
-    assert told in (folder / "report.html").read_text()
+    expected = f"cost {COST:.2f} (tokens of main {COST:.2f})"
+    assert expected in " ".join(capsys.readouterr().out.split())
+    assert expected in (folder / "report.html").read_text()
     assert f"| cost of the tokens of `main` | {COST:.3f} |" in (folder / "README.md").read_text()
 
 

@@ -116,8 +116,8 @@ def test_shards_of_another_run_without_their_manifest_are_not_written_over(cases
     run.manifest.unlink()
     outcome = case.command(run.path, seed=7)
     assert outcome.code == 2
-    told = r"error: .*/run/shards/\d+\.json: is of another run, whose manifest\.json is lost\n"
-    assert re.fullmatch(told, outcome.err), outcome.err
+    expected = r"error: .*/run/shards/\d+\.json: is of another run, whose manifest\.json is lost\n"
+    assert re.fullmatch(expected, outcome.err), outcome.err
     assert rows_in(run.path) == case.rows
 
 

@@ -158,7 +158,7 @@ def submitted(command):
 def possible(page):
     """Its commands, without those that take a sandbox where there is none."""
     without = sandbox.problem() is not None
-    return [one for one in commands(page) if not (without and any(name in one for name in IN_A_SANDBOX))]
+    return [command for command in commands(page) if not (without and any(name in command for name in IN_A_SANDBOX))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -166,8 +166,8 @@ def test_the_commands_of_a_page_are_understood_as_written(page, tmp_path, shell,
     write_files(page, tmp_path)
     for command in possible(page):
         code = understood(command, shell)
-        told = capfd.readouterr()
-        assert code == 0 and "does not provide the extra" not in told.err, f"{command}\n{told.err}"
+        output = capfd.readouterr()
+        assert code == 0 and "does not provide the extra" not in output.err, f"{command}\n{output.err}"
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_every_call_of_the_notebook_is_a_run_that_can_be_planned(tmp_path, monke
 def test_the_files_that_a_change_touches_are_there():
     text = (ROOT / "docs" / "CONTRIBUTING.md").read_text()
     table = text.partition("## What a change touches")[2].partition("\n## ")[0]
-    named = [one for one in re.findall(r"`([a-z_/]+(?:\.py|/))`", table) if one != "synth/"]
+    named = [found for found in re.findall(r"`([a-z_/]+(?:\.py|/))`", table) if found != "synth/"]
     assert len(named) > 20
     for name in named:
         path = ROOT / name if name.startswith("conf/") else ROOT / "synth" / name

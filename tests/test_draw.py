@@ -27,15 +27,15 @@ EVIL = """a"]]></text><script>alert(1)</script>&amp;`x`|{end};\n%%{init}%%\u202e
 class FakeStep:
     """Tells of itself what a test has it tell."""
 
-    def __init__(self, **told):
-        vars(self).update(told)
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
 
     async def __call__(self, record, llm):
         return record
 
 
-def step(name="first", calls=None, **told):
-    return Step(name, FakeStep(**({} if calls is None else {"calls": lambda: [Sampling()] * calls}), **told))
+def step(name="first", calls=None, **attributes):
+    return Step(name, FakeStep(**({} if calls is None else {"calls": lambda: [Sampling()] * calls}), **attributes))
 
 
 def strategy(*steps, name="mine"):
@@ -92,7 +92,7 @@ def test_several_strategies_do_not_overwrite_one_file(tmp_path, capsys):
 def test_each_shipped_strategy_tells_all_that_is_drawn(name, capsys):
     assert main([f"+strategy={name}"]) == 0
     drawn = capsys.readouterr().out
-    assert "not told" not in drawn and "not known" not in drawn
+    assert "not attributes" not in drawn and "not known" not in drawn
 
 
 def test_the_rounds_inside_a_step_are_drawn():
@@ -106,7 +106,7 @@ def test_the_rounds_inside_a_step_are_drawn():
 
 def test_the_thresholds_of_a_filter_are_drawn():
     filters = [Threshold(column="judge_score", min=3), Threshold(column="task", among=["code", "maths"]), Length(max=9)]
-    drawn = [one.inside for one in stages(strategy(*(Step("one", each) for each in filters)))]
+    drawn = [stage.inside for stage in stages(strategy(*(Step("one", each) for each in filters)))]
     assert [line for (line,) in drawn] == [
         "judge_score: min 3, on_null reject",
         "task: among code/maths, on_null reject",

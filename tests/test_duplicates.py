@@ -95,7 +95,7 @@ def test_kills_of_workers_and_of_the_driver_change_nothing(job, in_order, proces
         run.until(run.engines)
         if victim == "worker":
             os.kill(run.engines()[0]["pid"], signal.SIGKILL)
-            run.until(lambda: "its process ended" in run.told)
+            run.until(lambda: "its process ended" in run.output)
         else:
             run.kill()
             run.start()
@@ -112,7 +112,7 @@ def test_a_run_whose_finished_shards_wait_stops_at_a_signal(job):
     run.until(lambda: run.written >= WANTED // 2)
     assert not list((run.folder / "shards").glob("[0-9]*.json"))
     run.process.send_signal(signal.SIGTERM)
-    assert run.process.wait(60) == 75, run.told
+    assert run.process.wait(60) == 75, run.output
 
 
 @pytest.mark.slow
@@ -121,9 +121,9 @@ def test_a_run_whose_finished_shards_wait_stops_at_a_signal(job):
 def test_the_end_of_the_claims_is_the_runs_and_the_next_one_goes_on(job, in_order, processes, name):
     run = job(5, f"cluster.claim_processes={processes}")
     run.until(lambda: run.written)  # so there have been claims
-    next(one for one in children(run) if one.name().startswith(name)).kill()
+    next(child for child in children(run) if child.name().startswith(name)).kill()
     assert run.process.wait(300) == 1
-    assert "failed: dedup keys: its process ended; run again to resume" in run.told
+    assert "failed: dedup keys: its process ended; run again to resume" in run.output
     run.start()
     run.go_on()
     assert run.finish() == in_order

@@ -40,9 +40,11 @@ def strict(tmp_path, monkeypatch):
 
 def test_a_run_that_keeps_nothing_of_a_source_is_not_done(tmp_path, capsys, strict):
     assert run(tmp_path / "run", *strict) == 3
-    told = capsys.readouterr()
-    assert told.out.startswith("0 records kept, 3 rejected (3 too_plain), in ") and "The dataset is in" not in told.out
-    assert "ended with 0 of 3 records, the source has no more records: 3 strict: too_plain" in told.err
+    output = capsys.readouterr()
+    assert (
+        output.out.startswith("0 records kept, 3 rejected (3 too_plain), in ") and "The dataset is in" not in output.out
+    )
+    assert "ended with 0 of 3 records, the source has no more records: 3 strict: too_plain" in output.err
     assert run(tmp_path / "run", *strict) == 3
     assert "no new record was run: set retry=[REASON,...]" in capsys.readouterr().err
 

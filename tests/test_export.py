@@ -238,9 +238,9 @@ def test_what_alpaca_can_not_hold_is_left_out_and_counted_in_one_line(tmp_path, 
     rows = [said("one", "two"), said("one", "two", "three", "four"), said("one", "two", "three"), said("one")]
     folder = run_of(tmp_path / "run", *rows)
     assert door.main([str(folder.path), "--format", "alpaca", "--output-dir", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr()
-    assert told.out == f"1 rows in {tmp_path / 'out'}\n"
-    assert told.err.startswith(
+    output = capsys.readouterr()
+    assert output.out == f"1 rows in {tmp_path / 'out'}\n"
+    assert output.err.startswith(
         "left out, because alpaca cannot hold them: 2 with several turns, 1 without a response\n"
     )
 
@@ -248,8 +248,8 @@ def test_what_alpaca_can_not_hold_is_left_out_and_counted_in_one_line(tmp_path, 
 def test_columns_without_a_place_are_named_in_one_line(small, tmp_path, capsys):
     assert door.main([str(small.path), "--format", "sharegpt", "--output-dir", str(tmp_path)]) == 0
     columns = "strategy, model, seed, lineage, usage, finish_reason, score"
-    told = f"columns left out, because sharegpt cannot hold them: {columns}\n"
-    assert capsys.readouterr().err == told
+    expected = f"columns left out, because sharegpt cannot hold them: {columns}\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_answers_that_were_cut_are_left_out_where_that_is_wanted(tmp_path, capsys):
@@ -433,9 +433,11 @@ def test_a_push_that_fails_loses_nothing_and_says_how_to_repeat_it(hub, small, t
     hub.full = True
     code, out, err = pushed(hub, small, tmp_path)
     assert (code, out) == (1, "")
-    told = err.splitlines()[-1]
-    assert told.startswith("failed: the push to me/mine: ") and "storage limit reached" in told
-    assert told.endswith(f"nothing is lost, run python -m synth.export {small.path} --push-to-hub me/mine to continue")
+    result = err.splitlines()[-1]
+    assert result.startswith("failed: the push to me/mine: ") and "storage limit reached" in result
+    assert result.endswith(
+        f"nothing is lost, run python -m synth.export {small.path} --push-to-hub me/mine to continue"
+    )
     assert TOKEN not in err
     assert not (small.path / ".push").exists()
 

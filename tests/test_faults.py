@@ -66,10 +66,10 @@ def test_workers_cores_the_driver_and_a_node_are_killed_and_the_dataset_is_the_s
         time.sleep(rng.uniform(0, 1))
         if victim == "worker":
             os.kill(rng.choice(run.engines())["pid"], signal.SIGKILL)
-            run.until(lambda: "its process ended" in run.told)
+            run.until(lambda: "its process ended" in run.output)
         elif victim == "core":
             os.kill(rng.choice(run.engines())["core"], signal.SIGKILL)
-            run.until(lambda: re.search(r"core (died|is dead)", run.told))
+            run.until(lambda: re.search(r"core (died|is dead)", run.output))
         elif victim == "node":
             nodes.kill(rng)
             nodes.add()
@@ -86,8 +86,8 @@ def test_workers_cores_the_driver_and_a_node_are_killed_and_the_dataset_is_the_s
 def assert_stops(run, number):
     """The signal ends the job with 75."""
     run.process.send_signal(number)
-    assert run.process.wait(60) == 75, run.told
-    assert f"stopped by {number.name}" in run.told
+    assert run.process.wait(60) == 75, run.output
+    assert f"stopped by {number.name}" in run.output
 
 
 LONG = [
@@ -131,7 +131,7 @@ def test_a_node_that_joins_is_used_and_one_that_dies_is_no_failure(nodes, job, u
     nodes.kill(random.Random(1))
     run.go_on()
     assert run.finish() == undisturbed
-    assert "failure" not in run.told
+    assert "failure" not in run.output
 
 
 def test_a_record_that_kills_its_worker_is_set_aside_and_no_other(nodes, job, undisturbed, tmp_path):

@@ -50,8 +50,8 @@ def test_rows_are_questions_with_answers_that_stand_in_their_passage(folder, cap
         assert [turn["content"] for turn in row["messages"]] == [row["question"], row["response"]]
     assert not any(row["document"] == "in/known.md" for row in found)
     assert len({row["question"] for row in found}) == len(found)
-    told = capsys.readouterr()
-    assert "needs_no_passage" in told.out and "near_duplicate" in told.out and "1 bad" in told.out + told.err
+    output = capsys.readouterr()
+    assert "needs_no_passage" in output.out and "near_duplicate" in output.out and "1 bad" in output.out + output.err
 
 
 def test_a_run_that_goes_on_gives_what_one_without_a_stop_gives(folder):

@@ -36,7 +36,7 @@ def test_an_engine_of_four_gpus_spans_two_nodes_of_two_and_is_started_anew_when_
 
         [beside] = set(groups[0]) - {groups[0][0]}
         nodes.kill_node(beside)
-        run.until(lambda: "a rank is lost" in run.told)
+        run.until(lambda: "a rank is lost" in run.output)
         nodes.add()
         run.until(lambda: len(run.started()) == 3)
         again = run.started()[2]["ranks"]

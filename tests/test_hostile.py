@@ -174,9 +174,9 @@ def test_what_a_terminal_is_told_of_a_folder_is_harmless_too(hostile, capsys, tm
 
 
 def test_a_refusal_spells_out_what_does_something_to_a_terminal():
-    told = str(ConfigError(f"source.columns: no column {ESCAPES}\nmore"))
-    assert told.isprintable()
-    assert "\\x1b[2J\\x1b]0;owned\\x07" in told
+    error = str(ConfigError(f"source.columns: no column {ESCAPES}\nmore"))
+    assert error.isprintable()
+    assert "\\x1b[2J\\x1b]0;owned\\x07" in error
 
 
 def test_the_card_holds_no_markup_of_anyones(hostile):
@@ -253,16 +253,16 @@ def test_a_models_own_code_is_not_run_and_nobody_is_asked(tmp_path, capsys):
     model.mkdir()
     for path in DEMO.iterdir():
         (model / path.name).symlink_to(path)
-    told = json.loads((DEMO / "tokenizer_config.json").read_text())
+    result = json.loads((DEMO / "tokenizer_config.json").read_text())
     (model / "tokenizer_config.json").unlink()
     auto_map = {"AutoTokenizer": ["owned.Tokenizer", None]}
     own = {"tokenizer_class": "OwnedTokenizer", "auto_map": auto_map}
-    (model / "tokenizer_config.json").write_text(json.dumps(told | own))
+    (model / "tokenizer_config.json").write_text(json.dumps(result | own))
     (model / "owned.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')\nclass Tokenizer: pass\n")
     assert main(["+strategy=magpie", f"model.path={model}", *FAST, f"output_dir={tmp_path}/run"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"error: model.path: the tokenizer of '{model}' can't be loaded: ")
-    assert told.count("\n") == 1
+    result = capsys.readouterr().err
+    assert result.startswith(f"error: model.path: the tokenizer of '{model}' can't be loaded: ")
+    assert result.count("\n") == 1
     assert not (tmp_path / "owned").exists()
 
 
@@ -323,5 +323,5 @@ def addresses_of(pid):
             sockets = process.net_connections("inet")
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        found |= {one.laddr.ip.removeprefix("::ffff:") for one in sockets if one.status == psutil.CONN_LISTEN}
+        found |= {socket.laddr.ip.removeprefix("::ffff:") for socket in sockets if socket.status == psutil.CONN_LISTEN}
     return found

@@ -17,7 +17,10 @@ EVIL = "[bold]x[/]\x1b[31m\u202e"
 
 def shown(*arguments, width=200):
     out = io.StringIO()
-    assert main([str(one) for one in arguments], Console(file=out, width=width, highlight=False, markup=False)) == 0
+    assert (
+        main([str(argument) for argument in arguments], Console(file=out, width=width, highlight=False, markup=False))
+        == 0
+    )
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 

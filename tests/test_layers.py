@@ -55,7 +55,7 @@ def imported(path: Path) -> set[str]:
             named = {f"{package}.{alias.name}".lstrip(".") for alias in node.names}
             found |= {one if one in MODULES or f"{one}.__init__" in MODULES else package for one in named}
         elif isinstance(node, ast.Import):
-            found |= {one.name.partition(".")[2] for one in node.names if one.name.startswith("synth.")}
+            found |= {name.name.partition(".")[2] for name in node.names if name.name.startswith("synth.")}
     return found
 
 

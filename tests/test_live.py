@@ -72,8 +72,8 @@ def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path, capsy
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main([*SIMULATED, f"output_dir={tmp_path}", f"cluster.metrics_port={port}"]) == 2
-    told = f"error: cluster.metrics_port: cannot listen on port {port} (Address already in use)\n"
-    assert capsys.readouterr().err == told
+    expected = f"error: cluster.metrics_port: cannot listen on port {port} (Address already in use)\n"
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize(("kind", "package"), [("wandb", "wandb"), ("mlflow", "mlflow-skinny")])
@@ -155,7 +155,7 @@ def test_a_tracker_that_fails_is_one_warning_and_is_asked_again(track, caplog):
     tracking.end(0)
     ((_, tracker),) = Noting.opened
     assert len(tracker.heard) == 4 and tracker.heard[-1] == 0
-    assert [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING] == [
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         "tracking: wandb: no answer; the run goes on"
     ]
 

@@ -46,4 +46,4 @@ def test_a_judge_whose_node_is_lost_is_loaded_on_another_and_no_record_is_lost(n
     assert [row["id"] for row in rows] == sorted({row["id"] for row in rows}, key=int) and len(rows) == RECORDS
     assert {row["model"] for row in rows} == {"synth-demo"}
     assert sum(row["judge_score"] in range(1, 6) for row in rows) >= 0.9 * RECORDS
-    assert "engine 0 of judge: its process ended" in run.told
+    assert "engine 0 of judge: its process ended" in run.output

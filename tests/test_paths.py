@@ -71,7 +71,7 @@ def test_the_home_directory_is_meant_by_the_paths_of_a_step_of_ones_own(home, mo
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         (
             "'~nobody-of-this-name/x'",
@@ -84,10 +84,10 @@ def test_the_home_directory_is_meant_by_the_paths_of_a_step_of_ones_own(home, mo
         ),
     ],
 )
-def test_a_path_that_leads_nowhere_is_refused(given, told):
+def test_a_path_that_leads_nowhere_is_refused(given, expected):
     with pytest.raises(ConfigError) as caught:
         parse(composed(f"output_dir={given}"))
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(expected)
 
 
 def test_a_nul_is_refused_and_a_folder_may_be_called_like_a_home_directory():
@@ -170,8 +170,8 @@ def test_what_a_command_did_not_write_it_does_not_write_over(run, home, capsys, 
     free = what in ("an empty file", "a dangling link") and command != "export"
     assert main(words[command]) == (0 if free else 2)
     if not free:
-        told = capsys.readouterr().err
-        assert str(target) in told and told.count("\n") == 1
+        output = capsys.readouterr().err
+        assert str(target) in output and output.count("\n") == 1
         assert snapshot(home) == before
     elif what == "a dangling link":
         assert target.is_symlink() and (home / "nowhere").stat().st_size

@@ -50,15 +50,15 @@ def test_rows_are_the_same_on_any_topology_and_the_models_are_told_by_what_they_
     assert made["one"] == made["two"] and len(made["one"]) == 40
     assert min(row["reward"] for row in made["one"]) >= 100
     assert inspect.main([str(tmp_path / "one")]) == 0
-    told = capsys.readouterr().out
-    beside = told[told.index("models beside main") :].splitlines()
+    output = capsys.readouterr().out
+    beside = output[output.index("models beside main") :].splitlines()
     (reward,) = [line.split() for line in beside if line.strip().startswith("reward")][:1]
     assert int(reward[1].replace(",", "")) > 1000 and reward[2] == "0"
-    assert "semantic_duplicate" in told
+    assert "semantic_duplicate" in output
 
 
 def test_a_wrong_name_ends_the_run_before_anything_is_started(tmp_path):
     done = run(tmp_path, f"output_dir={tmp_path / 'run'}", "strategy.reward.model=rewrad")
-    told = "error: strategy.reward.model: there is no model 'rewrad' in this run; did you mean 'reward'?"
-    assert (done.returncode, done.stderr.strip()) == (2, told)
+    expected = "error: strategy.reward.model: there is no model 'rewrad' in this run; did you mean 'reward'?"
+    assert (done.returncode, done.stderr.strip()) == (2, expected)
     assert not (tmp_path / "run").exists()

@@ -100,7 +100,7 @@ class Runs:
 
     def made_by(self, most=None):
         manifest = Manifest.read(self.folder)
-        return {one.configuration.model: one.rows for one in shares([(self.folder, manifest)], most)}
+        return {share.configuration.model: share.rows for share in shares([(self.folder, manifest)], most)}
 
 
 @pytest.fixture
@@ -122,12 +122,12 @@ def refused(runs, **keys):
 async def test_a_changed_step_is_refused_by_the_name_of_its_file(runs):
     await runs.go()
     runs.write(**MENDED)
-    told = refused(runs)
-    assert told.startswith(f"output_dir: {runs.folder.manifest} is of another run: code of mine_step.py was ")
-    assert told.endswith(
+    error = refused(runs)
+    assert error.startswith(f"output_dir: {runs.folder.manifest} is of another run: code of mine_step.py was ")
+    assert error.endswith(
         "; choose another output_dir, or set retry=[error] to run failed records again with the changed code"
     )
-    assert "force" not in told
+    assert "force" not in error
 
 
 async def test_what_a_step_imports_of_the_users_is_its_code_too(runs):
@@ -175,7 +175,7 @@ def test_a_package_counts_with_all_that_is_imported_of_it(tmp_path, monkeypatch)
     node = {"deep": [{"_target_": "mine_pkg.step"}, {"_target_": "synth.steps.magpie.Magpie"}]}
     build(node["deep"][0], "here", StepFunction)
     assert {name.removeprefix("code of ") for name in source_code(node)} == set(files) - {"mine_pkg/unused.py"}
-    for name in [one for one in sys.modules if one.startswith("mine_")]:
+    for name in [module for module in sys.modules if module.startswith("mine_")]:
         del sys.modules[name]
 
 
@@ -204,7 +204,7 @@ async def test_by_the_same_step_they_are_made_again_too(runs):
     again = await runs.go(retry=["error"])
     assert (before.retries, after.retries, again.retries) == (0, 1, 2)
     assert before.reasons == after.reasons == again.reasons  # the same seeds
-    assert [one.kept for one in before.summaries] == [one.kept for one in again.summaries]
+    assert [summary.kept for summary in before.summaries] == [summary.kept for summary in again.summaries]
     assert len(shares([(runs.folder, again)])) == 1  # of one configuration, tried more often
     assert before.summaries[0].spent["kept"]["step"].calls == again.summaries[0].spent["kept"]["step"].calls
 
@@ -260,15 +260,15 @@ async def test_force_writes_down_what_is_by_whom_and_keeps_every_row(runs):
     text = runs.folder.card.read_text()
     assert 'license: "other"' in text and "the models `synth-demo`, `other`" in text
     assert f"| {len(old)} | 0-" in text and "model.name was synth-demo, is other" in text
-    told = Manifest.read(runs.folder)
-    assert [one.model for one in told.configurations] == ["synth-demo", "other"]
+    result = Manifest.read(runs.folder)
+    assert [configuration.model for configuration in result.configurations] == ["synth-demo", "other"]
 
 
 async def test_force_takes_nothing_away(runs):
     await runs.go()
     runs.rows(20)
-    told = refused(runs, num_records=5, resume="force", model={"name": "other"})
-    assert told == (
+    error = refused(runs, num_records=5, resume="force", model={"name": "other"})
+    assert error == (
         f"num_records: 5 is fewer than the 20 rows in {runs.folder.path}, and resume=force removes no rows; set 20 "
         "or more, or choose another output_dir"
     )
@@ -304,7 +304,7 @@ async def test_a_dataset_that_ends_within_a_mixed_shard_is_counted_row_by_row(ru
     await runs.go(retry=["error"])
     for most in (1, 7, 13):
         rows = runs.rows(most)
-        counted = [one.rows for one in shares([(runs.folder, Manifest.read(runs.folder))], most)]
+        counted = [share.rows for share in shares([(runs.folder, Manifest.read(runs.folder))], most)]
         assert counted == [n for word in ("old", "new") if (n := [row["instruction"] for row in rows].count(word))]
 
 

@@ -104,5 +104,5 @@ def test_the_manifest_mounts_the_runs_folder_on_all_machines_and_asks_for_gpus_o
         volumes = {one["name"] for one in pod["template"]["spec"]["volumes"]}
         assert {one["name"] for one in container["volumeMounts"]} == volumes
         assert "/data" in {one["mountPath"] for one in container["volumeMounts"]}
-    assert ["nvidia.com/gpu" in one["resources"]["limits"] for one in containers] == [False, True]
+    assert ["nvidia.com/gpu" in container["resources"]["limits"] for container in containers] == [False, True]
     assert pods[0]["rayStartParams"]["num-cpus"] == "0"

@@ -23,7 +23,7 @@ def job(tmp_path, monkeypatch):
     def job(*overrides):
         jobs.append(Job(tmp_path / "run", 20, *ENGINE, "num_records=100000", *overrides))
         jobs[-1].until(lambda: jobs[-1].written)
-        assert not jobs[-1].over, jobs[-1].told
+        assert not jobs[-1].over, jobs[-1].output
         return jobs[-1]
 
     yield job
@@ -34,17 +34,17 @@ def job(tmp_path, monkeypatch):
 def ends_with_one_line(run, line, seconds):
     """The lines but for those of the display, after the end of the job."""
     safe = run.written
-    assert run.process.wait(seconds) == 1, run.told
+    assert run.process.wait(seconds) == 1, run.output
     display = ("starting", "loading", "kept", "making", "writing", "cluster:")
-    said = [one for one in run.told.splitlines() if not one.startswith(display)]
+    said = [line for line in run.output.splitlines() if not line.startswith(display)]
     assert [one for one in said if "failed: " in one] == [f"failed: {line}"]
     assert said[-1].startswith("finished records are safe in")
-    assert "Traceback" not in run.told
+    assert "Traceback" not in run.output
     assert run.written >= safe
 
 
 def process_of(run, name):
-    return next(one for one in psutil.Process(run.process.pid).children(recursive=True) if one.name() == name)
+    return next(child for child in psutil.Process(run.process.pid).children(recursive=True) if child.name() == name)
 
 
 def test_a_run_whose_own_raylet_is_killed_ends_within_30_seconds(job):

@@ -115,7 +115,7 @@ async def test_a_strategy_keeps_rows_without_scaffolding_and_can_read_its_verdic
     assert len(kept) >= LEAST.get(strategy, 0), reasons
     assert sum(reasons[one] for one in UNREADABLE) <= UNREAD.get(strategy, 0.1) * (len(kept) + len(rejected)), reasons
     files = Path(prompts.__file__).parent.glob("*.jinja")
-    shown = [one for file in files for one in SENTENCE.findall(file.read_text()) if "{" not in one]
+    shown = [found for file in files for found in SENTENCE.findall(file.read_text()) if "{" not in found]
     for row in kept:
         said = [turn["content"] for turn in row["messages"] if not turn.get("tool_calls")]
         assert all(said) and not any("<|im_" in text for text in said)
@@ -154,5 +154,5 @@ async def test_calls_of_tools_have_the_form_that_the_engine_holds(runs):
     assert not reasons["unknown_tool"] and reasons["unfit_arguments"] + reasons["no_calls"] <= 6, reasons
     calls = [(row, turn) for row in kept + rejected for turn in row["messages"] or () if turn["tool_calls"]]
     for row, turn in calls:
-        names = {one["function"]["name"] for one in json.loads(row["tools"])}
+        names = {load["function"]["name"] for load in json.loads(row["tools"])}
         assert all(one["function"]["name"] in names for one in turn["tool_calls"])

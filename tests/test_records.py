@@ -16,7 +16,7 @@ def test_an_id_is_the_number_and_the_path_through_fan_outs():
 
 def test_a_seed_depends_on_every_part_their_order_and_their_number():
     parts = [(0,), (1,), (0, 1), (1, 0), (0, "1"), (0, "1", 0), (0, "1", 0, 0), (0, "10", 0), (0, "1/0", "")]
-    assert len({derive_seed(*one) for one in parts}) == len(parts)
+    assert len({derive_seed(*part) for part in parts}) == len(parts)
 
 
 def test_seeds_fit_the_datasets_column_and_are_spread_over_it():

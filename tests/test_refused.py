@@ -165,10 +165,10 @@ def test_what_a_run_would_write_over_is_named(tmp_path, name, dry):
     before = snapshot(tmp_path)
     with pytest.raises(ConfigError) as caught:
         work(composed("engine=simulated", dry, f"output_dir={tmp_path}/project", model="demo"))
-    told = (
+    expected = (
         f"output_dir: {tmp_path}/project is no run folder and has {name.partition('/')[0]}; choose another output_dir"
     )
-    assert str(caught.value) == told
+    assert str(caught.value) == expected
     assert snapshot(tmp_path) == before
 
 
@@ -297,8 +297,8 @@ def test_a_folder_that_is_in_the_way_of_another_user_is_one_line(tmp_path, as_an
     (tmp_path / "mine").mkdir(mode=0o700)
     tmp_path.chmod(0o755)
     for path in ("mine/x", "mine/x/y", "x", "mine"):
-        told = as_another(f"output_dir={tmp_path}/{path}")
-        assert told.startswith(f"output_dir: {tmp_path}/{path} can't be written to (Permission denied)")
+        result = as_another(f"output_dir={tmp_path}/{path}")
+        assert result.startswith(f"output_dir: {tmp_path}/{path} can't be written to (Permission denied)")
     model = f"{tmp_path}/mine/m"
     check_line(as_another(f"model.path={model}"), f"model.path: {model!r}", "Permission denied")
     assert as_another(f"model.chat_template={tmp_path}/mine/m").startswith("model.chat_template: ")

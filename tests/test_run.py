@@ -59,8 +59,8 @@ def test_a_run_folder_holds_what_the_contract_says(finished):
     held = {"config.yaml", "manifest.json", "shards", "dataset", "metrics.jsonl", "report.html", "README.md"}
     assert held <= names
     assert not list((finished / "shards").glob("*journal*"))
-    told = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
-    assert told["kept"] >= 200
+    result = json.loads((finished / "metrics.jsonl").read_text().splitlines()[-1])
+    assert result["kept"] >= 200
 
 
 def test_a_finished_run_is_not_run_again(finished, capsys):
@@ -151,9 +151,9 @@ def test_a_hopeless_run_ends_with_3_and_says_what_ate_the_records(tmp_path, caps
     monkeypatch.syspath_prepend(tmp_path)
     words = [tmp_path / "run", "num_records=100", "strategy.steps=[{_target_: picky.strict}]"]
     assert run(*words) == 3
-    told = capsys.readouterr().err
-    assert "ended with 0 of 100 records, the yield is below min_yield=0.05: " in told
-    assert "strict: too_plain" in told
+    output = capsys.readouterr().err
+    assert "ended with 0 of 100 records, the yield is below min_yield=0.05: " in output
+    assert "strict: too_plain" in output
     assert rows(tmp_path / "run") == []
 
     assert run(*words) == 3

@@ -56,7 +56,7 @@ def refusal(job, capsys):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [
         ("nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
         ("+nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
@@ -105,12 +105,12 @@ def refusal(job, capsys):
         ("--multi-run", "--multi-run: no such option; did you mean '--multirun'?"),
     ],
 )
-def test_a_bad_word_is_refused_in_one_line_that_names_it(refusal, override, told):
-    assert refusal(*GOOD, override) == told
+def test_a_bad_word_is_refused_in_one_line_that_names_it(refusal, override, expected):
+    assert refusal(*GOOD, override) == expected
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "expected"),
     [
         ("n_trns=2", "n_trns: no such key; did you mean 'strategy.magpie.n_turns'?"),
         ("instruction.temprature=1", "instruction.temprature: no such key; did you mean 'strategy.magpie.instruction."),
@@ -120,17 +120,17 @@ def test_a_bad_word_is_refused_in_one_line_that_names_it(refusal, override, told
         ("response.stop=5", "response.stop: must be a valid tuple, got 5"),
     ],
 )
-def test_a_bad_key_of_a_step_is_refused(refusal, key, told):
-    assert refusal(*GOOD, f"strategy.magpie.{key}").startswith(f"strategy.magpie.{told}")
+def test_a_bad_key_of_a_step_is_refused(refusal, key, expected):
+    assert refusal(*GOOD, f"strategy.magpie.{key}").startswith(f"strategy.magpie.{expected}")
 
 
 def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
-    told = refusal(*GOOD, "+strategy.magpie.instruction.temprature=1")
-    check_line(told, "strategy.magpie.instruction.temprature", "no such key", "did you mean 'temperature'?")
+    error = refusal(*GOOD, "+strategy.magpie.instruction.temprature=1")
+    check_line(error, "strategy.magpie.instruction.temprature", "no such key", "did you mean 'temperature'?")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ([], "strategy: none is chosen; add one of batch, code_reasoning, constraints, "),
         (["+strategy=magpy"], "strategy: there is no 'magpy'; did you mean 'magpie'?"),
@@ -151,8 +151,8 @@ def test_a_typo_that_is_added_with_a_plus_is_found_all_the_same(refusal):
         (["--multirun", "+strategy=magpie", "nm_records=1,2"], "nm_records: no such key; did you mean 'num_records'?"),
     ],
 )
-def test_bad_arguments_are_refused(refusal, arguments, told):
-    assert refusal(*arguments).startswith(told)
+def test_bad_arguments_are_refused(refusal, arguments, expected):
+    assert refusal(*arguments).startswith(expected)
 
 
 @pytest.mark.parametrize("value", ["[1,", "'x", "${", "{a:", '"'])
@@ -186,8 +186,8 @@ def test_the_users_arguments_are_left_as_they_were(job):
 
 def test_a_key_whose_value_does_not_go_with_others_is_a_key(job, capsys):
     assert main(["+strategy=magpie_filtered", "strategy.magpie.n_turns=2"]) == 2
-    told = "strategy.magpie: only_instruction draws one user message: it can't be combined with n_turns > 1"
-    assert capsys.readouterr().err == f"error: {told}\n"
+    expected = "strategy.magpie: only_instruction draws one user message: it can't be combined with n_turns > 1"
+    assert capsys.readouterr().err == f"error: {expected}\n"
 
 
 def test_a_dry_run_prints_the_plan(job, capsys):
@@ -200,11 +200,11 @@ def test_a_dry_run_shows_how_each_call_is_drawn_under_the_key_that_sets_it(job, 
     words = ["strategy.preference.judge.sampling.max_tokens=99", "strategy.magpie.instruction.stop=[x]"]
     words.append("strategy.preference.responses.repetition_detection=false")
     assert main(["+strategy=preference", *GOOD[1:], *words, "dry_run=true"]) == 0
-    told = capsys.readouterr().out
-    assert "magpie.instruction: temperature 0.9, top_p 1.0, max_tokens 1024, stop ('x',)\n" in told
+    output = capsys.readouterr().out
+    assert "magpie.instruction: temperature 0.9, top_p 1.0, max_tokens 1024, stop ('x',)\n" in output
     drawn = "temperature 0.7, top_p 1.0, max_tokens 2048, repetition_detection false (4 times)"
-    assert f"preference.responses: {drawn}\n" in told
-    assert "preference.judge.sampling: temperature 0.0, top_p 1.0, max_tokens 99, model judge (4 times)\n" in told
+    assert f"preference.responses: {drawn}\n" in output
+    assert "preference.judge.sampling: temperature 0.0, top_p 1.0, max_tokens 99, model judge (4 times)\n" in output
 
 
 def test_a_dry_run_refuses_a_chat_template_that_the_strategy_can_not_use(job, tmp_path, capsys):
@@ -310,7 +310,7 @@ def test_a_primary_configuration_of_the_users_can_have_a_strategy_in_it(users_ow
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["+strategy=lod"], "strategy: there is no 'lod'; did you mean 'loud'?"),
         (["model=qwen3-8b"], "strategy: none is chosen; add one of batch, code_reasoning, constraints, "),
@@ -319,13 +319,13 @@ def test_a_primary_configuration_of_the_users_can_have_a_strategy_in_it(users_ow
         (["--config-name=whole", "model.nme=5"], "model.nme: no such key; did you mean 'model.name'?"),
     ],
 )
-def test_a_mistake_beside_the_users_own_configuration_is_refused(users_own, refusal, arguments, told):
-    assert refusal("--config-dir=mine", *arguments).startswith(told)
+def test_a_mistake_beside_the_users_own_configuration_is_refused(users_own, refusal, arguments, expected):
+    assert refusal("--config-dir=mine", *arguments).startswith(expected)
 
 
 def test_a_file_that_is_no_yaml_is_named_with_its_line(users_own, refusal, tmp_path):
-    told = refusal("--config-dir=mine", "+strategy=torn")
-    assert told.startswith(f"{tmp_path}/mine/strategy/torn.yaml: line 2 is not YAML: ")
+    error = refusal("--config-dir=mine", "+strategy=torn")
+    assert error.startswith(f"{tmp_path}/mine/strategy/torn.yaml: line 2 is not YAML: ")
 
 
 def test_refusing_loads_nothing_heavy(tmp_path):
@@ -364,7 +364,7 @@ def environment():
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         (["repetition.linse=0.2"], "repetition.linse: no such key; did you mean 'strategy.repetition.lines'?"),
         (
@@ -375,9 +375,9 @@ def environment():
         (["respond.sampling.max_token=5"], "respond.sampling.max_token: no such key; did you mean 'strategy.respond.s"),
     ],
 )
-def test_a_bad_key_that_no_file_names_is_refused_as_any_other(refusal, keys, told):
+def test_a_bad_key_that_no_file_names_is_refused_as_any_other(refusal, keys, expected):
     words = [f"strategy.{key}" for key in keys]
-    assert refusal("+strategy=magpie_filtered", "model=qwen3-8b", *words).startswith(f"strategy.{told}")
+    assert refusal("+strategy=magpie_filtered", "model=qwen3-8b", *words).startswith(f"strategy.{expected}")
 
 
 def test_every_key_of_a_component_is_set_without_a_plus_sign(job):
@@ -396,8 +396,8 @@ def test_every_key_of_a_component_is_set_without_a_plus_sign(job):
 
 def test_a_sweep_takes_new_keys_too_and_names_folders_without_plus_signs(job):
     assert main(["--multirun", *GOOD, "strategy.magpie.instruction.stop=[a],[b]"]) == 0
-    assert [one.strategy.steps[0].function.instruction.stop for one in job.configs] == [("a",), ("b",)]
-    assert not any("+" in one.settings.output_dir.name for one in job.configs)
+    assert [config.strategy.steps[0].function.instruction.stop for config in job.configs] == [("a",), ("b",)]
+    assert not any("+" in config.settings.output_dir.name for config in job.configs)
 
 
 @pytest.mark.parametrize(
@@ -413,13 +413,13 @@ def test_a_text_may_come_from_a_file(job, tmp_path):
     (tmp_path / "pirate.txt").write_text(f"{text}\n")
     assert main([*GOOD, "strategy.magpie.system_prompts=[@pirate.txt,@@nobody]"]) == 0
     (config,) = job.configs
-    assert [one.text for one in config.strategy.steps[0].function.system_prompts] == [text, "@nobody"]
+    assert [prompt.text for prompt in config.strategy.steps[0].function.system_prompts] == [text, "@nobody"]
     assert config.resolved["strategy"]["magpie"]["system_prompts"] == [text, "@nobody"]
 
 
 def test_a_file_of_a_text_that_can_not_be_read_is_named(refusal, tmp_path):
-    told = refusal(*GOOD, "strategy.magpie.system_prompts=@nope.txt")
-    assert told.startswith(
+    error = refusal(*GOOD, "strategy.magpie.system_prompts=@nope.txt")
+    assert error.startswith(
         "strategy.magpie.system_prompts: the file 'nope.txt' can't be read: No such file or directory"
     )
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
@@ -427,6 +427,6 @@ def test_a_file_of_a_text_that_can_not_be_read_is_named(refusal, tmp_path):
 
 
 def test_a_text_with_commas_is_told_how_to_come(refusal):
-    told = refusal(*GOOD, "strategy.magpie.system_prompts=Be kind, please")
-    assert told.endswith("quote a text with commas twice, once for the shell, or read it from a file: "
+    error = refusal(*GOOD, "strategy.magpie.system_prompts=Be kind, please")
+    assert error.endswith("quote a text with commas twice, once for the shell, or read it from a file: "
                          "strategy.magpie.system_prompts=@FILE")  # fmt: skip

@@ -64,7 +64,7 @@ def test_two_replicas_make_the_same_conversations_as_one(one_replica, tmp_path):
 def test_readmes_way_to_a_filtered_dataset_works_as_written(tmp_path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
-    for command in [one for one in commands(ROOT / "README.md") if "magpie_filtered" in one]:
+    for command in [command for command in commands(ROOT / "README.md") if "magpie_filtered" in command]:
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
     assert load_dataset(str(tmp_path / "exported"), split="train").num_rows == 200

@@ -38,9 +38,9 @@ class Rounds:
         return [SamplingParams(**self._work.sampling, seed=record["seeds"][call]) for record in batch]
 
     def _texts(self, outputs) -> list[str]:
-        for one in outputs:
-            self._told.answered(len(one.outputs[0].token_ids), one.outputs[0].finish_reason)
-        return [one.outputs[0].text.strip() for one in outputs]
+        for output in outputs:
+            self._told.answered(len(output.outputs[0].token_ids), output.outputs[0].finish_reason)
+        return [output.outputs[0].text.strip() for output in outputs]
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ def columns(given: Asked) -> dd.DataDesignerConfigBuilder:
     )
     rounds = len(work.records[0]["operations"])
     rows = [
-        {"instruction": one["instruction"]} | {f"operation_{n}": one["operations"][n] for n in range(rounds)}
-        for one in work.records
+        {"instruction": record["instruction"]} | {f"operation_{n}": record["operations"][n] for n in range(rounds)}
+        for record in work.records
     ]
     builder = dd.DataDesignerConfigBuilder(model_configs=[model])
     builder.with_seed_dataset(dd.DataFrameSeedSource(df=pd.DataFrame(rows)))

@@ -133,7 +133,7 @@ class BatchFile:
 
 def _refuse_repeated(records: list[Record], ids: CustomIds) -> None:
     """Mark records whose custom_id an earlier line has."""
-    named = [one for one in records if one["custom_id"] is not None]
+    named = [record for record in records if record["custom_id"] is not None]
     for record, is_repeated in zip(named, ids.repeated([one["custom_id"] for one in named]), strict=True):
         if is_repeated:
             for key in ("messages", "tools", "prompt", "request"):

@@ -105,7 +105,7 @@ class ChatTemplate:
         if marks:
             is_token = marks.end in self._special_tokens.ids
             self._reasoning = Reasoning(marks.start, marks.end, is_token, marks.around)
-        written = [one for tag in tags or () for one in self._special_tokens.split(tag)]
+        written = [part for tag in tags or () for part in self._special_tokens.split(tag)]
         self._tags = {self._special_tokens.ids[text] for text, is_control in written if is_control}
         self._spellings = {id: text for text, id in self._special_tokens.ids.items()}
         self._thinking = Thinking.read(self._probe, self._special_tokens, self._channels, tags)

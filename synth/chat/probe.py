@@ -69,7 +69,7 @@ class Probe:
         prompt = self.after_user(variables)
         between = self._between_user_and(_ASSISTANT_THINKS if thinks else _ASSISTANT_SAYS, variables)
         if thinks and THOUGHTS not in between:
-            shown = (one for one in self._in_parts if self._shows_all(one, variables))
+            shown = (part for part in self._in_parts if self._shows_all(part, variables))
             between = next((self._between_user_and(one, variables) for one in shown), between)
         return between.removeprefix(prompt) if prompt and between.startswith(prompt) else ""
 

@@ -47,8 +47,8 @@ def thinking_marks(probe: Probe, special_tokens: SpecialTokens, prompts: Iterabl
 def _shown(probe: Probe, special_tokens: SpecialTokens) -> tuple[str, str] | None:
     """The control tokens right around the reasoning of an earlier answer."""
     before, shown, after = probe.before_answer(thinks=True).partition(THOUGHTS)
-    opening = [one for one in special_tokens.split(before) if one[0].strip()]
-    closing = [one for one in special_tokens.split(after) if one[0].strip()]
+    opening = [part for part in special_tokens.split(before) if part[0].strip()]
+    closing = [part for part in special_tokens.split(after) if part[0].strip()]
     match opening[-1:], closing[:1]:
         case [(start, True)], [(end, True)] if shown:
             return start, end
@@ -59,14 +59,16 @@ def _in_words(probe: Probe, special_tokens: SpecialTokens, prompt: str) -> Marks
     """Marks that the template describes in its own prompt; and words with which it begins the answer."""
     before, _, after = prompt.partition(USER)
     found = [
-        one for one in dict.fromkeys(_MARK.findall(before)) if one not in special_tokens.ids or _closed(one) in before
+        fromkey
+        for fromkey in dict.fromkeys(_MARK.findall(before))
+        if fromkey not in special_tokens.ids or _closed(fromkey) in before
     ]
     thoughts = [one for one in found if SPEAKS_OF_THINKING.search(one) and not _OF_SETTINGS.search(one)]
     answers = [one for one in found if _OF_ANSWERS.search(one) and one not in thoughts]
     for start in thoughts:
         if start[0] == "<" or _closed(start) in before:
             return Marks(start, _closed(start), (answers[0], _closed(answers[0])) if answers else None)
-    answers = [one for one in answers if one[0] != "<"]  # a single tag proves nothing: tools have tags too
+    answers = [answer for answer in answers if answer[0] != "<"]  # a single tag proves nothing: tools have tags too
     if not answers:
         return None
     end = answers[0]
@@ -88,7 +90,7 @@ def _left_empty(probe: Probe, special_tokens: SpecialTokens, prompts: Iterable[s
     heading = probe.between_user_and_answer()
     for prompt in prompts:
         goes_on = heading and prompt.startswith(heading)
-        match [one for one in special_tokens.split(prompt.removeprefix(heading)) if goes_on and one[0].strip()]:
+        match [part for part in special_tokens.split(prompt.removeprefix(heading)) if goes_on and part[0].strip()]:
             case [(start, True), (end, True)]:
                 return start, end
             case [(start, True), (name, False), (end, True)]:

@@ -56,7 +56,7 @@ class ToolForm:
             known.pop("tool_calls", None)
             return known
         content = None if self.null_content and not known.get("content") else known.get("content") or ""
-        return {**known, "content": content, "tool_calls": [self._call(one) for one in calls]}
+        return {**known, "content": content, "tool_calls": [self._call(call) for call in calls]}
 
     def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
         function = call["function"]
@@ -86,7 +86,7 @@ def _shows(renderer: Renderer, form: ToolForm, before: Sequence[Message]) -> boo
         {"role": "tool", "content": _RESULT, "tool_call_id": "call00001", "name": _NAME},
     ]
     try:
-        with_tool = renderer.render([form.apply(one) for one in turns], True, {"tools": [_TOOL]})
+        with_tool = renderer.render([form.apply(turn) for turn in turns], True, {"tools": [_TOOL]})
     except ChatTemplateError:
         return False
     head, _, tail = with_tool.rpartition(_KEY)
@@ -105,7 +105,7 @@ def in_words(messages: Sequence[Message], tools: Tools, *, with_system: bool = T
             turns += [_in_words(message) for message in same]
     if not tools:
         return turns
-    text = _DESCRIPTION.format(tools="\n".join(_inert(one.get("function", one)) for one in tools))
+    text = _DESCRIPTION.format(tools="\n".join(_inert(tool.get("function", tool)) for tool in tools))
     if turns and turns[0]["role"] == ("system" if with_system else "user"):
         order = (turns[0]["content"], text) if with_system else (text, turns[0]["content"])
         return [{**turns[0], "content": "\n\n".join(order)}, *turns[1:]]
@@ -116,7 +116,7 @@ def _in_words(message: Message) -> Message:
     calls = calls_of(message)
     if not calls:
         return dict(message)
-    written = [f"<tool_call>{_inert(plain(one))}</tool_call>" for one in calls]
+    written = [f"<tool_call>{_inert(plain(call))}</tool_call>" for call in calls]
     return {"role": message["role"], "content": "\n".join(filter(None, [message.get("content"), *written]))}
 
 

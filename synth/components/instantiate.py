@@ -98,7 +98,7 @@ def located(node: Mapping[str, Any], key: str) -> Any:
 
 def _takes(target: Callable[..., Any], name: str) -> bool:
     parameters = _parameters(target)
-    return name in parameters or any(one.kind == one.VAR_KEYWORD for one in parameters.values())
+    return name in parameters or any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def _refuse_unfit(problem: str | None, protocol: type, dotted: str, key: str) -> None:
@@ -146,8 +146,12 @@ def _fitted(
 ) -> dict[str, Any]:
     """The values converted to the types of the signature; refuses unknown keys and missing ones."""
     parameters = {name: one for name, one in list(_parameters(target).items())[bound:] if name not in taken}
-    named = [one.name for one in parameters.values() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
-    if not any(one.kind == one.VAR_KEYWORD for one in parameters.values()):
+    named = [
+        parameter.name
+        for parameter in parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
         refuse_unknown_keys(values, named, key)
     for name in named:
         if parameters[name].default is inspect.Parameter.empty and name not in values:
@@ -227,7 +231,7 @@ def _names_at(target: Any, path: Iterable[str | int]) -> list[str]:
     for part in path:
         if isinstance(part, str):
             target = _dataclass_in(typing.get_type_hints(target).get(part)) if is_dataclass(target) else None
-    return [one.name for one in fields(target)] if is_dataclass(target) else []
+    return [field.name for field in fields(target)] if is_dataclass(target) else []
 
 
 def _dataclass_in(kind: Any) -> Any:

@@ -29,7 +29,7 @@ def _on_top_of(default: Any, value: Any) -> Any:
 def default_of(target: Callable[..., Any], name: str) -> Any:
     """The default of a parameter."""
     if is_dataclass(target):
-        field: Field[Any] | None = next((one for one in fields(target) if one.name == name), None)
+        field: Field[Any] | None = next((field for field in fields(target) if field.name == name), None)
         if field is None:
             return None
         return field.default_factory() if field.default_factory is not MISSING else field.default

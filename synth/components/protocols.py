@@ -77,7 +77,7 @@ def defaults(protocol: type) -> dict[str, Any]:
 
 
 def _first(problems: Iterable[str | None]) -> str | None:
-    return next((one for one in problems if one), None)
+    return next((problem for problem in problems if problem), None)
 
 
 def _members(protocol: type) -> Iterator[tuple[str, Any]]:
@@ -186,7 +186,7 @@ def _comes_later(made: Any, name: str) -> bool:
     for kind in type(made).__mro__:
         if name in inspect.get_annotations(kind) or isinstance(vars(kind).get(name), property | cached_property):
             return True
-        functions = (inspect.unwrap(one) for one in vars(kind).values() if inspect.isfunction(one))
-        if any(name in one.__code__.co_names for one in functions):
+        functions = (inspect.unwrap(var) for var in vars(kind).values() if inspect.isfunction(var))
+        if any(name in function.__code__.co_names for function in functions):
             return True
     return False

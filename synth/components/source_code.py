@@ -92,12 +92,12 @@ def _imports(text: bytes, module: str, path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [one.name for one in node.names]
+            names = [name.name for name in node.names]
         elif isinstance(node, ast.ImportFrom):
             parts = package.split(".")
             above = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
             base = ".".join(part for part in (above, node.module) if part)
-            names = [base, *(f"{base}.{one.name}" for one in node.names)] if base else []
+            names = [base, *(f"{base}.{name.name}" for name in node.names)] if base else []
         for name in names:
             parts = name.split(".")
             yield from (".".join(parts[: count + 1]) for count in range(len(parts)))

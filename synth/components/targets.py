@@ -103,10 +103,10 @@ def _is_pythons(place: Path) -> bool:
 def plug_ins() -> frozenset[str]:
     """The modules and packages of all distributions that require Synth."""
     found: set[str] = set()
-    for one in metadata.distributions():
-        if any(map(_REQUIRES_SYNTH.match, one.requires or ())):
-            named = (one.read_text("top_level.txt") or "").split()
-            found.update(named or (file.parts[0].removesuffix(".py") for file in one.files or ()))
+    for distribution in metadata.distributions():
+        if any(map(_REQUIRES_SYNTH.match, distribution.requires or ())):
+            named = (distribution.read_text("top_level.txt") or "").split()
+            found.update(named or (file.parts[0].removesuffix(".py") for file in distribution.files or ()))
     return frozenset(found)
 
 
@@ -122,5 +122,5 @@ def _nearest_module(missing: str) -> str:
         path = importlib.import_module(parent).__path__ if parent else None
     except (ImportError, AttributeError):
         return ""
-    close = difflib.get_close_matches(name, [one.name for one in pkgutil.iter_modules(path)], n=1, cutoff=0.75)
+    close = difflib.get_close_matches(name, [module.name for module in pkgutil.iter_modules(path)], n=1, cutoff=0.75)
     return f"; did you mean {f'{parent}.{close[0]}' if parent else close[0]!r}?" if close else ""

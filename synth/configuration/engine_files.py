@@ -21,7 +21,7 @@ def names_file(value: str) -> bool:
 def add_engine_file(typed: str) -> None:
     """From here on it is an option of the group. Raises ConfigError."""
     folder, _, name = typed.rpartition("/")
-    group = "/".join(["engine", *(one for one in folder.split("/") if one)])
+    group = "/".join(["engine", *(part for part in folder.split("/") if part)])
     ConfigStore.instance().store(name, _read(Path(typed)), group=group, package="engine", provider=typed)
 
 

@@ -54,7 +54,7 @@ class CommandLine:
     def refuse_keys_of_hydra(self) -> None:
         """Called before Hydra acts on them. Raises ConfigError for keys that a file sets."""
         given = self._arguments
-        typed = [one for one in self.overrides if one.key_or_group.startswith(("hydra.", "hydra/"))]
+        typed = [override for override in self.overrides if override.key_or_group.startswith(("hydra.", "hydra/"))]
         named = {name: getattr(given, name) for name in ("config_dir", "config_path", "config_name")}
         if any(named.values()) or any(one.key_or_group == "hydra.searchpath" for one in typed):
             for words in self._one_by_one():
@@ -63,10 +63,10 @@ class CommandLine:
     def _one_by_one(self) -> Iterator[list[str]]:
         """The overrides without sweeps: with the first value of each, then with each further option of a group."""
         values = [
-            [f"{str(one.input_line).partition('=')[0]}={value}" for value in one.sweep_string_iterator()]
-            if one.is_sweep_override()
-            else [str(one.input_line)]
-            for one in self.overrides
+            [f"{str(override.input_line).partition('=')[0]}={value}" for value in override.sweep_string_iterator()]
+            if override.is_sweep_override()
+            else [str(override.input_line)]
+            for override in self.overrides
         ]
         first = [words[0] for words in values]
         yield first
@@ -81,12 +81,14 @@ class CommandLine:
         changes = refused is not None and refused.type == OverrideType.CHANGE
         if refused is None or not changes or group not in GROUPS or not name or "Could not override" not in str(error):
             return None
-        chosen = group in ("model", "engine", "cluster") or any(one.key_or_group == group for one in self.overrides)
+        chosen = group in ("model", "engine", "cluster") or any(
+            override.key_or_group == group for override in self.overrides
+        )
         return refused.key_or_group if chosen or self._without(refused).get(group) else None
 
     def with_new(self, key: str) -> list[str]:
         """The arguments by which Hydra adds the key; its component checks it when it is instantiated."""
-        added = [str(one.input_line) for one in self.overrides if one.key_or_group == key]
+        added = [str(override.input_line) for override in self.overrides if override.key_or_group == key]
         return [f"++{word}" if word in added else word for word in self.words]
 
     def explain(self, error: Exception) -> str:
@@ -114,7 +116,7 @@ class CommandLine:
         """The override that Hydra could not apply."""
         quoted = re.search(r"'([^']+)'", str(error))
         key = quoted[1].lstrip("+~").partition("=")[0] if quoted else None
-        return next((one for one in self.overrides if one.key_or_group == key), None)
+        return next((override for override in self.overrides if override.key_or_group == key), None)
 
     def _no_such_option(self, error: MissingConfigException) -> str:
         path = str(error.missing_cfg_file).removesuffix(".yaml")
@@ -153,7 +155,11 @@ class CommandLine:
         return OmegaConf.create()
 
     def _others(self, refused: Override) -> list[str]:
-        return [str(one.input_line) for one in self.overrides if one is not refused and not one.is_sweep_override()]
+        return [
+            str(override.input_line)
+            for override in self.overrides
+            if override is not refused and not override.is_sweep_override()
+        ]
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         name, folder = self._arguments.config_name or "config", self._arguments.config_dir

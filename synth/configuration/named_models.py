@@ -25,7 +25,7 @@ from synth.models.model import Model
 from synth.steps.endpoints import MAIN
 
 _OF_SERVED = ("preset", "engine", "replicas")
-_OF_MODEL = [one.name for one in dataclasses.fields(Model)]
+_OF_MODEL = [field.name for field in dataclasses.fields(Model)]
 # Keys of a model that its engine loads. The others are about conversations.
 LOADED = ("path", "tokenizer", "revision", "dtype", "max_model_len")
 
@@ -141,7 +141,7 @@ def _spelled_out(
         engine = same["engine"]
     else:
         files = _presets("engine", engine_option, folders)
-        engine = next((one for one in files if one.get("_target_") == kind), {"_target_": kind})
+        engine = next((file for file in files if file.get("_target_") == kind), {"_target_": kind})
     replicas = "auto" if node.get("replicas") is None else node["replicas"]
     return {"model": model, "engine": _merged(engine, given), "replicas": replicas}
 

@@ -54,7 +54,9 @@ def seen() -> Card | None:
     asked = ["nvidia-smi", "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
     try:
         lines = subprocess.run(asked, capture_output=True, text=True, timeout=10).stdout.splitlines()
-        cards = [Card(name.strip(), float(mib) / 1024, True) for mib, _, name in (one.partition(",") for one in lines)]
+        cards = [
+            Card(name.strip(), float(mib) / 1024, True) for mib, _, name in (line.partition(",") for line in lines)
+        ]
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
     return min(cards, key=lambda one: one.gib, default=None)

@@ -61,7 +61,7 @@ def is_to_be_prefetched(folder: Path | None) -> bool:
     if folder is None or not is_on_network(folder):
         return False
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return sum(one.stat().st_size for one in folder.glob("*.safetensors")) < memory / 2
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors")) < memory / 2
 
 
 def is_on_network(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:

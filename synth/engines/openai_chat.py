@@ -189,7 +189,7 @@ class OpenAIChat(Remote):
         if ended not in ENDS:
             raise RuntimeError(f"the server ended its answer with finish_reason {self._http.line(repr(ended))}")
         thoughts = [message.get(name) for name in ("reasoning_content", "reasoning")]
-        reasoning = next((one for one in thoughts if one and isinstance(one, str)), None)
+        reasoning = next((thought for thought in thoughts if thought and isinstance(thought, str)), None)
         return Answer((), ENDS[ended], *tokens, text, logprob=_logprob(choice), counted=written, reasoning=reasoning)
 
     def _hint(self, words: str) -> str:
@@ -202,6 +202,8 @@ def _logprob(choice: Mapping[str, Any]) -> float | None:
     """The mean of a choice's log-probabilities, None if the server reports none."""
     tokens = (choice.get("logprobs") or {}).get("content") or []
     found = [
-        one["logprob"] for one in tokens if isinstance(one, Mapping) and isinstance(one.get("logprob"), int | float)
+        token["logprob"]
+        for token in tokens
+        if isinstance(token, Mapping) and isinstance(token.get("logprob"), int | float)
     ]
     return sum(found) / len(found) if found else None

@@ -111,7 +111,9 @@ def draw(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
         least = logits.max(-1, keepdim=True).values + column([sampling.min_p for sampling in samplings]).log()
         logits.masked_fill_(logits < least, -torch.inf)
     if any(sampling.top_k or sampling.top_p < 1 for sampling in samplings):
-        _keep_top(logits, [one.top_k for one in samplings], column([one.top_p for one in samplings]))
+        _keep_top(
+            logits, [sampling.top_k for sampling in samplings], column([sampling.top_p for sampling in samplings])
+        )
     # Cumulative in the order of ids, where a rounding error hardly moves a border; in the order of probabilities it
     # would swap two neighbours. Numbers are above 0, so a token of probability 0 is never drawn.
     borders = logits.softmax(-1).cumsum(-1)

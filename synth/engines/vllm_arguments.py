@@ -64,5 +64,5 @@ def arguments() -> frozenset[str]:
     except (OSError, SyntaxError):
         return frozenset()
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("EngineArgs")]
-    fields = [node.target for one in classes for node in one.body if isinstance(node, ast.AnnAssign)]
-    return frozenset(one.id for one in fields if isinstance(one, ast.Name) and not one.id.startswith("_"))
+    fields = [node.target for klass in classes for node in klass.body if isinstance(node, ast.AnnAssign)]
+    return frozenset(field.id for field in fields if isinstance(field, ast.Name) and not field.id.startswith("_"))

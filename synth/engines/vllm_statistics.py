@@ -35,9 +35,9 @@ class Statistics:
                     process = self.output_processor.process_outputs
 
                     def counted(outputs: Any, *given: Any, **named: Any) -> Any:
-                        events = (event for one in outputs if one.events for event in one.events)
+                        events = (event for output in outputs if output.events for event in output.events)
                         preempted = sum(event.type == EngineCoreEventType.PREEMPTED for event in events)
-                        count(sum(len(one.new_token_ids) for one in outputs), preempted)
+                        count(sum(len(output.new_token_ids) for output in outputs), preempted)
                         return process(outputs, *given, **named)
 
                     self.output_processor.process_outputs = counted

@@ -63,7 +63,7 @@ class Score:
         if not (self.of_one and others):
             return own
         most = max(others)
-        return own - most - math.log(sum(math.exp(one - most) for one in others))
+        return own - most - math.log(sum(math.exp(other - most) for other in others))
 
 
 def score_of(config: Mapping[str, Any], label: str | None) -> Score:

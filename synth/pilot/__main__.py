@@ -130,7 +130,7 @@ def _pilot(found: Sequence[Trial], words: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return STOPPED
-    runs = [Run.open(one.folder.path) for one in places]
+    runs = [Run.open(place.folder.path) for place in places]
     comparison = Comparison.of(runs)
     _report(found, comparison, words)
     try:
@@ -144,8 +144,8 @@ def _pilot(found: Sequence[Trial], words: Sequence[str]) -> int:
 
 async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -> str | None:
     """Run what is missing. Returns the signal that stopped it."""
-    planned = sum(shard.stop - shard.start for one in places for shard in one.manifest.shards)
-    if all(shard.index in one.manifest.committed for one in places for shard in one.manifest.shards):
+    planned = sum(shard.stop - shard.start for place in places for shard in place.manifest.shards)
+    if all(shard.index in place.manifest.committed for place in places for shard in place.manifest.shards):
         return None
     print(f"loading the model for {len(found)} trials, {planned:,} records", file=sys.stderr)
     config = found[0].config
@@ -177,8 +177,8 @@ async def _print_progress(runs: SideBySide, planned: int) -> None:
     while True:
         await asyncio.sleep(TOLD_EVERY_S)
         counters = await runs.counters()
-        running = sum(one.in_flight for one in counters)
-        before, tokens = tokens, sum(one.completion_tokens for one in counters)
+        running = sum(counter.in_flight for counter in counters)
+        before, tokens = tokens, sum(counter.completion_tokens for counter in counters)
         rate, then = (tokens - before) / (time.monotonic() - then), time.monotonic()
         print(f"{running:,} of {planned:,} records running, {tokens:,} tokens, {rate:,.0f} tokens/s", file=sys.stderr)
 

@@ -37,7 +37,7 @@ _VARIED = ("strategy", "seed", "output_dir")  # top-level keys that may have sev
 
 def trials(words: Sequence[str]) -> list[Trial]:
     """The trials of a command line; none if it only asked to print the configuration. Raises ConfigError."""
-    named = {one.key_or_group for one in CommandLine(words).overrides}
+    named = {override.key_or_group for override in CommandLine(words).overrides}
     refuse_keys_of_runs(named, "pilot")
     words = [*words, *([] if "num_records" in named else [f"num_records={RECORDS}"])]
     first = composed_trials(words)
@@ -78,8 +78,8 @@ def _loaded(node: Mapping[str, Any]) -> dict[str, Any]:
 def _grid(found: Sequence[Trial], named: set[str]) -> dict[str, list[str]]:
     """The keys that vary by default, with their values: those that all trials have and that are not named."""
     grids = [own_grid(one.config) for one in found]
-    keys = [key for key in grids[0] if all(key in one for one in grids)]
-    grids[0] = {key: list(dict.fromkeys(value for one in grids for value in one[key])) for key in keys}
+    keys = [key for key in grids[0] if all(key in grid for grid in grids)]
+    grids[0] = {key: list(dict.fromkeys(value for grid in grids for value in grid[key])) for key in keys}
     fixed = tuple(f"{one}." for one in named - set(GROUPS))
     return {key: values for key, values in grids[0].items() if not f"{key}.".startswith(fixed)}
 
@@ -90,7 +90,7 @@ def own_grid(config: Config) -> dict[str, list[str]]:
     steps = config.strategy.steps
     if any(map(_draws_under_the_default, steps)) and has_default_system_prompt(config.model):
         grid[SYSTEM_PROMPT] = ["keep", "drop"]
-    step = next((one for one in steps if one.description.calls), None)
+    step = next((step for step in steps if step.description.calls), None)
     drawn = step.description.calls[0] if step and step.description.calls else None
     if step and drawn and drawn.temperature > 0 and (key := _key(step, drawn, config.resolved["strategy"])):
         grid[f"{key}.temperature"] = [f"{one:g}" for one in sorted({*TEMPERATURES, drawn.temperature})]

@@ -91,7 +91,7 @@ def _replicas(config: Config) -> str:
     if config.cluster.replicas != "auto":
         return str(config.cluster.replicas)
     gpus = config.engine.placement(False, 0).gpus
-    if gpus and any(one.engine.placement(False, 0).gpus for one in config.pools.values()):
+    if gpus and any(pool.engine.placement(False, 0).gpus for pool in config.pools.values()):
         others = any(name != MAIN for name in config.autoscaled)
         shared = ", rebalanced during the run by the load of each model" if others else ""
         return f"auto: one per {gpus:g} GPU(s) that other models leave{shared}"
@@ -159,7 +159,7 @@ def _prompts(config: Config, contents: Contents) -> dict[str, str]:
 
 def _drawn(sampling: Sampling) -> str:
     shown = ("temperature", "top_p", "max_tokens")
-    others = [one.name for one in fields(Sampling) if getattr(sampling, one.name) != one.default]
+    others = [field.name for field in fields(Sampling) if getattr(sampling, field.name) != field.default]
     return ", ".join(f"{name} {_spelled(getattr(sampling, name))}" for name in dict.fromkeys([*shown, *others]))
 
 

@@ -42,8 +42,10 @@ def estimate(config: Config, begun: Run | None, manifest: Manifest, size: int | 
     lines, costs = (_of_several if config.pools else _of_one)(config, seen, left)
     lines["time"] += start
     read, generated = (left * sum(getattr(one, name) for one in seen.of.values()) for name in ("read", "generated"))
-    disk = sum(path.stat().st_size for one in seen.run.manifest.summaries for path in _files(seen.run, one.index))
-    each = disk / max(1, sum(one.kept for one in seen.run.manifest.summaries))
+    disk = sum(
+        path.stat().st_size for summary in seen.run.manifest.summaries for path in _files(seen.run, summary.index)
+    )
+    each = disk / max(1, sum(summary.kept for summary in seen.run.manifest.summaries))
     lines["expected"] = f"{read:,.0f} prompt tokens, {generated:,.0f} generated"
     lines["disk"] = f"about {size_on_disk(left * each)}, {each / 1000:.3g} kB per kept record"
     costs += [f"{money(left * each)} for the tokens of {name}" for name, each in _costs(config, seen.run).items()]
@@ -124,7 +126,7 @@ def _engines(counts: Mapping[str, int]) -> str:
 
 def _costs(config: Config, run: Run) -> dict[str, float]:
     """The price of tokens per kept record, rejected ones included, by model with a price."""
-    kept = sum(one.kept for one in run.manifest.summaries)
+    kept = sum(summary.kept for summary in run.manifest.summaries)
     spent = {MAIN: by_main(run.snapshots), **run.models}
     return {
         name: price.of(one.prompt_tokens, one.cached_tokens, one.completion_tokens) / kept

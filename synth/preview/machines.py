@@ -60,8 +60,8 @@ def chosen(config: Config, on: Card | None) -> dict[str, str]:
 
 def kernels(config: Config) -> str | None:
     """Missing packages with kernels for its engines."""
-    engines = [config.engine, *(one.engine for one in config.pools.values())]
-    return missing_kernels(machine(config)) if any(isinstance(one, VLLMEngine) for one in engines) else None
+    engines = [config.engine, *(pool.engine for pool in config.pools.values())]
+    return missing_kernels(machine(config)) if any(isinstance(engine, VLLMEngine) for engine in engines) else None
 
 
 def _why(config: Config, on: Card | None) -> str:
@@ -152,7 +152,7 @@ def stored(model: Model) -> float:
     """Bytes of the weights on this machine."""
     folder = model.folder
     files = [*folder.glob("model*.safetensors")] or [*folder.glob("*.safetensors")] if folder else []
-    return sum(one.stat().st_size for one in files)
+    return sum(file.stat().st_size for file in files)
 
 
 def engine_key(engine: VLLMEngine, name: str, otherwise: str) -> str:

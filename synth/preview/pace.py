@@ -50,15 +50,15 @@ class Measured:
 def measured(run: Run) -> Measured | None:
     """None if the run has too little data."""
     summaries = run.manifest.summaries
-    kept = sum(one.kept for one in summaries)
-    lines = [one for one in run.snapshots if one.keys() >= NEEDED]
+    kept = sum(summary.kept for summary in summaries)
+    lines = [snapshot for snapshot in run.snapshots if snapshot.keys() >= NEEDED]
     if not kept:
         return None
     if run.models:
         spent = {MAIN: by_main(run.snapshots), **run.models}
     else:  # its rows have exact token counts
         read, generated = (
-            sum(getattr(one, name) for one in summaries) for name in ("prompt_tokens", "completion_tokens")
+            sum(getattr(summary, name) for summary in summaries) for name in ("prompt_tokens", "completion_tokens")
         )
         spent = {MAIN: Spent(0, read, 0, generated)}
     of = {name: _pace(_lines_of(name, lines), one, kept) for name, one in spent.items()}
@@ -66,7 +66,7 @@ def measured(run: Run) -> Measured | None:
         return None
     return Measured(
         run,
-        kept_share=kept / sum(one.stop - one.start for one in summaries),
+        kept_share=kept / sum(summary.stop - summary.start for summary in summaries),
         of={name: pace for name, pace in of.items() if pace},
         start_s=_start(lines),
         gpus=run.reserved.gpu_seconds / max(1e-9, run.reserved.replica_seconds),
@@ -100,7 +100,7 @@ def _pace(lines: Sequence[Line], spent: Spent, kept: int) -> Pace | None:
         return None
     most = max(before["running"] / before["replicas_ready"] for before, _ in pairs)
     filled = any(before["waiting"] for before, _ in pairs)
-    steady = [one for one in spans if one[1] >= FULL * most] if filled else []
+    steady = [span for span in spans if span[1] >= FULL * most] if filled else []
     rate = sum(span.tokens for span, _ in steady or spans) / sum(span.engine_seconds for span, _ in steady or spans)
     tokens = spent.completion_tokens or spent.prompt_tokens
     read, generated = spent.prompt_tokens / kept, spent.completion_tokens / kept

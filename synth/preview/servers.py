@@ -47,7 +47,7 @@ async def _ask(config: Config, name: str, engine: OpenAIChat) -> None:
 
 def _samplings(config: Config, name: str) -> list[tuple[str, Sampling]]:
     """The different samplings for the engines of a model, each with the first step that uses it."""
-    engine_of = {one.name: one.engine_of for one in config.models.values()}
+    engine_of = {model.name: model.engine_of for model in config.models.values()}
     found: list[tuple[str, Sampling]] = []
     for step in config.strategy.steps:
         for call in step.description.calls or ():

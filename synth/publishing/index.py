@@ -76,12 +76,12 @@ class Index:
         except ValidationError:
             raise ValueError("is no index of published rows") from None
         files = [
-            PublishedFile(Position(*one.start), Position(*one.end), one.rows, one.made_of, one.sha256)
-            for one in found.files
+            PublishedFile(Position(*file.start), Position(*file.end), file.rows, file.made_of, file.sha256)
+            for file in found.files
         ]
         starts = [file.start for file in files]
         names = [file.name for file in files]
-        if sorted(set(starts)) != starts or names != [one.name for one in found.files]:
+        if sorted(set(starts)) != starts or names != [file.name for file in found.files]:
             raise ValueError("is no index of published rows")
         return cls(found.run, tuple(files))
 

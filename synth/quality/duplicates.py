@@ -103,7 +103,7 @@ class Duplicates(Protocol):
 
 def parts_for(duplicates: Mapping[str, Duplicates], records: int) -> int:
     """The number of partitions for the keys of a run with so many records."""
-    most = [getattr(one, "claims_of_a_process", records) for one in duplicates.values()]
+    most = [getattr(duplicate, "claims_of_a_process", records) for duplicate in duplicates.values()]
     return max([1, *(-(-records // one) for one in most if one)])
 
 
@@ -136,7 +136,9 @@ class Part:
     async def claim(self, claims: Sequence[DedupKey]) -> list[Place | None]:
         """For each key the lowest known place below with a similar key, or None."""
         open_ = [
-            one for one in claims if one.step == self._first and one.place[0] >= self._finalized and self._owns(one)
+            claim
+            for claim in claims
+            if claim.step == self._first and claim.place[0] >= self._finalized and self._owns(claim)
         ]
         self._indexes[self._first].put(*_places_and_keys(open_))
         for one in open_:
@@ -160,7 +162,7 @@ class Part:
         index.close([one.place for one in own])
 
     def _take(self, numbers: range, step: str, claims: Sequence[DedupKey]) -> tuple[Index, list[DedupKey]]:
-        index, own = self._indexes[step], [one for one in claims if self._owns(one)]
+        index, own = self._indexes[step], [claim for claim in claims if self._owns(claim)]
         if step == self._first:
             made = {claim.place for claim in own}
             for number in numbers:
@@ -265,4 +267,4 @@ def _covered(place: Place, found: Mapping[int, Sequence[Duplicate]]) -> bool:
 
 
 def _places_and_keys(claims: Sequence[DedupKey]) -> tuple[list[Place], list[bytes]]:
-    return [one.place for one in claims], [one.key for one in claims]
+    return [claim.place for claim in claims], [claim.key for claim in claims]

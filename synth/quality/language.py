@@ -85,7 +85,7 @@ class Language(TextFilter):
             return None
         first = sample.split("\n", 1)[0]
         requests = {first, first.split(":", 1)[0]} - {sample}
-        if any(self._is_enough(one) and self._verdict(identifier, one)[0] > 0.5 for one in requests):
+        if any(self._is_enough(request) and self._verdict(identifier, request)[0] > 0.5 for request in requests):
             return None
         detail = f"{self.column} is in {other}, with a probability of {1 - probability:.2f}"
         return Rejection("wrong_language", detail)

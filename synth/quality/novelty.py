@@ -52,7 +52,9 @@ class Novelty:
             return True
         places = _places(words)
         others = (self._texts[index] for index in doubtful)
-        return not any(_f1(_common(places, len(words), one), len(words), len(one)) > self.threshold for one in others)
+        return not any(
+            _f1(_common(places, len(words), other), len(words), len(other)) > self.threshold for other in others
+        )
 
     def _doubtful(self, words: Sequence[str]) -> Sequence[int]:
         """The texts that share enough words to exceed the threshold if they were in the same order."""

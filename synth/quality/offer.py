@@ -62,10 +62,14 @@ def asks_back(asked: str, answer: str, min_asked: int) -> bool:
 
 def _offers(text: str) -> int:
     """The number of sentences that offer help, 0 unless nearly all others ask: a question alone may be the task."""
-    sentences = [one.strip() for one in _SENTENCE.findall(unquoted(text)) if any(map(str.isalpha, one))]
+    sentences = [found.strip() for found in _SENTENCE.findall(unquoted(text)) if any(map(str.isalpha, found))]
     statements = [sentence for sentence in sentences if not sentence.endswith("?")]
     invites = _INVITES.search(text) is not None  # an offer that explains itself asks for nothing
-    others = [one for one in statements if ":" in one or not (EMPTY.match(one) or (invites and _SERVICE.search(one)))]
+    others = [
+        statement
+        for statement in statements
+        if ":" in statement or not (EMPTY.match(statement) or (invites and _SERVICE.search(statement)))
+    ]
     words, beside = (sum(len(sentence.split()) for sentence in some) for some in (sentences, others))
     offers = len(statements) - len(others)
     many = offers >= MANY_OFFERS and not _ITEM.search(text)

@@ -154,4 +154,4 @@ def _declining(languages: tuple[Language, ...]) -> re.Pattern[str]:
 @cache
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """Any of them, or nothing where there are none."""
-    return re.compile("|".join(f"(?:{one})" for one in patterns) or r"(?!)", re.IGNORECASE)
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)", re.IGNORECASE)

@@ -46,10 +46,10 @@ def as_json(rows: Sequence[dict[str, Any]]) -> str:
 def shown_row(run: int, kept: bool, row: Record) -> dict[str, Any]:
     messages = row["messages"] or as_messages(row)
     turns = []
-    for one in messages[:MOST_TURNS]:
-        if thoughts := thoughts_of(one):
-            turns.append([text(f"{one['role']} thinks"), text(thoughts)])
-        turns.append([text(one["role"]), text(display_text(one))])
+    for message in messages[:MOST_TURNS]:
+        if thoughts := thoughts_of(message):
+            turns.append([text(f"{message['role']} thinks"), text(thoughts)])
+        turns.append([text(message["role"]), text(display_text(message))])
     if len(messages) > MOST_TURNS:
         turns.append(["", f"… {len(messages) - MOST_TURNS} more messages"])
     added = {name: value for name, value in row.items() if name not in (*CONTRACT_COLUMNS, *_ENDS)}

@@ -9,7 +9,11 @@ from synth.records import Spent, add_spent
 def by_model(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Spent]:
     """Tokens and busy engine-seconds of the models beside main, summed over all processes of a run: the last line of
     each process has its totals. Calls are not recorded."""
-    last = {one.get("started"): one["models"] for one in snapshots if isinstance(one.get("models"), Mapping)}
+    last = {
+        snapshot.get("started"): snapshot["models"]
+        for snapshot in snapshots
+        if isinstance(snapshot.get("models"), Mapping)
+    }
     total: dict[str, Spent] = {}
     for models in last.values():
         for name, line in models.items():
@@ -20,11 +24,11 @@ def by_model(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Spent]:
 
 def by_main(snapshots: Iterable[Mapping[str, Any]]) -> Spent:
     """The same for main."""
-    last = {one.get("started"): one for one in snapshots}
+    last = {snapshot.get("started"): snapshot for snapshot in snapshots}
     return sum(map(_spent, last.values()), Spent())
 
 
 def _spent(line: Mapping[str, Any]) -> Spent:
     numbers = [line.get(name) for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "engine_seconds")]
-    read, cached, written, seconds = (one if isinstance(one, int | float) else 0 for one in numbers)
+    read, cached, written, seconds = (number if isinstance(number, int | float) else 0 for number in numbers)
     return Spent(0, int(read), int(cached), int(written), seconds)

@@ -39,12 +39,12 @@ class Caches:
 
 def caches(snapshots: Iterable[Mapping[str, Any]]) -> Caches:
     lines = list(snapshots)
-    last = {one.get("started"): one for one in lines}.values()
+    last = {line.get("started"): line for line in lines}.values()
     spent = by_main(lines)
     preempted, recomputed, formed = (sum(_number(one, name) for one in last) for name in _TOTALS)
     return Caches(
-        tokens=int(max((_number(one, "cache_tokens") for one in lines), default=0)),
-        used=max((_number(one, "cache_usage") for one in lines), default=0.0),
+        tokens=int(max((_number(line, "cache_tokens") for line in lines), default=0)),
+        used=max((_number(line, "cache_usage") for line in lines), default=0.0),
         hits=spent.cached_tokens / max(1, spent.prompt_tokens),
         preempted=int(preempted),
         recomputed=int(recomputed),

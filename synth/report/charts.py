@@ -56,7 +56,7 @@ def full_count(bars: Sequence[Bar]) -> int:
 
 def tallest(values: Sequence[np.ndarray], bounds: np.ndarray) -> float:
     """The greatest share of a bin over all `values`."""
-    return max(float(np.histogram(one, bounds)[0].max() / max(1, len(one))) for one in values)
+    return max(float(np.histogram(value, bounds)[0].max() / max(1, len(value))) for value in values)
 
 
 def _range(low: float, high: float) -> str:

@@ -126,7 +126,7 @@ def _short(settings: Sequence[Setting]) -> list[str]:
     short = []
     for key in keys:
         ends = (key[-count:] for count in range(1, len(key) + 1))
-        short.append(".".join(next(end for end in ends if sum(one[-len(end) :] == end for one in keys) == 1)))
+        short.append(".".join(next(end for end in ends if sum(key[-len(end) :] == end for key in keys) == 1)))
     return short
 
 

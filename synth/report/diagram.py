@@ -120,7 +120,7 @@ def _parameters(function: Any) -> list[str]:
     if isinstance(function, partial):
         given = dict(function.keywords)
     elif is_dataclass(function) and not isinstance(function, type):
-        given = {one.name: getattr(function, one.name) for one in fields(function) if one.repr}
+        given = {field.name: getattr(function, field.name) for field in fields(function) if field.repr}
     else:
         given = {}
     column = given.pop("column", None)

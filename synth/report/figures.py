@@ -58,7 +58,7 @@ class Figures:
     def spent_on(self, end: str | None = None) -> Spent:
         """The usage of all calls for rows with this outcome, or for all rows."""
         chosen = self.spent.values() if end is None else [self.spent.get(end, {})]
-        return sum((one for steps in chosen for one in steps.values()), Spent())
+        return sum((step for steps in chosen for step in steps.values()), Spent())
 
     def spent_at(self, steps: Sequence[str]) -> dict[str, tuple[Spent, Spent]]:
         """For kept and for rejected rows, by step, in this order."""

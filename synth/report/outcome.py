@@ -88,7 +88,7 @@ class Outcome:
 
     @property
     def _records(self) -> int:
-        return sum(one.stop - one.start for one in self._run.manifest.summaries)
+        return sum(summary.stop - summary.start for summary in self._run.manifest.summaries)
 
     def _counts(self) -> str:
         """With both numbers if records became several rows."""
@@ -149,7 +149,7 @@ class Outcome:
     def _verdict_columns(self, *ends: str) -> list[str]:
         """Columns of steps that may fail to read a model's verdict."""
         found = [
-            name for one in self._strategy.steps if hasattr(one.function, "on_failure") for name in one.columns or {}
+            name for step in self._strategy.steps if hasattr(step.function, "on_failure") for name in step.columns or {}
         ]
         return [name for name in found if not name.endswith("_reason") and (not ends or name.endswith(ends))]
 

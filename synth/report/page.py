@@ -143,11 +143,11 @@ def _quantiles(values: np.ndarray) -> dict[str, float] | None:
 def _histograms(runs: Sequence[Mapping[str, np.ndarray]], bounds: np.ndarray | None = None) -> Drawn:
     """Each run's bars by name; on one scale."""
     drawn: Drawn = {}
-    for name in dict.fromkeys(name for one in runs for name in one):
-        values = [one[name] for one in runs if len(one.get(name, ()))]
+    for name in dict.fromkeys(name for run in runs for name in run):
+        values = [run[name] for run in runs if len(run.get(name, ()))]
         ends = bounds if bounds is not None else charts.edges(values) if values else np.empty(0)
         top = charts.tallest(values, ends) if values else 0.0
-        drawn[name] = [charts.histogram(one[name], ends, top) if len(one.get(name, ())) else None for one in runs]
+        drawn[name] = [charts.histogram(run[name], ends, top) if len(run.get(name, ())) else None for run in runs]
     return drawn
 
 
@@ -158,16 +158,16 @@ def _all_labels(figures: Figures) -> dict[str, Counter[str | None]]:
 def _labels(runs: Sequence[Mapping[str, Counter[str | None]]]) -> Drawn:
     """Each run's bars by name, labels in the order of the shipped list, else by frequency."""
     drawn: Drawn = {}
-    for name in dict.fromkeys(name for one in runs for name in one):
-        together: Counter[str | None] = sum((one.get(name, Counter()) for one in runs), Counter())
+    for name in dict.fromkeys(name for run in runs for name in run):
+        together: Counter[str | None] = sum((run.get(name, Counter()) for run in runs), Counter())
         if not together:
             continue
         shipped = LABELS.get(name.removeprefix("task_"), ())
         order = [label for label, _ in together.most_common()]
         if set(order) - {None} <= set(shipped) and name in ("quality", "difficulty"):
             order = [label for label in (*shipped, None) if label in together]
-        top = max(count / one[name].total() for one in runs if one.get(name) for count in one[name].values())
-        drawn[name] = [_label_bars(one[name], order, top) if one.get(name) else None for one in runs]
+        top = max(count / run[name].total() for run in runs if run.get(name) for count in run[name].values())
+        drawn[name] = [_label_bars(run[name], order, top) if run.get(name) else None for run in runs]
     return drawn
 
 
@@ -180,9 +180,10 @@ def _label_bars(counts: Counter[str | None], order: Sequence[str | None], top: f
 def _lines(paces: Sequence[Throughput]) -> list[dict[str, Any]]:
     drawn: list[dict[str, Any]] = []
     for name, title in _SERIES.items():
-        top = max((float(one.series[name].max()) for one in paces if len(one.seconds)), default=0.0)
+        top = max((float(pace.series[name].max()) for pace in paces if len(pace.seconds)), default=0.0)
         paths = [
-            charts.line(one.seconds, one.series[name], top) if top and len(one.seconds) > 1 else None for one in paces
+            charts.line(pace.seconds, pace.series[name], top) if top and len(pace.seconds) > 1 else None
+            for pace in paces
         ]
         if any(paths):
             drawn.append({"title": title, "top": top, "paths": paths, "share": name == "cache_usage"})

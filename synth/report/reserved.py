@@ -73,7 +73,9 @@ class ReservedTime:
 
 def reserved_by(snapshots: Iterable[Mapping[str, Any]]) -> Reserved:
     """The sum over all processes that wrote these lines of metrics.jsonl: the last line of each has its totals."""
-    last = {one.get("started"): one for one in snapshots if _number(one, "replica_seconds") is not None}
+    last = {
+        snapshot.get("started"): snapshot for snapshot in snapshots if _number(snapshot, "replica_seconds") is not None
+    }
     return sum(map(_reserved, last.values()), NOTHING)
 
 

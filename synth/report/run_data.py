@@ -97,13 +97,16 @@ class Run:
     def counts(self) -> dict[Split, int]:
         """Rows of committed shards."""
         summaries = self.manifest.summaries
-        return {"kept": sum(one.kept for one in summaries), "rejected": sum(one.rejected for one in summaries)}
+        return {
+            "kept": sum(summary.kept for summary in summaries),
+            "rejected": sum(summary.rejected for summary in summaries),
+        }
 
     @cached_property
     def in_journals(self) -> Tally:
         """Finished records that are not committed."""
-        open_ = (one for one in self.manifest.shards if one.index not in self.manifest.committed)
-        prints = [one.fingerprint for one in self.manifest.configurations]
+        open_ = (shard for shard in self.manifest.shards if shard.index not in self.manifest.committed)
+        prints = [configuration.fingerprint for configuration in self.manifest.configurations]
         tallies = (
             tally_of(self.folder.journal(one.index), [owner_of(one, print_) for print_ in prints]) for one in open_
         )

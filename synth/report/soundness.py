@@ -78,7 +78,7 @@ def soundness(run: Run) -> Soundness:
         for name, one in found.items()
         if one
     }
-    tokens = sum(one.completion_tokens for one in run.manifest.summaries)
+    tokens = sum(summary.completion_tokens for summary in run.manifest.summaries)
     return Soundness(sum(run.counts.values()), tokens, shares)
 
 

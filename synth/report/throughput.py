@@ -50,7 +50,7 @@ class Span:
 
 def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
     """From lines in the order of time; a missing or invalid value counts as 0."""
-    ready = [_number(one, "replicas_ready") > 0 for one in snapshots]
+    ready = [_number(snapshot, "replicas_ready") > 0 for snapshot in snapshots]
     # A line without a ready engine has the last counts.
     snapshots = [one for one, *either in zip(snapshots, ready, [False, *ready], strict=False) if any(either)]
     seconds, starts, engine_seconds = [0.0] if snapshots else [], [], 0.0
@@ -61,7 +61,7 @@ def throughput(snapshots: Sequence[Mapping[str, Any]]) -> Throughput:
         else:
             starts.append(seconds[-1])
         seconds.append(seconds[-1] + (span.gap if span.whole else 0.0))
-    series = {name: np.array([_number(one, name) for one in snapshots]) for name in SERIES}
+    series = {name: np.array([_number(snapshot, name) for snapshot in snapshots]) for name in SERIES}
     return _thinned(Throughput(np.array(seconds), series, starts, engine_seconds))
 
 

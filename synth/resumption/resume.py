@@ -111,7 +111,7 @@ def _known(folder: RunFolder, fresh: Manifest, config: Config) -> Manifest | Non
         _refuse_fewer(folder, known, fresh)
     retries = 0 if is_another else known.retries
     known.change(replace(fresh.configuration, retries=retries))
-    known.again = {one.index for one in known.summaries if one.has(config.settings.retry)}
+    known.again = {summary.index for summary in known.summaries if summary.has(config.settings.retry)}
     known.num_records = fresh.num_records
     return known
 
@@ -120,14 +120,18 @@ def _retry(folder: RunFolder, manifest: Manifest) -> None:
     """Retried records get a configuration of their own, which distinguishes them from earlier records."""
     open_ = (shard.index for shard in manifest.shards if shard.index not in manifest.committed)
     folders = [folder, *folder.slices().values()]
-    if manifest.again or any(one.journal(index).exists() for index in open_ for one in folders):
-        same = [one.retries for one in manifest.configurations if one.identity == manifest.identity]
+    if manifest.again or any(folder.journal(index).exists() for index in open_ for folder in folders):
+        same = [
+            configuration.retries
+            for configuration in manifest.configurations
+            if configuration.identity == manifest.identity
+        ]
         manifest.change(replace(manifest.configuration, retries=max(same) + 1))
 
 
 def _refuse_fewer(folder: RunFolder, known: Manifest, fresh: Manifest) -> None:
     """resume=force removes no rows."""
-    there, wanted = sum(one.kept for one in known.summaries), known.own(fresh.num_records)
+    there, wanted = sum(summary.kept for summary in known.summaries), known.own(fresh.num_records)
     rows = there if known.wanted is None else min(there, known.wanted)
     if wanted is not None and wanted < rows:
         raise ConfigError(
@@ -161,7 +165,7 @@ def _differs(folder: RunFolder, known: Manifest, fresh: Manifest, config: Config
     if mixable and (config.settings.resume == "force" or (mended and config.settings.retry)):
         return True
     advice = "choose another output_dir"
-    if mended and any(one.has(["error"]) for one in known.summaries):
+    if mended and any(summary.has(["error"]) for summary in known.summaries):
         advice += ", or set retry=[error] to run failed records again with the changed code"
     message = f"output_dir: {folder.manifest} is of another run: {describe(differing)}; {advice}"
     if [key for key, _, _ in differing] == ["synth"]:  # the same experiment with another Synth: the user decides
@@ -184,7 +188,7 @@ def _forget_undecided(folder: RunFolder, manifest: Manifest, config: Config, con
     if plan_of(config, contents, manifest, 1).done:
         return
     there = decided(folder.pool, manifest.fingerprints)
-    lost = [one for one in manifest.summaries if one.decided > there]
+    lost = [summary for summary in manifest.summaries if summary.decided > there]
     if lost:
         log.warning("%s is %s from record %d on: the records of %d shards are run again",
                     folder.pool, damage(folder.pool), there, len(lost))  # fmt: skip

@@ -227,7 +227,9 @@ def _arguments(cluster: Cluster, folder: Path | None, others: Mapping[str, Serve
     arguments: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if cluster.address is not None:
         return arguments | {"address": cluster.address}
-    wanted = sum(1 if one == "auto" else one for one in (cluster.replicas, *(one.replicas for one in others.values())))
+    wanted = sum(
+        1 if one == "auto" else one for one in (cluster.replicas, *(other.replicas for other in others.values()))
+    )
     if cluster.metrics_port is not None:
         arguments["_metrics_export_port"] = cluster.metrics_port
     return arguments | {

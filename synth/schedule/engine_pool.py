@@ -97,25 +97,27 @@ class EnginePool:
                     self._resized.clear()
                     self._staff()
                 resized = asyncio.create_task(self._resized.wait())
-                kept = [one.task for one in self._places if one.task]
+                kept = [place.task for place in self._places if place.task]
                 try:
                     await asyncio.wait([resized, *kept], return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     resized.cancel()
-                self._give_up([one for one in self._places if one.task and one.task.done()])
+                self._give_up([place for place in self._places if place.task and place.task.done()])
         finally:
-            tasks = [*(one.task for one in self._places if one.task), *self._leaving]
+            tasks = [*(place.task for place in self._places if place.task), *self._leaving]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _staff(self) -> None:
         """Start an engine for each place that lacks one; drain the engines of removed places."""
-        there: Nodes = Counter(one.node for one in self._places)
+        there: Nodes = Counter(place.node for place in self._places)
         wanted = self._on - self._given_up
         for node in (there - wanted).elements():
             # An engine that is still starting has no requests to drain.
-            leaving = min((one for one in self._places if one.node == node), key=lambda one: one.number in self.running)
+            leaving = min(
+                (place for place in self._places if place.node == node), key=lambda one: one.number in self.running
+            )
             self._places.remove(leaving)
             task = asyncio.create_task(self._leave(leaving))
             self._leaving.add(task)

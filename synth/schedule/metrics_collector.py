@@ -192,7 +192,7 @@ def _finished(tally: Tally) -> dict[str, Any]:
 
 def _tokens(counters: Iterable[Counters | ModelAtWork]) -> list[int]:
     names = ("prompt_tokens", "cached_tokens", "completion_tokens")
-    return [sum(getattr(one, name) for one in counters) for name in names]
+    return [sum(getattr(counter, name) for counter in counters) for name in names]
 
 
 def _sums(workers: Iterable[dict[str, Spent]]) -> dict[str, Spent]:

@@ -116,9 +116,9 @@ class PooledEngine:
     async def _least_busy(self) -> _Member:
         while True:
             now = asyncio.get_running_loop().time()
-            ready = [one for one in self._members.values() if one.aside_until <= now]
+            ready = [member for member in self._members.values() if member.aside_until <= now]
             if ready:
                 return min(ready, key=lambda one: one.queue)
-            back = min((one.aside_until for one in self._members.values()), default=math.inf)
+            back = min((member.aside_until for member in self._members.values()), default=math.inf)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), None if back == math.inf else back - now)

@@ -108,7 +108,7 @@ class Replicas:
         while len(self._running) > self._to_be_kept:
             # Without a running engine first, else the last one that started.
             idle = [index for index in self._running if index not in self._workers]
-            self._withdraw(idle[-1] if idle else [one for one in self._workers if one in self._running][-1])
+            self._withdraw(idle[-1] if idle else [worker for worker in self._workers if worker in self._running][-1])
 
     @property
     def _to_be_kept(self) -> int:

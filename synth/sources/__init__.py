@@ -56,7 +56,7 @@ def too_deep(value: Any, brackets: int) -> bool:
     level = [value]
     for _ in range(DEEPEST):
         inner = (one.values() if isinstance(one, dict) else one for one in level)
-        level = [one for values in inner for one in values if isinstance(one, dict | list | tuple)]
+        level = [value for values in inner for value in values if isinstance(value, dict | list | tuple)]
     return bool(level)
 
 

@@ -70,7 +70,7 @@ def decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
         return None if key is item is _same else lambda pairs: pairs and [(key(one), item(two)) for one, two in pairs]
     if pa.types.is_nested(kind) and kind.num_fields == 1:  # all list types
         inner = decoder(kind.field(0).type)
-        return inner and (lambda values: values and [inner(one) for one in values])
+        return inner and (lambda values: values and [inner(value) for value in values])
     return None
 
 

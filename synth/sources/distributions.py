@@ -82,7 +82,7 @@ class Categories:
 
     @property
     def kind(self) -> Kind:
-        return _common([_KIND_OF[type(one)] for one in self.values])
+        return _common([_KIND_OF[type(value)] for value in self.values])
 
     @property
     def labels(self) -> list[Scalar] | None:
@@ -113,19 +113,21 @@ class Cases:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys([self.given, *(name for one in self.distributions for name in one.reads)]))
+        return tuple(
+            dict.fromkeys([self.given, *(name for distribution in self.distributions for name in distribution.reads)])
+        )
 
     @property
     def kind(self) -> Kind:
-        return _common([one.kind for one in self.distributions])
+        return _common([distribution.kind for distribution in self.distributions])
 
     @property
     def labels(self) -> list[Scalar] | None:
         found: list[Scalar] = []
-        for one in self.distributions:
-            if one.labels is None:
+        for distribution in self.distributions:
+            if distribution.labels is None:
                 return None
-            found += [label for label in one.labels if label not in found]
+            found += [label for label in distribution.labels if label not in found]
         return found
 
     def case(self, record: Record) -> Any:

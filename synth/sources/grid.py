@@ -60,8 +60,8 @@ class Grid:
         for name, one in made.items():
             self._refuse_unknown(name, one)
         _ = self._order
-        for one in self._tables:
-            self._source(one)
+        for table in self._tables:
+            self._source(table)
 
     @property
     def _given(self) -> dict[str, Any]:
@@ -86,9 +86,9 @@ class Grid:
     def stamp(self) -> list[Any]:
         """The stamps of its datasets."""
         stamps = []
-        for one in self._tables:
-            with _with_key(one):
-                stamps.append([one.table, self._source(one).stamp()])
+        for table in self._tables:
+            with _with_key(table):
+                stamps.append([table.table, self._source(table).stamp()])
         return stamps
 
     def read(self) -> Iterator[Record | BadRow]:

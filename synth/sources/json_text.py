@@ -128,7 +128,7 @@ def _why_no_row(found: Record, is_whole: bool) -> str:
 
 
 def _are_objects(values: list[Any]) -> bool:
-    return all(isinstance(one, dict) for one in values)
+    return all(isinstance(value, dict) for value in values)
 
 
 def _parsed(raw: bytes) -> Record | Bad:

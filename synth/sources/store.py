@@ -188,7 +188,7 @@ def _unfinished(folder: Path, new: NewPaths) -> Iterator[Path]:
 
 
 def _replace(unfinished: Path, folder: Path, new: NewPaths) -> None:
-    for path in [folder, *(folder / one.name for one in unfinished.iterdir())]:
+    for path in [folder, *(folder / path.name for path in unfinished.iterdir())]:
         new.file(path)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)

@@ -101,7 +101,7 @@ class AnswerRequest:
         self, record: Record, request: Record, tools: Sequence[Tool], sampling: Sampling, llm: LLM
     ) -> list[Completion]:
         """Raises Rejection."""
-        shown = [one.specification for one in tools]
+        shown = [tool.specification for tool in tools]
 
         async def ask(index: int) -> Completion | Rejection:
             # Seeds of further answers follow the first one's, as in vLLM.
@@ -149,7 +149,7 @@ def _continued(record: Record, completions: Sequence[Completion], llm: LLM) -> R
 def _form(tools: Sequence[Tool], choice: str, most: int) -> dict[str, Any]:
     """The JSON Schema of an answer that has to call a tool: any, or the chosen one."""
     name = choice.removeprefix("function:")
-    form = calls_form([one for one in tools if choice == "required" or one.name == name], most)
+    form = calls_form([tool for tool in tools if choice == "required" or tool.name == name], most)
     form["properties"][KEY]["minItems"] = 1
     return form
 

@@ -48,7 +48,7 @@ COLUMNS = {
 
 def column_of(candidates: Iterable[Candidate]) -> Record:
     """The record's column. The texts stay the same objects, by which their calls are known."""
-    return {"candidates": [one._asdict() for one in candidates]}
+    return {"candidates": [candidate._asdict() for candidate in candidates]}
 
 
 def candidates_of(record: Record) -> list[Candidate]:
@@ -66,7 +66,7 @@ def candidates_of(record: Record) -> list[Candidate]:
 def standing(candidates: Sequence[Candidate]) -> list[int]:
     """The indexes of answers that may be chosen: those that passed; without a verifier, all that ended by themselves.
     Of equal texts, the first."""
-    verified = any(one.verdict is not None for one in candidates)
+    verified = any(candidate.verdict is not None for candidate in candidates)
     return _different(candidates, lambda one: one.verdict == "passed" if verified else one.is_whole)
 
 

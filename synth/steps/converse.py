@@ -227,7 +227,7 @@ class _Talk:
 
     def _refuse_repetition(self, text: str) -> None:
         """Raises Rejection for a message that says what an earlier one has said."""
-        said = [one["content"] for one in self.turns]
+        said = [turn["content"] for turn in self.turns]
         if any(same_words(text, one) for one in said) or is_copy(text, said):
             raise Rejection("repeats_turn", text)
 

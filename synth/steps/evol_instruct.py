@@ -179,7 +179,7 @@ class EvolInstruct:
                 raise Rejection("not_evolved", ", ".join(failures), record=now)
             rows = [llm.branch(now)]
         rows[-1] = llm.branch(await self._finished(now, earlier, llm))
-        return [*(Branch(self._unanswered(one.outcome), one.lineage) for one in rows[:-1]), rows[-1]]
+        return [*(Branch(self._unanswered(row.outcome), row.lineage) for row in rows[:-1]), rows[-1]]
 
     async def _first(self, record: Record, earlier: Sequence[Message], llm: LLM) -> Record:
         """The record with the text that the first round starts from."""

@@ -85,7 +85,7 @@ def describe(function: Any) -> Description:
     """The attributes of a step, or of the function inside a partial. Raises exceptions of its `calls`, `needs` and
     `as_user`."""
     owner = described(function)
-    names = [one.name for one in fields(Description) if hasattr(owner, one.name)]
+    names = [field.name for field in fields(Description) if hasattr(owner, field.name)]
     given: dict[str, Any] = {name: getattr(owner, name) for name in names}
     given |= {name: given[name]() for name in ("calls", "as_user", "needs") if name in given}
     return Description(**given | {"declares_num_outputs": isinstance(given.get("num_outputs"), int)})

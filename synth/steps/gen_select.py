@@ -85,7 +85,7 @@ class GenSelect:
         numbers = tuple(str(number) for number in range(1, len(shown) + 1))
         asked = render("gen_select", problem=problem, solutions=[candidates[place].text for place in shown])
         answer = await llm.chat(asked, self._sampling, choice=numbers)
-        named = [one for one in re.findall(r"\d+", answer.text) if one in numbers]
+        named = [found for found in re.findall(r"\d+", answer.text) if found in numbers]
         if answer.finish_reason != "stop" or not named:
             cut = answer.finish_reason != "stop"
             raise Rejection("truncated_selection" if cut else "unparsable_selection", answer.text[-100:])

@@ -109,7 +109,10 @@ def _fields(text: str, wanted: Kind) -> tuple[str, list[_Field]]:
         labels += _labels(text, _OTHER_NAMES)
     if labels and not any(kind == wanted for kind, _, _, _ in labels):
         labels += _inside_lines(text, wanted)
-    labels += [("example", one.start(), one.end(), None) for one in _separators(text, {label[1] for label in labels})]
+    labels += [
+        ("example", separator.start(), separator.end(), None)
+        for separator in _separators(text, {label[1] for label in labels})
+    ]
     labels.sort(key=lambda label: label[1])
     fields: list[_Field] = []
     for at, (kind, _, end, mark) in enumerate(labels):

@@ -140,7 +140,7 @@ class _Block:
         for at, line in enumerate(self.lines):
             new = at == 0 or not self.lines[at - 1].strip()
             if not fenced[at] and (_RULE.match(line) or (new and begun and _begins_section(line))):
-                rest = [one for one in self.lines[at + 1 :] if one.strip()]
+                rest = [line for line in self.lines[at + 1 :] if line.strip()]
                 if _RULE.match(line) and rest and begun and not is_closing(rest[0]) and not _begins_section(rest[0]):
                     self.lines[at] = ""
                     continue

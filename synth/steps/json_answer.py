@@ -89,7 +89,7 @@ def _python_texts(text: str) -> list[str]:
 
 def _texts(value: Any) -> list[Any]:
     if isinstance(value, list):
-        return [one for part in value for one in _texts(part)]
+        return [text for part in value for text in _texts(part)]
     if not isinstance(value, Mapping):
         return [value]
     named = [value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)]

@@ -138,7 +138,7 @@ class Judge:
             ]
         template = self.prompt or _SHOWN
         verdicts = [_read(vote.result(), template) for vote in votes]
-        read = [(one.score, one.reason) for one in verdicts if one.score is not None]
+        read = [(verdict.score, verdict.reason) for verdict in verdicts if verdict.score is not None]
         if not read:
             return verdicts[0]
         return Verdict(sum(score for score, _ in read) / len(read), read[0][1])

@@ -87,7 +87,7 @@ class Magpie:
 
     def needs(self) -> list[Needs]:
         """The columns that system prompts use."""
-        texts = [one.text for one in self.system_prompts if one.weight and one.text is not None]
+        texts = [prompt.text for prompt in self.system_prompts if prompt.weight and prompt.text is not None]
         return [(name,) for name in sorted({name for text in texts for name in needed(text)})]
 
     def calls(self) -> list[Sampling]:

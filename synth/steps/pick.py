@@ -87,5 +87,7 @@ class Pick:
 
 def _counted(candidates: Sequence[Candidate]) -> str:
     """`3 passed, 12 failed, 1 timeout`; without a verifier, why answers are not usable."""
-    counts = Counter(one.verdict or ("ended" if one.is_whole else "cut or empty") for one in candidates)
+    counts = Counter(
+        candidate.verdict or ("ended" if candidate.is_whole else "cut or empty") for candidate in candidates
+    )
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())

@@ -102,8 +102,8 @@ class Preference:
             raise
         async with asyncio.TaskGroup() as group:
             scores = [
-                group.create_task(rated(record, prompt, one.text, self.judge, self.reward_model, llm))
-                for one in candidates
+                group.create_task(rated(record, prompt, candidate.text, self.judge, self.reward_model, llm))
+                for candidate in candidates
             ]
         ranked = [(score.result(), one) for score, one in zip(scores, candidates, strict=True)]
         scored = [(score, one) for score, one in ranked if isinstance(score, float)]
@@ -173,11 +173,11 @@ def prompt_of(record: Record) -> Messages:
 
 def _distinct(answers: list[Completion]) -> list[Completion]:
     """The responses to rank. Raises Rejection if there are fewer than two."""
-    whole = {one.text: one for one in reversed(answers) if one.text and one.finish_reason == "stop"}
+    whole = {answer.text: answer for answer in reversed(answers) if answer.text and answer.finish_reason == "stop"}
     if len(whole) < 2:
-        if any(one.finish_reason != "stop" for one in answers):
+        if any(answer.finish_reason != "stop" for answer in answers):
             raise Rejection("truncated_response")
-        if not all(one.text for one in answers):
+        if not all(answer.text for answer in answers):
             raise Rejection("empty_response")
         raise Rejection("no_preference", f"all {len(answers)} responses are the same")
     return list(reversed(whole.values()))

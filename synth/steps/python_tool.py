@@ -112,19 +112,19 @@ class PythonTool:
 
     async def answer(self, questions: Sequence[Question], llm: LLM) -> list[ToolAnswer | Rejection]:
         """Each question's answer. They continue in lockstep, so that a record's calls have a fixed order."""
-        drafts = [_Draft(one) for one in questions]
+        drafts = [_Draft(question) for question in questions]
         # The end of a fence that is no program stops the model too, and counts as a round.
         for left in reversed(range(self.rounds + 1)):
-            waiting = [one for one in drafts if one.result is None]
+            waiting = [draft for draft in drafts if draft.result is None]
             async with asyncio.TaskGroup() as group:
                 for draft in waiting:
                     group.create_task(self._continue(draft, llm, stops=left > 0))
             async with asyncio.TaskGroup() as group:
                 for draft in waiting:
                     group.create_task(self._run(draft))
-            if all(one.result for one in drafts):
+            if all(draft.result for draft in drafts):
                 break
-        return [one.result for one in drafts if one.result is not None]
+        return [draft.result for draft in drafts if draft.result is not None]
 
     async def _continue(self, draft: _Draft, llm: LLM, stops: bool) -> None:
         sampling, last = draft.question.sampling, draft.completion

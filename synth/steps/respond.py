@@ -46,7 +46,7 @@ class Respond:
         asked = to_answer(record)
         tools = specifications(record.get("tools"))
         answer = await llm.chat(asked, self.sampling, draft=lambda text: answered(record, asked, text), tools=tools)
-        text, calls = calls_in(answer.text, {str(one["function"].get("name")) for one in tools})
+        text, calls = calls_in(answer.text, {str(tool["function"].get("name")) for tool in tools})
         made = answered(record, asked, text, numbered(calls)) | {"finish_reason": answer.finish_reason}
         if not answer.text:
             raise Rejection(REPETITION if answer.finish_reason == REPETITION else "empty_response", record=made)

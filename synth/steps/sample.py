@@ -201,7 +201,7 @@ class Sample:
     def _passed(self, drawn: Sequence[Candidate | Rejection]) -> int:
         candidates = [one for one in drawn if isinstance(one, Candidate)]
         if self.passes == "verified":
-            return sum(one.verdict == "passed" for one in candidates)
+            return sum(candidate.verdict == "passed" for candidate in candidates)
         leaders, votes = _most_given(candidates)
         return votes if len(leaders) == 1 and votes >= AGREE else 0
 
@@ -213,12 +213,12 @@ class Sample:
             if votes < AGREE or (len(leaders) > 1 and self.ties == "reject"):
                 detail = f"{len(leaders)} different answers, each given {votes} times"
                 raise Rejection("no_majority", detail, record | column_of(candidates))
-            candidates = [_voted(one, leaders[0]) for one in candidates]
+            candidates = [_voted(candidate, leaders[0]) for candidate in candidates]
         made = record | column_of(candidates)
         if self.verifier is None:
             return made
-        passed = [one for one in candidates if one.verdict == "passed"]
-        known = [one for one in candidates if one.verdict in ("passed", "failed")]
+        passed = [candidate for candidate in candidates if candidate.verdict == "passed"]
+        known = [candidate for candidate in candidates if candidate.verdict in ("passed", "failed")]
         return made | {
             "pass_rate": len(passed) / len(known) if known else None,
             "verified_answer": next((one.answer for one in passed if one.answer is not None), None),
@@ -227,7 +227,7 @@ class Sample:
 
 def _most_given(candidates: Sequence[Candidate]) -> tuple[list[str], int]:
     """The most frequent extracted answers, in the order of their draws, and their count."""
-    votes = Counter(one.answer for one in candidates if one.answer is not None)
+    votes = Counter(candidate.answer for candidate in candidates if candidate.answer is not None)
     most = max(votes.values(), default=0)
     return [answer for answer, count in votes.items() if count == most], most
 

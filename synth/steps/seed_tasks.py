@@ -56,7 +56,7 @@ def _seed(task: Record | Bad) -> Seed:
         raise ValueError('"instances" must be a list of {"input", "output"}, both texts or null')
     if not isinstance(task.get("is_classification", False), bool):
         raise ValueError('"is_classification" must be true or false')
-    pairs = [((one.get("input") or "").strip(), (one.get("output") or "").strip()) for one in instances]
+    pairs = [((instance.get("input") or "").strip(), (instance.get("output") or "").strip()) for instance in instances]
     return Seed(" ".join(instruction.split()), tuple(pairs), task.get("is_classification", False))
 
 

@@ -170,21 +170,21 @@ class Instances:
         answer = await llm.chat(messages, self.sampling, json_schema=instance_prompts.SCHEMAS[is_classification])
         cut = answer.finish_reason != "stop"
         parse = parsing.output_first if is_classification else parsing.input_first
-        shown = {pair for one in examples for pair in one.instances}
+        shown = {pair for example in examples for pair in example.instances}
         instances = parsing.sifted(parse(answer.text, cut), task, shown)
         if not instances:
             raise Rejection("truncated_instances" if cut else "no_instances", answer.text)
         outcomes: list[Record | Rejection] = []
-        for one in instances:
+        for instance in instances:
             made = {
-                "instruction": f"{task}\n\n{one.input}" if one.input else task,
-                "response": one.output,
+                "instruction": f"{task}\n\n{instance.input}" if instance.input else task,
+                "response": instance.output,
                 "task": task,
-                "input": one.input,
+                "input": instance.input,
                 "is_classification": is_classification,
                 "finish_reason": "stop",
             }
-            outcomes.append(record | made if one.unfit is None else Rejection(one.unfit, record=made))
+            outcomes.append(record | made if instance.unfit is None else Rejection(instance.unfit, record=made))
         return outcomes
 
     def _draw(self, task: str, is_classification: bool, llm: LLM) -> list[Seed]:
@@ -260,12 +260,12 @@ class Queries:
         first = {query.casefold(): number for number, query in reversed(list(enumerate(queries)))}
         reasons = [
             ("repeated_query" if first[query.casefold()] < number else None)
-            or _copied(query, [one["content"] for one in turns] or [context], "copies_context")
+            or _copied(query, [turn["content"] for turn in turns] or [context], "copies_context")
             or _copied(query, shown, "copies_prompt")
             for number, query in enumerate(queries)
         ]
         outcomes = _outcomes(record, queries, reasons)
-        return [_appended(turns, one) for one in outcomes] if turns else outcomes
+        return [_appended(turns, outcome) for outcome in outcomes] if turns else outcomes
 
     def _conversation(self, record: Record) -> list[Message]:
         """The record's conversation, if the queries are about that. Raises Rejection if there is none."""
@@ -316,7 +316,7 @@ def _list_of(text: str, cut: bool, what: str) -> list[str]:
 
 def _outcomes(record: Record, instructions: list[str], reasons: list[str | None]) -> list[Record | Rejection]:
     """A record for each instruction; these are complete even if their list was truncated."""
-    made = [{"instruction": one, "finish_reason": "stop"} for one in instructions]
+    made = [{"instruction": instruction, "finish_reason": "stop"} for instruction in instructions]
     return [
         record | one if reason is None else Rejection(reason, record=one)
         for one, reason in zip(made, reasons, strict=True)

@@ -58,18 +58,18 @@ def sifted(
     input, for which the paper's code keeps them.
     """
     outputs = defaultdict(set)
-    for one in instances:
-        outputs[one.input].add(one.output)
+    for instance in instances:
+        outputs[instance.input].add(instance.output)
     seen: set[Instance] = set()
     found = []
-    for one in instances:
-        unfit = _unfit(one, task, shown)
-        if unfit is None and len(outputs[one.input]) > 1:
+    for instance in instances:
+        unfit = _unfit(instance, task, shown)
+        if unfit is None and len(outputs[instance.input]) > 1:
             unfit = "contradictory_outputs"
-        if unfit is None and one in seen:
+        if unfit is None and instance in seen:
             unfit = "repeated_instance"
-        seen.add(one)
-        found.append(replace(one, unfit=unfit))
+        seen.add(instance)
+        found.append(replace(instance, unfit=unfit))
     return found
 
 

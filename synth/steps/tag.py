@@ -114,7 +114,7 @@ class Tag:
             for at, (text, answer) in enumerate(texts)
         ]
         labels = (dict(zip(LABELS, given, strict=True)) for _, given in shown)
-        answers = ({name: one[name] for name in self.labels} for one in labels)
+        answers = ({name: label[name] for name in self.labels} for label in labels)
         return few_shot(zip(earlier, answers, strict=True), last)
 
 

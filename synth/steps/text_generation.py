@@ -88,7 +88,7 @@ class TextGeneration:
         asked: Record = {"instruction": prompt, "system_prompt": system} if self.output == "response" else {}
         if not asked:
             llm.note(prompt, "prompt")
-        messages = few_shot(((fill(self.template, one), one[self.output]) for one in self.examples), prompt)
+        messages = few_shot(((fill(self.template, example), example[self.output]) for example in self.examples), prompt)
         # A sample that is doomed does not end the others.
         draft = (lambda text: self._written(record | asked, text)) if self.samples == 1 else None
         async with asyncio.TaskGroup() as group:
@@ -123,7 +123,7 @@ class TextGeneration:
     def _not_to_be_copied(self) -> list[str]:
         """The template's own words are no instruction; rendered column values may recur in one."""
         template = [self.template] if self.output == "instruction" else []
-        return [*template, *(one[self.output] for one in self.examples)]
+        return [*template, *(example[self.output] for example in self.examples)]
 
     def _system_prompt(self, record: Record) -> str | None:
         if self.system_prompt is not None:

@@ -53,7 +53,7 @@ def situation(tools: Sequence[Tool], cases: Mapping[Case, float], most: int, rng
         case "irrelevant":
             return Situation(case, drawn[1:], about=drawn[:1])
         case "missing":
-            able = [one for one in drawn if one.required] or [one for one in tools if one.required]
+            able = [one for one in drawn if one.required] or [tool for tool in tools if tool.required]
             chosen = rng.choice(able)
             offered = drawn if chosen in drawn else [*drawn[1:], chosen]
             return Situation(case, offered, about=[chosen], missing=rng.choice(chosen.required))
@@ -65,7 +65,7 @@ def situation(tools: Sequence[Tool], cases: Mapping[Case, float], most: int, rng
 
 async def written_request(situation: Situation, tools: Sequence[Tool], sampling: Sampling, llm: LLM) -> str:
     """Raises Rejection: `no_request`, `copies_prompt`."""
-    shown = [one for one in tools if one.example and one not in situation.about and one not in situation.offered]
+    shown = [tool for tool in tools if tool.example and tool not in situation.about and tool not in situation.offered]
     shown = llm.rng.sample(shown, min(_IN_CONTEXT, len(shown)))
     examples = [(_asked("one", [one]), {"request": one.example[0]}) for one in shown if one.example]
     if situation.case == "none":

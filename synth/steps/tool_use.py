@@ -134,7 +134,7 @@ class ToolUse:
     async def __call__(self, record: Record, llm: LLM) -> Record:
         tools = [tool for tool, _ in self.toolbox.values()]
         if record.get("instruction") or record.get("messages"):
-            given = [Tool(**_parts(one)) for one in specifications(record.get("tools"))]
+            given = [Tool(**_parts(specification)) for specification in specifications(record.get("tools"))]
             found = Situation("given", given or tools)
             turns = to_answer(record)
         else:
@@ -151,7 +151,7 @@ class ToolUse:
                 "tool_case": found.case,
                 "tools_executed": bool(executed) and all(executed),
             }
-            asked = next((one["content"] for one in turns if one["role"] == "user"), None)
+            asked = next((turn["content"] for turn in turns if turn["role"] == "user"), None)
             return record | {"instruction": asked, "messages": turns} | columns
 
         try:
@@ -182,16 +182,18 @@ class ToolUse:
             if found.case != "given" and self._enough(found, seen):
                 break
         if found.case != "given" and not self._enough(found, seen):
-            missed = [one.name for one in found.targets if one.name not in {name for name, _ in seen}]
+            missed = [target.name for target in found.targets if target.name not in {name for name, _ in seen}]
             raise Rejection("missing_call", ", ".join(missed) or f"{len(seen)} calls")
         return results
 
     def _enough(self, found: Situation, seen: Sequence[tuple[str, str]]) -> bool:
-        return len(seen) >= found.least_calls and {one.name for one in found.targets} <= {name for name, _ in seen}
+        return len(seen) >= found.least_calls and {target.name for target in found.targets} <= {
+            name for name, _ in seen
+        }
 
     async def _asked(self, found: Situation, turns: Sequence[Message], llm: LLM) -> list[tuple[Tool, dict[str, Any]]]:
         """The calls of a round. Raises Rejection for invalid calls."""
-        functions, lines = [as_line(one) for one in found.offered], [as_json(_plain(one)) for one in turns]
+        functions, lines = [as_line(one) for one in found.offered], [as_json(_plain(turn)) for turn in turns]
         prompt = prompts.render("tool_calls", functions=functions, turns=lines)
         answer = await llm.chat(prompt, self.calling, json_schema=calls_form(found.offered, _MOST_CALLS))
         listed = (json_object(answer.text, KEY) or {}).get(KEY)

@@ -240,7 +240,7 @@ def _under(principle: str | None, prompt: list[dict[str, str]]) -> list[dict[str
 
 
 def _lacking(answers: Sequence[Completion]) -> str:
-    return "truncated_response" if any(one.finish_reason != "stop" for one in answers) else "empty_response"
+    return "truncated_response" if any(answer.finish_reason != "stop" for answer in answers) else "empty_response"
 
 
 def _schema(aspect: Aspect, count: int) -> Schema:
@@ -257,8 +257,8 @@ def _schema(aspect: Aspect, count: int) -> Schema:
 def _read(answer: Completion, aspect: Aspect, count: int) -> list[tuple[int | None, str | None]] | Rejection:
     found = (json_object(answer.text, "ratings") or {}).get("ratings")
     ratings = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    values = [one.get("rating") for one in ratings]
+    values = [rating.get("rating") for rating in ratings]
     allowed = {1, 2, 3, 4, 5} | ({None} if aspect.may_not_apply else set())
-    if len(values) != count or not all(type(one) in (int, type(None)) and one in allowed for one in values):
+    if len(values) != count or not all(type(value) in (int, type(None)) and value in allowed for value in values):
         return Rejection(unreadable(answer), aspect.name)
-    return [(one["rating"], str(one.get("rationale") or "").strip() or None) for one in ratings]
+    return [(rating["rating"], str(rating.get("rationale") or "").strip() or None) for rating in ratings]

@@ -76,7 +76,7 @@ class WriteTests:
 
 
 def _with_signatures(instruction: str, signatures: list[str]) -> str:
-    if all(one.rstrip(":") in instruction for one in signatures):
+    if all(signature.rstrip(":") in instruction for signature in signatures):
         return instruction
     listed = "\n".join(signatures)
     return f"{instruction}\n\nUse this signature:\n\n```python\n{listed}\n```"

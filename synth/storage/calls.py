@@ -127,7 +127,7 @@ class CallJournal:
         self._log.append(batch for start in starts for batch in self._batches(calls[start : start + BATCH_CALLS]))
 
     def _batches(self, calls: Sequence[Call]) -> Iterator[pa.RecordBatch]:
-        rows: Iterable[Record] = ({"number": one.number, "key": one.key} | one.answer for one in calls)
+        rows: Iterable[Record] = ({"number": call.number, "key": call.key} | call.answer for call in calls)
         try:
             yield pa.RecordBatch.from_pylist(list(rows), self._schema)
         except UNFIT as error:

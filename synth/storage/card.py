@@ -118,7 +118,7 @@ def _strategy(share: Share) -> str:
 
 
 def _has_tools(manifests: Sequence[Manifest]) -> bool:
-    return any("tool_calls" in one.columns.get("messages", "") for one in manifests)
+    return any("tool_calls" in manifest.columns.get("messages", "") for manifest in manifests)
 
 
 def _head(licenses: Collection[str], strategies: Sequence[str], manifests: Sequence[Manifest], rows: int) -> str:
@@ -177,7 +177,7 @@ def exported(card: str, name: str, data_files: str) -> str:
 
 def _numbers(manifests: Sequence[Manifest], rows: int) -> dict[str, int]:
     def total(name: str) -> int:
-        return sum(getattr(one, name) for manifest in manifests for one in manifest.summaries)
+        return sum(getattr(summary, name) for manifest in manifests for summary in manifest.summaries)
 
     return {
         "rows": rows,

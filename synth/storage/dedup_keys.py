@@ -18,7 +18,7 @@ def write_dedup_keys(
     folder: RunFolder, shard: Shard, fingerprint: str, claims: Sequence[DedupKey], duplicates: Sequence[Duplicate]
 ) -> None:
     """Raises OSError."""
-    found = {(one.step, one.place): one for one in duplicates}
+    found = {(duplicate.step, duplicate.place): duplicate for duplicate in duplicates}
     rows = []
     for claim in claims:
         duplicate = found.get((claim.step, claim.place))

@@ -161,7 +161,7 @@ def json_lines(name: str, convert: Callable[[Row], Row], read: tuple[str, ...]) 
             if has_tool_calls(_type_of(dataset, "messages"))
             else {*_IN_MESSAGES, *read} - {"tools"}
         )
-        done = Exported(left_behind=[one for one in dataset.column_names if one not in known])
+        done = Exported(left_behind=[name for name in dataset.column_names if name not in known])
         needed = [*read, "finish_reason"]
         rows = dataset.select_columns([one for one in needed if one in dataset.column_names]).with_format("arrow")
         with create(name) as file:

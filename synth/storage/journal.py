@@ -164,7 +164,7 @@ class Journal:
     def _batches(self, records: Sequence[Finished]) -> Iterator[pa.RecordBatch]:
         """One batch, or several if it would be too large or a record does not fit."""
         try:
-            batch = pa.RecordBatch.from_pylist([_row(one, self._made_by) for one in records], self.schema)
+            batch = pa.RecordBatch.from_pylist([_row(record, self._made_by) for record in records], self.schema)
         except UNFIT as error:
             # Beyond Arrow's offsets, or a user's step returned a value that the column can't hold.
             if len(records) == 1:
@@ -224,7 +224,7 @@ def _schema(columns: Mapping[str, pa.DataType], owner: str) -> pa.Schema:
 
 
 def _row(finished: Finished, made_by: str) -> Record:
-    claims = [{"step": one.step, "place": one.place, "key": one.key} for one in finished.claims]
+    claims = [{"step": claim.step, "place": claim.place, "key": claim.key} for claim in finished.claims]
     spent = [
         {"id": id, "step": step} | one._asdict() for id, steps in finished.spent.items() for step, one in steps.items()
     ]

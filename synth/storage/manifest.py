@@ -86,7 +86,11 @@ class Manifest:
 
     def change(self, to: Configuration) -> None:
         """Use another configuration from now on."""
-        known = {one.fingerprint: one for one in self.configurations if one.fingerprint != to.fingerprint}
+        known = {
+            configuration.fingerprint: configuration
+            for configuration in self.configurations
+            if configuration.fingerprint != to.fingerprint
+        }
         self.earlier = list(known.values())
         self.identity, self.versions, self.license, self.retries = to.identity, to.versions, to.license, to.retries
 
@@ -103,13 +107,15 @@ class Manifest:
 
     def adopt(self, part: "Manifest") -> None:
         """Add a slice's shards and their configurations to this run."""
-        known = {one.fingerprint for one in self.configurations}
-        self.earlier += [one for one in part.configurations if one.fingerprint not in known]
+        known = {configuration.fingerprint for configuration in self.configurations}
+        self.earlier += [
+            configuration for configuration in part.configurations if configuration.fingerprint not in known
+        ]
         self.again |= part.again
 
     def withdraw(self) -> bool:
         """Drop the current configuration, which has generated nothing. Returns whether there was one before it."""
-        changed = bool(self.earlier) and not any(self.fingerprint in one.made_by for one in self.summaries)
+        changed = bool(self.earlier) and not any(self.fingerprint in summary.made_by for summary in self.summaries)
         if changed:
             *self.earlier, last = self.earlier
             self.identity, self.versions, self.license = last.identity, last.versions, last.license
@@ -134,7 +140,7 @@ class Manifest:
     @property
     def fingerprints(self) -> set[str]:
         """Of all configurations that have rows: more than one after resume=force."""
-        return {self.fingerprint, *(one.fingerprint for one in self.summaries)}
+        return {self.fingerprint, *(summary.fingerprint for summary in self.summaries)}
 
     @property
     def summaries(self) -> list[ShardSummary]:
@@ -144,7 +150,7 @@ class Manifest:
     @property
     def reasons(self) -> Counter[str]:
         """Rejections by `step: reason`."""
-        return sum((Counter(one.reasons) for one in self.summaries), Counter())
+        return sum((Counter(summary.reasons) for summary in self.summaries), Counter())
 
     @property
     def spent(self) -> dict[str, dict[str, Spent]]:
@@ -215,7 +221,7 @@ class Manifest:
     def take_up_committed(self, folder: RunFolder) -> list[ShardSummary]:
         """Add shards whose notes say that they are committed. Returns the added ones."""
         earlier = [one.fingerprint for one in self.earlier]
-        unheard = [one for one in self.shards if one.index not in self.committed or one.index in self.again]
+        unheard = [shard for shard in self.shards if shard.index not in self.committed or shard.index in self.again]
         found = [summary for one in unheard if (summary := committed(folder, one, self.fingerprint, earlier))]
         # A shard to run again has been if the current configuration generated it.
         found = [one for one in found if one.index not in self.again or one.fingerprint == self.fingerprint]

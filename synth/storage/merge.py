@@ -45,9 +45,9 @@ def merge(runs: Sequence[tuple[RunFolder, Manifest]], destination: Path, num_rec
     parts.sort(key=lambda part: part[1].start)
     if not parts:
         open_ = sum(
-            len(finished_numbers(run.journal(one.index), owner_of(one, of.fingerprint)))
+            len(finished_numbers(run.journal(shard.index), owner_of(shard, of.fingerprint)))
             for run, of in runs
-            for one in of.shards
+            for shard in of.shards
         )
         journals = f"; {open_:,} finished records are in its journals: run its command again" if open_ else ""
         raise Unmergeable(f"{runs[0][0].path}: has no committed shard yet{journals}")

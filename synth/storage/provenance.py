@@ -38,7 +38,9 @@ def shares(runs: Sequence[tuple[RunFolder, Manifest]], num_records: int | None =
 
     Rows are those of a dataset of the first `num_records`. Raises OSError.
     """
-    known = {one.fingerprint: one for _, manifest in runs for one in manifest.configurations}
+    known = {
+        configuration.fingerprint: configuration for _, manifest in runs for configuration in manifest.configurations
+    }
     found: dict[str, Share] = {}
     by_fingerprint = {one: found.setdefault(repr(of.identity), Share(of)) for one, of in known.items()}
     current = by_fingerprint[runs[0][1].fingerprint]

@@ -23,7 +23,7 @@ class ReusedCalls:
 
     @property
     def has_any(self) -> bool:
-        return any(self._folder.calls(one.index).exists() for one in self._shards)
+        return any(self._folder.calls(shard.index).exists() for shard in self._shards)
 
     def of(self, shard: Shard) -> dict[int, dict[bytes, Record]]:
         """The calls of a shard's records, in whatever shards the other run had them."""

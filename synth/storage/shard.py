@@ -288,8 +288,8 @@ def _rows(records: pa.RecordBatch, column: str, schema: pa.Schema) -> pa.Table:
 def _without(duplicates: Sequence[Duplicate], good: pa.Table, bad: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Kept and rejected rows, with the kept rows of duplicates moved to the rejected ones, in the order of ids."""
     by_number: dict[int, list[Duplicate]] = {}
-    for one in duplicates:
-        by_number.setdefault(one.place[0], []).append(one)
+    for duplicate in duplicates:
+        by_number.setdefault(duplicate.place[0], []).append(duplicate)
     places = [as_place(id) for id in good["id"].to_pylist()]
     ends = [next((one for one in by_number.get(place[0], ()) if one.covers(place)), None) for place in places]
     is_lost = pa.array([end is not None for end in ends], pa.bool_())

@@ -53,20 +53,22 @@ class Member:
         """The records of its shards by the configurations that they are of."""
         found: dict[str, list[tuple[int, int]]] = {}
         for _, manifest in self.parts:
-            for one in manifest.summaries:
-                for fingerprint in one.made_by:
-                    found.setdefault(fingerprint, []).append((one.start, one.stop))
+            for summary in manifest.summaries:
+                for fingerprint in summary.made_by:
+                    found.setdefault(fingerprint, []).append((summary.start, summary.stop))
         return found
 
 
 def named(members: Sequence[Member]) -> None:
     """Give each the shortest end of its path that no other has. Raises Unmergeable if a folder is there twice."""
-    paths = [Path(os.path.realpath(one.path)).parts for one in members]
+    paths = [Path(os.path.realpath(member.path)).parts for member in members]
     for number, (path, member) in enumerate(zip(paths, members, strict=True)):
         others = [*paths[:number], *paths[number + 1 :]]
         if path in others:
             raise Unmergeable(f"{member.path}: is given twice")
-        length = next(size for size in range(1, len(path) + 1) if path[-size:] not in [one[-size:] for one in others])
+        length = next(
+            size for size in range(1, len(path) + 1) if path[-size:] not in [other[-size:] for other in others]
+        )
         member.name = "/".join(path[-length:])
 
 
@@ -119,7 +121,9 @@ def unite(members: Sequence[Member], destination: Path) -> int:
                 for batch in _batches(path, count):
                     writer.write_table(_conformed(pa.Table.from_batches([batch]), schema, member.name))
             checksums[name] = checksum(dataset / name)
-        made_by = {one for member in members for _, manifest in member.parts for one in manifest.fingerprints}
+        made_by = {
+            fingerprint for member in members for _, manifest in member.parts for fingerprint in manifest.fingerprints
+        }
         write_metadata(dataset, checksums, schema, checksums.values(), made_by)
     return sum(count for _, _, count in files)
 
@@ -132,9 +136,13 @@ def write_runs(folder: RunFolder, members: Sequence[Member]) -> None:
             "folder": str(member.path),
             "rows": member.rows,
             "configurations": [
-                {"fingerprint": one.fingerprint, "identity": one.identity, "versions": one.versions}
+                {
+                    "fingerprint": configuration.fingerprint,
+                    "identity": configuration.identity,
+                    "versions": configuration.versions,
+                }
                 for _, manifest in member.parts[:1]
-                for one in manifest.configurations
+                for configuration in manifest.configurations
             ],
         }
         for member in members

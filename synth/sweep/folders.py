@@ -25,7 +25,7 @@ _AS_IT_IS = re.compile(r"[a-z0-9._+-]+=[a-z0-9._+-]*")
 
 def fixed_keys(overrides: Iterable[Override]) -> set[str]:
     """The keys with one value in all runs of a sweep, by its command line."""
-    is_fixed = {_key(one): not one.is_sweep_override() for one in overrides}  # the last one counts
+    is_fixed = {_key(override): not override.is_sweep_override() for override in overrides}  # the last one counts
     return {key for key, fixed in is_fixed.items() if fixed}
 
 

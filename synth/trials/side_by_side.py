@@ -85,14 +85,14 @@ class SideBySide:
             raise failures.exceptions[0] from None
 
     async def counters(self) -> list[Counters]:
-        return [await one.counters() for one in self._workers]
+        return [await worker.counters() for worker in self._workers]
 
     async def _make(self, config: Config, opened: Opened) -> None:
         folder, manifest = opened.folder, opened.manifest
         planned = [shard for shard in manifest.shards if shard.index not in manifest.committed]
         if not planned:
             return
-        finalized = [range(one.start, one.stop) for one in manifest.summaries]
+        finalized = [range(summary.start, summary.stop) for summary in manifest.summaries]
         pool = claims = None
         if rules := config.strategy.pool:
             pool = PoolProcess(rules, folder.path, finalized, manifest.fingerprint, manifest.fingerprints)

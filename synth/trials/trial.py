@@ -52,7 +52,10 @@ def composed_trials(words: Sequence[str]) -> list[Trial]:
 
     composed([*words, *([] if CommandLine(words).asks_to_print else ["--multirun"])], collect)
     shared = set.intersection(*(set(overrides) for _, overrides in found)) if found else set()
-    return [Trial(config, dict(_pair(one) for one in overrides if one not in shared)) for config, overrides in found]
+    return [
+        Trial(config, dict(_pair(override) for override in overrides if override not in shared))
+        for config, overrides in found
+    ]
 
 
 def refuse_keys_of_runs(named: Collection[str], command: str) -> None:
@@ -97,7 +100,7 @@ def hint(error: str, words: Sequence[str]) -> str:
 
 def run_words(words: Sequence[str], dropped: Collection[str], added: Sequence[str]) -> str:
     """The overrides of a run: without the `dropped` keys and other words, and with those `added`."""
-    keys = {str(one.input_line): one.key_or_group for one in CommandLine(words).overrides}
+    keys = {str(override.input_line): override.key_or_group for override in CommandLine(words).overrides}
     kept = [word for word in words if keys.get(word) not in {*NOT_THE_SETTINGS, *dropped}]
     return shlex.join([*kept, *added])
 

@@ -44,9 +44,9 @@ def planned(words: Sequence[str]) -> Plan | None:
     """The plan of a command line; None if it only asked to print the configuration. Raises ConfigError."""
     words, minutes = without_minutes(words)
     overrides = CommandLine(words).overrides
-    named = {one.key_or_group for one in overrides}
+    named = {override.key_or_group for override in overrides}
     refuse_keys_of_runs(named, "tune")
-    several = [one.key_or_group for one in overrides if one.is_sweep_override()]
+    several = [override.key_or_group for override in overrides if override.is_sweep_override()]
     for key in several:
         if key != "engine" and not key.startswith("engine."):
             raise ConfigError(

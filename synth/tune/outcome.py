@@ -49,8 +49,8 @@ def best(outcomes: Sequence[Outcome]) -> int | None:
 
 
 def table(outcomes: Sequence[Outcome], star: int | None) -> Iterator[str]:
-    keys = list(dict.fromkeys(key for one in outcomes for key in one.trial.own))
-    on_gpus = any(one.gpus > 1 for one in outcomes)
+    keys = list(dict.fromkeys(key for outcome in outcomes for key in outcome.trial.own))
+    on_gpus = any(outcome.gpus > 1 for outcome in outcomes)
     heading = ["", *(key.removeprefix("engine.") for key in keys), "start", "at once", "preempted"]
     rows = [[*heading, "tokens/s", *(["a GPU"] if on_gpus else []), "kept/s"]]
     left = 1 + len(keys)

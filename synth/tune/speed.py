@@ -33,7 +33,7 @@ class Speed:
 
 def speed(samples: Sequence[Sample]) -> Speed | None:
     """None if the batch was never full for any time."""
-    most = max((one.running for one in samples), default=0)
+    most = max((sample.running for sample in samples), default=0)
     full = [place for place, one in enumerate(samples) if most and one.running >= FULL * most]
     if not full or full[0] == full[-1]:
         return None

@@ -90,7 +90,7 @@ class Constraints:
             return Verdict("error", 0.0, f"no constraints in the column {self.column!r}")
         try:
             constraints = [Constraint.from_text(str(one)) for one in given]
-            broken = [one for one in constraints if not await one.holds(answer_of(record))]
+            broken = [constraint for constraint in constraints if not await constraint.holds(answer_of(record))]
         except (ValueError, RecursionError) as error:
             return Verdict("error", 0.0, reason(error))
         score = 1 - len(broken) / len(constraints)

@@ -59,7 +59,7 @@ class MutationTests(UnitTests):
             passed = [how for (how, _), one in zip(kind, verdicts, strict=True) if one.verdict == "passed"]
             if naive and passed:
                 return Verdict("failed", 0.0, f"the tests pass where {passed[0]}")
-            killed = [one.verdict != "passed" for one in verdicts]
+            killed = [verdict.verdict != "passed" for verdict in verdicts]
         score = sum(killed) / len(killed) if killed else 1.0
         if score < self.min_killed:
             return Verdict("failed", score, f"of {len(killed)} mutants the tests kill {sum(killed)}: not {passed[0]}")

@@ -145,7 +145,9 @@ KINDS: dict[str, Kind] = {
     "two_versions": Kind(
         ["structure", "end"],
         ["Write two different versions, with a line of six equals signs (======) between them."],
-        lambda text, given: len({one.strip() for one in text.split("======")} - {""}) == 2 == text.count("======") + 1,
+        lambda text, given: (
+            len({part.strip() for part in text.split("======")} - {""}) == 2 == text.count("======") + 1
+        ),
     ),
     "json": Kind(
         _ALL_ASPECTS,

@@ -63,7 +63,7 @@ class UnitTests:
 
     def tests_of(self, record: Record) -> str | None:
         tests = record.get(self.tests)
-        tests = "\n".join(tests) if isinstance(tests, list) and all(isinstance(one, str) for one in tests) else tests
+        tests = "\n".join(tests) if isinstance(tests, list) and all(isinstance(test, str) for test in tests) else tests
         return tests if isinstance(tests, str) and tests.strip() else None
 
     async def run(self, program: str, tests: str, entry_point: Any = None) -> Verdict:

@@ -18,14 +18,14 @@ def request(custom_id="a", url="/v1/chat/completions", method="POST", model=None
 def read(tmp_path):
     def read(*lines, **keys):
         path = tmp_path / "requests.jsonl"
-        path.write_text("".join(f"{one if isinstance(one, str) else json.dumps(one)}\n" for one in lines))
+        path.write_text("".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines))
         return list(BatchFile(path=str(path), **keys).read())
 
     return read
 
 
 def codes(records):
-    return [one.get("refused", {}).get("code") for one in records]
+    return [record.get("refused", {}).get("code") for record in records]
 
 
 def test_a_request_is_a_record_with_its_line_and_its_messages(read):
@@ -58,7 +58,7 @@ def test_a_request_is_a_record_with_its_line_and_its_messages(read):
 def test_a_line_that_can_not_be_answered_is_a_record_with_the_error_and_the_others_go_on(read, line, code):
     records = read(request("first"), line, request("last"), models=["mine"])
     assert codes(records) == [None, code, None]
-    assert [one["line"] for one in records] == [1, 2, 3]
+    assert [record["line"] for record in records] == [1, 2, 3]
     assert records[1]["refused"]["message"] and not {"messages", "request"} & records[1].keys()
 
 

@@ -84,8 +84,8 @@ def test_a_model_that_is_told_so_thinks_and_can_not_be_kept_from_it(template):
 def test_thoughts_are_closed_in_the_models_own_words():
     read = chat(BEGUN)
     prompt = read.encode(ASKED)
-    told = read.spelled(read.after_thoughts(prompt, "Hm")[len(prompt) :])
-    assert told == "Hm\n[BEGIN FINAL RESPONSE]\n\n"
+    result = read.spelled(read.after_thoughts(prompt, "Hm")[len(prompt) :])
+    assert result == "Hm\n[BEGIN FINAL RESPONSE]\n\n"
 
 
 def test_marks_of_a_system_prompt_that_may_be_replaced_do_not_make_an_answer_a_thought():
@@ -93,7 +93,7 @@ def test_marks_of_a_system_prompt_that_may_be_replaced_do_not_make_an_answer_a_t
 
 
 @pytest.mark.parametrize(
-    "told",
+    "expected",
     [
         "Think [A] first, then give a result.",
         "<reasoning_effort>high</reasoning_effort>",
@@ -101,8 +101,8 @@ def test_marks_of_a_system_prompt_that_may_be_replaced_do_not_make_an_answer_a_t
         "You are thoughtful. Give answers such as <answer>4</answer>.",
     ],
 )
-def test_other_words_are_no_marks(told):
-    template = known(default_system(told) + loop(TURN))
+def test_other_words_are_no_marks(expected):
+    template = known(default_system(expected) + loop(TURN))
     assert said("<think>Hm</think>Yes", template) == ("Hm", "Yes")
     assert said("Yes", template) == (None, "Yes")
 

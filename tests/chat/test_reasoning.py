@@ -58,9 +58,9 @@ def test_tags_around_the_whole_answer_of_a_model_that_has_thought_are_no_part_of
 
 @given(st.text(), st.text())
 def test_thoughts_with_tags_are_never_in_the_answer(thoughts, answer):
-    told = Reasoning().split(f"<think>{thoughts}</think>{answer}")
+    result = Reasoning().split(f"<think>{thoughts}</think>{answer}")
     if "</think>" not in thoughts:
-        assert told == (thoughts.strip(), answer.strip())
+        assert result == (thoughts.strip(), answer.strip())
 
 
 def said(text, template=formats.QWEN3, special=(), prompt=None, **options):
@@ -127,7 +127,7 @@ def test_without_tags_an_answer_is_taken_as_it_is():
 def test_text_of_an_engine_that_left_out_special_tags_is_made_again_and_cut_at_the_stop():
     tags = ("[THINK]", "[/THINK]")
     made = tokenizer(formats.QWEN3)
-    made.add_tokens([AddedToken(one, special=True, normalized=False) for one in tags], special_tokens=True)
+    made.add_tokens([AddedToken(tag, special=True, normalized=False) for tag in tags], special_tokens=True)
     read = formats.ChatTemplate(made, reasoning=tags)
     ids = made.encode("[THINK]Hm[/THINK]Yes END", add_special_tokens=False)
     assert read.answer([], ids, "HmYes ", ("END",)) == ("Hm", "Yes")

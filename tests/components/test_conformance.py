@@ -96,7 +96,11 @@ def test_an_implementation_has_the_member_in_its_form(protocol, name, member, ki
     arguments = list(inspect.signature(member).parameters)
     bound = inspect.signature(found)
     bound.bind(*arguments)
-    optional = [one.name for one in inspect.signature(member).parameters.values() if one.default is not one.empty]
+    optional = [
+        parameter.name
+        for parameter in inspect.signature(member).parameters.values()
+        if parameter.default is not parameter.empty
+    ]
     bound.bind(*arguments[: len(arguments) - len(optional)])
 
 

@@ -186,8 +186,8 @@ def test_a_target_inside_of_a_parameter_is_built_in_its_own_role(tmp_path):
 
 def test_an_engine_and_a_source_are_looked_at_too(tmp_path):
     for group in ("engine", "source"):
-        told = refusal(plain() | {group: {"_target_": "subprocess.Popen", "args": ["touch", str(tmp_path / "owned")]}})
-        assert told.startswith(f"{group}._target_: 'subprocess.Popen' is refused")
+        error = refusal(plain() | {group: {"_target_": "subprocess.Popen", "args": ["touch", str(tmp_path / "owned")]}})
+        assert error.startswith(f"{group}._target_: 'subprocess.Popen' is refused")
     assert not os.listdir(tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_an_engine_is_whole_before_it_starts(modules):
 
 
 @pytest.mark.parametrize(
-    ("is_", "was", "told"),
+    ("is_", "was", "expected"),
     [
         ("", "concurrency = 4", "it has no attribute concurrency"),
         ("concurrency = 0", "concurrency = 4", "its concurrency must be greater than 0, and is 0"),
@@ -230,9 +230,9 @@ def test_an_engine_is_whole_before_it_starts(modules):
         ("stop = None\n    async def end", "async def stop", "it has no stop()"),
     ],
 )  # fmt: skip
-def test_an_engine_that_is_not_whole_is_refused_where_the_configuration_is_read(modules, is_, was, told):
+def test_an_engine_that_is_not_whole_is_refused_where_the_configuration_is_read(modules, is_, was, expected):
     modules("shape", ENGINE.replace(was, is_))
-    assert refused("shape.Whole", Engine).startswith(f"here._target_: 'shape.Whole' is not a valid engine: {told}")
+    assert refused("shape.Whole", Engine).startswith(f"here._target_: 'shape.Whole' is not a valid engine: {expected}")
 
 
 def test_a_source_needs_a_stamp_and_rows_and_synth_sees_to_the_rest(modules):
@@ -247,7 +247,7 @@ def test_a_source_needs_a_stamp_and_rows_and_synth_sees_to_the_rest(modules):
 
 
 @pytest.mark.parametrize(
-    ("is_", "was", "told"),
+    ("is_", "was", "expected"),
     [
         ("async def read", "def read", "read() must not be async"),
         ("read(self, path)", "read(self)", "read() can't be called with ()"),
@@ -255,9 +255,9 @@ def test_a_source_needs_a_stamp_and_rows_and_synth_sees_to_the_rest(modules):
         ("repeat = 'x'\n    def stamp", "def stamp", "its repeat must be a valid integer"),
     ],
 )
-def test_a_source_that_is_not_whole_is_refused(modules, is_, was, told):
+def test_a_source_that_is_not_whole_is_refused(modules, is_, was, expected):
     modules("shape", SOURCE.replace(was, is_))
-    assert told in refused("shape.Rows", Source)
+    assert expected in refused("shape.Rows", Source)
 
 
 STEP = """
@@ -268,7 +268,7 @@ class Step:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         ("needs = (('instruction',),)", "it has no needs()"),
         ("def needs(self): return ['instruction']", "needs() returns ['instruction']"),
@@ -284,14 +284,14 @@ class Step:
         ("duplicates = type('D', (), {'reason': 'x', 'index': lambda self: 3})()", "it has no put(places, keys)"),
     ],
 )  # fmt: skip
-def test_what_a_step_tells_of_itself_is_checked_where_the_configuration_is_read(modules, line, told):
+def test_what_a_step_tells_of_itself_is_checked_where_the_configuration_is_read(modules, line, expected):
     modules("shape", STEP.format(line))
     given = refusal(plain() | {"strategy": {"steps": [{"_target_": "shape.Step"}]}})
-    assert given.startswith("strategy.steps[0]: 'shape.Step' has an invalid declaration: ") and told in given
+    assert given.startswith("strategy.steps[0]: 'shape.Step' has an invalid declaration: ") and expected in given
 
 
 @pytest.mark.parametrize(
-    ("model", "protocol", "told"),
+    ("model", "protocol", "expected"),
     [
         ("def embed(self, text): return [1.0]", Embedding, "embed() must be async"),
         ("async def embed(self): return [1.0]", Embedding, "embed() can't be called with (text)"),
@@ -300,11 +300,11 @@ def test_what_a_step_tells_of_itself_is_checked_where_the_configuration_is_read(
         ("score = 3", RewardModel, "it has no score(messages)"),
     ],
 )
-def test_models_of_filters_are_checked_before_they_are_made(modules, tmp_path, model, protocol, told):
+def test_models_of_filters_are_checked_before_they_are_made(modules, tmp_path, model, protocol, expected):
     modules(
         "shape", f"class Model:\n    def __init__(self):\n        open({str(tmp_path / 'made')!r}, 'w')\n    {model}"
     )
-    assert told in refused("shape.Model", protocol)
+    assert expected in refused("shape.Model", protocol)
     assert not (tmp_path / "made").exists()
 
 
@@ -333,6 +333,6 @@ shorten.calls = list
     plainly, bound = ({"_target_": "told.shorten", **more} for more in ({}, {"words": 5}))
     for node in (plainly, bound):
         [step] = parse(plain() | {"strategy": {"steps": [node]}}).strategy.steps
-        told = step.description
-        assert (told.needs, told.rejections, told.calls) == ([{"response": "text"}], ("empty",), [])
+        result = step.description
+        assert (result.needs, result.rejections, result.calls) == ([{"response": "text"}], ("empty",), [])
         assert set(step.columns) == {"words"} and step.declares_calls

@@ -47,7 +47,7 @@ def test_a_way_to_think_that_the_template_knows_is_taken(checked):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (
             ["+strategy.magpie.response.thinking=deep"],
@@ -57,8 +57,8 @@ def test_a_way_to_think_that_the_template_knows_is_taken(checked):
         (["+strategy.magpie.instruction.thinking=on"], "thinking: a user's turn has no reasoning"),
     ],
 )
-def test_one_that_it_does_not_know_is_refused_before_an_engine_is_loaded(checked, words, told):
-    with pytest.raises(ConfigError, match=rf"^strategy\.magpie: {told}"):
+def test_one_that_it_does_not_know_is_refused_before_an_engine_is_loaded(checked, words, expected):
+    with pytest.raises(ConfigError, match=rf"^strategy\.magpie: {expected}"):
         checked(SWITCHED, *words)
 
 
@@ -69,10 +69,10 @@ def test_a_template_without_a_switch_has_no_model_think(checked):
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "expected"),
     [("thinking=hihg", "chat APIs have no mode 'hihg'"), ("thinking_tokens=99", "cannot close its reasoning")],
 )
-def test_what_no_chat_api_does_is_refused(word, told):
+def test_what_no_chat_api_does_is_refused(word, expected):
     words = ["engine=openai_chat", "source=file", "source.path=rows.jsonl", f"+strategy.respond.sampling.{word}"]
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=expected):
         parse(composed(*words, strategy="instruct_and_respond", model="demo"))

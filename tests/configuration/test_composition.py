@@ -47,9 +47,9 @@ POPEN = "{_target_: subprocess.Popen, args: [touch, OWNED]}"
     }.items(),
 )
 def test_what_hydra_itself_does_is_not_for_a_file_to_say(main, key, node):
-    code, told = main({"strategy/mine": GLOBAL + node}, "+strategy=mine")
-    assert code == 2 and told.startswith(f"error: hydra.{key}"), told
-    assert "a file sets it to" in told and told.count("\n") == 1
+    code, error = main({"strategy/mine": GLOBAL + node}, "+strategy=mine")
+    assert code == 2 and error.startswith(f"error: hydra.{key}"), error
+    assert "a file sets it to" in error and error.count("\n") == 1
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -58,14 +58,14 @@ def test_an_option_of_hydras_own_groups_from_a_file_is_refused(main):
         "strategy/mine": STEPS,
         "hydra/sweeper/basic": "_target_: subprocess.Popen\nmax_batch_size: null\nparams: null",
     }
-    code, told = main(files, "+strategy=mine")
-    assert code == 2 and told.startswith("error: hydra.sweeper._target_: a file sets it to 'subprocess.Popen'")
+    code, error = main(files, "+strategy=mine")
+    assert code == 2 and error.startswith("error: hydra.sweeper._target_: a file sets it to 'subprocess.Popen'")
 
 
 def test_each_strategy_of_a_sweep_is_looked_at(main):
     files = {"strategy/mine": STEPS, "strategy/evil": GLOBAL + f"callbacks: {{x: {POPEN}}}"}
-    code, told = main(files, "--multirun", "+strategy=mine,evil", "seed=1,2")
-    assert code == 2 and told.startswith("error: hydra.callbacks.x")
+    code, error = main(files, "--multirun", "+strategy=mine,evil", "seed=1,2")
+    assert code == 2 and error.startswith("error: hydra.callbacks.x")
     assert main({}, "--multirun", "+strategy=mine,magpie", "seed=1,2")[0] == 0
 
 
@@ -75,8 +75,10 @@ def test_the_command_line_may_say_what_hydra_does(main, tmp_path):
 
 def test_no_secret_of_the_environment_gets_into_a_configuration(main, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "canary")
-    code, told = main({"strategy/mine": f"{STEPS}    system_prompts: ['${{oc.env:OPENAI_API_KEY}}']"}, "+strategy=mine")
-    assert code == 2 and "may be a secret" in told and "canary" not in told
+    code, error = main(
+        {"strategy/mine": f"{STEPS}    system_prompts: ['${{oc.env:OPENAI_API_KEY}}']"}, "+strategy=mine"
+    )
+    assert code == 2 and "may be a secret" in error and "canary" not in error
 
 
 @pytest.mark.parametrize("text", ["${oc.env:NAME}", "${oc.env:NAME,none}", "${oc.decode:${oc.env:NAME}}"])
@@ -94,8 +96,8 @@ def test_other_variables_are_read_as_ever(main, monkeypatch, tmp_path):
     guard_environment()
     node = OmegaConf.create({"a": "${oc.env:SCRATCH}", "b": "${oc.env:NOWHERE,x}", "c": "${oc.env:NOWHERE,null}"})
     assert OmegaConf.to_container(node, resolve=True) == {"a": str(tmp_path), "b": "x", "c": None}
-    code, told = main({"strategy/mine": STEPS}, "+strategy=mine", "output_dir=${oc.env:NOWHERE}")
-    assert code == 2 and "there is no environment variable NOWHERE" in told
+    code, error = main({"strategy/mine": STEPS}, "+strategy=mine", "output_dir=${oc.env:NOWHERE}")
+    assert code == 2 and "there is no environment variable NOWHERE" in error
 
 
 @pytest.mark.parametrize(
@@ -114,8 +116,8 @@ def test_other_variables_are_read_as_ever(main, monkeypatch, tmp_path):
     }.items(),
 )
 def test_a_strategys_name_is_that_of_one_folder(name, what):
-    told = refusal(plain() | {"strategy": plain()["strategy"] | {"name": name}})
-    assert told.startswith("strategy.name: ") and what in told
+    error = refusal(plain() | {"strategy": plain()["strategy"] | {"name": name}})
+    assert error.startswith("strategy.name: ") and what in error
 
 
 def test_a_strategy_in_a_folder_of_strategies_is_called_by_its_own_name(tmp_path, capsys):

@@ -172,7 +172,7 @@ def test_the_identity_changes_with_what_decides_the_data_only():
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "expected"),
     [
         ("num_records", "", "must be a whole number or 'all', got ''"),
         ("num_records", -1, "must be at least 1 or 'all', got -1"),
@@ -193,12 +193,12 @@ def test_the_identity_changes_with_what_decides_the_data_only():
         ("engine", {}, "needs a _target_, the dotted name of a class or function"),
     ],
 )
-def test_a_value_of_a_wrong_type_is_refused(key, value, told):
-    assert refusal(changed(plain(), key, value)) == f"{key}: {told}"
+def test_a_value_of_a_wrong_type_is_refused(key, value, expected):
+    assert refusal(changed(plain(), key, value)) == f"{key}: {expected}"
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         ({"n_turns": 0}, "n_turns: must be at least 1, got 0"),
         ({"instruction": 5}, "instruction: must be a mapping of keys, got 5"),
@@ -210,9 +210,9 @@ def test_a_value_of_a_wrong_type_is_refused(key, value, told):
         ),
     ],
 )
-def test_a_wrong_value_inside_a_step_is_refused_by_its_place(keys, told):
+def test_a_wrong_value_inside_a_step_is_refused_by_its_place(keys, expected):
     magpie = {"_target_": "synth.steps.magpie.Magpie", **keys}
-    assert refusal(plain() | {"strategy": {"magpie": magpie, "steps": ["magpie"]}}) == f"strategy.magpie.{told}"
+    assert refusal(plain() | {"strategy": {"magpie": magpie, "steps": ["magpie"]}}) == f"strategy.magpie.{expected}"
 
 
 def test_the_plain_data_is_what_yaml_can_hold():
@@ -231,8 +231,8 @@ def test_a_group_that_is_missing_is_named():
 
 
 def test_a_metrics_port_is_refused_where_the_cluster_has_its_own():
-    told = refusal(plain() | {"cluster": {"address": "auto", "metrics_port": 9400}})
-    check_line(told, "cluster.metrics_port", "cluster.address", "null")
+    error = refusal(plain() | {"cluster": {"address": "auto", "metrics_port": 9400}})
+    check_line(error, "cluster.metrics_port", "cluster.address", "null")
     check_line(refusal(changed(plain(), "cluster.metrics_port", 0)), "cluster.metrics_port", "at least 1", "0")
 
 
@@ -262,8 +262,8 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 def test_a_chat_template_that_is_not_there_is_refused():
     data = plain()
-    told = refusal(data | {"model": data["model"] | {"chat_template": "nope.jinja"}})
-    check_line(told, "model.chat_template", "'nope.jinja'")
+    error = refusal(data | {"model": data["model"] | {"chat_template": "nope.jinja"}})
+    check_line(error, "model.chat_template", "'nope.jinja'")
 
 
 def test_a_wrong_key_is_told_before_a_missing():
@@ -309,7 +309,7 @@ def test_columns_can_be_declared_for_a_function(steps):
 
 
 @pytest.mark.parametrize(
-    ("step", "told"),
+    ("step", "expected"),
     [
         ({"_target_": "translate", "times": "x"}, ".times: must be a whole number, got 'x'"),
         ({"_target_": "needs"}, ".language: is missing"),
@@ -320,9 +320,9 @@ def test_columns_can_be_declared_for_a_function(steps):
         ({"_target_": "Judge", "threshold": 11}, ": threshold is out of this world"),
     ],
 )  # fmt: skip
-def test_a_step_that_does_not_fit_is_refused(steps, step, told):
+def test_a_step_that_does_not_fit_is_refused(steps, step, expected):
     step = step | {"_target_": f"users_steps.{step['_target_']}"}
-    assert refusal(plain() | {"strategy": {"steps": [step]}}) == f"strategy.steps[0]{told}"
+    assert refusal(plain() | {"strategy": {"steps": [step]}}) == f"strategy.steps[0]{expected}"
 
 
 @pytest.mark.parametrize("word", ["strategy.steps=[magpie,tag]", "strategy.steps=[${strategy.magpie},${strategy.tag}]"])
@@ -340,17 +340,17 @@ def test_two_steps_with_the_same_keys_keep_their_own_names():
 
 
 def test_a_step_without_a_dotted_target_is_refused():
-    told = refusal(plain() | {"strategy": {"steps": [{"language": "German"}]}})
-    check_line(told, "strategy.steps[0]", "_target_")
+    error = refusal(plain() | {"strategy": {"steps": [{"language": "German"}]}})
+    check_line(error, "strategy.steps[0]", "_target_")
     magpie = {"_target_": "synth.steps.magpie.Magpie"}
-    told = refusal(plain() | {"strategy": {"magpie": magpie, "steps": ["magpi"]}})
-    check_line(told, "strategy.steps[0]", "'magpi'", "did you mean 'magpie'?")
-    told = refusal(plain() | {"strategy": {"steps": [{"_target_": "translate"}]}})
-    check_line(told, "strategy.steps[0]._target_", "'translate'", "my_steps.translate")
+    error = refusal(plain() | {"strategy": {"magpie": magpie, "steps": ["magpi"]}})
+    check_line(error, "strategy.steps[0]", "'magpi'", "did you mean 'magpie'?")
+    error = refusal(plain() | {"strategy": {"steps": [{"_target_": "translate"}]}})
+    check_line(error, "strategy.steps[0]._target_", "'translate'", "my_steps.translate")
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "expected"),
     [
         ("users_stps.translate", "can't be imported (No module named 'users_stps'); did you mean 'users_steps'?"),
         ("users_steps.translat", "'users_steps' has no class or function 'translat'; did you mean 'translate'?"),
@@ -360,12 +360,12 @@ def test_a_step_without_a_dotted_target_is_refused():
         ("users_steps.Mute", "is not a valid step: it can't be called with (record, llm)"),
     ],
 )
-def test_a_target_that_is_no_step_is_refused(steps, target, told):
-    assert told in refusal(plain() | {"strategy": {"steps": [{"_target_": target}]}})
+def test_a_target_that_is_no_step_is_refused(steps, target, expected):
+    assert expected in refusal(plain() | {"strategy": {"steps": [{"_target_": target}]}})
 
 
 @pytest.mark.parametrize(
-    ("strategy", "told"),
+    ("strategy", "expected"),
     [
         ({"steps": []}, "strategy.steps: needs a list with at least one step"),
         ({"magpie": {}}, "strategy.steps: needs a list with at least one step"),
@@ -384,8 +384,8 @@ def test_a_target_that_is_no_step_is_refused(steps, target, told):
         ),
     ],
 )
-def test_what_is_no_strategy_is_refused(strategy, told):
-    assert refusal(plain() | {"strategy": strategy}) == told
+def test_what_is_no_strategy_is_refused(strategy, expected):
+    assert refusal(plain() | {"strategy": strategy}) == expected
 
 
 def test_what_is_no_engine_is_refused(steps):
@@ -406,5 +406,5 @@ def test_steps_against_duplicates_stand_anywhere_in_a_chain_and_are_known_by_the
 
 def test_duplicates_without_an_index_are_refused(steps):
     given = {"strategy": {"steps": [{"_target_": "users_steps.DedupHandle"}]}}
-    told = "'users_steps.DedupHandle' has an invalid declaration: of its duplicates, it has no attribute reason"
-    assert refusal(plain() | given) == f"strategy.steps[0]: {told}"
+    expected = "'users_steps.DedupHandle' has an invalid declaration: of its duplicates, it has no attribute reason"
+    assert refusal(plain() | given) == f"strategy.steps[0]: {expected}"

@@ -45,18 +45,18 @@ def test_main_chosen_by_a_file_serves_as_the_kind_of_the_others(mine):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("max_num_seqs: 3\n", "is no engine file: it has no key _target_, unlike those of conf/engine"),
         ("a: [\n", "can't be read: while parsing a flow node"),
         (FILE + "defaults: [vllm]\n", "has a defaults list; move it to DIR/engine and add --config-dir DIR"),
     ],
 )
-def test_a_file_that_is_no_engine_is_refused_in_one_line(mine, text, told):
+def test_a_file_that_is_no_engine_is_refused_in_one_line(mine, text, expected):
     mine.write_text(text)
     with pytest.raises(ConfigError) as refused:
         configured("engine=tunes/mine.yaml")
-    assert str(refused.value).startswith(f"engine: tunes/mine.yaml {told}")
+    assert str(refused.value).startswith(f"engine: tunes/mine.yaml {expected}")
 
 
 def test_a_file_that_is_not_there_is_refused_with_the_nearest_beside_it(mine):

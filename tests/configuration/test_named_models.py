@@ -111,7 +111,7 @@ def test_a_models_data_is_part_of_the_runs_identity_and_its_speed_is_not():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["models.judge=qwen3-8"], "models.judge: there is no 'qwen3-8'; did you mean 'qwen3-8b'?"),
         (["models.judge.replicas=2"], "models.judge.replicas: it shares the engines of the equal model main; set"),
@@ -129,18 +129,18 @@ def test_a_models_data_is_part_of_the_runs_identity_and_its_speed_is_not():
         (["++strategy.respond.sampling.model=rival"], "strategy.respond.sampling.model: there is no model 'rival'"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_with_the_key(words, told):
+def test_what_is_wrong_is_said_in_one_line_with_the_key(words, expected):
     with pytest.raises(ConfigError) as caught:
         config(*words)
-    assert str(caught.value).startswith(told), caught.value
+    assert str(caught.value).startswith(expected), caught.value
 
 
 def test_the_plan_names_each_model_its_engines_and_who_asks_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "Why is the sky blue?"}\n')
-    told = describe(config("models.judge=demo", "models.judge.engine.median_tokens=5", "models.judge.replicas=2",
+    result = describe(config("models.judge=demo", "models.judge.engine.median_tokens=5", "models.judge.replicas=2",
                            "source=file", "source.path=seeds.jsonl", "num_records=1"))  # fmt: skip
-    (line,) = [line for line in told.splitlines() if line.startswith("models")]
+    (line,) = [line for line in result.splitlines() if line.startswith("models")]
     assert line.split(maxsplit=1)[1] == "judge: synth-demo, Simulated; 2 engine(s); called by judge"
 
 
@@ -157,7 +157,7 @@ def pooled(*words, steps="evol_instruct,respond,reward,repeated", reward="reward
 
 def test_a_model_that_scores_or_embeds_is_one_of_the_run_with_engines_of_its_own():
     made = pooled()
-    assert list(made.pools) == ["reward", "embedder"] and all(one.is_pooling for one in made.pools.values())
+    assert list(made.pools) == ["reward", "embedder"] and all(pool.is_pooling for pool in made.pools.values())
     assert list(made.generating) == ["main"]
     assert [sorted(step.models) for step in made.strategy.steps] == [["main"], ["main"], ["reward"], ["embedder"]]
     assert parse(made.resolved).identity() == made.identity()
@@ -178,32 +178,34 @@ def test_one_engine_file_serves_a_pooling_model_of_a_strategy():
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ({"reward": "rewrad"}, "strategy.reward.model: there is no model 'rewrad' in this run; did you mean 'reward'?"),
         ({"repeated": "main"}, "strategy.repeated.model: 'main' generates text, and cannot embed; choose from"),
         ({"reward": "folder"}, "strategy.reward.model: there is no model 'folder' in this run; the folder is ./folder"),
     ],
 )
-def test_a_step_that_asks_no_pooling_model_for_numbers_is_refused(given, told, tmp_path):
+def test_a_step_that_asks_no_pooling_model_for_numbers_is_refused(given, expected, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError) as caught:
         pooled(**given)
-    assert str(caught.value).startswith(told), caught.value
+    assert str(caught.value).startswith(expected), caught.value
 
 
 def test_a_step_that_asks_a_pooling_model_for_words_is_refused_with_those_that_have_some():
     with pytest.raises(ConfigError) as caught:
         pooled("+strategy.respond.model=reward")
-    told = "strategy.respond.model: 'reward' cannot generate text, it is a pooling model; choose from judge, main"
-    assert str(caught.value).startswith(told), caught.value
+    expected = "strategy.respond.model: 'reward' cannot generate text, it is a pooling model; choose from judge, main"
+    assert str(caught.value).startswith(expected), caught.value
 
 
 def test_where_no_model_pools_the_engine_that_does_is_named():
     with pytest.raises(ConfigError) as caught:
         config("strategy.steps=[evol_instruct,respond,reward]", REWARD % "main")
-    told = "strategy.reward.model: 'main' generates text, and cannot score; set models.NAME.engine=vllm_pooling for one"
-    assert str(caught.value).startswith(told), caught.value
+    expected = (
+        "strategy.reward.model: 'main' generates text, and cannot score; set models.NAME.engine=vllm_pooling for one"
+    )
+    assert str(caught.value).startswith(expected), caught.value
 
 
 def test_a_step_of_ones_own_may_ask_a_pooling_model_by_its_key_model(tmp_path, monkeypatch):
@@ -216,7 +218,7 @@ def test_a_step_of_ones_own_may_ask_a_pooling_model_by_its_key_model(tmp_path, m
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (
             ["models.reward.engine.task=embed"],
@@ -226,12 +228,12 @@ def test_a_step_of_ones_own_may_ask_a_pooling_model_by_its_key_model(tmp_path, m
         (["models.reward.chat_template=bad.jinja"], "models.reward: model.chat_template: line 1 is not valid Jinja"),
     ],
 )
-def test_what_a_pooling_model_is_not_made_for_is_said_before_it_is_loaded(words, told, tmp_path, monkeypatch):
+def test_what_a_pooling_model_is_not_made_for_is_said_before_it_is_loaded(words, expected, tmp_path, monkeypatch):
     (tmp_path / "bad.jinja").write_text("{% for")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ConfigError) as caught:
         refuse_bad_chat_template(pooled(*words))
-    assert str(caught.value).startswith(told), caught.value
+    assert str(caught.value).startswith(expected), caught.value
 
 
 def test_an_embedding_model_needs_no_chat_template(tmp_path):
@@ -326,13 +328,13 @@ async def test_calls_to_several_models_have_seeds_of_their_own_in_one_order():
     alone = LLM({"main": Endpoint(lone, FakeTemplate(), "main")}, Ledger(), 0, "7", "step")
     for word in ("one", "two", "three"):
         await alone.chat(word)
-    seeds = [one.seed for engine in engines for one in engine.samplings]
-    assert seeds == [one.seed for one in lone.samplings] and len(set(seeds)) == 3
-    assert {one.model for engine in engines for one in engine.samplings} == {None}
+    seeds = [sampling.seed for engine in engines for sampling in engine.samplings]
+    assert seeds == [sampling.seed for sampling in lone.samplings] and len(set(seeds)) == 3
+    assert {sampling.model for engine in engines for sampling in engine.samplings} == {None}
 
 
-@pytest.mark.parametrize("preset", [one for one in options("model") if one != "demo"])
+@pytest.mark.parametrize("preset", [option for option in options("model") if option != "demo"])
 def test_a_preset_says_where_its_chat_template_was_read_or_that_it_was_not(preset):
     text = (CONF_DIR / "model" / f"{preset}.yaml").read_text()
-    told = "chat_templates/" in text or "models/templates/" in text or "own chat_template.jinja" in text
-    assert told != ("# Not verified: the chat template of this model was not read." in text)
+    result = "chat_templates/" in text or "models/templates/" in text or "own chat_template.jinja" in text
+    assert result != ("# Not verified: the chat template of this model was not read." in text)

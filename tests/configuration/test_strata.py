@@ -55,7 +55,7 @@ def test_labels_of_a_tag_are_known_too():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("strata={}", "strata: must be like {category: {math: 2000, code: 0.3}}, got {}"),
         ("strata={category: 3}", "strata.category: must be like {math: 2000, code: 0.3}, got 3"),
@@ -74,10 +74,10 @@ def test_labels_of_a_tag_are_known_too():
         ("strata={level: {4: 60}}", "strata.level.4: 'level' is never '4'; choose from 1, 2, 3"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_filled_is_named(words, told):
+def test_what_can_not_be_filled_is_named(words, expected):
     with pytest.raises(ConfigError) as caught:
         grid(words)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(expected)
 
 
 def test_all_of_a_source_can_not_be_shared_out():

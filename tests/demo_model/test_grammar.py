@@ -68,16 +68,16 @@ def test_every_prompt_of_the_steps_is_practised():
 
 def test_judgements_are_the_json_that_the_prompt_asks_for():
     for _, answer in pairs("judge"):
-        told = json.loads(answer)
-        assert told.keys() == {"score", "reason"}
-        assert told["score"] in range(1, 6)
+        result = json.loads(answer)
+        assert result.keys() == {"score", "reason"}
+        assert result["score"] in range(1, 6)
 
 
 def test_tags_are_labels_that_the_prompt_offers():
     for _, answer in pairs("tag"):
-        told = json.loads(answer)
-        assert told.keys() == prompts.LABELS.keys()
-        assert all(told[name] in labels for name, labels in prompts.LABELS.items())
+        result = json.loads(answer)
+        assert result.keys() == prompts.LABELS.keys()
+        assert all(result[name] in labels for name, labels in prompts.LABELS.items())
 
 
 def test_lists_of_queries_have_as_many_as_asked_for():

@@ -25,8 +25,8 @@ def tokenizer():
 def header(folder):
     """What a safetensors file says of its tensors: name → {dtype, shape}."""
     with (folder / "model.safetensors").open("rb") as file:
-        told = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    return {name: tensor for name, tensor in told.items() if name != "__metadata__"}
+        result = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    return {name: tensor for name, tensor in result.items() if name != "__metadata__"}
 
 
 def test_it_is_a_llama_of_two_to_five_million_parameters():
@@ -46,8 +46,8 @@ def test_its_template_is_chatml(tokenizer):
 
 
 def test_its_answers_end_with_the_end_of_a_turn(tokenizer):
-    told = json.loads((PATH / "generation_config.json").read_text())
-    assert told["eos_token_id"] == tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
+    result = json.loads((PATH / "generation_config.json").read_text())
+    assert result["eos_token_id"] == tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
 @pytest.mark.parametrize("text", ["Hello  world\n\n", "12345 + 67", "日本語 🙂 naïve", "\t<b>&amp;</b>\x00"])

@@ -42,13 +42,13 @@ class FakeServer:
 
     async def chat(self, request):
         body = await request.json()
-        told = str(body)
+        refusal_line = str(body)
         if refused := next((words for name, words in self.refuses.items() if name in body), None):
             return web.json_response({"error": {"message": refused, "code": 400}}, status=400)
         for name, (value, words) in self.refuses_values.items():
             if body.get(name) == value:
                 return web.json_response({"error": {"message": words, "code": 400}}, status=400)
-        if "held to a form" in told:
+        if "held to a form" in refusal_line:
             return self.tried(body)
         if body["messages"][-1]["content"] == "Hello":
             self.greeting = body
@@ -130,5 +130,5 @@ def said(content="words", finish_reason="stop", **more):
 
 
 def error(status, words="", **headers):
-    told = {"error": {"message": words, "code": status}}
-    return status, told, {name.replace("_", "-"): value for name, value in headers.items()}
+    result = {"error": {"message": words, "code": status}}
+    return status, result, {name.replace("_", "-"): value for name, value in headers.items()}

@@ -96,8 +96,8 @@ async def test_nothing_is_concluded_before_those_have_ended_that_are_too_many():
     engine = Engine(100, lambda limit: 1000, lambda limit: 0.5)
     requests = [await let_in(engine.admission) for _ in range(150)]
     assert engine.windows(8)[-1] == 93
-    for one in requests[93:]:
-        await one.aclose()
+    for request in requests[93:]:
+        await request.aclose()
     assert engine.windows(8)[-1] < 93
 
 

@@ -135,8 +135,8 @@ async def test_with_a_stop_string_the_servers_text_counts(server, connect):
 
 async def test_a_servers_log_probabilities_are_asked_for_where_it_is_known_to_tell_them(server, connect):
     engine = await connect()
-    told = {"token_logprobs": [-1.0, -3.0], "tokens": ["a", "b"]}
-    server.replies = [(200, answer("a b", token_ids=[8, 9], logprobs=told), {})]
+    result = {"token_logprobs": [-1.0, -3.0], "tokens": ["a", "b"]}
+    server.replies = [(200, answer("a b", token_ids=[8, 9], logprobs=result), {})]
     assert (await engine.generate([5], Sampling(logprob=True))).logprob == -2.0
     assert (await engine.generate([5], Sampling(logprob=True))).logprob is None
     server.cards = [{"id": "synth-demo", "owned_by": "somebody", "max_model_len": 100}]

@@ -283,7 +283,7 @@ async def test_a_rate_limit_pauses_all_callers_and_loses_none(server, connect):
     assert 0 < engine.stats().paused_s <= 0.55
     assert (engine.stats().running, engine.stats().waiting) == (0, 24)
     answers = await asyncio.gather(*asking)
-    assert [one.text for one in answers] == ["words"] * 24
+    assert [answer.text for answer in answers] == ["words"] * 24
     refused, others = server.at[:8], server.at[8:]
     assert len(others) == 24 and others[0] - refused[0] >= 0.5
     assert engine.stats().paused_s == 0

@@ -114,7 +114,9 @@ async def test_a_failing_model_is_an_engine_error_for_all_who_wait(ask, engine, 
 
     monkeypatch.setattr(GenerationMixin, "generate", fail)
     outcomes = await asyncio.gather(*(ask(seed) for seed in range(10)), return_exceptions=True)
-    assert {(type(one), str(one)) for one in outcomes} == {(EngineError, "Transformers failed: out of memory")}
+    assert {(type(outcome), str(outcome)) for outcome in outcomes} == {
+        (EngineError, "Transformers failed: out of memory")
+    }
 
 
 async def test_a_folder_without_a_model_is_an_engine_error_in_one_line(tmp_path):
@@ -137,8 +139,8 @@ async def test_an_answers_probability_is_that_of_the_model_before_temperature(en
     model = AutoModelForCausalLM.from_pretrained(MODEL.path, dtype=torch.float32)
     with torch.inference_mode():
         logits = model(torch.tensor([[*prompt, *said.token_ids]])).logits[0, len(prompt) - 1 : -1]
-    told = logits.log_softmax(-1).gather(1, torch.tensor(said.token_ids)[:, None]).mean()
-    assert said.logprob == pytest.approx(float(told), abs=1e-3)
+    result = logits.log_softmax(-1).gather(1, torch.tensor(said.token_ids)[:, None]).mean()
+    assert said.logprob == pytest.approx(float(result), abs=1e-3)
     assert (await ask(1)).logprob is None
 
 

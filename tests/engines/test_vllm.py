@@ -205,7 +205,7 @@ def engine_of(**keys):
 
 @pytest.mark.vllm
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         (
             {"tensor_parallel_size": 2},
@@ -214,8 +214,8 @@ def engine_of(**keys):
         ({"extra": {"quantization": "no_such_method"}}, "no_such_method"),
     ],
 )
-async def test_what_vllm_refuses_before_it_loads_anything_is_no_case_for_another_try(keys, told):
-    with pytest.raises(Unusable, match=told):
+async def test_what_vllm_refuses_before_it_loads_anything_is_no_case_for_another_try(keys, expected):
+    with pytest.raises(Unusable, match=expected):
         await engine_of(**keys).start()
 
 
@@ -339,10 +339,10 @@ def test_a_dead_engine_core_ends_every_waiting_request_at_once(tmp_path):
     env = os.environ | engine_of().placement(False, 0).env | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["broken"] > 100
-    assert told["broken"] + told["answered"] == 300
-    assert told["later"] == "vLLM's engine core died"
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["broken"] > 100
+    assert result["broken"] + result["answered"] == 300
+    assert result["later"] == "vLLM's engine core died"
 
 
 @on_vllm

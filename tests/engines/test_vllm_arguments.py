@@ -12,7 +12,7 @@ DEMO = Model(path="demo")
 
 
 @pytest.mark.parametrize(
-    ("extra", "told"),
+    ("extra", "expected"),
     [
         ({"watermrk": 0.05}, "extra.watermrk: vLLM has no such argument; did you mean 'watermark'?"),
         ({"max_num_seqs": 8}, "extra.max_num_seqs: is a key of the engine itself: set engine.max_num_seqs"),
@@ -25,10 +25,10 @@ DEMO = Model(path="demo")
         ({"trust_remote_code": True}, "extra.trust_remote_code: a model's own code is not run"),
     ],
 )  # fmt: skip
-def test_what_vllm_can_not_be_given_is_refused_with_the_nearest(extra, told):
+def test_what_vllm_can_not_be_given_is_refused_with_the_nearest(extra, expected):
     with pytest.raises(ValueError, match=r"extra\.") as refused:
         VLLM(model=DEMO, extra=extra)
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
 
 
 def test_any_argument_is_taken_where_vllm_is_not_on_this_machine(monkeypatch):
@@ -42,7 +42,9 @@ def test_its_arguments_are_those_that_vllm_itself_knows():
 
     from vllm.engine.arg_utils import AsyncEngineArgs
 
-    assert vllm_arguments.arguments() == {one.name for one in fields(AsyncEngineArgs) if not one.name.startswith("_")}
+    assert vllm_arguments.arguments() == {
+        field.name for field in fields(AsyncEngineArgs) if not field.name.startswith("_")
+    }
     assert {one.removeprefix("extra.") for one in vllm_arguments.RUNTIME_ONLY} <= vllm_arguments.arguments()
 
 

@@ -103,7 +103,7 @@ async def test_a_score_is_the_raw_number_that_transformers_gives_alone_and_in_a_
 async def test_an_embedding_is_the_one_of_transformers_alone_and_in_a_batch(embedding_folder):
     encode = Model(path=embedding_folder).load_pooling_input()
     texts = [one[0]["content"] + one[1]["content"] for one in CONVERSATIONS]
-    alone, together = await of(embedding_folder, [encode.text(one, 128) for one in texts])
+    alone, together = await of(embedding_folder, [encode.text(text, 128) for text in texts])
     by_transformers = TransformerEmbedding(path=embedding_folder, max_tokens=128)
     expected = [await by_transformers.embed(text) for text in texts]
     assert together[0].shape == (64,) and together[0].dtype == np.float32
@@ -139,7 +139,7 @@ async def test_an_architecture_that_vllm_does_not_know_is_named_with_what_loads_
 
 def test_what_a_model_gives_is_told_by_its_config(reward_folder, embedding_folder):
     engines = [VLLMPooling(model=Model(path=one)) for one in (reward_folder, embedding_folder)]
-    assert [one.task for one in engines] == ["score", "embed"]
+    assert [engine.task for engine in engines] == ["score", "embed"]
 
 
 @pytest.mark.parametrize(

@@ -145,17 +145,20 @@ def main(wheel: str, card: str, configs: str) -> None:
     import vllm._custom_ops  # noqa: F401  # asks which operators there are, and describes them
 
     torch.ops._C = torch.ops._moe_C = Operator()
-    for one in json.loads(configs):
+    for load in json.loads(configs):
         try:
-            given = (one["tensor_parallel_size"], one["max_model_len"], one.get("extra", {}))
-            told = compose(one["preset"], Path(one["folder"]), *given)
+            given = (load["tensor_parallel_size"], load["max_model_len"], load.get("extra", {}))
+            refusal_line = compose(load["preset"], Path(load["folder"]), *given)
         except Exception as error:
-            told = {"preset": one["preset"], "error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+            refusal_line = {
+                "preset": load["preset"],
+                "error": f"{type(error).__name__}: {' '.join(str(error).split())}",
+            }
             if os.environ.get("TRACE"):
                 import traceback
 
                 traceback.print_exc()
-        print(json.dumps(told), flush=True)
+        print(json.dumps(refusal_line), flush=True)
 
 
 if __name__ == "__main__":

@@ -48,13 +48,13 @@ def test_labels_that_do_not_exclude_each_other_have_their_own_output():
 
 
 @pytest.mark.parametrize(
-    ("label", "told"),
+    ("label", "expected"),
     [
         (None, "is missing: the classifier has 2 outputs, choose the one for the score: bad, good"),
         ("goood", "there is no label 'goood'; did you mean 'good'?"),
     ],
 )
-def test_a_score_of_which_it_is_not_known_what_it_is_of_names_the_labels(label, told):
+def test_a_score_of_which_it_is_not_known_what_it_is_of_names_the_labels(label, expected):
     with pytest.raises(ValueError) as caught:
         score_of({"id2label": {"0": "bad", "1": "good"}}, label)
-    assert str(caught.value) == told
+    assert str(caught.value) == expected

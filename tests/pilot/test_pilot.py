@@ -53,7 +53,7 @@ def own(words):
 def test_instructions_are_drawn_in_all_combinations_of_temperature_and_top_p_unasked():
     found = own(FAST)
     temperatures = list(dict.fromkeys(one[TEMPERATURE] for one in found))
-    assert found == [{TEMPERATURE: one, TOP_P: top_p} for one in temperatures for top_p in ("0.9", "1")]
+    assert found == [{TEMPERATURE: temperature, TOP_P: top_p} for temperature in temperatures for top_p in ("0.9", "1")]
     assert {"0.7", "1"} <= set(temperatures)
 
 
@@ -79,7 +79,7 @@ def test_the_default_system_prompt_is_varied_where_the_template_has_one(real_mod
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "expected"),
     [
         ("nm_records=5", "nm_records: no such key; did you mean 'num_records'?"),
         ("slice=0/2", "slice: is for a run; leave it out of a pilot"),
@@ -90,8 +90,8 @@ def test_the_default_system_prompt_is_varied_where_the_template_has_one(real_mod
          f"one after another as {TEMPERATURE}=0.7,1.0"),
     ],
 )  # fmt: skip
-def test_a_bad_word_is_refused_in_one_line_before_an_engine_is_loaded(refusal, word, told):
-    assert refusal(word) == told
+def test_a_bad_word_is_refused_in_one_line_before_an_engine_is_loaded(refusal, word, expected):
+    assert refusal(word) == expected
 
 
 def test_a_page_of_somebody_elses_is_refused_before_an_engine_is_loaded(no_engine, capsys):
@@ -105,8 +105,8 @@ def test_a_page_of_somebody_elses_is_refused_before_an_engine_is_loaded(no_engin
 
 def test_a_dry_run_shows_the_grid_and_the_most_tokens(capsys, tmp_path):
     assert main([*FAST, *ALONE, f"{TEMPERATURE}=0.7,1.0", "dry_run=true", "num_records=10"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told == [
+    output = capsys.readouterr().out.splitlines()
+    assert output == [
         "folder    pilots/magpie-synth-demo",
         "model     synth-demo",
         "trials    2 of 10 records each",
@@ -120,13 +120,13 @@ def test_a_dry_run_shows_the_grid_and_the_most_tokens(capsys, tmp_path):
 def test_a_pilot_tells_what_came_of_each_trial_and_leaves_one_folder(capsys, tmp_path, no_engine):
     words = [*FAST, *ALONE, "num_records=6", "strategy.magpie.response.max_tokens=40,4000"]
     assert main([*words, f"{TEMPERATURE}=0.9"]) == 0
-    told = capsys.readouterr().out
-    heading, *rows = told.partition("answers")[2].splitlines()[1:4]
+    output = capsys.readouterr().out
+    heading, *rows = output.partition("answers")[2].splitlines()[1:4]
     assert heading.split()[:3] == ["max_tokens", "rows", "kept"]
     assert [row.split()[:4] for row in rows] == [["A", "40", "6", "100%"], ["*B", "4000", "6", "100%"]]
-    assert told.count("0 user: ") == 2
-    assert "  strategy.magpie.response.max_tokens=4000\n" in told
-    assert f"python -m synth.run {' '.join([*FAST, *ALONE])} {TEMPERATURE}=0.9 strategy.magpie.response." in told
+    assert output.count("0 user: ") == 2
+    assert "  strategy.magpie.response.max_tokens=4000\n" in output
+    assert f"python -m synth.run {' '.join([*FAST, *ALONE])} {TEMPERATURE}=0.9 strategy.magpie.response." in output
     folder = tmp_path / "pilots" / "magpie-synth-demo"
     assert [str(path) for path in tmp_path.iterdir()] == [str(tmp_path / "pilots")]
     trial = "strategy.magpie.response.max_tokens"
@@ -136,7 +136,7 @@ def test_a_pilot_tells_what_came_of_each_trial_and_leaves_one_folder(capsys, tmp
 
     no_engine()  # and none is needed for what is there
     assert main([*words, f"{TEMPERATURE}=0.9"]) == 0
-    assert capsys.readouterr().out == told
+    assert capsys.readouterr().out == output
 
 
 def test_trials_share_the_engine_of_a_reward_model_too(tmp_path):

@@ -26,7 +26,7 @@ def small(tmp_path_factory):
     return folder
 
 
-def told(capsys, *overrides, code=0):
+def printed(capsys, *overrides, code=0):
     """The lines of a plan by their names, or the error."""
     capsys.readouterr()
     assert main([*KIND, *overrides, "dry_run=true"]) == code
@@ -41,7 +41,7 @@ def engine_hours(lines):
 @pytest.mark.slow
 def test_an_estimate_from_200_records_is_what_2000_take(small, tmp_path, capsys, monkeypatch):
     big = [SPEED, "num_records=2000", f"output_dir={tmp_path}"]
-    lines = told(capsys, *big, f"estimate_from={small}")
+    lines = printed(capsys, *big, f"estimate_from={small}")
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(progress, "FIRST_INTERVAL_S", 0.5)
     assert main([*KIND, *big]) == 0
@@ -52,7 +52,8 @@ def test_an_estimate_from_200_records_is_what_2000_take(small, tmp_path, capsys,
 
 def test_hours_grow_with_the_records_and_are_shared_by_replicas(small, capsys):
     a, b = (
-        told(capsys, SPEED, f"num_records={n}", f"estimate_from={small}", "cluster.replicas=10") for n in (10**6, 10**7)
+        printed(capsys, SPEED, f"num_records={n}", f"estimate_from={small}", "cluster.replicas=10")
+        for n in (10**6, 10**7)
     )
     assert engine_hours(b) == pytest.approx(10 * engine_hours(a), rel=0.02)
     on_ten = float(re.search(r"records: ([\d.]+) h on 10 replica", b["time"])[1])
@@ -66,7 +67,7 @@ def test_the_start_of_the_engines_is_no_part_of_the_pace_and_told_apart(small, t
         small, tmp_path, lambda at, one: one | {"time": one["time"] + (100 if one["replicas_ready"] else 0)}
     )
     words = [SPEED, "num_records=100000"]
-    before, after = (told(capsys, *words, f"estimate_from={path}") for path in (small, folder))
+    before, after = (printed(capsys, *words, f"estimate_from={path}") for path in (small, folder))
     assert engine_hours(before) == engine_hours(after)
     assert re.search(r"plus \d+ (s|min) for the start of each engine", after["time"])
 
@@ -81,15 +82,15 @@ def copied(folder, target, change):
 
 
 def test_a_run_that_has_begun_is_estimated_from_itself(small, capsys):
-    lines = told(capsys, SPEED, "num_records=1200", f"output_dir={small}")
+    lines = printed(capsys, SPEED, "num_records=1200", f"output_dir={small}")
     assert "engine-hours for 1,000 records" in lines["time"]
-    done = told(capsys, SPEED, "num_records=200", f"output_dir={small}")
+    done = printed(capsys, SPEED, "num_records=200", f"output_dir={small}")
     assert "engine-hours for 0 records" in done["time"]
 
 
 def test_gpus_and_a_price_give_a_cost(small, tmp_path, capsys):
     folder = copied(small, tmp_path, lambda at, one: one | {"gpu_seconds": 4 * one["replica_seconds"]})
-    lines = told(capsys, SPEED, "num_records=1000000", f"estimate_from={folder}", "price_per_gpu_hour=2.5")
+    lines = printed(capsys, SPEED, "num_records=1000000", f"estimate_from={folder}", "price_per_gpu_hour=2.5")
     assert lines["GPU-hours"].endswith(", 4 GPU(s) per replica")
     cost = float(lines["cost"].partition(", at")[0].replace(",", ""))
     assert cost == pytest.approx(10 * engine_hours(lines), rel=0.02)
@@ -126,7 +127,7 @@ def longest(lines, writers, judges):
 def test_of_several_models_the_one_with_most_to_do_decides_how_long_it_takes(two, capsys):
     words = [SPEED, *JUDGED, "num_records=1000000", f"estimate_from={two}"]
     for writers, judges in ((1, 1), (1, 3), (4, 1)):
-        lines = told(capsys, *words, f"cluster.replicas={writers}", f"models.judge.replicas={judges}")
+        lines = printed(capsys, *words, f"cluster.replicas={writers}", f"models.judge.replicas={judges}")
         hours, of_main, of_judge = longest(lines, writers, judges)
         assert hours == pytest.approx(max(of_main / writers, of_judge / judges), abs=0.1)
     assert re.search(
@@ -136,14 +137,14 @@ def test_of_several_models_the_one_with_most_to_do_decides_how_long_it_takes(two
 
 @pytest.mark.slow
 def test_replicas_of_main_alone_do_not_make_a_run_faster_than_its_judge(two, capsys):
-    lines = told(capsys, SPEED, *JUDGED, "num_records=1000000", f"estimate_from={two}")
+    lines = printed(capsys, SPEED, *JUDGED, "num_records=1000000", f"estimate_from={two}")
     for writers in (1, 8, 64):
         hours, _, of_judge = longest(lines, writers, 1)
         assert hours >= of_judge - 0.1
 
 
 def test_without_a_measure_it_says_how_to_get_one(tmp_path, capsys):
-    lines = told(capsys, f"output_dir={tmp_path}")
+    lines = printed(capsys, f"output_dir={tmp_path}")
     assert lines["time"] == "unknown; set estimate_from=RUN_DIR to a short run of the same kind"
 
 
@@ -156,27 +157,27 @@ def test_without_a_measure_it_says_how_to_get_one(tmp_path, capsys):
     ],
 )
 def test_a_run_of_another_kind_is_no_measure(small, tmp_path, capsys, override, reason):
-    error = told(capsys, override, f"output_dir={tmp_path}/new", f"estimate_from={small}", code=2)
+    error = printed(capsys, override, f"output_dir={tmp_path}/new", f"estimate_from={small}", code=2)
     assert error.startswith(f"error: estimate_from: {small} is a run of another kind: ") and reason in error
     assert error.count("\n") == 1
 
 
 def test_another_seed_is_the_same_kind_and_another_batch_is_noted(small, tmp_path, capsys):
     words = [SPEED, "seed=5", "engine.max_num_seqs=64", f"output_dir={tmp_path}/new", f"estimate_from={small}"]
-    assert "engine.max_num_seqs was 32, is 64" in told(capsys, *words)["but"]
+    assert "engine.max_num_seqs was 32, is 64" in printed(capsys, *words)["but"]
 
 
 def test_a_batch_that_was_never_full_is_noted(small, tmp_path, capsys):
     folder = copied(small, tmp_path, lambda at, one: one | {"running": one["running"] // 4, "waiting": 0})
-    lines = told(capsys, SPEED, "num_records=1000", f"estimate_from={folder}")
+    lines = printed(capsys, SPEED, "num_records=1000", f"estimate_from={folder}")
     assert re.search(r"at most [5-8] of 32 requests ran at once; measure a longer run", lines["but"])
 
 
 def test_what_holds_no_run_or_measured_nothing_is_refused_by_the_key(small, tmp_path, capsys):
-    error = told(capsys, SPEED, f"estimate_from={tmp_path}", code=2)
+    error = printed(capsys, SPEED, f"estimate_from={tmp_path}", code=2)
     check_line(error, f"error: estimate_from: {tmp_path}", "no run", "manifest.json")
     folder = copied(small, tmp_path, lambda at, one: {})
-    error = told(capsys, SPEED, f"estimate_from={folder}", code=2)
+    error = printed(capsys, SPEED, f"estimate_from={folder}", code=2)
     check_line(error, f"error: estimate_from: {folder}", "no committed records")
 
 

@@ -22,7 +22,7 @@ class Config:
     """What is asked of one here."""
 
     def __init__(self, *steps):
-        self.strategy = Strategy("test", [Step(type(one).__name__, one) for one in steps])
+        self.strategy = Strategy("test", [Step(type(step).__name__, step) for step in steps])
         self.settings = type("Settings", (), {"seed": 0})
 
     def load_chat_templates(self):

@@ -22,7 +22,7 @@ def on_gpus(monkeypatch):
         monkeypatch.setattr(module, "is_cpu_build", lambda: False)
 
 
-def told(capsys, *words):
+def printed(capsys, *words):
     assert main(["+strategy=magpie", "dry_run=true", *words]) == 0
     return dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
 
@@ -78,14 +78,14 @@ def test_the_cache_holds_what_was_reckoned_for_an_h100(tmp_path, on_gpus):
 
 def test_a_plan_says_what_auto_is_on_a_gpu_and_what_its_cache_holds(capsys, on_gpus, tmp_path, monkeypatch):
     words = ["cluster.gpu=H200", "cluster.replicas=2", "num_records=2500"]
-    lines = told(capsys, *words)
+    lines = printed(capsys, *words)
     assert lines["auto"].startswith(
         "max_num_seqs 1,024, max_num_batched_tokens 16,384, gpu_memory_utilization 0.95: defaults of vLLM's LLM on "
         "H200, 140 GiB (cluster.gpu)"
     )
     assert "sequences of 2,048 tokens (the longest answer requested), for up to 1,024 in a batch" in lines["cache"]
     assert "idle" not in lines
-    assert "(none is seen here)" in told(capsys)["auto"]
+    assert "(none is seen here)" in printed(capsys)["auto"]
 
 
 def test_weights_that_fill_a_gpu_are_told_with_the_key_that_splits_them(tmp_path, on_gpus):
@@ -95,13 +95,13 @@ def test_weights_that_fill_a_gpu_are_told_with_the_key_that_splits_them(tmp_path
 
 
 def test_a_cpus_cache_is_the_one_that_is_configured(capsys):
-    lines = told(capsys, "engine.kv_cache_gib=1")
+    lines = printed(capsys, "engine.kv_cache_gib=1")
     assert lines["auto"] == "max_num_seqs 256, max_num_batched_tokens 8,192: on a CPU"
     assert lines["cache"].startswith("about 524,288 tokens in 1 GiB: 256 sequences of 2,048 tokens")
 
 
 def test_work_that_is_too_small_for_the_machines_is_said(capsys, on_gpus):
-    lines = told(capsys, "num_records=200", "cluster.replicas=64", "cluster.gpu=H100")
+    lines = printed(capsys, "num_records=200", "cluster.replicas=64", "cluster.gpu=H100")
     assert lines["idle"].startswith(
         "200 records fill 0.3% of the batches of 64 replicas of 1 GPU(s) each, 1,024 each; "
     )

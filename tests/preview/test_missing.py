@@ -125,11 +125,11 @@ def test_a_model_without_a_chat_template_that_generates_nothing_is_not_asked_for
 def test_a_reward_model_with_several_outputs_is_refused_until_its_label_is_named(folder, capsys, words, key):
     of_kind(folder, "LlamaForSequenceClassification", id2label={"0": "bad", "1": "good"})
     reward = "+strategy.reward={_target_: synth.quality.reward.Reward, model: x}"
-    words = ["+strategy=magpie", reward, "strategy.steps=[magpie,reward]", *(one.format(folder) for one in words)]
+    words = ["+strategy=magpie", reward, "strategy.steps=[magpie,reward]", *(word.format(folder) for word in words)]
     words += ["engine=simulated", "dry_run=true"]
     assert main(words) == 2
-    told = "is missing: the classifier has 2 outputs, choose the one for the score: bad, good"
-    assert capsys.readouterr().err == f"error: {key}: {told}\n"
+    expected = "is missing: the classifier has 2 outputs, choose the one for the score: bad, good"
+    assert capsys.readouterr().err == f"error: {key}: {expected}\n"
     if key.startswith("models."):
         assert main([*words, f"{key}=good"]) == 0
 

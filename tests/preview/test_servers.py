@@ -27,7 +27,7 @@ def words(server):
 
 def refusal(words, capsys):
     assert run.main(words) == 2
-    [line] = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error: ")]
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     return line
 
 
@@ -67,5 +67,5 @@ def test_each_way_of_drawing_is_tried_once(server, words):
     from tests.test_chat_apis import config
 
     asyncio.run(refuse_what_servers_refuse(config(*words)))
-    drawn = [(one["temperature"], one["top_p"]) for one in server.greetings]
+    drawn = [(greeting["temperature"], greeting["top_p"]) for greeting in server.greetings]
     assert drawn[0] == (1.0, 1.0) and drawn[1:] and len(set(drawn[1:])) == len(drawn[1:])

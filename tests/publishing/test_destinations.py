@@ -15,7 +15,7 @@ from tests.publishing.runs import FailingDisk, FailingStore, files_of
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "expected"),
     [
         ("me/mine", "must be hub:user/name, a URL such as s3://bucket/folder, or a path that begins with / or ./"),
         ("hub:mine", "must be user/name"),
@@ -26,8 +26,8 @@ from tests.publishing.runs import FailingDisk, FailingStore, files_of
         ("~nobody-of-this-name/x", "there is no home directory"),
     ],
 )
-def test_a_destination_that_is_none_is_refused(given, told):
-    with pytest.raises(ValueError, match="^" + re.escape(told)):
+def test_a_destination_that_is_none_is_refused(given, expected):
+    with pytest.raises(ValueError, match="^" + re.escape(expected)):
         checked(given)
 
 

@@ -233,7 +233,7 @@ STEPS = st.tuples(st.sampled_from(CHANGES), st.integers(0, 5), st.one_of(st.none
 def changed(run, change, number):
     """What happens to a run between two looks of the publisher."""
     there, again = run.manifest.committed, run.manifest.again
-    open_ = [one for one in run.manifest.shards if one.index not in there or there[one.index].planned_stop]
+    open_ = [shard for shard in run.manifest.shards if shard.index not in there or there[shard.index].planned_stop]
     if change == "next in part" and open_ and open_[0].index not in there:
         run.commit(open_[0].index, stop=open_[0].start + 2)
     elif change in ("next", "next in part") and open_:

@@ -209,7 +209,7 @@ def test_a_finished_run_that_is_extended_leaves_the_bytes_of_what_is_published(t
     for records in (21, 38):
         code, _, err = ended(begun(RUN, *words, f"num_records={records}"))
         assert code == 0, err
-        files.append({str(one.relative_to(there)): one.read_bytes() for one in there.rglob("*") if one.is_file()})
+        files.append({str(path.relative_to(there)): path.read_bytes() for path in there.rglob("*") if path.is_file()})
         assert rows_of(files[-1]) == datasets.load_from_disk(str(tmp_path / "run/dataset")).to_list()
     before, after = files
     assert {name for name in before if before[name] != after[name]} == {"README.md", "published.json"}

@@ -247,7 +247,7 @@ def test_all_neighbours_of_a_vector_are_found_whatever_was_left_out(decay, dista
     vectors[6000:7000] += 0.03 * unit_vectors(rng, 1000, np.ones(48))
     vectors[8000:9000] = vectors[:1000] + 0.23 * unit_vectors(rng, 1000, np.ones(48))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    keys, places = [one.tobytes() for one in vectors], [(number,) for number in range(len(vectors))]
+    keys, places = [vector.tobytes() for vector in vectors], [(number,) for number in range(len(vectors))]
     index = VectorIndex(distance)
     for start in range(0, len(keys), 1500):
         index.put(places[start : start + 1500], keys[start : start + 1500])

@@ -93,7 +93,12 @@ words = st.lists(st.sampled_from("abcd"), max_size=30)
 @given(st.lists(words, max_size=5), words)
 @settings(max_examples=200, deadline=None)
 def test_the_index_finds_what_a_search_of_the_texts_finds(examples, record):
-    index = NgramIndex.of([" ".join(one) for one in examples], 5, 3, 10_000)
-    needles = [one[start : start + 5] for one in examples if len(one) >= 3 for start in range(max(1, len(one) - 4))]
+    index = NgramIndex.of([" ".join(example) for example in examples], 5, 3, 10_000)
+    needles = [
+        example[start : start + 5]
+        for example in examples
+        if len(example) >= 3
+        for start in range(max(1, len(example) - 4))
+    ]
     expected = any(record[at : at + len(needle)] == needle for needle in needles for at in range(len(record)))
     assert (index.shared(" ".join(record)) is not None) == expected

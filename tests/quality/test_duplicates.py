@@ -106,7 +106,7 @@ class Run:
         duplicates = await self.claims.finalize(numbers, self.rng.sample(made, len(made)))
         self.log.append((numbers, made, duplicates))
         alive = [place for number in numbers for place in self.journal[number][0]]
-        self.kept += [place for place in alive if not any(one.covers(place) for one in duplicates)]
+        self.kept += [place for place in alive if not any(duplicate.covers(place) for duplicate in duplicates)]
 
     async def restart(self):
         """The process with the claims dies, and all that runs with it: the log and the journals are there."""
@@ -132,8 +132,8 @@ def test_the_same_rows_are_kept_in_any_order_of_events_and_in_any_number_of_part
 
 async def test_records_in_order_learn_of_their_twins_at_once():
     found = claims()
-    told = [await found.claim(DedupKey("first", (number,), b"a")) for number in range(3)]
-    assert told == [None, (0,), (0,)]
+    result = [await found.claim(DedupKey("first", (number,), b"a")) for number in range(3)]
+    assert result == [None, (0,), (0,)]
 
 
 async def test_a_record_that_was_kept_gives_way_to_a_lower_one_that_comes_later():

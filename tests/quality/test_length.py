@@ -46,7 +46,7 @@ async def test_no_text_is_a_reason_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         ({}, "min, max: set at least one of them"),
         ({"min": 3, "max": 2}, "min: is 3, above max, 2"),
@@ -54,6 +54,6 @@ async def test_no_text_is_a_reason_of_its_own():
         ({"min": 1, "tokenizer": "demo"}, "tokenizer: only for unit=tokens"),
     ],
 )
-def test_bounds_that_make_no_sense_are_refused(keys, told):
-    with pytest.raises(ValueError, match=told):
+def test_bounds_that_make_no_sense_are_refused(keys, expected):
+    with pytest.raises(ValueError, match=expected):
         Length(**keys)

@@ -161,9 +161,9 @@ async def test_patterns_of_ones_own_are_looked_for_whatever_their_case():
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [({"patterns": ["("]}, "is no regular expression"), ({"languages": []}, "one of them is needed")],
 )
-def test_patterns_that_can_not_be_used_are_refused(keys, told):
-    with pytest.raises(ValueError, match=told):
+def test_patterns_that_can_not_be_used_are_refused(keys, expected):
+    with pytest.raises(ValueError, match=expected):
         Refusal(**keys)

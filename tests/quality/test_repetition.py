@@ -142,14 +142,14 @@ async def test_a_few_words_that_come_many_times_in_a_row_are_found_in_a_short_te
 
 async def test_a_long_paragraph_that_comes_again_nearly_as_it_was_is_found():
     first, *rest = GOOD.replace("of three", "of two").split("\n\n")
-    told = (
+    expected = (
         "In the end it is up to you and to those whom you ask, for each of you knows best what you are "
         "ready to give, what you would rather keep, and what you can do without."
     )
-    again = told.replace("In the end", "Finally,")
-    assert await judged(Repetition(), response="\n\n".join([told, first, *rest])) is None
-    assert await judged(Repetition(), response="\n\n".join([told, first, *rest, again])) == "repeated_lines"
-    assert await judged(Repetition(paragraphs=None), response="\n\n".join([told, first, *rest, again])) is None
+    again = expected.replace("In the end", "Finally,")
+    assert await judged(Repetition(), response="\n\n".join([expected, first, *rest])) is None
+    assert await judged(Repetition(), response="\n\n".join([expected, first, *rest, again])) == "repeated_lines"
+    assert await judged(Repetition(paragraphs=None), response="\n\n".join([expected, first, *rest, again])) is None
 
 
 CHORUS = "Oh, bring me back to the sea\nWhere the wind is wild and free\nBring me back, bring me back\nTo the sea"

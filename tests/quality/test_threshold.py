@@ -41,9 +41,9 @@ def test_a_step_tells_of_the_reasons_that_it_can_give_alone():
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [({}, "set at least one"), ({"min": 2, "max": 1}, "min: is 2, above max, 1"), ({"min": float("nan")}, "min")],
 )
-def test_a_threshold_that_says_nothing_is_refused(keys, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_threshold_that_says_nothing_is_refused(keys, expected):
+    with pytest.raises(ValueError, match=expected):
         Threshold(column="x", **keys)

@@ -67,11 +67,11 @@ class Page:
 
     async def _read(self):
         async for message in self._socket:
-            told = message.json()
-            if "id" in told:
-                self._answers.pop(told["id"]).set_result(told)
+            result = message.json()
+            if "id" in result:
+                self._answers.pop(result["id"]).set_result(result)
                 continue
-            match told["method"], told["params"]:
+            match result["method"], result["params"]:
                 case "Page.loadEventFired", _:
                     self._loaded.set()
                 case "Network.requestWillBeSent", params:

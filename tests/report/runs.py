@@ -46,5 +46,5 @@ def make_run(path, rows, columns=None, shard_size=1000, identity=None, snapshots
         manifest.shards.append(shard)
         manifest.committed[index] = commit(folder, shard, journal, types, manifest.fingerprint, strata=strata)
     manifest.write(folder)
-    folder.metrics.write_text("".join(json.dumps(one) + "\n" for one in snapshots))
+    folder.metrics.write_text("".join(json.dumps(snapshot) + "\n" for snapshot in snapshots))
     return path

@@ -104,8 +104,8 @@ def test_a_terminal_is_shown_kept_rejected_tokens_requests_and_time_left(drawn, 
         clock.now += 10
         drawn.update(replace(UNDER_WAY, kept=350, made=100, completion_tokens=20_000))
     shown = output.getvalue()
-    told = "350/1,000 kept|10 rejected|2/2 engines|2,000 tokens/s|64 running, 3 waiting|50% of KV cache|1m05s left"
-    for part in told.split("|"):
+    expected = "350/1,000 kept|10 rejected|2/2 engines|2,000 tokens/s|64 running, 3 waiting|50% of KV cache|1m05s left"
+    for part in expected.split("|"):
         assert part in shown
 
 

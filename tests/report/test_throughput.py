@@ -46,5 +46,5 @@ def test_lines_that_are_torn_or_of_another_form_are_left_out(tmp_path):
     run = Run.open(make_run(tmp_path, [], snapshots=lines(1.0, 2.0)))
     with run.folder.metrics.open("a") as file:
         file.write('[]\n{"time": "now"}\n{"time": 3.0, "running": "x", "replicas_ready": 1}\n{"time": 4.')
-    assert [one["time"] for one in run.snapshots] == [1.0, 2.0, 3.0]
+    assert [snapshot["time"] for snapshot in run.snapshots] == [1.0, 2.0, 3.0]
     assert throughput(run.snapshots).series["running"].tolist() == [0, 1, 0]

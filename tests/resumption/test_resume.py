@@ -168,8 +168,8 @@ def commit_shards(folder, manifest, *sizes, claimed=False):
 
 def test_a_changed_configuration_is_refused_with_all_its_keys(folder):
     begin(folder)
-    told = refusal(folder, "seed=5", "model.dtype=float16", "strategy.magpie.n_turns=2")
-    assert told == (
+    error = refusal(folder, "seed=5", "model.dtype=float16", "strategy.magpie.n_turns=2")
+    assert error == (
         "model.dtype was float32, is float16, seed was 0, is 5, strategy.magpie.n_turns was 1, is 2; "
         "choose another output_dir"
     )
@@ -185,8 +185,8 @@ def test_force_goes_on_with_a_changed_configuration(folder):
 
 def test_no_force_makes_rows_of_other_columns_one_dataset(folder):
     begin(folder)
-    told = refusal(folder, "model.reasoning=keep", "resume=force")
-    assert "reasoning was None, is string" in told and told.endswith("; choose another output_dir")
+    error = refusal(folder, "model.reasoning=keep", "resume=force")
+    assert "reasoning was None, is string" in error and error.endswith("; choose another output_dir")
 
 
 def test_a_run_goes_on_with_more_records_on_another_cluster_in_other_shards(folder):
@@ -197,7 +197,7 @@ def test_a_run_goes_on_with_more_records_on_another_cluster_in_other_shards(fold
     plan = plan_of(config, Contents(), manifest, replicas=3)
     assert (plan.kept, plan.done) == (10, False)
     plan.next()
-    assert [(one.start, one.stop) for one in plan.shards[:5]] == [(0, 3), (3, 7), (7, 10), (10, 13), (13, 16)]
+    assert [(shard.start, shard.stop) for shard in plan.shards[:5]] == [(0, 3), (3, 7), (7, 10), (10, 13), (13, 16)]
 
 
 def test_fewer_records_than_are_there_are_enough(folder):
@@ -219,9 +219,9 @@ def test_a_damaged_shard_is_said_in_one_line_and_made_again(folder):
     data[-300] ^= 1
     path.write_bytes(data)
     words = [sys.executable, "-m", "synth.run", "+strategy=magpie", f"output_dir={folder.path}", "dry_run=true"]
-    told = subprocess.run(words, capture_output=True, text=True)
-    check_line(told.stderr, str(path), "damaged", "run again")
-    assert "6 records kept so far" in told.stdout
+    result = subprocess.run(words, capture_output=True, text=True)
+    check_line(result.stderr, str(path), "damaged", "run again")
+    assert "6 records kept so far" in result.stdout
     assert list(begin(folder).committed) == [0, 2]
 
 
@@ -234,9 +234,9 @@ def test_the_plan_of_a_stopped_run_tells_what_is_finished_and_what_is_left(folde
     journal.append(finished(3))
     journal.close()
     assert main(["+strategy=magpie", f"output_dir={folder.path}", "dry_run=true"]) == 0
-    told = capsys.readouterr().out
-    assert "3 records kept so far, 1 more finished in journals" in told
-    assert "at most 2 per record, 192 left if none is rejected" in told
+    output = capsys.readouterr().out
+    assert "3 records kept so far, 1 more finished in journals" in output
+    assert "at most 2 per record, 192 left if none is rejected" in output
 
 
 def test_a_shard_whose_claims_are_lost_or_damaged_is_made_again(folder, caplog):
@@ -250,8 +250,8 @@ def test_a_shard_whose_claims_are_lost_or_damaged_is_made_again(folder, caplog):
 
 def test_no_force_mixes_claims_of_two_configurations(folder):
     begin(folder, strategy="magpie_filtered")
-    told = refusal(folder, "seed=5", "resume=force", strategy="magpie_filtered")
-    check_line(told, "seed", "0", "5", "output_dir")
+    error = refusal(folder, "seed=5", "resume=force", strategy="magpie_filtered")
+    check_line(error, "seed", "0", "5", "output_dir")
 
 
 def test_a_manifest_of_a_newer_version_is_refused(folder):
@@ -279,8 +279,8 @@ def test_a_file_that_a_step_reads_is_refused_by_name_when_it_has_changed(folder,
     before = begin(folder, override, **chosen)
     assert begin(folder, override, **chosen).fingerprint == before.fingerprint
     prompt.write_text("Grade {{ response }}.")
-    told = refusal(folder, override, **chosen)
-    assert told.startswith(f"{JUDGED} was rubric.jinja (") and ", is rubric.jinja (" in told
+    error = refusal(folder, override, **chosen)
+    assert error.startswith(f"{JUDGED} was rubric.jinja (") and ", is rubric.jinja (" in error
     assert begin(folder, override, "resume=force", **chosen).fingerprint != before.fingerprint
 
 

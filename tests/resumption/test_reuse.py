@@ -110,15 +110,15 @@ def test_damaged_calls_are_made_again(resolved, first, tmp_path, damage):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({"seed": 7}, "differ: seed was 0, is 7"),
         ({"reuse": "nowhere"}, "there is no run in nowhere"),
         ({"checkpoint_calls": False}, "leave checkpoint_calls=false out"),
     ],
 )
-def test_what_has_no_answers_for_it_is_refused_in_one_line(resolved, first, tmp_path, changed, told):
-    with pytest.raises(ConfigError, match=f"reuse: .*{told}"):
+def test_what_has_no_answers_for_it_is_refused_in_one_line(resolved, first, tmp_path, changed, expected):
+    with pytest.raises(ConfigError, match=f"reuse: .*{expected}"):
         job.run(parse(resolved | {"output_dir": str(tmp_path / "second"), "reuse": str(first)} | changed))
     assert not (tmp_path / "second").exists()
 

@@ -75,7 +75,7 @@ def refused(path, *overrides, **more):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("8/8", "slice: must be from 0/8 to 7/8, got '8/8'"),
         ("0/0", "slice: must be like 0/8, the first slice of eight, got '0/0'"),
@@ -84,13 +84,13 @@ def refused(path, *overrides, **more):
         ("-1/8", "slice: must be like 0/8, the first slice of eight, got '-1/8'"),
     ],
 )
-def test_what_is_no_slice_is_refused(text, told):
-    assert refusal(plain() | {"slice": text}) == told
+def test_what_is_no_slice_is_refused(text, expected):
+    assert refusal(plain() | {"slice": text}) == expected
 
 
 def test_a_strategy_whose_records_share_something_has_no_slices():
-    told = refusal(composed("slice=0/2", strategy="self_instruct", model="demo"))
-    assert told.startswith("slice: records of self_instruct share a pool")
+    error = refusal(composed("slice=0/2", strategy="self_instruct", model="demo"))
+    assert error.startswith("slice: records of self_instruct share a pool")
 
 
 @pytest.mark.parametrize("word", ["push_to_hub=me/mine", "publish='hub:me/mine'"])
@@ -114,8 +114,8 @@ def test_a_small_source_is_shared_out_too(tmp_path):
 
 
 def test_a_slice_without_any_record_is_refused(tmp_path):
-    told = refused(tmp_path, "slice=2/3", contents=Contents(rows=2, content="x"))
-    check_line(told, "slice", "2/3", "2 records", "fewer slices")
+    error = refused(tmp_path, "slice=2/3", contents=Contents(rows=2, content="x"))
+    check_line(error, "slice", "2/3", "2 records", "fewer slices")
 
 
 def test_shards_are_those_of_the_slice_that_was_first(tmp_path):
@@ -126,9 +126,9 @@ def test_shards_are_those_of_the_slice_that_was_first(tmp_path):
 
 def test_a_slice_of_another_run_is_refused(tmp_path):
     work(tmp_path, 0, 2)
-    told = refused(tmp_path, "slice=1/3", "seed=5")
-    assert told.startswith(f"output_dir: {tmp_path}/slices/0-of-3/manifest.json is of another run: seed was 0, is 5;")
-    assert refused(tmp_path, "seed=5") == told
+    error = refused(tmp_path, "slice=1/3", "seed=5")
+    assert error.startswith(f"output_dir: {tmp_path}/slices/0-of-3/manifest.json is of another run: seed was 0, is 5;")
+    assert refused(tmp_path, "seed=5") == error
 
 
 def test_another_number_of_slices_is_refused(tmp_path):
@@ -139,8 +139,8 @@ def test_another_number_of_slices_is_refused(tmp_path):
 def test_what_is_a_single_jobs_is_not_for_slices(tmp_path):
     folder, manifest, _ = begun(tmp_path)
     manifest.write(folder)
-    told = f"slice: {tmp_path} has been taken over by a single job; resume it without slice"
-    assert refused(tmp_path, "slice=0/3") == told
+    expected = f"slice: {tmp_path} has been taken over by a single job; resume it without slice"
+    assert refused(tmp_path, "slice=0/3") == expected
 
 
 def test_a_single_job_while_a_slice_runs_is_refused_and_its_owner_named(tmp_path, capsys):
@@ -232,9 +232,9 @@ def test_a_merge_of_slices_has_the_first_records_and_tells_what_lacks(tmp_path, 
     for number in range(OF):
         work(tmp_path, number, 16 - number)
     assert merge.main([str(tmp_path)]) == 0
-    told = capsys.readouterr()
-    assert told.out == f"225 records in {tmp_path}/dataset\n"
-    check_line(told.err, "incomplete", "1/3, 2/3")
+    output = capsys.readouterr()
+    assert output.out == f"225 records in {tmp_path}/dataset\n"
+    check_line(output.err, "incomplete", "1/3, 2/3")
     numbers = [int(id.partition("/")[0]) for id in load_from_disk(tmp_path / "dataset")["id"]]
     assert numbers == sorted(numbers)
 

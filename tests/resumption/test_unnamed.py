@@ -27,7 +27,7 @@ def plan(capsys):
         assert main([*WORDS, *overrides]) == 0
         out, err = capsys.readouterr()
         (line,) = (line for line in out.splitlines() if line.startswith("folder"))
-        said = [one for one in err.splitlines() if not one.startswith("[transformers]")]  # on importing it
+        said = [line for line in err.splitlines() if not line.startswith("[transformers]")]  # on importing it
         return line.split()[1].rstrip(","), said
 
     return plan

@@ -53,7 +53,7 @@ def test_gpus_go_to_the_model_that_others_wait_for_until_both_are_full():
     run = of_two(15, 1, tokens=(100.0, 300.0))
     shifts = run.run(1200.0)
     assert run.engines == {"main": 4, "judge": 12}
-    assert {(one.giver, one.taker) for one in shifts} == {("main", "judge")}
+    assert {(shift.giver, shift.taker) for shift in shifts} == {("main", "judge")}
 
 
 def test_what_an_engine_can_do_is_a_guess_before_it_was_full_so_half_the_way_is_gone_first():

@@ -77,8 +77,8 @@ def test_three_models_share_one_gpu():
 def test_shares_that_are_together_more_than_a_gpu_are_refused_with_the_keys_that_set_them():
     with pytest.raises(ConfigError) as caught:
         split(nodes(1.0), Engine(share=0.9), judge=(Engine(share=0.9), 1))
-    told = "need memory shares of at most 1 together: engine.gpu_memory_utilization=0.9, "
-    assert told + "models.judge.engine.gpu_memory_utilization=0.9" in str(caught.value)
+    expected = "need memory shares of at most 1 together: engine.gpu_memory_utilization=0.9, "
+    assert expected + "models.judge.engine.gpu_memory_utilization=0.9" in str(caught.value)
 
 
 def test_a_share_is_of_one_gpu_and_not_of_what_is_left_on_two():

@@ -22,7 +22,7 @@ from synth.storage.journal import Journal
 from tests.schedule.local import LocalRun
 
 WANTED = 40
-WORDS = [f"{one} {other}" for one in "tall old red wild cold long".split() for other in "trees songs bees".split()]
+WORDS = [f"{word} {other}" for word in "tall old red wild cold long".split() for other in "trees songs bees".split()]
 MAGPIE = {"_target_": "synth.steps.magpie.Magpie", "only_instruction": True}
 ASKED = {"_target_": "synth.quality.exact_duplicate.ExactDuplicate"}
 RESPOND = {"_target_": "synth.steps.respond.Respond"}
@@ -124,8 +124,8 @@ async def test_some_duplicates_end_early_and_the_others_when_their_shard_is_sett
         assert row["usage"]["completion_tokens"] == (5 if row["response"] is None else 10)
     wasted = sum(summary.wasted_tokens for summary in run.summaries)
     assert wasted == sum(row["usage"]["completion_tokens"] for row in run.rejected)
-    assert sum(one.reasons.get("ExactDuplicate: exact_duplicate", 0) for one in run.summaries) == len(ended)
-    spent = [one.spent.get("ExactDuplicate: exact_duplicate", {}) for one in run.summaries]
+    assert sum(summary.reasons.get("ExactDuplicate: exact_duplicate", 0) for summary in run.summaries) == len(ended)
+    spent = [summary.spent.get("ExactDuplicate: exact_duplicate", {}) for summary in run.summaries]
     calls = sum((Counter({step: one.calls for step, one in steps.items()}) for steps in spent), Counter())
     assert calls == {"Magpie": len(ended), "Respond": len(late)}
     ids = [int(row["id"]) for row in run.rejected]
@@ -140,7 +140,7 @@ async def test_late_duplicates_are_not_counted_among_what_was_made(tmp_path):
     there = [shard for shard in run.plan.shards if run.folder.journal(shard.index).exists()]
     owners = {shard.index: f"fingerprint {shard.start} {shard.stop}" for shard in there}
     left = sum(Journal.open(run.folder.journal(index), columns, owner).tally.kept for index, owner in owners.items())
-    assert (await local.worker.counters()).made == left + sum(one.kept for one in run.summaries)
+    assert (await local.worker.counters()).made == left + sum(summary.kept for summary in run.summaries)
 
 
 async def test_records_above_a_slow_one_go_on_and_only_commits_wait(tmp_path, in_order):

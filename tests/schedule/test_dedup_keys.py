@@ -21,7 +21,7 @@ def dedup_keys_of(shard):
 
 
 def like(duplicates):
-    return {one.place[0]: one.like[0] for one in duplicates}
+    return {duplicate.place[0]: duplicate.like[0] for duplicate in duplicates}
 
 
 @pytest.fixture

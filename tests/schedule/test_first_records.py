@@ -38,8 +38,10 @@ def run_of(tmp_path, step, **keys):
 
 async def test_a_mistake_in_a_step_ends_the_run_with_the_commonest_error_and_what_is_finished_is_safe(tmp_path):
     run = run_of(tmp_path, "mistaken")
-    told = r"48 of the first 50 records are errors, most of them mistaken: KeyError: 'no_such_column' \(test_first_rec"
-    with pytest.raises(StepsFail, match=told):
+    expected = (
+        r"48 of the first 50 records are errors, most of them mistaken: KeyError: 'no_such_column' \(test_first_rec"
+    )
+    with pytest.raises(StepsFail, match=expected):
         await run.go()
     assert run.spawned == [1]
     journals = [finished_numbers(run.folder.journal(shard.index)) for shard in run.plan.shards]

@@ -171,14 +171,14 @@ def test_an_empty_source_is_exhausted_from_the_start():
 
 
 def test_new_shards_are_told_of_before_any_of_them_is_leased():
-    told = []
-    plan = plan_of(100, on_growth=lambda: told.append(len(plan.shards)))
+    result = []
+    plan = plan_of(100, on_growth=lambda: result.append(len(plan.shards)))
     plan.lease()
-    assert told == [10]
+    assert result == [10]
     for shard in [plan.shards[0], *lease_all(plan)]:
         plan.commit(shard.index, 5)
     plan.lease()
-    assert len(told) == 2
+    assert len(result) == 2
 
 
 @dataclass
@@ -217,16 +217,17 @@ class SimulatedRun:
             plan = Plan(wanted, shard_size=shard_size, replicas=replicas, **bounds)
             if rng.random() < 0.8:
                 self.go(plan, rng, replicas, rng.random() < 0.5)
-            shards = [one for one in plan.shards if one.index in self.committed]
+            shards = [shard for shard in plan.shards if shard.index in self.committed]
             committed = {
-                one.index: ShardSummary(**asdict(one), kept=self.committed[one.index], rejected=0) for one in shards
+                shard.index: ShardSummary(**asdict(shard), kept=self.committed[shard.index], rejected=0)
+                for shard in shards
             }
             part = Manifest({}, {}, {}, self.num_records, shards=plan.shards, committed=committed)
             part.slice, part.shard_size = slice, shard_size
             parts.append((None, part))
         whole = Manifest({}, {}, {}, self.num_records)
         join(whole, parts, self.source_size)
-        assert {one.index: one.kept for one in whole.summaries} == self.committed
+        assert {summary.index: summary.kept for summary in whole.summaries} == self.committed
         self.shards = whole.shards
 
     def go(self, plan, rng, replicas, last):
@@ -338,7 +339,7 @@ def test_a_slice_that_rejects_goes_on_in_its_own_shards():
     for shard in lease_all(plan):
         plan.commit(shard.index, 5)
     assert {one.index % 3 for one in lease_all(plan)} == {1}
-    assert all((one.start, one.stop) == (10 * one.index, 10 * one.index + 10) for one in plan.shards)
+    assert all((shard.start, shard.stop) == (10 * shard.index, 10 * shard.index + 10) for shard in plan.shards)
 
 
 @pytest.mark.parametrize(("rate", "num_outputs"), [(1.0, 1), (0.9, 1), (0.5, 1), (0.2, 1), (1.0, 3)])

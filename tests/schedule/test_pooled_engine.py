@@ -103,7 +103,7 @@ async def test_what_an_engine_had_when_it_died_is_answered_by_another_with_the_s
     await asyncio.sleep(0)
     pool.engines[0].dead = True
     answers = await asyncio.gather(*asking)
-    assert [list(one.token_ids) for one in answers] == [[seed] for seed in range(6)]
+    assert [list(answer.token_ids) for answer in answers] == [[seed] for seed in range(6)]
     assert len(pool.engines) == 3
 
 
@@ -115,7 +115,7 @@ async def test_what_an_engine_that_leaves_has_not_answered_another_answers_and_n
         pool.add()
         await pool.there[number].leave()
     answers = await asyncio.gather(*asking)
-    assert [list(one.token_ids) for one in answers] == [[seed] for seed in range(6)]
+    assert [list(answer.token_ids) for answer in answers] == [[seed] for seed in range(6)]
     assert max(pool.engines[-1].together) > 1  # alone is what a suspicious one would be
 
 
@@ -190,11 +190,11 @@ async def test_a_pooling_engine_is_shared_replaced_and_counted_as_any_other():
     assert len(pool.engines) == 3
     with pytest.raises(Rejection, match="poison"):
         await pool.model.pool(DEADLY)
-    told = [await one.counters() for one in pool.there.values()]
-    assert sum(one.completion_tokens for one in told) == 0
+    result = [await one.counters() for one in pool.there.values()]
+    assert sum(one.completion_tokens for one in result) == 0
     await pool.model.pool([1, 2, 3])
     read = sum([(await one.counters()).prompt_tokens for one in pool.there.values()])
-    assert read == sum(one.prompt_tokens for one in told) + 3
+    assert read == sum(one.prompt_tokens for one in result) + 3
 
 
 class Away:

@@ -77,8 +77,8 @@ def test_the_exit_code_tells_of_rows_that_are_not_published_only_where_the_run_h
     folder = RunFolder(tmp_path)
     folder.card.write_text("card")
     assert finish(FakePublisher(Unpublishable("fake://there: no")), folder, NOTHING, code) == after
-    told = capsys.readouterr().err
-    assert (f"run python -m synth.export {tmp_path} --publish fake://there to continue" in told) is (
+    output = capsys.readouterr().err
+    assert (f"run python -m synth.export {tmp_path} --publish fake://there to continue" in output) is (
         code in (DONE, TOO_FEW)
     )
     assert finish(FakePublisher(), folder, NOTHING, code) == code

@@ -62,9 +62,9 @@ def test_it_goes_when_its_process_is_killed_and_so_does_whoever_uses_it(owner):
 
 def test_the_next_one_removes_what_a_process_left_that_was_killed_with_its_standby(parent, owner):
     process, folder, _ = owner
-    for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-        if "read -r end" in Path(f"/proc/{one}/cmdline").read_text():
-            subprocess.run(["kill", "-KILL", one], check=True)
+    for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        if "read -r end" in Path(f"/proc/{word}/cmdline").read_text():
+            subprocess.run(["kill", "-KILL", word], check=True)
     process.kill()
     process.wait()
     time.sleep(0.2)

@@ -57,7 +57,7 @@ async def test_the_shares_of_all_requests_add_up_to_the_busy_time():
     meter = UsageMeter(engine)
     requests = [meter.of_a_record().generate([1, 2], Sampling(seed=seed)) for seed in range(40)]
     answers = await asyncio.gather(*requests)
-    assert sum(one.engine_seconds for one in answers) == pytest.approx(meter.engine_seconds)
+    assert sum(answer.engine_seconds for answer in answers) == pytest.approx(meter.engine_seconds)
 
 
 class Written(Simulated):
@@ -112,7 +112,7 @@ async def test_an_answer_is_watched_where_the_engine_can_be():
         UsageMeter(one).of_a_record().generate([1], Sampling(seed=1), lambda *answer: True) for one in (engine, plain)
     ]
     answers = await asyncio.gather(*asked)
-    assert [(one.finish_reason, len(one.token_ids)) for one in answers] == [("abort", 32), ("stop", 3)]
+    assert [(answer.finish_reason, len(answer.token_ids)) for answer in answers] == [("abort", 32), ("stop", 3)]
 
 
 async def test_a_request_that_fails_takes_time_too():

@@ -194,7 +194,7 @@ async def test_what_calls_took_is_whole_after_a_stop_and_no_part_of_a_row(folder
     assert took.calls == 2 * summary.kept == 2 * len(rows(folder, 0))
     assert took.completion_tokens == summary.completion_tokens - summary.wasted_tokens
     shares = [(await worker.counters()).spent["Magpie"].engine_seconds for worker in (first, second)]
-    everything = [one.engine_seconds for steps in summary.spent.values() for one in steps.values()]
+    everything = [step.engine_seconds for steps in summary.spent.values() for step in steps.values()]
     assert sum(everything) == pytest.approx(sum(shares), abs=1e-4)
     busy = [(await worker.counters()).engine_seconds for worker in (first, second)]
     assert 0 < shares[0] < busy[0]  # records that were lost with the stop took time, too

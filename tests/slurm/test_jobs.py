@@ -35,8 +35,8 @@ def slurm():
     try:
         machine = Slurm(folder)
     except OSError as error:
-        told = "\n".join(path.read_text()[-500:] for path in folder.glob("*.out"))
-        pytest.skip(f"SLURM does not start here: {error}\n{told}")
+        result = "\n".join(path.read_text()[-500:] for path in folder.glob("*.out"))
+        pytest.skip(f"SLURM does not start here: {error}\n{result}")
     else:
         yield machine
         machine.stop()
@@ -80,7 +80,7 @@ class Job:
         self.number = slurm.submit(*words, cwd=checkout)
 
     @property
-    def told(self):
+    def output(self):
         return self.log.read_text() if self.log.exists() else "nothing"
 
     @property
@@ -98,8 +98,8 @@ class Job:
         try:
             wait_for(lambda: condition() or self.state in ENDED, seconds)
         except TimeoutError:
-            pytest.fail(f"{self.slurm.job(self.number)}\n{self.told}")
-        assert condition(), self.told
+            pytest.fail(f"{self.slurm.job(self.number)}\n{self.output}")
+        assert condition(), self.output
 
     def end(self, seconds=LONG_S):
         """What SLURM says of how it ended."""
@@ -125,7 +125,7 @@ class Job:
 def single(submit, tmp_path_factory):
     """A job on one node, undisturbed."""
     job = submit("single_node", tmp_path_factory.mktemp("single") / "run", *ON_ONE_NODE)
-    assert job.end() == ("COMPLETED", "0:0"), job.told
+    assert job.end() == ("COMPLETED", "0:0"), job.output
     return job
 
 
@@ -147,7 +147,7 @@ def test_a_job_on_one_node_makes_the_dataset_that_its_overrides_ask_for(single):
 def test_a_job_ends_with_the_exit_code_of_the_run(submit, tmp_path):
     job = submit("single_node", tmp_path / "run", "num_record=5")
     assert job.end() == ("FAILED", "2:0")
-    assert "num_records" in job.told
+    assert "num_records" in job.output
 
 
 def test_an_array_of_jobs_makes_the_dataset_of_one_by_the_commands_of_the_page(slurm, checkout, single, tmp_path):
@@ -187,7 +187,7 @@ def test_a_job_on_two_nodes_has_engines_on_both_and_makes_the_same_dataset(submi
     assert [one["gpus"] for one in stage.started()] == [str(GPUS)] * 2
     assert stat.S_IMODE(job.token.stat().st_mode) == 0o600
     stage.go_on()
-    assert job.end() == ("COMPLETED", "0:0"), job.told
+    assert job.end() == ("COMPLETED", "0:0"), job.output
     assert job.rows() == single.rows()
     assert job.leaves_nothing_behind()
 
@@ -198,13 +198,13 @@ def test_a_job_whose_time_is_up_is_requeued_and_resumes_to_the_same_dataset(slur
     job.until(lambda: records_on_disk(folder))
     # The limit is one to two minutes away: SLURM looks at its clock twice a minute, and sees that it is time to tell.
     slurm.tell("scontrol", "update", f"job={job.number}", f"TimeLimit={job.minutes + 2}")
-    job.until(lambda: "goes back into the queue" in job.told)
-    [kept] = re.findall(r"stopped by SIGUSR1: (\d+) records kept", job.told)
+    job.until(lambda: "goes back into the queue" in job.output)
+    [kept] = re.findall(r"stopped by SIGUSR1: (\d+) records kept", job.output)
     assert 0 < int(kept) < RECORDS
     wait_for(lambda: slurm.job(job.number)["Restarts"] == "1")
     slurm.tell("scontrol", "update", f"job={job.number}", "TimeLimit=60")
     stage.go_on()
-    assert job.end() == ("COMPLETED", "0:0"), job.told
+    assert job.end() == ("COMPLETED", "0:0"), job.output
     assert slurm.job(job.number)["Restarts"] == "1"
     assert job.rows() == single.rows()
 
@@ -218,8 +218,8 @@ def test_a_job_that_is_cancelled_keeps_what_is_finished_and_does_not_come_back(s
     job.until(lambda: job.state == "CANCELLED")
     assert job.leaves_nothing_behind()
     assert records_on_disk(folder) >= before
-    assert "run the same command again to resume" in job.told
-    assert "goes back into the queue" not in job.told
+    assert "run the same command again to resume" in job.output
+    assert "goes back into the queue" not in job.output
     assert slurm.job(job.number)["Restarts"] == "0"
     assert job.state == "CANCELLED"
 
@@ -231,7 +231,7 @@ def test_a_node_that_fails_is_no_end_of_the_job(slurm, submit, single, stage, tm
     slurm.kill_node("n2", job.number)
     stage.go_on()
     try:
-        assert job.end() == ("COMPLETED", "0:0"), job.told
+        assert job.end() == ("COMPLETED", "0:0"), job.output
     finally:
         slurm.restart_node("n2")
     assert job.rows() == single.rows()
@@ -243,5 +243,5 @@ def test_a_job_on_two_nodes_with_vllm_makes_a_dataset(submit, stage, tmp_path):
     job = submit("multi_node", tmp_path / "run", *engine, "num_records=40", "shard_size=10", "cluster.replicas=2")
     job.until(lambda: nodes(stage) == {"n1", "n2"})
     stage.go_on()
-    assert job.end() == ("COMPLETED", "0:0"), job.told
+    assert job.end() == ("COMPLETED", "0:0"), job.output
     assert all(row["response"] for row in job.rows())

@@ -108,7 +108,7 @@ def test_a_csv_field_may_be_long_and_hold_nul():
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         (b"a,a\n", "has the column 'a' twice"),
         (b"\xff\n1\n", "is not UTF-8"),
@@ -116,9 +116,9 @@ def test_a_csv_field_may_be_long_and_hold_nul():
         (b",,\n1,2,3\n", "has no column names"),
     ],
 )
-def test_a_bad_header_leaves_nothing_to_be_read(data, told):
+def test_a_bad_header_leaves_nothing_to_be_read(data, expected):
     ((line, reason),) = rows(data)
-    assert line == 1 and reason.startswith(f"torn: {told}")
+    assert line == 1 and reason.startswith(f"torn: {expected}")
 
 
 def test_a_header_alone_has_no_rows():

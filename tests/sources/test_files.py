@@ -88,8 +88,8 @@ def test_one_path_needs_no_list(tmp_path):
 
 def test_a_missing_file_is_named_with_the_most_similar_one_there_is(tmp_path):
     write(tmp_path / "seeds.jsonl")
-    told = f"source.path: there is no file '{tmp_path}/seed.jsonl'; did you mean '{tmp_path}/seeds.jsonl'?"
-    assert refusal(tmp_path / "seed.jsonl") == told
+    expected = f"source.path: there is no file '{tmp_path}/seed.jsonl'; did you mean '{tmp_path}/seeds.jsonl'?"
+    assert refusal(tmp_path / "seed.jsonl") == expected
     check_line(refusal(tmp_path / "no" / "x.csv"), "source.path", f"'{tmp_path}/no/x.csv'")
 
 
@@ -158,14 +158,14 @@ def test_an_archive_with_a_hole_in_it_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json.gz"])
 def test_what_is_no_text_is_said_to_be_what_it_is(tmp_path, name, data, what):
     (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    told = f"source.path: {tmp_path}/{name}:1: is {what}; text must be UTF-8, plain or compressed by gzip"
-    assert refusal(tmp_path / name) == told
+    expected = f"source.path: {tmp_path}/{name}:1: is {what}; text must be UTF-8, plain or compressed by gzip"
+    assert refusal(tmp_path / name) == expected
 
 
 def test_only_text_is_packed_as_a_file(tmp_path):
     (tmp_path / "a.parquet.gz").touch()
-    told = f"source.path: {tmp_path}/a.parquet.gz can't be read: .gz is for text only; unpack it first"
-    assert refusal(tmp_path / "a.parquet.gz") == told
+    expected = f"source.path: {tmp_path}/a.parquet.gz can't be read: .gz is for text only; unpack it first"
+    assert refusal(tmp_path / "a.parquet.gz") == expected
 
 
 def test_delimiter_quote_and_escape_can_be_said(tmp_path):
@@ -175,7 +175,7 @@ def test_delimiter_quote_and_escape_can_be_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         ({"delimiter": ";;"}, "delimiter: must be one character"),
         ({"delimiter": None}, "delimiter: must be one character, or tab"),
@@ -183,16 +183,16 @@ def test_delimiter_quote_and_escape_can_be_said(tmp_path):
         ({"quote": ","}, "delimiter, quote and escape must be different characters"),
     ],
 )
-def test_what_can_be_no_delimiter_is_refused(keys, told):
+def test_what_can_be_no_delimiter_is_refused(keys, expected):
     with pytest.raises(ConfigError) as caught:
         build({"_target_": "synth.sources.files.Files", "path": "a.csv", **keys}, "source", Source)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_only_csv_and_tsv_have_a_delimiter(tmp_path):
     write(tmp_path / "a.jsonl")
-    told = f"source.delimiter: is for csv and tsv only, and {tmp_path}/a.jsonl is jsonl"
-    assert refusal(tmp_path / "a.jsonl", delimiter=";") == told
+    expected = f"source.delimiter: is for csv and tsv only, and {tmp_path}/a.jsonl is jsonl"
+    assert refusal(tmp_path / "a.jsonl", delimiter=";") == expected
 
 
 def test_a_link_to_nothing_is_refused(tmp_path):
@@ -232,8 +232,8 @@ def test_a_folder_of_another_user_is_refused(locked, name):
 
 def test_a_torn_file_is_named_with_the_line(tmp_path):
     (tmp_path / "a.json").write_text('[{"a": 1},\n{"a": 2')
-    told = f"source.path: {tmp_path}/a.json:2: is not JSON: Expecting ',' delimiter"
-    assert refusal(tmp_path / "a.json") == told
+    expected = f"source.path: {tmp_path}/a.json:2: is not JSON: Expecting ',' delimiter"
+    assert refusal(tmp_path / "a.json") == expected
 
 
 def test_a_bad_row_is_named_by_file_and_line_and_the_others_are_read(tmp_path):

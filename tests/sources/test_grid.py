@@ -130,11 +130,11 @@ def test_two_hundred_personas_are_shipped_all_different():
     lines = SHIPPED["personas"].read_text().splitlines()
     personas = {json.loads(line)["persona"] for line in lines}
     assert len(lines) == len(personas) == 200
-    assert all(20 < len(one) < 120 for one in personas)
+    assert all(20 < len(persona) < 120 for persona in personas)
 
 
 @pytest.mark.parametrize(
-    ("draw", "told"),
+    ("draw", "expected"),
     [
         ({}, "source.draw: needs at least one column"),
         ({"a": {"valuse": ["x"]}}, "source.draw.a.valuse: no distribution has this key; did you mean 'values'?"),
@@ -172,14 +172,14 @@ def test_two_hundred_personas_are_shipped_all_different():
         ({"a b": [1]}, "source.draw.a b: column names consist of letters, digits and _"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_drawn_is_named_with_its_key(draw, told):
+def test_what_can_not_be_drawn_is_named_with_its_key(draw, expected):
     with pytest.raises(ConfigError) as caught:
         grid(draw)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("who", "told"),
+    ("who", "expected"),
     [
         ({"rows": "peple.jsonl"}, "source.draw.who.rows: there is no file 'peple.jsonl'; did you mean 'people.jsonl'?"),
         (
@@ -189,10 +189,10 @@ def test_what_can_not_be_drawn_is_named_with_its_key(draw, told):
         ({"rows": "people.jsonl", "column": "age"}, "source: people.jsonl:1: 'age' is 20, but must be string"),
     ],
 )
-def test_rows_that_can_not_be_drawn_are_named(people, capsys, who, told):
+def test_rows_that_can_not_be_drawn_are_named(people, capsys, who, expected):
     words = ["+strategy=text_generation", "source=grid", f"source.draw={{instruction: [x], who: {hydra(who)}}}", *FAST]
     assert main([*words, "dry_run=true"]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {told}")
+    assert capsys.readouterr().err.startswith(f"error: {expected}")
 
 
 def hydra(node):
@@ -200,7 +200,7 @@ def hydra(node):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["num_records=all"], "num_records: a grid of topic has no end; set the number of records to keep"),
         (["+source.limit=3"], "source.limit: is for rows that are read; a grid draws records without end"),
@@ -210,10 +210,10 @@ def hydra(node):
          "source.draw.topic: the step text_generation adds a column of this name; rename the drawn one"),
     ],
 )  # fmt: skip
-def test_what_a_grid_does_not_go_with_is_said_before_anything_starts(capsys, words, told):
+def test_what_a_grid_does_not_go_with_is_said_before_anything_starts(capsys, words, expected):
     given = ["+strategy=text_generation", "source=grid", "source.draw.topic=[bees, rain]", "dry_run=true"]
     assert main([*given, "strategy.text_generation.template='About {{ topic }}'", *FAST, *words]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {told}")
+    assert capsys.readouterr().err.startswith(f"error: {expected}")
 
 
 def test_a_run_has_as_many_records_as_asked_for_with_what_was_drawn_beside_them(people, tmp_path, capsys):

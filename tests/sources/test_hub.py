@@ -40,8 +40,8 @@ def test_a_name_that_can_not_be_loaded_is_one_line(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(ConfigError) as caught:
         next(Hub(name="some/data").read())
-    told = "source.name: 'some/data' can't be loaded from the Hub: Dataset 'some/data' doesn't exist"
-    assert str(caught.value) == told
+    expected = "source.name: 'some/data' can't be loaded from the Hub: Dataset 'some/data' doesn't exist"
+    assert str(caught.value) == expected
 
 
 @pytest.fixture(scope="module")

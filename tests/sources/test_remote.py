@@ -80,17 +80,17 @@ def test_files_are_read_from_a_web_server(tmp_path, server):
 
 def test_a_file_of_nonsense_in_a_store_is_told_in_one_line(tmp_path, bucket):
     (tmp_path / "a.parquet").write_bytes(b"nonsense" * 10)
-    told = refusal(bucket(tmp_path / "a.parquet"))
+    error = refusal(bucket(tmp_path / "a.parquet"))
     assert (
-        told.startswith("source.path: memory:///bucket/a.parquet is not a readable parquet file") and "\n" not in told
+        error.startswith("source.path: memory:///bucket/a.parquet is not a readable parquet file") and "\n" not in error
     )
 
 
 @pytest.mark.parametrize(("url", "package"), [("s3://bucket/a.jsonl", "s3fs"), ("gs://bucket/a.jsonl", "gcsfs")])
 def test_a_store_whose_package_is_not_installed_is_told_with_its_name(url, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    told = refusal(url)
-    assert told.startswith(f"source.path: {url} can't be read (") and package in told and "\n" not in told
+    error = refusal(url)
+    assert error.startswith(f"source.path: {url} can't be read (") and package in error and "\n" not in error
 
 
 def test_what_is_no_store_is_refused():
@@ -102,8 +102,8 @@ def test_what_is_no_store_is_refused():
     ["s3://me:hunter2@bucket/a.jsonl", "https://host/a.jsonl?X-Amz-Signature=hunter2", "ftp://hunter2@host/a.csv"],
 )
 def test_a_url_with_a_secret_is_refused_and_not_repeated(url):
-    told = refusal(url)
-    assert told.startswith("source.path: a URL must have no user, password or query") and "hunter2" not in told
+    error = refusal(url)
+    assert error.startswith("source.path: a URL must have no user, password or query") and "hunter2" not in error
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def folder(tmp_path):
 @pytest.fixture
 def refusal(folder, capsys):
     def refusal(*overrides):
-        assert command(folder, *(one.replace("{folder}", str(folder)) for one in overrides)) == 2
+        assert command(folder, *(override.replace("{folder}", str(folder)) for override in overrides)) == 2
         err = capsys.readouterr().err
         assert err.startswith("error: ") and err.count("\n") == 1
         return err.removeprefix("error: ").replace(f"{folder}/", "")
@@ -39,7 +39,7 @@ def refusal(folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "expected"),
     [
         ([], "source: seeds.jsonl:2: is not JSON: Expecting value (column 11)"),
         (["dry_run=true"], "source: seeds.jsonl:2: is not JSON: Expecting value (column 11)"),
@@ -54,12 +54,12 @@ def refusal(folder, capsys):
         (["source=hub"], "source.path: no such key"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_used_is_said_before_anything_starts(refusal, overrides, told):
-    assert refusal(*overrides).startswith(told)
+def test_what_can_not_be_used_is_said_before_anything_starts(refusal, overrides, expected):
+    assert refusal(*overrides).startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "expected"),
     [
         ([], "strategy.text_generation: reads the column 'instruction', which source=none lacks"),
         (
@@ -78,17 +78,17 @@ def test_what_can_not_be_used_is_said_before_anything_starts(refusal, overrides,
         (["source=hub"], "source.name: is missing"),
     ],
 )
-def test_a_source_that_is_not_chosen_is_said_before_anything_starts(capsys, overrides, told):
+def test_a_source_that_is_not_chosen_is_said_before_anything_starts(capsys, overrides, expected):
     assert main(["+strategy=text_generation", "dry_run=true", *FAST, *overrides]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {told}")
+    assert capsys.readouterr().err.startswith(f"error: {expected}")
 
 
 def test_a_dry_run_tells_the_number_of_rows(folder, capsys):
     assert command(folder, "dry_run=true", "source.bad_rows=set_aside", "num_records=all") == 0
-    told = capsys.readouterr().out.replace(f"{folder}/", "")
-    assert "source    3 rows of seeds.jsonl, 1 bad ones set aside\n" in told
-    assert "records   all of the source\n" in told
-    assert "at most 1 per record, 3 in all" in told
+    output = capsys.readouterr().out.replace(f"{folder}/", "")
+    assert "source    3 rows of seeds.jsonl, 1 bad ones set aside\n" in output
+    assert "records   all of the source\n" in output
+    assert "at most 1 per record, 3 in all" in output
     assert {path.name for path in folder.iterdir()} == {"seeds.jsonl", "empty.jsonl", "bad.jsonl"}
 
 

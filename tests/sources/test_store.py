@@ -90,8 +90,8 @@ def test_two_columns_can_change_names(folder):
 
 
 def test_a_new_name_for_a_column_that_is_not_there_is_refused(folder):
-    told = refusal(ListSource([{"prompt": "a"}], columns={"instruction": "promt"}), folder)
-    check_line(told, "source.columns.instruction", "'promt'", "did you mean 'prompt'?")
+    error = refusal(ListSource([{"prompt": "a"}], columns={"instruction": "promt"}), folder)
+    check_line(error, "source.columns.instruction", "'promt'", "did you mean 'prompt'?")
 
 
 def test_no_more_rows_are_read_than_the_limit(folder):
@@ -105,16 +105,16 @@ def test_no_more_rows_are_read_than_the_limit(folder):
 
 
 def test_a_bad_row_stops_the_run_at_the_door(folder):
-    told = "source: seeds.jsonl:3: is not JSON; set source.bad_rows=set_aside to go on without such rows"
-    assert refusal(ListSource([{"a": 1}, BAD]), folder) == told
+    expected = "source: seeds.jsonl:3: is not JSON; set source.bad_rows=set_aside to go on without such rows"
+    assert refusal(ListSource([{"a": 1}, BAD]), folder) == expected
 
 
 def test_bad_rows_can_be_set_aside(folder):
     contents = keep(ListSource([{"a": 1}, BAD, {"a": 2}], bad_rows="set_aside"), folder)
     assert (contents.rows, contents.bad_rows) == (2, 1)
     assert all_rows(folder, 2) == [{"a": 1}, {"a": 2}]
-    told = json.loads((folder / "bad_rows.jsonl").read_text())
-    assert told == {"file": "seeds.jsonl", "line": 3, "reason": "is not JSON"}
+    result = json.loads((folder / "bad_rows.jsonl").read_text())
+    assert result == {"file": "seeds.jsonl", "line": 3, "reason": "is not JSON"}
 
 
 class Wordless:
@@ -137,20 +137,20 @@ def test_a_row_that_can_not_be_written_down_is_a_bad_row(folder, row, reason):
     source = ListSource([], bad_rows="set_aside")
     source.read = lambda: iter([{"a": 1}, row, {"a": 3}])
     assert keep(source, folder).bad_rows == 1
-    told = json.loads((folder / "bad_rows.jsonl").read_text())
-    assert (told["file"], told["line"]) == ("the list", 2) and told["reason"].startswith(reason)
+    result = json.loads((folder / "bad_rows.jsonl").read_text())
+    assert (result["file"], result["line"]) == ("the list", 2) and result["reason"].startswith(reason)
     assert all_rows(folder, 2) == [{"a": 1}, {"a": 3}]
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "expected"),
     [
         ([], "source: the list has no rows"),
         ([BAD], "source: the list has no rows but 1 bad ones, first seeds.jsonl:3: is not JSON"),
     ],
 )
-def test_a_source_without_rows_is_refused(folder, rows, told):
-    assert refusal(ListSource(rows, bad_rows="set_aside"), folder) == told
+def test_a_source_without_rows_is_refused(folder, rows, expected):
+    assert refusal(ListSource(rows, bad_rows="set_aside"), folder) == expected
 
 
 def test_a_source_that_is_stored_is_not_read_again(folder):

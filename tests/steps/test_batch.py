@@ -61,15 +61,15 @@ async def test_without_a_seed_the_record_has_its_own():
     engine = FakeEngine()
     for _ in range(2):
         await answer(engine)
-    first, second = (one.seed for one in engine.samplings)
+    first, second = (sampling.seed for sampling in engine.samplings)
     assert first is not None and first == second
 
 
 async def test_several_answers_have_seeds_one_after_the_other_and_the_prompt_counts_once():
     engine = FakeEngine()
     row = await answer(engine, n=3, seed=5)
-    assert sorted(one.seed for one in engine.samplings) == [5, 6, 7]
-    assert [one.index for one in choices(row)] == [0, 1, 2]
+    assert sorted(sampling.seed for sampling in engine.samplings) == [5, 6, 7]
+    assert [choice.index for choice in choices(row)] == [0, 1, 2]
     usage = json.loads(row["result"])["usage"]
     assert usage["prompt_tokens"] == len(engine.prompts[0]) and usage["completion_tokens"] == 3 * len("words")
 
@@ -100,7 +100,7 @@ async def test_a_call_that_is_demanded_is_held_by_the_engine():
     for wanted in ("required", {"type": "function", "function": {"name": "add"}}):
         (choice,) = choices(await answer(engine, tools=[ADD], tool_choice=wanted))
         assert choice.message.tool_calls[0].function.name == "add"
-    assert all(one.json_schema for one in engine.samplings)
+    assert all(sampling.json_schema for sampling in engine.samplings)
 
 
 async def test_a_text_is_continued_without_the_chat_template():
@@ -108,10 +108,10 @@ async def test_a_text_is_continued_without_the_chat_template():
     record = {"custom_id": "a", "line": 1, **text_request({"prompt": "Once upon", "n": 2, "seed": 3})}
     finished = await finish(AnswerRequest(), record=record, engine=engine, columns=COLUMNS)
     (row,) = finished.kept
-    assert engine.prompts == ["Once upon"] * 2 and sorted(one.seed for one in engine.samplings) == [3, 4]
+    assert engine.prompts == ["Once upon"] * 2 and sorted(sampling.seed for sampling in engine.samplings) == [3, 4]
     result = json.loads(row["result"])
     body = Completion.model_validate(result | {"id": "x", "created": 1, "model": "fake"}, strict=True)
-    assert [one.text for one in body.choices] == [" a time\n"] * 2
+    assert [choice.text for choice in body.choices] == [" a time\n"] * 2
     assert (row["instruction"], row["response"]) == ("Once upon", " a time\n")
 
 

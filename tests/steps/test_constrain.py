@@ -50,17 +50,17 @@ def test_without_an_instruction_there_is_nothing_to_constrain(record):
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         ({"kinds": ["max_word"]}, "there is no constraint 'max_word'; did you mean 'max_words'?"),
         ({"min": 3, "max": 2}, "max: must be at least min=3, got 2"),
         ({"min": 0}, "must be at least 1"),
     ],
 )
-def test_what_can_not_be_drawn_is_refused(keys, told):
+def test_what_can_not_be_drawn_is_refused(keys, expected):
     with pytest.raises(ConfigError, match=r"strategy\.constrain") as caught:
         build({"_target_": "synth.steps.constrain.Constrain", **keys}, "strategy.constrain", StepFunction)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["math", None])

@@ -80,10 +80,10 @@ async def test_lost_claims_are_an_engines_failure_whatever_the_step_makes_of_it(
         await finish(swallows, record={"word": "a"}, claims=Known(EngineError("gone")))
 
 
-@pytest.mark.parametrize(("key", "told"), [("words", "TypeError: a dedup key must be bytes, not str")])
-async def test_a_key_that_is_no_bytes_is_an_error_of_the_step(key, told):
+@pytest.mark.parametrize(("key", "expected"), [("words", "TypeError: a dedup key must be bytes, not str")])
+async def test_a_key_that_is_no_bytes_is_an_error_of_the_step(key, expected):
     finished = await finish(Against(lambda record: key), claims=Known())
-    assert finished.rejected[0]["detail"].startswith(told)
+    assert finished.rejected[0]["detail"].startswith(expected)
     assert finished.claims == []
 
 

@@ -76,7 +76,7 @@ async def test_the_three_calls_have_samplings_of_their_own():
     await evolve(
         engine, rounds=1, evolve=Sampling(max_tokens=5), judge=Sampling(max_tokens=6), response=Sampling(max_tokens=7)
     )
-    assert [one.max_tokens for one in engine.samplings] == [5, 6, 7]
+    assert [sampling.max_tokens for sampling in engine.samplings] == [5, 6, 7]
 
 
 async def test_operations_are_drawn_by_weights_that_need_not_sum_to_1():
@@ -280,8 +280,8 @@ async def test_calls_tells_every_call_of_a_record_that_costs_most(keys, script):
     given = {name: Sampling(max_tokens=size) for size, name in enumerate(["evolve", "judge", "response"], 5)}
     engine = Script(**script)
     await evolve(engine, rounds=3, **given, **keys)
-    told = [call.max_tokens for call in EvolInstruct(rounds=3, **given, **keys).calls()]
-    assert told == [one.max_tokens for one in engine.samplings]
+    result = [call.max_tokens for call in EvolInstruct(rounds=3, **given, **keys).calls()]
+    assert result == [sampling.max_tokens for sampling in engine.samplings]
 
 
 async def test_records_do_not_wait_for_each_other():

@@ -188,7 +188,7 @@ async def test_a_verdict_that_can_not_be_read_is_none(said, reason):
 
 async def test_a_judge_may_be_another_model():
     assert YesNo(model="judge").call.model == "judge"
-    assert {one.model for one in Grounded(judge=YesNo(model="judge")).calls()} == {"judge"}
+    assert {call.model for call in Grounded(judge=YesNo(model="judge")).calls()} == {"judge"}
 
 
 @pytest.mark.parametrize("step", [GroundedAnswer(), Grounded(), NeedsPassage()])

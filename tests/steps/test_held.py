@@ -45,7 +45,7 @@ async def test_a_form_that_the_engine_does_not_hold_is_not_asked_for():
     assert llm.holds == {"choice"}
     await llm.chat("why?", json_schema={"type": "object"})
     await llm.chat("why?", Sampling(regex="[a-z]+"))
-    assert [one.form for one in engine.samplings] == [None, None]
+    assert [sampling.form for sampling in engine.samplings] == [None, None]
 
 
 async def test_an_engine_that_says_nothing_of_forms_holds_none():
@@ -70,7 +70,7 @@ async def test_a_model_that_does_not_think_is_held_from_the_first_word_and_what_
     engine, ledger = HoldingEngine(lambda prompt: "Yes"), Ledger()
     answer = await handle(engine, MayThink(), ledger).chat("why?", max_tokens=50, choice=VERDICT)
     assert (answer.text, answer.reasoning) == ("Yes", None)
-    assert [(one.form, one.max_tokens) for one in engine.samplings] == [(None, OPENING), ("choice", 50)]
+    assert [(sampling.form, sampling.max_tokens) for sampling in engine.samplings] == [(None, OPENING), ("choice", 50)]
     assert engine.prompts == ["<user>why?<assistant>"] * 2
 
 
@@ -91,7 +91,7 @@ class Thinker:
         if sampling.choice:
             said = self.tokenizer.encode(sampling.choice[0], add_special_tokens=False)
             return Answer(said, "stop", len(prompt))
-        rest = self.thoughts[sum(len(one.token_ids) for one in self.answers) :]
+        rest = self.thoughts[sum(len(answer.token_ids) for answer in self.answers) :]
         end = next((n for n, id in enumerate(rest) if id in sampling.stop_token_ids), len(rest))
         cut = end > sampling.max_tokens or (end == len(rest) and not self.ends)
         answer = Answer(rest[: min(end, sampling.max_tokens)], "length" if cut else "stop", len(prompt))
@@ -129,7 +129,7 @@ async def test_a_thinking_model_thinks_first_and_is_held_after_that(family):
     assert engine.asked[-1][0] == prompt + before_answer
     seeds = [sampling.seed for _, sampling in engine.asked]
     assert seeds[0] == derive_seed(7, "17", "judge", 0) and len(set(seeds)) == len(seeds)
-    free = sum(len(one.token_ids) for one in engine.answers)
+    free = sum(len(answer.token_ids) for answer in engine.answers)
     assert ledger.usage.completion_tokens == free + len(engine.tokenizer.encode("Yes"))
     assert ledger.spent["judge"].calls == len(engine.asked)
 

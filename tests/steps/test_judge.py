@@ -142,7 +142,7 @@ async def test_a_low_score_is_a_rejection_with_the_score():
 async def test_the_score_of_several_votes_is_their_mean_without_those_that_failed():
     row, engine = await judge(verdict(5), "oops", verdict(4, "No."), votes=3, sampling=Sampling(temperature=0.7))
     assert (row["judge_score"], row["judge_reason"]) == (4.5, "It fits.")
-    assert len({one.seed for one in engine.samplings}) == 3
+    assert len({sampling.seed for sampling in engine.samplings}) == 3
 
 
 def test_greedy_votes_are_refused():

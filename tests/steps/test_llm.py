@@ -50,7 +50,10 @@ async def test_a_query_ends_where_the_users_words_start(llm, engine):
 async def test_chat_and_query_have_stops_of_their_own_beside_those_given(llm, engine):
     await llm.chat("why?", Sampling(stop=("END",), stop_token_ids=(9,)))
     await llm.query()
-    assert [(one.stop, one.stop_token_ids) for one in engine.samplings] == [(("END", "</answer>"), (9, 2)), ((), (1,))]
+    assert [(sampling.stop, sampling.stop_token_ids) for sampling in engine.samplings] == [
+        (("END", "</answer>"), (9, 2)),
+        ((), (1,)),
+    ]
 
 
 async def test_keywords_change_single_fields_of_the_sampling(llm, engine):
@@ -67,12 +70,12 @@ async def test_an_unknown_keyword_is_refused(llm):
 async def test_every_call_has_a_seed_of_its_own_from_run_record_step_and_call(llm, engine):
     await llm.chat("same")
     await llm.chat("same")
-    assert [one.seed for one in engine.samplings] == [derive_seed(7, "17", "judge", call) for call in (0, 1)]
+    assert [sampling.seed for sampling in engine.samplings] == [derive_seed(7, "17", "judge", call) for call in (0, 1)]
 
 
 async def test_calls_side_by_side_have_seeds_in_the_order_in_which_they_start(llm, engine):
     await asyncio.gather(llm.chat("one"), llm.chat("two"))
-    seeds = dict(zip(engine.prompts, (one.seed for one in engine.samplings), strict=True))
+    seeds = dict(zip(engine.prompts, (sampling.seed for sampling in engine.samplings), strict=True))
     assert seeds["<user>two<assistant>"] == derive_seed(7, "17", "judge", 1)
 
 
@@ -82,7 +85,7 @@ async def test_others_go_on_while_a_long_prompt_is_encoded_and_it_keeps_its_own_
     asked = "long " * LONG, "a" * (LONG + 1), "short"
     await asyncio.gather(*map(llm.chat, asked), return_exceptions=True)
     assert engine.prompts[0] == "<user>short<assistant>"
-    assert [one.seed for one in engine.samplings] == [derive_seed(7, "17", "judge", call) for call in (2, 1)]
+    assert [sampling.seed for sampling in engine.samplings] == [derive_seed(7, "17", "judge", call) for call in (2, 1)]
 
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"id": "18"}, {"step": "judge#2"}])

@@ -45,7 +45,7 @@ async def test_instruction_and_response_are_sampled_separately(engine):
 
 async def test_answers_are_greedy_unless_told_otherwise(engine):
     await talk(engine)
-    assert [one.temperature for one in engine.samplings] == [0.9, 0.0]
+    assert [sampling.temperature for sampling in engine.samplings] == [0.9, 0.0]
 
 
 async def test_a_system_prompt_is_a_template_over_the_records_columns(engine):
@@ -131,7 +131,10 @@ async def test_system_prompts_are_drawn_by_weights_that_need_not_sum_to_1(engine
 
 
 async def test_plain_texts_among_system_prompts_have_weight_1(engine):
-    assert [one.weight for one in Magpie(system_prompts=["a", {"text": "b", "weight": 0.5}]).system_prompts] == [1, 0.5]
+    assert [prompt.weight for prompt in Magpie(system_prompts=["a", {"text": "b", "weight": 0.5}]).system_prompts] == [
+        1,
+        0.5,
+    ]
 
 
 async def test_no_system_prompt_can_have_its_share(engine):
@@ -193,7 +196,7 @@ async def test_what_a_source_gave_stays_in_the_record(engine):
 async def test_calls_tells_every_call_of_a_record(engine, keys):
     magpie = Magpie(instruction=Sampling(max_tokens=5), response=Sampling(max_tokens=9), **keys)
     await talk(engine, instruction=magpie.instruction, response=magpie.response, **keys)
-    assert [call.max_tokens for call in magpie.calls()] == [one.max_tokens for one in engine.samplings]
+    assert [call.max_tokens for call in magpie.calls()] == [sampling.max_tokens for sampling in engine.samplings]
 
 
 async def test_an_instruction_that_surprises_the_model_which_wrote_it_is_incoherent(engine):
@@ -210,7 +213,7 @@ async def test_an_instruction_that_surprises_the_model_which_wrote_it_is_incoher
 
 async def test_an_engine_that_tells_no_probabilities_makes_nothing_incoherent(engine):
     assert (await talk(engine, min_logprob=-0.1)).kept
-    assert [one.logprob for one in engine.samplings] == [True, False]
+    assert [sampling.logprob for sampling in engine.samplings] == [True, False]
 
 
 async def test_a_prefix_begins_the_first_words_of_the_user_and_is_a_part_of_them():

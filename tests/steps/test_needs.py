@@ -87,7 +87,9 @@ def test_a_column_that_a_step_can_use_in_some_rows_or_for_which_another_one_will
 
 
 def test_a_declared_column_of_another_type_in_every_row_is_refused():
-    told = unfit({"topic": ["text"], "n": ["text"]}, ABOUT, declared={"n": pa.int64()})
-    assert told.startswith("strategy.columns.n: is int64, but in seeds.jsonl 'n' holds texts; give the column its type")
+    result = unfit({"topic": ["text"], "n": ["text"]}, ABOUT, declared={"n": pa.int64()})
+    assert result.startswith(
+        "strategy.columns.n: is int64, but in seeds.jsonl 'n' holds texts; give the column its type"
+    )
     assert unfit({"topic": ["text"], "n": ["text", "number"]}, ABOUT, declared={"n": pa.int64()}) is None
     assert unfit({"topic": ["text"], "n": ["null"]}, ABOUT, declared={"n": pa.int64()}) is None

@@ -54,7 +54,7 @@ async def test_the_shortest_that_passed():
 async def test_thoughts_count_where_tokens_are_told_and_else_characters_do():
     candidates = [Candidate("m", "yes yes", "stop", 5, "passed"), Candidate("m", "yes", "stop", 50, "passed")]
     assert (await rows(candidates, by="shortest"))[0]["response"] == "yes yes"
-    untold = [one._replace(tokens=None) for one in candidates]
+    untold = [candidate._replace(tokens=None) for candidate in candidates]
     assert (await rows(untold, by="shortest"))[0]["response"] == "yes"
 
 

@@ -87,7 +87,7 @@ async def test_a_score_takes_no_seed_from_the_calls_after_it():
 
 
 @pytest.mark.parametrize(
-    ("ask", "told"),
+    ("ask", "expected"),
     [
         (lambda llm: llm.on("reward").chat("Why?"), "the model 'reward' cannot generate text, its task is to score"),
         (lambda llm: llm.on("reward").embed("a"), "the model 'reward' can score, but not embed"),
@@ -96,11 +96,11 @@ async def test_a_score_takes_no_seed_from_the_calls_after_it():
         (lambda llm: llm.on("rewrad").score(TALK), "there is no model 'rewrad' in this run; did you mean 'reward'?"),
     ],
 )
-async def test_a_model_that_does_something_else_is_named_with_what_it_does(ask, told):
+async def test_a_model_that_does_something_else_is_named_with_what_it_does(ask, expected):
     llm, _ = handle(reward=FakePooler("score"), embedder=FakePooler("embed"))
     with pytest.raises(ValueError) as caught:
         await ask(llm)
-    assert str(caught.value) == told
+    assert str(caught.value) == expected
 
 
 async def test_a_request_that_failed_is_made_again_and_one_that_always_fails_is_poison():

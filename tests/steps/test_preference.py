@@ -84,7 +84,7 @@ async def test_k_responses_are_drawn_with_seeds_of_their_own():
 async def test_several_samplings_are_taken_in_turn():
     engine = scored(3, 5, 1)
     await pair(engine, k=3, responses=[Sampling(temperature=0.1), Sampling(temperature=0.9)])
-    assert [one.temperature for one in engine.samplings[:3]] == [0.1, 0.9, 0.1]
+    assert [sampling.temperature for sampling in engine.samplings[:3]] == [0.1, 0.9, 0.1]
 
 
 def test_greedy_responses_are_refused():
@@ -181,7 +181,7 @@ async def test_there_must_be_something_to_answer():
 
 def test_calls_tells_responses_and_votes():
     judge = Judge(votes=2, sampling=Sampling(max_tokens=7))
-    assert [one.max_tokens for one in Preference(k=2, judge=judge).calls()] == [2048, 2048, 7, 7, 7, 7]
+    assert [call.max_tokens for call in Preference(k=2, judge=judge).calls()] == [2048, 2048, 7, 7, 7, 7]
     assert len(Preference(k=2, reward_model=LONGER).calls()) == 2
 
 

@@ -141,12 +141,12 @@ async def sampled(*parts, **keys):
 
 async def test_answers_that_used_no_tool_do_not_pass_where_it_is_required():
     candidates, _ = await sampled(PROGRAM, END, END)
-    assert [(one["verdict"], one["detail"], one["runs"]) for one in candidates] == [
+    assert [(candidate["verdict"], candidate["detail"], candidate["runs"]) for candidate in candidates] == [
         ("passed", PROGRAM + OUTPUT + END, 1),
         ("failed", "without its tool", 0),
     ]
     candidates, _ = await sampled(PROGRAM, END, END, tool=PythonTool(required=False))
-    assert [one["verdict"] for one in candidates] == ["passed", "passed"]
+    assert [candidate["verdict"] for candidate in candidates] == ["passed", "passed"]
 
 
 async def test_the_seeds_of_an_answers_calls_do_not_depend_on_which_answer_comes_first():

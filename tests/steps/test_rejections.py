@@ -112,7 +112,9 @@ class Raised(ast.NodeVisitor):
                 yield from self.patterns(node.body)
                 yield from self.patterns(node.orelse)
             case ast.JoinedStr():
-                yield "".join(re.escape(one.value) if isinstance(one, ast.Constant) else ".+" for one in node.values)
+                yield "".join(
+                    re.escape(value.value) if isinstance(value, ast.Constant) else ".+" for value in node.values
+                )
             case ast.Name(id=name) if isinstance(getattr(self.modules[-1], name, None), str):
                 yield re.escape(getattr(self.modules[-1], name))
             case ast.Call(func=ast.Name(id="missing")):

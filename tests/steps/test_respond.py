@@ -78,7 +78,7 @@ async def test_answers_are_greedy_unless_told_otherwise():
     engine = FakeEngine()
     await respond({"instruction": "why?"}, engine)
     await respond({"instruction": "why?"}, engine, sampling={"temperature": 0.5})
-    assert [one.temperature for one in engine.samplings] == [0.0, 0.5]
+    assert [sampling.temperature for sampling in engine.samplings] == [0.0, 0.5]
 
 
 def test_calls_tells_its_one_call():

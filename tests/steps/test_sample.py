@@ -170,7 +170,7 @@ async def test_what_is_drawn_does_not_depend_on_which_answer_comes_first(keys):
 async def test_every_answer_has_a_seed_of_its_own_and_the_same_prompt():
     engine = said(*["8"] * 8)
     await sample(engine, n=8, k=1)
-    assert len({one.seed for one in engine.samplings}) == 8 and len(set(engine.prompts)) == 1
+    assert len({sampling.seed for sampling in engine.samplings}) == 8 and len(set(engine.prompts)) == 1
 
 
 async def test_models_and_samplings_are_taken_in_turn():
@@ -181,8 +181,8 @@ async def test_models_and_samplings_are_taken_in_turn():
     chain = Strategy("test", [Step("sample", step, columns)], {})
     (row,) = (await run_record(0, dict(RECORD), Context(chain, endpoints, 0))).kept
     assert [one["model"] for one in row["candidates"]] == ["SMALL", "LARGE"] * 2
-    assert [one.temperature for one in engines["large"].samplings] == [0.9, 0.9]
-    assert step.models == ["small", "large"] and [one.model for one in step.calls()] == ["small", "large"] * 2
+    assert [sampling.temperature for sampling in engines["large"].samplings] == [0.9, 0.9]
+    assert step.models == ["small", "large"] and [call.model for call in step.calls()] == ["small", "large"] * 2
 
 
 async def test_what_is_appended_is_for_the_model_alone():

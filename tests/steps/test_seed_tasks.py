@@ -70,10 +70,10 @@ def test_a_file_that_is_not_there_or_empty_is_refused(tmp_path):
 
 
 def test_the_shipped_tasks_are_many_varied_and_pass_the_filters_themselves():
-    told = [json.loads(line) for line in SHIPPED.read_text().splitlines()]
-    assert len(told) >= 40
-    assert 0.2 <= sum(one["is_classification"] for one in told) / len(told) <= 0.35
-    assert len({one["id"] for one in told}) == len({one["name"] for one in told}) == len(told)
+    result = [json.loads(line) for line in SHIPPED.read_text().splitlines()]
+    assert len(result) >= 40
+    assert 0.2 <= sum(one["is_classification"] for one in result) / len(result) <= 0.35
+    assert len({one["id"] for one in result}) == len({one["name"] for one in result}) == len(result)
     pool = Novelty()
     for task in (seed.instruction for seed in read_seeds(SHIPPED)):
         assert unfit_task(task) is None

@@ -295,7 +295,7 @@ async def test_queries_read_the_column_that_holds_the_context():
 async def test_whether_a_task_is_a_classification_is_a_held_yes_or_no():
     engine = FakeEngine(lambda prompt: "Yes", max_model_len=10**5)
     await finish(Instances(), engine=engine, record={"instruction": "Sort the words."}, columns=COLUMNS)
-    assert [one.choice for one in engine.samplings] == [("Yes", "No"), None]
+    assert [sampling.choice for sampling in engine.samplings] == [("Yes", "No"), None]
 
 
 async def test_criteria_and_the_application_of_queries_are_templates_over_the_records_columns():

@@ -146,8 +146,8 @@ def test_instances_are_read_input_first(text, instances):
 )
 def test_instances_are_read_output_first(text, instances):
     found = output_first(text)
-    assert [one.output for one in found] == [one.output for one in instances]
-    assert [one.input for one in found if one.output] == [one.input for one in instances if one.output]
+    assert [one.output for one in found] == [instance.output for instance in instances]
+    assert [one.input for one in found if one.output] == [instance.input for instance in instances if instance.output]
 
 
 def test_a_cut_answer_loses_its_last_instance():

@@ -63,7 +63,7 @@ async def test_a_form_that_the_server_does_not_hold_is_not_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("text", "told", "tags", "reasoning", "rest"),
+    ("text", "expected", "tags", "reasoning", "rest"),
     [
         ("Yes.", "Hm.", "auto", "Hm.", "Yes."),
         ("<think>Hm.</think>Yes.", None, "auto", "Hm.", "Yes."),
@@ -73,8 +73,8 @@ async def test_a_form_that_the_server_does_not_hold_is_not_asked_for():
         ("Yes.", None, "auto", None, "Yes."),
     ],
 )
-async def test_thoughts_are_no_part_of_an_answer_wherever_a_server_puts_them(text, told, tags, reasoning, rest):
-    llm, _ = handle(FakeChat(text, reasoning=told), tags)
+async def test_thoughts_are_no_part_of_an_answer_wherever_a_server_puts_them(text, expected, tags, reasoning, rest):
+    llm, _ = handle(FakeChat(text, reasoning=expected), tags)
     said = await llm.chat("Is it?")
     assert (said.reasoning, said.text) == (reasoning, rest)
 

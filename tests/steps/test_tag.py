@@ -42,7 +42,7 @@ async def test_labels_of_ones_own_are_asked_for_read_and_columns():
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "expected"),
     [
         ({"qualty": None}, r"qualty: give its labels.*did you mean 'quality'"),
         ({"field": ["law"]}, "field: needs at least two labels"),
@@ -50,8 +50,8 @@ async def test_labels_of_ones_own_are_asked_for_read_and_columns():
         ({}, "needs at least one name"),
     ],
 )
-def test_labels_that_cannot_be_told_apart_are_refused(labels, told):
-    with pytest.raises(ValueError, match=told):
+def test_labels_that_cannot_be_told_apart_are_refused(labels, expected):
+    with pytest.raises(ValueError, match=expected):
         Tag(labels=labels)
 
 

@@ -55,7 +55,7 @@ async def test_samples_are_records_with_paths_and_seeds_of_their_own():
     engine = FakeEngine()
     rows = await ask({"topic": "bees"}, engine, number=17, samples=3)
     assert [row["id"] for row in rows] == ["17/0", "17/1", "17/2"]
-    assert len({one.seed for one in engine.samplings}) == 3
+    assert len({sampling.seed for sampling in engine.samplings}) == 3
     assert [row["usage"]["completion_tokens"] for row in rows] == [15, 0, 0]
 
 
@@ -73,8 +73,8 @@ async def test_of_several_samples_an_empty_one_is_rejected_alone():
 async def test_the_answer_can_become_the_instruction():
     (row,) = await ask({"topic": "bees", "system_prompt": "kind"}, output="instruction")
     assert (row["instruction"], row["response"], row["system_prompt"]) == ("words", None, "kind")
-    told = [(one["operation"], one["text"]) for one in row["lineage"]]
-    assert told == [("prompt", "About bees"), ("instruction", "words")]
+    result = [(one["operation"], one["text"]) for one in row["lineage"]]
+    assert result == [("prompt", "About bees"), ("instruction", "words")]
 
 
 @pytest.mark.parametrize("samples", [1, 2])
@@ -148,7 +148,7 @@ async def test_a_conversation_that_the_row_brought_gives_way_to_the_new_one():
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "expected"),
     [
         ("{{ topic", "line 1: unexpected end of template"),
         ("a\n{% if %}", "line 2: Expected an expression"),
@@ -157,8 +157,8 @@ async def test_a_conversation_that_the_row_brought_gives_way_to_the_new_one():
     ],
 )
 @pytest.mark.parametrize("key", ["template", "system_prompt"])
-def test_a_template_that_is_none_is_refused(template, told, key):
-    with pytest.raises(pydantic.ValidationError, match=told):
+def test_a_template_that_is_none_is_refused(template, expected, key):
+    with pytest.raises(pydantic.ValidationError, match=expected):
         TextGeneration(**{"template": "x", key: template})
 
 

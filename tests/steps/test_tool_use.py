@@ -66,12 +66,16 @@ async def test_a_call_is_made_its_function_run_and_the_answer_states_the_result(
         "role": "tool", "content": '{"roman": "XIV"}', "tool_call_id": call["id"], "name": "to_roman"}  # fmt: skip
     assert (row["instruction"], row["response"]) == ("What is 14 in Roman numerals?", "It is XIV.")
     assert (row["tool_case"], row["tools_executed"]) == ("one", True)
-    assert {one["function"]["name"] for one in json.loads(row["tools"])} == {"to_roman", "count_letter"}
+    assert {load["function"]["name"] for load in json.loads(row["tools"])} == {"to_roman", "count_letter"}
 
 
 async def test_the_engine_is_asked_for_the_schema_of_the_tools_on_offer(one):
     _, engine = await ran(Model([ROMAN]))
-    (form,) = [one.json_schema for one in engine.samplings if one.json_schema and "tool_calls" in str(one.json_schema)]
+    (form,) = [
+        sampling.json_schema
+        for sampling in engine.samplings
+        if sampling.json_schema and "tool_calls" in str(sampling.json_schema)
+    ]
     names = [each["properties"]["name"]["const"] for each in form["properties"]["tool_calls"]["items"]["anyOf"]]
     assert sorted(names) == ["count_letter", "to_roman"]
 
@@ -132,7 +136,7 @@ async def test_several_calls_may_come_in_several_rounds(one):
     assert [turn["role"] for turn in row["messages"]] == ["user", *["assistant", "tool"] * 2, "assistant"]
     ids = [turn["tool_call_id"] for turn in row["messages"] if turn["role"] == "tool"]
     assert len(set(ids)) == 2 and all(len(one) == 9 and one.isalnum() for one in ids)
-    second = [one for one in engine.prompts if "An assistant may call" in one][1]
+    second = [prompt for prompt in engine.prompts if "An assistant may call" in prompt][1]
     assert '{"roman": "XIV"}' in second.replace('\\\\"', '"').replace('\\"', '"')
 
 
@@ -143,7 +147,7 @@ async def test_a_tool_without_a_function_is_simulated(tmp_path):
     finished, engine = await ran(model, tools=path, names=[])
     (row,) = finished.kept
     assert row["messages"][2]["content"] == '{"result": "rain"}' and row["tools_executed"] is False
-    assert sum("You are this function" in one for one in engine.prompts) == 1
+    assert sum("You are this function" in prompt for prompt in engine.prompts) == 1
 
 
 async def test_a_record_with_an_instruction_and_tools_of_its_own_is_taken_as_it_is():
@@ -152,7 +156,7 @@ async def test_a_record_with_an_instruction_and_tools_of_its_own_is_taken_as_it_
     finished, engine = await ran(model, record=record)
     (row,) = finished.kept
     assert row["tool_case"] == "given" and json.loads(row["tools"])[0]["function"] == WEATHER
-    assert not any("Write one message" in one for one in engine.prompts)
+    assert not any("Write one message" in prompt for prompt in engine.prompts)
     finished, _ = await ran(Model(answer="No idea."), record=record)
     assert [turn["role"] for turn in finished.kept[0]["messages"]] == ["user", "assistant"]
 
@@ -177,7 +181,7 @@ def test_cases_come_in_their_shares_and_what_they_offer_fits():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["strategy.tool_use.tools=/nope.json"], "/nope.json: can't be read: No such file or directory"),
         (["strategy.tool_use.names=[to_romn]"], "names: there is no tool 'to_romn'; did you mean 'to_roman'?"),
@@ -192,10 +196,10 @@ def test_cases_come_in_their_shares_and_what_they_offer_fits():
         (["strategy.tool_use.tool=x"], "tool: no such key; did you mean"),
     ],
 )
-def test_what_is_wrong_is_said_before_the_start_in_one_line(capsys, words, told):
+def test_what_is_wrong_is_said_before_the_start_in_one_line(capsys, words, expected):
     assert main(["+strategy=tool_use", "dry_run=true", *words]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: strategy.tool_use") and told in said and said.count("\n") == 1
+    assert said.startswith("error: strategy.tool_use") and expected in said and said.count("\n") == 1
 
 
 def test_functions_of_ones_own_are_run_and_specified_by_their_signatures(tmp_path, monkeypatch):

@@ -96,7 +96,9 @@ async def test_of_more_authors_than_answers_some_are_drawn_and_of_fewer_all_answ
     row, engines = await finish(["poor", "fine"], k=4)
     assert len(engines["m0"].prompts) == len(engines["m1"].prompts) == 2
     assert [one["text"] for one in row["candidates"]] in (["poor", "fine"], ["fine", "poor"])  # each is rated once
-    assert [one.seed for one in engines["m0"].samplings] != [one.seed for one in engines["m1"].samplings]
+    assert [sampling.seed for sampling in engines["m0"].samplings] != [
+        sampling.seed for sampling in engines["m1"].samplings
+    ]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ async def test_a_task_that_has_the_signature_is_left_as_it_is():
 async def test_tests_that_are_wrong_or_weak_are_written_again():
     row, engine = await written("No.", WRONG, WEAK, GOOD, "not asked for")
     assert row["tests"].count("assert") == 3 and len(engine.prompts) == 4
-    assert len({one.seed for one in engine.samplings}) == 4
+    assert len({sampling.seed for sampling in engine.samplings}) == 4
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,10 @@ def test_a_full_disk_ends_a_run_with_what_is_finished_and_the_same_command_goes_
     folder = disk(500) / "run"
     records = ["num_records=1000", "shard_size=50"]
     assert run(folder, *records) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert [line for line in told if line.startswith("failed: ")] == [told[-2]]
-    assert "No space left on device" in told[-2]
-    check_line(told[-1], "finished records", f"{folder};", f"{folder}/logs")
+    output = capsys.readouterr().err.splitlines()
+    assert [line for line in output if line.startswith("failed: ")] == [output[-2]]
+    assert "No space left on device" in output[-2]
+    check_line(output[-1], "finished records", f"{folder};", f"{folder}/logs")
     manifest = Manifest.read(RunFolder(folder))
     assert manifest.summaries and not manifest.damaged(RunFolder(folder))
 

@@ -128,9 +128,9 @@ def test_a_merge_beside_a_run_is_refused_and_its_owner_named(tmp_path, capsys):
     with folder.locked():
         assert main([str(folder.path)]) == 2
         assert main([str(written(tmp_path / "other").path), "--output-dir", str(folder.path)]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert all(line.startswith(f"error: {folder.path} is in use by process {os.getpid()} on") for line in told)
-    assert len(told) == 2 and not folder.dataset.exists()
+    output = capsys.readouterr().err.splitlines()
+    assert all(line.startswith(f"error: {folder.path} is in use by process {os.getpid()} on") for line in output)
+    assert len(output) == 2 and not folder.dataset.exists()
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "dataset", "README.md"])

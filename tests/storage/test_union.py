@@ -87,10 +87,10 @@ def test_a_column_of_two_types_is_refused_with_both(tmp_path, capsys):
     one = run_of(tmp_path / "one", {"score": 0.5}, columns={"score": pa.float64()})
     other = run_of(tmp_path / "other", {"score": "high"}, columns={"score": pa.string()}, seed=2)
     assert merged(one, other, into=tmp_path / "both") == 2
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert (
-        told.startswith(f"error: {other.path}: column 'score' is string, and double in {one.path}")
-        and len(told.splitlines()) == 1
+        output.startswith(f"error: {other.path}: column 'score' is string, and double in {one.path}")
+        and len(output.splitlines()) == 1
     )
     assert not (tmp_path / "both").exists()
 
@@ -106,10 +106,10 @@ def test_the_same_rows_twice_are_refused(two, tmp_path, capsys):
 
     shutil.copytree(two[0].path, tmp_path / "copy")
     assert main([str(two[0].path), str(tmp_path / "copy"), "--into", str(tmp_path / "both")]) == 2
-    told = (
+    expected = (
         f"error: {tmp_path / 'copy'}: is the same run as {two[0].path}, and both have records 0 to 2; leave one out\n"
     )
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == expected
     assert main([str(two[0].path), f"{two[0].path}/../one", "--into", str(tmp_path / "both")]) == 2
     assert "is given twice" in capsys.readouterr().err
     assert not (tmp_path / "both").exists()
@@ -127,7 +127,7 @@ def test_a_folder_with_something_else_is_refused_and_left_as_it_is(two, tmp_path
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     assert merged(*two, into=tmp_path / "both") == 2
-    assert [one for one in (tmp_path / "both").rglob("*") if one.is_file()] == [path] and path.read_text() == "mine"
+    assert [path for path in (tmp_path / "both").rglob("*") if path.is_file()] == [path] and path.read_text() == "mine"
 
 
 def test_one_of_the_runs_is_no_folder_for_all(two, capsys):

@@ -55,14 +55,14 @@ def test_slices_and_folders_of_the_users_own_are_told_apart_by_themselves(folder
 
 def test_a_dry_run_shows_the_folder_of_the_run(job, capsys):  # noqa: F811
     assert main(["--multirun", *GOOD, "seed=1,2", "output_dir=out", "dry_run=true"]) == 0
-    told = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("folder")]
-    assert told == ["out/seed=1", "out/seed=2"]
+    output = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("folder")]
+    assert output == ["out/seed=1", "out/seed=2"]
 
 
 def test_each_run_has_a_heading_as_it_starts(folders, capsys):
     folders(*GOOD, "output_dir=out", "seed=1,2", "model.dtype=auto,float32", "num_records=9")
-    told = [line for line in capsys.readouterr().out.splitlines() if line]
-    assert told == [
+    output = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert output == [
         "run 1 of 4: seed=1 model.dtype=auto",
         "run 2 of 4: seed=1 model.dtype=float32",
         "run 3 of 4: seed=2 model.dtype=auto",

@@ -71,7 +71,7 @@ def test_the_calculator_calculates_and_nothing_else(expression):
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "told"),
+    ("name", "arguments", "expected"),
     [
         ("convert_units", {"value": 1, "from_unit": "mile", "to_unit": "pound"}, "do not measure the same"),
         ("days_between", {"start": "2025-02-30", "end": "2025-03-01"}, "'2025-02-30' is no day"),
@@ -80,8 +80,8 @@ def test_the_calculator_calculates_and_nothing_else(expression):
         ("decode_base64", {"base64_text": "?"}, "no text in Base64"),
     ],
 )
-def test_what_a_tool_can_not_do_is_one_line(name, arguments, told):
-    with pytest.raises(ToolError, match=told):
+def test_what_a_tool_can_not_do_is_one_line(name, arguments, expected):
+    with pytest.raises(ToolError, match=expected):
         called(name, arguments)
 
 

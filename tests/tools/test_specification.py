@@ -43,7 +43,7 @@ def test_every_kind_of_file_is_read(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "expected"),
     [
         ("{", ": is not JSON: "),
         ([], ": has no tools"),
@@ -60,15 +60,17 @@ def test_every_kind_of_file_is_read(tmp_path, kind):
         ([{"name": "f"}, {"name": "f"}], ": tool 2: an earlier tool has the name 'f' too"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_its_place(tmp_path, found, told):
+def test_what_is_wrong_is_one_line_with_its_place(tmp_path, found, expected):
     path = written(tmp_path, found)
     with pytest.raises(ValueError, match=r".") as refused:
         read_tools(path)
-    assert str(refused.value).startswith(str(path)) and told in str(refused.value) and "\n" not in str(refused.value)
+    assert (
+        str(refused.value).startswith(str(path)) and expected in str(refused.value) and "\n" not in str(refused.value)
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ({"city": "Rome", "days": 2}, None),
         ({"days": 2}, "'city' is a required property"),
@@ -77,8 +79,8 @@ def test_what_is_wrong_is_one_line_with_its_place(tmp_path, found, told):
         (["Rome"], "['Rome'] is not of type 'object'"),
     ],
 )
-def test_arguments_are_held_against_the_schema(arguments, told):
-    assert WEATHER.problem(arguments) == told
+def test_arguments_are_held_against_the_schema(arguments, expected):
+    assert WEATHER.problem(arguments) == expected
 
 
 def test_the_form_of_an_answer_takes_calls_that_are_fit_and_no_others():

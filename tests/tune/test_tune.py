@@ -40,7 +40,7 @@ def test_keys_with_several_values_take_the_place_of_what_is_varied_unasked():
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "expected"),
     [
         ("seed=1,2", "seed: needs a single value, since a tune varies settings of the engine only; use "
          "python -m synth.pilot to try several"),
@@ -51,9 +51,9 @@ def test_keys_with_several_values_take_the_place_of_what_is_varied_unasked():
          "one after another as engine.max_num_seqs=4,8"),
     ],
 )  # fmt: skip
-def test_a_bad_word_is_refused_in_one_line_before_an_engine_is_started(capsys, tmp_path, word, told):
+def test_a_bad_word_is_refused_in_one_line_before_an_engine_is_started(capsys, tmp_path, word, expected):
     assert main([*FAST, word]) == 2
-    assert capsys.readouterr() == ("", f"error: {told}\n")
+    assert capsys.readouterr() == ("", f"error: {expected}\n")
     assert not list(tmp_path.iterdir())
 
 

@@ -123,7 +123,7 @@ async def test_processor_time_decides_and_not_what_else_runs_on_the_machine():
     processes = Processes("a test", spin, timeout_s=60, cpu_s=0.5, count=4)
     replies = await asyncio.gather(*(processes.ask(seconds) for seconds in (0.3, 0.3, 0.3, 5)))
     await processes.close()
-    assert [one.kind for one in replies] == ["value", "value", "value", "timeout"]
+    assert [reply.kind for reply in replies] == ["value", "value", "value", "timeout"]
     assert replies[-1].detail == "it took more than cpu_s=0.5 of processor time"
 
 

@@ -107,7 +107,11 @@ class Documents:
     def _rows(self, name: str, document: Document, count: Callable[[str], int]) -> Iterator[Record]:
         title = document.title or PurePosixPath(name).stem
         passages = list(cut(document.blocks, count, self.size, self.overlap))
-        among = partners([one.text[one.overlap :] for one in passages]) if self.related else [None] * len(passages)
+        among = (
+            partners([passage.text[passage.overlap :] for passage in passages])
+            if self.related
+            else [None] * len(passages)
+        )
         for number, (passage, partner) in enumerate(zip(passages, among, strict=True), 1):
             row = {"context": passage.text, "document": name, "title": title, **_place(passage, number)}
             if self.related:
@@ -121,7 +125,7 @@ class Documents:
         """Each document, its name in the dataset and its format. Raises ConfigError for a missing one."""
         files = []
         for given in self.path:
-            named = [one for path in found(given) for one in self._documents(given, path)]
+            named = [document for path in found(given) for document in self._documents(given, path)]
             if not named:
                 raise ConfigError(f"source.path: {given} has no documents, files that end in {_known()}")
             files += named

@@ -39,7 +39,7 @@ class Document:
 
     def plain(self) -> list[Any]:
         """The document as plain data, for JSON."""
-        return [self.title, [[one.kind, one.text, one.level, one.page] for one in self.blocks]]
+        return [self.title, [[block.kind, block.text, block.level, block.page] for block in self.blocks]]
 
     @classmethod
     def of_plain(cls, data: Any) -> "Document":
@@ -62,10 +62,10 @@ def normal(text: str) -> str:
 
 def checked(document: Document) -> Document:
     """The document without empty blocks. Raises Unreadable if nothing is left, or too much."""
-    blocks = [one for one in document.blocks if one.text.strip()]
-    if not any(one.kind != "heading" for one in blocks):
+    blocks = [block for block in document.blocks if block.text.strip()]
+    if not any(block.kind != "heading" for block in blocks):
         raise Unreadable("has no text" if not blocks else "has headings only")
-    if sum(len(one.text) for one in blocks) > MOST_TEXT:
+    if sum(len(block.text) for block in blocks) > MOST_TEXT:
         raise Unreadable(f"has more than {MOST_TEXT:,} characters of text")
     title = " ".join(normal(document.title or "").split())[:300]
     return Document(title or _first_heading(blocks), blocks)
@@ -73,7 +73,7 @@ def checked(document: Document) -> Document:
 
 def _first_heading(blocks: Sequence[Block]) -> str | None:
     """The first heading of the highest level that there is: what a reader takes for the title."""
-    headings = [one for one in blocks if one.kind == "heading"]
+    headings = [block for block in blocks if block.kind == "heading"]
     return heading_words(min(headings, key=lambda one: one.level).text) if headings else None
 
 

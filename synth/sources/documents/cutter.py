@@ -95,7 +95,7 @@ class _Cutter:
         room = self.size - _tokens(heads) - body.between
         is_cut_for_them = unit[-1].kind in ("paragraph", "list") and 2 * room >= self.size
         parts = self._cut(body, _CUTS[unit[-1].kind], room if is_cut_for_them else self.size)
-        heads = [part for one in heads for part in self._cut(one, _CUTS["heading"], self.size)]
+        heads = [part for head in heads for part in self._cut(head, _CUTS["heading"], self.size)]
         first = [*heads, next(parts)]
         for some in [first] if _tokens(first) <= self.size else [[one] for one in first]:
             yield from self._take(some)

@@ -76,7 +76,7 @@ def ask(handle: Handle, name: str | None, *arguments: Any, call: bool = True, **
         return Handle(wire, number)
 
     sent = {
-        "arguments": [encode(one, own) for one in arguments],
+        "arguments": [encode(argument, own) for argument in arguments],
         "named": {n: encode(v, own) for n, v in named.items()},
     }
     wire.asked = True

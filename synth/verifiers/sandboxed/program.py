@@ -41,7 +41,7 @@ def serve(wire: Wire, program: str) -> None:
             target = kept[asked["handle"]]
             called = target if asked["name"] is None else getattr(target, asked["name"])
             value = called(*arguments, **named) if asked["call"] else called
-            after = [encode(one, keep) if type(one) in (list, dict, set) else None for one in arguments]
+            after = [encode(argument, keep) if type(argument) in (list, dict, set) else None for argument in arguments]
             wire.send({"value": encode(value, keep), "after": after})
         except BaseException as error:
             wire.send(raised(error))

@@ -50,7 +50,7 @@ def texts(blocks, size, overlap=0, count="words"):
 @given(DOCUMENTS, st.sampled_from(sorted(COUNTS)), st.integers(16, 60), st.integers(0, 8))
 def test_nothing_is_lost_and_the_order_stays(blocks, count, size, overlap):
     passages = list(cut(blocks, COUNTS[count], size, overlap))
-    own = "".join(one.text[one.overlap :] for one in passages)
+    own = "".join(passage.text[passage.overlap :] for passage in passages)
     assert without_space(own) == without_space("".join(block.text for block in blocks))
 
 
@@ -75,7 +75,7 @@ def test_an_overlap_is_the_end_of_the_passage_before_and_within_its_bound(blocks
 @given(DOCUMENTS, st.integers(16, 60), st.integers(0, 8))
 def test_a_table_or_code_that_fits_is_in_one_passage(blocks, size, overlap):
     found = texts(blocks, size, overlap)
-    whole = [one.text for one in blocks if one.kind in ("table", "code") and COUNTS["words"](one.text) <= size]
+    whole = [block.text for block in blocks if block.kind in ("table", "code") and COUNTS["words"](block.text) <= size]
     assert all(any(text.rstrip() in passage for passage in found) for text in whole)
 
 
@@ -121,7 +121,7 @@ def test_a_passage_has_the_headings_and_the_page_of_its_own_beginning():
         Block("paragraph", "Three is here. " * 4, page=3),
     ]
     passages = list(cut(blocks, COUNTS["words"], 24, 4))
-    assert [(one.headings, one.page) for one in passages] == [
+    assert [(passage.headings, passage.page) for passage in passages] == [
         (("Bees", "Food"), 1),
         (("Bees", "Food"), 2),
         (("Bees", "Enemies"), 3),

@@ -120,7 +120,7 @@ def test_the_same_documents_are_the_same_source_wherever_they_are(folder, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "expected"),
     [
         ({"path": "hive/a.odt"}, r"a\.odt ends in none of \.txt, .*\.md, .*\.pdf, \.docx; set source\.format="),
         ({"path": "hive/c.md"}, r"there is no file 'hive/c\.md'; did you mean"),
@@ -128,11 +128,11 @@ def test_the_same_documents_are_the_same_source_wherever_they_are(folder, tmp_pa
         ({"path": "hive/*.png"}, r"has no documents"),
     ],
 )
-def test_what_is_no_document_is_told_with_the_types_that_are(folder, tmp_path, monkeypatch, keys, told):
+def test_what_is_no_document_is_told_with_the_types_that_are(folder, tmp_path, monkeypatch, keys, expected):
     monkeypatch.chdir(tmp_path)
     (folder / "a.odt").write_text("")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=expected):
         Documents(model=DEMO, **keys).stamp()
 
 
@@ -149,7 +149,7 @@ def command(folder, *overrides):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [
         ("source.size=8", "source.size: must be at least 16"),
         ("source.overlap=400", "source: overlap: can't be more than half of size"),
@@ -159,10 +159,10 @@ def command(folder, *overrides):
         ("source.sise=100", "source.sise: no such key; did you mean 'source.size'?"),
     ],
 )
-def test_a_wrong_key_is_told_before_anything_starts(folder, capsys, override, told):
+def test_a_wrong_key_is_told_before_anything_starts(folder, capsys, override, expected):
     assert command(folder, override) == 2
     err = capsys.readouterr().err.splitlines()[-1]
-    assert err.startswith(f"error: {told}")
+    assert err.startswith(f"error: {expected}")
     assert not (folder.parent / "run").exists()
 
 
