@@ -98,7 +98,7 @@ def _plain(value: Any, owner: Callable[..., Any], name: str, where: str) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(one, owner, name, where) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(one, owner, name, where) for one in value]
+        return [_plain(item, owner, name, where) for item in value]
     if is_dataclass(value) and not inspect.isclass(value) and type(value) in _kinds(owner, name):
         given = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
         return {key: _plain(one, type(value), key, where) for key, one in given.items() if one is not None}

@@ -8,7 +8,10 @@ import unicodedata
 
 def printable(text: str) -> str:
     """The text with control and format characters, except newlines, escaped: `\\x1b` for ESC."""
-    return "".join(one if one == "\n" or unicodedata.category(one)[0] != "C" else spelled(one) for one in text)
+    return "".join(
+        character if character == "\n" or unicodedata.category(character)[0] != "C" else spelled(character)
+        for character in text
+    )
 
 
 def in_a_line(text: str) -> str:

@@ -108,4 +108,4 @@ def _without_null(value: Any) -> Any:
     """A column of objects has all keys of all rows in each row, null where a row lacks one."""
     if isinstance(value, Mapping):
         return {name: _without_null(one) for name, one in value.items() if one is not None}
-    return [_without_null(one) for one in value] if isinstance(value, list) else value
+    return [_without_null(item) for item in value] if isinstance(value, list) else value

@@ -63,8 +63,8 @@ def _in_words(probe: Probe, special_tokens: SpecialTokens, prompt: str) -> Marks
         for fromkey in dict.fromkeys(_MARK.findall(before))
         if fromkey not in special_tokens.ids or _closed(fromkey) in before
     ]
-    thoughts = [one for one in found if SPEAKS_OF_THINKING.search(one) and not _OF_SETTINGS.search(one)]
-    answers = [one for one in found if _OF_ANSWERS.search(one) and one not in thoughts]
+    thoughts = [tag for tag in found if SPEAKS_OF_THINKING.search(tag) and not _OF_SETTINGS.search(tag)]
+    answers = [tag for tag in found if _OF_ANSWERS.search(tag) and tag not in thoughts]
     for start in thoughts:
         if start[0] == "<" or _closed(start) in before:
             return Marks(start, _closed(start), (answers[0], _closed(answers[0])) if answers else None)
@@ -74,7 +74,7 @@ def _in_words(probe: Probe, special_tokens: SpecialTokens, prompt: str) -> Marks
     end = answers[0]
     around = ("", _closed(end))
     begun = [text.strip() for text, is_control in special_tokens.split(after) if not is_control][-1:]
-    for start in [*(one for one in begun if SPEAKS_OF_THINKING.search(one)), *thoughts]:
+    for start in [*(tag for tag in begun if SPEAKS_OF_THINKING.search(tag)), *thoughts]:
         return Marks(start, end, around)
     speaks = SPEAKS_OF_THINKING.search(before)
     return Marks("", end, around) if speaks and end in probe.question(system="Be kind.") else None

@@ -18,7 +18,7 @@ def completed(target: Callable[..., Any], values: Mapping[str, Any]) -> dict[str
 def _on_top_of(default: Any, value: Any) -> Any:
     if isinstance(default, list) and len(default) == 1:
         if isinstance(value, list):
-            return [_on_top_of(default[0], one) for one in value]
+            return [_on_top_of(default[0], item) for item in value]
         return _on_top_of(default[0], value)
     if not is_dataclass(default) or not isinstance(value, Mapping) or "_target_" in value:
         return value

@@ -56,9 +56,9 @@ class CommandLine:
         given = self._arguments
         typed = [override for override in self.overrides if override.key_or_group.startswith(("hydra.", "hydra/"))]
         named = {name: getattr(given, name) for name in ("config_dir", "config_path", "config_name")}
-        if any(named.values()) or any(one.key_or_group == "hydra.searchpath" for one in typed):
+        if any(named.values()) or any(override.key_or_group == "hydra.searchpath" for override in typed):
             for words in self._one_by_one():
-                refuse_keys_of_hydra(words, [str(one.input_line) for one in typed], **named)
+                refuse_keys_of_hydra(words, [str(override.input_line) for override in typed], **named)
 
     def _one_by_one(self) -> Iterator[list[str]]:
         """The overrides without sweeps: with the first value of each, then with each further option of a group."""
@@ -140,7 +140,7 @@ class CommandLine:
         known = set(_keys(self._without(override)))
         if override.is_add() and key in known | set(GROUPS):
             return f"{key}: exists already; leave out the plus sign"
-        top = [one for one in known if "." not in one] if "." not in key else []
+        top = [key for key in known if "." not in key] if "." not in key else []
         close = nearest(key, top)
         return f"{key}: no such key{close if 'did you mean' in close else nearest(key, known)}"
 

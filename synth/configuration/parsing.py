@@ -126,7 +126,7 @@ def _name_steps(strategy: dict[str, Any], raw: Any) -> None:
 def _given(value: Any) -> Any:
     """Without keys that are still `???`: a wrong key is reported before a missing one."""
     if isinstance(value, list):
-        return [_given(one) for one in value]
+        return [_given(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {name: _given(one) for name, one in value.items() if one != "???"}

@@ -40,13 +40,13 @@ def utilization(look: Callable[[], Sequence[Memory]], wait: Callable[[float], An
         if attempt:
             wait(1.0)
         gpus = look()
-        whole = min((share(one.total) for one in gpus), default=LLMS)
-        fits = min(((one.free - OWN_GIB) / one.total for one in gpus), default=1.0)
+        whole = min((share(gpu.total) for gpu in gpus), default=LLMS)
+        fits = min(((gpu.free - OWN_GIB) / gpu.total for gpu in gpus), default=1.0)
         if fits >= whole:
             return whole
     if fits < LEAST:
         return whole
-    held = max(one.total - one.free for one in gpus)
+    held = max(gpu.total - gpu.free for gpu in gpus)
     log.warning("other processes use %.1f GiB of the GPU: the engine takes %.2f of it, not %.2f", held, fits, whole)
     return int(fits * 100) / 100
 

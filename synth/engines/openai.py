@@ -94,4 +94,4 @@ def _logprob(choice: Mapping[str, Any]) -> float | None:
     found = (
         [one for one in (logprobs.get("token_logprobs") or ()) if one is not None] if isinstance(logprobs, dict) else []
     )
-    return sum(found) / len(found) if found and all(isinstance(one, int | float) for one in found) else None
+    return sum(found) / len(found) if found and all(isinstance(value, int | float) for value in found) else None

@@ -89,7 +89,7 @@ class Transformers:
         return Answer(row.token_ids, row.finish_reason or "stop", len(prompt), text=row.text, logprob=row.logprob)
 
     def stats(self) -> EngineStats:
-        running = sum(one.goes_on for one in self._running)
+        running = sum(sequence.goes_on for sequence in self._running)
         return EngineStats(running=running, waiting=len(self._waiting), generated=self._generated)
 
     async def stop(self) -> None:
@@ -141,7 +141,7 @@ class Transformers:
                 for request in self._running:
                     request.end(failure)
             await asyncio.sleep(0)  # let the event loop deliver the last answers
-            self._running = [one for one in self._running if one.goes_on]
+            self._running = [sequence for sequence in self._running if sequence.goes_on]
 
     def _go_on(self, batch: "list[_Request]") -> None:
         """Generate until it is worth restarting the batch. Runs in the thread."""

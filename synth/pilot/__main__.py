@@ -88,7 +88,7 @@ def _plan(found: Sequence[Trial]) -> list[str]:
     """The plan of the pilot as text."""
     config = found[0].config
     records = config.settings.num_records
-    most = [at_most(one.config) for one in found]
+    most = [at_most(trial.config) for trial in found]
     tokens = [calls[1] for calls in most if not isinstance(calls, str)]
     total = f"at most {sum(tokens) * records:,} generated in all" if len(tokens) == len(most) else str(most[0])
     if not config.model.is_here:
@@ -116,7 +116,7 @@ def _pilot(found: Sequence[Trial], words: Sequence[str]) -> int:
     if not config.model.is_here:
         print(f"downloading the tokenizer of {config.model.path} from the Hub", file=sys.stderr)
     with ExitStack() as stack:
-        places = [stack.enter_context(opened(one.config)) for one in found]
+        places = [stack.enter_context(opened(trial.config)) for trial in found]
         for place in places:
             plan(place, config.settings.num_records)
         try:
@@ -155,9 +155,9 @@ async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -
             name: await stack.enter_async_context(loaded(one.engine, folder / f"{name}.log"))
             for name, one in config.pools.items()
         }
-        for one in places:
-            one.begin()
-            one.manifest.write(one.folder)
+        for opened_run in places:
+            opened_run.begin()
+            opened_run.manifest.write(opened_run.folder)
         pairs = [(trial.config, place) for trial, place in zip(found, places, strict=True)]
         runs = SideBySide(engine, pairs, others)
         with stop_signals(lambda line: print(line, file=sys.stderr)) as stop:

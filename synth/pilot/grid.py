@@ -50,7 +50,7 @@ def trials(words: Sequence[str]) -> list[Trial]:
     grid = _grid(first, named)
     found = composed_trials([*words, *(f"{key}={','.join(values)}" for key, values in grid.items() if len(values) > 1)])
     _refuse(found)
-    return [in_a_folder(one) for one in found] if len(found) == 1 else found
+    return [in_a_folder(trial) for trial in found] if len(found) == 1 else found
 
 
 def _refuse(found: Sequence[Trial]) -> None:
@@ -77,7 +77,7 @@ def _loaded(node: Mapping[str, Any]) -> dict[str, Any]:
 
 def _grid(found: Sequence[Trial], named: set[str]) -> dict[str, list[str]]:
     """The keys that vary by default, with their values: those that all trials have and that are not named."""
-    grids = [own_grid(one.config) for one in found]
+    grids = [own_grid(trial.config) for trial in found]
     keys = [key for key in grids[0] if all(key in grid for grid in grids)]
     grids[0] = {key: list(dict.fromkeys(value for grid in grids for value in grid[key])) for key in keys}
     fixed = tuple(f"{one}." for one in named - set(GROUPS))

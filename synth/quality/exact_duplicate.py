@@ -51,7 +51,9 @@ class ExactDuplicate:
 def normalized(text: str) -> str:
     """The letters and digits of a text: NFKC, lower case, one space between words."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(one if one.isalnum() or unicodedata.category(one)[0] == "M" else " " for one in folded)
+    kept = "".join(
+        character if character.isalnum() or unicodedata.category(character)[0] == "M" else " " for character in folded
+    )
     return " ".join(kept.split()) or " ".join(text.split())
 
 

@@ -61,7 +61,9 @@ class Novelty:
         held = [self._holders[item] for item in _items(words) if item in self._holders]
         if not held:
             return []
-        shared = np.bincount(np.concatenate([np.frombuffer(one, np.int64) for one in held]), minlength=len(self))
+        shared = np.bincount(
+            np.concatenate([np.frombuffer(kept_hashes, np.int64) for kept_hashes in held]), minlength=len(self)
+        )
         lengths = np.frombuffer(self._lengths, np.int64)
         found: list[int] = np.flatnonzero(2 * shared > (self.threshold - _ROUNDING) * (lengths + len(words))).tolist()
         return found

@@ -41,7 +41,7 @@ def caches(snapshots: Iterable[Mapping[str, Any]]) -> Caches:
     lines = list(snapshots)
     last = {line.get("started"): line for line in lines}.values()
     spent = by_main(lines)
-    preempted, recomputed, formed = (sum(_number(one, name) for one in last) for name in _TOTALS)
+    preempted, recomputed, formed = (sum(_number(snapshot, name) for snapshot in last) for name in _TOTALS)
     return Caches(
         tokens=int(max((_number(line, "cache_tokens") for line in lines), default=0)),
         used=max((_number(line, "cache_usage") for line in lines), default=0.0),

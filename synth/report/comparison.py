@@ -54,14 +54,14 @@ class Comparison:
     @property
     def chance(self) -> float:
         """A difference of two shares that may be chance, given the smallest run's number of rows."""
-        return 1.96 * sqrt(2 * 0.25 / max(1, min(one.rows for one in self.found)))
+        return 1.96 * sqrt(2 * 0.25 / max(1, min(run.rows for run in self.found)))
 
     @property
     def near_best(self) -> list[int]:
         """Runs whose share of usable rows differs from the best run's by no more than chance."""
         if self.best is None:
             return []
-        shares = [one.shares.get("usable", 0.0) for one in self.found]
+        shares = [run.shares.get("usable", 0.0) for run in self.found]
         others = (place for place in range(len(shares)) if place != self.best)
         return [place for place in others if abs(shares[place] - shares[self.best]) < self.chance]
 
@@ -69,13 +69,13 @@ class Comparison:
         """The table as text; the best run has a star."""
         columns = [["", "", *(("*" if place == self.best else " ") + letter(place) for place in range(len(self.runs)))]]
         columns += [["", name, *(_cell(value) for value in values)] for name, values in self.names]
-        columns.append(["", "rows", *(f"{one.rows:,}" for one in self.found)])
+        columns.append(["", "rows", *(f"{run.rows:,}" for run in self.found)])
         for group, names in GROUPS.items():
             for at, (name, share) in enumerate(names.items()):
-                shares = [percent(one.shares.get(share)) for one in self.found]
+                shares = [percent(run.shares.get(share)) for run in self.found]
                 columns.append(["" if at or group == "rows" else group, name, *shares])
         for at, (name, which) in enumerate(TOKENS.items()):
-            columns.append(["" if at else "tokens/row", name, *(number(one.tokens_per(which)) for one in self.found)])
+            columns.append(["" if at else "tokens/row", name, *(number(run.tokens_per(which)) for run in self.found)])
         left = 1 + len(self.names)
         widths = [max(map(len, column[1:])) for column in columns]
         for row in range(len(columns[0])):
@@ -94,8 +94,8 @@ def settings(runs: Sequence[Run]) -> list[Setting]:
     """The keys in which the runs' identities differ, with each run's value. A step's keys occur twice in a strategy,
     under its name and in the list; they are shown once."""
     flat = [{key: value for key, _, value in differing_keys({}, run.manifest.identity)} for run in runs]
-    keys = sorted({key for one in flat for key in one})
-    found = {key: [one.get(key) for one in flat] for key in keys}
+    keys = sorted({key for keys_of_run in flat for key in keys_of_run})
+    found = {key: [keys_of_run.get(key) for keys_of_run in flat] for key in keys}
     found = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
     named = [(key.rpartition(".")[2], values) for key, values in found.items() if not key.startswith("strategy.steps[")]
     columns = [

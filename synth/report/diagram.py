@@ -135,7 +135,7 @@ def _values(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
             yield from _values({f"{name} {key}": one for key, one in value.items()})
         elif isinstance(value, list | tuple):
-            if value and all(isinstance(one, str | int | float) for one in value):
+            if value and all(isinstance(item, str | int | float) for item in value):
                 yield name, "/".join(map(str, value))
         elif isinstance(value, float):
             yield name, f"{value:g}"

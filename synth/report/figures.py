@@ -113,10 +113,10 @@ def _rejected(run: Run) -> dict[tuple[str, str], Cost]:
         counted = {name: pc.struct_field(batch["usage"], name) for name in names}
         ends = pa.table({"step": batch["rejected_by"], "reason": batch["reason"], **counted})
         sums = ends.group_by(["step", "reason"]).aggregate([([], "count_all"), *((name, "sum") for name in names)])
-        for one in sums.to_pylist():
-            key = (one["step"] or "", one["reason"] or "")
-            spent = Usage(**{name: one[f"{name}_sum"] or 0 for name in names})
-            costs[key] = costs.get(key, Cost()) + Cost(one["count_all"], spent)
+        for group in sums.to_pylist():
+            key = (group["step"] or "", group["reason"] or "")
+            spent = Usage(**{name: group[f"{name}_sum"] or 0 for name in names})
+            costs[key] = costs.get(key, Cost()) + Cost(group["count_all"], spent)
     order = {name: place for place, name in enumerate(["source", *run.steps])}
     return dict(sorted(costs.items(), key=lambda one: (order.get(one[0][0], len(order)), one[0][0], -one[1].rows)))
 

@@ -49,7 +49,9 @@ class Run:
         manifest = Manifest.read(folder)
         if manifest is None:
             nearest = (*(one.path for one in folder.slices().values()), path.parent, path.parent.parent)
-            near = next((one for one in nearest if os.path.isfile(RunFolder(one).manifest)), None)
+            near = next(
+                (path_nearby for path_nearby in nearest if os.path.isfile(RunFolder(path_nearby).manifest)), None
+            )
             hint = f"; did you mean {str(near)!r}?" if near else ""
             if runs := names_of_runs(folder):
                 hint = (
@@ -79,7 +81,7 @@ class Run:
     @property
     def model(self) -> str:
         """The model that wrote the rows; of several, all."""
-        return ", ".join(dict.fromkeys(one.configuration.model for one in self.made_by))
+        return ", ".join(dict.fromkeys(part.configuration.model for part in self.made_by))
 
     @property
     def steps(self) -> list[str]:

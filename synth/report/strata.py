@@ -44,4 +44,4 @@ def kept_of(summaries: Iterable[ShardSummary]) -> Counter[tuple[str, str]]:
 
 def short_strata(strata: Sequence[Stratum]) -> str:
     """The incomplete ones, in a line."""
-    return ", ".join(str(one) for one in strata if one.is_short)
+    return ", ".join(str(stratum) for stratum in strata if stratum.is_short)

@@ -17,9 +17,9 @@ def strata_table(strata: Sequence[Stratum]) -> Table:
         table.add_column(justify=justify, overflow="fold")
     table.add_row(*(Text(head, "dim") for head in ("stratum", "", "", "kept", "of")))
     before = None
-    for one in strata:
-        bar = "█" * round(BAR * min(1.0, one.kept / one.wanted))
-        column = "" if one.column == before else printable(one.column)
-        table.add_row(column, Text(printable(one.label)), Text(bar), f"{one.kept:,}", f"{one.wanted:,}")
-        before = one.column
+    for stratum in strata:
+        bar = "█" * round(BAR * min(1.0, stratum.kept / stratum.wanted))
+        column = "" if stratum.column == before else printable(stratum.column)
+        table.add_row(column, Text(printable(stratum.label)), Text(bar), f"{stratum.kept:,}", f"{stratum.wanted:,}")
+        before = stratum.column
     return table

@@ -33,7 +33,7 @@ def _named_file(text: str) -> str:
     if os.path.isfile(path):
         files, name = [path], path.name
     elif os.path.isfile(path / "config.json"):
-        files, name = [one for one in path.iterdir() if one.is_file() and not one.name.startswith(".")], text
+        files, name = [entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")], text
     else:
         files, name = [one for one in map(Path, glob.glob(str(path))) if one.is_file()], text
     if not files:

@@ -236,7 +236,11 @@ def without_repeats(differing: list[tuple[str, Any, Any]]) -> list[tuple[str, An
     """Without keys of `strategy.steps` that repeat a step's key elsewhere."""
     changes = {key: (key.rpartition(".")[2], was, now) for key, was, now in differing}
     elsewhere = [change for key, change in changes.items() if not key.startswith("strategy.steps[")]
-    return [one for one in differing if not one[0].startswith("strategy.steps[") or changes[one[0]] not in elsewhere]
+    return [
+        difference
+        for difference in differing
+        if not difference[0].startswith("strategy.steps[") or changes[difference[0]] not in elsewhere
+    ]
 
 
 def installed_versions() -> dict[str, str]:

@@ -217,15 +217,15 @@ class EnginePool:
         return ModelAtWork(
             engines_ready=len(self.running),
             engines=self.wanted,
-            running=sum(one.load.running for one in here),
-            waiting=sum(one.load.waiting for one in here),
-            prompt_tokens=sum(one.prompt_tokens for one in counted),
-            completion_tokens=sum(one.completion_tokens for one in counted),
-            engine_seconds=sum(one.engine_seconds for one in counted),
-            cached_tokens=sum(one.cached_tokens for one in counted),
-            paused_s=max((one.load.paused_s for one in here), default=0.0),
-            form_seconds=sum(one.form_seconds for one in counted),
-            **of_caches([one.load for one in counted], [one.load for one in here]),
+            running=sum(counters.load.running for counters in here),
+            waiting=sum(counters.load.waiting for counters in here),
+            prompt_tokens=sum(counters.prompt_tokens for counters in counted),
+            completion_tokens=sum(counters.completion_tokens for counters in counted),
+            engine_seconds=sum(counters.engine_seconds for counters in counted),
+            cached_tokens=sum(counters.cached_tokens for counters in counted),
+            paused_s=max((counters.load.paused_s for counters in here), default=0.0),
+            form_seconds=sum(counters.form_seconds for counters in counted),
+            **of_caches([counters.load for counters in counted], [counters.load for counters in here]),
         )
 
     async def _ask(self, number: int, process: PlacedProcess) -> bool:

@@ -152,30 +152,31 @@ class MetricsCollector:
     def _snapshot(self, here: list[Counters]) -> Snapshot:
         """`here` are the counters of running workers; those of ended workers are added."""
         counted = self._last.values()
-        uncommitted = sum((one.uncommitted for one in here), Tally())
+        uncommitted = sum((counters.uncommitted for counters in here), Tally())
         return Snapshot(
             **_finished(self._committed() + uncommitted),
             left=self._left(uncommitted),
             work=replace(
-                sum((one.work for one in counted), Work()), running=sum((one.work for one in here), Work()).running
+                sum((counters.work for counters in counted), Work()),
+                running=sum((counters.work for counters in here), Work()).running,
             ),
             wanted=self.last.wanted,
             strata=strata_of(self._manifest.identity.get("strata", {}), self._strata),
-            in_flight=sum(one.in_flight for one in here),
-            made=sum(one.made for one in counted),
-            prompt_tokens=sum(one.prompt_tokens for one in counted),
-            cached_tokens=sum(one.cached_tokens for one in counted),
-            completion_tokens=sum(one.completion_tokens for one in counted),
-            engine_seconds=sum(one.engine_seconds for one in counted),
-            form_seconds=sum(one.form_seconds for one in counted),
-            **of_caches([one.load for one in counted], [one.load for one in here]),
-            spent=_sums(one.spent for one in counted),
+            in_flight=sum(counters.in_flight for counters in here),
+            made=sum(counters.made for counters in counted),
+            prompt_tokens=sum(counters.prompt_tokens for counters in counted),
+            cached_tokens=sum(counters.cached_tokens for counters in counted),
+            completion_tokens=sum(counters.completion_tokens for counters in counted),
+            engine_seconds=sum(counters.engine_seconds for counters in counted),
+            form_seconds=sum(counters.form_seconds for counters in counted),
+            **of_caches([counters.load for counters in counted], [counters.load for counters in here]),
+            spent=_sums(counters.spent for counters in counted),
             reserved=self._look(),
             models=self._models,
-            running=sum(one.load.running for one in here),
-            waiting=sum(one.load.waiting for one in here),
-            cache_usage=sum(one.load.cache_usage for one in here) / max(1, len(here)),
-            paused_s=max((one.load.paused_s for one in here), default=0.0),
+            running=sum(counters.load.running for counters in here),
+            waiting=sum(counters.load.waiting for counters in here),
+            cache_usage=sum(counters.load.cache_usage for counters in here) / max(1, len(here)),
+            paused_s=max((counters.load.paused_s for counters in here), default=0.0),
             replicas_ready=len(self._scheduler.workers),
             replicas=self._scheduler.replicas,
         )

@@ -45,7 +45,7 @@ class Places:
         grow, then to other models that may. Returns the name of a model that no node has capacity for, else None."""
         self._nodes = dict(nodes)
         for on in self.at.values():
-            for node in [one for one in on if one not in nodes]:
+            for node in [node_id for node_id in on if node_id not in nodes]:
                 del on[node]
         for name, share in sorted(self._shares.items(), key=lambda one: -one[1].gpus):
             while self.count(name) < share.least:

@@ -61,7 +61,7 @@ def decoder(kind: pa.DataType) -> Callable[[Any], Any] | None:
     if pa.types.is_dictionary(kind):
         return decoder(kind.value_type)
     if pa.types.is_struct(kind):
-        fields = {one.name: found for one in kind if (found := decoder(one.type))}
+        fields = {field.name: found for field in kind if (found := decoder(field.type))}
         if not fields:
             return None
         return lambda row: row and row | {name: found(row[name]) for name, found in fields.items()}

@@ -157,7 +157,7 @@ class Range:
     @property
     def kind(self) -> Kind:
         given = [one for one in (self.min, self.max, self.step) if one is not None]
-        return "int64" if all(isinstance(one, int) for one in given) else "double"
+        return "int64" if all(isinstance(number, int) for number in given) else "double"
 
     @property
     def labels(self) -> list[Scalar] | None:

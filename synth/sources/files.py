@@ -145,7 +145,7 @@ class Files:
 
     def _format(self, path: Path | Remote) -> str:
         if path.is_dir():
-            if not {"state.json", "dataset_dict.json"} & {one.name for one in path.iterdir()}:
+            if not {"state.json", "dataset_dict.json"} & {entry.name for entry in path.iterdir()}:
                 raise ConfigError(f"source.path: {path} is a folder, not a saved dataset; set {path}/*.jsonl for files")
             return "saved"
         if self.split is not None:

@@ -14,7 +14,7 @@ def kind(value: Any) -> str:
         return _OF_TYPE.get(type(value), "text")
     if value and is_conversation(value):
         return "conversation"
-    return "texts" if value and all(isinstance(one, str) for one in value) else "list"
+    return "texts" if value and all(isinstance(item, str) for item in value) else "list"
 
 
 def note(kinds: dict[str, list[str]], row: dict[str, Any]) -> None:

@@ -103,6 +103,6 @@ def _refuse_twice_within(kind: pa.DataType, column: str) -> None:
         kind = kind.storage_type
     inner = [kind.field(index) for index in range(kind.num_fields)]
     if pa.types.is_struct(kind):
-        _refuse_twice([one.name for one in inner], f"in the column {column!r} the field")
-    for one in inner:
-        _refuse_twice_within(one.type, column)
+        _refuse_twice([field.name for field in inner], f"in the column {column!r} the field")
+    for field in inner:
+        _refuse_twice_within(field.type, column)

@@ -123,10 +123,10 @@ class AnswerRequest:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(ask(index)) for index in range(count)]
             found = [task.result() for task in tasks]
-        for one in found:
-            if isinstance(one, Rejection):
-                raise one
-        return [one for one in found if not isinstance(one, Rejection)]
+        for outcome in found:
+            if isinstance(outcome, Rejection):
+                raise outcome
+        return [outcome for outcome in found if not isinstance(outcome, Rejection)]
 
 
 @lru_cache(256)  # the requests of a file have few different ones, and a schema takes a millisecond to check

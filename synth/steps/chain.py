@@ -234,7 +234,9 @@ async def _call(
     if own.over:
         outcome = timed_out(step.name, context.step_timeout_s)
     if isinstance(outcome, list | tuple):
-        branches = [(one.outcome, one.lineage) if isinstance(one, Branch) else (one, None) for one in outcome]
+        branches = [
+            (branch.outcome, branch.lineage) if isinstance(branch, Branch) else (branch, None) for branch in outcome
+        ]
         return [(_checked(one, context), lineage) for one, lineage in branches] or Rejection("nothing_returned")
     return _checked(outcome, context)
 

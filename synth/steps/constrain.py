@@ -54,9 +54,9 @@ class Constrain:
             raise Rejection("no_instruction")
         rng = llm.rng
         chosen = draw_constraints(rng, rng.randint(self.min, self.max), self.kinds)
-        wording = " ".join(one.worded(rng) for one in chosen)
+        wording = " ".join(constraint.worded(rng) for constraint in chosen)
         text = f"{asked.rstrip()}{rng.choice([' ', chr(10) * 2])}{wording}"
-        made = record | {"constraints": [one.as_text() for one in chosen]}
+        made = record | {"constraints": [constraint.as_text() for constraint in chosen]}
         messages = record.get("messages")
         if messages and messages[-1].get("role") == "user":
             made["messages"] = [*messages[:-1], messages[-1] | {"content": text}]

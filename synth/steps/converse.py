@@ -129,10 +129,10 @@ class _Talk:
         self._step, self._record, self._llm = step, record, llm
         self._persona, self._goal = (text and filled(text, record) for text in (step.persona, step.goal))
         given = messages_of(record) or as_messages(record)
-        self._system = [one for one in given if one["role"] == "system"]
+        self._system = [message for message in given if message["role"] == "system"]
         if step.system_prompt is not None:
             self._system = [{"role": "system", "content": filled(step.system_prompt, record)}]
-        self.turns = [one for one in given if one["role"] != "system"]
+        self.turns = [message for message in given if message["role"] != "system"]
         self.finish_reason: str | None = None
         self.goal_met: bool | None = None
         self.end = "max_turns"
@@ -170,7 +170,7 @@ class _Talk:
         return self._record | first_turn(messages) | {"messages": messages} | columns
 
     def _answers(self, turns: Sequence[Message] | None = None) -> int:
-        return sum(one["role"] == "assistant" for one in (self.turns if turns is None else turns))
+        return sum(message["role"] == "assistant" for message in (self.turns if turns is None else turns))
 
     async def _turn(self) -> None:
         """A user's message, unless one waits for its answer, and the answer. Raises Rejection for an unusable one."""
@@ -214,10 +214,10 @@ class _Talk:
     async def _asked(self) -> tuple[Completion, list[str]]:
         """The answer of a model that is asked for the user's message, and texts of the prompt that are no message."""
         asked = self._prompt(Example(self._persona, self._goal, self.turns, ""))
-        alike = [one for one in EXAMPLES if bool(one.turns) == bool(self.turns)]
-        messages = few_shot([(self._prompt(one), {"message": one.message}) for one in alike], asked)
+        alike = [example for example in EXAMPLES if bool(example.turns) == bool(self.turns)]
+        messages = few_shot([(self._prompt(example), {"message": example.message}) for example in alike], asked)
         answer = await self._llm.chat(messages, self._step.user, json_schema=_FORM)
-        return answer, [*(one.message for one in alike), self._prompt(Example(None, None, [], ""))]
+        return answer, [*(example.message for example in alike), self._prompt(Example(None, None, [], ""))]
 
     def _prompt(self, one: Example) -> str:
         return render("converse_user", persona=one.persona, goal=one.goal, turns=[as_line(turn) for turn in one.turns])

@@ -212,11 +212,11 @@ class EvolInstruct:
     async def _round(self, now: Record, operation: str, earlier: Sequence[Message], llm: LLM) -> Record:
         """The evolved record. Raises Rejection if the round fails; the record itself is not rejected."""
         before, prompt = now[self.target], f"evolve_{operation}"
-        said = [one for one in earlier if one["role"] != "system"]
+        said = [message for message in earlier if message["role"] != "system"]
         asked = render(prompt, instruction=now["instruction"], response=now.get("response"))
         if said:
-            asked = render("evolve_in_conversation", turns=[as_line(one) for one in said], request=asked)
-        texts = [one["content"] for one in said]
+            asked = render("evolve_in_conversation", turns=[as_line(message) for message in said], request=asked)
+        texts = [message["content"] for message in said]
         evolved = await llm.chat(few_shot(_shown(operation, prompt), asked), self.evolve)
         text = without_remarks(evolved.text, before)
         after = now | {self.target: text, "finish_reason": evolved.finish_reason, "messages": None}

@@ -113,10 +113,13 @@ def _answered(one: grounded_examples.Verdict) -> dict[str, str]:
 
 _MILL = passages({"context": grounded_examples.MILL})
 _CHECKS: Sequence[tuple[str, Any]] = [
-    (_check(_MILL, question=one.question, answer=one.answer, two=False), _answered(one))
-    for one in grounded_examples.CHECKS
+    (_check(_MILL, question=example.question, answer=example.answer, two=False), _answered(example))
+    for example in grounded_examples.CHECKS
 ]
 _SAME: Sequence[tuple[str, Any]] = [
-    (prompts.render("grounded_same", question=one.question, answer=one.answer, given=one.given), _answered(one))
-    for one in grounded_examples.SAME
+    (
+        prompts.render("grounded_same", question=example.question, answer=example.answer, given=example.given),
+        _answered(example),
+    )
+    for example in grounded_examples.SAME
 ]

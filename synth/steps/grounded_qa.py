@@ -41,7 +41,7 @@ _OF_PASSAGE = re.compile(
     r"(?:text|article|document|section|context))\b",
     re.IGNORECASE,
 )
-_SHOWN_ANSWERS = [one.answer for one in grounded_examples.ANSWERS if not _NO_ANSWER.search(one.answer)]
+_SHOWN_ANSWERS = [example.answer for example in grounded_examples.ANSWERS if not _NO_ANSWER.search(example.answer)]
 _ASKS = re.compile("[?？؟;՞]")
 _SCHEMA = object_schema({"question": {"type": "string", "minLength": 1}})
 

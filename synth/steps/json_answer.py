@@ -93,7 +93,7 @@ def _texts(value: Any) -> list[Any]:
     if not isinstance(value, Mapping):
         return [value]
     named = [value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)]
-    lists = [one for one in value.values() if isinstance(one, list)]
+    lists = [item for item in value.values() if isinstance(item, list)]
     if named or len(lists) == 1:
         return named[:1] or _texts(lists[0])
     numbered = all(re.fullmatch(r"\D{0,12}\d+", str(key)) for key in value)

@@ -98,7 +98,7 @@ class Judge:
         return {"judge_score": "int64" if self.votes == 1 else "double", "judge_reason": "string"}
 
     def needs(self) -> list[Needs]:
-        of_criteria = {name for one in self.criteria for name in needed(one)}
+        of_criteria = {name for criterion in self.criteria for name in needed(criterion)}
         if self.prompt is None:
             further = sorted(of_criteria - {"instruction", "response"})
             return [{"instruction": "text"}, {"response": "text"}, *((name,) for name in further)]
@@ -144,21 +144,24 @@ class Judge:
         return Verdict(sum(score for score, _ in read) / len(read), read[0][1])
 
     def _asked(self, record: Record) -> list[Message]:
-        criteria = [filled(one, record) for one in self.criteria]
+        criteria = [filled(criterion, record) for criterion in self.criteria]
         if self.prompt is not None:
             return few_shot((), fill(self.prompt, record | {"criteria": criteria}))
         for name in ("instruction", "response"):
             if not text_of(record, name):
                 raise Rejection(f"no_{name}")
         asked = render("judge", instruction=record["instruction"], response=record["response"])
-        listed = "\n".join(f"- {one}" for one in criteria)
+        listed = "\n".join(f"- {criterion}" for criterion in criteria)
         asked = f"What counts:\n{listed}\n\n{asked}" if listed else asked
         return few_shot(_EXAMPLES, asked)
 
 
 _EXAMPLES = [
-    (render("judge", instruction=one.instruction, response=one.response), {"reason": one.reason, "score": one.score})
-    for one in EXAMPLES
+    (
+        render("judge", instruction=example.instruction, response=example.response),
+        {"reason": example.reason, "score": example.score},
+    )
+    for example in EXAMPLES
 ]
 # Text that a reason may be an echo of.
 _SHOWN = "\n\n".join(turn["content"] for turn in few_shot(_EXAMPLES, "")[:-1])

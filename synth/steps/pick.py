@@ -72,7 +72,10 @@ class Pick:
             made = self._pairs(record, prompt, candidates, best)
         else:
             chosen = [candidates[place] for place in best]
-            made = [answered(record, prompt, one.text) | {"finish_reason": one.finish_reason} for one in chosen]
+            made = [
+                answered(record, prompt, candidate.text) | {"finish_reason": candidate.finish_reason}
+                for candidate in chosen
+            ]
         return made[0] if self.num_outputs == 1 else made[: self.limit]
 
     def _pairs(

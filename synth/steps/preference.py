@@ -98,7 +98,7 @@ class Preference:
         try:
             candidates = _distinct(drawn)
         except Rejection:
-            _note([("cut" if one.finish_reason != "stop" else "not ranked", one) for one in drawn], llm)
+            _note([("cut" if answer.finish_reason != "stop" else "not ranked", answer) for answer in drawn], llm)
             raise
         async with asyncio.TaskGroup() as group:
             scores = [

@@ -63,6 +63,6 @@ class Rank:
         found = [task.result() for task in tasks]
         ratings = {place: one for place, one in zip(places, found, strict=True) if isinstance(one, float)}
         if places and not ratings:
-            raise next(one for one in found if isinstance(one, Rejection))
+            raise next(outcome for outcome in found if isinstance(outcome, Rejection))
         rated_ones = [one._replace(rating=ratings.get(place)) for place, one in enumerate(candidates)]
         return record | column_of(rated_ones) | {"best_rating": max(ratings.values(), default=None)}

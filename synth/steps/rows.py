@@ -77,7 +77,7 @@ def _lost_calls(record: Record, columns: Mapping[str, pa.DataType]) -> str | Non
         return None
     if not has_tool_calls(columns.get("messages", CONTRACT_COLUMNS["messages"])):
         return "messages has tool calls: give the dataset their column by 'strategy.columns={tools: string}'"
-    for function in (one["function"] for turn in record["messages"] for one in calls_of(turn)):
+    for function in (call["function"] for turn in record["messages"] for call in calls_of(turn)):
         if not (isinstance(function.get("name"), str) and _is_json(function.get("arguments"), dict)):
             return f"messages has a tool call whose arguments are not a JSON object: {str(function)[:200]}"
     return None
@@ -101,7 +101,7 @@ def clean(value: Any) -> Any:
     if isinstance(value, dict):
         return {clean(key): clean(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [clean(one) for one in value]
+        return [clean(item) for item in value]
     return value
 
 
@@ -151,4 +151,4 @@ def _finite(value: Any) -> Any:
         return None
     if isinstance(value, dict):
         return {key: _finite(one) for key, one in value.items()}
-    return [_finite(one) for one in value] if isinstance(value, list) else value
+    return [_finite(item) for item in value] if isinstance(value, list) else value

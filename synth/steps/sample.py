@@ -148,10 +148,10 @@ class Sample:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one) for one in work]
             drawn += [task.result() for task in tasks]
-            refused = [one for one in drawn if isinstance(one, Rejection)]
+            refused = [answer for answer in drawn if isinstance(answer, Rejection)]
             if len(refused) == len(drawn):
                 raise refused[0]
-        candidates = [_nobodys(one) if isinstance(one, Rejection) else one for one in drawn]
+        candidates = [_nobodys(answer) if isinstance(answer, Rejection) else answer for answer in drawn]
         return self._decided(record, candidates)
 
     def _wave(self, drawn: int, passed: int) -> int:
@@ -199,7 +199,7 @@ class Sample:
         return found.under(verdict)._replace(answer=known)
 
     def _passed(self, drawn: Sequence[Candidate | Rejection]) -> int:
-        candidates = [one for one in drawn if isinstance(one, Candidate)]
+        candidates = [answer for answer in drawn if isinstance(answer, Candidate)]
         if self.passes == "verified":
             return sum(candidate.verdict == "passed" for candidate in candidates)
         leaders, votes = _most_given(candidates)
@@ -221,7 +221,7 @@ class Sample:
         known = [candidate for candidate in candidates if candidate.verdict in ("passed", "failed")]
         return made | {
             "pass_rate": len(passed) / len(known) if known else None,
-            "verified_answer": next((one.answer for one in passed if one.answer is not None), None),
+            "verified_answer": next((candidate.answer for candidate in passed if candidate.answer is not None), None),
         }
 
 

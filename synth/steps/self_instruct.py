@@ -252,8 +252,8 @@ class Queries:
         request = self._request(context, self.queries, asked)
         shipped = FOLLOW_UPS if turns else SHIPPED_QUERIES
         known = shipped if self.examples is None else self.examples
-        examples = [self._example(one, asked) for one in known]
-        shown = [request, *(text for one in known for text in (one.context, *one.queries))]
+        examples = [self._example(example, asked) for example in known]
+        shown = [request, *(text for example in known for text in (example.context, *example.queries))]
         form = list_schema("queries", self.queries)
         answer = await llm.chat(few_shot(examples, request), self.sampling, json_schema=form)
         queries = _list_of(answer.text, answer.finish_reason != "stop", "queries")[: self.queries]

@@ -53,7 +53,7 @@ def situation(tools: Sequence[Tool], cases: Mapping[Case, float], most: int, rng
         case "irrelevant":
             return Situation(case, drawn[1:], about=drawn[:1])
         case "missing":
-            able = [one for one in drawn if one.required] or [tool for tool in tools if tool.required]
+            able = [tool for tool in drawn if tool.required] or [tool for tool in tools if tool.required]
             chosen = rng.choice(able)
             offered = drawn if chosen in drawn else [*drawn[1:], chosen]
             return Situation(case, offered, about=[chosen], missing=rng.choice(chosen.required))
@@ -67,7 +67,7 @@ async def written_request(situation: Situation, tools: Sequence[Tool], sampling:
     """Raises Rejection: `no_request`, `copies_prompt`."""
     shown = [tool for tool in tools if tool.example and tool not in situation.about and tool not in situation.offered]
     shown = llm.rng.sample(shown, min(_IN_CONTEXT, len(shown)))
-    examples = [(_asked("one", [one]), {"request": one.example[0]}) for one in shown if one.example]
+    examples = [(_asked("one", [tool]), {"request": tool.example[0]}) for tool in shown if tool.example]
     if situation.case == "none":
         others = llm.rng.sample(_SMALL_TALK, 2)
         examples = [*examples[:1], *((_asked("none", situation.about), {"request": text}) for text in others)]
@@ -77,13 +77,13 @@ async def written_request(situation: Situation, tools: Sequence[Tool], sampling:
     if not isinstance(found, str) or not found.strip():
         raise Rejection("no_request", answer.text)
     texts = [str(given["request"]) for _, given in examples]
-    if is_copy(found, [request, *texts, *(one.description for one in situation.about)]):
+    if is_copy(found, [request, *texts, *(tool.description for tool in situation.about)]):
         raise Rejection("copies_prompt", found)
     return found.strip()
 
 
 def _asked(case: str, about: Sequence[Tool], missing: str | None = None) -> str:
-    functions = [as_line(one) for one in about]
+    functions = [as_line(tool) for tool in about]
     times = 2 if case == "several" and len(about) == 1 else 1
     return prompts.render("tool_request", case=case, functions=functions, missing=missing, times=times)
 

@@ -193,16 +193,16 @@ class ToolUse:
 
     async def _asked(self, found: Situation, turns: Sequence[Message], llm: LLM) -> list[tuple[Tool, dict[str, Any]]]:
         """The calls of a round. Raises Rejection for invalid calls."""
-        functions, lines = [as_line(one) for one in found.offered], [as_json(_plain(turn)) for turn in turns]
+        functions, lines = [as_line(tool) for tool in found.offered], [as_json(_plain(turn)) for turn in turns]
         prompt = prompts.render("tool_calls", functions=functions, turns=lines)
         answer = await llm.chat(prompt, self.calling, json_schema=calls_form(found.offered, _MOST_CALLS))
         listed = (json_object(answer.text, KEY) or {}).get(KEY)
-        if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed):
+        if not isinstance(listed, list) or not all(isinstance(call, Mapping) for call in listed):
             raise Rejection("no_calls", answer.text)
-        by_name = {one.name: one for one in found.offered}
+        by_name = {tool.name: tool for tool in found.offered}
         calls = []
-        for one in listed:
-            name, arguments = one.get("name"), one.get("arguments")
+        for call in listed:
+            name, arguments = call.get("name"), call.get("arguments")
             if name not in by_name:
                 raise Rejection("unknown_tool", f"{name!r}{nearest(str(name), by_name)}")
             if problem := by_name[name].problem(arguments):
@@ -255,7 +255,7 @@ class ToolUse:
 
 def _plain(turn: Message) -> Message:
     """A turn for a prompt, with the arguments of calls as objects."""
-    calls = [plain(one) for one in calls_of(turn)]
+    calls = [plain(call) for call in calls_of(turn)]
     text = {"role": turn["role"], "content": turn["content"]}
     return {"role": turn["role"], KEY: calls} if calls else text
 

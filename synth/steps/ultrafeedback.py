@@ -125,7 +125,7 @@ class UltraFeedback:
     )
     columns: ClassVar[dict[str, str]] = {
         "candidates": "list<struct<model: string, principle: string, text: string, score: double, "
-        + ", ".join(f"{one.name}: int64, {one.name}_rationale: string" for one in ASPECTS)
+        + ", ".join(f"{aspect.name}: int64, {aspect.name}_rationale: string" for aspect in ASPECTS)
         + ">>",
         **PAIR_COLUMNS,
     }
@@ -149,7 +149,7 @@ class UltraFeedback:
 
     @property
     def outline(self) -> list[str]:
-        return [f"{self.k} answers, rated together", f"for each of: {', '.join(one.name for one in ASPECTS)}"]
+        return [f"{self.k} answers, rated together", f"for each of: {', '.join(aspect.name for aspect in ASPECTS)}"]
 
     @property
     def _rating(self) -> Sampling:
@@ -166,7 +166,7 @@ class UltraFeedback:
                 group.create_task(self._rated(aspect, instruction, candidates, order, llm))
                 for aspect, order in zip(ASPECTS, orders, strict=True)
             ]
-        for aspect, ratings in zip(ASPECTS, [one.result() for one in rated], strict=True):
+        for aspect, ratings in zip(ASPECTS, [task.result() for task in rated], strict=True):
             if isinstance(ratings, Rejection):
                 raise ratings
             for candidate, (rating, rationale) in zip(candidates, ratings, strict=True):
@@ -193,7 +193,7 @@ class UltraFeedback:
                 group.create_task(llm.chat(_under(name, prompt), self.responses, model=author))
                 for author, name in zip(authors, names, strict=True)
             ]
-        answers = [one.result() for one in drawn]
+        answers = [task.result() for task in drawn]
         whole = [
             {"model": one.model, "principle": name, "text": one.text}
             for one, name in zip(answers, names, strict=True)
@@ -201,7 +201,7 @@ class UltraFeedback:
         ]
         if len(whole) < 2:
             raise Rejection(_lacking(answers))
-        different = list({one["text"]: one for one in reversed(whole)}.values())[::-1]
+        different = list({answer["text"]: answer for answer in reversed(whole)}.values())[::-1]
         if len(different) < 2:
             raise Rejection("no_preference", "all responses are the same")
         return different
@@ -256,7 +256,7 @@ def _schema(aspect: Aspect, count: int) -> Schema:
 
 def _read(answer: Completion, aspect: Aspect, count: int) -> list[tuple[int | None, str | None]] | Rejection:
     found = (json_object(answer.text, "ratings") or {}).get("ratings")
-    ratings = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    ratings = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
     values = [rating.get("rating") for rating in ratings]
     allowed = {1, 2, 3, 4, 5} | ({None} if aspect.may_not_apply else set())
     if len(values) != count or not all(type(value) in (int, type(None)) and value in allowed for value in values):

@@ -112,7 +112,7 @@ def _called(turn: Mapping[str, Any]) -> dict[str, str]:
     """The tool calls of a turn. Raises Unfit."""
     if turn["content"]:
         raise Unfit("with text beside a tool call")
-    calls = [plain(one) for one in calls_of(turn)]
+    calls = [plain(call) for call in calls_of(turn)]
     return {"from": "function_call", "value": as_json(calls[0] if len(calls) == 1 else calls)}
 
 

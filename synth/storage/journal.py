@@ -135,7 +135,7 @@ class Journal:
         self.sync()
         batches, _ = self._synced()  # neither order nor rows matter here
         found = [one for batch in batches for one in batch["claims"].flatten().to_pylist()]
-        claims = [DedupKey(one["step"], tuple(one["place"]), one["key"]) for one in found]
+        claims = [DedupKey(claim["step"], tuple(claim["place"]), claim["key"]) for claim in found]
         return sorted(claims, key=lambda claim: claim.place[0])
 
     def _synced(self) -> tuple[list[pa.RecordBatch], list[int]]:

@@ -173,7 +173,7 @@ class Manifest:
         if self.retries:
             content["retries"] = self.retries
         if self.earlier:
-            content["earlier"] = [vars(one) for one in self.earlier]
+            content["earlier"] = [vars(configuration) for configuration in self.earlier]
         if self.slice is not None:
             content |= {"slice": str(self.slice), "shard_size": self.shard_size}
         write_sealed(folder.manifest, content, lines=("shards", map(self._line, self.shards)))
@@ -210,23 +210,29 @@ class Manifest:
             raise Unreadable(f"{folder.manifest}: is damaged, its fingerprint does not match its identity")
         if "slice" in content:
             manifest.slice, manifest.shard_size = Slice.parse(content["slice"]), content["shard_size"]
-        for one in content["shards"]:
-            shard = Shard(one["index"], one["start"], one.get("planned_stop") or one["stop"])
+        for fields_of_shard in content["shards"]:
+            shard = Shard(
+                fields_of_shard["index"],
+                fields_of_shard["start"],
+                fields_of_shard.get("planned_stop") or fields_of_shard["stop"],
+            )
             manifest.shards.append(shard)
-            if one.pop("state") == "committed":
-                manifest.committed[shard.index] = ShardSummary(**one)
+            if fields_of_shard.pop("state") == "committed":
+                manifest.committed[shard.index] = ShardSummary(**fields_of_shard)
         manifest.take_up_committed(folder)
         return manifest
 
     def take_up_committed(self, folder: RunFolder) -> list[ShardSummary]:
         """Add shards whose notes say that they are committed. Returns the added ones."""
-        earlier = [one.fingerprint for one in self.earlier]
+        earlier = [configuration.fingerprint for configuration in self.earlier]
         unheard = [shard for shard in self.shards if shard.index not in self.committed or shard.index in self.again]
-        found = [summary for one in unheard if (summary := committed(folder, one, self.fingerprint, earlier))]
+        found = [summary for shard in unheard if (summary := committed(folder, shard, self.fingerprint, earlier))]
         # A shard to run again has been if the current configuration generated it.
-        found = [one for one in found if one.index not in self.again or one.fingerprint == self.fingerprint]
-        self.committed |= {one.index: one for one in found}
-        self.again -= {one.index for one in found}
+        found = [
+            summary for summary in found if summary.index not in self.again or summary.fingerprint == self.fingerprint
+        ]
+        self.committed |= {summary.index: summary for summary in found}
+        self.again -= {summary.index for summary in found}
         return found
 
 

@@ -30,7 +30,9 @@ class Share:
     def unlike(self, other: "Share") -> str:
         """The keys in which it differs from another, with both values."""
         differing = differing_keys(other.configuration.identity, self.configuration.identity)
-        return describe([one for one in differing if not one[0].startswith("strategy.steps[")] or differing)
+        return describe(
+            [difference for difference in differing if not difference[0].startswith("strategy.steps[")] or differing
+        )
 
 
 def shares(runs: Sequence[tuple[RunFolder, Manifest]], num_records: int | None = None) -> list[Share]:

@@ -274,9 +274,9 @@ def _add_spent(
     places = pc.index_in(pc.struct_field(calls, "id"), rejected.combine_chunks())
     columns["end"] = pc.fill_null(pa.array(ends, pa.string()).take(places), "kept")
     sums = pa.table(columns).group_by(["end", "step"]).aggregate([(name, "sum") for name in Spent._fields])
-    for one in sums.to_pylist():
-        added = Spent._make(round(one[f"{name}_sum"], 6) for name in Spent._fields)
-        add_spent(spent.setdefault(one["end"], {}), {one["step"]: added})
+    for group in sums.to_pylist():
+        added = Spent._make(round(group[f"{name}_sum"], 6) for name in Spent._fields)
+        add_spent(spent.setdefault(group["end"], {}), {group["step"]: added})
 
 
 def _rows(records: pa.RecordBatch, column: str, schema: pa.Schema) -> pa.Table:

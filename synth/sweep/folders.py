@@ -38,16 +38,22 @@ def swept(overrides: Iterable[str], command_line: Iterable[Override]) -> list[st
 
 def count(command_line: Iterable[Override]) -> int:
     """The number of runs of a command line; a sweeper configured in a file may make more."""
-    last = {_key(one): one for one in command_line}
-    return prod(len(list(one.sweep_string_iterator())) for one in last.values() if one.is_sweep_override())
+    last = {_key(override): override for override in command_line}
+    return prod(
+        len(list(override.sweep_string_iterator())) for override in last.values() if override.is_sweep_override()
+    )
 
 
 def folder_name(overrides: Iterable[str], fixed: Iterable[str]) -> str:
     """The name of a run's folder by its own overrides; empty if none distinguishes it."""
     parser = OverridesParser.create()
-    swept = [one for one in map(parser.parse_override, overrides) if _key(one) not in (*fixed, *_UNNAMED)]
-    swept = [one for one in swept if _key(one) != "num_records"] or swept
-    words = sorted(f"{one.get_key_element().removeprefix('++')}={one.get_value_element_as_str()}" for one in swept)
+    swept = [
+        override for override in map(parser.parse_override, overrides) if _key(override) not in (*fixed, *_UNNAMED)
+    ]
+    swept = [override for override in swept if _key(override) != "num_records"] or swept
+    words = sorted(
+        f"{override.get_key_element().removeprefix('++')}={override.get_value_element_as_str()}" for override in swept
+    )
     text = ",".join(words)
     if all(map(_AS_IT_IS.fullmatch, words)) and len(text) <= LONGEST:
         return text

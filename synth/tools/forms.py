@@ -54,4 +54,4 @@ def _moved(value: Any, name: str) -> Any:
         if isinstance(reference, str) and reference.startswith("#"):
             moved["$ref"] = f"#/$defs/{name}{reference[1:]}"
         return moved
-    return [_moved(one, name) for one in value] if isinstance(value, list) else value
+    return [_moved(item, name) for item in value] if isinstance(value, list) else value

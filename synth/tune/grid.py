@@ -65,7 +65,7 @@ def planned(words: Sequence[str]) -> Plan | None:
     _refuse(found)
     records = config.settings.num_records
     if "num_records" not in named or records == "all":
-        records = BATCHES * max(one.config.engine.concurrency for one in found)
+        records = BATCHES * max(trial.config.engine.concurrency for trial in found)
     return Plan([in_a_folder(found[0])] if len(found) == 1 else found, records, minutes)
 
 

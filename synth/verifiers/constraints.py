@@ -89,13 +89,13 @@ class Constraints:
         if not isinstance(given, list):
             return Verdict("error", 0.0, f"no constraints in the column {self.column!r}")
         try:
-            constraints = [Constraint.from_text(str(one)) for one in given]
+            constraints = [Constraint.from_text(str(fields_of)) for fields_of in given]
             broken = [constraint for constraint in constraints if not await constraint.holds(answer_of(record))]
         except (ValueError, RecursionError) as error:
             return Verdict("error", 0.0, reason(error))
         score = 1 - len(broken) / len(constraints)
         if broken:
-            return Verdict("failed", score, ", ".join(one.as_text() for one in broken))
+            return Verdict("failed", score, ", ".join(constraint.as_text() for constraint in broken))
         return Verdict("passed", 1.0)
 
 

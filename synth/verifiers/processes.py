@@ -66,8 +66,10 @@ class Processes:
             self._turns = asyncio.Semaphore(self._count)
         with ours():
             async with self._turns:
-                waiting = next((one for one in self._idle if one.returncode is None), None)
-                self._idle = [one for one in self._idle if one.returncode is None and one is not waiting]
+                waiting = next((process for process in self._idle if process.returncode is None), None)
+                self._idle = [
+                    process for process in self._idle if process.returncode is None and process is not waiting
+                ]
                 process = waiting or await self._started()
                 try:
                     reply = await asyncio.wait_for(_exchange(process, request), self._timeout_s)

@@ -49,7 +49,7 @@ class Document:
             made = [Block(kind, text, level, page) for kind, text, level, page in blocks]
         except (TypeError, ValueError):
             raise Unreadable("was converted to no document") from None
-        if not all(one.kind in _KINDS and isinstance(one.text, str) for one in made):
+        if not all(block.kind in _KINDS and isinstance(block.text, str) for block in made):
             raise Unreadable("was converted to no document")
         return cls(title if isinstance(title, str) else None, made)
 

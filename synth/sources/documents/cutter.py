@@ -70,7 +70,7 @@ class _Cutter:
         held: list[Block] = []  # headings that wait for what follows them
         for block in blocks:
             if block.kind == "heading":
-                trail = [one for one in trail if one[0] < block.level]
+                trail = [heading_above for heading_above in trail if heading_above[0] < block.level]
                 trail.append((block.level, heading_words(block.text)))
                 held.append(block)
                 continue

@@ -57,7 +57,7 @@ def docx(data: bytes, encodings: Sequence[str]) -> Document:
 
 def _checked(file: zipfile.ZipFile) -> str | None:
     """The title by the file's properties. Raises Unreadable for a file that may be an attack."""
-    parts = [one for one in file.infolist() if one.filename.lower().endswith((".xml", ".rels"))]
+    parts = [member for member in file.infolist() if member.filename.lower().endswith((".xml", ".rels"))]
     if sum(part.file_size for part in parts) > LARGEST_XML:  # zipfile unpacks no more than this size
         raise Unreadable(f"has more than {LARGEST_XML >> 20} MiB of XML")
     title = None

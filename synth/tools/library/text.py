@@ -20,7 +20,7 @@ def count_text(text: Text) -> dict[str, int]:
     """How many characters, letters, words and sentences are in a text."""
     return {
         "characters": len(text),
-        "letters": sum(one.isalpha() for one in text),
+        "letters": sum(character.isalpha() for character in text),
         "words": len(text.split()),
         "sentences": len(re.findall(r"[.!?]+(?=\s|$)", text)),
     }

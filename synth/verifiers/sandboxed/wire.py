@@ -83,13 +83,13 @@ def encode(value: Any, keep: Callable[[Any], int]) -> Any:
     if isinstance(value, float):
         return float(value)
     if kind is list:
-        return {"list": [encode(one, keep) for one in value]}
+        return {"list": [encode(item, keep) for item in value]}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {"named": [kind.__name__, list(map(str, value._fields)), [encode(one, keep) for one in value]]}
+        return {"named": [kind.__name__, list(map(str, value._fields)), [encode(item, keep) for item in value]]}
     if isinstance(value, tuple):
-        return {"tuple": [encode(one, keep) for one in value]}
+        return {"tuple": [encode(item, keep) for item in value]}
     if kind in (set, frozenset):
-        return {kind.__name__: [encode(one, keep) for one in value]}
+        return {kind.__name__: [encode(item, keep) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[encode(name, keep), encode(one, keep)] for name, one in value.items()]}
     if kind in (bytes, bytearray):
@@ -128,4 +128,4 @@ def decode(given: Any, handle: Callable[[int], Any]) -> Any:
         module, _, name = kind.partition(".")
         return _BY_TEXT[module, name](getattr(__import__(module), name))(value)
     makes = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind]
-    return makes(decode(one, handle) for one in value)
+    return makes(decode(item, handle) for item in value)
