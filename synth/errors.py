@@ -1,4 +1,4 @@
-"""One-line errors: bad configuration, and the reasons of foreign exceptions."""
+"""One-line errors: bad configuration, and exceptions of other libraries in one line."""
 
 import difflib
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an exception's message, or its class; for pydantic's, what is wrong with which key."""
+    """The first line of an exception's message, or its class name. For a pydantic error: each key with its problem."""
     if isinstance(error, ValidationError):
         return "; ".join(
             ": ".join([*map(str, one["loc"]), one["msg"].removeprefix("Value error, ")]) for one in error.errors()

@@ -54,7 +54,7 @@ def _run(config: Config) -> int:
 
     running = HydraConfig.get()
     named = any(word.lstrip("+").startswith("output_dir=") for word in running.overrides.task)
-    is_default = str(config.settings.output_dir) == f"runs/{config.strategy.name}"  # a file may name one, too
+    is_default = str(config.settings.output_dir) == f"runs/{config.strategy.name}"  # a file may set it, too
     if named or not is_default or running.mode == RunMode.MULTIRUN:
         return _run_in_folder(config)
     return in_unnamed_folder(config, _run_in_folder)
@@ -73,7 +73,7 @@ def _run_in_folder(config: Config) -> int:
 
 
 def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] | None = None) -> int:
-    """The exit code of `work` on the composed configuration, or the highest of a multirun's. By default of a run."""
+    """Run `work`, by default a run, on the composed configuration. Returns the exit code, a multirun's highest."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     runs = Runs(words, _run)
     try:
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None, work: Callable[[Config], int] |
 
 
 def composed(words: Sequence[str], work: Callable[[Config], int]) -> int:
-    """The same for other commands. Raises ConfigError."""
+    """Like `main`, for other commands: errors are raised. Raises ConfigError."""
     # Makes Hydra raise exceptions instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     typed = sys.argv
@@ -121,7 +121,7 @@ def _compose_and_run(words: Sequence[str], work: Callable[[Config], int]) -> int
         command_line.refuse_keys_of_hydra()
         with hydras_folder(), _folded(command_line.asks_help):
             job()
-    except SystemExit as end:  # of --help and others
+    except SystemExit as end:  # raised by --help and the like
         return int(end.code or 0)
     except _Ended as end:
         if isinstance(end.why, Exception):

@@ -1,8 +1,8 @@
 """The number of engines of a run: it follows the nodes of the cluster and the load of the models.
 
 cluster.py polls the nodes, balance.py decides which GPUs move between models, places.py keeps which engine is on which
-node. This module passes their decisions to what starts and stops engines: the scheduler (main's replicas) and the
-engine pools (all other models).
+node. This module passes their decisions to the scheduler (main's replicas) and the engine pools (all other models),
+which start and stop engines.
 """
 
 import asyncio

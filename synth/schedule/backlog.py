@@ -1,7 +1,7 @@
-"""A worker's backlog: leased records that are not launched yet, and which records the run needs at all.
+"""A worker's backlog: leased records that are not launched yet. It also keeps which records the run still needs.
 
-Promises: a record is launched only once it is known to be needed. Whoever waits here is woken by each launch and each
-change of what is needed. Records that will never be needed are cancelled, running or not.
+Promises: a record is launched only once it is known to be needed. Each launch wakes the tasks that wait here, and so
+does each change of the needed records. Records that will never be needed are cancelled, running or not.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Backlog:
         self.count += records
 
     def take(self, records: int) -> None:
-        """So many records are launched, or will not be."""
+        """Take launched records, or records that are not needed, out of the backlog."""
         self.count -= records
         self.wake()
 
@@ -34,7 +34,7 @@ class Backlog:
             await self._changed.wait()
 
     def follow(self, needed: Needed) -> None:
-        """From now on these records are needed."""
+        """Set the needed records; cancel tasks of records that never will be."""
         if needed == self.needed:
             return
         self.needed, self.lowest_cut = needed, min(self.lowest_cut, needed.cut)
@@ -51,7 +51,7 @@ class Backlog:
         return number < self.needed.cut
 
     def note(self, task: asyncio.Task[None] | None, number: int) -> None:
-        """The task is cancelled if this record is no longer needed."""
+        """Remember the record of a task, which is cancelled when the record is no longer needed."""
         assert task is not None
         if task not in self._tasks:
             task.add_done_callback(self._tasks.pop)

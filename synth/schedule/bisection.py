@@ -5,9 +5,9 @@ alone. If it dies too, the unfinished records are halved and the halves are trie
 alone. At its third death alone the record is poison.
 
 Most deaths have other causes: a node is reclaimed, a process is killed. So a death counts only if the next engine,
-idle, outlives it (`control_s`) and answers a probe request. For a single record it must live ten times as long. With
-processes killed at random, at any rate, at most 0.04 of the deaths of a single record are blamed on it, and 0.00005 of
-single records are rejected as poison; groups never split into more groups than they finish. A record that shared a
+idle, outlives it (`control_s`) and answers a probe request. For a single record it must live ten times as long. If
+processes are killed at random, at any rate, at most 0.04 of the deaths of a single record are blamed on it, and 0.00005
+of single records are rejected as poison; groups never split into more groups than they finish. A record that shared a
 group with a poisonous one finishes in one of the halves.
 
 Bookkeeping only: no workers, no clock.

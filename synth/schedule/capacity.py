@@ -147,7 +147,7 @@ def _capacity(
     apart: bool,
     others: Mapping[str, ServedModel],
 ) -> Capacity:
-    """Main gets what the other models leave."""
+    """Main gets the capacity that the other models leave."""
     free = [dict(machine) for machine in machines]
     counts: dict[str, int] = {}
     for name, one in others.items():

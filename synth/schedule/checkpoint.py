@@ -4,7 +4,7 @@ A record that is run again makes the same calls: its seeds are functions of its 
 So a call is identified by everything that was sent (model, prompt, sampling parameters, seed), and an identical call
 gets the stored answer. A changed prompt, such as one with examples from a changed pool, is another call.
 
-It costs nothing for short records: finished calls stay in memory and are dropped when their record finishes. With
+It costs short records no disk writes: finished calls stay in memory and are dropped when their record finishes. With
 `auto` a record's calls are written once it has run for LONG_S, about the time until a restarted engine answers. At a
 stop the calls of all unfinished records are written.
 
@@ -98,9 +98,9 @@ class RecordCalls:
             return None, token_ids
         answer = Answer(**found | {"token_ids": token_ids})
         if answer.finish_reason == "abort" and not (watch and watch(token_ids, answer.text)):
-            return None, []  # a watch ended it for a reason, which has to be seen again
+            return None, []  # it counts only if the watch ends it again
         if is_reused:
-            self.note(asked, answer)  # from here on this run's own
+            self.note(asked, answer)  # a call of this run from here on
         return answer, []
 
     def note(self, asked: _Asked, answer: Answer) -> None:

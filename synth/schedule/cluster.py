@@ -193,7 +193,7 @@ async def _nodes() -> list[dict[str, Any]]:
 async def capacity_after(
     before: Capacity, cluster: Cluster, engine: Engine, others: Mapping[str, ServedModel]
 ) -> Capacity:
-    """The same for the nodes that are there now. While they have no room at all, all stays as it was."""
+    """The capacity of the current nodes; `before` while they have none at all."""
 
     with suppress(ConfigError, EngineError):
         nodes = await _nodes()
@@ -216,7 +216,7 @@ def _probe(address: str) -> None:
 def _refuse_taken(port: int) -> None:
     """Ray would go on without metrics, and log that in a file only."""
     with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just closed counts as free
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just closed counts as free
         try:
             listening.bind(("127.0.0.1", port))
         except OSError as error:

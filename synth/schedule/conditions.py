@@ -12,7 +12,7 @@ LONGEST_PAUSE_S = 0.1  # between a change and the check of conditions
 
 
 class Conditions:
-    """Wait `until` a condition holds, or await something `unless` it holds first."""
+    """`until` waits for a condition; `unless` awaits something until it is done or the condition holds."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
@@ -42,8 +42,8 @@ class Conditions:
             held.cancel()
 
     def announce(self) -> None:
-        """Something changed: wake the waiters whose condition holds now. A thousand replicas wait here, so checks take
-        at most a tenth of the processor, and one check may cover several changes."""
+        """After a change: wake the waiters whose condition holds now. A thousand replicas wait here, so checks take at
+        most a tenth of the processor, and one check may cover several changes."""
         if self._waiting and self._checking is None:
             self._checking = asyncio.get_running_loop().call_at(self._not_before, self._check)
 

@@ -1,4 +1,4 @@
-"""What a worker counts while it runs: read by the scheduler's side for the display and the metrics."""
+"""The counters of a running worker, which the driver reads for the progress display and the metrics."""
 
 from dataclasses import dataclass, field
 
@@ -10,9 +10,9 @@ from synth.storage.tally import Tally
 
 @dataclass
 class Counters:
-    """A worker's counters. `uncommitted`: what is finished in uncommitted shards. Since its start: kept rows, tokens,
-    busy seconds of its engine, and those of structured outputs among them; `spent` at each step on finished records;
-    `work` per record."""
+    """A worker's counters. `uncommitted` are totals of finished records in uncommitted shards. Since its start it
+    counts kept rows, tokens, busy seconds of its engine and those for structured output; `spent` by step, for finished
+    records; `work` per record."""
 
     uncommitted: Tally = field(default_factory=Tally)
     made: int = 0

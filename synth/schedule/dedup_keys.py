@@ -1,9 +1,9 @@
 """The dedup keys of a run (synth/quality/duplicates.py), shared by its workers and finalized shard by shard.
 
 A key is compared at once. A shard is finalized when all lower shards are, in whatever order they arrive. Its keys and
-its duplicates are on disk before any worker gets the answer; the same question, also from a resumed run, gets the
-answer on disk. So these files have no gap up to some shard, and no shard above it is committed. If a disk failure makes
-a gap, that shard is run and finalized again (see resume.py), and shards finalized above it stay.
+its duplicates are on disk before any worker gets them. If a worker finalizes the shard again, also in a resumed run, it
+gets those on disk. So these files have no gap up to some shard, and no shard above it is committed. If a disk failure
+makes a gap, that shard is run and finalized again (see resume.py), and shards finalized above it stay.
 
 Plain asyncio: a run has it in a process of its own, or in several (dedup_processes.py).
 """
@@ -31,7 +31,7 @@ class FinalizedKeys(SharedKeys, Protocol):
 
 
 class KeyFinalizer:
-    """The dedup keys themselves, in `parts` or here. `shards` may have been finalized by earlier runs."""
+    """Holds the dedup keys, in `parts` if there are any. `shards` may have been finalized by earlier runs."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class KeyFinalizer:
         self._failure: Exception | None = None
 
     async def start(self) -> None:
-        """Read what earlier runs finalized."""
+        """Read the shards that earlier runs finalized."""
         await self._restore()
 
     async def claim(self, claim: DedupKey) -> Place | None:
@@ -58,7 +58,7 @@ class KeyFinalizer:
         return await self._claims.claim(claim)
 
     async def claim_many(self, claims: Sequence[DedupKey]) -> list[Place | None]:
-        """The same for many keys, when all keys are here."""
+        """`claim` for many keys. Only if no `parts` hold them."""
         [part] = self._claims.parts
         return await part.claim(claims)
 
@@ -83,7 +83,7 @@ class KeyFinalizer:
             raise SharedLost(f"records from {shard.start} on can't be finalized: {self._failure}")
 
     async def _finalize(self, shard: Shard, claims: Sequence[DedupKey]) -> list[Duplicate]:
-        """What was finalized before stays, even if the shard ended lower then."""
+        """Finalize the part of a shard that is not finalized yet: the shard may have ended lower in an earlier run."""
         stop = self._stops.get(shard.start, shard.start)
         duplicates: list[Duplicate] = []
         if stop > shard.start:

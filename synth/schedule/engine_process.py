@@ -20,7 +20,7 @@ from synth.schedule.placed_process import Log, call, lead_process_group
 from synth.schedule.usage import UsageMeter
 from synth.storage.run_folder import RunFolder
 
-GRANTED_S = 60.0  # how long an engine is reserved for a request that has to run alone and does not arrive
+GRANTED_S = 60.0  # an engine is reserved so long for a request that has to run alone, in case it never arrives
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Turnstile:
             self._leave()
 
     async def close(self) -> None:
-        """Returns when no request is inside; none enters before `open`."""
+        """Returns when no request runs; new ones wait for `open`."""
         await self._alone.acquire()
         try:
             await self._empty.wait()
@@ -160,7 +160,7 @@ class EngineProcess:
         self._turnstile.open()
 
     async def leave(self) -> None:
-        """Answer nothing from now on: requests, also running ones, get a reply that says to ask another engine."""
+        """Answer no more requests: all, also running ones, get a reply that says to ask another engine."""
         self._leaving = True
         for one in self._answering:
             one.cancel()

@@ -1,10 +1,10 @@
 """Backpressure: decides when a worker's next record may begin, so that its engine stays busy and memory stays bounded.
 
 A record may fan out into thousands. The number of outputs is known once the first records have fanned out. Until then
-few records run, more as more of them have fanned out (`declared`: the strategy declares the number). Afterwards a
-record counts as the average number of outputs, and one that has fanned out as the number of its unfinished branches. No
-record begins while the branches alone fill the engine, or while everything that runs may become more than `AHEAD` times
-that. The lowest record may always begin, because others may wait for it.
+only few records run, and more of them as records fan out (`declared`: the strategy declares the number). Afterwards a
+record counts as the average number of outputs. A record that has fanned out counts as its unfinished branches. No
+record begins while the branches alone fill the engine, or while the running records may become more than `AHEAD` times
+as many. The lowest record may always begin, because others may wait for it.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Launches:
 
     @property
     def idle(self) -> bool:
-        """Whether no record runs or waits. Nothing of the records that have ended is left then."""
+        """Whether no record runs or waits. Then no state of ended records is left."""
         return not (self._branches or self._widths or self._unfinished or self._whole or self._waiting)
 
     def resize(self, most: int) -> None:

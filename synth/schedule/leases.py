@@ -1,7 +1,7 @@
-"""Which replica has which shards, and what is held against a shard over which workers were lost.
+"""Which replica has which shards, and how many workers were lost over each shard.
 
-Promises: a shard is leased to one replica at a time. Those of a lost worker are free at once, except the ones over
-which several workers were lost: these stay with their replica, which runs their records alone (search.py).
+Promises: a shard is leased to one replica at a time. Shards of a lost worker are free at once. A shard over
+which several workers were lost stays with its replica, which runs its records alone (search.py).
 """
 
 from collections import Counter, defaultdict
@@ -37,7 +37,7 @@ class Leases:
 
     @property
     def urgent(self) -> bool:
-        """Whether records may wait for a shard that nobody has."""
+        """Whether records may wait for a shard that no replica has."""
         return self._ordered and self._plan.returned
 
     def of(self, index: int) -> list[Shard]:
@@ -45,7 +45,7 @@ class Leases:
         return sorted(self._leased[index], key=lambda shard: shard.index)
 
     def take(self, index: int) -> Shard | None:
-        """The next shard, for this replica."""
+        """Lease the next shard to this replica."""
         shard = self._plan.lease()
         if shard is not None:
             self._leased[index].add(shard)
@@ -91,7 +91,7 @@ class Leases:
         return bisection
 
     def on_poison(self, shard: Shard) -> None:
-        """A record is rejected as poison, which is no progress."""
+        """Note that a record was rejected as poison, which does not count as progress."""
         self._left[shard.index] = self._left.get(shard.index, len(shard)) - 1
 
     def forget(self, shard: Shard) -> None:

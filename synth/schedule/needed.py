@@ -1,9 +1,9 @@
 """Computes which records a run still needs: records beyond that are not begun, or are cancelled.
 
 A record is needed as long as the records below it may not give enough rows. Rows of finished records are certain, even
-with gaps below them: what fills a gap only adds rows. An unfinished record gives rows with a chance of the yield.
-The sum over unfinished records is taken at its mean less `MARGIN` standard deviations, so that a run rarely ends with
-too few rows and has to wait for one more record.
+with gaps below them, because records in a gap only add rows. An unfinished record is kept with the probability of the
+yield. The rows of all unfinished records are estimated as their mean less `MARGIN` standard deviations, so that a run
+rarely ends with too few rows and has to wait for one more record.
 
 With dedup keys a finished row may still become a duplicate of a lower one. The share of such rows so far is subtracted,
 and `LATE_MARGIN` standard deviations. If that estimate is too low, more records are run. Both margins trade wasted
@@ -45,7 +45,7 @@ class Counts(NamedTuple):
 @dataclass
 class Chances:
     """`rate` is the yield: kept rows per record, more than 1 with fan-out; `unfinished` is that of unfinished records,
-    of which more are kept if rejected ones end sooner. `late` is how many of the `finalized` rows turned out to be
+    which is higher if rejected records end sooner. `late` is how many of the `finalized` rows turned out to be
     duplicates; None if finished rows are final."""
 
     rate: float
@@ -78,5 +78,5 @@ class Chances:
 
 
 def _variance(rate: float) -> float:
-    """Of the rows of one record; with fan-out, all rows of a record are kept or none."""
+    """The variance of the rows of one record. With fan-out, all rows of a record are kept or none."""
     return rate * max(0.0, 1 - rate)

@@ -31,7 +31,7 @@ _ERROR = re.compile(r"(?:^|\s)((?:\w+\.)*\w*(?:Error|Exception): \S.*)")
 # Else Ray hides all GPUs from an actor without GPUs of its own, and engines look for them.
 _SEES_GPUS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 NO_CAPACITY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-# Exceptions that are raised as they are on this side.
+# Exceptions that are raised here with their own type.
 _AS_THEY_ARE = (SharedLost, Unusable, Unavailable, StepsFail)
 CALLS = 1000  # running at once
 
@@ -69,10 +69,10 @@ class Log:
 
 
 def explained(error: EngineError, log_path: Path, begins: int = 0) -> EngineError:
-    """An engine's failed start with the cause, if only vLLM's log states it. The log is read from byte `begins` on."""
+    """The error of a failed start, with the cause from vLLM's log (from byte `begins` on) if it only refers to that."""
     if "root cause" not in str(error):
         return error
-    with log_path.open(errors="replace") as log:  # what failed was a child process
+    with log_path.open(errors="replace") as log:  # a child process failed
         log.seek(begins)
         cause = root_cause(log)
     return classified(f"{error} ({cause or f'see {log_path}'})", kind_of(cause or ""))
@@ -122,7 +122,7 @@ class PlacedProcess:
         return await call(self._actor, method, *arguments)
 
     async def kill(self) -> None:
-        """Never raises: what Ray can't kill ends with Ray, or is gone."""
+        """Never raises: an actor that Ray can't kill is gone or ends with Ray."""
         self._killed = True
         if self._actor is not None:
             with suppress(Exception):

@@ -1,15 +1,17 @@
 """The plan: which records are to be run, in which shards, and when there are enough.
 
 Records are numbered from 0, and so are shards. Shards are leased lowest first. If fewer records are kept than planned,
-the plan grows by as many as the yield so far says are missing. A finished record counts at once, long before its shard
-is committed (`observe`), and `needed` says which records have to be run at all. The run is finished when the shards
-committed without a gap from the first one hold `num_records` kept records. The dataset is the first `num_records` of
-them, which depends on the records only: not on the number of workers, their timing, or where a shard ends.
+the plan grows by the number that is missing according to the yield so far. A finished record counts at once, long
+before its shard is committed (`observe`), and `needed` says which records have to be run at all. The run is finished
+when the shards committed without a gap from the first one hold `num_records` kept records. The dataset is the first
+`num_records` of them, which depends on the records only: not on the number of workers, their timing, or where a shard
+ends.
 
-The last of these shards may be committed short: up to some record, above which nothing was needed. It is complete for
-this run, and a run that wants more continues it.
+The last of these shards may be committed short: up to some record, above which none was needed. It is complete for this
+run; a run for more records continues it.
 
-A slice of a run has every n-th shard, and all shards have one size: no slice has to know the plans of the others.
+A slice of a run has every n-th shard, and all shards have the same size. So a slice does not depend on the plans of the
+others.
 
 Bookkeeping only: no workers, files or clock.
 """
@@ -87,7 +89,7 @@ class Plan:
         self._frontier = 0  # the first shard that was never leased, nor any above it
         self._next: Shard | None = None
         self.changes_of_shards = 0  # number of leases, commits and releases
-        self._changed = True  # since `next` was computed: a thousand idle replicas ask for it at every change
+        self._changed = True  # whether `next` is out of date: a thousand idle replicas ask for it at every change
 
     @property
     def kept(self) -> int:
@@ -197,7 +199,7 @@ class Plan:
         return shard.stop
 
     def _counts(self, place: int) -> Counts:
-        """Of this shard only."""
+        """The counts of this shard alone."""
         if place in self._kept:
             return Counts(finalized=self._kept[place])
         if place in self._short:  # records above its end are not needed

@@ -16,9 +16,9 @@ AT_ONCE = 1000  # polls a second, over all workers
 
 
 class NeededRecords:
-    """What a plan needs, cached for all polls: near the end of a run computing it walks over all leased shards. It is
-    up to date after each lease, commit or release; else it may be so old that all walks take a tenth of the
-    processor."""
+    """The records that a plan needs, cached for all polls: near the end of a run, computing them walks over all leased
+    shards. They are computed again after each lease, commit or release, otherwise only so often that it takes a tenth
+    of the processor."""
 
     def __init__(self, plan: Plan):
         self._plan = plan
@@ -44,7 +44,7 @@ class Poll:
         self._turn = asyncio.Lock()
 
     async def poll(self) -> bool:
-        """Returns whether another shard should be leased now, or none any more."""
+        """Returns whether the next shard to lease has changed."""
         async with self._turn:
             ends = await self._worker.poll(self._seen, self._needed_records.needed())
             self._seen += len(ends)
@@ -54,5 +54,5 @@ class Poll:
 
 
 def pause_s(workers: int) -> float:
-    """Seconds between two polls of a worker, with so many workers."""
+    """Seconds between two polls of one of these workers."""
     return max(EVERY_S, workers / AT_ONCE)

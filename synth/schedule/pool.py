@@ -1,11 +1,10 @@
 """The pool of texts that all records of a run share (Self-Instruct), grown in the order of record numbers.
 
 Record n's texts are compared with the seed tasks, with the texts accepted from lower records, and with its own earlier
-texts. So they are decided once all lower records are: those that offered texts, and those that finished without
-(`passed`). A record begins when the record `lag` numbers below it is decided, and sees the texts accepted up to there.
-Hence the pool depends on the offers of the records only, not on the number of workers, their timing, or the shards. A
-decision is on disk before any worker gets it; a record that runs again after a lost worker or a resume gets the same
-decision.
+texts. So they are decided once all lower records are decided: they offered texts, or finished without any (`passed`). A
+record begins when the record `lag` numbers below it is decided, and sees the texts accepted up to there. Hence the pool
+depends on the offers of the records only, not on the number of workers, their timing, or the shards. A decision is on
+disk before any worker gets it; a record that runs again after a lost worker or a resume gets the same decision.
 
 Records wait for lower numbers only, so there is no deadlock as long as the lowest undecided record can run: a waiting
 record gives up its worker's slot (see `Ticket`), and lower numbers are leased and launched first.
@@ -61,18 +60,18 @@ class GrowingPool:
         self._failure: Exception | None = None
 
     async def decided(self) -> int:
-        """How many records, from the first on, have their decisions on disk."""
+        """The number of first records whose decisions are on disk."""
         return self._safe
 
     async def accepted(self, below: int, known: int) -> tuple[int, list[str]]:
-        """Waits until all records below `below` are decided. The number of texts accepted from them, and those texts
-        from index `known` on."""
+        """Waits until all records below `below` are decided. Returns the number of texts accepted from them, and those
+        texts from index `known` on."""
         await self._until(below)
         end = self._ends[max(0, below)]
         return end, self._accepted[known:end]
 
     async def offer(self, number: int, texts: Sequence[str]) -> list[bool]:
-        """Which texts of a record are accepted; waits until all lower records are decided."""
+        """Waits until all lower records are decided. Returns for each text of a record whether it is accepted."""
         self._put(number, texts)
         await self._until(number + 1)
         left = set(self._accepted[self._ends[number] : self._ends[number + 1]])
@@ -83,7 +82,7 @@ class GrowingPool:
         return decided
 
     async def passed(self, numbers: Iterable[int]) -> None:
-        """These records are finished, and will not offer."""
+        """Note that these records are finished and offer no texts."""
         for number in numbers:
             self._put(number, [])
 
@@ -162,7 +161,7 @@ class PoolClient:
         self._lag = rules.lag
 
     def begins_after(self, number: int) -> int:
-        """How many records, from the first on, must be decided before this record may begin."""
+        """The number of first records that must be decided before this record may begin."""
         return max(0, number - self._lag + 1)
 
     async def turn(self, number: int) -> int:

@@ -30,7 +30,7 @@ PAUSES_S = (1.0, 5.0, 20.0)  # between the tries at the end
 
 
 def publisher_of(config: Config, folder: RunFolder, manifest: Manifest) -> Publisher | None:
-    """Of a destination that can be used, as far as reading tells. Raises ConfigError."""
+    """The publisher of a run, None without `publish`. Checks the destination by reading only. Raises ConfigError."""
     to = config.settings.publish
     if to is None:
         return None
@@ -43,7 +43,7 @@ def publisher_of(config: Config, folder: RunFolder, manifest: Manifest) -> Publi
 
 
 async def begin(publisher: Publisher, manifest: Manifest) -> int:
-    """Show that the destination can be written to. Returns how many rows are there. Raises ConfigError."""
+    """Test that the destination can be written to. Returns the number of rows there. Raises ConfigError."""
     there = manifest.snapshot()
     try:
         await asked(lambda: publisher.begin(there), None)
@@ -53,7 +53,7 @@ async def begin(publisher: Publisher, manifest: Manifest) -> int:
 
 
 def finish(publisher: Publisher, folder: RunFolder, manifest: Manifest, code: int) -> int:
-    """Publish the rest of a run that has ended with `code`. Returns it, unless the run has succeeded and this fails."""
+    """Publish the rest of a run that ended with `code`. Returns `code`, or FAILED if only this failed."""
     if code not in (DONE, TOO_FEW):
         return code
     print(f"publishing to {publisher.to}", file=sys.stderr)
@@ -103,5 +103,5 @@ def publish_rest(
 
 
 def failure(publisher: Publisher, error: Exception) -> str:
-    """In one line."""
+    """The error in one line."""
     return str(error) if isinstance(error, Unpublishable) else f"{publisher.to}: {one_line(error)}"

@@ -1,7 +1,7 @@
 """Watches the Ray of a run: its head, its processes on this machine, and this machine's membership.
 
 Without Ray, calls wait for a minute or for ever, and lost workers wait for capacity that never comes. Nodes may come
-and go. The end of a process that was started here is seen at once; everything else by asking Ray's head.
+and go. The end of a process that was started here is noticed at once, everything else by polling Ray's head.
 """
 
 import asyncio

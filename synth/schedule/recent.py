@@ -25,8 +25,8 @@ class Window:
 
 
 class Recent:
-    """`records` of the last shards and their `kept` rows. Skipped records cost nothing, so the minimal yield is judged
-    by the others."""
+    """`records` of the last shards and their `kept` rows. Skipped records cost nothing, so they do not count for the
+    minimal yield."""
 
     def __init__(self) -> None:
         self._all, self._made = Window(), Window()

@@ -1,10 +1,10 @@
 """The replicas of a run: as many as are wanted, each kept alive by a task of its own.
 
-Promises: missing replicas are started, and surplus ones removed, those without a running engine first. One that is
-given up is not started again; when the last one is, the run ends. A removed replica is awaited, so that its worker
+Promises: missing replicas are started, and surplus ones removed, those without a running engine first. A replica
+that is given up is not started again; the run ends with the last one. A removed replica is awaited, so that its worker
 writes its finished records.
 
-What a replica does, and how its worker is stopped, is the scheduler's.
+The scheduler defines what a replica does, and how its worker is stopped.
 """
 
 import asyncio
@@ -85,14 +85,14 @@ class Replicas:
                     self._give_up(index)
                     if not self._running:
                         return failure  # the run reports it
-                    if shape(failure) not in self._reported:  # log once what is the same for all replicas
+                    if shape(failure) not in self._reported:  # log an error once if it is the same for all replicas
                         log.warning("replica %d is given up: %s", index, failure)
                     self._reported.add(shape(failure))
             if any(end.done() for end in ends):
                 return None
 
     async def end(self) -> None:
-        """Cancel all."""
+        """Cancel all replicas."""
         tasks = (*self._running.values(), *self._leaving)
         for task in tasks:
             task.cancel()

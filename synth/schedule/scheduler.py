@@ -96,7 +96,7 @@ class Scheduler:
 
     @property
     def slowest_start_s(self) -> float:
-        """Of a worker with its engine, in seconds."""
+        """The slowest start of a worker with its engine, in seconds."""
         return self._slowest_start_s
 
     def stop(self) -> None:
@@ -172,7 +172,7 @@ class Scheduler:
                 if failures >= MAX_FAILURES or final:
                     self._leases.give_back(index)
                     raise
-                # Never at once: what killed the worker may be killing the whole job, whose signal comes a moment later,
+                # Never at once: the cause may be killing the whole job, whose signal comes a moment later,
                 # and starting a worker when Ray is gone blocks for a minute.
                 pause = FIRST_PAUSE_S * 2 ** max(0, failures - 1)
                 log.warning("replica %d: %s; starting another worker in %g s", index, error, pause)
@@ -220,7 +220,7 @@ class Scheduler:
         await self._changes.unless(lambda: self._over or self._leases.urgent, worker.wants_work())
 
     async def _lease(self, index: int) -> Shard | None:
-        """The next shard for a replica, once there is one and the replica has not its fair share; None at the end."""
+        """The next shard for a replica. Waits while there is none or it has its fair share; None at the end."""
         await self._changes.until(lambda: self._over or self._leases.fair(index, len(self._replicas)))
         return None if self._over else self._leases.take(index)
 

@@ -66,6 +66,6 @@ async def _try(
     except (WorkerLost, EngineError) as error:
         last_chance = bisection.last_chance
         bisection.died(clock() - began, str(error))
-        if last_chance:  # whatever killed it, the record is poison now
+        if last_chance:  # whatever the cause, this death makes the record poison
             raise
         raise SuspectDied(f"{error}, over {len(group)} suspicious record(s)") from error

@@ -76,7 +76,7 @@ class ShardFiles:
         return files
 
     async def sync(self) -> None:
-        """Write what all open shards have so far."""
+        """Write the finished records of all open shards."""
         for files in list(self._open):
             await self._on_disk(files.journal.sync)
             if files.checkpoint:
@@ -95,7 +95,7 @@ class ShardFiles:
         return summary
 
     async def drop(self, files: OpenShard, summary: ShardSummary) -> None:
-        """Delete what a shard that was committed before no longer needs."""
+        """Delete files that a shard committed earlier no longer needs."""
         await self._on_disk(files.journal.remove)
         await self._on_disk(self._drop_calls, summary)
 

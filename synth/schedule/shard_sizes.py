@@ -52,7 +52,7 @@ class ShardSizes:
         return self._start(len(shards), _stop(shards)) >= self._source_size
 
     def following(self, shards: Sequence[Shard], records: int, rate: float) -> list[Shard]:
-        """The shards after these, for so many more records, of which `rate` rows each are kept."""
+        """The shards after these, for more records with `rate` kept rows each."""
         count, stop, new = len(shards), _stop(shards), list[Shard]()
         ahead = math.inf if self._all_at_once else max(1, self._start(count, stop))
         largest = max(self._largest, math.ceil(records / self._most_shards))
@@ -68,16 +68,16 @@ class ShardSizes:
         return new
 
     def _size(self, records: int, most: int) -> int:
-        """Of the next shard, with `records` still to be planned. The last shards are small, so that all replicas end
-        together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
+        """The size of the next shard, with `records` still to be planned. The last shards are small, so that all
+        replicas end together (guided self-scheduling, Polychronopoulos and Kuck 1987; benchmarks/last_shards.py)."""
         return min(most, max(self._smallest, math.ceil(records / (2 * self._replicas))))
 
     def _index(self, count: int) -> int:
-        """Of the shard after so many others."""
+        """The index of the shard after `count` others."""
         return self._slice.number + count * self._slice.of
 
     def _start(self, count: int, stop: int) -> int:
-        """The first record of the shard after so many others, of which the last one ends at `stop`."""
+        """The first record of the shard after `count` others, the last of which ends at `stop`."""
         return self._index(count) * self._largest if self._equal else stop
 
 

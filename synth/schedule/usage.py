@@ -128,7 +128,7 @@ class UsageMeter:
 
     @property
     def completion_tokens(self) -> int:
-        """Of finished answers, plus the tokens written so far of unfinished ones."""
+        """The tokens of finished answers, and those of unfinished ones so far."""
         return self._answered + (round(self.written(self._turns)) if self._time.counts else 0)
 
     def written(self, shares: Iterable[Share]) -> float:
@@ -170,7 +170,7 @@ class UsageMeter:
 
     @property
     def task(self) -> Task | None:
-        """Of a pooling engine."""
+        """The task of a pooling engine, None for others."""
         return getattr(self._engine, "task", None) if is_pooling(self._engine) else None
 
 

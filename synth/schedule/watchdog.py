@@ -1,4 +1,4 @@
-"""Names a step that blocks its worker's event loop, while it does so: no other record runs in that time.
+"""Reports a step that blocks its worker's event loop, while it blocks: no other record runs in that time.
 
 A thread pings the loop. If there is no reply it samples the stack of the loop's thread: a blocking step shows the same
 call for seconds. Findings go to a file of the run, because a blocked worker answers no call. A step that blocks beyond

@@ -1,8 +1,8 @@
 """A worker: one engine and the records that run on it.
 
-Each record is a coroutine. Enough of them run at once to keep the engine's batch full, and a finished record makes room
-for the next one, of this shard or the next: a worker asks for its next shard (`wants_work`) during the tail of the
-last. A finished record is in its shard's journal, on disk, within seconds; a finished shard is committed by one rename.
+Each record is a coroutine. Enough of them run at once to keep the engine's batch full. When a record finishes, the next
+one begins, of this shard or the next: a worker asks for its next shard (`wants_work`) during the tail of the last. A
+finished record is in its shard's journal, on disk, within seconds; a finished shard is committed by one rename.
 
 A plain asyncio object that knows only its own shards; ray_worker.py makes a Ray actor of it.
 """
@@ -92,7 +92,7 @@ class Worker:
         self._engine = UsageMeter(config.engine, self._time)
         own = self._engine.of_a_record()
         endpoints = self._endpoints(own)
-        # Each record meters these by itself.
+        # Each record has a meter of its own for these.
         self._own = {name: one for name, one in endpoints.items() if isinstance(one, Endpoint) and one.engine is own}
         self._context = Context(
             config.strategy,
@@ -330,5 +330,5 @@ class Worker:
                 task.cancel()
 
     async def sync(self) -> None:
-        """Write what all shards have so far. Raises OSError."""
+        """Write the finished records of all shards. Raises OSError."""
         await self._files.sync()

@@ -1,7 +1,7 @@
 """Estimates a run's yield, its kept rows per record, while many of its records are unfinished.
 
-Finished records alone mislead: rejected records end sooner than kept ones, so their yield is too low at first, and of
-the records that are being generated those with many tokens are the more.
+The yield of finished records alone is too low at first, because rejected records end sooner than kept ones. The records
+that are still running tend to be those with many tokens.
 
 Numbers only: no shards, workers or clock.
 """
@@ -22,7 +22,7 @@ class Totals(NamedTuple):
 
 
 class Yield:
-    """Of a `stratified` run the recent yield counts, see Plan; `final` says that a finished record's rows stay."""
+    """A `stratified` run uses the recent yield, see Plan. `final`: rows of finished records can't become duplicates."""
 
     _FIRST_BOUND = 32  # records of the smallest bound of the yield
     _FEW_UNFINISHED = 0.02  # of the finished records: fewer than that can't change the yield
@@ -40,7 +40,7 @@ class Yield:
         self._tokens_times_rows += tokens * kept
 
     def add_finalized(self, finished: int, kept: int) -> None:
-        """Of a shard's `finished` rows, `kept` are no duplicates."""
+        """Note that `kept` of a shard's `finished` rows are no duplicates."""
         if self._late is not None:
             self._late += max(0, finished - kept)
             self._finalized += max(kept, finished)
@@ -57,13 +57,12 @@ class Yield:
         return max(so_far, self._least_if_the_rest_is_kept(so_far, shards))
 
     def chances(self, rate: float, records: int) -> Chances:
-        """`rate` is that of so many finished records."""
+        """The chances of unfinished records. `rate` is the yield of the `records` that are finished."""
         return Chances(rate, self._of_unfinished(rate, records), self._late, self._finalized)
 
     def _least_if_the_rest_is_kept(self, so_far: float, shards: Iterable[tuple[Counts, int]]) -> float:
-        """Rejected records end sooner than kept ones, so the yield of the finished ones is too low at first. An upper
-        bound counts unfinished records as kept. Of the bounds over the lowest 32, 64, 128... records the least: among
-        low records hardly any is unfinished."""
+        """An upper bound of the yield, which counts unfinished records as kept. It is the least of the bounds over the
+        lowest 32, 64, 128... records, since hardly any of the low records are unfinished."""
         rows, records, least, enough = 0.0, 0, math.inf, self._FIRST_BOUND
         each = max(1.0, so_far)
         for counts, size in shards:
@@ -77,8 +76,8 @@ class Yield:
         return (rows + self._PRIOR) / (records + self._PRIOR)
 
     def _of_unfinished(self, rate: float, records: int) -> float:
-        """Of records that are being generated those with many tokens are the more, so the yield is weighted by tokens:
-        if rejected records end sooner, more of the unfinished ones will be kept."""
+        """The yield weighted by tokens, since running records tend to be those with many tokens: if rejected records
+        end sooner, more of the unfinished ones will be kept."""
         if self.recent or not self._tokens:
             return rate
         prior = self._PRIOR * self._tokens / max(1, records)
