@@ -288,9 +288,12 @@ def _item_twice(lines: Sequence[str]) -> str | None:
 
 
 def _few_items(lines: Sequence[str]) -> bool:
-    """Whether a long list has the same few items over and over: "1. red 2. blue 3. red"."""
+    """Whether a list has the same few items over and over, "1. red 2. blue 3. red", or ends in one item."""
     items = [" ".join(_words(_ITEM.sub("", line))) for line in lines if _ITEM.match(line)]
-    return len(items) >= LEAST_ITEMS and all(map(str.isalpha, "".join(items))) and 2 * len(set(items)) <= len(items)
+    if len(items) < LEAST_ITEMS:
+        return False
+    ends_in_one = len(set(items[-LEAST_ITEMS:])) == 1 and not items[-1].replace(" ", "").isdigit()
+    return ends_in_one or (all(map(str.isalpha, "".join(items))) and 2 * len(set(items)) <= len(items))
 
 
 def _meant(sentence: Sequence[str]) -> list[str]:

@@ -57,6 +57,7 @@ async def test_ordinary_text_is_kept(text):
         "\n\n".join([GOOD.split("\n\n")[0]] * 4),
         "- a\n- b\n- a\n- b\n- a\n",
         "Colours:\n1. Red\n2. White\n3. Blue\n4. White\n5. Red\n6. Blue\n7. White\n8. Red",
+        "\n".join([f"{n}. Library-{chr(96 + n)}" for n in range(1, 20)] + [f"{n}. Library-C" for n in range(20, 28)]),
         "Here are five:\n1. Luna (Feline)\n2. Luna (Feline)\n3. Luna (Feline)\n4. Luna (Feline)\n5. Luna (Feline)",
     ],
 )
