@@ -35,7 +35,9 @@ _ANNOUNCED = re.compile(
     r"|\bto (make|rewrite|improve|evolve|modify) (the|this|your) (\w+ )?(instruction|prompt)\b"
     r"|^\W*(the|this|your) (\w+ )?(instruction|prompt|question|request)\b( \w+){0,2}? (is|asks?|could|should|can|would"
     r"|has|requires?|seems|already|involves|focuses|aims)\b"
-    r"|\bhere(['’]s| is) (an?|the|your|my) [^.:\n]{0,60}\b(version|rewrite|revision) of (the|your|this)\b",
+    r"|\bhere(['’]s| is) (an?|the|your|my) [^.:\n]{0,60}\b(version|rewrite|revision) of (the|your|this)\b"
+    r"|\bexplanation of (the|this|your) (instructions?|prompt)\b"
+    r"|(?m:^)\W*(the|these|your) (\w+ )?instructions (provide|describe|explain|give|outline|ask)\b",
     re.IGNORECASE,
 )
 _WINDOW = 5  # consecutive words that only the prompt's author would have written

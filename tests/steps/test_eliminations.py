@@ -78,6 +78,8 @@ def test_words_of_the_prompt_are_found(evolved):
         "To make this instruction harder, add a place.",
         "The new instruction has one more requirement.",
         "The question is about bees.",
+        "Name two bees.\nHere is a more detailed explanation of the instructions:\n1. Find a bee.",
+        "Name two bees.\nThe instructions provide the steps to name a bee.",
     ],
 )
 def test_a_text_that_speaks_of_the_instruction_is_none(evolved):
@@ -114,6 +116,8 @@ def test_an_instruction_that_asks_for_nothing_in_words_may_become_another_of_its
 
 def test_words_that_the_instruction_had_before_are_its_own():
     before = "Explain what a given prompt is. Keep its subject and add one requirement."
+    assert not leaks(f"{before} Use ten words.", before, "constraints")
+    before = "Write an explanation of the instructions of a board game."
     assert not leaks(f"{before} Use ten words.", before, "constraints")
 
 
