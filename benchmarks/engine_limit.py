@@ -7,7 +7,8 @@ Arms, in turn in one process on one loaded engine, its prefix cache emptied befo
 
   synth     a worker with its shards, journals and commits, as in a run; the cluster and the start are left out
   limit     the requests that it made, sent all at once
-  kinds     where some are sampled and others greedy: all of one kind at once, then all of the other
+  kinds     where some are sampled and others greedy: all of one kind at once, then all of the other; the faster of this
+            and `limit` is the engine's limit
   barriers  Magpie only: the same requests round by round in batches of 200, as scripts around LLM.generate do
 
 Prompts, seeds, and with them the answers, are the same in all arms; tokens are counted from ids. `steady` is up to the
@@ -103,21 +104,21 @@ async def compare(
                 await barriers(requests, engine, template)
             runs.append(engine.summary())
             print(f"  {arm} {repeat + 1}: {runs[-1]['tokens_per_second']:,.0f} tokens/s", file=sys.stderr, flush=True)
-    told = {}
+    limits = [(arms["limit"][n], *arms.get("kinds", [])[n : n + 1]) for n in range(repeats)]
+    figures = {}
     for arm, runs in arms.items():
-        pairs = list(zip(runs, arms["limit"], strict=True))
-        told[arm] = {
-            name: statistics.mean(run[name] for run in runs) for name in runs[0]
-        } | {
-            "of_limit": statistics.mean(run["tokens_per_second"] / limit["tokens_per_second"] for run, limit in pairs),
-            "steady_of_limit": statistics.mean(share(run["steady"], limit["steady"]) for run, limit in pairs),
-            "runs": runs,
-        }  # fmt: skip
-        one = told[arm]
-        print(f"{workload:14}{arm:10}{one['requests']:9,.0f}{one['tokens']:9,.0f}{one['seconds']:9.1f}"
-              f"{one['tokens_per_second']:10,.0f}{one['steady']:9,.0f}{one['tail']:7.1f}s{one['of_limit']:10.3f}"
-              f"{one['steady_of_limit']:8.3f}", flush=True)  # fmt: skip
-    return told
+        pairs = list(zip(runs, limits, strict=True))
+        row = {name: statistics.mean(run[name] for run in runs) for name in runs[0]} | {
+            f"{'' if name == 'tokens_per_second' else 'steady_'}of_limit": statistics.mean(
+                share(run[name], max(limit[name] for limit in both)) for run, both in pairs
+            )
+            for name in ("tokens_per_second", "steady")
+        }
+        figures[arm] = row | {"runs": runs}
+        print(f"{workload:14}{arm:10}{row['requests']:9,.0f}{row['tokens']:9,.0f}{row['seconds']:9.1f}"
+              f"{row['tokens_per_second']:10,.0f}{row['steady']:9,.0f}{row['tail']:7.1f}s{row['of_limit']:10.3f}"
+              f"{row['steady_of_limit']:8.3f}", flush=True)  # fmt: skip
+    return figures
 
 
 def share(of: float, whole: float) -> float:

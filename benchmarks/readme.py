@@ -37,7 +37,12 @@ PEERS = {
     "datatrove": "DataTrove",
     "data_designer": "NeMo Data Designer",
 }
-NAMES = {"magpie": "Magpie", "evol": "Evol-Instruct", "self_instruct": "Self-Instruct"}
+NAMES = {
+    "magpie": "Magpie",
+    "magpie_hot": "Magpie, instructions at temperature 1.0",
+    "evol": "Evol-Instruct",
+    "self_instruct": "Self-Instruct",
+}
 
 
 def main() -> int:
