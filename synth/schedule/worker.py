@@ -70,6 +70,7 @@ class Worker:
         self._ends: list[End] = []  # finished records since the last poll
         self._looked_at = 0
         self._meters: dict[int, RecordUsage] = {}  # of running records
+        self._late: dict[int, int] = {}  # by shard that was committed short: duplicates that are no longer in `made`
         self._beside: dict[str, float] = {}  # engines of other models, divided by the number of workers
         self._started = False
         self._disk_failure: Exception | None = None
@@ -246,9 +247,11 @@ class Worker:
             if stop < shard.stop and not shard.start < backlog.needed.cut <= stop:
                 return None
             summary = await self._files.commit(files, stop)
-            # Duplicates, perhaps of rows that an earlier process made.
+            # Duplicates, perhaps of rows that an earlier process made. A shard that is committed short is committed again.
             late = sum(kept for number, kept in journal.finished.items() if number < stop) - summary.kept
-            self._counters.made = max(0, self._counters.made - late)
+            self._counters.made = max(0, self._counters.made - late + self._late.pop(shard.index, 0))
+            if stop < shard.stop:
+                self._late[shard.index] = late
             return summary
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
