@@ -247,7 +247,7 @@ class Worker:
             if stop < shard.stop and not shard.start < backlog.needed.cut <= stop:
                 return None
             summary = await self._files.commit(files, stop)
-            # Duplicates, perhaps of rows that an earlier process made. A shard that is committed short is committed again.
+            # Duplicates, perhaps of rows that an earlier process made. A shard may be committed short, and then again.
             late = sum(kept for number, kept in journal.finished.items() if number < stop) - summary.kept
             self._counters.made = max(0, self._counters.made - late + self._late.pop(shard.index, 0))
             if stop < shard.stop:
