@@ -415,8 +415,8 @@ def compared(name: str, mixes: tuple[Mix, Mix], records: int, processes: Process
     best = min(divisions, key=lambda one: times[one][0])
     print(name)
     for division in divisions:
-        result = "  the best" if division == best else ""
-        print(f"  fixed  {division[0]:3} x 70B  {division[1]:3} x 8B  {times[division][0]:9,.0f} s{result}")
+        mark = "  the best" if division == best else ""
+        print(f"  fixed  {division[0]:3} x 70B  {division[1]:3} x 8B  {times[division][0]:9,.0f} s{mark}")
     seconds, seen = times[None]
     ratio = seconds / times[best][0]
     print(f"  auto                     {seconds:9,.0f} s  ratio {ratio:.3f}", flush=True)
@@ -432,9 +432,9 @@ def drawn(result: dict[str, Any], path: Path) -> None:
     """Engines of both models over time, and under them how full their batches are, for each scenario."""
     import matplotlib.pyplot as plt
 
-    found_here = result["scenarios"]
-    figure, axes = plt.subplots(2, len(found_here), figsize=(4.2 * len(found_here), 5), sharex="col", squeeze=False)
-    for (name, one), (above, below) in zip(found_here.items(), axes.T, strict=True):
+    scenarios = result["scenarios"]
+    figure, axes = plt.subplots(2, len(scenarios), figsize=(4.2 * len(scenarios), 5), sharex="col", squeeze=False)
+    for (name, one), (above, below) in zip(scenarios.items(), axes.T, strict=True):
         hours = [row[0] / 3600 for row in one["seen"]]
         for place, (model, size) in enumerate({"main": "70B", "judge": "8B"}.items()):
             engines = [row[1 + place] for row in one["seen"]]

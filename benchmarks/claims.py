@@ -80,10 +80,8 @@ def main() -> int:
             records = given.records or KINDS[kind][1]
             with tempfile.TemporaryDirectory() as folder:
                 on_ray = measured(Path(folder), keys, records, processes, given) if given.ray else None
-                found_here = asyncio.run(on_ray or here(keys, records, processes, given))
-            results.append(
-                {"kind": keys.name, "records": records, "processes": processes, "ray": given.ray} | found_here
-            )
+                figures = asyncio.run(on_ray or here(keys, records, processes, given))
+            results.append({"kind": keys.name, "records": records, "processes": processes, "ray": given.ray} | figures)
             print(", ".join(f"{name} {value}" for name, value in results[-1].items()), flush=True)
     if given.json:
         before = json.loads(given.json.read_text())["runs"] if given.json.exists() else []

@@ -86,8 +86,8 @@ def main() -> int:
     if given.json:
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
     for name, value in figures.items():
-        error = f"{value:,}" if isinstance(value, int | float) else str(value)
-        print(f"{name.replace('_', ' '):32} {error:>14}")
+        shown = f"{value:,}" if isinstance(value, int | float) else str(value)
+        print(f"{name.replace('_', ' '):32} {shown:>14}")
     least = LEAST_SAVED_FOR_REAL if given.real else LEAST_SAVED
     return 0 if not figures["rows_that_differ"] and figures["share_saved"] >= least else 1
 

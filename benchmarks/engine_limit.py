@@ -109,10 +109,8 @@ async def compare(
     for arm, runs in arms.items():
         pairs = list(zip(runs, limits, strict=True))
         row = {name: statistics.mean(run[name] for run in runs) for name in runs[0]} | {
-            f"{'' if name == 'tokens_per_second' else 'steady_'}of_limit": statistics.mean(
-                share(run[name], max(limit[name] for limit in both)) for run, both in pairs
-            )
-            for name in ("tokens_per_second", "steady")
+            ratio: statistics.mean(share(run[name], max(limit[name] for limit in both)) for run, both in pairs)
+            for ratio, name in (("of_limit", "tokens_per_second"), ("steady_of_limit", "steady"))
         }
         figures[arm] = row | {"runs": runs}
         print(f"{workload:14}{arm:10}{row['requests']:9,.0f}{row['tokens']:9,.0f}{row['seconds']:9.1f}"

@@ -214,8 +214,8 @@ class Bench:
             figures = f"{statistics.mean(times):13.1f} {statistics.median(times):7.1f} {max(times):7.1f}"
             print(f"{kind:8} {self.kills[kind]:6} {len(self.seconds[kind]):10}  {figures}")
         print(f"all      {self.kills.total():6} {sum(map(len, self.seconds.values())):10}")
-        result = ", ".join(f"{self.records[name]:,} {name}" for name in ("lost", "doubled", "different", "set aside"))
-        print(f"{self.records['compared']:,} records in {self.runs} runs compared: {result}")
+        counts = ", ".join(f"{self.records[name]:,} {name}" for name in ("lost", "doubled", "different", "set aside"))
+        print(f"{self.records['compared']:,} records in {self.runs} runs compared: {counts}")
         if self.tokens["answered"]:
             again = self.tokens["answered"] - self.tokens["in rows"]
             print(

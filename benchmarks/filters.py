@@ -108,10 +108,12 @@ def coherence(rows: list[dict]) -> None:
         ("incoherent instructions", lambda row: row["instruction_problem"] == "incoherent"),
         ("usable instructions", lambda row: row["instruction_usable"]),
     ):
-        result = [row["logprob"] for row in rows if row.get("logprob") is not None and chosen(row)]
-        if result:
-            below = sum(one < MIN_LOGPROB for one in result)
-            print(f"{f'{text}, {len(result)}':33}\n{f'  below {MIN_LOGPROB}':33}{below:>6}{share(below, len(result))}")
+        logprobs = [row["logprob"] for row in rows if row.get("logprob") is not None and chosen(row)]
+        if logprobs:
+            below = sum(one < MIN_LOGPROB for one in logprobs)
+            print(
+                f"{f'{text}, {len(logprobs)}':33}\n{f'  below {MIN_LOGPROB}':33}{below:>6}{share(below, len(logprobs))}"
+            )
 
 
 def share(count: int, of: int) -> str:

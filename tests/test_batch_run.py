@@ -66,11 +66,11 @@ def exported(folder, out, *further):
 
 def answers(results):
     """What does not differ from run to run."""
-    found_here = []
+    found = []
     for result in results:
         body = (result["response"] or {}).get("body", {})
-        found_here.append((result["custom_id"], body.get("choices"), body.get("usage"), result["error"]))
-    return found_here
+        found.append((result["custom_id"], body.get("choices"), body.get("usage"), result["error"]))
+    return found
 
 
 @pytest.fixture(scope="module")

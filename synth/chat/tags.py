@@ -59,9 +59,7 @@ def _in_words(probe: Probe, special_tokens: SpecialTokens, prompt: str) -> Marks
     """Marks that the template describes in its own prompt; and words with which it begins the answer."""
     before, _, after = prompt.partition(USER)
     found = [
-        fromkey
-        for fromkey in dict.fromkeys(_MARK.findall(before))
-        if fromkey not in special_tokens.ids or _closed(fromkey) in before
+        tag for tag in dict.fromkeys(_MARK.findall(before)) if tag not in special_tokens.ids or _closed(tag) in before
     ]
     thoughts = [tag for tag in found if SPEAKS_OF_THINKING.search(tag) and not _OF_SETTINGS.search(tag)]
     answers = [tag for tag in found if _OF_ANSWERS.search(tag) and tag not in thoughts]

@@ -186,7 +186,7 @@ def _comes_later(made: Any, name: str) -> bool:
     for kind in type(made).__mro__:
         if name in inspect.get_annotations(kind) or isinstance(vars(kind).get(name), property | cached_property):
             return True
-        functions = (inspect.unwrap(var) for var in vars(kind).values() if inspect.isfunction(var))
+        functions = (inspect.unwrap(member) for member in vars(kind).values() if inspect.isfunction(member))
         if any(name in function.__code__.co_names for function in functions):
             return True
     return False

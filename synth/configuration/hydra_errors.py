@@ -140,7 +140,7 @@ class CommandLine:
         known = set(_keys(self._without(override)))
         if override.is_add() and key in known | set(GROUPS):
             return f"{key}: exists already; leave out the plus sign"
-        top = [key for key in known if "." not in key] if "." not in key else []
+        top = [name for name in known if "." not in name] if "." not in key else []
         close = nearest(key, top)
         return f"{key}: no such key{close if 'did you mean' in close else nearest(key, known)}"
 

@@ -155,9 +155,9 @@ async def _run(found: Sequence[Trial], places: Sequence[Opened], folder: Path) -
             name: await stack.enter_async_context(loaded(one.engine, folder / f"{name}.log"))
             for name, one in config.pools.items()
         }
-        for opened_run in places:
-            opened_run.begin()
-            opened_run.manifest.write(opened_run.folder)
+        for place in places:
+            place.begin()
+            place.manifest.write(place.folder)
         pairs = [(trial.config, place) for trial, place in zip(found, places, strict=True)]
         runs = SideBySide(engine, pairs, others)
         with stop_signals(lambda line: print(line, file=sys.stderr)) as stop:

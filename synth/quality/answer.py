@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from synth.engines import Share
 from synth.quality.asking import TO_EDIT, TO_WRITE
 from synth.quality.offer import asks_back
-from synth.quality.texts import beginnings, columns_of, missing, prose, texts, whole_lines
+from synth.quality.texts import SENTENCE, beginnings, columns_of, missing, prose, texts, whole_lines
 from synth.quality.users_voice import ASKS_FOR_HELP, as_the_user
 from synth.records import Needs, Record, Rejection
 
@@ -35,7 +35,6 @@ _SENTENCE_ENDS = frozenset(".!?。！？")
 _TO_REPEAT = re.compile(r"\b(?:repeat|copy|copypaste|echo|recite|quote|transcribe|say)\b", re.IGNORECASE)
 _TO_PICK = re.compile(r"\b(?:extract|find|identify|pick|choose|select|name|which|true|false)\b", re.IGNORECASE)
 _VERDICTS = frozenset("yes no true false correct incorrect right wrong".split())
-_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 _QUOTES = re.compile(r"[\"“”«»]|(?<!\w)['‘’]|['’](?!\w)")
 _LABEL = re.compile(r"[^:\n]{1,60}:\s*")
 _SCAFFOLDING = re.compile(
@@ -163,7 +162,7 @@ def _is_material(words: Sequence[str], text: str) -> bool:
     at_line = not any(map(str.isalnum, line))
     gap = line[max((at + 1 for at, sign in enumerate(line) if sign.isalnum()), default=0) :]
     if at_line or not _SENTENCE_ENDS.isdisjoint(gap):
-        several = len(words) >= LEAST_SENTENCES and len(_SENTENCE.findall(text[start:].strip())) > 1
+        several = len(words) >= LEAST_SENTENCES and len(SENTENCE.findall(text[start:].strip())) > 1
         above = above.rstrip(" \t")
         return several or (at_line and (not line_break or above.endswith(("\n", ":", "：")) or "\n" not in above))
     return False

@@ -1,7 +1,7 @@
 """Detects whether a text asks for something: a question, a request, a wish, a stated problem. Answers mostly don't.
 
-Also whether it asks for an edit (`TO_EDIT`) for words that may be anybody's (`TO_WRITE`), or that
-may offer help (`TO_SPEAK`).
+Also whether it asks for an edit (`TO_EDIT`), for words that may be anybody's (`TO_WRITE`), or for words that may offer
+help (`TO_SPEAK`).
 
 Limits: English only; texts in other languages count as asking. List items are left out: an answer may be a list of
 imperatives ("1. Choose a pot.").

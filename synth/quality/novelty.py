@@ -62,7 +62,7 @@ class Novelty:
         if not held:
             return []
         shared = np.bincount(
-            np.concatenate([np.frombuffer(kept_hashes, np.int64) for kept_hashes in held]), minlength=len(self)
+            np.concatenate([np.frombuffer(holders, np.int64) for holders in held]), minlength=len(self)
         )
         lengths = np.frombuffer(self._lengths, np.int64)
         found: list[int] = np.flatnonzero(2 * shared > (self.threshold - _ROUNDING) * (lengths + len(words))).tolist()

@@ -12,7 +12,7 @@ import re
 
 from synth.quality.asking import TO_SPEAK
 from synth.quality.refusal_phrases import EMPTY
-from synth.quality.texts import prose, unquoted
+from synth.quality.texts import SENTENCE, prose, unquoted
 
 LEAST_ASKED = 8  # words in an instruction, from which on an offer without a question is no answer
 LEAST_SPECIFIC = 3  # long words of an instruction that no offer of help has to guess
@@ -32,7 +32,6 @@ _UNSPECIFIC = frozenset(
 _AS_ASSISTANT = re.compile(r"\bas an? (?:\w+ ){0,4}?(?:ai|assistant|chatbot|bot|language model)\b", re.IGNORECASE)
 _GREETS = re.compile(r"(?:hello|hi|hey|good \w+|greetings)\b[^.!?\n]*[.!]*", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
-_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 _SERVICE = re.compile(  # "As a helpful AI, I can support you in this"
     r"^.{0,80}?\b(?:i|we)(?:'(?:m|d|ll|ve)| am| can| will| would| could| have)? (?:[^.!?\s]+ ){0,6}?"
     r"(?:help|assist|support|guide|offer|provide|tailor|happy|glad|thrilled|excited|delighted|ready|here to|love to"
@@ -49,10 +48,10 @@ def asks_back(asked: str, answer: str, min_asked: int) -> bool:
     From eight words on an offer without a question is none either, nor are four offers; and an offer as an assistant
     never is.
     """
-    offers, words = _offers(answer), len(asked.split())
-    if not offers or TO_SPEAK.search(asked) or _ABOUT_ASSISTANT.search(asked):
+    if TO_SPEAK.search(asked) or _ABOUT_ASSISTANT.search(asked):
         return False
-    return (
+    offers, words = _offers(answer), len(asked.split())
+    return offers > 0 and (
         words >= min_asked
         or (words >= LEAST_ASKED and ("?" not in answer or offers >= MANY_OFFERS))
         or ("?" not in answer and _AS_ASSISTANT.search(answer) is not None)
@@ -62,7 +61,7 @@ def asks_back(asked: str, answer: str, min_asked: int) -> bool:
 
 def _offers(text: str) -> int:
     """The number of sentences that offer help, 0 unless nearly all others ask: a question alone may be the task."""
-    sentences = [found.strip() for found in _SENTENCE.findall(unquoted(text)) if any(map(str.isalpha, found))]
+    sentences = [found.strip() for found in SENTENCE.findall(unquoted(text)) if any(map(str.isalpha, found))]
     statements = [sentence for sentence in sentences if not sentence.endswith("?")]
     invites = _INVITES.search(text) is not None  # an offer that explains itself asks for nothing
     others = [

@@ -20,7 +20,7 @@ synth/quality/gibberish.py finds loops there.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from difflib import SequenceMatcher
 from itertools import compress, pairwise
@@ -31,7 +31,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from synth.engines import Share
-from synth.quality.ngrams import hashed, windows
+from synth.quality.ngrams import Hashes, hashed, windows
 from synth.quality.text_filter import TextFilter
 from synth.quality.texts import (
     beginnings,
@@ -200,21 +200,24 @@ def _repeated_in_a_row(text: str) -> str | None:
     words = _words(_INLINE_CODE.sub(" ", text))
     hashes = hashed(words)
     for period, least in _IN_A_ROW.items():
-        again = np.flatnonzero(np.diff(hashes[period:] == hashes[:-period], prepend=False, append=False))
-        for start, end in zip(again[::2], again[1::2], strict=True):
-            phrase = words[start : start + period]
-            if end - start >= period * (least - 1) and not all(map(str.isdigit, phrase)):
+        for phrase, repeated in _periodic(words, hashes, period):
+            if repeated >= period * (least - 1) and not all(map(str.isdigit, phrase)):
                 return " ".join(phrase)
     words = _words(text)  # with code, which may be what differs
     hashes = hashed(words)
     for period in LONG_PERIODS:
-        again = np.flatnonzero(np.diff(hashes[period:] == hashes[:-period], prepend=False, append=False))
-        for start, end in zip(again[::2], again[1::2], strict=True):
-            phrase = words[start : start + period]
+        for phrase, repeated in _periodic(words, hashes, period):
             least = period - (phrase[-1] in _FILLERS)
-            if end - start >= least and 2 * sum(map(str.isdigit, phrase)) < period:
+            if repeated >= least and 2 * sum(map(str.isdigit, phrase)) < period:
                 return " ".join(phrase)
     return None
+
+
+def _periodic(words: Sequence[str], hashes: Hashes, period: int) -> Iterator[tuple[Sequence[str], int]]:
+    """Each phrase of `period` words that goes on repeating, with the number of words that repeat it."""
+    again = np.flatnonzero(np.diff(hashes[period:] == hashes[:-period], prepend=False, append=False))
+    for start, end in zip(again[::2], again[1::2], strict=True):
+        yield words[start : start + period], end - start
 
 
 def _phrase_again(paragraphs: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 from synth.messages import COLUMNS, has_text, messages_of
 from synth.records import Needs, Record, Rejection
 
+SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*")
 _SIDES = {role: COLUMNS[role] for role in ("user", "assistant")}
 _TABLE_ROW = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
 MOST_WORDS_OF_A_VERSE = 12

@@ -94,8 +94,8 @@ def settings(runs: Sequence[Run]) -> list[Setting]:
     """The keys in which the runs' identities differ, with each run's value. A step's keys occur twice in a strategy,
     under its name and in the list; they are shown once."""
     flat = [{key: value for key, _, value in differing_keys({}, run.manifest.identity)} for run in runs]
-    keys = sorted({key for keys_of_run in flat for key in keys_of_run})
-    found = {key: [keys_of_run.get(key) for keys_of_run in flat] for key in keys}
+    keys = sorted({key for identity in flat for key in identity})
+    found = {key: [identity.get(key) for identity in flat] for key in keys}
     found = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
     named = [(key.rpartition(".")[2], values) for key, values in found.items() if not key.startswith("strategy.steps[")]
     columns = [

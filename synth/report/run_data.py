@@ -49,9 +49,7 @@ class Run:
         manifest = Manifest.read(folder)
         if manifest is None:
             nearest = (*(one.path for one in folder.slices().values()), path.parent, path.parent.parent)
-            near = next(
-                (path_nearby for path_nearby in nearest if os.path.isfile(RunFolder(path_nearby).manifest)), None
-            )
+            near = next((place for place in nearest if os.path.isfile(RunFolder(place).manifest)), None)
             hint = f"; did you mean {str(near)!r}?" if near else ""
             if runs := names_of_runs(folder):
                 hint = (

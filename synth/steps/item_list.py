@@ -86,7 +86,7 @@ def _marked(lines: Sequence[str], fenced: Sequence[bool]) -> list[str]:
     for text, mark, until in zip(texts, marks, ones, strict=True):
         found += split_inline(text, mark.style, mark.number, until) if until != mark.number + 1 else [text]
     unlabelled = [without_label(text) for text in found]
-    return _without_titles([text_of_item for text_of_item in unlabelled if text_of_item] if all(unlabelled) else found)
+    return _without_titles([text for text in unlabelled if text] if all(unlabelled) else found)
 
 
 def _numbers_left_out(marks: Sequence[Mark]) -> list[int | None]:

@@ -210,15 +210,15 @@ class Manifest:
             raise Unreadable(f"{folder.manifest}: is damaged, its fingerprint does not match its identity")
         if "slice" in content:
             manifest.slice, manifest.shard_size = Slice.parse(content["slice"]), content["shard_size"]
-        for fields_of_shard in content["shards"]:
+        for entry in content["shards"]:
             shard = Shard(
-                fields_of_shard["index"],
-                fields_of_shard["start"],
-                fields_of_shard.get("planned_stop") or fields_of_shard["stop"],
+                entry["index"],
+                entry["start"],
+                entry.get("planned_stop") or entry["stop"],
             )
             manifest.shards.append(shard)
-            if fields_of_shard.pop("state") == "committed":
-                manifest.committed[shard.index] = ShardSummary(**fields_of_shard)
+            if entry.pop("state") == "committed":
+                manifest.committed[shard.index] = ShardSummary(**entry)
         manifest.take_up_committed(folder)
         return manifest
 

@@ -89,7 +89,7 @@ class Constraints:
         if not isinstance(given, list):
             return Verdict("error", 0.0, f"no constraints in the column {self.column!r}")
         try:
-            constraints = [Constraint.from_text(str(fields_of)) for fields_of in given]
+            constraints = [Constraint.from_text(str(text)) for text in given]
             broken = [constraint for constraint in constraints if not await constraint.holds(answer_of(record))]
         except (ValueError, RecursionError) as error:
             return Verdict("error", 0.0, reason(error))

@@ -70,7 +70,7 @@ class _Cutter:
         held: list[Block] = []  # headings that wait for what follows them
         for block in blocks:
             if block.kind == "heading":
-                trail = [heading_above for heading_above in trail if heading_above[0] < block.level]
+                trail = [heading for heading in trail if heading[0] < block.level]
                 trail.append((block.level, heading_words(block.text)))
                 held.append(block)
                 continue
